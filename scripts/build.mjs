@@ -1,0 +1,13 @@
+/** `npm run build`: compiles src to dist and the WebAssembly kernels to dist/kernels.wasm. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const root = path.dirname(path.dirname(new URL(import.meta.url).pathname));
+const require = createRequire(import.meta.url);
+const node = (script, ...args) => execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
+
+mkdirSync(path.join(root, 'dist'), { recursive: true });
+node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
+for (const file of ['onnx/proto.js']) if (existsSync(path.join(root, 'src', file))) cpSync(path.join(root, 'src', file), path.join(root, 'dist', file));

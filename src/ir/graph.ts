@@ -1,0 +1,322 @@
+/**
+ * The in-memory model. Value knows its producer and uses; Node owns its outputs; tensors are shared on clone.
+ *
+ * Invariants: a node belongs to at most one graph; each value has at most one producer; a value's uses are exactly the
+ * input slots that hold it (only {@link Node.setInput} edits them); a subgraph may use values of the graphs around it.
+ * Order is derived: see {@link Graph.topological}.
+ */
+import { fail, invariant } from '../base/errors.js';
+import type { DType } from './dtype.js';
+import type { Tensor } from './tensor.js';
+
+/** A known size, a symbolic name, or unknown. */
+export type Dim = number | string | null;
+export type Shape = readonly Dim[];
+/** An edge: one input slot of one node. Compared by identity. */
+export interface Use { readonly node: Node; readonly index: number }
+
+/** Types that are not plain tensors keep their proto as it is. */
+export interface OtherType { readonly kind: 'sequence' | 'optional' | 'map' | 'sparse' | 'opaque'; readonly proto: unknown }
+
+export class Value {
+  name: string;
+  dtype: DType | undefined;
+  shape: Shape | undefined;
+  /** Constant data: set on initializers only. */
+  data: Tensor | undefined;
+  readonly producer: Node | undefined;
+  doc = '';
+  /** Set for sequence, optional and map values; `dtype` and `shape` are then undefined. */
+  other: OtherType | undefined;
+  /** Metadata and unknown fields for round trips; opaque outside onnx/. */
+  extra: unknown;
+  readonly #uses = new Set<Use>();
+  readonly #outputOf = new Map<Graph, number>();
+  constructor(name: string, producer?: Node) { this.name = name; this.producer = producer; }
+  get uses(): ReadonlySet<Use> { return this.#uses; }
+  /** Whether some graph (the main graph or a subgraph) returns this value. */
+  get isGraphOutput(): boolean { return this.#outputOf.size > 0; }
+  get outputOf(): ReadonlyMap<Graph, number> { return this.#outputOf; }
+  /** A constant that no node computes. It may still be listed as a graph input (a default that callers can override). */
+  get isInitializer(): boolean { return this.data !== undefined && this.producer === undefined; }
+  /** @internal */ _link(u: Use): void { this.#uses.add(u); }
+  /** @internal */ _unlink(u: Use): void { this.#uses.delete(u); }
+  /** @internal */ _returned(g: Graph, by: 1 | -1): void {
+    const n = (this.#outputOf.get(g) ?? 0) + by;
+    if (n > 0) this.#outputOf.set(g, n); else this.#outputOf.delete(g);
+  }
+}
+
+/** An attribute, tagged so that it round-trips exactly. Strings that are not valid UTF-8 stay bytes. */
+export type Attr = (
+  | { readonly type: 'float'; readonly value: number }
+  | { readonly type: 'int'; readonly value: bigint }
+  | { readonly type: 'string'; readonly value: string | Uint8Array }
+  | { readonly type: 'tensor'; readonly value: Tensor }
+  | { readonly type: 'graph'; readonly value: Graph }
+  | { readonly type: 'floats'; readonly value: readonly number[] }
+  | { readonly type: 'ints'; readonly value: readonly bigint[] }
+  | { readonly type: 'strings'; readonly value: readonly (string | Uint8Array)[] }
+  | { readonly type: 'tensors'; readonly value: readonly Tensor[] }
+  | { readonly type: 'graphs'; readonly value: readonly Graph[] }
+  /** Inside a function: refers to the function's attribute of that name; `attrType` is AttributeProto.AttributeType. */
+  | { readonly type: 'ref'; readonly value: string; readonly attrType: number }
+  /** Kinds without a structure here (sparse tensors, type protos): kept as the proto. */
+  | { readonly type: 'opaque'; readonly value: unknown; readonly attrType: number }
+) & { readonly extra?: unknown; readonly doc?: string };
+
+export class Node {
+  readonly op: string;
+  /** '' is the standard ONNX domain ('ai.onnx' is normalised to ''). */
+  readonly domain: string;
+  readonly overload: string;
+  name = '';
+  doc = '';
+  readonly attrs = new Map<string, Attr>();
+  readonly outputs: readonly Value[];
+  extra: unknown;
+  /** The graph that holds this node. */
+  graph: Graph | undefined;
+  #inputs: (Value | null)[] = [];
+  #uses: (Use | null)[] = [];
+  /** An output name of '' is an omitted optional output. */
+  constructor(op: string, inputs: readonly (Value | null)[], outputNames: readonly string[], domain = '', overload = '') {
+    this.op = op;
+    this.domain = domain === 'ai.onnx' ? '' : domain;
+    this.overload = overload;
+    this.outputs = outputNames.map((n) => new Value(n, this));
+    inputs.forEach((v, i) => this.setInput(i, v));
+  }
+  get inputs(): readonly (Value | null)[] { return this.#inputs; }
+  /** Puts `value` (null: omitted) into input slot `index`, keeping use-lists right. Slots between grow as omitted. */
+  setInput(index: number, value: Value | null): void {
+    while (this.#inputs.length < index) { this.#inputs.push(null); this.#uses.push(null); }
+    const old = this.#inputs[index];
+    const oldUse = this.#uses[index];
+    if (old && oldUse) old._unlink(oldUse);
+    const use: Use | null = value ? { node: this, index } : null;
+    if (value && use) value._link(use);
+    this.#inputs[index] = value;
+    this.#uses[index] = use;
+  }
+  /** Drops input slots from `length` on. */
+  truncateInputs(length: number): void {
+    for (let i = length; i < this.#inputs.length; i++) this.setInput(i, null);
+    this.#inputs.length = Math.min(this.#inputs.length, length);
+    this.#uses.length = this.#inputs.length;
+  }
+  /** The edge at an input slot, or undefined where the input is omitted. */
+  use(index: number): Use | undefined { return this.#uses[index] ?? undefined; }
+  /** Subgraphs of this node's attributes, with the attribute's name. */
+  subgraphs(): [name: string, graph: Graph][] {
+    const found: [string, Graph][] = [];
+    for (const [name, a] of this.attrs) {
+      if (a.type === 'graph') found.push([name, a.value]);
+      else if (a.type === 'graphs') for (const g of a.value) found.push([name, g]);
+    }
+    return found;
+  }
+  /** Values that this node's subgraphs, at any depth, take from the graphs around them. */
+  captures(): Value[] {
+    const found = new Set<Value>();
+    for (const [, g] of this.subgraphs()) for (const v of g.captures()) found.add(v);
+    return [...found];
+  }
+  int(name: string, fallback?: number): number {
+    const a = this.attrs.get(name);
+    if (a === undefined && fallback !== undefined) return fallback;
+    if (a?.type !== 'int') return this.#wrong(name, 'an int');
+    return safe(a.value, this, name);
+  }
+  ints(name: string, fallback?: readonly number[]): readonly number[] {
+    const a = this.attrs.get(name);
+    if (a === undefined && fallback !== undefined) return fallback;
+    if (a?.type !== 'ints') return this.#wrong(name, 'a list of ints');
+    return a.value.map((v) => safe(v, this, name));
+  }
+  float(name: string, fallback?: number): number {
+    const a = this.attrs.get(name);
+    if (a === undefined && fallback !== undefined) return fallback;
+    if (a?.type !== 'float') return this.#wrong(name, 'a float');
+    return a.value;
+  }
+  string(name: string, fallback?: string): string {
+    const a = this.attrs.get(name);
+    if (a === undefined && fallback !== undefined) return fallback;
+    if (a?.type !== 'string') return this.#wrong(name, 'a string');
+    return typeof a.value === 'string' ? a.value : new TextDecoder().decode(a.value);
+  }
+  setInt(name: string, value: number | bigint): void { this.attrs.set(name, { type: 'int', value: BigInt(value) }); }
+  setInts(name: string, value: readonly (number | bigint)[]): void { this.attrs.set(name, { type: 'ints', value: value.map(BigInt) }); }
+  setFloat(name: string, value: number): void { this.attrs.set(name, { type: 'float', value: Math.fround(value) }); }
+  setString(name: string, value: string): void { this.attrs.set(name, { type: 'string', value }); }
+  #wrong(name: string, what: string): never {
+    return fail('GRAPH_INVALID', `${this.op} '${label(this)}' needs attribute '${name}' to be ${what}`, { node: label(this) });
+  }
+}
+
+/** What to call a node in messages: its name, or its first output's. */
+export const label = (node: Node): string => node.name || node.outputs.find((o) => o.name)?.name || node.op;
+
+function safe(v: bigint, node: Node, name: string): number {
+  if (v >= 9223372036854775807n) return Number.MAX_SAFE_INTEGER; // "to the end" in Slice and friends
+  if (v <= -9223372036854775807n) return Number.MIN_SAFE_INTEGER;
+  if (v > BigInt(Number.MAX_SAFE_INTEGER) || v < BigInt(Number.MIN_SAFE_INTEGER)) fail('GRAPH_INVALID', `attribute '${name}' of '${label(node)}' is beyond 2^53`, { node: label(node) });
+  return Number(v);
+}
+
+export class Graph {
+  name = 'main';
+  doc = '';
+  readonly initializers = new Set<Value>();
+  extra: unknown;
+  readonly #inputs: Value[] = [];
+  readonly #outputs: Value[] = [];
+  readonly #nodes = new Set<Node>();
+  get inputs(): readonly Value[] { return this.#inputs; }
+  get outputs(): readonly Value[] { return this.#outputs; }
+  get nodes(): ReadonlySet<Node> { return this.#nodes; }
+
+  addInput(v: Value): Value { this.#inputs.push(v); return v; }
+  removeInput(v: Value): void { const i = this.#inputs.indexOf(v); if (i >= 0) this.#inputs.splice(i, 1); }
+  addOutput(v: Value): void { this.#outputs.push(v); v._returned(this, 1); }
+  setOutput(index: number, v: Value): void {
+    const old = this.#outputs[index];
+    invariant(old, `graph has no output ${index}`);
+    old._returned(this, -1);
+    this.#outputs[index] = v;
+    v._returned(this, 1);
+  }
+  removeOutput(index: number): void {
+    const [old] = this.#outputs.splice(index, 1);
+    old?._returned(this, -1);
+  }
+  addInitializer(v: Value, data?: Tensor): Value {
+    if (data) { v.data = data; v.dtype = data.dtype; v.shape = data.dims; }
+    this.initializers.add(v);
+    return v;
+  }
+  add(node: Node): Node {
+    invariant(node.graph === undefined, `node '${label(node)}' is already in a graph`);
+    node.graph = this;
+    this.#nodes.add(node);
+    return node;
+  }
+  /** Removes a node whose outputs nobody uses; throws INTERNAL otherwise. Its subgraphs let go of what they captured. */
+  remove(node: Node): void {
+    for (const o of node.outputs) invariant(o.uses.size === 0 && !o.isGraphOutput, `removing '${label(node)}', but '${o.name}' is still used`);
+    for (let i = 0; i < node.inputs.length; i++) node.setInput(i, null);
+    for (const [, g] of node.subgraphs()) g.detach();
+    this.#nodes.delete(node);
+    node.graph = undefined;
+  }
+  /** Drops every use that this graph's nodes and outputs make, at any depth: before a subgraph is thrown away. */
+  detach(): void {
+    for (const n of this.#nodes) {
+      for (let i = 0; i < n.inputs.length; i++) n.setInput(i, null);
+      for (const [, g] of n.subgraphs()) g.detach();
+    }
+    while (this.#outputs.length) this.removeOutput(this.#outputs.length - 1);
+  }
+  /** Every use of `from`, as a node input or as an output of any graph, becomes `to`. */
+  replaceUses(from: Value, to: Value): void {
+    for (const u of [...from.uses]) u.node.setInput(u.index, to);
+    for (const g of [...from.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === from) g.setOutput(i, to); });
+  }
+  /** Values used inside this graph, at any depth, that are defined outside of it. */
+  captures(): Set<Value> {
+    const found = new Set<Value>();
+    const own = new Set<Value>([...this.#inputs, ...this.initializers]);
+    for (const n of this.#nodes) for (const o of n.outputs) own.add(o);
+    const see = (v: Value | null): void => { if (v && !own.has(v)) found.add(v); };
+    for (const n of this.#nodes) {
+      n.inputs.forEach(see);
+      for (const [, g] of n.subgraphs()) g.captures().forEach(see);
+    }
+    this.#outputs.forEach(see);
+    return found;
+  }
+  /**
+   * Nodes in an order in which every value is computed before its use (captures count as inputs): a post-order walk over
+   * insertion order, so an untouched model keeps its order. Throws GRAPH_CYCLE.
+   */
+  topological(): Node[] {
+    const state = new Map<Node, 'open' | 'done'>();
+    const order: Node[] = [];
+    const dependencies = (n: Node): Node[] => {
+      const found: Node[] = [];
+      const see = (v: Value | null): void => { const p = v?.producer; if (p && this.#nodes.has(p) && state.get(p) !== 'done') found.push(p); };
+      n.inputs.forEach(see);
+      if (n.attrs.size) n.captures().forEach(see);
+      return found;
+    };
+    for (const root of this.#nodes) {
+      if (state.has(root)) continue;
+      state.set(root, 'open');
+      const stack: { node: Node; rest: Node[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
+      while (stack.length) {
+        const top = stack[stack.length - 1]!; // the loop condition says it exists
+        const p = top.rest[top.next++];
+        if (p === undefined) { state.set(top.node, 'done'); order.push(top.node); stack.pop(); continue; }
+        if (state.get(p) === 'done') continue;
+        if (state.get(p) === 'open') fail('GRAPH_CYCLE', `'${label(top.node)}' and '${label(p)}' depend on each other`, { node: label(p) });
+        state.set(p, 'open');
+        stack.push({ node: p, rest: dependencies(p), next: 0 });
+      }
+    }
+    return order;
+  }
+}
+
+/** A model-local function. Its graph's inputs and outputs are the formal ones; attributes refer to it by 'ref'. */
+export interface FunctionDef {
+  readonly name: string;
+  readonly domain: string;
+  readonly overload: string;
+  readonly graph: Graph;
+  readonly attributes: readonly string[];
+  readonly defaults: ReadonlyMap<string, Attr>;
+  readonly opsets: ReadonlyMap<string, number>;
+  readonly doc: string;
+  readonly extra: unknown;
+}
+
+export interface Model {
+  graph: Graph;
+  irVersion: number;
+  /** Opset version by domain; '' is the standard domain. */
+  readonly opsets: Map<string, number>;
+  readonly functions: FunctionDef[];
+  readonly metadata: Map<string, string>;
+  producerName: string;
+  producerVersion: string;
+  domain: string;
+  modelVersion: bigint;
+  doc: string;
+  extra: unknown;
+}
+
+export function createModel(graph: Graph, opset: number, irVersion = 8): Model {
+  return { graph, irVersion, opsets: new Map([['', opset]]), functions: [], metadata: new Map(), producerName: 'quantbench', producerVersion: '', domain: '', modelVersion: 0n, doc: '', extra: undefined };
+}
+
+/** The main graph and every subgraph below it, outer before inner. */
+export function* allGraphs(graph: Graph): Generator<Graph> {
+  yield graph;
+  for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* allGraphs(g);
+}
+
+/** A function that gives names not taken anywhere in the model: `base`, `base_1`, … */
+export function nameMaker(root: Graph): (base: string) => string {
+  const taken = new Set<string>();
+  for (const g of allGraphs(root)) {
+    for (const v of [...g.inputs, ...g.initializers]) taken.add(v.name);
+    for (const n of g.nodes) { if (n.name) taken.add(n.name); for (const o of n.outputs) taken.add(o.name); }
+  }
+  return (base) => {
+    let name = base;
+    for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
+    taken.add(name);
+    return name;
+  };
+}

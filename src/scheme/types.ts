@@ -1,0 +1,49 @@
+/** The shared vocabulary of quantization: planning, calibration, formats and targets speak it and do not import each other. */
+import type { DType } from '../ir/dtype.js';
+import type { Use, Value } from '../ir/graph.js';
+
+/**
+ * How values share a scale. For a tensor of shape [A,B,C]:
+ * `tensor` → scale []; `axis` 1 → scale [B]; `block` on axis 1 of size s → scale [A, ceil(B/s), C].
+ */
+export type Granularity = { readonly kind: 'tensor' } | { readonly kind: 'axis'; readonly axis: number } | { readonly kind: 'block'; readonly axis: number; readonly size: number };
+
+export const ROUNDINGS = ['half-even', 'half-away', 'toward-zero', 'floor', 'ceil', 'stochastic'] as const;
+export type Rounding = (typeof ROUNDINGS)[number];
+
+export interface QuantScheme {
+  readonly dtype: Extract<DType, 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'int4' | 'uint4' | 'int2' | 'uint2'>;
+  readonly symmetric: boolean;
+  readonly granularity: Granularity;
+  /** Leaves the lowest code unused (−127..127 instead of −128..127). */
+  readonly narrow?: boolean;
+  readonly rounding?: Rounding;
+}
+
+/** What is quantized: a value for all of its uses, or one edge. Compared by identity. */
+export type QuantPoint = Value | Use;
+
+export type QuantSpec =
+  /** The range comes from calibration (activations) or from the data (weights), by the named observer. */
+  | { readonly kind: 'observed'; readonly scheme: QuantScheme; readonly observer: string }
+  /** The range is known beforehand (Softmax, Sigmoid). */
+  | { readonly kind: 'fixed'; readonly scheme: QuantScheme; readonly scale: number; readonly zeroPoint: number }
+  /** Takes the parameters of another point (pooling, Reshape, Concat inputs). */
+  | { readonly kind: 'shared'; readonly with: QuantPoint }
+  /** int32 bias: scale = scale of the activation × scale of the weight. */
+  | { readonly kind: 'derived'; readonly from: readonly [activation: QuantPoint, weight: QuantPoint]; readonly rule: 'bias' }
+  | { readonly kind: 'float'; readonly because: string };
+export type QuantPlan = ReadonlyMap<QuantPoint, QuantSpec>;
+
+/** scale and zeroPoint have one element per tensor, axis index or block (row-major over the blocked shape). */
+export interface QuantParams {
+  readonly scheme: QuantScheme;
+  readonly scale: Float32Array;
+  readonly zeroPoint: Int32Array;
+}
+
+/** Closed real intervals, one per channel (length 1 per tensor). Not yet widened to include zero. */
+export interface Range { readonly min: Float64Array; readonly max: Float64Array }
+
+/** How a flat array splits into channels: index = (o · channels + c) · inner + i. */
+export interface Layout { readonly outer: number; readonly channels: number; readonly inner: number }

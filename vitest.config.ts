@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/models/**', 'node_modules/**'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    pool: 'forks', // onnxruntime's native sessions stay apart, and a crash names its file
+    poolOptions: { forks: { maxForks: 2 } },
+  },
+});
