@@ -67,6 +67,11 @@ export class Tensor {
       return Number(v);
     });
   }
+  /** As {@link numbers}, but undefined beyond 2^53 instead of an error. */
+  numbersOrUndefined(): number[] | undefined {
+    const out = this.ints().map(Number);
+    return out.every(Number.isSafeInteger) ? out : undefined;
+  }
   /** Strings of a string tensor (decoded as UTF-8). */
   strings(): readonly string[] { return this.rawStrings().map((s) => (typeof s === 'string' ? s : new TextDecoder().decode(s))); }
   /** Strings as kept: bytes where they are not valid UTF-8. */

@@ -1,0 +1,24 @@
+import type { Node } from '../ir/graph.js';
+import { controlOps } from './control.js';
+import { conv, convTranspose, depthToSpace, spaceToDepth } from './conv.js';
+import { elementwiseOps } from './elementwise.js';
+import { einsum, gemm, matMul } from './matmul.js';
+import { normOps } from './norm.js';
+import { averagePool, globalAveragePool, globalMaxPool, lpPool, maxPool, resize, upsample } from './pool.js';
+import { quantOps } from './quant.js';
+import { reduceOps } from './reduce.js';
+import { shapeOps } from './shape.js';
+import type { OpSpec } from './spec.js';
+
+/** Every operator that the project knows. A new one is an entry in its family's file. */
+export const ops: readonly OpSpec[] = [
+  conv, convTranspose, depthToSpace, spaceToDepth,
+  matMul, gemm, einsum,
+  maxPool, averagePool, lpPool, globalAveragePool, globalMaxPool, resize, upsample,
+  ...elementwiseOps, ...normOps, ...reduceOps, ...shapeOps, ...controlOps, ...quantOps,
+];
+
+const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
+
+/** The spec of a node's operator, or undefined for operators that the project does not know. */
+export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.domain}:${node.op}`);

@@ -1,0 +1,48 @@
+/** Reductions: https://onnx.ai/onnx/operators/onnx__ReduceMean.html and neighbours. */
+import type { DType } from '../ir/dtype.js';
+import type { Dim } from '../ir/graph.js';
+import { axesOf, normalAxis, sizeOf, type OpSpec, type QuantRole } from './spec.js';
+
+const noKernel: QuantRole = { role: 'float', because: 'no integer kernel' };
+
+function reduce(op: string, doc: string): OpSpec {
+  return {
+    op, domain: '', since: 1, doc, foldable: true, quant: noKernel,
+    cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
+    infer(ctx) {
+      const x = ctx.input(0);
+      const shape = x?.shape;
+      if (!shape) return [{ dtype: x?.dtype, shape: undefined }];
+      const given = axesOf(ctx, 1);
+      const keep = ctx.node.int('keepdims', 1) === 1;
+      if (!given && ctx.node.inputs[1]) return [{ dtype: x.dtype, shape: keep ? shape.map(() => null) : undefined }];
+      if (!given?.length && ctx.node.int('noop_with_empty_axes', 0) === 1) return [{ dtype: x.dtype, shape }];
+      const axes = new Set((given?.length ? given : shape.map((_, i) => i)).map((a) => normalAxis(a, shape.length)));
+      const out: Dim[] = [];
+      shape.forEach((d, i) => { if (!axes.has(i)) out.push(d); else if (keep) out.push(1); });
+      return [{ dtype: x.dtype, shape: out }];
+    },
+  };
+}
+
+function argReduce(op: string, doc: string): OpSpec {
+  return {
+    op, domain: '', since: 1, doc, foldable: true, quant: noKernel,
+    cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
+    infer(ctx) {
+      const shape = ctx.input(0)?.shape;
+      const dtype: DType = 'int64';
+      if (!shape) return [{ dtype, shape: undefined }];
+      const axis = normalAxis(ctx.node.int('axis', 0), shape.length);
+      const keep = ctx.node.int('keepdims', 1) === 1;
+      return [{ dtype, shape: shape.flatMap((d, i) => (i !== axis ? [d] : keep ? [1] : [])) }];
+    },
+  };
+}
+
+export const reduceOps: readonly OpSpec[] = [
+  reduce('ReduceMean', 'Mean.'), reduce('ReduceSum', 'Sum.'), reduce('ReduceMax', 'Maximum.'), reduce('ReduceMin', 'Minimum.'), reduce('ReduceProd', 'Product.'),
+  reduce('ReduceL1', 'Sum of absolute values.'), reduce('ReduceL2', 'Euclidean norm.'), reduce('ReduceLogSum', 'Logarithm of the sum.'),
+  reduce('ReduceLogSumExp', 'Logarithm of the sum of exponentials.'), reduce('ReduceSumSquare', 'Sum of squares.'),
+  argReduce('ArgMax', 'Index of the maximum.'), argReduce('ArgMin', 'Index of the minimum.'),
+];

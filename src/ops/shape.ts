@@ -1,0 +1,228 @@
+/** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
+import type { Dim, Shape } from '../ir/graph.js';
+import { axesOf, broadcast, intsOf, normalAxis, numbersOf, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+
+const passthrough: QuantRole = { role: 'passthrough', data: [0] };
+const float = (because: string): QuantRole => ({ role: 'float', because });
+const spec = (op: string, since: number, doc: string, quant: QuantRole, infer: OpSpec['infer']): OpSpec => ({ op, domain: '', since, doc, quant, infer, cost: 'free', foldable: true });
+const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[]): Known[] => [{ dtype: x?.dtype, shape, ints }];
+
+function inferReshape(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const target = ctx.node.attrs.has('shape') ? ctx.node.ints('shape') : intsOf(ctx, 1);
+  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' ? Array<null>(n).fill(null) : undefined); }
+  const zeroCopies = ctx.node.int('allowzero', 0) === 0;
+  const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? x?.shape?.[i] ?? null : d));
+  const hole = out.indexOf(-1);
+  if (hole >= 0) out[hole] = inferHole(x?.shape, out, hole);
+  return of(x, out, x?.ints);
+}
+/** The size at -1: symbols that stand on both sides cancel. */
+function inferHole(from: Shape | undefined, to: readonly Dim[], hole: number): Dim {
+  if (!from || from.includes(null)) return null;
+  const left = [...from];
+  let divisor = 1;
+  for (const [i, d] of to.entries()) {
+    if (i === hole) continue;
+    if (d === null) return null;
+    if (typeof d === 'number') { divisor *= d; continue; }
+    const at = left.indexOf(d);
+    if (at < 0) return null;
+    left.splice(at, 1);
+  }
+  const symbols = left.filter((d) => typeof d === 'string');
+  const product = left.reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
+  if (divisor === 0 || product % divisor !== 0) return null;
+  if (symbols.length === 0) return product / divisor;
+  return symbols.length === 1 && product === divisor ? symbols[0]! : null;
+}
+
+function inferSlice(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const attrs = ctx.node.attrs.has('starts');
+  const starts = attrs ? ctx.node.ints('starts') : numbersOf(ctx, 1);
+  const ends = attrs ? ctx.node.ints('ends') : numbersOf(ctx, 2);
+  const shape = x?.shape;
+  if (!shape) return of(x, undefined);
+  const given = attrs ? ctx.node.ints('axes', (starts ?? []).map((_, i) => i)) : ctx.node.inputs[3] ? numbersOf(ctx, 3) : starts?.map((_, i) => i);
+  if (!starts || !ends || !given) {
+    if (!given) return of(x, shape.map(() => null));
+    const cut = new Set(given.map((a) => normalAxis(a, shape.length)));
+    return of(x, shape.map((d, i) => (cut.has(i) ? null : d)));
+  }
+  const steps = ctx.node.inputs[4] ? numbersOf(ctx, 4) : undefined;
+  const out: Dim[] = [...shape];
+  const axes = given.map((a) => normalAxis(a, shape.length));
+  axes.forEach((a, i) => {
+    const d = shape[a];
+    const [s, e, step] = [starts[i]!, ends[i]!, steps?.[i] ?? 1];
+    if (typeof d !== 'number') { out[a] = s === 0 && step === 1 && e >= Number.MAX_SAFE_INTEGER ? d ?? null : null; return; }
+    const clampTo = (v: number, low: number, high: number): number => Math.min(Math.max(v < 0 ? v + d : v, low), high);
+    const from = step > 0 ? clampTo(s, 0, d) : clampTo(s, 0, d - 1);
+    const to = step > 0 ? clampTo(e, 0, d) : clampTo(e, -1, d - 1);
+    out[a] = Math.max(0, Math.ceil((to - from) / step));
+  });
+  const ints = intsOf(ctx, 0);
+  const [s, e, step] = [starts[0]!, ends[0]!, steps?.[0] ?? 1];
+  const cut = ints && shape.length === 1 && step === 1 ? ints.slice(s, e >= ints.length ? undefined : e) : undefined;
+  return of(x, out, cut);
+}
+
+function inferGather(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const indices = ctx.input(1);
+  if (!x?.shape || !indices?.shape) return of(x, undefined);
+  const axis = normalAxis(ctx.node.int('axis', 0), x.shape.length);
+  const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
+  const data = intsOf(ctx, 0);
+  const at = numbersOf(ctx, 1);
+  const ints = data && at && x.shape.length <= 1 ? at.map((i) => data[i < 0 ? i + data.length : i] ?? null) : undefined;
+  return of(x, shape, ints);
+}
+
+function inferUnsqueeze(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const axes = axesOf(ctx, 1);
+  if (!x?.shape || !axes) return of(x, undefined, intsOf(ctx, 0));
+  const rank = x.shape.length + axes.length;
+  const at = new Set(axes.map((a) => normalAxis(a, rank)));
+  const rest = [...x.shape];
+  return of(x, Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : rest.shift() ?? null)), intsOf(ctx, 0));
+}
+function inferSqueeze(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const axes = axesOf(ctx, 1);
+  if (!x?.shape || (!axes && ctx.node.inputs[1])) return of(x, undefined, intsOf(ctx, 0));
+  const rank = x.shape.length;
+  const at = axes && new Set(axes.map((a) => normalAxis(a, rank)));
+  return of(x, x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)), intsOf(ctx, 0));
+}
+
+function inferConcat(ctx: InferContext): readonly Known[] {
+  const parts = ctx.node.inputs.map((_, i) => ctx.input(i));
+  const first = parts.find((p) => p?.shape)?.shape;
+  const dtype = parts.find((p) => p?.dtype)?.dtype;
+  if (!first) return [{ dtype, shape: undefined }];
+  const axis = normalAxis(ctx.node.int('axis', 1), first.length);
+  const shape = first.map((d, i): Dim => {
+    if (i !== axis) return parts.map((p) => p?.shape?.[i]).find((v) => typeof v === 'number') ?? d;
+    return parts.every((p) => typeof p?.shape?.[i] === 'number') ? parts.reduce((n, p) => n + Number(p?.shape?.[i]), 0) : null;
+  });
+  const pieces = parts.map((_, i) => intsOf(ctx, i));
+  const ints = first.length === 1 && pieces.every((p) => p !== undefined) ? pieces.flat() : undefined;
+  return [{ dtype, shape, ints: ints as readonly Dim[] | undefined }]; // every piece was checked to be defined
+}
+
+function inferSplit(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const n = ctx.node.outputs.length;
+  const sizes = ctx.node.attrs.has('split') ? ctx.node.ints('split') : ctx.node.inputs[1] ? numbersOf(ctx, 1) : undefined;
+  if (!x?.shape) return ctx.node.outputs.map(() => ({ dtype: x?.dtype, shape: undefined }));
+  const axis = normalAxis(ctx.node.int('axis', 0), x.shape.length);
+  const d = x.shape[axis];
+  const part = typeof d === 'number' ? Math.ceil(d / n) : null;
+  return ctx.node.outputs.map((_, k) => {
+    const size = sizes ? sizes[k] ?? null : ctx.node.inputs[1] ? null : part === null || typeof d !== 'number' ? null : Math.min(part, d - k * part);
+    return { dtype: x.dtype, shape: x.shape!.map((v, i) => (i === axis ? size : v)) };
+  });
+}
+
+function inferPad(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const pads = ctx.node.attrs.has('pads') ? ctx.node.ints('pads') : ctx.node.attrs.has('paddings') ? ctx.node.ints('paddings') : numbersOf(ctx, 1);
+  const shape = x?.shape;
+  if (!shape || !pads) return of(x, shape?.map(() => null));
+  const axes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : shape.map((_, i) => i);
+  if (!axes) return of(x, shape.map(() => null));
+  const out: Dim[] = [...shape];
+  axes.forEach((a, i) => { const at = normalAxis(a, shape.length); const d = shape[at]; const more = pads[i]! + pads[i + axes.length]!; out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null; });
+  return of(x, out);
+}
+
+function inferExpand(ctx: InferContext): readonly Known[] {
+  const x = ctx.input(0);
+  const target = intsOf(ctx, 1);
+  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' && x?.shape ? Array<null>(Math.max(n, x.shape.length)).fill(null) : undefined); }
+  return of(x, broadcast(x?.shape, target));
+}
+
+export const shapeOps: readonly OpSpec[] = [
+  spec('Reshape', 1, 'New dims, same elements.', passthrough, inferReshape),
+  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, (ctx) => {
+    const x = ctx.input(0);
+    const shape = x?.shape;
+    if (!shape) return of(x, undefined);
+    const axis = normalAxis(ctx.node.int('axis', 1), shape.length);
+    const product = (part: Shape): Dim => {
+      const rest = part.filter((d) => d !== 1);
+      if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
+      return rest.length === 1 ? rest[0]! : null;
+    };
+    return of(x, [product(shape.slice(0, axis)), product(shape.slice(axis))]);
+  }),
+  spec('Transpose', 1, 'Permutes axes.', passthrough, (ctx) => {
+    const x = ctx.input(0);
+    const perm = ctx.node.ints('perm', (x?.shape ?? []).map((_, i) => (x?.shape?.length ?? 0) - 1 - i));
+    return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
+  }),
+  spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, inferSqueeze),
+  spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, inferUnsqueeze),
+  spec('Slice', 1, 'A range of each axis.', passthrough, inferSlice),
+  spec('Gather', 1, 'Picks along one axis.', passthrough, inferGather),
+  spec('GatherElements', 11, 'Picks element by element.', passthrough, (ctx) => of(ctx.input(0), ctx.input(1)?.shape)),
+  spec('GatherND', 11, 'Picks by index tuples.', passthrough, (ctx) => of(ctx.input(0), undefined)),
+  spec('Concat', 1, 'Joins along one axis.', { role: 'arithmetic', inputs: 'all' }, inferConcat),
+  spec('Split', 1, 'Cuts along one axis.', passthrough, inferSplit),
+  spec('Pad', 1, 'Adds elements at the borders.', { role: 'passthrough', data: [0], when: (n) => (n.string('mode', 'constant') === 'constant' && n.inputs[2] && !n.inputs[2].isInitializer ? 'the pad value is not a constant' : true) }, inferPad),
+  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, inferExpand),
+  spec('Tile', 1, 'Repeats along axes.', passthrough, (ctx) => {
+    const x = ctx.input(0);
+    const repeats = numbersOf(ctx, 1);
+    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null)));
+  }),
+  spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), (ctx) => {
+    const shape = ctx.input(0)?.shape;
+    if (!shape) return [{ dtype: 'int64', shape: [null] }];
+    const part = shape.slice(ctx.node.int('start', 0), ctx.node.attrs.has('end') ? ctx.node.int('end') : undefined);
+    return [{ dtype: 'int64', shape: [part.length], ints: part }];
+  }),
+  spec('Size', 1, 'Number of elements.', float('shape arithmetic'), (ctx) => {
+    const shape = ctx.input(0)?.shape;
+    return [{ dtype: 'int64', shape: [], ints: shape?.every((d) => typeof d === 'number') ? [sizeOf(shape)] : undefined }];
+  }),
+  spec('ConstantOfShape', 9, 'A shape filled with one value.', float('a constant'), (ctx) => {
+    const value = ctx.node.attrs.get('value');
+    const shape = intsOf(ctx, 0);
+    const rank = ctx.input(0)?.shape?.[0];
+    const fill = value?.type === 'tensor' && value.value.dtype === 'int64' ? Number(value.value.ints()[0]) : undefined;
+    const n = shape?.every((d): d is number => typeof d === 'number') && shape.length === 1 ? shape[0] : undefined;
+    return [{
+      dtype: value?.type === 'tensor' ? value.value.dtype : 'float32',
+      shape: shape ?? (typeof rank === 'number' ? Array<null>(rank).fill(null) : undefined),
+      ints: fill !== undefined && typeof n === 'number' && n <= 64 ? Array<number>(n).fill(fill) : undefined,
+    }];
+  }),
+  spec('Range', 11, 'An arithmetic sequence.', float('shape arithmetic'), (ctx) => {
+    const [start, limit, delta] = [numbersOf(ctx, 0)?.[0], intsOf(ctx, 1)?.[0], numbersOf(ctx, 2)?.[0]];
+    const dtype = ctx.input(0)?.dtype;
+    if (start === undefined || limit === undefined || delta === undefined) return [{ dtype, shape: [null] }];
+    if (typeof limit === 'number') return [{ dtype, shape: [Math.max(0, Math.ceil((limit - start) / delta))] }];
+    return [{ dtype, shape: [start === 0 && delta === 1 ? limit : null] }];
+  }),
+  spec('OneHot', 9, 'One-hot rows.', float('logical'), (ctx) => {
+    const shape = ctx.input(0)?.shape;
+    const depth = numbersOf(ctx, 1)?.[0] ?? null;
+    if (!shape) return [{ dtype: ctx.input(2)?.dtype, shape: undefined }];
+    const axis = normalAxis(ctx.node.int('axis', -1), shape.length + 1);
+    return [{ dtype: ctx.input(2)?.dtype, shape: [...shape.slice(0, axis), depth, ...shape.slice(axis)] }];
+  }),
+  spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), (ctx) => [{ dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] }]),
+  spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), (ctx) => {
+    const x = ctx.input(0);
+    const axis = normalAxis(ctx.node.int('axis', -1), x?.shape?.length ?? 1);
+    const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : numbersOf(ctx, 1)?.[0] ?? null;
+    const shape = x?.shape?.map((d, i) => (i === axis ? k : d));
+    return [{ dtype: x?.dtype, shape }, { dtype: 'int64', shape }];
+  }),
+  ...(['ScatterElements', 'ScatterND', 'Scatter', 'CumSum', 'Trilu', 'ReverseSequence'] as const).map((op) => spec(op, 9, 'The shape of the first input.', float('no integer kernel'), (ctx) => of(ctx.input(0), ctx.input(0)?.shape))),
+];

@@ -1,0 +1,103 @@
+/** What the project knows about an operator. Every facet is required, so adding one makes the compiler list the work. */
+import type { DType } from '../ir/dtype.js';
+import type { Dim, Node, Shape } from '../ir/graph.js';
+import type { Tensor } from '../ir/tensor.js';
+
+/** What is known of a value without running the model. */
+export interface Known {
+  readonly dtype: DType | undefined;
+  readonly shape: Shape | undefined;
+  /** The elements of a small integer tensor (shape arithmetic): numbers, symbolic sizes, or null where unknown. */
+  readonly ints?: readonly Dim[] | undefined;
+}
+
+export interface InferContext {
+  readonly node: Node;
+  /** Opset version of the node's domain. */
+  readonly opset: number;
+  /** Facts about input i; undefined where the input is omitted. */
+  input(i: number): Known | undefined;
+  /** The constant behind input i, if it is one. */
+  constant(i: number): Tensor | undefined;
+  /** Facts about a subgraph's outputs (If, Loop, Scan). */
+  subgraph(attribute: string): readonly Known[];
+}
+
+/** Work of one run of a node. */
+export interface Cost { readonly macs: number; readonly otherOps: number }
+
+/**
+ * What quantization may do with an op. Whether a runtime has an integer kernel for it is the target's knowledge, not ours.
+ * - compute: multiply-accumulate of an activation with a weight (or a second activation); int32 accumulators.
+ * - arithmetic: each input and the output have a scale of their own (Add, Mul, Concat, AveragePool, Sigmoid).
+ * - passthrough: moves, selects or compares elements; input `data` and every output share one scale.
+ * - clamp: output is the input clamped to [low, high]; disappears into the output range of the op before it.
+ */
+export type QuantRole =
+  | { readonly role: 'compute'; readonly activations: readonly number[]; readonly weight: number; readonly bias?: number;
+      /** Axis of the weight that holds output channels, or a reason why the node cannot be quantized. */
+      channelAxis(node: Node, weightRank: number): number | { readonly float: string } }
+  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number] }
+  | { readonly role: 'passthrough'; readonly data: 'all' | readonly number[]; when?(node: Node): true | string }
+  | { readonly role: 'clamp'; bounds(node: Node): readonly [number, number] | undefined }
+  | { readonly role: 'float'; readonly because: string };
+
+export interface OpSpec {
+  readonly op: string;
+  readonly domain: string;
+  /** First opset that has the op. */
+  readonly since: number;
+  readonly doc: string;
+  /** Facts about the outputs. Unknown parts stay undefined; it never throws on shapes that it does not understand. */
+  infer(ctx: InferContext): readonly Known[];
+  readonly cost: ((inputs: readonly (Known | undefined)[], outputs: readonly Known[], node: Node) => Cost) | 'free';
+  readonly quant: QuantRole;
+  /** False for ops whose result is not a function of their inputs (random numbers), or whose folding would be wrong. */
+  readonly foldable: boolean;
+}
+
+export const UNKNOWN: Known = { dtype: undefined, shape: undefined };
+/** Product of a shape's sizes; unknown and symbolic sizes count as `unknown`. */
+export function sizeOf(shape: Shape | undefined, unknown = 1): number {
+  if (!shape) return unknown;
+  return shape.reduce<number>((n, d) => n * (typeof d === 'number' ? d : unknown), 1);
+}
+/** Cost of one operation per output element. */
+export const perElement = (_inputs: readonly (Known | undefined)[], outputs: readonly Known[]): Cost => ({ macs: 0, otherOps: sizeOf(outputs[0]?.shape) });
+
+/** Numpy broadcasting of shapes; a size of 1 gives way, equal symbols stay, anything else unknown becomes null. */
+export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | undefined {
+  if (!a || !b) return undefined;
+  const rank = Math.max(a.length, b.length);
+  const out: Dim[] = [];
+  for (let i = 0; i < rank; i++) {
+    const x = i < rank - a.length ? 1 : a[i - (rank - a.length)]!;
+    const y = i < rank - b.length ? 1 : b[i - (rank - b.length)]!;
+    if (x === 1) out.push(y);
+    else if (y === 1 || x === y) out.push(x);
+    else if (typeof x === 'number') out.push(x);
+    else if (typeof y === 'number') out.push(y);
+    else out.push(null);
+  }
+  return out;
+}
+
+/** An axis as given (negative counts from the end) → 0..rank-1. */
+export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/** Integer elements of an input: from its constant, or from shape arithmetic. */
+export function intsOf(ctx: InferContext, i: number): readonly Dim[] | undefined {
+  const c = ctx.constant(i);
+  if (c && (c.dtype === 'int64' || c.dtype === 'int32') && c.size <= 4096) return c.numbers();
+  return ctx.input(i)?.ints;
+}
+/** As {@link intsOf}, but only where every element is a number. */
+export function numbersOf(ctx: InferContext, i: number): readonly number[] | undefined {
+  const ints = intsOf(ctx, i);
+  return ints?.every((d): d is number => typeof d === 'number') ? ints : undefined;
+}
+/** Axes from an input (newer opsets) or an attribute (older ones); undefined where neither is present or known. */
+export function axesOf(ctx: InferContext, input: number): readonly number[] | undefined {
+  if (ctx.node.attrs.has('axes')) return ctx.node.ints('axes');
+  return ctx.node.inputs[input] ? numbersOf(ctx, input) : undefined;
+}
