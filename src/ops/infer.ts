@@ -25,11 +25,14 @@ function inferGraph(graph: Graph, model: Model, ints: Map<Value, readonly Dim[]>
   for (const v of graph.initializers) if (v.data) { v.dtype = v.data.dtype; v.shape = v.data.dims; }
   for (const node of graph.topological()) {
     for (const [, g] of node.subgraphs()) inferGraph(g, model, ints);
-    const spec = specOf(node);
-    if (!spec) continue;
-    const outputs = spec.infer(contextOf(node, model, ints));
-    node.outputs.forEach((o, i) => { const k = outputs[i]; if (k) learn(o, k, ints); });
+    inferNode(node, model, ints);
   }
+}
+
+/** Infers one node's outputs from what is known of its inputs. */
+export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Dim[]> = new Map()): void {
+  const outputs = specOf(node)?.infer(contextOf(node, model, ints)) ?? [];
+  node.outputs.forEach((o, i) => { const k = outputs[i]; if (k) learn(o, k, ints); });
 }
 
 const knownOf = (v: Value, ints: ReadonlyMap<Value, readonly Dim[]>): Known => ({ dtype: v.dtype, shape: v.shape, ints: ints.get(v) });

@@ -1,0 +1,34 @@
+import { Tensor } from '../ir/tensor.js';
+import type { Shape } from '../ir/graph.js';
+import { rulePass, type RewriteRule } from '../rewrite/pass.js';
+
+/** Conv(x, W, B) + c = Conv(x, W, B + c) where the constant c has one value per output channel (or a single one). */
+const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
+  name: op === 'Conv' ? 'fold-bias-add' : 'fold-bias-add-transpose', doc: `Folds an added constant into the bias of the ${op} before it.`, numerics: 'close',
+  pattern: `c = ${op}(x, W, B?)\ny = Add(c, k)`,
+  check(m) {
+    const constant = m.constant('k', 'B');
+    if (constant !== true) return constant;
+    const [k, shape] = [m.value('k').data!, m.value('c').shape]; // constant() made sure
+    const outputs = channels(m.value('W').shape, op, m.node('c').int('group', 1));
+    if (k.dtype !== 'float32' || !shape || outputs === undefined) return 'shapes or types are not known';
+    if (k.dims.length > shape.length) return 'the constant has more axes than the output';
+    const aligned = [...Array<number>(shape.length - k.dims.length).fill(1), ...k.dims];
+    return aligned.every((d, i) => d === 1 || (i === 1 && d === outputs)) || 'the constant varies over more than channels';
+  },
+  rewrite(m, b) {
+    const conv = m.node('c');
+    const outputs = channels(m.value('W').shape, op, conv.int('group', 1))!; // check() made sure
+    const k = m.value('k').data!.f64(); // as above
+    const old = m.optional('B')?.data?.f64();
+    const bias = Float32Array.from({ length: outputs }, (_, i) => (old?.[i] ?? 0) + k[k.length === 1 ? 0 : i]!);
+    return b.op(op, [m.value('x'), m.value('W'), b.constant(Tensor.f32(bias), m.optional('B')?.name ?? m.value('k').name)], { attrs: Object.fromEntries(conv.attrs), name: conv.name });
+  },
+});
+
+function channels(w: Shape | undefined, op: string, group: number): number | undefined {
+  const d = op === 'Conv' ? w?.[0] : w?.[1];
+  return typeof d === 'number' ? d * (op === 'Conv' ? 1 : group) : undefined;
+}
+export const foldBiasAdd = rulePass(rule('Conv'));
+export const foldBiasAddTranspose = rulePass(rule('ConvTranspose'));

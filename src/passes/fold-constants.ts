@@ -1,0 +1,81 @@
+import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/graph.js';
+import { cloneGraph } from '../ir/clone.js';
+import { specOf } from '../ops/index.js';
+import { sizeOf } from '../ops/spec.js';
+import type { Pass } from '../rewrite/pass.js';
+
+/** Results above this many elements are folded only when they are no larger than what they replace. */
+const LARGE_ELEMENTS = 1 << 18;
+
+/**
+ * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as initializers.
+ * Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights (they are stored small
+ * on purpose), and results much larger than their inputs.
+ */
+export const foldConstants = {
+  name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
+  async run({ model, evaluate }) {
+    let changes = 0;
+    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate);
+    return { changes };
+  },
+} satisfies Pass;
+
+async function foldGraph(graph: Graph, model: Model, evaluate: (m: Model) => Promise<ReadonlyMap<string, import('../ir/tensor.js').Tensor>>): Promise<number> {
+  const constant = new Set<Node>();
+  const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
+  for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
+  for (const node of [...constant]) if (tooLarge(node)) constant.delete(node);
+  // A node kept for its size takes its consumers out too: they have an input that is not folded.
+  for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
+  if (!constant.size) return 0;
+
+  const wanted = [...constant].flatMap((n) => n.outputs).filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
+  const results = await evaluate(subgraphModel(model, constant, wanted));
+  for (const o of wanted) {
+    const tensor = results.get(o.name);
+    if (!tensor || o.isGraphOutput) continue;
+    const name = o.name;
+    o.name = `${name}__folded`;
+    graph.replaceUses(o, graph.addInitializer(new Value(name), tensor));
+  }
+  let removed = 0;
+  for (const n of [...constant].reverse()) if (n.outputs.every((o) => o.uses.size === 0 && !o.isGraphOutput)) { graph.remove(n); removed++; }
+  return removed;
+}
+
+function canFold(node: Node): boolean {
+  const spec = specOf(node);
+  return spec !== undefined && spec.foldable && node.subgraphs().length === 0 && node.op !== 'DequantizeLinear' && node.op !== 'QuantizeLinear' && !node.outputs.some((o) => o.isGraphOutput);
+}
+
+function tooLarge(node: Node): boolean {
+  const out = node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
+  if (out <= LARGE_ELEMENTS) return false;
+  return out > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0);
+}
+
+/** A model of its own that computes the wanted values from constants. */
+function subgraphModel(model: Model, nodes: ReadonlySet<Node>, wanted: readonly Value[]): Model {
+  const graph = new Graph();
+  const values = new Map<Value, Value>();
+  const take = (v: Value): Value => {
+    const known = values.get(v);
+    if (known) return known;
+    const made = new Value(v.name);
+    if (v.data) graph.addInitializer(made, v.data);
+    values.set(v, made);
+    return made;
+  };
+  for (const n of nodes) {
+    const copy = new Node(n.op, n.inputs.map((v) => v && take(v)), n.outputs.map((o) => o.name), n.domain, n.overload);
+    copy.name = n.name;
+    for (const [k, a] of n.attrs) copy.attrs.set(k, a.type === 'graph' ? { ...a, value: cloneGraph(a.value, values) } : a);
+    n.outputs.forEach((o, i) => { const c = copy.outputs[i]; if (c) { c.dtype = o.dtype; c.shape = o.shape; values.set(o, c); } });
+    graph.add(copy);
+  }
+  for (const v of wanted) graph.addOutput(take(v));
+  const made = createModel(graph, model.opsets.get('') ?? 1, Math.max(model.irVersion, 4));
+  for (const [domain, version] of model.opsets) made.opsets.set(domain, version);
+  return made;
+}

@@ -1,0 +1,130 @@
+import type { Diagnostic } from '../base/errors.js';
+import { allGraphs, label, nameMaker, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { GraphBuilder } from './builder.js';
+import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
+
+/** exact: same bits; close: same function up to rounding of constants; lossy: changes results on purpose. */
+export type Numerics = 'exact' | 'close' | 'lossy';
+
+/** Runs a model's constant part: given by whoever owns a runtime, so that passes stay free of it. */
+export type Evaluate = (model: Model) => Promise<ReadonlyMap<string, import('../ir/tensor.js').Tensor>>;
+
+export interface PassContext {
+  readonly model: Model;
+  readonly evaluate: Evaluate;
+  /** Why something nearly matched but was left alone. */
+  refuse(rule: string, node: Node, reason: string): void;
+  report(d: Diagnostic): void;
+}
+export interface PassResult { readonly changes: number }
+export interface Pass {
+  readonly name: string;
+  readonly doc: string;
+  readonly numerics: Numerics;
+  run(ctx: PassContext): PassResult | Promise<PassResult>;
+}
+
+/** A local rewrite: the values that a pattern's root computes are replaced by what `rewrite` builds. */
+export interface RewriteRule {
+  readonly name: string;
+  readonly doc: string;
+  readonly numerics: Numerics;
+  readonly pattern: string;
+  /** True, or the reason why this match is left alone. */
+  check?(m: Match): true | string;
+  /** Builds the replacement of the root's outputs, in order. */
+  rewrite(m: Match, b: GraphBuilder): Value | readonly Value[];
+}
+
+/** Makes a pass of rules: tries each at every node, outer graphs before inner, until nothing changes. */
+export function rulePass(rule: RewriteRule): Pass {
+  const pattern = parsePattern(rule.pattern);
+  return {
+    name: rule.name, doc: rule.doc, numerics: rule.numerics,
+    run(ctx) {
+      const freeName = nameMaker(ctx.model.graph);
+      let changes = 0;
+      for (const graph of allGraphs(ctx.model.graph)) {
+        for (const node of graph.topological()) if (node.graph === graph && applyRule(rule, pattern, node, graph, ctx, freeName)) changes++;
+      }
+      return { changes };
+    },
+  };
+}
+
+function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph, ctx: PassContext, freeName: (base: string) => string): boolean {
+  const match = matchAt(pattern, node);
+  if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); return false; }
+  const verdict = rule.check?.(match) ?? true;
+  if (verdict !== true) { ctx.refuse(rule.name, node, verdict); return false; }
+  const made = rule.rewrite(match, new GraphBuilder(ctx.model, graph, freeName));
+  replaceOutputs(graph, node, Array.isArray(made) ? made as readonly Value[] : [made as Value]); // Array.isArray does not narrow readonly arrays
+  removeUnused(graph, match.nodes);
+  return true;
+}
+
+/**
+ * Gives the uses of a node's outputs to other values. A graph output keeps its name: the new value takes it over where
+ * a node made it, else an Identity stands in.
+ */
+export function replaceOutputs(graph: Graph, node: Node, values: readonly Value[]): void {
+  node.outputs.forEach((old, i) => {
+    const made = values[i];
+    if (!made || made === old) return;
+    if (old.isGraphOutput) {
+      const renamable = made.producer !== undefined && made.producer.graph === graph && !made.isGraphOutput && made.producer !== node;
+      const name = old.name;
+      const shape = old.shape;
+      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = made.shape ?? shape; graph.replaceUses(old, made); return; }
+      for (const u of [...old.uses]) u.node.setInput(u.index, made); // the node stays as the producer of the output
+      return;
+    }
+    if (made.dtype === undefined) made.dtype = old.dtype;
+    if (made.shape === undefined) made.shape = old.shape;
+    graph.replaceUses(old, made);
+  });
+}
+
+/** Removes those of `nodes` that nobody uses any more, users before producers. */
+export function removeUnused(graph: Graph, nodes: Iterable<Node>): number {
+  const waiting = new Set(nodes);
+  let removed = 0;
+  for (let progress = true; progress;) {
+    progress = false;
+    for (const n of waiting) {
+      if (n.graph !== graph || n.outputs.some((o) => o.uses.size > 0 || o.isGraphOutput)) continue;
+      graph.remove(n);
+      waiting.delete(n);
+      removed++;
+      progress = true;
+    }
+  }
+  return removed;
+}
+
+/** One line of what a pass did, for reports and `--explain`. */
+export interface PassTrace { readonly pass: string; readonly changes: number; readonly nodesBefore: number; readonly nodesAfter: number; readonly refusals: readonly { readonly node: string; readonly reason: string }[] }
+
+const countNodes = (model: Model): number => { let n = 0; for (const g of allGraphs(model.graph)) n += g.nodes.size; return n; };
+
+/** Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). */
+export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
+  const traces: PassTrace[] = [];
+  for (let round = 0; round < (options.rounds ?? 10); round++) {
+    let changes = 0;
+    for (const pass of passes) {
+      const refusals: { node: string; reason: string }[] = [];
+      const nodesBefore = countNodes(model);
+      const result = await pass.run({
+        model, evaluate: options.evaluate,
+        refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
+        report: options.report ?? (() => undefined),
+      });
+      options.after?.(pass);
+      changes += result.changes;
+      if (result.changes || (round === 0 && refusals.length)) traces.push({ pass: pass.name, changes: result.changes, nodesBefore, nodesAfter: countNodes(model), refusals });
+    }
+    if (!changes) break;
+  }
+  return traces;
+}

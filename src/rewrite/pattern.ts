@@ -1,0 +1,103 @@
+/**
+ * Patterns are written as a small graph in text, one op a line, the root last:
+ *
+ *     c = Conv(x, W, B?)
+ *     y = BatchNormalization(c, gamma, beta, mean, var)
+ *
+ * `B?` may be omitted, `_` matches anything, `a|b` before `(` lists alternative ops, `com.microsoft::Op` names a domain.
+ * An inner output (here c) must have no other use. Add and Mul match with their operands either way round.
+ * The language stays this small: rules that need repetition or arbitrary depth are passes with a `run` of their own.
+ */
+import { invariant } from '../base/errors.js';
+import { label, type Node, type Value } from '../ir/graph.js';
+
+interface PatternInput { readonly name: string; readonly optional: boolean }
+interface PatternNode { readonly ops: readonly { op: string; domain: string }[]; readonly inputs: readonly PatternInput[]; readonly outputs: readonly string[] }
+export interface Pattern { readonly nodes: readonly PatternNode[]; readonly root: PatternNode; readonly text: string }
+
+const LINE = /^([\w, ]+?)\s*=\s*([\w.:|]+)\s*\(([^)]*)\)$/;
+
+/** Parses a pattern. Throws INTERNAL on bad syntax: patterns are code. */
+export function parsePattern(text: string): Pattern {
+  const nodes = text.split('\n').map((l) => l.trim()).filter(Boolean).map((line): PatternNode => {
+    const m = LINE.exec(line);
+    invariant(m, `pattern line '${line}'`);
+    return {
+      outputs: m[1]!.split(',').map((s) => s.trim()),
+      ops: m[2]!.split('|').map((s) => { const [domain, op] = s.includes('::') ? s.split('::') as [string, string] : ['', s]; return { op, domain }; }), // split on '::' gives two parts
+      inputs: m[3]!.split(',').map((s) => s.trim()).filter(Boolean).map((s) => ({ name: s.replace('?', ''), optional: s.endsWith('?') })),
+    };
+  });
+  const root = nodes[nodes.length - 1];
+  invariant(root, 'a pattern needs a line');
+  return { nodes, root, text };
+}
+
+/** What a pattern bound: look captured values and nodes up by the names in the pattern. */
+export class Match {
+  readonly #values: ReadonlyMap<string, Value | null>;
+  readonly #nodes: ReadonlyMap<string, Node>;
+  constructor(values: ReadonlyMap<string, Value | null>, nodes: ReadonlyMap<string, Node>) { this.#values = values; this.#nodes = nodes; }
+  /** A captured value that is present. */
+  value(name: string): Value {
+    const v = this.#values.get(name);
+    invariant(v, `pattern name '${name}' is not bound`);
+    return v;
+  }
+  /** A captured value, or null where an optional input is omitted. */
+  optional(name: string): Value | null {
+    invariant(this.#values.has(name), `pattern name '${name}' is not bound`);
+    return this.#values.get(name) ?? null;
+  }
+  /** The node that produces the output called `name` in the pattern. */
+  node(name: string): Node {
+    const n = this.#nodes.get(name);
+    invariant(n, `pattern has no node with output '${name}'`);
+    return n;
+  }
+  get nodes(): readonly Node[] { return [...new Set(this.#nodes.values())]; }
+  /** True when every named value that is present is a constant, else which is not. */
+  constant(...names: string[]): true | string {
+    for (const name of names) { const v = this.optional(name); if (v && !v.isInitializer) return `'${v.name}' is not a constant`; }
+    return true;
+  }
+}
+
+const COMMUTATIVE = new Set(['Add', 'Mul']);
+
+/** Matches a pattern whose root is `node`: the match, or the reason why not ('' when the op itself differs). */
+export function matchAt(pattern: Pattern, node: Node): Match | string {
+  const producers = new Map<string, PatternNode>();
+  for (const p of pattern.nodes) for (const o of p.outputs) producers.set(o, p);
+  let reason = '';
+  const attempt = (p: PatternNode, n: Node, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
+    if (!p.ops.some((o) => o.op === n.op && o.domain === n.domain)) return false;
+    const orders = COMMUTATIVE.has(n.op) && n.inputs.length === 2 ? [[0, 1], [1, 0]] : [n.inputs.map((_, i) => i)];
+    for (const order of orders) {
+      const v = new Map(values);
+      const k = new Map(nodes);
+      p.outputs.forEach((o, i) => { v.set(o, n.outputs[i] ?? null); k.set(o, n); });
+      if (order.length > p.inputs.length && n.inputs.slice(p.inputs.length).some(Boolean)) { reason = `'${label(n)}' has more inputs than the pattern`; continue; }
+      if (p.inputs.every((input, i) => bind(input, n.inputs[order[i] ?? i] ?? null, v, k))) {
+        for (const [name, value] of v) values.set(name, value);
+        for (const [name, value] of k) nodes.set(name, value);
+        return true;
+      }
+    }
+    return false;
+  };
+  const bind = (input: PatternInput, value: Value | null, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
+    if (input.name === '_') return true;
+    if (!value) { if (!input.optional) reason = `an input is omitted that '${input.name}' needs`; else values.set(input.name, null); return input.optional; }
+    if (values.has(input.name)) return values.get(input.name) === value;
+    const inner = producers.get(input.name);
+    if (!inner) { values.set(input.name, value); return true; }
+    if (!value.producer || value.producer.graph !== node.graph) return false;
+    if (!attempt(inner, value.producer, values, nodes)) return false;
+    if (value.uses.size !== 1 || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
+    return true;
+  };
+  const values = new Map<string, Value | null>();
+  const nodes = new Map<string, Node>();
+  return attempt(pattern.root, node, values, nodes) ? new Match(values, nodes) : reason;
+}

@@ -1,0 +1,117 @@
+/** onnxruntime sessions: the only user of onnxruntime-node. */
+import { createRequire } from 'node:module';
+import type * as Ort from 'onnxruntime-node';
+import { fail } from '../base/errors.js';
+import type { DType } from '../ir/dtype.js';
+import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
+
+export interface SessionOptions {
+  /** Threads inside an op; default 1, so that results and timings do not depend on the machine. */
+  readonly threads?: number;
+  readonly optimization?: 'all' | 'extended' | 'basic' | 'disabled';
+  /** Writes the graph as onnxruntime optimized it. */
+  readonly saveOptimizedTo?: string;
+  /** Further session options by their onnxruntime keys, such as `session.qdqisint8allowed`. */
+  readonly config?: Readonly<Record<string, string>>;
+  /** What to call the model in errors. */
+  readonly label?: string;
+}
+
+/** The runtime's version, as its package says. */
+export const runtimeVersion = (): string => (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version; // package.json always has a version
+
+let loaded: typeof Ort | undefined;
+/** onnxruntime-node is loaded on first use: it is a large native library that `--help` must not wait for. */
+async function ort(): Promise<typeof Ort> {
+  if (!loaded) {
+    try {
+      const module = (await import('onnxruntime-node')) as unknown as { default?: typeof Ort } & typeof Ort; // CommonJS under ESM: the exports may sit under `default`
+      loaded = module.default ?? module;
+    } catch (cause) {
+      fail('MODEL_RUNTIME', `onnxruntime-node could not be loaded: ${message(cause)}`, {}, 'run `npm install` again with onnxruntime-node-install=skip in .npmrc; `quantize doctor` tells more', cause);
+    }
+    loaded.env.logLevel = 'fatal'; // errors reach us as exceptions; the native log would print them a second time
+  }
+  return loaded;
+}
+
+/** A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected soon. */
+export class Session {
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly #session: Ort.InferenceSession;
+  readonly #ort: typeof Ort;
+  readonly #label: string;
+  #open = true;
+
+  private constructor(session: Ort.InferenceSession, module: typeof Ort, name: string) {
+    this.#session = session;
+    this.#ort = module;
+    this.#label = name;
+    this.inputs = session.inputMetadata.map(info);
+    this.outputs = session.outputMetadata.map(info);
+  }
+
+  /** Loads a model from a file (needed for external data) or from bytes. Throws MODEL_RUNTIME with the runtime's own words. */
+  static async open(source: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    const module = await ort();
+    const name = options.label ?? (typeof source === 'string' ? source : 'model');
+    const settings: Ort.InferenceSession.SessionOptions = {
+      executionProviders: ['cpu'],
+      graphOptimizationLevel: options.optimization ?? 'all',
+      intraOpNumThreads: options.threads ?? 1,
+      interOpNumThreads: 1,
+      logSeverityLevel: 4,
+      ...(options.saveOptimizedTo ? { optimizedModelFilePath: options.saveOptimizedTo } : {}),
+      ...(options.config ? { extra: options.config } : {}),
+    };
+    try {
+      const session = typeof source === 'string' ? await module.InferenceSession.create(source, settings) : await module.InferenceSession.create(source, settings);
+      return new Session(session, module, name);
+    } catch (cause) {
+      return fail('MODEL_RUNTIME', `onnxruntime does not load ${name}: ${message(cause)}`, { file: name }, undefined, cause);
+    }
+  }
+
+  /** Runs the model. With `fetches`, only those outputs. Throws MODEL_RUNTIME. */
+  async run(feed: Feed, fetches?: readonly string[]): Promise<Record<string, FeedTensor>> {
+    const feeds: Record<string, Ort.Tensor> = {};
+    for (const { name } of this.inputs) {
+      const t = feed[name];
+      if (!t) fail('DATA_SHAPE', `the sample has no value for input '${name}'`, { tensor: name }, `inputs: ${this.inputs.map((i) => i.name).join(', ')}`);
+      feeds[name] = toOrt(this.#ort, t);
+    }
+    let results: Ort.InferenceSession.OnnxValueMapType;
+    try {
+      results = fetches ? await this.#session.run(feeds, fetches) : await this.#session.run(feeds);
+    } catch (cause) {
+      return fail('MODEL_RUNTIME', `onnxruntime failed to run ${this.#label}: ${message(cause)}`, { file: this.#label }, undefined, cause);
+    }
+    const out: Record<string, FeedTensor> = {};
+    for (const [name, value] of Object.entries(results)) {
+      const t = value as Ort.Tensor; // sequence outputs have no data; asking for one throws below
+      out[name] = { dtype: t.type as DType, dims: t.dims, data: t.data as TypedArray | readonly string[] }; // onnxruntime's type names are ours
+    }
+    return out;
+  }
+
+  /** Frees the native session. Safe to call twice. */
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#session.release();
+  }
+}
+
+const message = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split('\n')[0]!.slice(0, 600);
+
+function info(m: Ort.InferenceSession.ValueMetadata): ValueInfo {
+  if (!m.isTensor) return { name: m.name, dtype: undefined, shape: undefined };
+  return { name: m.name, dtype: m.type as DType, shape: m.shape.map((d) => (d === '' || (typeof d === 'number' && d < 0) ? null : d)) };
+}
+
+function toOrt(module: typeof Ort, t: FeedTensor): Ort.Tensor {
+  // The constructor's overloads tie each type name to its array; FeedTensor made sure of the pair.
+  const make = module.Tensor as unknown as new (type: string, data: unknown, dims: readonly number[]) => Ort.Tensor;
+  return new make(t.dtype, t.data, t.dims);
+}
