@@ -22,3 +22,15 @@ const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
 
 /** The spec of a node's operator, or undefined for operators that the project does not know. */
 export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.domain}:${node.op}`);
+
+/** Data inputs of an integer node: the ones that must be quantized for it to run in integers. */
+export function dataInputs(n: Node): readonly number[] {
+  const role = specOf(n)?.quant;
+  switch (role?.role) {
+    case 'compute': return role.activations.filter((i) => i !== role.weight || !n.inputs[i]?.isInitializer);
+    case 'arithmetic': return role.inputs === 'all' ? n.inputs.map((_, i) => i) : role.inputs;
+    case 'passthrough': return role.data === 'all' ? n.inputs.map((_, i) => i) : role.data;
+    case 'clamp': return [0];
+    default: return [];
+  }
+}

@@ -40,6 +40,8 @@ export interface QuantParams {
   readonly scheme: QuantScheme;
   readonly scale: Float32Array;
   readonly zeroPoint: Int32Array;
+  /** Shape of scale and zeroPoint for block granularity. */
+  readonly dims?: readonly number[];
 }
 
 /** Closed real intervals, one per channel (length 1 per tensor). Not yet widened to include zero. */

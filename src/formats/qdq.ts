@@ -1,0 +1,192 @@
+import { Node, Value, type Model } from '../ir/graph.js';
+import { Tensor } from '../ir/tensor.js';
+import { dataInputs, specOf } from '../ops/index.js';
+import { GraphBuilder } from '../rewrite/builder.js';
+import { removeUnused } from '../rewrite/pass.js';
+import { quantize } from '../scheme/arithmetic.js';
+import { codeRange } from '../scheme/params.js';
+import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
+import type { Format, FormatInput } from './types.js';
+
+/**
+ * QuantizeLinear / DequantizeLinear pairs around every op that runs in integers, as ONNX Runtime, OpenVINO and TensorRT
+ * fuse them. Ops that the target does not fuse between a pair (Pad, Clip) are written on the codes themselves.
+ */
+export const qdq = {
+  name: 'qdq',
+  doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
+  minOpset: (params) => ([...params.values()].some((p) => p.scheme.granularity.kind === 'block' || !/^u?int8$|^int32$/.test(p.scheme.dtype)) ? 21 : 13),
+  rewrite: (input) => new QdqRewriter(input).run(),
+} satisfies Format;
+
+/** Walks the integer nodes in order and keeps, for each quantized value, its codes and its dequantized form. */
+class QdqRewriter {
+  readonly #b: GraphBuilder;
+  readonly #in: FormatInput;
+  readonly #model: Model;
+  readonly #codes = new Map<Value, Value>();
+  readonly #floats = new Map<Value, Value>();
+  readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
+  #changes = 0;
+
+  constructor(input: FormatInput) {
+    this.#in = input;
+    this.#model = input.model;
+    this.#b = new GraphBuilder(input.model);
+  }
+
+  run(): { changes: number } {
+    const graph = this.#model.graph;
+    const order = graph.topological();
+    const clamps = new Map([...this.#in.planned.fusedClamps].map(([n, c]) => [c, n]));
+    for (const n of order) {
+      if (!this.#in.planned.integerNodes.has(n) || clamps.has(n)) continue;
+      const role = specOf(n)?.quant;
+      if ((role?.role === 'passthrough' || role?.role === 'clamp') && this.#in.target.onCodes.includes(n.op)) this.#onCodes(n);
+      else this.#between(n);
+    }
+    // Float users of what integer nodes produce read the dequantized value; a graph output keeps its name.
+    for (const n of order) {
+      if (!this.#in.planned.integerNodes.has(n)) continue;
+      for (const y of n.outputs) if (this.#codes.has(y)) this.#handOver(y);
+    }
+    removeUnused(graph, [...order].reverse());
+    return { changes: this.#changes };
+  }
+
+  /** DQ → op → Q. */
+  #between(n: Node): void {
+    const { planned, params } = this.#in;
+    const role = specOf(n)?.quant;
+    const data = dataInputs(n);
+    for (const i of data) { const v = n.inputs[i]; if (v && params.has(v)) n.setInput(i, this.#float(v)); }
+    if (role?.role === 'compute') {
+      for (const i of [role.weight, role.bias]) {
+        if (i === undefined || data.includes(i)) continue;
+        const v = n.inputs[i];
+        const point: QuantPoint | undefined = v ? (params.has(v) ? v : n.use(i)) : undefined;
+        if (v && point && params.has(point)) n.setInput(i, this.#constantFloat(v, params.get(point)!)); // has() was asked
+      }
+    }
+    this.#changes++;
+    const clamp = planned.fusedClamps.get(n);
+    n.outputs.forEach((raw) => {
+      const y = clamp ? clamp.outputs[0]! : raw; // a clamp has one output
+      const p = params.get(y);
+      if (!p) return;
+      if (!clamp) { this.#codes.set(y, this.#quantizeNode(raw, p, y.name)); return; }
+      const q = this.#quantizeNode(raw, p, y.name);
+      this.#codes.set(y, this.#clampCodes(q, clamp, p, y.name));
+    });
+  }
+
+  /** The op itself, on codes: it moves or compares them and every code keeps its meaning. */
+  #onCodes(n: Node): void {
+    const x = n.inputs[0]!; // passthrough ops have a data input
+    const [y] = n.outputs;
+    const p = this.#in.params.get(x);
+    if (!y || !p) return;
+    const codes = this.#codesOf(x);
+    this.#changes++;
+    if (specOf(n)?.quant.role === 'clamp') { this.#codes.set(y, this.#clampCodes(codes, n, p, y.name)); return; }
+    const inputs = n.inputs.map((v, i) => (i === 0 ? codes : v));
+    if (n.op === 'Pad') inputs[2] = this.#padValue(n, p, y.name);
+    this.#codes.set(y, this.#b.op(n.op, inputs, { attrs: Object.fromEntries(n.attrs), name: n.name || n.op, outputs: [this.#b.freeName(`${y.name}_quantized`)] }));
+  }
+  /** Pads with the code of the pad value, 0 by default. */
+  #padValue(n: Node, p: QuantParams, name: string): Value {
+    const value = n.inputs[2]?.data?.f32() ?? new Float32Array(1);
+    return this.#b.constant(quantize(Float32Array.from(value.subarray(0, 1)), [], { ...p, scheme: { ...p.scheme, granularity: { kind: 'tensor' } } }), `${name}_pad_code`);
+  }
+
+  /** Clip on codes, or nothing where saturation to the code range already does it. */
+  #clampCodes(codes: Value, clamp: Node, p: QuantParams, name: string): Value {
+    const role = specOf(clamp)?.quant;
+    const [low, high] = (role?.role === 'clamp' ? role.bounds(clamp) : undefined) ?? [-Infinity, Infinity];
+    const [from, to] = codeRange(p.scheme);
+    const code = (x: number): number => (x === -Infinity ? from : x === Infinity ? to : Math.min(to, Math.max(from, Math.round(x / p.scale[0]!) + p.zeroPoint[0]!)));
+    const [a, b] = [code(low), code(high)];
+    if (a <= from && b >= to) return codes;
+    const limit = (c: number, end: string): Value => this.#b.constant(Tensor.codes(p.scheme.dtype, [c], []), `${name}_${end}_code`);
+    return this.#b.op('Clip', [codes, a > from ? limit(a, 'low') : null, b < to ? limit(b, 'high') : null].slice(0, b < to ? 3 : 2), { name: clamp.name || clamp.op, outputs: [this.#b.freeName(`${name}_clipped`)] });
+  }
+
+  #codesOf(v: Value): Value {
+    const known = this.#codes.get(v);
+    if (known) return known;
+    const p = this.#in.params.get(v)!; // callers asked has()
+    const codes = v.isInitializer && v.data ? this.#b.constant(quantize(v.data.f32(), v.data.dims, p), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
+    this.#codes.set(v, codes);
+    return codes;
+  }
+  /** The dequantized form of a quantized value: one DequantizeLinear for all of its users. */
+  #float(v: Value): Value {
+    const known = this.#floats.get(v);
+    if (known) return known;
+    const made = this.#dequantizeNode(this.#codesOf(v), this.#in.params.get(v)!, v.name); // callers asked has()
+    this.#floats.set(v, made);
+    return made;
+  }
+  readonly #constants = new Map<Value, Map<QuantParams, Value>>();
+  /** A weight or bias stored as codes and dequantized; once for all users with the same parameters. */
+  #constantFloat(v: Value, p: QuantParams): Value {
+    const byParams = this.#constants.get(v) ?? new Map<QuantParams, Value>();
+    this.#constants.set(v, byParams);
+    const known = byParams.get(p);
+    if (known) return known;
+    const codes = this.#b.constant(quantize(v.data!.f32(), v.data!.dims, p), `${v.name}_quantized`); // planning chose constants only
+    const made = this.#dequantizeNode(codes, p, v.name);
+    byParams.set(p, made);
+    return made;
+  }
+
+  #handOver(y: Value): void {
+    const graph = this.#model.graph;
+    const keep = new Set<Node>(); // the quantizer of y itself, and its clamp, stay on y
+    const fromY = [...y.uses].filter((u) => u.node.op === 'QuantizeLinear' && u.index === 0);
+    for (const u of fromY) keep.add(u.node);
+    const others = [...y.uses].filter((u) => !keep.has(u.node));
+    if (!others.length && !y.isGraphOutput) return;
+    const float = this.#float(y);
+    if (y.isGraphOutput) {
+      const name = y.name;
+      y.name = this.#b.freeName(`${name}_unquantized`);
+      if (!float.isGraphOutput) float.name = name;
+      float.shape = y.shape;
+    }
+    for (const u of others) u.node.setInput(u.index, float);
+    for (const g of [...y.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === y) g.setOutput(i, float); });
+    void graph;
+  }
+
+  #params(p: QuantParams, name: string): { scale: Value; zeroPoint: Value | null } {
+    const known = this.#paramValues.get(p);
+    if (known) return known;
+    const dims = paramDims(p);
+    const made = {
+      scale: this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scale`),
+      zeroPoint: this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`),
+    };
+    this.#paramValues.set(p, made);
+    return made;
+  }
+  #quantizeNode(v: Value, p: QuantParams, name: string): Value {
+    const { scale, zeroPoint } = this.#params(p, name);
+    return this.#b.op('QuantizeLinear', [v, scale, zeroPoint], { attrs: axisAttrs(p.scheme), name: `${name}_QuantizeLinear`, outputs: [this.#b.freeName(`${name}_QuantizeLinear_Output`)] });
+  }
+  #dequantizeNode(codes: Value, p: QuantParams, name: string): Value {
+    const { scale, zeroPoint } = this.#params(p, name);
+    return this.#b.op('DequantizeLinear', [codes, scale, zeroPoint], { attrs: axisAttrs(p.scheme), name: `${name}_DequantizeLinear`, outputs: [this.#b.freeName(`${name}_DequantizeLinear_Output`)] });
+  }
+}
+
+/** Scalars per tensor, vectors per axis. */
+const paramDims = (p: QuantParams): readonly number[] => (p.scheme.granularity.kind === 'tensor' ? [] : p.scheme.granularity.kind === 'axis' ? [p.scale.length] : p.dims ?? [p.scale.length]);
+
+function axisAttrs(s: QuantScheme): Record<string, number> {
+  switch (s.granularity.kind) {
+    case 'tensor': return {};
+    case 'axis': return { axis: s.granularity.axis };
+    case 'block': return { axis: s.granularity.axis, block_size: s.granularity.size };
+  }
+}

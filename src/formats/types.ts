@@ -1,0 +1,23 @@
+import type { Model, Node } from '../ir/graph.js';
+import type { QuantParams, QuantPlan, QuantPoint } from '../scheme/types.js';
+
+/** What planning decided; see quantize/plan.ts, which makes it. */
+export interface FormatPlan {
+  readonly plan: QuantPlan;
+  readonly integerNodes: ReadonlySet<Node>;
+  readonly fusedClamps: ReadonlyMap<Node, Node>;
+}
+export interface FormatInput {
+  readonly model: Model;
+  readonly planned: FormatPlan;
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly target: { readonly onCodes: readonly string[] };
+}
+/** A way to write a quantized model. `rewrite` changes the model in place. */
+export interface Format {
+  readonly name: string;
+  readonly doc: string;
+  /** Lowest opset of the standard domain that can express these parameters. */
+  minOpset(params: ReadonlyMap<QuantPoint, QuantParams>): number;
+  rewrite(input: FormatInput): { changes: number };
+}

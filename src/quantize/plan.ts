@@ -1,0 +1,205 @@
+/** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
+import { fail } from '../base/errors.js';
+import { label, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { dataInputs, specOf } from '../ops/index.js';
+import type { QuantRole } from '../ops/spec.js';
+import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import type { TargetProfile } from '../targets/types.js';
+import { selectNodes, type NodeFilter } from './filter.js';
+
+export interface PlanOptions {
+  readonly activations: QuantScheme & { readonly observer: string; readonly perChannel: boolean };
+  readonly weights: Omit<QuantScheme, 'granularity'> & { readonly granularity: 'tensor' | 'channel' | { readonly block: number }; readonly observer: string };
+  readonly include: readonly NodeFilter[];
+  readonly exclude: readonly NodeFilter[];
+  readonly target: TargetProfile;
+}
+
+export interface Planned {
+  readonly plan: QuantPlan;
+  /** Nodes that run in integers. */
+  readonly integerNodes: ReadonlySet<Node>;
+  /** Relu and Clip that disappear into the output range of the node before them, by that node. */
+  readonly fusedClamps: ReadonlyMap<Node, Node>;
+  /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
+  readonly floatNodes: ReadonlyMap<Node, string>;
+}
+
+type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
+const roleOf = (n: Node): QuantRole | undefined => specOf(n)?.quant;
+
+/** Plans the main graph. Subgraphs (If, Loop, Scan) stay float. Throws RECIPE_UNKNOWN_NAME for filters that name nothing. */
+export function planQuantization(model: Model, options: PlanOptions): Planned {
+  const order = model.graph.topological();
+  const compute = order.filter((n) => roleOf(n)?.role === 'compute');
+  const included = options.include.length ? selectNodes(model.graph, options.include, compute) : undefined;
+  const excluded = selectNodes(model.graph, options.exclude, compute);
+  const floatNodes = new Map<Node, string>();
+  const isInput = new Set<Value>(model.graph.inputs);
+
+  const integer = new Set<Node>();
+  for (const n of order) {
+    const verdict = candidate(n, isInput, options, included, excluded);
+    if (verdict === true) integer.add(n);
+    else if (verdict) floatNodes.set(n, verdict);
+  }
+  const fusedClamps = fuseClamps(order, integer);
+  settle(order, integer, fusedClamps, floatNodes, isInput);
+
+  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options), integerNodes: integer, fusedClamps, floatNodes };
+}
+
+/** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
+function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included: ReadonlyMap<Node, string> | undefined, excluded: ReadonlyMap<Node, string>): boolean | string {
+  const spec = specOf(n);
+  const role = spec?.quant;
+  const listed = excluded.get(n);
+  if (listed !== undefined) return `excluded by the recipe (${listed})`;
+  if (!spec || !role) return n.subgraphs().length ? 'control flow' : `operator ${n.domain ? `${n.domain}.` : ''}${n.op} is not known`;
+  if (role.role === 'float') return spec.cost === 'free' ? false : role.because;
+  const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
+  if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
+  if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
+  const data = n.inputs[0];
+  if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
+  switch (role.role) {
+    case 'compute': {
+      const w = n.inputs[role.weight];
+      if (!w || !data) return 'an input is missing';
+      if (!w.isInitializer || inputs.has(w)) return role.activations.includes(role.weight) ? true : 'its weight is not a constant';
+      const axis = role.channelAxis(n, w.shape?.length ?? 0);
+      if (typeof axis !== 'number') return axis.float;
+      const b = role.bias === undefined ? undefined : n.inputs[role.bias];
+      if (b && (!b.isInitializer || inputs.has(b))) return 'its bias is not a constant';
+      if (b?.data && b.data.size !== w.data?.dims[axis] && n.op === 'Gemm') return 'its bias is not one value per output channel';
+      return true;
+    }
+    case 'passthrough': return role.when?.(n) ?? true;
+    case 'clamp': return role.bounds(n) ? true : 'its limits are not constants';
+    case 'arithmetic': return true;
+    default: return assertNever(role);
+  }
+}
+function assertNever(x: never): never { return fail('INTERNAL', `unhandled role ${JSON.stringify(x)}`); }
+
+/** A clamp right after an integer compute or arithmetic node, with no other user of the value between, is fused. */
+function fuseClamps(order: readonly Node[], integer: Set<Node>): Map<Node, Node> {
+  const fused = new Map<Node, Node>();
+  for (const n of order) {
+    if (roleOf(n)?.role !== 'clamp' || !integer.has(n)) continue;
+    const p = n.inputs[0]?.producer;
+    const role = p && roleOf(p)?.role;
+    if (p && integer.has(p) && (role === 'compute' || role === 'arithmetic') && n.inputs[0]!.uses.size === 1 && !n.inputs[0]!.isGraphOutput && !fused.has(p)) fused.set(p, n);
+  }
+  return fused;
+}
+
+/** Where a node's result leaves it: after its fused clamp, if it has one. */
+const resultsOf = (n: Node, fused: ReadonlyMap<Node, Node>): readonly Value[] => fused.get(n)?.outputs ?? n.outputs;
+
+/**
+ * Drops candidates until what is left hangs together: arithmetic runs in integers only in the middle of a chain (all
+ * inputs come in integers, somebody needs the result in integers); passthrough ops follow their input.
+ */
+function settle(order: readonly Node[], integer: Set<Node>, fused: Map<Node, Node>, why: Map<Node, string>, inputs: ReadonlySet<Value>): void {
+  const clampOf = new Set(fused.values());
+  /** Whether an integer compute or arithmetic node uses the value, directly or behind ops that pass codes through. */
+  const wanted = (v: Value): boolean => [...v.uses].some((u) => {
+    if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
+    const role = roleOf(u.node)?.role;
+    return role === 'passthrough' || (role === 'clamp' && !clampOf.has(u.node)) ? u.node.outputs.some(wanted) : true;
+  });
+  const fromInteger = (v: Value): boolean => v.producer !== undefined && integer.has(v.producer);
+  for (let changed = true; changed;) {
+    changed = false;
+    const drop = (n: Node, reason: string): void => { integer.delete(n); why.set(n, reason); const c = fused.get(n); if (c) { fused.delete(n); clampOf.delete(c); } changed = true; };
+    for (const n of order) {
+      if (!integer.has(n)) continue;
+      const role = roleOf(n)?.role;
+      const data = dataInputs(n).map((i) => n.inputs[i]).filter((v) => v !== null && v !== undefined);
+      if (role === 'arithmetic') {
+        if (!data.every((v) => fromInteger(v) || inputs.has(v) || v.isInitializer) || !data.some(fromInteger)) drop(n, 'an input comes in float');
+        else if (!resultsOf(n, fused).some(wanted)) drop(n, 'nothing after it runs in integers');
+      } else if (role === 'passthrough' || (role === 'clamp' && !clampOf.has(n))) {
+        const v = data[0];
+        if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) { integer.delete(n); changed = true; }
+      } else if (role === 'clamp' && !integer.has(n.inputs[0]!.producer!)) { integer.delete(n); changed = true; }
+      else if (role === 'compute' && !n.inputs[(roleOf(n) as Role<'compute'>).weight]?.isInitializer && !data.every((v) => fromInteger(v) || wanted(v))) drop(n, 'its inputs come in float');
+    }
+  }
+}
+
+/** Writes the plan down: a spec for each point that the integer nodes touch. */
+function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions): QuantPlan {
+  const plan = new Map<QuantPoint, QuantSpec>();
+  const { observer, perChannel: _perChannel, ...scheme } = o.activations;
+  const observed = (v: Value): void => { if (!plan.has(v)) plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer }); };
+  const clampOf = new Set(fused.values());
+
+  for (const n of order) {
+    if (!integer.has(n) || clampOf.has(n)) continue;
+    const role = roleOf(n)!; // integer nodes have a role
+    for (const i of dataInputs(n)) { const v = n.inputs[i]; if (v) observed(v); }
+    if (role.role === 'passthrough' || role.role === 'clamp') {
+      for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: n.inputs[0]! });
+      continue;
+    }
+    if (role.role === 'compute') describeWeights(plan, n, role, o);
+    for (const y of resultsOf(n, fused)) {
+      if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
+      if (role.role === 'arithmetic' && role.range && scheme.dtype === 'uint8' && !fused.has(n)) plan.set(y, { kind: 'fixed', scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } }, scale: (role.range[1] - role.range[0]) / 256, zeroPoint: 0 });
+      else observed(y);
+    }
+  }
+  for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
+  return plan;
+}
+
+/** Whether anything needs the value in integers: else a kernel that can give float does. */
+function needed(v: Value, integer: ReadonlySet<Node>, clamps: ReadonlySet<Node>): boolean {
+  return [...v.uses].some((u) => {
+    if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
+    const role = roleOf(u.node)?.role;
+    return role === 'passthrough' || (role === 'clamp' && !clamps.has(u.node)) ? u.node.outputs.some((y) => needed(y, integer, clamps)) : true;
+  });
+}
+
+/** Per-channel activations fall back to one scale where the value has no channel axis. */
+function forRank(scheme: QuantScheme, v: Value): QuantScheme {
+  const g = scheme.granularity;
+  return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis ? { ...scheme, granularity: { kind: 'tensor' } } : scheme;
+}
+
+function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'compute'>, o: PlanOptions): void {
+  const w = n.inputs[role.weight]!; // candidate() checked it
+  if (!w.isInitializer) return;
+  const axis = role.channelAxis(n, w.shape?.length ?? 0);
+  if (typeof axis !== 'number') return;
+  const { observer, granularity, ...rest } = o.weights;
+  const scheme: QuantScheme = {
+    ...rest,
+    granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(n, axis, w), size: granularity.block },
+  };
+  const spec: QuantSpec = { kind: 'observed', scheme, observer };
+  const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
+  const b = role.bias === undefined ? null : n.inputs[role.bias] ?? null;
+  if (!b) return;
+  const activation = n.inputs[role.activations[0]!]!; // a compute op has an activation
+  const biasPoint: QuantPoint = b.uses.size === 1 ? b : n.use(role.bias!)!;
+  plan.set(biasPoint, { kind: 'derived', from: [activation, point], rule: 'bias' });
+}
+
+/** Blocks run along the reduction axis: the rows of a MatMul weight, the input channels of a Conv. */
+const blockAxis = (n: Node, channelAxis: number, w: Value): number => ((w.shape?.length ?? 2) === 2 ? 1 - channelAxis : channelAxis === 0 ? 1 : 0) * (n ? 1 : 1);
+
+/** One set of parameters for all users of a weight that agree on the scheme; a user that differs gets its own. */
+function sharedPoint(plan: Map<QuantPoint, QuantSpec>, w: Value, use: Use, spec: QuantSpec & { kind: 'observed' }): QuantPoint {
+  const known = plan.get(w);
+  if (!known) { plan.set(w, spec); return w; }
+  if (known.kind === 'observed' && JSON.stringify(known.scheme) === JSON.stringify(spec.scheme)) return w;
+  plan.set(use, spec);
+  return use;
+}
+
+/** What to call a point in reports: the value's name, or `node[input]` for an edge. */
+export const pointName = (p: QuantPoint): string => ('uses' in p ? p.name : `${label(p.node)}[${p.index}]`);

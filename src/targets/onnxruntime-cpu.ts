@@ -1,0 +1,25 @@
+import type { TargetProfile } from './types.js';
+
+export const onnxruntimeCpu = {
+  name: 'onnxruntime-cpu',
+  doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
+  source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against the optimized graph of 1.30',
+  formats: ['qdq', 'qoperator', 'dynamic'],
+  maxOpset: 23,
+  defaults: {
+    activations: { dtype: 'uint8', symmetric: false },
+    weights: { dtype: 'int8', symmetric: true },
+    weightGranularity: 'channel',
+  },
+  integerOps: {
+    Conv: {}, Gemm: { floatOutput: true }, MatMul: { floatOutput: true },
+    Add: {}, Mul: {}, Concat: {}, AveragePool: {}, GlobalAveragePool: {}, LeakyRelu: {}, Sigmoid: {}, Softmax: {}, Where: {},
+  },
+  passthroughOps: ['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Gather', 'Split', 'Pad', 'Expand', 'Tile', 'Resize', 'Upsample', 'DepthToSpace', 'SpaceToDepth', 'Relu', 'Clip'],
+  onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
+  quirks: [
+    { code: 'SIGNED_ACTIVATIONS', text: 'With int8 activations only part of the convolutions runs in integers on x64 unless the session option session.qdqisint8allowed is 1.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
+    { code: 'U8S8_SATURATION', text: 'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16; adjacent large weights of one sign can saturate.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8' },
+    { code: 'CONVINTEGER_SLOW', text: 'Dynamic quantization of Conv gives ConvInteger, which is slower than float on CPUs.', source: 'https://github.com/microsoft/onnxruntime/issues/12854' },
+  ],
+} satisfies TargetProfile;

@@ -1,0 +1,19 @@
+import type { QuantScheme } from '../scheme/types.js';
+
+/** What a runtime runs in integers, and how it wants it written. Data only: every constraint has a source. */
+export interface TargetProfile {
+  readonly name: string;
+  readonly doc: string;
+  readonly source: string;
+  readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic')[];
+  readonly maxOpset: number;
+  /** What the runtime runs fastest, used where the recipe says nothing. */
+  readonly defaults: { readonly activations: Omit<QuantScheme, 'granularity'>; readonly weights: Omit<QuantScheme, 'granularity'>; readonly weightGranularity: 'tensor' | 'channel' };
+  /** Ops with integer kernels. `floatOutput`: the kernel can also give float, so an output that nobody needs in integers stays float. */
+  readonly integerOps: Readonly<Record<string, { readonly floatOutput?: boolean }>>;
+  /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */
+  readonly passthroughOps: readonly string[];
+  /** Of these, the ones that the runtime leaves in float between Q and DQ: they are written directly on the codes. */
+  readonly onCodes: readonly string[];
+  readonly quirks: readonly { readonly code: string; readonly text: string; readonly source: string }[];
+}
