@@ -40,7 +40,7 @@ export const conv = {
   op: 'Conv', domain: '', since: 1, doc: 'Convolution.', foldable: true,
   infer: (ctx) => inferConv(ctx, 0, 1),
   cost: ([, w], [y]) => ({ macs: convMacs(w?.shape, y?.shape), otherOps: 0 }),
-  quant: { role: 'compute', activations: [0], weight: 1, bias: 2, channelAxis: () => 0 },
+  quant: { role: 'compute', activations: [0], weight: 1, bias: 2, qlinear: { op: 'QLinearConv', domain: '', form: 'conv' }, channelAxis: () => 0 },
 } satisfies OpSpec;
 
 export const convTranspose = {

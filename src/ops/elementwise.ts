@@ -2,7 +2,7 @@
 import type { DType } from '../ir/dtype.js';
 import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
-import { broadcast, intsOf, perElement, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import { broadcast, intsOf, perElement, qlinearEach, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 const noKernel = float('no integer kernel');
@@ -36,7 +36,7 @@ function combine(a: readonly Dim[] | undefined, b: readonly Dim[] | undefined, f
     return null;
   });
 }
-const arithmetic: QuantRole = { role: 'arithmetic', inputs: 'all' };
+const arithmetic = (qlinear: string): QuantRole => ({ role: 'arithmetic', inputs: 'all', qlinear: qlinearEach(qlinear) });
 
 function variadic(op: string, since: number, doc: string): OpSpec {
   return {
@@ -63,15 +63,15 @@ export const cast = {
 } satisfies OpSpec;
 
 export const where = {
-  op: 'Where', domain: '', since: 9, doc: 'Chooses by a condition.', foldable: true, cost: perElement, quant: { role: 'arithmetic', inputs: [1, 2] },
+  op: 'Where', domain: '', since: 9, doc: 'Chooses by a condition.', foldable: true, cost: perElement, quant: { role: 'arithmetic', inputs: [1, 2], qlinear: { op: 'QLinearWhere', domain: 'com.microsoft', form: 'where' } },
   infer: (ctx: InferContext): Known[] => [{ dtype: ctx.input(1)?.dtype, shape: broadcast(broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ctx.input(2)?.shape) }],
 } satisfies OpSpec;
 
 export const elementwiseOps: readonly OpSpec[] = [
   unary('Relu', 1, 'max(x, 0).', { role: 'clamp', bounds: () => [0, Infinity] }),
   { ...unary('Clip', 1, 'Clamps to [min, max].', { role: 'clamp', bounds: clipBounds }) },
-  unary('LeakyRelu', 1, 'x or alpha·x.', { role: 'arithmetic', inputs: [0] }),
-  unary('Sigmoid', 1, '1 / (1 + e^−x).', { role: 'arithmetic', inputs: [0], range: [0, 1] }),
+  unary('LeakyRelu', 1, 'x or alpha·x.', { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') }),
+  unary('Sigmoid', 1, '1 / (1 + e^−x).', { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSigmoid') }),
   unary('Tanh', 1, 'Hyperbolic tangent.', { ...noKernel }),
   unary('Erf', 9, 'Error function.'), unary('Exp', 1, 'e^x.'), unary('Log', 1, 'Natural logarithm.'), unary('Sqrt', 1, 'Square root.'),
   unary('Reciprocal', 1, '1 / x.'), unary('Neg', 1, '−x.'), unary('Abs', 1, '|x|.'), unary('Ceil', 1, 'Rounds up.'), unary('Floor', 1, 'Rounds down.'),
@@ -85,7 +85,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   unary('IsNaN', 9, 'Whether NaN.', float('logical'), 'bool'), unary('IsInf', 10, 'Whether infinite.', float('logical'), 'bool'),
   { ...unary('Identity', 1, 'The input itself.', { role: 'passthrough', data: [0] }), cost: 'free', infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape, ints: intsOf(ctx, 0) }] },
   { ...unary('Dropout', 1, 'The input itself at inference.', { role: 'passthrough', data: [0] }), cost: 'free', infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape }, { dtype: 'bool', shape: ctx.input(0)?.shape }] },
-  binary('Add', 1, 'a + b.', arithmetic, { ints: (a, b) => a + b }), binary('Mul', 1, 'a · b.', arithmetic, { ints: (a, b) => a * b }),
+  binary('Add', 1, 'a + b.', arithmetic('QLinearAdd'), { ints: (a, b) => a + b }), binary('Mul', 1, 'a · b.', arithmetic('QLinearMul'), { ints: (a, b) => a * b }),
   binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }), binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
   binary('Pow', 1, 'a^b.'), binary('Mod', 10, 'Remainder.'), binary('PRelu', 1, 'x or slope·x.'),
   binary('And', 1, 'Logical and.', float('logical'), { dtype: 'bool' }), binary('Or', 1, 'Logical or.', float('logical'), { dtype: 'bool' }), binary('Xor', 1, 'Logical exclusive or.', float('logical'), { dtype: 'bool' }),

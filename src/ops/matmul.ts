@@ -17,7 +17,7 @@ export const matMul = {
   op: 'MatMul', domain: '', since: 1, doc: 'Matrix product with numpy broadcasting.', foldable: true,
   infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: matMulShape(ctx.input(0)?.shape, ctx.input(1)?.shape) }],
   cost: ([a], [y]) => ({ macs: sizeOf(y?.shape) * sizeOf(a?.shape?.slice(-1)), otherOps: 0 }),
-  quant: { role: 'compute', activations: [0, 1], weight: 1, channelAxis: (_n, rank) => (rank >= 2 ? rank - 1 : { float: 'a vector weight has no channel axis' }) },
+  quant: { role: 'compute', activations: [0, 1], weight: 1, qlinear: { op: 'QLinearMatMul', domain: '', form: 'each' }, channelAxis: (_n, rank) => (rank >= 2 ? rank - 1 : { float: 'a vector weight has no channel axis' }) },
 } satisfies OpSpec;
 
 export const gemm = {
@@ -30,7 +30,7 @@ export const gemm = {
   },
   cost: ([a], [y], node) => ({ macs: sizeOf(y?.shape) * sizeOf(a?.shape && [a.shape[node.int('transA', 0) ? 0 : 1] ?? null]), otherOps: 0 }),
   quant: {
-    role: 'compute', activations: [0], weight: 1, bias: 2,
+    role: 'compute', activations: [0], weight: 1, bias: 2, qlinear: { op: 'QGemm', domain: 'com.microsoft', form: 'gemm' },
     channelAxis(node) {
       if (node.float('alpha', 1) !== 1 || node.float('beta', 1) !== 1) return { float: 'Gemm with alpha or beta other than 1' };
       if (node.int('transA', 0) !== 0) return { float: 'Gemm with a transposed activation' };

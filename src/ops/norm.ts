@@ -1,5 +1,5 @@
 /** Normalisations and softmax: the output has the shape of the input. */
-import { perElement, type OpSpec, type QuantRole } from './spec.js';
+import { perElement, qlinearEach, type OpSpec, type QuantRole } from './spec.js';
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 
@@ -29,7 +29,7 @@ export const normOps: readonly OpSpec[] = [
   like('LpNormalization', 1, 'Divides by an Lp norm.', float('its statistics depend on the input')),
   like('MeanVarianceNormalization', 9, 'Zero mean, unit variance.', float('its statistics depend on the input')),
   like('LRN', 1, 'Local response normalisation.', float('no integer kernel')),
-  like('Softmax', 1, 'e^x normalised to sum 1.', { role: 'arithmetic', inputs: [0], range: [0, 1] }),
+  like('Softmax', 1, 'e^x normalised to sum 1.', { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSoftmax', { opset: 13 }) }),
   like('LogSoftmax', 1, 'Logarithm of Softmax.', float('no integer kernel')),
   like('Hardmax', 1, '1 at the maximum.', float('no integer kernel')),
 ];

@@ -1,7 +1,7 @@
 /** Pooling and resizing: https://onnx.ai/onnx/operators/onnx__MaxPool.html and neighbours. */
 import type { Shape } from '../ir/graph.js';
 import { windowSizes } from './conv.js';
-import { numbersOf, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
+import { numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
 
 function inferPool(ctx: InferContext): Known[] {
   const x = ctx.input(0);
@@ -20,7 +20,7 @@ export const maxPool = {
 
 export const averagePool = {
   op: 'AveragePool', domain: '', since: 1, doc: 'Mean over a sliding window.', foldable: true,
-  infer: inferPool, cost: windowCost, quant: { role: 'arithmetic', inputs: [0] },
+  infer: inferPool, cost: windowCost, quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearAveragePool') },
 } satisfies OpSpec;
 
 export const lpPool = {
@@ -36,7 +36,7 @@ const globalCost: OpSpec['cost'] = ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shap
 
 export const globalAveragePool = {
   op: 'GlobalAveragePool', domain: '', since: 1, doc: 'Mean over all positions of a channel.', foldable: true,
-  infer: inferGlobal, cost: globalCost, quant: { role: 'arithmetic', inputs: [0] },
+  infer: inferGlobal, cost: globalCost, quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearGlobalAveragePool') },
 } satisfies OpSpec;
 
 export const globalMaxPool = {

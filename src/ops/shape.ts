@@ -171,7 +171,7 @@ export const shapeOps: readonly OpSpec[] = [
   spec('Gather', 1, 'Picks along one axis.', passthrough, inferGather),
   spec('GatherElements', 11, 'Picks element by element.', passthrough, (ctx) => of(ctx.input(0), ctx.input(1)?.shape)),
   spec('GatherND', 11, 'Picks by index tuples.', passthrough, (ctx) => of(ctx.input(0), undefined)),
-  spec('Concat', 1, 'Joins along one axis.', { role: 'arithmetic', inputs: 'all' }, inferConcat),
+  spec('Concat', 1, 'Joins along one axis.', { role: 'arithmetic', inputs: 'all', qlinear: { op: 'QLinearConcat', domain: 'com.microsoft', form: 'concat' } }, inferConcat),
   spec('Split', 1, 'Cuts along one axis.', passthrough, inferSplit),
   spec('Pad', 1, 'Adds elements at the borders.', { role: 'passthrough', data: [0], when: (n) => (n.string('mode', 'constant') === 'constant' && n.inputs[2] && !n.inputs[2].isInitializer ? 'the pad value is not a constant' : true) }, inferPad),
   spec('Expand', 8, 'Broadcasts to a shape.', passthrough, inferExpand),

@@ -27,6 +27,16 @@ export interface InferContext {
 export interface Cost { readonly macs: number; readonly otherOps: number }
 
 /**
+ * The op that takes codes with their scales and zero points in place of a float op, and the order of its inputs, with
+ * (v) for the triple value, scale, zero point and (s) for scale, zero point of the result:
+ * conv (x)(w)(s)bias · gemm (a)(b)bias(s) · each (a)(b)…(s) · concat (s)(a)(b)… · where condition(a)(b)(s).
+ */
+export interface QLinearForm { readonly op: string; readonly domain: '' | 'com.microsoft'; readonly form: 'conv' | 'gemm' | 'each' | 'concat' | 'where'; readonly attrs?: Readonly<Record<string, number>> }
+const MS = 'com.microsoft';
+/** ONNX Runtime's QLinear form of an op whose operands and result are triples. */
+export const qlinearEach = (op: string, attrs?: Readonly<Record<string, number>>): QLinearForm => ({ op, domain: MS, form: 'each', ...(attrs ? { attrs } : {}) });
+
+/**
  * What quantization may do with an op. Whether a runtime has an integer kernel for it is the target's knowledge, not ours.
  * - compute: multiply-accumulate of an activation with a weight (or a second activation); int32 accumulators.
  * - arithmetic: each input and the output have a scale of their own (Add, Mul, Concat, AveragePool, Sigmoid).
@@ -34,10 +44,10 @@ export interface Cost { readonly macs: number; readonly otherOps: number }
  * - clamp: output is the input clamped to [low, high]; disappears into the output range of the op before it.
  */
 export type QuantRole =
-  | { readonly role: 'compute'; readonly activations: readonly number[]; readonly weight: number; readonly bias?: number;
+  | { readonly role: 'compute'; readonly activations: readonly number[]; readonly weight: number; readonly bias?: number; readonly qlinear?: QLinearForm;
       /** Axis of the weight that holds output channels, or a reason why the node cannot be quantized. */
       channelAxis(node: Node, weightRank: number): number | { readonly float: string } }
-  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number] }
+  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number]; readonly qlinear?: QLinearForm }
   | { readonly role: 'passthrough'; readonly data: 'all' | readonly number[]; when?(node: Node): true | string }
   | { readonly role: 'clamp'; bounds(node: Node): readonly [number, number] | undefined }
   | { readonly role: 'float'; readonly because: string };

@@ -1,0 +1,89 @@
+import type { Model, Node, Value } from '../ir/graph.js';
+import { dataInputs, specOf } from '../ops/index.js';
+import type { QLinearForm } from '../ops/spec.js';
+import { GraphBuilder } from '../rewrite/builder.js';
+import { removeUnused } from '../rewrite/pass.js';
+import { qdq } from './qdq.js';
+import type { Format } from './types.js';
+
+/**
+ * QLinear operators that compute on codes (QLinearConv, QLinearMatMul, QGemm, QLinearAdd, …): the QDQ form with every
+ * DequantizeLinear → op → QuantizeLinear group replaced by its integer operator, and ops that only move codes put
+ * directly on them. Much of it is ONNX Runtime's own domain: other runtimes want qdq.
+ */
+export const qoperator = {
+  name: 'qoperator',
+  doc: 'Integer operators (QLinearConv, QLinearMatMul, QGemm, …), for ONNX Runtime only.',
+  minOpset: (params) => qdq.minOpset(params),
+  rewrite(input) {
+    const { changes } = qdq.rewrite(input);
+    fuseGroups(input.model);
+    return { changes };
+  },
+} satisfies Format;
+
+function fuseGroups(model: Model): void {
+  const graph = model.graph;
+  const b = new GraphBuilder(model);
+  for (const n of graph.topological()) {
+    if (n.graph !== graph) continue;
+    const quant = specOf(n)?.quant;
+    const y = n.outputs[0];
+    if (!y || !quant) continue;
+    const q = soleQuantizer(y);
+    if (quant.role === 'passthrough' && q) moveOntoCodes(b, n, q);
+    else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, q);
+  }
+  removeUnused(graph, graph.topological().reverse());
+}
+
+/** The QuantizeLinear that is the only user of a value. */
+function soleQuantizer(v: Value): Node | undefined {
+  const [use] = v.uses;
+  return v.uses.size === 1 && !v.isGraphOutput && use?.node.op === 'QuantizeLinear' && use.index === 0 ? use.node : undefined;
+}
+const dequantizer = (v: Value | null | undefined): Node | undefined => (v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined);
+
+function moveOntoCodes(b: GraphBuilder, n: Node, q: Node): void {
+  const dq = dequantizer(n.inputs[0]);
+  if (!dq) return;
+  const codes = b.op(n.op, n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)), { attrs: Object.fromEntries(n.attrs), name: n.name });
+  b.graph.replaceUses(q.outputs[0]!, codes); // QuantizeLinear has one output
+}
+
+function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined): void {
+  const weight = specOf(n)?.quant.role === 'compute' ? [1] : [];
+  const operands = [...new Set([...dataInputs(n), ...weight])].sort((x, y) => x - y);
+  const triples = operands.map((i) => dequantizer(n.inputs[i])?.inputs);
+  if (triples.some((t) => t === undefined)) return;
+  const flat = triples.flatMap((t) => [t![0]!, t![1]!, t![2] ?? null]); // checked above; a DequantizeLinear has codes and scale
+  const result = q ? [q.inputs[1]!, q.inputs[2] ?? null] : undefined; // a QuantizeLinear has a scale
+  const bias = dequantizer(n.inputs[2])?.inputs[0] ?? null;
+  let inputs: (Value | null)[];
+  switch (form.form) {
+    case 'conv': if (!result) return; inputs = [...flat.slice(0, 6), ...result, ...(bias ? [bias] : [])]; break;
+    case 'gemm': inputs = [...flat.slice(0, 6), bias, ...(result ?? [])]; break;
+    case 'each': if (!result) { integerToFloat(b, n, flat); return; } inputs = [...flat, ...result]; break;
+    case 'concat': if (!result) return; inputs = [...result, ...flat]; break;
+    case 'where': if (!result) return; inputs = [n.inputs[0] ?? null, ...flat, ...result]; break;
+  }
+  const attrs = { ...Object.fromEntries(n.attrs), ...form.attrs };
+  if (form.form === 'gemm') delete attrs['beta']; // 1 by planning, and QGemm has no such attribute
+  const y = (q ? q.outputs[0] : n.outputs[0])!; // both ops have an output
+  const made = b.op(form.op, inputs, { attrs, domain: form.domain, name: n.name });
+  made.dtype = y.dtype;
+  made.shape = made.shape ?? y.shape;
+  takeOver(b, y, made);
+}
+
+/** A matrix product whose result is wanted in float. */
+function integerToFloat(b: GraphBuilder, n: Node, [a, as, az, w, ws, wz]: readonly (Value | null)[]): void {
+  if (n.op !== 'MatMul') return;
+  const made = b.op('MatMulIntegerToFloat', [a ?? null, w ?? null, as ?? null, ws ?? null, az ?? null, wz ?? null], { domain: 'com.microsoft', name: n.name });
+  takeOver(b, n.outputs[0]!, made); // MatMul has an output
+}
+
+function takeOver(b: GraphBuilder, old: Value, made: Value): void {
+  if (old.isGraphOutput) { const name = old.name; old.name = b.freeName(`${name}_before`); made.name = name; }
+  b.graph.replaceUses(old, made);
+}
