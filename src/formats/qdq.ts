@@ -27,6 +27,8 @@ class QdqRewriter {
   readonly #codes = new Map<Value, Value>();
   readonly #floats = new Map<Value, Value>();
   readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
+  /** Float ops that a form on codes has replaced; they go once nobody reads their outputs. */
+  readonly #replaced = new Set<Node>();
   #changes = 0;
 
   constructor(input: FormatInput) {
@@ -38,7 +40,8 @@ class QdqRewriter {
   run(): { changes: number } {
     const graph = this.#model.graph;
     const order = graph.topological();
-    const clamps = new Map([...this.#in.planned.fusedClamps].map(([n, c]) => [c, n]));
+    const clamps = new Set(this.#in.planned.fusedClamps.values());
+    for (const c of clamps) this.#replaced.add(c);
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n) || clamps.has(n)) continue;
       const role = specOf(n)?.quant;
@@ -87,6 +90,7 @@ class QdqRewriter {
     const p = this.#in.params.get(x);
     if (!y || !p) return;
     const codes = this.#codesOf(x);
+    this.#replaced.add(n);
     this.#changes++;
     if (specOf(n)?.quant.role === 'clamp') { this.#codes.set(y, this.#clampCodes(codes, n, p, y.name)); return; }
     const inputs = n.inputs.map((v, i) => (i === 0 ? codes : v));
@@ -140,23 +144,18 @@ class QdqRewriter {
     return made;
   }
 
+  /** Whoever still reads the float value reads the dequantized codes from now on; a graph output keeps its name. */
   #handOver(y: Value): void {
-    const graph = this.#model.graph;
-    const keep = new Set<Node>(); // the quantizer of y itself, and its clamp, stay on y
-    const fromY = [...y.uses].filter((u) => u.node.op === 'QuantizeLinear' && u.index === 0);
-    for (const u of fromY) keep.add(u.node);
-    const others = [...y.uses].filter((u) => !keep.has(u.node));
-    if (!others.length && !y.isGraphOutput) return;
+    const readers = [...y.uses].filter((u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0));
+    if (!readers.length && !y.isGraphOutput) return;
     const float = this.#float(y);
-    if (y.isGraphOutput) {
-      const name = y.name;
-      y.name = this.#b.freeName(`${name}_unquantized`);
-      if (!float.isGraphOutput) float.name = name;
-      float.shape = y.shape;
-    }
-    for (const u of others) u.node.setInput(u.index, float);
+    for (const u of readers) u.node.setInput(u.index, float);
+    if (!y.isGraphOutput) return;
+    const name = y.name;
+    y.name = this.#b.freeName(`${name}_unquantized`);
+    float.name = name;
+    float.shape = y.shape;
     for (const g of [...y.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === y) g.setOutput(i, float); });
-    void graph;
   }
 
   #params(p: QuantParams, name: string): { scale: Value; zeroPoint: Value | null } {

@@ -95,16 +95,21 @@ export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | u
 /** An axis as given (negative counts from the end) → 0..rank-1. */
 export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
-/** Integer elements of an input: from its constant, or from shape arithmetic. */
+/** Integer elements of an input: from its constant, or from shape arithmetic. Elements beyond 2^53 are unknown. */
 export function intsOf(ctx: InferContext, i: number): readonly Dim[] | undefined {
-  const c = ctx.constant(i);
-  if (c && (c.dtype === 'int64' || c.dtype === 'int32') && c.size <= 4096) return c.numbers();
-  return ctx.input(i)?.ints;
+  const c = smallInts(ctx, i);
+  return c ? c.map((v) => (Number.isSafeInteger(Number(v)) ? Number(v) : null)) : ctx.input(i)?.ints;
 }
-/** As {@link intsOf}, but only where every element is a number. */
+/** As {@link intsOf}, but only where every element is known; "to the end" (INT64_MAX) of a constant saturates. */
 export function numbersOf(ctx: InferContext, i: number): readonly number[] | undefined {
-  const ints = intsOf(ctx, i);
+  const c = smallInts(ctx, i);
+  if (c) return c.map((v) => Math.min(Math.max(Number(v), Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
+  const ints = ctx.input(i)?.ints;
   return ints?.every((d): d is number => typeof d === 'number') ? ints : undefined;
+}
+function smallInts(ctx: InferContext, i: number): readonly bigint[] | undefined {
+  const c = ctx.constant(i);
+  return c && (c.dtype === 'int64' || c.dtype === 'int32') && c.size <= 4096 ? c.ints() : undefined;
 }
 /** Axes from an input (newer opsets) or an attribute (older ones); undefined where neither is present or known. */
 export function axesOf(ctx: InferContext, input: number): readonly number[] | undefined {
