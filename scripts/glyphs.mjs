@@ -67,26 +67,26 @@ function draw(className, index, seed) {
   const glyph = GLYPHS[className];
   const background = [between(0, 255), between(0, 255), between(0, 255)];
   let ink = background;
-  while (distance3(ink, background) < 75) ink = [between(0, 255), between(0, 255), between(0, 255)];
+  while (distance3(ink, background) < 105) ink = [between(0, 255), between(0, 255), between(0, 255)];
   const clutter = [between(0, 255), between(0, 255), between(0, 255)];
 
-  const radius = between(6, 13);
+  const radius = between(7, 13);
   const squeeze = between(0.72, 1); // one axis is shortened, so that aspect says little
   const angle = between(0, 2 * Math.PI);
   const lean = between(0, 2 * Math.PI);
   const room = Math.max(0, SIZE / 2 - radius);
   const centre = [SIZE / 2 + between(-room, room), SIZE / 2 + between(-room, room)];
   const filled = !glyph.open && random() < 0.5;
-  const half = between(0.7, Math.max(1, radius / 6));
+  const half = between(0.8, Math.max(1.1, radius / 6));
   const points = glyph.points.map(([x0, y0]) => {
     const x = x0 * Math.cos(angle) - y0 * Math.sin(angle);
     const y = (x0 * Math.sin(angle) + y0 * Math.cos(angle)) * squeeze;
     return [centre[0] + radius * (x * Math.cos(lean) - y * Math.sin(lean)), centre[1] + radius * (x * Math.sin(lean) + y * Math.cos(lean))];
   });
-  const lines = Array.from({ length: Math.floor(between(0, 3.5)) }, () => [[between(0, SIZE), between(0, SIZE)], [between(0, SIZE), between(0, SIZE)]]);
+  const lines = Array.from({ length: Math.floor(between(0, 2.8)) }, () => [[between(0, SIZE), between(0, SIZE)], [between(0, SIZE), between(0, SIZE)]]);
   const lineHalf = between(0.4, 1);
-  const speckle = between(0, 0.16);
-  const swing = between(10, 60);
+  const speckle = between(0, 0.14);
+  const swing = between(10, 50);
 
   const palette = [];
   for (let level = 0; level < 5; level++) {
