@@ -20,6 +20,9 @@ f32 = np.float32
 
 
 def b64(array):
+    array = np.asarray(array)
+    if array.dtype.name in ("int4", "uint4"):
+        array = array.astype(array.dtype.name.replace("4", "8"))  # one sign-extended byte per code
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
