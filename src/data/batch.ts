@@ -1,0 +1,104 @@
+import { fail } from '../base/errors.js';
+import type { Feed, FeedTensor, Sample, TypedArray, ValueInfo } from '../ir/feed.js';
+
+/** Rows of one sample within a batch: feed k of the sample lies at rows [start[k], start[k] + length[k]) of the feed. */
+export interface BatchRow { readonly sample: Sample; readonly start: readonly number[]; readonly length: readonly number[] }
+export interface Batch {
+  /** One stacked feed per feed of a sample: two for sentence pairs. */
+  readonly feeds: readonly Feed[];
+  readonly samples: readonly Sample[];
+  readonly rows: readonly BatchRow[];
+  /** Rows that hold samples, per feed; the rest, if any, repeats the last row to fill a fixed batch. */
+  readonly realRows: readonly number[];
+}
+export interface BatchOptions {
+  /** Most samples in a batch. */
+  readonly size: number;
+  readonly inputs: readonly ValueInfo[];
+  /** Batch size that the model fixes. Default: read from `inputs`. */
+  readonly fixedBatch?: number;
+  /** Dataset.padding: stacks unequal lengths by filling the end of axis 1. Without it, only equal shapes are stacked. */
+  readonly padding?: Readonly<Record<string, number>> | undefined;
+}
+
+/** Shapes that wait to be filled at once; beyond it the fullest goes out, so that memory stays flat. */
+const OPEN_BUCKETS = 16;
+
+/**
+ * Stacks samples along axis 0, up to `size` of them. Samples of different shapes wait in a few buckets, so batches are
+ * deterministic but not strictly in order; `rows` tells who is where. A model with fixed batch 1 gets one sample at a
+ * time, one with fixed batch N gets N rows. Feeds whose axis 0 is not 1 are whole batches and pass alone.
+ * Throws DATA_SHAPE where a whole batch does not fit a fixed one.
+ */
+export async function* batches(samples: AsyncIterable<Sample> | Iterable<Sample>, options: BatchOptions): AsyncGenerator<Batch> {
+  const fixed = options.fixedBatch ?? fixedBatchOf(options.inputs);
+  const size = Math.max(1, fixed ?? options.size);
+  const buckets = new Map<string, Sample[]>();
+  for await (const sample of samples) {
+    const key = shapeKey(sample, options.padding !== undefined);
+    if (key === undefined || !options.inputs.length) { yield stack([sample], key === undefined ? undefined : fixed, options.padding); continue; }
+    const bucket = buckets.get(key);
+    if (bucket) bucket.push(sample); else buckets.set(key, [sample]);
+    if ((bucket?.length ?? 1) >= size) {
+      yield stack(bucket ?? [sample], fixed, options.padding);
+      buckets.delete(key);
+    } else if (buckets.size > OPEN_BUCKETS) {
+      const fullest = [...buckets].reduce((best, entry) => (entry[1].length > best[1].length ? entry : best));
+      yield stack(fullest[1], fixed, options.padding);
+      buckets.delete(fullest[0]);
+    }
+  }
+  for (const bucket of buckets.values()) yield stack(bucket, fixed, options.padding);
+}
+
+/** The batch size that all inputs fix alike, or undefined. Inputs of rank 0 or with other first axes (states) fix 1. */
+export function fixedBatchOf(inputs: readonly ValueInfo[]): number | undefined {
+  const first = inputs.map((i) => (i.shape?.length ? i.shape[0] : i.shape ? 1 : null));
+  const fixed = first.filter((d): d is number => typeof d === 'number');
+  if (!fixed.length) return undefined;
+  // A fixed first axis beside a dynamic or a different one is not a batch axis, so nothing can be stacked.
+  return fixed.length === first.length && fixed.every((d) => d === fixed[0]) ? fixed[0] : 1;
+}
+
+/** Equal keys stack. Undefined where a tensor is a whole batch or not stackable. */
+function shapeKey(sample: Sample, padded: boolean): string | undefined {
+  const parts: string[] = [];
+  for (const feed of sample.feeds) {
+    for (const [name, t] of Object.entries(feed)) {
+      if (t.dims[0] !== 1 || !ArrayBuffer.isView(t.data)) return undefined;
+      parts.push(`${name}:${t.dtype}:${(padded ? ['*', ...t.dims.slice(2)] : t.dims).join(',')}`);
+    }
+  }
+  return parts.join(';');
+}
+
+function stack(samples: readonly Sample[], fixed: number | undefined, padding: BatchOptions['padding']): Batch {
+  const first = samples[0]!;
+  const whole = samples.length === 1 && fixed === undefined;
+  const rowsOf = (s: Sample): number[] => s.feeds.map((f) => Object.values(f)[0]?.dims[0] ?? 1);
+  const realRows = whole ? rowsOf(first) : first.feeds.map(() => samples.length);
+  const total = Math.max(samples.length, fixed ?? 0);
+  const feeds = whole ? first.feeds : first.feeds.map((feed, k) => Object.fromEntries(Object.keys(feed).map((name) => [name, stackTensor(samples.map((s) => s.feeds[k]![name]!), total, padding === undefined ? undefined : padding[name] ?? 0, name)])));
+  const rows = samples.map((sample, i) => ({ sample, start: sample.feeds.map(() => i), length: whole ? realRows : sample.feeds.map(() => 1) }));
+  return { feeds, samples, rows, realRows };
+}
+
+/** [1, …] tensors under each other, [total, …]; rows beyond the tensors repeat the last. */
+function stackTensor(tensors: readonly FeedTensor[], total: number, fill: number | undefined, name: string): FeedTensor {
+  const first = tensors[0]!;
+  if (tensors.length === 1 && total === 1) return first;
+  const dims = [total, ...first.dims.slice(1)];
+  if (fill !== undefined && dims.length > 1) dims[1] = Math.max(...tensors.map((t) => t.dims[1]!));
+  const each = dims.slice(1).reduce((n, d) => n * d, 1);
+  const like = first.data;
+  if (!ArrayBuffer.isView(like)) return fail('DATA_SHAPE', `strings of '${name}' cannot be stacked`, { tensor: name });
+  const Type = like.constructor as new (n: number) => TypedArray; // every typed array's constructor takes a length
+  const data = new Type(total * each);
+  if (fill) { if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(fill)); else data.fill(fill); }
+  for (let row = 0; row < total; row++) {
+    const source = tensors[Math.min(row, tensors.length - 1)]!.data;
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.set(source as BigInt64Array, row * each); // one dtype per key
+    else data.set(source as Float32Array, row * each); // any number array; one dtype per key
+  }
+  return { dtype: first.dtype, dims, data };
+}

@@ -1,0 +1,99 @@
+import { basename } from 'node:path';
+import { resolve } from 'node:path';
+import { unzipSync } from 'fflate';
+import { fail } from '../../base/errors.js';
+import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
+import { fitFeed } from '../feeds.js';
+import { expandPaths, kindOf, readBytes, sha256 } from '../files.js';
+import { parseNpy } from '../npy.js';
+import type { OpenSource } from '../source.js';
+import { arrayRows, checkedCount, labelsOf, locate } from './npy.js';
+
+/** Largest sum of inflated sizes of one archive, in bytes. */
+const INFLATED_LIMIT = 2 ** 31 - 1;
+
+/** `npz:` — arrays under the names of the inputs; one file of N samples, or a folder of one-sample files. */
+export const openNpz: OpenSource = async (spec, inputs, context) => {
+  const path = resolve(context.baseDir, spec.npz ?? '.');
+  const folder = !/[*?{]/.test(basename(path)) && await kindOf(path) === 'folder';
+  const files = await expandPaths(path, context.baseDir, '.npz');
+  if (!(spec.batched ?? !folder)) {
+    return checkedCount({ kind: 'listed', count: files.length, id: (i) => basename(files[i]!), load: async (i) => {
+      const where = { file: files[i]!, sample: basename(files[i]!) };
+      const bytes = await readBytes(where.file, where.sample);
+      const { feed, label } = splitLabels(readNpz(bytes, where.file), inputs, spec.labels, where.file);
+      return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(bytes), ...(label ? { label: Number(label.data[0]) } : {}) };
+    }, details: { files: files.length } }, undefined);
+  }
+  // One archive is kept open: its arrays are inflated whole, since deflate cannot be read from the middle.
+  let open: { part: number; archive: ReturnType<typeof openArchive> } | undefined;
+  const archive = (part: number): ReturnType<typeof openArchive> => {
+    if (open?.part !== part) open = { part, archive: openArchive(files[part]!, inputs, spec.labels) };
+    return open.archive;
+  };
+  const counts: number[] = [];
+  for (let part = 0; part < files.length; part++) counts.push((await archive(part)).count);
+  const at = locate(counts);
+  const id = (i: number): string => { const { part, row } = at.find(i); return `${basename(files[part]!)}#${row}`; };
+  return checkedCount({ kind: 'listed', count: at.total, id, load: async (i) => {
+    const { part, row } = at.find(i);
+    const where = { file: files[part]!, sample: id(i) };
+    const { arrays, labels } = await archive(part);
+    const rows = await Promise.all(arrays.map(async ([name, a]) => ({ name, ...await a.row(row, where) })));
+    const feed: Feed = Object.fromEntries(rows.map((r) => [r.name, r.tensor]));
+    return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(...rows.map((r) => r.bytes)), ...labels?.(row) };
+  }, details: { files: files.length } }, undefined);
+};
+
+async function openArchive(file: string, inputs: readonly ValueInfo[], labelKey: string | undefined) {
+  const { feed, label } = splitLabels(readNpz(await readBytes(file), file), inputs, labelKey, file);
+  const arrays = Object.entries(feed).map(([name, array]) => [name, arrayRows(array, { file, tensor: name })] as const);
+  const first = arrays[0];
+  if (!first) return fail('DATA_FORMAT', `${file} holds no array`, { file });
+  for (const [name, rows] of arrays) if (rows.count !== first[1].count) fail('DATA_SHAPE', `'${name}' in ${file} has ${rows.count} rows, but '${first[0]}' has ${first[1].count}`, { file, tensor: name });
+  const labels = label ? labelsOf(label, file) : undefined;
+  if (labels && labels.count !== first[1].count) fail('DATA_LABEL', `'${labelKey ?? ''}' in ${file} has ${labels.count} labels for ${first[1].count} samples`, { file });
+  return { arrays, labels, count: first[1].count };
+}
+
+/** Separates the labels from the inputs; a single array under another name feeds a single input. */
+function splitLabels(arrays: Readonly<Record<string, FeedTensor>>, inputs: readonly ValueInfo[], labelKey: string | undefined, file: string): { feed: Feed; label: FeedTensor | undefined } {
+  const feed = { ...arrays };
+  const label = labelKey === undefined ? undefined : feed[labelKey];
+  if (labelKey !== undefined) {
+    if (!label?.data.length) fail('DATA_LABEL', `${file} has no labels under '${labelKey}'; it has ${Object.keys(arrays).join(', ')}`, { file });
+    delete feed[labelKey];
+  }
+  const [only, ...others] = Object.keys(feed);
+  if (only !== undefined && !others.length && inputs.length === 1) return { feed: { [inputs[0]!.name]: feed[only]! }, label };
+  return { feed, label };
+}
+
+/**
+ * Every array of a .npz archive by name. Each entry is inflated into a buffer of its declared size, so a lying entry
+ * cannot expand further; the declared sizes together are limited before anything is inflated.
+ * Throws DATA_FORMAT, or DATA_UNSAFE for names that leave the archive and for archives beyond the limit.
+ */
+export function readNpz(bytes: Uint8Array, file: string, inflatedLimit = INFLATED_LIMIT): Record<string, FeedTensor> {
+  const out: Record<string, FeedTensor> = {};
+  let total = 0;
+  let entries: Record<string, Uint8Array>;
+  try {
+    entries = unzipSync(bytes, { filter: ({ name, originalSize, size }) => {
+      if (name.includes('..') || name.startsWith('/') || name.includes('\\') || name.includes('\0')) fail('DATA_UNSAFE', `entry '${name}' of ${file} leaves the archive`, { file, tensor: name });
+      total += originalSize;
+      // Deflate cannot exceed 1032:1; a larger claim is a lie that would allocate memory.
+      if (total > inflatedLimit || originalSize > size * 1032 + 1024) fail('DATA_UNSAFE', `entry '${name}' of ${file} claims ${originalSize} bytes from ${size} (limit ${inflatedLimit} in all)`, { file, tensor: name }, 'split the archive');
+      if (!name.endsWith('.npy')) fail('DATA_FORMAT', `entry '${name}' of ${file} is not a .npy array`, { file, tensor: name });
+      return true;
+    } });
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === 'QuantError') throw cause;
+    return fail('DATA_FORMAT', `${file} is not an intact .npz archive: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, undefined, cause);
+  }
+  for (const [name, data] of Object.entries(entries)) {
+    const key = name.slice(0, -'.npy'.length);
+    out[key] = parseNpy(data, { file, tensor: key });
+  }
+  return out;
+}

@@ -1,0 +1,72 @@
+import { dirname, join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { fail } from '../base/errors.js';
+import { readText } from './files.js';
+
+export interface Tokens { readonly ids: readonly number[]; readonly types: readonly number[] }
+export interface TextEncoder {
+  readonly padId: number;
+  /** Longest sequence, special tokens included. */
+  readonly maxLength: number;
+  /** Token and segment ids of one text or a pair, cut from the longer text so that special tokens stay. */
+  encode(text: string, pair?: string): Tokens;
+}
+
+/** A Hugging Face tokenizer with truncation, which the library itself leaves out. Throws DATA_FORMAT, DATA_MISSING. */
+export async function openTokenizer(file: string, maxLength: number | undefined): Promise<TextEncoder> {
+  const json = await readJson(file);
+  const config = await readJson(join(dirname(file), 'tokenizer_config.json')).catch(() => new Map<string, unknown>());
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = new Tokenizer(Object.fromEntries(json), Object.fromEntries(config));
+  } catch (cause) {
+    return fail('DATA_FORMAT', `${file} is not a tokenizer: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, 'expected tokenizer.json of a Hugging Face fast tokenizer', cause);
+  }
+  const declared = numberAt(json.get('truncation'), 'max_length');
+  const limit = maxLength ?? declared ?? 512;
+  const pad = config.get('pad_token');
+  const padId = numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
+  const body = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  return {
+    padId, maxLength: limit,
+    encode: (text, pair) => {
+      const full = tokenizer.encode(text, { ...(pair === undefined ? {} : { text_pair: pair }), return_token_type_ids: true });
+      const types = full.token_type_ids;
+      if (full.ids.length <= limit) return { ids: full.ids, types };
+      return truncate({ ids: full.ids, types }, body(text), pair === undefined ? [] : body(pair), limit, file);
+    },
+  };
+}
+
+/** Drops the tail of the longer text, one token at a time (HF's `longest_first`), wherever the template placed the texts. */
+function truncate(full: Tokens, first: readonly number[], second: readonly number[], limit: number, file: string): Tokens {
+  const special = full.ids.length - first.length - second.length;
+  if (limit <= special) fail('DATA_SHAPE', `maxLength ${limit} leaves no room beside ${special} special tokens`, { file }, 'raise maxLength');
+  let a = first.length;
+  let b = second.length;
+  while (a + b + special > limit) { if (a >= b) a--; else b--; }
+  const startA = find(full.ids, first, 0);
+  const startB = find(full.ids, second, startA + first.length);
+  if (startA < 0 || startB < 0) fail('DATA_FORMAT', 'the post-processor of the tokenizer changes the tokens of a text, so it cannot be cut', { file }, 'raise maxLength');
+  const keep = (i: number): boolean => !(i >= startA + a && i < startA + first.length) && !(i >= startB + b && i < startB + second.length);
+  return { ids: full.ids.filter((_, i) => keep(i)), types: full.types.filter((_, i) => keep(i)) };
+}
+
+function find(ids: readonly number[], part: readonly number[], from: number): number {
+  for (let at = from; at + part.length <= ids.length; at++) if (part.every((id, i) => ids[at + i] === id)) return at;
+  return -1;
+}
+
+async function readJson(file: string): Promise<Map<string, unknown>> {
+  const text = await readText(file);
+  try {
+    const value: unknown = JSON.parse(text);
+    return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
+  } catch (cause) {
+    return fail('DATA_FORMAT', `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, undefined, cause);
+  }
+}
+function numberAt(value: unknown, key: string): number | undefined {
+  const found = typeof value === 'object' && value !== null ? new Map<string, unknown>(Object.entries(value)).get(key) : undefined;
+  return typeof found === 'number' ? found : undefined;
+}
