@@ -1,0 +1,91 @@
+/** From statistics to parameters: the plan's shared, fixed and derived points are resolved here, the observed ones by their observers. */
+import { fail, nearest, type Diagnostic } from '../base/errors.js';
+import type { Value } from '../ir/graph.js';
+import { observers } from '../calibrate/observers/index.js';
+import { observeWeights } from '../calibrate/weights.js';
+import type { Observer, TensorStats } from '../calibrate/types.js';
+import { biasParams } from '../scheme/bias.js';
+import { layoutOf } from '../scheme/layout.js';
+import { chooseParams, fixedParams } from '../scheme/params.js';
+import type { QuantParams, QuantPlan, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
+import { pointName } from './plan.js';
+
+/** An observer by name. Throws RECIPE_UNKNOWN_NAME with the nearest name. */
+export function observerOf(name: string): Observer<TensorStats, unknown> {
+  const found = observers.find((o) => o.name === name);
+  if (!found) { const near = nearest(name, observers.map((o) => o.name)); fail('RECIPE_UNKNOWN_NAME', `"${name}" is not an observer`, {}, `${near ? `did you mean "${near}"? ` : ''}observers: ${observers.map((o) => o.name).join(', ')}`); }
+  return found as Observer<TensorStats, unknown>; // the list holds observers of several statistics; each is only given its own
+}
+
+export interface Assigned {
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly ranges: ReadonlyMap<QuantPoint, Range>;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : p.node.inputs[p.index]!); // an edge in a plan has a value
+
+/**
+ * Parameters for every quantized point of a plan. `options` gives each observer's options. Where an int32 bias would
+ * overflow, the weight's scale is raised before anything is quantized with it.
+ */
+export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorStats>, options: (point: QuantPoint, observer: string) => unknown): Assigned {
+  const params = new Map<QuantPoint, QuantParams>();
+  const ranges = new Map<QuantPoint, Range>();
+  const diagnostics: Diagnostic[] = [];
+
+  const resolve = (point: QuantPoint): QuantParams | undefined => {
+    const known = params.get(point);
+    if (known) return known;
+    const spec = plan.get(point);
+    const made = spec && paramsOf(point, spec);
+    if (made) params.set(point, made);
+    return made;
+  };
+  const paramsOf = (point: QuantPoint, spec: QuantSpec): QuantParams | undefined => {
+    switch (spec.kind) {
+      case 'float': case 'derived': return undefined;
+      case 'fixed': return fixedParams(spec.scheme, spec.scale, spec.zeroPoint);
+      case 'shared': return resolve(spec.with);
+      case 'observed': {
+        const range = observedRange(point, spec);
+        ranges.set(point, range);
+        const { data } = valueOf(point);
+        const chosen = chooseParams(range, spec.scheme);
+        return data && spec.scheme.granularity.kind === 'block' ? { ...chosen, dims: layoutOf(data.dims, spec.scheme.granularity).shape } : chosen;
+      }
+    }
+  };
+  const observedRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
+    const value = valueOf(point);
+    const observer = observerOf(spec.observer);
+    if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, options(point, spec.observer));
+    const seen = stats.get(value);
+    if (!seen) fail('INTERNAL', `no statistics of '${value.name}'`, { tensor: value.name });
+    if (seen.count === 0) diagnostics.push({ severity: 'warning', code: 'NEVER_OBSERVED', message: `'${value.name}' was never computed during calibration; it gets scale 1`, where: { tensor: value.name } });
+    return observer.chooseRange(seen, spec.scheme, options(point, spec.observer));
+  };
+
+  for (const point of plan.keys()) resolve(point);
+  resolveBiases(plan, params, diagnostics);
+  return { params, ranges, diagnostics };
+}
+
+/** Two rounds: a bias may raise the scale of a weight that other biases use too. */
+function resolveBiases(plan: QuantPlan, params: Map<QuantPoint, QuantParams>, diagnostics: Diagnostic[]): void {
+  const derived = [...plan].filter((e): e is [QuantPoint, QuantSpec & { kind: 'derived' }] => e[1].kind === 'derived');
+  for (const round of ['raise', 'assign'] as const) {
+    for (const [point, { from: [activation, weight] }] of derived) {
+      const a = params.get(activation);
+      const w = params.get(weight);
+      const bias = valueOf(point).data;
+      if (!a || !w || !bias) continue;
+      if (a.scale.length !== 1 || w.scheme.granularity.kind === 'block') continue; // per-channel activations and blocked weights have no int32 bias
+      const made = biasParams(bias.f32(), a.scale[0]!, w.scale);
+      if (round === 'assign') { params.set(point, made.params); continue; }
+      if (!made.raised.length) continue;
+      params.set(weight, { ...w, scale: made.weightScale });
+      diagnostics.push({ severity: 'note', code: 'BIAS_OVERFLOW', message: `the scale of ${made.raised.length} channels of '${pointName(weight)}' was raised so that the bias fits int32`, where: { tensor: pointName(weight) } });
+    }
+  }
+}

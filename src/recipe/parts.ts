@@ -1,0 +1,31 @@
+/** Small pieces of the recipe schema. */
+import { z } from 'zod';
+import { metrics } from '../evaluate/metrics/index.js';
+import { observers } from '../calibrate/observers/index.js';
+
+/** A name, or the name with options: { name: percentile, percentile: 99.9 }. */
+function named(kind: string, entries: readonly { readonly name: string; readonly doc: string; readonly options: z.ZodType }[]): z.ZodType<{ name: string; [option: string]: unknown }, string | { name: string; [option: string]: unknown }> {
+  const names = entries.map((e) => e.name) as [string, ...string[]]; // no list of plug-ins is empty
+  const objects = entries.map((e) => z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape })); // every plug-in's options are an object schema
+  const short = z.enum(names).describe(`${kind}: ${entries.map((e) => `${e.name} (${e.doc})`).join('; ')}`);
+  return z.union([short.transform((name) => ({ name })), z.discriminatedUnion('name', objects as unknown as [z.ZodObject, ...z.ZodObject[]])]) as never; // the union's inferred type is wider than the plug-ins need
+}
+
+export const observerSpec = named('An observer', observers);
+export const metricSpec = named('A metric', metrics);
+
+export const filterSpec = z.union([
+  z.string().min(1),
+  z.strictObject({ opType: z.string().min(1).describe('Every node of this operator.') }),
+  z.strictObject({ position: z.enum(['first', 'last']).describe('The first or last node with multiply-accumulates.') }),
+]);
+
+const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 };
+/** Bytes: a number, or a number with a unit such as 800 MB or 1.2 GiB. */
+export const bytesSpec = z.union([
+  z.number().positive(),
+  z.string().regex(/^\s*\d+(\.\d+)?\s*(B|[KMG]i?B)\s*$/i, 'expected bytes such as 800 MB or 1.2 GiB').transform((s) => {
+    const [, amount, unit] = /^\s*([\d.]+)\s*([a-z]+)\s*$/i.exec(s)!; // the regex above matched
+    return Number(amount) * UNITS[unit!.toUpperCase()]!;
+  }),
+]);

@@ -1,0 +1,82 @@
+/** The recipe: one zod schema gives types, defaults, checks, the published JSON Schema and docs/recipe.md. */
+import { z } from 'zod';
+import { dataSpec } from '../data/spec.js';
+import { targets } from '../targets/index.js';
+import { formats } from '../formats/index.js';
+import { ROUNDINGS } from '../scheme/types.js';
+import { observerSpec, filterSpec, metricSpec, bytesSpec } from './parts.js';
+
+const count = z.number().int().positive();
+
+export const calibrationSpec = z.strictObject({
+  data: dataSpec.describe('Where the samples come from. Not needed for format: dynamic.').optional(),
+  samples: count.default(512).describe('Most samples to use; all of them where there are fewer.'),
+  batchSize: count.default(8).describe('Samples per run; a model with a fixed batch size overrides it. Does not change the statistics, except those of ema.'),
+  seed: z.number().int().min(0).default(0).describe('Seed of the sample order and of the histogram subsample.'),
+  maxValuesPerSample: count.default(16384).describe('Most elements of a tensor that enter its histogram per sample; larger tensors are subsampled by a seeded stride. Minimum and maximum are always exact.'),
+  onNonFinite: z.enum(['fail', 'skip']).default('fail').describe('What a sample does that makes NaN or infinity inside the model: stop, or be left out and reported.'),
+  maxMemory: bytesSpec.describe('Memory for observed tensors, such as 1.2 GB; with less, the data are passed over several times.').optional(),
+  threads: count.default(2).describe('Threads of onnxruntime during calibration.'),
+  cache: z.union([z.boolean(), z.string().min(1)]).default(true).describe('Keeps statistics between runs, keyed by model, data and settings: true for .cache/quantbench beside the recipe, a folder, or false.'),
+});
+
+export const activationSpec = z.strictObject({
+  dtype: z.enum(['uint8', 'int8', 'uint16', 'int16']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
+  symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
+  narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
+  granularity: z.enum(['tensor', 'channel']).default('tensor').describe('One scale per tensor, or one per channel (axis 1). Runtimes have integer kernels for tensor only.'),
+  observer: observerSpec.default('minmax').describe('How the range is chosen from what calibration saw.'),
+});
+
+export const weightSpec = z.strictObject({
+  dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
+  symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
+  narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
+  granularity: z.union([z.enum(['tensor', 'channel']), z.strictObject({ block: count.describe('Elements along the reduction axis that share a scale.') })]).describe('One scale per tensor, per output channel, or per block of elements (opset 21). Default: that of the target.').optional(),
+  observer: observerSpec.default('minmax').describe('How the range is chosen from the weights.'),
+  rounding: z.enum(ROUNDINGS).default('half-even').describe('How weights are rounded to codes. Runtimes round activations half to even.'),
+});
+
+export const quantizeSpec = z.strictObject({
+  format: z.enum(formats.map((f) => f.name) as [string, ...string[]]).default('qdq').describe(`How the quantized model is written. ${formats.map((f) => `${f.name}: ${f.doc}`).join(' ')}`), // the list of formats is not empty
+  activations: activationSpec.prefault({}).describe('How activations are quantized. Not used by format: dynamic, which measures them at run time.'),
+  weights: weightSpec.prefault({}).describe('How weights are quantized.'),
+  include: z.array(filterSpec).default([]).describe('Only these nodes; empty means all that the target has integer kernels for.'),
+  exclude: z.array(filterSpec).default([]).describe('Nodes that stay float: a name, a glob, re: and a regular expression, { opType }, or { position: first } or { position: last } for the first or last convolution or matrix product.'),
+  dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
+  embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),
+  seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),
+});
+
+export const evaluationSpec = z.strictObject({
+  data: dataSpec.describe('Samples to compare both models on, with labels where there are any. Default: the calibration data, which flatters.').optional(),
+  samples: count.describe('Most samples to use. Default: all.').optional(),
+  batchSize: count.default(32).describe('Samples per run; a model with a fixed batch size overrides it.'),
+  metrics: z.array(metricSpec).describe('What to measure. Default: top1 for class labels, else only agreement and output error.').optional(),
+  threads: count.default(2).describe('Threads of onnxruntime during evaluation.'),
+  collapse: z.number().min(0).max(1).default(0.5).describe('Smallest share of samples on which both models must agree (outputs without classes: smallest cosine). Below it the run fails and no model is written.'),
+  latency: z.union([z.literal(false), z.strictObject({
+    runs: count.default(100).describe('Interleaved runs of each model that are counted.'),
+    warmup: z.number().int().min(0).default(10).describe('Runs before that are not counted.'),
+    threads: count.default(1).describe('Threads of onnxruntime.'),
+    batch: count.default(1).describe('Samples per run.'),
+  })]).prefault({}).describe('Latency of the float and the quantized model, run in turn; false skips it.'),
+});
+
+export const optimizeSpec = z.strictObject({
+  enabled: z.boolean().default(true).describe('Cleans the graph first: constants, shapes, BatchNormalization and biases are folded. Without it, unfolded parts stay float.'),
+  skip: z.array(z.string()).default([]).describe('Passes to leave out, by name.'),
+});
+
+export const recipeSpec = z.strictObject({
+  version: z.literal(1).describe('Version of the recipe format.'),
+  name: z.string().min(1).describe('Name of the run; default: the name of the recipe file.').optional(),
+  model: z.string().min(1).describe('The float ONNX model. Paths are relative to the recipe.').optional(),
+  target: z.enum(targets.map((t) => t.name) as [string, ...string[]]).default(targets[0]!.name).describe('The runtime that the model will ship to.'), // the list of targets is not empty
+  calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
+  optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
+  quantize: quantizeSpec.prefault({}).describe('What is quantized and how.'),
+  evaluation: evaluationSpec.prefault({}).describe('How the result is checked against the float model.'),
+});
+export type Recipe = z.output<typeof recipeSpec>;
+export type RecipeInput = z.input<typeof recipeSpec>;
