@@ -6,14 +6,16 @@
 Writes DIRECTORY/<case>/model.onnx and test_data_set_<i>/input_<j>.pb and output_<j>.pb.
 """
 import pathlib
+import shutil
 import sys
 import warnings
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.backend.test.case import collect_testcases
 from onnx.backend.test.case.model import collect_testcases as collect_models
+from onnx.backend.test.case.node import collect_testcases as collect_nodes
+from onnx.backend.test.loader import load_model_tests
 
 
 def to_proto(value, info):
@@ -30,7 +32,7 @@ def to_proto(value, info):
 def main(directory):
     out = pathlib.Path(directory)
     cases, skipped = 0, 0
-    for case in [*collect_testcases(None), *collect_models()]:
+    for case in [*collect_nodes(None), *collect_models()]:
         if case.model is None:  # a model to download
             continue
         folder = out / case.name
@@ -47,6 +49,12 @@ def main(directory):
             except Exception as error:  # noqa: BLE001  # a case whose data have no proto form still tests its model
                 skipped += 1
                 print(f"{case.name}: no data ({error})", file=sys.stderr)
+    # Models that the package ships as files, with their data.
+    for kind in ("simple", "pytorch-converted", "pytorch-operator"):
+        for case in load_model_tests(kind=kind):
+            if case.model_dir:
+                shutil.copytree(case.model_dir, out / case.name, dirs_exist_ok=True)
+                cases += 1
     print(f"{cases} cases, {skipped} without data")
 
 
