@@ -58,23 +58,24 @@ function failDamaged(bytes: Uint8Array, what: string, where: Where, offset: numb
   const reader = new Reader(bytes);
   let good = 0;
   let fields = 0;
+  let cut: { field: number; length: number; left: number } | undefined;
   try {
     while (reader.pos < reader.len) {
       const tag = reader.tag();
       if ((tag & 7) === 2) {
         const length = reader.size();
         const left = reader.len - reader.pos;
-        if (length > left) {
-          return fail('MODEL_FORMAT', `${what} is cut off: field ${tag >>> 3} at byte ${good} needs ${length} bytes, but only ${left} of the file's ${bytes.length} are left`, { ...where, offset: good }, 'download or export the file again', message);
-        }
-        reader.pos += length;
+        if (length > left) cut = { field: tag >>> 3, length, left };
+        else reader.pos += length;
       } else reader.skipType(tag & 7, 0, tag >>> 3);
+      if (cut) break;
       good = reader.pos;
       fields++;
     }
   } catch {
     if (fields > 1) return fail('MODEL_FORMAT', `${what} is followed by ${bytes.length - good} bytes that do not belong to it (from byte ${good})`, { ...where, offset: good }, 'the file was appended to or its end is damaged', message);
   }
+  if (cut && cut.field < 64) return fail('MODEL_FORMAT', `${what} is cut off: field ${cut.field} at byte ${good} needs ${cut.length} bytes, but only ${cut.left} of the file's ${bytes.length} are left`, { ...where, offset: good }, 'download or export the file again', message);
   return fail('MODEL_FORMAT', `not a valid ${what.replace(/^an? /, '')}: ${message} (at byte ${offset} of ${bytes.length})`, { ...where, offset }, 'the file is damaged, or of another format', message);
 }
 

@@ -9,25 +9,13 @@ import { assertValid } from '../../../src/ir/verify.js';
 import { decodeModel } from '../../../src/onnx/decode.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
 import { loadModel, saveModel } from '../../../src/onnx/files.js';
+import { outline } from './outline.js';
 
 const models = path.resolve(import.meta.dirname, '../../../../shared/models');
 const names = fs.existsSync(models) ? fs.readdirSync(models).filter((f) => f.endsWith('.onnx')) : [];
 let dir: string;
 beforeAll(() => { dir = fs.mkdtempSync(path.join(os.tmpdir(), 'onnx-roundtrip-')); });
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
-
-/** What must survive a round trip, as plain data. */
-export function outline(model: Model): unknown {
-  const info = (v: { name: string; dtype: unknown; shape: unknown }): unknown => [v.name, v.dtype, v.shape];
-  return {
-    ir: model.irVersion, opsets: [...model.opsets], metadata: [...model.metadata], producer: model.producerName, functions: model.functions.map((f) => f.name),
-    graphs: [...allGraphs(model.graph)].map((g) => ({
-      name: g.name, inputs: g.inputs.map(info), outputs: g.outputs.map(info),
-      initializers: [...g.initializers].map((v) => [v.name, v.data!.dtype, v.data!.dims, v.data!.byteLength]),
-      nodes: [...g.nodes].map((n) => [n.op, n.domain, n.name, n.inputs.map((v) => v?.name ?? ''), n.outputs.map(info), [...n.attrs].map(([k, a]) => [k, a.type, a.type === 'graph' || a.type === 'tensor' ? '' : String(a.value)])]),
-    })),
-  };
-}
 
 describe.skipIf(names.length === 0)('every shared model (skipped where ../shared/models is absent)', () => {
   it.each(names)('%s: load → save → load keeps everything, and bytes are stable', (name) => {
