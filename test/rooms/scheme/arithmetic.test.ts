@@ -156,8 +156,12 @@ describe('bias', () => {
     expect(made.weightScale[0]).toBeGreaterThan(1e-12);
     expect(Math.abs(quantizeBias(Float32Array.of(100), made.params).numbers()[0]!)).toBeLessThanOrEqual(2 ** 31 - 1);
   });
-  it('maps NaN to 0 and clips', () => {
+  it('stays finite for extreme biases, and maps NaN to 0 and clips', () => {
     const { params } = biasParams(Float32Array.of(1), 1, Float32Array.of(1));
+    for (const input of [1e-37, 1, 1e20]) {
+      const extreme = biasParams(Float32Array.of(3e38, 1), input, Float32Array.of(1e-9, 1));
+      expect([...extreme.weightScale, ...extreme.params.scale].every(Number.isFinite)).toBe(true);
+    }
     expect(quantizeBias(Float32Array.of(NaN), params).numbers()).toEqual([0]);
     expect(quantizeBias(Float32Array.of(1e20), params).numbers()).toEqual([2 ** 31 - 1]);
   });
@@ -177,6 +181,8 @@ describe('mistakes carry a code', () => {
     ['a zero point off the grid', () => fixedParams(tensorScheme('uint8', true), 1, 256)],
     ['a range of two lengths', () => chooseParams({ min: new Float64Array(1), max: new Float64Array(2) }, tensorScheme('int8', true))],
     ['a bias that does not fit its weight', () => biasParams(new Float32Array(3), 1, new Float32Array(2))],
+    ['an activation scale of 0', () => biasParams(new Float32Array(1), 0, Float32Array.of(1))],
+    ['a bias of NaN', () => biasParams(Float32Array.of(NaN), 1, Float32Array.of(1))],
     ['a missing input', () => REFERENCE_OPERATORS.QuantizeLinear([Tensor.f32([1])], {})],
     ['matrices that do not fit', () => REFERENCE_OPERATORS.MatMulInteger([Tensor.codes('int8', [1, 2], [1, 2]), Tensor.codes('int8', [1, 2, 3], [3, 1])], {})],
     ['a kernel that does not fit', () => REFERENCE_OPERATORS.ConvInteger([Tensor.codes('uint8', [1, 2], [1, 2, 1, 1]), Tensor.codes('uint8', [1], [1, 1, 1, 1])], {})],
