@@ -29,6 +29,8 @@ export const quantizeLinear: ReferenceOperator = (inputs, attributes) => {
   const zeros = zeroPoint?.f64();
   const quotients = values.map((v, i) => v / scales[index[i]!]!);
   const rounded = encodeTensor(precise, x.dims, quotients).f64();
+  // Zero points of float types are 0; ONNX adds them to float4 alone, where that turns −0 into 0.
+  if (dtype === 'float4e2m1' && zeros) return [encodeTensor(dtype, x.dims, rounded.map((v, i) => v + zeros[index[i]!]!))];
   if (!integerRange(dtype)) return [encodeTensor(dtype, x.dims, rounded, { saturate: saturating })];
   const codes = rounded.map((v, i) => { const z = zeros ? zeros[index[i]!]! : 0; return Number.isNaN(v) ? z : saturate(dtype, roundHalfEven(v) + z); });
   return [encodeTensor(dtype, x.dims, codes)];
