@@ -28,7 +28,6 @@ const OPEN_BUCKETS = 16;
  * Stacks samples along axis 0, up to `size` of them. Samples of different shapes wait in a few buckets, so batches are
  * deterministic but not strictly in order; `rows` tells who is where. A model with fixed batch 1 gets one sample at a
  * time, one with fixed batch N gets N rows. Feeds whose axis 0 is not 1 are whole batches and pass alone.
- * Throws DATA_SHAPE where a whole batch does not fit a fixed one.
  */
 export async function* batches(samples: AsyncIterable<Sample> | Iterable<Sample>, options: BatchOptions): AsyncGenerator<Batch> {
   const fixed = options.fixedBatch ?? fixedBatchOf(options.inputs);

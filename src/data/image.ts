@@ -1,4 +1,4 @@
-import sharp, { type KernelEnum } from 'sharp';
+import sharp from 'sharp';
 import { fail, type Where } from '../base/errors.js';
 
 /** Interleaved 8-bit RGB, [height, width, 3]. */
@@ -26,14 +26,6 @@ export async function decodeImage(bytes: Uint8Array, maxPixels: number, where: W
     .autoOrient().toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => fail('DATA_IMAGE', `${name} cannot be decoded: ${messageOf(cause)}`, where, 'the file is damaged; remove it, or set onBadSample: skip', cause));
   return { data: toThreeBands(data, info.channels, info.width * info.height), width: info.width, height: info.height };
-}
-
-/** Resizes to exactly width × height; sharp's kernels, antialiased when shrinking. */
-export async function resizeImage(image: Pixels, width: number, height: number, kernel: keyof KernelEnum): Promise<Pixels> {
-  if (image.width === width && image.height === height) return image;
-  const data = await sharp(image.data, { raw: { width: image.width, height: image.height, channels: 3 } })
-    .resize({ width, height, fit: 'fill', kernel }).raw({ depth: 'uchar' }).toBuffer();
-  return { data, width, height };
 }
 
 function toThreeBands(data: Uint8Array, bands: number, pixels: number): Uint8Array {

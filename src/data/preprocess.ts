@@ -2,7 +2,8 @@ import { fail, type Diagnostic, type Where } from '../base/errors.js';
 import { numberToFloat16 } from '../ir/convert.js';
 import { integerRange, isFloat, type DType } from '../ir/dtype.js';
 import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
-import { decodeImage, resizeImage, type Pixels } from './image.js';
+import { decodeImage, type Pixels } from './image.js';
+import { resizeImage } from './resample.js';
 import { IMAGE_DTYPES, type PreprocessSpec } from './spec.js';
 
 /** Turns the bytes of an image file into a feed of the one image input. */
@@ -33,7 +34,7 @@ export function createImageReader(
   return {
     details: { input: input.name, dtype, layout, colour, scale: preprocess.scale ?? 1, mean: preprocess.mean ?? 0, std: preprocess.std ?? 1, resize: preprocess.resize ?? null, crop: preprocess.crop ?? null, pad: preprocess.pad ?? null },
     read: async (bytes, where) => {
-      const image = await fit(await decodeImage(bytes, spec.maxPixels, where), preprocess, where);
+      const image = fit(await decodeImage(bytes, spec.maxPixels, where), preprocess, spec.maxPixels, where);
       if ((height !== undefined && image.height !== height) || (width !== undefined && image.width !== width)) {
         fail('DATA_SHAPE', `${where.sample ?? where.file ?? 'an image'} is ${image.width} × ${image.height} (width × height) after preprocessing, but '${input.name}' takes ${width ?? 'any'} × ${height ?? 'any'}`, { ...where, tensor: input.name },
           `add preprocess: { resize: { height: ${height ?? image.height}, width: ${width ?? image.width} } }, or resize: { shortest } with crop`);
@@ -109,7 +110,7 @@ function pixelTable(spec: PreprocessSpec, channel: number, channels: number, dty
 }
 
 /** Resize, centre crop, pad. Sizes and offsets round as torchvision does. */
-async function fit(image: Pixels, spec: PreprocessSpec, where: Where): Promise<Pixels> {
+function fit(image: Pixels, spec: PreprocessSpec, maxPixels: number, where: Where): Pixels {
   let out = image;
   const r = spec.resize;
   if (r) {
@@ -119,7 +120,8 @@ async function fit(image: Pixels, spec: PreprocessSpec, where: Where): Promise<P
     const side = (n: number): number => ((r.shortest !== undefined ? n === Math.min(w, h) : n === Math.max(w, h)) ? r.shortest ?? r.longest ?? n : Math.max(1, Math.floor(n * ratio)));
     const width = r.width ?? side(w);
     const height = r.height ?? side(h);
-    out = await resizeImage(out, width, height, r.interpolation);
+    if (width * height > maxPixels) fail('DATA_IMAGE', `resize gives ${width} × ${height} = ${width * height} pixels, over the limit of ${maxPixels}`, where, 'crop very long images, or raise maxPixels');
+    out = resizeImage(out, width, height, r.interpolation);
   }
   if (spec.crop) {
     const { width, height } = spec.crop;

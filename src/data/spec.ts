@@ -7,8 +7,8 @@ const perChannel = z.union([z.number(), z.array(z.number()).min(1).max(4)]);
 /** `1/255` stays a fraction, because x / 255 and x · 0.0039… differ in the last bit of float32. */
 const fraction = z.string().regex(/^\s*\d+(\.\d+)?\s*\/\s*\d+(\.\d+)?\s*$/, 'expected a number or a fraction such as 1/255');
 
-/** Kernels under sharp's (libvips') names; all but `nearest` widen when they shrink, as PIL's do. */
-export const INTERPOLATIONS = ['nearest', 'linear', 'cubic', 'mitchell', 'lanczos2', 'lanczos3'] as const;
+/** linear, cubic, lanczos3 and area are PIL's BILINEAR, BICUBIC, LANCZOS and BOX. */
+export const INTERPOLATIONS = ['nearest', 'linear', 'area', 'cubic', 'mitchell', 'lanczos2', 'lanczos3'] as const;
 export const IMAGE_DTYPES = ['float32', 'float16', 'float64', 'uint8', 'int8', 'int16', 'int32', 'int64'] as const;
 export const ARRAY_DTYPES = ['float32', 'float64', 'float16', 'uint8', 'int8', 'uint16', 'int16', 'uint32', 'int32', 'uint64', 'int64', 'bool'] as const;
 
@@ -18,7 +18,7 @@ export const preprocessSpec = z.strictObject({
     width: size.describe('Width in pixels; needs height.').optional(),
     shortest: size.describe('Length in pixels of the shorter side; the longer side follows the aspect ratio, rounded down.').optional(),
     longest: size.describe('Length in pixels of the longer side; the shorter side follows the aspect ratio, rounded down. Use with pad for letterboxing.').optional(),
-    interpolation: z.enum(INTERPOLATIONS).default('linear').describe('Resampling kernel, antialiased when shrinking.'),
+    interpolation: z.enum(INTERPOLATIONS).default('linear').describe('Resampling kernel, antialiased when shrinking, equal to PIL bit for bit: linear is BILINEAR, cubic BICUBIC, lanczos3 LANCZOS, area BOX.'),
   }).refine((r) => (r.height !== undefined && r.width !== undefined ? 1 : 0) + (r.shortest !== undefined ? 1 : 0) + (r.longest !== undefined ? 1 : 0) === 1
     && (r.height === undefined) === (r.width === undefined), 'give height and width, or shortest, or longest')
     .describe('Resizes the decoded image. Without it, images must already have the size of the model input.').optional(),

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { fail } from '../base/errors.js';
+import { fail, QuantError } from '../base/errors.js';
 import { readText } from './files.js';
 
 export interface Tokens { readonly ids: readonly number[]; readonly types: readonly number[] }
@@ -15,7 +15,11 @@ export interface TextEncoder {
 /** A Hugging Face tokenizer with truncation, which the library itself leaves out. Throws DATA_FORMAT, DATA_MISSING. */
 export async function openTokenizer(file: string, maxLength: number | undefined): Promise<TextEncoder> {
   const json = await readJson(file);
-  const config = await readJson(join(dirname(file), 'tokenizer_config.json')).catch(() => new Map<string, unknown>());
+  const config = await readJson(join(dirname(file), 'tokenizer_config.json')).catch((e: unknown) => {
+    // The file is optional; a broken one is not.
+    if (e instanceof QuantError && e.code === 'DATA_MISSING') return new Map<string, unknown>();
+    throw e;
+  });
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(Object.fromEntries(json), Object.fromEntries(config));

@@ -1,7 +1,6 @@
-import { basename } from 'node:path';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { unzipSync } from 'fflate';
-import { fail } from '../../base/errors.js';
+import { fail, QuantError } from '../../base/errors.js';
 import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
 import { fitFeed } from '../feeds.js';
 import { expandPaths, kindOf, readBytes, sha256 } from '../files.js';
@@ -88,7 +87,7 @@ export function readNpz(bytes: Uint8Array, file: string, inflatedLimit = INFLATE
       return true;
     } });
   } catch (cause) {
-    if (cause instanceof Error && cause.name === 'QuantError') throw cause;
+    if (cause instanceof QuantError) throw cause;
     return fail('DATA_FORMAT', `${file} is not an intact .npz archive: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, undefined, cause);
   }
   for (const [name, data] of Object.entries(entries)) {

@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { sha256 } from '../../../src/data/files.js';
+import { resizeImage } from '../../../src/data/resample.js';
 import type { DataSpecInput } from '../../../src/data/spec.js';
 import type { ValueInfo } from '../../../src/ir/feed.js';
 import { all, errorOf, image4, open, png, put, temp } from './helpers.js';
@@ -135,6 +136,22 @@ describe('bad images and folders', () => {
     expect(await errorOf(() => all(strict))).toMatchObject({ code: 'DATA_MISSING', where: { sample: 'b.png' } });
     expect((await all(lenient)).map((s) => s.id)).toEqual(['a.png', 'c.png']);
     expect(found).toMatchObject([{ code: 'DATA_MISSING', where: { sample: 'b.png' } }]);
+  });
+});
+
+describe('resizing', () => {
+  // Numbers from Pillow 13.0: Image.fromarray(a).resize((3, 2), filter), and row 1 of the red band of resize((7, 5), filter).
+  const data = Uint8Array.from({ length: 60 }, (_, i) => { const [c, x, y] = [i % 3, Math.floor(i / 3) % 5, Math.floor(i / 15)]; return (x * x * 7 + y * 31 + c * 50) % 256; });
+  it.each([
+    ['linear', [25, 75, 125, 53, 103, 153, 113, 163, 192, 74, 124, 174, 102, 152, 177, 162, 212, 90], [22, 26, 35, 50, 75, 106, 134]],
+    ['cubic', [19, 69, 119, 47, 97, 150, 111, 161, 203, 76, 126, 179, 104, 154, 184, 168, 218, 78], [20, 23, 32, 48, 72, 107, 135]],
+    ['lanczos3', [18, 68, 116, 45, 95, 151, 112, 162, 209, 77, 127, 181, 104, 154, 188, 171, 221, 76], [19, 21, 30, 47, 67, 108, 134]],
+    ['area', [20, 70, 120, 44, 94, 144, 104, 154, 204, 82, 132, 182, 106, 156, 206, 166, 216, 74], [31, 38, 38, 59, 94, 94, 143]],
+    ['nearest', [31, 81, 131, 59, 109, 159, 143, 193, 243, 93, 143, 193, 121, 171, 221, 205, 255, 49], [31, 38, 38, 59, 94, 94, 143]],
+  ] as const)('%s equals PIL', (name, down, up) => {
+    const image = { data, width: 5, height: 4 };
+    expect(Array.from(resizeImage(image, 3, 2, name).data)).toEqual(down);
+    expect(Array.from(resizeImage(image, 7, 5, name).data.subarray(21, 42)).filter((_, i) => i % 3 === 0)).toEqual(up);
   });
 });
 

@@ -1,0 +1,73 @@
+import { basename, dirname, join } from 'node:path';
+import { fail } from '../base/errors.js';
+import { kindOf, listFolder, walkFiles } from './files.js';
+import { isImageName } from './image.js';
+import { readClasses } from './sources/images.js';
+import type { DataSpecInput } from './spec.js';
+import { readTable } from './table.js';
+
+/**
+ * A first data spec for a file or folder, from its names and headers; paths in it start with `path` as given. What names
+ * cannot tell (preprocessing, shapes of raw files) is left for the user. Throws DATA_MISSING, or DATA_FORMAT where
+ * nothing is recognized.
+ */
+export async function guessDataSpec(path: string): Promise<DataSpecInput> {
+  return await kindOf(path) === 'folder' ? guessFolder(path) : guessFile(path);
+}
+
+async function guessFolder(path: string): Promise<DataSpecInput> {
+  const { files, folders } = await listFolder(path);
+  const ends = (extension: string): boolean => files.some((f) => f.toLowerCase().endsWith(extension));
+  if (folders.some((f) => /^test_data_set_\d+$/.test(f)) || files.some((f) => /^input_\d+\.pb$/.test(f))) return { testData: path };
+  if (ends('.tar')) return { webdataset: path };
+  if (ends('.npz')) return { npz: path };
+  if (ends('.npy')) return { npy: path };
+  if (files.some(isImageName)) return { images: path };
+  for (const folder of folders) {
+    if (!(await walkFiles(join(path, folder), isImageName)).length) continue;
+    const classes = await classFile(path, folders);
+    return classes === undefined ? { images: path } : { images: path, classes };
+  }
+  return fail('DATA_FORMAT', `${path} holds nothing that is recognized as data`, { file: path }, 'expected images, class folders of images, .tar, .npy or .npz files, or test_data_set_* folders');
+}
+
+/** classes.txt in the folder or beside it, if it names every class folder. */
+async function classFile(path: string, folders: readonly string[]): Promise<string | undefined> {
+  for (const candidate of [join(path, 'classes.txt'), join(dirname(path), 'classes.txt')]) {
+    const names = await readClasses(candidate, '.').catch(() => undefined);
+    if (names && folders.every((f) => names.includes(f))) return candidate;
+  }
+  return undefined;
+}
+
+async function guessFile(path: string): Promise<DataSpecInput> {
+  const extension = /\.[^.]+$/.exec(path.toLowerCase())?.[0];
+  switch (extension) {
+    case '.npy': return { npy: path };
+    case '.npz': return { npz: path };
+    case '.tar': return { webdataset: path };
+    case '.js': case '.mjs': return { module: path };
+    case '.csv': case '.tsv': return guessTable(path);
+    default: return fail('DATA_FORMAT', `${basename(path)} is not recognized as data`, { file: path }, 'expected .npy, .npz, .tar, .csv, .tsv or .mjs; raw files need raw, shape and dtype');
+  }
+}
+
+/** A column of image names makes an image list; else text columns beside a tokenizer.json. */
+async function guessTable(path: string): Promise<DataSpecInput> {
+  const { header = [], rows } = await readTable(path, true);
+  const sample = rows.slice(0, 20);
+  const column = (test: (cell: string) => boolean): string[] => header.filter((_, c) => sample.every((r) => test(r.cells[c]!)));
+  const [image] = column(isImageName);
+  const isNumber = (cell: string): boolean => cell.trim() !== '' && Number.isFinite(Number(cell));
+  const numeric = column(isNumber);
+  if (image !== undefined) {
+    const label = header.find((h) => /^(label|class|target|y)$/i.test(h)) ?? numeric[0] ?? null;
+    return { imageList: path, columns: { path: image, label } };
+  }
+  const tokenizer = join(dirname(path), 'tokenizer.json');
+  const { files } = await listFolder(dirname(path));
+  if (!files.includes('tokenizer.json')) fail('DATA_FORMAT', `${path} names no images, and no tokenizer.json lies beside it`, { file: path }, 'put tokenizer.json of the model beside the table');
+  const texts = header.filter((h) => !numeric.includes(h)).slice(0, 2);
+  if (!texts.length) fail('DATA_FORMAT', `${path} has no column of text`, { file: path });
+  return { text: path, tokenizer, fields: texts, ...(numeric[0] === undefined ? {} : { label: numeric[0] }) };
+}
