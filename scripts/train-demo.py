@@ -1,8 +1,8 @@
 """Trains calibration-data/demo.onnx: a MobileNet-style net (~15 M MACs, 0.6 MB) on the glyphs of scripts/glyphs.mjs.
 
-  python3 -m venv /tmp/vt && /tmp/vt/bin/pip install torch==2.13.0 numpy pillow onnx onnxruntime==1.30.0
-  node scripts/glyphs.mjs --raw /tmp/glyphs-train.bin --per-class 3000 --seed 3
-  /tmp/vt/bin/python scripts/train-demo.py /tmp/glyphs-train.bin && node scripts/glyphs.mjs --manifest
+  python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 numpy pillow onnx onnxruntime==1.30.0
+  mkdir -p .cache && node scripts/glyphs.mjs --raw .cache/glyphs-train.bin --per-class 3000 --seed 3
+  .venv/bin/python scripts/train-demo.py .cache/glyphs-train.bin && node scripts/glyphs.mjs --manifest
 
 Input `input` [batch, 3, 32, 32]: RGB, (x / 255 - 0.5) / 0.25. Output `logits` [batch, 10], classes in order of name.
 BatchNormalization is left unfolded in the file, so that the workbench has something to fold.
