@@ -8,7 +8,7 @@ import { version } from '../base/version.js';
 import { assertValid } from '../ir/verify.js';
 import type { Model } from '../ir/graph.js';
 import { saveModel } from '../onnx/files.js';
-import { inferShapes } from '../ops/infer.js';
+import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { assignParams } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { environment } from '../runtime/environment.js';
@@ -87,8 +87,8 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       const { changes } = format.rewrite({ model, planned, params: assigned.params, target, seed: recipe.quantize.seed });
       model.producerName = 'quantbench';
       model.producerVersion = version;
-      inferShapes(model);
       assertValid(model);
+      forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
       saveModel(model, stagedModel);
       return [facts, `${changes} nodes in ${format.name} form`];
     });
@@ -106,6 +106,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       return [l, l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'];
     });
     const files = publish(staging, o.outDir);
+    inferShapes(model);
     const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '');
     const done = record({
       model: { float, quantized }, stages: stages(), points, runtime, files,
