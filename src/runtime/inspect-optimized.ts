@@ -17,6 +17,8 @@ export interface PlannedNode {
   readonly name: string;
   readonly macs: number;
   readonly outputs: readonly string[];
+  /** Names of its constant inputs: all there is to go by where the model has no node names. */
+  readonly constants?: readonly string[];
   /** A conversion beside a node that was planned float is wanted, so it does not count as unfused. Default: integer. */
   readonly planned?: 'integer' | 'float';
 }
@@ -88,20 +90,32 @@ export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): 
 
 const opName = (n: Node): string => (n.domain ? `${n.domain}.${n.op}` : n.op);
 
-/** Exact names first, then names with one more of the runtime's suffixes taken off, so that `conv_1` prefers the node `conv_1` to `conv`. */
+/** By the names of nodes and outputs, then by the constants that they read. */
 function matchKernels(compute: readonly Node[], nodes: readonly PlannedNode[]): Map<PlannedNode, Node> {
-  const byKey = new Map<string, PlannedNode>();
-  for (const n of nodes) for (const o of n.outputs) if (o) byKey.set(o, n);
-  for (const n of nodes) if (n.name) byKey.set(n.name, n);
-  const keys = compute.map((n) => [stems(n.name), ...n.outputs.map((o) => stems(o.name))]);
-  const depth = Math.max(0, ...keys.flat().map((k) => k.length));
   const found = new Map<PlannedNode, Node>();
-  const taken = new Set<Node>();
+  const byName = new Map<string, PlannedNode>();
+  for (const n of nodes) for (const o of n.outputs) byName.set(o, n);
+  for (const n of nodes) byName.set(n.name, n);
+  matchBy(compute, (n) => [n.name, ...n.outputs.map((o) => o.name)], byName, found);
+  const byConstant = new Map<string, PlannedNode>();
+  const shared = new Set<string>();
+  for (const n of nodes) for (const c of n.constants ?? []) { if (byConstant.has(c)) shared.add(c); byConstant.set(c, n); }
+  for (const c of shared) byConstant.delete(c);
+  matchBy(compute, (n) => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])), byConstant, found);
+  return found;
+}
+
+/** Adds to `found`. Exact names first, then with one more suffix of the runtime taken off, so that `conv_1` prefers the node `conv_1` to `conv`. */
+function matchBy(compute: readonly Node[], namesOf: (n: Node) => readonly string[], wanted: ReadonlyMap<string, PlannedNode>, found: Map<PlannedNode, Node>): void {
+  const taken = new Set(found.values());
+  const keys = compute.map((n) => namesOf(n).map(stems));
+  const depth = Math.max(0, ...keys.flat().map((k) => k.length));
   for (let d = 0; d < depth; d++) {
     compute.forEach((node, i) => {
       if (taken.has(node)) return;
       for (const stem of keys[i]!) { // one list per compute node
-        const planned = stem[d] ? byKey.get(stem[d]) : undefined;
+        const key = stem[d];
+        const planned = key ? wanted.get(key) : undefined;
         if (!planned || found.has(planned)) continue;
         found.set(planned, node);
         taken.add(node);
@@ -109,10 +123,9 @@ function matchKernels(compute: readonly Node[], nodes: readonly PlannedNode[]): 
       }
     });
   }
-  return found;
 }
 
-const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_QuantizeLinear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
+const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
 
 /** The name, then the name with its last suffix taken off, and so on. */
 function stems(name: string): string[] {
