@@ -11,6 +11,7 @@ const Z95 = 1.959963984540054;
 export function mcnemarExact(rightToWrong: number, wrongToRight: number): number {
   const n = rightToWrong + wrongToRight;
   const fewer = Math.min(rightToWrong, wrongToRight);
+  if (n - 2 * fewer <= 1) return 1; // both tails together cover everything
   // log C(n, k) 2^-n, term by term: exact enough (1e-12) for a million flips, and no overflow.
   let logTerm = -n * Math.LN2;
   let tail = Math.exp(logTerm);
