@@ -42,7 +42,7 @@ export const kl = {
       const best = bestLimit(divergence(counts.slice().reverse()), counts.length, levels);
       return [best === counts.length ? min : -best * width, max];
     }
-    const [a, b] = bestEnds(divergence(counts), zero, counts.length, levels);
+    const [a, b] = bestEnds(divergence(counts), counts, zero, levels);
     return [a === 0 ? min : start + a * width, b === counts.length ? max : start + b * width];
   }),
 } as const satisfies Observer<HistogramStats, z.infer<typeof options>>;
@@ -52,8 +52,11 @@ function levelsOf(scheme: QuantScheme): number {
   return high - low + 1;
 }
 
-/** KL(P ‖ Q) of the bins [from, to) as a function, from sums that are made once. Infinity where it is not defined. */
-type Divergence = (from: number, to: number, levels: number) => number;
+/**
+ * KL(P ‖ Q) of the bins [from, to) as a function, from sums that are made once: one logarithm per level. Infinity where it
+ * is not defined, and where it is found to reach `limit`: no level's part is negative, so the rest need not be added.
+ */
+type Divergence = (from: number, to: number, levels: number, limit: number) => number;
 
 function divergence(counts: Float64Array): Divergence {
   const n = counts.length;
@@ -67,56 +70,72 @@ function divergence(counts: Float64Array): Divergence {
     used[k + 1] = used[k]! + (c > 0 ? 1 : 0);
   }
   const total = sum[n]!;
-  return (from, to, levels) => {
+  return (from, to, levels, limit) => {
     const below = sum[from]!;
     const above = total - sum[to]!;
     const inside = sum[to]! - below;
     const first = counts[from]!;
     const last = counts[to - 1]!;
     if (!(inside > 0) || (below > 0 && first === 0) || (above > 0 && last === 0)) return Infinity;
-    // Σ p log p with the outside added to the end bins.
-    let own = entropy[to]! - entropy[from]!;
-    if (below > 0) own += xlogx(first + below) - xlogx(first);
-    if (above > 0) own += xlogx(last + above) - xlogx(last);
-    // Σ p log q by levels: q is level sum / bins used, and p sums to the level sum but for the end levels.
+    // Clipped values raise p in the end bins: what that adds to Σ p log p, less what it adds to Σ p log q.
     const size = to - from;
-    let cross = 0;
+    const firstEnd = from + Math.max(1, Math.floor(size / levels));
+    const lastStart = from + Math.floor(((levels - 1) * size) / levels);
+    let extra = total * (Math.log(inside) - Math.log(total));
+    if (below > 0) extra += xlogx(first + below) - xlogx(first) - below * Math.log((sum[firstEnd]! - sum[from]!) / (used[firstEnd]! - used[from]!));
+    if (above > 0) extra += xlogx(last + above) - xlogx(last) - above * Math.log((sum[to]! - sum[lastStart]!) / (used[to]! - used[lastStart]!));
+    // Σ p log(p / q) by levels: q is the level's sum over its bins that are used.
+    const enough = limit * total - extra;
+    let divergence = 0;
     let at = from;
     for (let level = 1; level <= levels; level++) {
       const end = from + Math.floor((level * size) / levels);
-      if (end === at) continue;
-      const s = sum[end]! - sum[at]!;
-      if (s > 0) cross += (s + (at === from ? below : 0) + (end === to ? above : 0)) * Math.log(s / (used[end]! - used[at]!));
+      const bins = used[end]! - used[at]!;
+      if (bins > 1) { // a single bin is its own level, without loss
+        const s = sum[end]! - sum[at]!;
+        divergence += entropy[end]! - entropy[at]! - s * Math.log(s / bins);
+        if (divergence >= enough) return Infinity;
+      }
       at = end;
     }
-    // With p and q scaled to sum 1: Σ p/total · (log(p/total) − log(q/inside)).
-    return (own - cross) / total - Math.log(total) + Math.log(inside);
+    return (divergence + extra) / total;
   };
 }
 
 const xlogx = (x: number): number => (x > 0 ? x * Math.log(x) : 0);
 
+const COARSE = 32;
+
 /** The limit with the least divergence, in bins from 0. All of them where there are fewer bins than levels. */
 function bestLimit(of: Divergence, n: number, levels: number): number {
   let best = n;
   let least = Infinity;
-  for (let to = levels; to <= n; to++) {
-    const d = of(0, to, levels);
-    if (d < least) { least = d; best = to; }
+  // A first look at a few makes the full search short: most candidates then end at their first levels.
+  for (const step of [COARSE, 1]) {
+    for (let to = levels; to <= n; to += step) {
+      const d = of(0, to, levels, least);
+      if (d < least) { least = d; best = to; }
+    }
   }
   return best;
 }
 
 /** Both ends around `zero`, in bins: from in [0, zero), to in (zero, n]. */
-function bestEnds(of: Divergence, zero: number, n: number, levels: number): readonly [number, number] {
+function bestEnds(of: Divergence, counts: Float64Array, zero: number, levels: number): readonly [number, number] {
+  const n = counts.length;
   let best: readonly [number, number] = [0, n];
   if (n <= levels) return best;
-  let least = of(0, n, levels);
+  let least = of(0, n, levels, Infinity);
   const seen = new Set<number>();
-  const tryEnds = (from: number, to: number): void => {
-    if (from < 0 || from >= zero || to <= zero || to > n || to - from < levels || seen.has(from * (n + 1) + to)) return;
+  const tryEnds = (wideFrom: number, wideTo: number): void => {
+    let from = Math.max(0, wideFrom);
+    let to = Math.min(n, wideTo);
+    // Empty bins at the ends change nothing inside, but make a candidate undefined: step over them.
+    while (from < zero && counts[from] === 0) from++;
+    while (to > zero && counts[to - 1] === 0) to--;
+    if (from >= zero || to <= zero || to - from < levels || seen.has(from * (n + 1) + to)) return;
     seen.add(from * (n + 1) + to);
-    const d = of(from, to, levels);
+    const d = of(from, to, levels, least);
     if (d < least) { least = d; best = [from, to]; }
   };
   const GRID = 24;
