@@ -10,4 +10,4 @@ const node = (script, ...args) => execFileSync(process.execPath, [script, ...arg
 
 mkdirSync(path.join(root, 'dist'), { recursive: true });
 node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
-for (const file of ['onnx/proto.js']) if (existsSync(path.join(root, 'src', file))) cpSync(path.join(root, 'src', file), path.join(root, 'dist', file));
+for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) if (existsSync(path.join(root, 'src', file))) cpSync(path.join(root, 'src', file), path.join(root, 'dist', file));

@@ -23,6 +23,8 @@ export interface Dataset {
   readonly padding: Readonly<Record<string, number>> | undefined;
   /** A fresh pass over the samples; always the same order. `limit` counts samples that were read well. */
   samples(options?: { readonly limit?: number; readonly signal?: AbortSignal }): AsyncIterable<Sample>;
+  /** Ids and content hashes of what samples() will give, without decoding where the source can. Samples that prove bad later are among them. */
+  identities(options?: { readonly limit?: number; readonly signal?: AbortSignal }): AsyncIterable<{ readonly id: string; readonly hash: string }>;
 }
 
 /** Samples that are read ahead while earlier ones are used. More gains nothing on the 4 threads of libuv. */
@@ -48,6 +50,7 @@ export async function openDataset(spec: DataSpec, inputs: readonly ValueInfo[], 
       count: undefined, classes: undefined, padding: undefined,
       describe: { ...common, order: 'listed', count: null, ...source.details },
       samples: (options = {}) => readStream(source, spec, bad, options),
+      identities: (options = {}) => readStream(source, spec, bad, options),
     };
   }
   const order: Order = spec.order ?? (source.group ? 'interleaved' : kind === 'testData' ? 'listed' : 'shuffled');
@@ -60,6 +63,7 @@ export async function openDataset(spec: DataSpec, inputs: readonly ValueInfo[], 
     padding: source.padding,
     describe: { ...common, order, ...(order === 'shuffled' ? { seed: context.seed } : {}), count: indices.length, classes: source.classes ?? null, ...source.details },
     samples: (options = {}) => readListed(source, indices, bad, options),
+    identities: (options = {}) => (source.hash ? identifyListed(source, source.hash, indices, options) : readListed(source, indices, bad, options)),
   };
 }
 
@@ -102,6 +106,13 @@ async function* readListed(source: ListedSource, indices: Uint32Array, onBad: On
     if (!given && firstError !== undefined) throw firstError;
   } finally {
     await Promise.all(pending);
+  }
+}
+
+async function* identifyListed(source: ListedSource, hash: (index: number) => Promise<string>, indices: Uint32Array, { limit = Infinity, signal }: ReadOptions): AsyncGenerator<{ id: string; hash: string }> {
+  for (const index of indices.subarray(0, Math.min(limit, indices.length))) {
+    signal?.throwIfAborted();
+    yield { id: source.id(index), hash: await hash(index) };
   }
 }
 

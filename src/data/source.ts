@@ -25,6 +25,8 @@ export interface ListedSource {
   /** Class of a sample where it is known without reading it; enables `order: interleaved`. */
   readonly group?: (index: number) => number;
   load(index: number): Promise<Loaded>;
+  /** The hash that load() will give, without decoding; absent where reading costs as much. */
+  readonly hash?: (index: number) => Promise<string>;
   readonly classes?: readonly string[];
   /** Value that fills each input (0 where it is not named) when sequences of unequal length are stacked; absent where that is not wanted. */
   readonly padding?: Readonly<Record<string, number>>;

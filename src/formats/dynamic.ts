@@ -1,3 +1,4 @@
+import { createRng, type Rng } from '../base/rng.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dtypeCode } from '../ir/dtype.js';
@@ -30,7 +31,12 @@ class DynamicRewriter {
   readonly #b: GraphBuilder;
   readonly #activations = new Map<Value, { codes: Value; scale: Value; zeroPoint: Value }>();
   readonly #weights = new Map<QuantParams, { codes: Value; scale: Value; zeroPoint: Value | null }>();
-  constructor(input: FormatInput) { this.#in = input; this.#b = new GraphBuilder(input.model); }
+  readonly #rng: Rng;
+  constructor(input: FormatInput) {
+    this.#in = input;
+    this.#b = new GraphBuilder(input.model);
+    this.#rng = createRng(input.seed, 'rounding');
+  }
 
   rewrite(n: Node): void {
     if (n.op === 'Gather') this.#lookup(n);
@@ -95,7 +101,7 @@ class DynamicRewriter {
     const known = this.#weights.get(p);
     if (known) return known;
     const data = v.data!; // as above
-    let codes = quantize(data.f32(), data.dims, p);
+    let codes = quantize(data.f32(), data.dims, p, this.#rng);
     if (transposed) codes = transpose(codes);
     const made = {
       codes: this.#b.constant(codes, `${v.name}_quantized`),

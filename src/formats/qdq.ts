@@ -1,9 +1,12 @@
-import { Node, Value, type Model } from '../ir/graph.js';
+import { createRng, type Rng } from '../base/rng.js';
+import type { Model, Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
+import { quantizeBias } from '../scheme/bias.js';
+import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 import type { Format, FormatInput } from './types.js';
@@ -15,7 +18,7 @@ import type { Format, FormatInput } from './types.js';
 export const qdq = {
   name: 'qdq',
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
-  minOpset: (params) => ([...params.values()].some((p) => p.scheme.granularity.kind === 'block' || !/^u?int8$|^int32$/.test(p.scheme.dtype)) ? 21 : 13),
+  minOpset: (schemes) => (schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
   rewrite: (input) => new QdqRewriter(input).run(),
 } satisfies Format;
 
@@ -29,12 +32,14 @@ class QdqRewriter {
   readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
   /** Float ops that a form on codes has replaced; they go once nobody reads their outputs. */
   readonly #replaced = new Set<Node>();
+  readonly #rng: Rng;
   #changes = 0;
 
   constructor(input: FormatInput) {
     this.#in = input;
     this.#model = input.model;
     this.#b = new GraphBuilder(input.model);
+    this.#rng = createRng(input.seed, 'rounding');
   }
 
   run(): { changes: number } {
@@ -108,7 +113,7 @@ class QdqRewriter {
     const role = specOf(clamp)?.quant;
     const [low, high] = (role?.role === 'clamp' ? role.bounds(clamp) : undefined) ?? [-Infinity, Infinity];
     const [from, to] = codeRange(p.scheme);
-    const code = (x: number): number => (x === -Infinity ? from : x === Infinity ? to : Math.min(to, Math.max(from, Math.round(x / p.scale[0]!) + p.zeroPoint[0]!)));
+    const code = (x: number): number => (x === -Infinity ? from : x === Infinity ? to : Math.min(to, Math.max(from, roundHalfEven(x / p.scale[0]!) + p.zeroPoint[0]!)));
     const [a, b] = [code(low), code(high)];
     if (a <= from && b >= to) return codes;
     const limit = (c: number, end: string): Value => this.#b.constant(Tensor.codes(p.scheme.dtype, [c], []), `${name}_${end}_code`);
@@ -119,7 +124,7 @@ class QdqRewriter {
     const known = this.#codes.get(v);
     if (known) return known;
     const p = this.#in.params.get(v)!; // callers asked has()
-    const codes = v.isInitializer && v.data ? this.#b.constant(quantize(v.data.f32(), v.data.dims, p), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
+    const codes = v.isInitializer && v.data ? this.#b.constant(quantize(v.data.f32(), v.data.dims, p, this.#rng), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
     this.#codes.set(v, codes);
     return codes;
   }
@@ -138,7 +143,8 @@ class QdqRewriter {
     this.#constants.set(v, byParams);
     const known = byParams.get(p);
     if (known) return known;
-    const codes = this.#b.constant(quantize(v.data!.f32(), v.data!.dims, p), `${v.name}_quantized`); // planning chose constants only
+    const data = v.data!; // planning chose constants only
+    const codes = this.#b.constant(p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng), `${v.name}_quantized`);
     const made = this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;
@@ -164,7 +170,7 @@ class QdqRewriter {
     const dims = paramDims(p);
     const made = {
       scale: this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scale`),
-      zeroPoint: this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`),
+      zeroPoint: p.scheme.dtype === 'int32' ? null : this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`), // ONNX has no zero point for int32
     };
     this.#paramValues.set(p, made);
     return made;

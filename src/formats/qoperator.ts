@@ -14,7 +14,7 @@ import type { Format } from './types.js';
 export const qoperator = {
   name: 'qoperator',
   doc: 'Integer operators (QLinearConv, QLinearMatMul, QGemm, …), for ONNX Runtime only.',
-  minOpset: (params) => qdq.minOpset(params),
+  minOpset: (schemes) => qdq.minOpset(schemes),
   rewrite(input) {
     const { changes } = qdq.rewrite(input);
     fuseGroups(input.model);

@@ -1,5 +1,5 @@
 import type { Model, Node } from '../ir/graph.js';
-import type { QuantParams, QuantPlan, QuantPoint } from '../scheme/types.js';
+import type { QuantParams, QuantPlan, QuantPoint, QuantScheme } from '../scheme/types.js';
 
 /** What planning decided; see quantize/plan.ts, which makes it. */
 export interface FormatPlan {
@@ -12,12 +12,14 @@ export interface FormatInput {
   readonly planned: FormatPlan;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly target: { readonly onCodes: readonly string[] };
+  /** Seed of stochastic rounding. */
+  readonly seed: number;
 }
 /** A way to write a quantized model. `rewrite` changes the model in place. */
 export interface Format {
   readonly name: string;
   readonly doc: string;
-  /** Lowest opset of the standard domain that can express these parameters. */
-  minOpset(params: ReadonlyMap<QuantPoint, QuantParams>): number;
+  /** Lowest opset of the standard domain that can express these schemes. */
+  minOpset(schemes: readonly QuantScheme[]): number;
   rewrite(input: FormatInput): { changes: number };
 }

@@ -93,16 +93,18 @@ const FLOAT4 = Float64Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6);
 
 /**
  * float8e8m0 code (the exponent + 127) of a number; the sign is lost, 0 gives the least power, NaN and infinity give NaN.
- * `nearest` rounds halves up. source: onnx/numpy_helper.py, to_float8e8m0
+ * `nearest` rounds halves up. Unlike ONNX's helper, 2^-127 itself stays what it is.
+ * source: onnx/numpy_helper.py, to_float8e8m0
  */
 export function numberToFloat8e8m0(x: number, saturate = true, rounding: PowerRounding = 'up'): number {
   scratch.setFloat32(0, x);
   const bits = scratch.getUint32(0);
   const exponent = (bits >>> 23) & 255;
   if (exponent === 255) return 255;
+  // A float32 below 2^-126 has no leading one: 2^-127, the least power, is fraction 0x400000 there.
+  const [exact, half] = exponent === 0 ? [0x400000, 0x600000] : [0, 0x400000];
   const fraction = bits & 0x7fffff;
-  const half = 0x400000;
-  const up = rounding === 'up' ? fraction > 0 : rounding === 'nearest' && (fraction > half || (fraction === half && exponent > 0));
+  const up = rounding === 'up' ? fraction > exact : rounding === 'nearest' && fraction >= half;
   if (!up || (saturate && exponent === 254)) return exponent;
   return exponent + 1;
 }

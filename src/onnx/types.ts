@@ -68,8 +68,8 @@ function valueType(value: Value): onnx.TypeProto.$Properties | undefined {
   if (value.other) return value.other.proto as onnx.TypeProto.$Properties; // kept by describeValue or made by ir/text
   const original = extraOf(value).type;
   if (original && original.dtype === value.dtype && original.shape === value.shape) return original.proto as onnx.TypeProto.$Properties; // unchanged since it was decoded
-  if (value.dtype === undefined && value.shape === undefined) return undefined;
-  const tensorType: onnx.TypeProto.Tensor.$Properties = { elemType: value.dtype === undefined ? 0 : dtypeCode(value.dtype) };
+  if (value.dtype === undefined) return undefined; // a shape alone cannot be said: element type 0 is refused by runtimes
+  const tensorType: onnx.TypeProto.Tensor.$Properties = { elemType: dtypeCode(value.dtype) };
   if (value.shape) tensorType.shape = { dim: value.shape.map((d) => (d === null ? {} : typeof d === 'string' ? { dimParam: d } : { dimValue: fromBigInt(BigInt(d)) })) };
   return { tensorType };
 }

@@ -13,7 +13,10 @@ interface Adapter { readonly op: string; readonly version: number; readonly adap
 
 const MIN_OPSET = 7;
 
+const refuse = (n: Node, why: string): never => fail('MODEL_UNSUPPORTED', `'${label(n)}': ${why}`, { node: label(n) }, 'export the model with a newer opset');
+
 const adapters: readonly Adapter[] = [
+  { op: 'Scan', version: 9, adapt: (n) => refuse(n, 'Scan of opset 8 has a batch axis that later ones lack') },
   { op: 'Upsample', version: 9, adapt: (n, g) => { const a = n.attrs.get('scales'); if (a?.type === 'floats') { n.attrs.delete('scales'); n.setInput(1, constant(g, n, 'scales', Tensor.f32(a.value))); } } },
   { op: 'BatchNormalization', version: 9, adapt: (n) => { if (n.attrs.has('spatial') && n.int('spatial') === 0) refuse(n, 'BatchNormalization with spatial = 0 has no later form'); n.attrs.delete('spatial'); } },
   { op: 'Upsample', version: 10, adapt: upsampleToResize },
@@ -96,7 +99,6 @@ export function minIrVersion(opset: number): number {
   return table.find(([o]) => opset <= o)?.[1] ?? 12;
 }
 
-const refuse = (n: Node, why: string): never => fail('MODEL_UNSUPPORTED', `'${label(n)}': ${why}`, { node: label(n) });
 
 function constant(graph: Graph, node: Node, what: string, data: Tensor): Value {
   return graph.addInitializer(new Value(`${label(node)}__${node.outputs[0]?.name ?? ''}_${what}`), data);

@@ -18,8 +18,9 @@ export const onnxruntimeCpu = {
   passthroughOps: ['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Gather', 'Split', 'Pad', 'Expand', 'Tile', 'Resize', 'Upsample', 'DepthToSpace', 'SpaceToDepth', 'Relu', 'Clip'],
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
   quirks: [
-    { code: 'SIGNED_ACTIVATIONS', text: 'With int8 activations only part of the convolutions runs in integers on x64 unless the session option session.qdqisint8allowed is 1.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
+    { code: 'SIGNED_ACTIVATIONS', text: 'On x64, int8 activations run slower than float: part of the model stays in float, and where integer kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs fast.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
     { code: 'U8S8_SATURATION', text: 'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16; adjacent large weights of one sign can saturate.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8' },
+    { code: 'NO_INTEGER_KERNEL', text: 'There are no integer kernels for 16-bit or per-channel activations, or for weights other than 8 bits with one scale per tensor or channel: the values are exact, but such ops run in float.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
     { code: 'CONVINTEGER_SLOW', text: 'Dynamic quantization of Conv gives ConvInteger, which is slower than float on CPUs.', source: 'https://github.com/microsoft/onnxruntime/issues/12854' },
   ],
 } satisfies TargetProfile;

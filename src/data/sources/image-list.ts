@@ -31,6 +31,7 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
       const bytes = await readBytes(image, id, 2 ** 30);
       return { feeds: [await reader.read(bytes, { file: image, sample: id })], hash: sha256(bytes), ...(labels ? { label: labels[i]! } : {}) };
     },
+    hash: async (i) => { const id = table.rows[i]!.cells[pathColumn]!; return sha256(await readBytes(resolve(folder, id), id, 2 ** 30)); },
     details: { preprocess: reader.details },
   };
 };

@@ -43,6 +43,7 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
       const feed = await reader.read(bytes, { file, sample: id });
       return { feeds: [feed], hash: sha256(bytes), ...(classes ? { label: labels[i]! } : {}) };
     },
+    hash: async (i) => sha256(await readBytes(join(root, paths[i]!), paths[i]!, 2 ** 30)),
     details: { source: 'images', preprocess: reader.details },
   };
 };

@@ -1,0 +1,4 @@
+import { createRequire } from 'node:module';
+
+/** The version of quantbench, from its package.json. */
+export const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version; // package.json always has a version

@@ -1,0 +1,94 @@
+import { fail } from '../base/errors.js';
+import { cloneGraph } from './clone.js';
+import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type Model, type Value } from './graph.js';
+
+/**
+ * Replaces every call of a model-local function by its body, nested calls included, and drops the functions; returns the
+ * number of calls. Attribute references take the call's attribute, else the function's default, else vanish. Names in
+ * the body are made unique; the outputs keep the caller's names.
+ * Throws GRAPH_CYCLE where functions call each other in a circle, MODEL_UNSUPPORTED where a called function imports
+ * another version of an opset than the model. Source: https://github.com/onnx/onnx/blob/main/docs/IR.md#functions
+ */
+export function inlineFunctions(model: Model): number {
+  const functions = new Map(model.functions.map((f) => [keyOf(f.domain, f.name, f.overload), f]));
+  const unique = nameMaker(model.graph);
+  let calls = 0;
+  const expand = (graph: Graph, nodes: readonly Node[], path: readonly FunctionDef[]): void => {
+    for (const node of nodes) {
+      for (const [, inner] of node.subgraphs()) expand(inner, [...inner.nodes], path);
+      const f = functions.get(keyOf(node.domain, node.op, node.overload));
+      if (!f) continue;
+      if (path.includes(f)) fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+      adoptOpsets(model, f);
+      calls++;
+      expand(graph, inlineCall(graph, node, f, unique), [...path, f]);
+    }
+  };
+  expand(model.graph, [...model.graph.nodes], []);
+  model.functions.length = 0;
+  return calls;
+}
+
+const keyOf = (domain: string, name: string, overload: string): string => `${domain}::${name}::${overload}`;
+
+function adoptOpsets(model: Model, f: FunctionDef): void {
+  for (const [domain, version] of f.opsets) {
+    const ours = model.opsets.get(domain);
+    if (ours === undefined) model.opsets.set(domain, version);
+    else if (ours !== version) fail('MODEL_UNSUPPORTED', `function '${f.name}' uses opset ${version} of domain '${domain}', but the model opset ${ours}`, { node: f.name }, 'convert the model to one opset first');
+  }
+}
+
+/** Puts the body of `f` in place of `call` and returns the new nodes. */
+function inlineCall(graph: Graph, call: Node, f: FunctionDef, unique: (base: string) => string): Node[] {
+  const values = new Map<Value, Value>();
+  f.graph.inputs.forEach((formal, i) => { const actual = call.inputs[i]; if (actual) values.set(formal, actual); });
+  const body = cloneGraph(f.graph, values);
+  const prefix = label(call);
+  const own = [...allGraphs(body)];
+  own.forEach((g, depth) => {
+    for (const v of depth === 0 ? [] : [...new Set([...g.inputs, ...g.initializers])]) v.name = unique(`${prefix}/${v.name}`);
+    for (const n of g.nodes) {
+      resolveReferences(n, call, f);
+      if (n.name) n.name = unique(`${prefix}/${n.name}`);
+      for (const o of n.outputs) if (o.name) o.name = unique(`${prefix}/${o.name}`);
+    }
+  });
+  // A formal input that the call omits was copied as a value that nobody defines: its uses are omitted inputs too.
+  body.inputs.forEach((v, i) => { if (!call.inputs[i]) for (const use of [...v.uses]) use.node.setInput(use.index, null); });
+
+  const results = [...body.outputs];
+  const nodes = [...body.nodes];
+  while (body.outputs.length) body.removeOutput(body.outputs.length - 1);
+  for (const n of nodes) { n.graph = undefined; graph.add(n); }
+  const taken = new Set<Value>();
+  const replaced = call.outputs.map((output, i) => {
+    const result = results[i];
+    if (!result || !output.name) return undefined;
+    // An output that is an input of the function, or given twice, needs a value of its own to carry the caller's name.
+    const needsCopy = !result.producer || !nodes.includes(result.producer) || taken.has(result);
+    const value = needsCopy ? identity(graph, result, nodes) : result;
+    taken.add(result);
+    value.dtype ??= output.dtype;
+    value.shape ??= output.shape;
+    graph.replaceUses(output, value);
+    return { value, name: output.name };
+  });
+  graph.remove(call);
+  for (const r of replaced) if (r) r.value.name = r.name;
+  return nodes;
+}
+
+function identity(graph: Graph, source: Value, nodes: Node[]): Value {
+  const copy = graph.add(new Node('Identity', [source], ['copy']));
+  nodes.push(copy);
+  return copy.outputs[0]!; // made with one output
+}
+
+function resolveReferences(node: Node, call: Node, f: FunctionDef): void {
+  for (const [name, attr] of [...node.attrs]) {
+    if (attr.type !== 'ref') continue;
+    const given = call.attrs.get(attr.value) ?? f.defaults.get(attr.value);
+    if (given) node.attrs.set(name, given); else node.attrs.delete(name);
+  }
+}

@@ -1,0 +1,84 @@
+/** Calibration of a plan: data, batches, cache key, runner. */
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { calibrate } from '../calibrate/runner.js';
+import type { TensorStats } from '../calibrate/types.js';
+import type { Diagnostic } from '../base/errors.js';
+import { fail } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { batches } from '../data/batch.js';
+import { openDataset, type Dataset } from '../data/dataset.js';
+import type { DataSpec } from '../data/spec.js';
+import type { ValueInfo } from '../ir/feed.js';
+import type { Model, Value } from '../ir/graph.js';
+import { decodeTensorFile } from '../onnx/tensor.js';
+import { observerOf } from '../quantize/assign.js';
+import type { Planned } from '../quantize/plan.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { QuantPoint, QuantSpec } from '../scheme/types.js';
+import { feedOf } from './feeds.js';
+import type { CalibrationFacts } from './record.js';
+
+/** What the model takes, as data sources need to know it. */
+export const inputInfo = (model: Model): ValueInfo[] => model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
+
+/** Opens a data spec for a model. */
+export function openData(spec: DataSpec, inputs: readonly ValueInfo[], recipe: ResolvedRecipe, report: (d: Diagnostic) => void): Promise<Dataset> {
+  return openDataset(spec, inputs, {
+    baseDir: recipe.baseDir, seed: recipe.recipe.calibration.seed, onDiagnostic: report,
+    decodeTensor: (bytes) => feedOf(decodeTensorFile(bytes)),
+  });
+}
+
+export interface Calibrated { readonly stats: ReadonlyMap<Value, TensorStats>; readonly facts: CalibrationFacts; /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[] }
+
+/** Activation points of a plan that calibration must see. */
+export function observedActivations(planned: Planned): [Value, QuantSpec & { kind: 'observed' }][] {
+  const isActivation = (e: readonly [QuantPoint, QuantSpec]): e is [Value, QuantSpec & { kind: 'observed' }] => e[1].kind === 'observed' && 'uses' in e[0] && !e[0].data;
+  return [...planned.plan].filter(isActivation);
+}
+
+/** Runs calibration, or takes its statistics from the cache. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE. */
+export async function calibratePlan(o: { model: Model; modelSha256: string; planned: Planned; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
+  const c = o.recipe.recipe.calibration;
+  if (!c.data) fail('DATA_MISSING', 'the recipe names no calibration data', {}, 'set calibration.data, pass --calibration-data, or use quantize.format: dynamic, which needs none');
+  const inputs = inputInfo(o.model);
+  const dataset = await openData(c.data, inputs, o.recipe, o.report);
+  const points = observedActivations(o.planned).map(([value, spec]) => {
+    const g = spec.scheme.granularity;
+    return { value, observer: observerOf(spec.observer), options: o.recipe.recipe.quantize.activations.observer, ...(g.kind === 'axis' ? { axis: g.axis } : {}) };
+  });
+  const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
+  const samples = await identify(dataset, c.samples, o.signal);
+  const cache = cacheOf(o, points, samples);
+  const result = await calibrate({
+    model: o.model, points, totalSamples: total, threads: c.threads, onNonFinite: c.onNonFinite,
+    ...(c.maxMemory ? { maxMemoryBytes: c.maxMemory } : {}),
+    sampling: { maxValuesPerSample: c.maxValuesPerSample, seed: c.seed },
+    batches: () => batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), { size: c.batchSize, inputs, padding: dataset.padding }),
+    ...(cache ? { cache } : {}), ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}),
+  });
+  return {
+    stats: result.stats, samples,
+    facts: { ...result.facts, observer: o.recipe.recipe.quantize.activations.observer.name, data: dataset.describe, overlapWithEvaluation: [] },
+  };
+}
+
+/** Id and content hash of the samples that calibration will use: for the cache key, and to find them again in the evaluation data. */
+async function identify(dataset: Dataset, limit: number, signal: AbortSignal | undefined): Promise<{ id: string; hash: string }[]> {
+  const found: { id: string; hash: string }[] = [];
+  for await (const { id, hash } of dataset.identities({ limit, ...(signal ? { signal } : {}) })) found.push({ id, hash });
+  return found;
+}
+
+function cacheOf(o: { modelSha256: string; recipe: ResolvedRecipe }, points: readonly { value: Value; observer: { statistic: { name: string } }; axis?: number }[], samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
+  const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
+  if (cache === false) return undefined;
+  const key = createHash('sha256').update(JSON.stringify({
+    model: o.modelSha256, optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite,
+    points: points.map((p) => [p.value.name, p.observer.statistic.name, p.axis ?? null]),
+    observerOptions: points[0]?.observer.statistic.name === 'ema' ? o.recipe.recipe.quantize.activations.observer : null,
+    samples: samples.map((s) => s.hash),
+  })).digest('hex');
+  return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
+}

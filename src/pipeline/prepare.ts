@@ -1,0 +1,106 @@
+/** From a model file to a plan: load, check, clean, raise the opset, plan. */
+import { fail, type Diagnostic } from '../base/errors.js';
+import { formats } from '../formats/index.js';
+import type { Format } from '../formats/types.js';
+import { isFloat } from '../ir/dtype.js';
+import { allGraphs, type Model, type Node } from '../ir/graph.js';
+import { inlineFunctions } from '../ir/inline.js';
+import { loadModel } from '../onnx/files.js';
+import { specOf } from '../ops/index.js';
+import { inferShapes } from '../ops/infer.js';
+import { convertOpset } from '../passes/convert-opset.js';
+import { cleaning } from '../passes/presets.js';
+import { planDynamic } from '../quantize/plan-dynamic.js';
+import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
+import type { Recipe } from '../recipe/schema.js';
+import { runPasses, type PassTrace } from '../rewrite/pass.js';
+import { evaluateModel } from '../runtime/open.js';
+import type { QuantScheme } from '../scheme/types.js';
+import { targets } from '../targets/index.js';
+import type { TargetProfile } from '../targets/types.js';
+
+/** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
+export function loadFloatModel(file: string): Model {
+  const model = loadModel(file);
+  for (const g of allGraphs(model.graph)) {
+    for (const n of g.nodes) {
+      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|ConvInteger|DynamicQuantize)/.test(n.op))) {
+        fail('MODEL_QUANTIZED', `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`, { file, node: n.name }, 'give the float model');
+      }
+    }
+    for (const v of g.initializers) {
+      if (!v.data || !isFloat(v.data.dtype)) continue;
+      const bad = firstNonFinite(v.data.f32());
+      // Masks and clamps hold infinities on purpose; weights never do.
+      if (bad && [...v.uses].some((u) => { const q = specOf(u.node)?.quant; return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias); })) {
+        fail('MODEL_TENSOR', `weight '${v.name}' holds ${bad.value} at element ${bad.index}`, { file, tensor: v.name }, 'export the model again from sound weights');
+      }
+    }
+  }
+  return model;
+}
+
+function firstNonFinite(values: Float32Array): { index: number; value: number } | undefined {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return { index: i, value: values[i]! };
+  return undefined;
+}
+
+/** Inlines functions and cleans the graph. Changes the model in place. */
+export async function optimizeModel(model: Model, recipe: Recipe['optimize'], report: (d: Diagnostic) => void): Promise<PassTrace[]> {
+  inlineFunctions(model);
+  const unknown = recipe.skip.find((name) => !cleaning.some((p) => p.name === name));
+  if (unknown !== undefined) fail('RECIPE_UNKNOWN_NAME', `optimize.skip: "${unknown}" is not a pass`, {}, `passes: ${cleaning.map((p) => p.name).join(', ')}`);
+  const traces = recipe.enabled ? await runPasses(model, cleaning.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
+  inferShapes(model);
+  return traces;
+}
+
+export interface Prepared { readonly planned: Planned; readonly format: Format; readonly target: TargetProfile; readonly raisedOpset: number | undefined }
+
+/** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
+export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
+  const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
+  const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
+  const options = planOptions(recipe, target);
+  const { observer: _a, perChannel: _p, ...activation } = options.activations;
+  const { observer: _w, granularity, ...weight } = options.weights;
+  const weightScheme: QuantScheme = { ...weight, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
+  const needed = format.minOpset(format.name === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
+  const { from, to } = convertOpset(model, needed);
+  if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
+  const planned = format.name === 'dynamic'
+    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, embeddings: recipe.quantize.embeddings })
+    : planQuantization(model, options);
+  for (const q of quirksOf(target, recipe, options, planned)) report(q);
+  if (![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
+    const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
+    fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
+  }
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined };
+}
+
+function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
+  const { activations: a, weights: w, include, exclude } = recipe.quantize;
+  const defaults = target.defaults;
+  return {
+    activations: {
+      dtype: a.dtype ?? defaults.activations.dtype, symmetric: a.symmetric ?? defaults.activations.symmetric, narrow: a.narrow,
+      granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' }, observer: a.observer.name, perChannel: a.granularity === 'channel',
+    },
+    weights: {
+      dtype: w.dtype ?? defaults.weights.dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding,
+      granularity: w.granularity ?? defaults.weightGranularity, observer: w.observer.name,
+    },
+    include, exclude, target,
+  };
+}
+
+function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned: Planned): Diagnostic[] {
+  const static_ = recipe.quantize.format !== 'dynamic';
+  const applies: Readonly<Record<string, boolean>> = {
+    SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
+    CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
+    NO_INTEGER_KERNEL: static_ && (/16$/.test(o.activations.dtype) || o.activations.perChannel || !/^u?int8$/.test(o.weights.dtype) || typeof o.weights.granularity === 'object'),
+  };
+  return target.quirks.filter((q) => applies[q.code]).map((q) => ({ severity: 'warning', code: q.code, message: q.text, hint: q.source }));
+}

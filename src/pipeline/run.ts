@@ -1,0 +1,161 @@
+/** The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record. */
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fail, type Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { reason, sha256File, writeFileAtomic } from '../base/files.js';
+import { version } from '../base/version.js';
+import { assertValid } from '../ir/verify.js';
+import type { Model } from '../ir/graph.js';
+import { saveModel } from '../onnx/files.js';
+import { inferShapes } from '../ops/infer.js';
+import { assignParams } from '../quantize/assign.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import { environment } from '../runtime/environment.js';
+import { inspectOptimized } from '../runtime/inspect-optimized.js';
+import { calibratePlan, inputInfo, type Calibrated } from './calibration.js';
+import { evaluatePair, timePair, type CheckInput } from './check.js';
+import { modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { loadFloatModel, optimizeModel, planModel } from './prepare.js';
+import type { RunRecord } from './record.js';
+import { createStages } from './stages.js';
+
+export interface RunOptions {
+  readonly recipe: ResolvedRecipe;
+  /** Receives model.onnx and, through the caller, the reports. Created where it does not exist. */
+  readonly outDir: string;
+  /** Stops after planning: nothing is measured or written. */
+  readonly dryRun?: boolean;
+  readonly onEvent?: OnEvent;
+  readonly signal?: AbortSignal;
+  /** Turns the record into further files of the output folder (report.md, report.html). */
+  readonly render?: (record: RunRecord) => Readonly<Record<string, string>>;
+}
+
+/**
+ * Quantizes a model as a recipe says and verifies the result. The output folder gets model.onnx (external data beside it
+ * where needed), run.json and what `render` makes; a run that fails leaves the folder's earlier files as they were.
+ * Throws QuantError.
+ */
+export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; outDir: string }> {
+  const { recipe } = o.recipe;
+  const startedAt = new Date();
+  const diagnostics: Diagnostic[] = [];
+  const report = (d: Diagnostic): void => { diagnostics.push(d); o.onEvent?.({ type: 'diagnostic', diagnostic: d }); };
+  const { stage, stages } = createStages(o.onEvent, o.signal);
+  const listen = { ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}) };
+
+  if (!recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', o.recipe.file ? { file: o.recipe.file } : {}, 'set model: in the recipe or pass --model');
+  const floatFile = path.resolve(o.recipe.baseDir, recipe.model);
+  const model = loadFloatModel(floatFile);
+  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const modelSha256 = sha256File(floatFile);
+  const original = floatFacts(model, floatFile, modelSha256);
+  o.onEvent?.({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${(original.parameters / 1e6).toFixed(2)} M params, ${(original.bytes / 1e6).toFixed(2)} MB) → ${recipe.target}` });
+
+  const passes = await stage('optimise', async () => {
+    const traces = await optimizeModel(model, recipe.optimize, report);
+    return [traces, `${original.nodes} → ${model.graph.nodes.size} nodes`];
+  });
+  const float = { ...original, macs: modelFacts(model, '', 0, '').macs };
+  const { planned, format, target } = await stage('plan', () => {
+    const prepared = planModel(model, recipe, report);
+    return [prepared, planSummary(prepared.planned.integerNodes.size, nodeFacts(model, prepared.planned))];
+  });
+  const nodes = nodeFacts(model, planned);
+  const record = (more: Partial<RunRecord>): RunRecord => ({
+    schema: 1, quantbench: version, startedAt: startedAt.toISOString(), durationMs: Date.now() - startedAt.getTime(), outcome: 'ok',
+    recipe: { name: o.recipe.name, ...(o.recipe.file ? { file: path.basename(o.recipe.file) } : {}), resolved: recipe, yaml: o.recipe.yaml },
+    environment: environment(), seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed },
+    model: { float }, stages: stages(), passes: passes.map(({ pass, changes, nodesBefore, nodesAfter }) => ({ pass, changes, nodesBefore, nodesAfter })),
+    points: pointFacts(planned, new Map(), undefined), nodes: nodes.map(({ outputs: _outputs, ...n }) => n), diagnostics, files: [], ...more,
+  });
+  if (o.dryRun) return { record: record({}), outDir: o.outDir };
+
+  const calibrated: Calibrated | undefined = format.name === 'dynamic' ? undefined : await stage('calibrate', async () => {
+    const c = await calibratePlan({ model, modelSha256, planned, recipe: o.recipe, report, ...listen });
+    return [c, `${c.facts.samples} samples · ${c.facts.tensors} tensors · ${c.facts.observer}${c.facts.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`];
+  });
+  const stats: Calibrated['stats'] = calibrated?.stats ?? new Map();
+  const staging = stagingDir(o.outDir);
+  try {
+    const stagedModel = path.join(staging, 'model.onnx');
+    const points = await stage('quantize', () => {
+      const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
+      assigned.diagnostics.forEach(report);
+      const facts = pointFacts(planned, stats, assigned);
+      const { changes } = format.rewrite({ model, planned, params: assigned.params, target, seed: recipe.quantize.seed });
+      model.producerName = 'quantbench';
+      model.producerVersion = version;
+      inferShapes(model);
+      assertValid(model);
+      saveModel(model, stagedModel);
+      return [facts, `${changes} nodes in ${format.name} form`];
+    });
+    const check: CheckInput = { floatFile, quantizedFile: stagedModel, recipe: o.recipe, inputs, calibrationSamples: calibrated?.samples ?? [], report, ...listen };
+    const checked = await stage('evaluate', async () => {
+      const c = await evaluatePair(check);
+      return [c, c.evaluation ? `${c.evaluation.samples} samples` : 'loaded and ran'];
+    });
+    const { kernels, ...runtime } = await stage('verify', async () => {
+      const r = await inspectOptimized(stagedModel, nodes);
+      return [r, `${(100 * r.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ${r.unfused.length} Q/DQ left unfused`];
+    });
+    const latency = recipe.evaluation.latency === false ? undefined : await stage('latency', async () => {
+      const l = await timePair(check, checked.feed);
+      return [l, l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'];
+    });
+    const files = publish(staging, o.outDir);
+    const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '');
+    const done = record({
+      model: { float, quantized }, stages: stages(), points, runtime, files,
+      nodes: nodes.map(({ outputs: _outputs, ...n }) => ({ ...n, ...kernels.get(n.name) })),
+      ...(calibrated ? { calibration: { ...calibrated.facts, overlapWithEvaluation: checked.overlap } } : {}),
+      ...(checked.evaluation ? { evaluation: checked.evaluation } : {}),
+      ...(latency ? { latency } : {}),
+    });
+    for (const [name, text] of Object.entries({ 'run.json': `${JSON.stringify(done, null, 1)}\n`, ...o.render?.(done) })) writeFileAtomic(path.join(o.outDir, name), text);
+    return { record: done, outDir: o.outDir };
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function floatFacts(model: Model, file: string, sha256: string) {
+  inferShapes(model);
+  return modelFacts(model, path.basename(file), statSync(file).size, sha256);
+}
+
+function planSummary(integer: number, nodes: readonly { macs: number; planned: string }[]): string {
+  const total = nodes.reduce((n, x) => n + x.macs, 0);
+  const inInteger = nodes.filter((x) => x.planned === 'integer').reduce((n, x) => n + x.macs, 0);
+  return `${integer} nodes in integers${total ? ` (${((100 * inInteger) / total).toFixed(0)} % of MACs)` : ''}`;
+}
+
+/** Options of the observer that a point uses: the recipe gives one observer for activations and one for weights. */
+function observerOptions(q: ResolvedRecipe['recipe']['quantize'], role: 'activations' | 'weights', observer: string): unknown {
+  const { name, ...options } = q[role].observer;
+  return name === observer ? options : {};
+}
+
+/** A folder inside the output folder, so that publishing is a rename. Leftovers of killed runs are swept. */
+function stagingDir(outDir: string): string {
+  try {
+    mkdirSync(outDir, { recursive: true });
+    for (const name of readdirSync(outDir)) if (name.startsWith('.staging-') && Date.now() - statSync(path.join(outDir, name)).mtimeMs > 864e5) rmSync(path.join(outDir, name), { recursive: true, force: true });
+    return mkdtempSync(path.join(outDir, '.staging-'));
+  } catch (cause) {
+    return fail('OUTPUT_WRITE', `cannot write into '${outDir}': ${reason(cause)}`, { file: outDir }, undefined, cause);
+  }
+}
+
+/** Moves the verified model into place: external data first, the model that points to them last. */
+function publish(staging: string, outDir: string): { path: string; bytes: number; sha256: string }[] {
+  const names = readdirSync(staging).sort((a, b) => Number(a === 'model.onnx') - Number(b === 'model.onnx'));
+  return names.map((name) => {
+    const from = path.join(staging, name);
+    const facts = { path: name, bytes: statSync(from).size, sha256: sha256File(from) };
+    try { renameSync(from, path.join(outDir, name)); } catch (cause) { fail('OUTPUT_WRITE', `cannot write '${path.join(outDir, name)}': ${reason(cause)}`, { file: path.join(outDir, name) }, undefined, cause); }
+    return facts;
+  });
+}
