@@ -67,11 +67,17 @@ export class QuantError extends Error {
   readonly code: ErrorCode;
   readonly where: Where;
   readonly hint: string | undefined;
-  constructor(code: ErrorCode, message: string, options: { where?: Where | undefined; hint?: string | undefined; cause?: unknown } = {}) {
+  /** Lines of the source around the place, with a caret under it. */
+  readonly excerpt: string | undefined;
+  /** Further mistakes of the same input, where all could be found at once. */
+  readonly more: readonly QuantError[];
+  constructor(code: ErrorCode, message: string, options: { where?: Where | undefined; hint?: string | undefined; cause?: unknown; excerpt?: string | undefined; more?: readonly QuantError[] } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.where = options.where ?? {};
     this.hint = options.hint;
+    this.excerpt = options.excerpt;
+    this.more = options.more ?? [];
   }
 }
 

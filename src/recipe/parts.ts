@@ -3,12 +3,17 @@ import { z } from 'zod';
 import { metrics } from '../evaluate/metrics/index.js';
 import { observers } from '../calibrate/observers/index.js';
 
-/** A name, or the name with options: { name: percentile, percentile: 99.9 }. */
-function named(kind: string, entries: readonly { readonly name: string; readonly doc: string; readonly options: z.ZodType }[]): z.ZodType<{ name: string; [option: string]: unknown }, string | { name: string; [option: string]: unknown }> {
+interface Entry { readonly name: string; readonly doc: string; readonly options: z.ZodType }
+/** A plug-in and its options, defaults filled in. */
+export interface Named { readonly name: string; readonly [option: string]: unknown }
+
+/** A name, or the name with options: `percentile` or `{ name: percentile, percentile: 99.9 }`. Both give the long form. */
+function named(kind: string, entries: readonly Entry[]): z.ZodType<Named, string | Named> {
   const names = entries.map((e) => e.name) as [string, ...string[]]; // no list of plug-ins is empty
   const objects = entries.map((e) => z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape })); // every plug-in's options are an object schema
+  const long = z.discriminatedUnion('name', objects as unknown as [z.ZodObject, ...z.ZodObject[]]) as unknown as z.ZodType<Named, Named>; // its inferred type does not know the plug-ins
   const short = z.enum(names).describe(`${kind}: ${entries.map((e) => `${e.name} (${e.doc})`).join('; ')}`);
-  return z.union([short.transform((name) => ({ name })), z.discriminatedUnion('name', objects as unknown as [z.ZodObject, ...z.ZodObject[]])]) as never; // the union's inferred type is wider than the plug-ins need
+  return z.union([short.transform((name) => ({ name })).pipe(long), long]);
 }
 
 export const observerSpec = named('An observer', observers);

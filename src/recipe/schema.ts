@@ -25,7 +25,7 @@ export const activationSpec = z.strictObject({
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
   granularity: z.enum(['tensor', 'channel']).default('tensor').describe('One scale per tensor, or one per channel (axis 1). Runtimes have integer kernels for tensor only.'),
-  observer: observerSpec.default('minmax').describe('How the range is chosen from what calibration saw.'),
+  observer: observerSpec.prefault('minmax').describe('How the range is chosen from what calibration saw.'),
 });
 
 export const weightSpec = z.strictObject({
@@ -33,7 +33,7 @@ export const weightSpec = z.strictObject({
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
   granularity: z.union([z.enum(['tensor', 'channel']), z.strictObject({ block: count.describe('Elements along the reduction axis that share a scale.') })]).describe('One scale per tensor, per output channel, or per block of elements (opset 21). Default: that of the target.').optional(),
-  observer: observerSpec.default('minmax').describe('How the range is chosen from the weights.'),
+  observer: observerSpec.prefault('minmax').describe('How the range is chosen from the weights.'),
   rounding: z.enum(ROUNDINGS).default('half-even').describe('How weights are rounded to codes. Runtimes round activations half to even.'),
 });
 

@@ -1,0 +1,53 @@
+/** `quantize`: recipe in, verified model and reports out. */
+import path from 'node:path';
+import { fail } from '../../base/errors.js';
+import { renderHtml, renderMarkdown } from '../../report/index.js';
+import { runRecipe } from '../../pipeline/run.js';
+import { loadRecipe } from '../../recipe/load.js';
+import type { CommandContext } from '../main.js';
+import { planLines } from '../plan.js';
+import { openProgress } from '../progress.js';
+import { summaryLines } from '../summary.js';
+
+export interface RunFlags {
+  readonly recipe?: string;
+  readonly model?: string;
+  readonly calibrationData?: string;
+  readonly evaluationData?: string;
+  readonly out?: string;
+  readonly set: readonly string[];
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+/** Throws QuantError; gives exit code 0. */
+export async function run(flags: RunFlags, { terminal, signal }: CommandContext): Promise<number> {
+  if (flags.recipe === undefined) fail('USAGE', 'no recipe was given', {}, 'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest');
+  const { recipe: file, set, model, calibrationData, evaluationData } = flags;
+  const recipe = await loadRecipe(file, {
+    set, ...(model === undefined ? {} : { model }), ...(calibrationData === undefined ? {} : { calibrationData }), ...(evaluationData === undefined ? {} : { evaluationData }),
+  });
+  const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
+  const progress = flags.quiet ? undefined : await openProgress(terminal);
+  try {
+    const { record } = await runRecipe({
+      recipe, outDir, signal, dryRun: flags.dryRun === true, ...(progress ? { onEvent: progress.onEvent } : {}),
+      render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
+    });
+    progress?.close();
+    if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
+    if (flags.dryRun) {
+      if (!flags.json) terminal.data(`${planLines(record).join('\n')}\n`);
+      return 0;
+    }
+    if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);
+    if (!flags.json) terminal.data([...record.files.map((f) => f.path), 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(outDir, f)}\n`).join(''));
+    return 0;
+  } finally {
+    progress?.close();
+  }
+}
+
+/** A recipe's name as one folder: a name cannot choose where files go. */
+export const folderName = (name: string): string => name.normalize('NFC').replace(/[^\p{L}\p{N}._+-]+/gu, '-').replace(/^[.-]+/, '').slice(0, 100) || 'run';

@@ -1,0 +1,106 @@
+/** The command line. Only commander and base/ are loaded up front: everything heavy waits for its command. */
+import { Command, CommanderError } from 'commander';
+import { exitCodeOf, QuantError } from '../base/errors.js';
+import { version } from '../base/version.js';
+import { renderError } from './errors.js';
+import { openTerminal, type Terminal } from './terminal.js';
+
+export interface CommandContext { readonly terminal: Terminal; readonly signal: AbortSignal }
+/** Does the work and gives the exit code. */
+type Job = (context: CommandContext) => Promise<number>;
+
+const EXIT_CODES = `
+Exit codes: 0 done · 2 wrong command line or recipe · 3 bad model or data, collapsed result, or output that cannot be
+written · 4 a bug in quantbench · 130 interrupted. 1 and 5 are kept for gates: failed, undecided.`;
+const EXAMPLES = `
+Examples:
+  quantize --recipe recipes/int8-kl.yaml
+  quantize --recipe r.yaml --model m.onnx --calibration-data images/ --out reports/m
+  quantize --recipe r.yaml --set quantize.activations.observer=percentile --json
+  quantize init m.onnx --data images/ --out r.yaml
+  quantize inspect reports/int8-kl --point input`;
+
+/** Runs a command line (without node and script) and gives the exit code. Prints; never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const terminal = openTerminal();
+  const interrupt = new AbortController();
+  const debug = argv.includes('--debug');
+  const show = (error: unknown): void => terminal.say(renderError(error, { colour: terminal.colour, debug }));
+  let signalCode = 130;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signalCode = signal === 'SIGTERM' ? 143 : 130;
+    if (interrupt.signal.aborted) process.exit(signalCode); // asked twice: do not wait for the clean-up
+    terminal.say('stopping; nothing half-written is left (again to stop at once)');
+    interrupt.abort();
+  };
+  const onStray = (error: unknown): void => { show(error); process.exit(error instanceof QuantError ? exitCodeOf(error) : 4); };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('uncaughtException', onStray).on('unhandledRejection', onStray);
+  try {
+    const job = parse(argv, terminal);
+    return job ? await job({ terminal, signal: interrupt.signal }) : 0;
+  } catch (error) {
+    if (interrupt.signal.aborted) return signalCode;
+    show(error);
+    if (argv.includes('--json')) terminal.data(`${JSON.stringify(failure(error), null, 1)}\n`);
+    return exitCodeOf(error);
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('uncaughtException', onStray).off('unhandledRejection', onStray);
+    terminal.close();
+  }
+}
+
+/** The job that a command line asks for; undefined where help or the version was printed. Throws USAGE. */
+function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
+  let job: Job | undefined;
+  const program = new Command('quantize').enablePositionalOptions()
+    .description('Quantizes an ONNX model as a recipe says, checks the result in onnxruntime and reports what it cost.')
+    .version(`quantbench ${version}`, '-V, --version', 'prints the version')
+    .helpOption('-h, --help', 'prints this help').helpCommand(false)
+    .addHelpText('after', `${EXAMPLES}\n${EXIT_CODES}`);
+  const quantize = (command: Command): Command => command
+    .option('-r, --recipe <file>', 'the recipe (YAML)')
+    .option('-m, --model <file>', 'float ONNX model, instead of the recipe\'s')
+    .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s; preprocessing stays')
+    .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
+    .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', (text: string, all: string[]) => [...all, text], [])
+    .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
+    .option('--json', 'prints run.json on stdout')
+    .option('-q, --quiet', 'prints only the paths of the written files')
+    .option('--debug', 'shows stack traces')
+    .action((options) => { job = async (c) => (await import('./commands/run.js')).run(options, c); });
+  quantize(program);
+  quantize(program.command('run', { hidden: true }).description('the same as no command'));
+  program.command('inspect').description('shows a model, or what a run decided and measured')
+    .argument('<model-or-run>', 'an ONNX file, or the output folder (or run.json) of a run')
+    .option('-p, --point <name>', 'one tensor of a run: plan, statistics, scale and zero point')
+    .option('--text', 'the graph in ONNX text form')
+    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
+    .action((target: string, options) => { job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c); });
+  program.command('init').description('writes a first recipe for a model')
+    .argument('<model>', 'the float ONNX model')
+    .option('-d, --data <path>', 'calibration data: their kind is guessed')
+    .option('-o, --out <file>', 'where to write the recipe (default: stdout)')
+    .option('--debug', 'shows stack traces')
+    .action((model: string, options) => { job = async (c) => (await import('./commands/init.js')).init(model, options, c); });
+  program.command('doctor').description('checks that this machine can do the job')
+    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
+    .action((options) => { job = async (c) => (await import('./commands/doctor.js')).doctor(options, c); });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().allowExcessArguments(false).configureOutput({ writeOut: (text) => terminal.data(text), writeErr: () => undefined, outputError: () => undefined });
+  }
+  try {
+    program.parse(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    throw new QuantError('USAGE', error.message.replace(/^error: /, '').replace(/\n/g, ' '), { hint: '`quantize --help` lists commands and options' });
+  }
+  return job;
+}
+
+function failure(error: unknown): unknown {
+  if (!(error instanceof QuantError)) return { outcome: 'failed', error: { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) } };
+  const plain = (e: QuantError): unknown => ({ code: e.code, message: e.message, where: e.where, ...(e.hint === undefined ? {} : { hint: e.hint }) });
+  return { outcome: 'failed', error: plain(error), ...(error.more.length ? { more: error.more.map(plain) } : {}) };
+}

@@ -1,0 +1,68 @@
+/** What a run tells, drawn on stderr: a bar with the time left on a terminal, one line per stage elsewhere. */
+import type { SingleBar } from 'cli-progress';
+import type { Diagnostic } from '../base/errors.js';
+import type { OnEvent, RunEvent } from '../base/events.js';
+import { oneLine, secondsText } from '../base/text.js';
+import { placeOf } from './errors.js';
+import { paint, type Terminal } from './terminal.js';
+
+const NAME_COLUMNS = 11;
+/** Bars are redrawn below this width only as text. */
+const NARROW = 60;
+const SHOWN_DIAGNOSTICS = 20;
+
+export interface Progress { readonly onEvent: OnEvent; close(): void }
+
+/** The listener for a run. `close` takes an unfinished bar away and shows the cursor again; call it in any case. */
+export async function openProgress(terminal: Terminal): Promise<Progress> {
+  const cli = terminal.animated ? await import('cli-progress') : undefined;
+  const p = paint(terminal);
+  let bar: SingleBar | undefined;
+  let diagnostics = 0;
+  const stop = (): void => { bar?.stop(); bar = undefined; };
+  const line = (text: string): void => { stop(); terminal.say(text); };
+  const name = (stage: string): string => oneLine(stage).padEnd(NAME_COLUMNS);
+
+  const draw = (e: Extract<RunEvent, { type: 'progress' }>): void => {
+    if (!cli) return;
+    const total = e.total ?? 0;
+    if (!bar) {
+      const { Bar, Presets } = cli.default;
+      const drawn = terminal.columns < NARROW ? '' : '{bar}  ';
+      bar = new Bar({ format: `  {stage} ${drawn}{value}${e.total === undefined ? '' : '/{total}'}  {note}{left}`, barsize: Math.min(32, Math.max(10, terminal.columns - 60)), clearOnComplete: true, hideCursor: true, stream: process.stderr, gracefulExit: false, etaBuffer: 30, linewrap: null }, Presets.shades_classic);
+      bar.start(Math.max(1, total), e.done, { stage: name(e.stage), note: '', left: '' });
+    }
+    if (total) bar.setTotal(total);
+    bar.update(e.done, { stage: name(e.stage), note: e.note === undefined ? '' : `${oneLine(e.note)}  `, left: total ? eta(bar) : '' });
+  };
+
+  return {
+    close: stop,
+    onEvent: (e) => {
+      switch (e.type) {
+        case 'start': return line(`${p.bold('quantbench')} · ${oneLine(e.title)}\n`);
+        case 'stage-start': return stop();
+        case 'progress': return draw(e);
+        case 'stage-end': return line(`  ${name(e.stage)} ${oneLine(e.summary)}  ${p.dim(secondsText(e.ms))}`);
+        case 'diagnostic':
+          diagnostics++;
+          if (diagnostics <= SHOWN_DIAGNOSTICS) line(diagnosticLine(e.diagnostic, p));
+          else if (diagnostics === SHOWN_DIAGNOSTICS + 1) line('  further warnings are in run.json');
+          return;
+        default: return e satisfies never;
+      }
+    },
+  };
+}
+
+function eta(bar: SingleBar): string {
+  // The library keeps its estimate private but for the format string; NULL and INF are its words for "not yet".
+  const seconds = Number((bar as unknown as { eta?: { getTime(): unknown } }).eta?.getTime());
+  return Number.isFinite(seconds) ? `ETA ${seconds} s` : '';
+}
+
+function diagnosticLine(d: Diagnostic, p: ReturnType<typeof paint>): string {
+  const place = d.where ? placeOf(d.where) || d.where.node || d.where.tensor || d.where.sample || '' : '';
+  const head = d.severity === 'note' ? p.dim('note') : d.severity === 'warning' ? p.yellow('warning') : p.red('error');
+  return `  ${head} ${d.code}  ${place ? `${oneLine(place)}: ` : ''}${oneLine(d.message)}${d.hint ? `\n          ${oneLine(d.hint)}` : ''}`;
+}

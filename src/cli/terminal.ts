@@ -1,0 +1,52 @@
+/** The two output streams: data go to stdout, everything said to a person to stderr. */
+import { oneLine, printable } from '../base/text.js';
+
+export interface Terminal {
+  /** Writes to stdout as it is. */
+  data(text: string): void;
+  /** Writes a line for people to stderr; control characters are escaped. */
+  say(line: string): void;
+  /** Whether bars may be drawn and redrawn on stderr. */
+  readonly animated: boolean;
+  readonly colour: boolean;
+  readonly columns: number;
+}
+
+/** A reader that stops early (`| head`) must not crash us: what cannot be written any more is dropped. */
+export function openTerminal(): Terminal & { close(): void } {
+  const closed = new Set<NodeJS.WritableStream>();
+  const onError = (stream: NodeJS.WritableStream) => (error: NodeJS.ErrnoException): void => {
+    closed.add(stream);
+    if (error.code !== 'EPIPE') process.exitCode = 3;
+  };
+  const listeners = [process.stdout, process.stderr].map((stream) => ({ stream, listener: onError(stream) }));
+  for (const { stream, listener } of listeners) stream.on('error', listener);
+  const write = (stream: NodeJS.WritableStream, text: string): void => { if (!closed.has(stream)) stream.write(text); };
+  const plain = process.env.TERM === 'dumb' || !process.stderr.isTTY;
+  const forced = process.env.FORCE_COLOR !== undefined && process.env.FORCE_COLOR !== '0';
+  return {
+    data: (text) => write(process.stdout, text),
+    say: (line) => write(process.stderr, `${line}\n`),
+    animated: !plain && !process.env.CI,
+    colour: !process.env.NO_COLOR && (forced || !plain),
+    columns: process.stderr.columns ?? 80,
+    close: () => { for (const { stream, listener } of listeners) stream.off('error', listener); },
+  };
+}
+
+/** Few colours, always with words beside them. Escapes are added after the text was made harmless. */
+export function paint(terminal: { readonly colour: boolean }): { bold(s: string): string; dim(s: string): string; red(s: string): string; green(s: string): string; yellow(s: string): string } {
+  const wrap = (on: number, off: number) => (s: string): string => (terminal.colour && s ? `\x1b[${on}m${printable(s)}\x1b[${off}m` : printable(s));
+  return { bold: wrap(1, 22), dim: wrap(2, 22), red: wrap(31, 39), green: wrap(32, 39), yellow: wrap(33, 39) };
+}
+
+/** Columns aligned with two spaces; the first to the left, the others as `right` says. Cells are made harmless. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
+  const cells = rows.map((r) => r.map(oneLine));
+  const widths: number[] = [];
+  for (const row of cells) row.forEach((c, i) => { widths[i] = Math.max(widths[i] ?? 0, [...c].length); });
+  return cells.map((row) => row.map((c, i) => {
+    const gap = ' '.repeat(widths[i]! - [...c].length); // a width was noted for every cell
+    return right.includes(i) ? gap + c : i === row.length - 1 ? c : c + gap;
+  }).join('  ').trimEnd());
+}

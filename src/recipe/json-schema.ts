@@ -1,0 +1,64 @@
+/** The recipe as JSON Schema: published for editors, and asked for the keys and values that are valid at a place. */
+import { z } from 'zod';
+import { recipeSpec } from './schema.js';
+import type { Path } from './text.js';
+
+export interface JsonSchema {
+  readonly description?: string;
+  readonly type?: string;
+  readonly default?: unknown;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly minLength?: number;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+  readonly [key: string]: unknown;
+}
+
+/** Draft 2020-12, as a recipe is written: defaults may be left out. */
+export function recipeJsonSchema(): JsonSchema {
+  const schema = z.toJSONSchema(recipeSpec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
+  return { ...schema, title: 'quantbench recipe', description: 'What to quantize, for which runtime, with which data, and how to check it.' };
+}
+
+/** Alternatives of a schema, flattened. */
+export const branches = (schema: JsonSchema): readonly JsonSchema[] => {
+  const list = schema.anyOf ?? schema.oneOf;
+  return list ? list.flatMap(branches) : [schema];
+};
+
+/** Every schema that may hold at a path, given the written `value` above it (which picks among named options). */
+export function schemasAt(path: Path, value: unknown): readonly JsonSchema[] {
+  let here = choose(branches(recipeJsonSchema()), value);
+  let at: unknown = value;
+  for (const part of path) {
+    at = typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[part] : undefined; // any object may be indexed
+    const next = here.flatMap((s) => {
+      if (s.items && /^\d+$/.test(String(part))) return branches(s.items);
+      const property = s.properties && Object.hasOwn(s.properties, String(part)) ? s.properties[String(part)] : undefined;
+      if (property) return branches(property);
+      return typeof s.additionalProperties === 'object' ? branches(s.additionalProperties) : [];
+    });
+    here = choose(next, at);
+  }
+  return here;
+}
+
+/** Of objects that a `name` tells apart, the one that is named. */
+function choose(list: readonly JsonSchema[], value: unknown): readonly JsonSchema[] {
+  const name = typeof value === 'object' && value !== null && 'name' in value ? value.name : undefined;
+  const named = list.filter((s) => s.properties?.name?.const !== undefined && s.properties.name.const === name);
+  return named.length ? named : list;
+}
+
+/** Keys that a mapping at this path may have. */
+export const keysAt = (path: Path, value: unknown): string[] => [...new Set(schemasAt(path, value).flatMap((s) => Object.keys(s.properties ?? {})))];

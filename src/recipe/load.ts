@@ -1,0 +1,160 @@
+/** Recipes: from a file or an object to a checked recipe with every default filled in. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
+import { reason } from '../base/files.js';
+import { SOURCE_KINDS } from '../data/spec.js';
+import { cleaning } from '../passes/presets.js';
+import { compileRegExp } from '../quantize/filter.js';
+import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
+import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
+import { recipeSpec, type Recipe, type RecipeInput } from './schema.js';
+import { gather, parseRecipeText, type Path, type RecipeText } from './text.js';
+
+export interface ResolvedRecipe {
+  readonly recipe: Recipe;
+  readonly file?: string;
+  readonly name: string;
+  /** Where the recipe's relative paths start. */
+  readonly baseDir: string;
+  /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
+  readonly yaml: string;
+}
+
+export interface RecipeOverrides {
+  /** `path.to.key=value` each; read as if the recipe said so, so paths in it are relative to the recipe. */
+  readonly set?: readonly string[];
+  /** These three replace what the recipe says; relative to `cwd`. */
+  readonly model?: string;
+  readonly calibrationData?: string;
+  readonly evaluationData?: string;
+  readonly cwd?: string;
+}
+
+/**
+ * The recipe in `file`, changed by the overrides and checked. Throws RECIPE_MISSING, RECIPE_FORMAT, RECIPE_INVALID,
+ * RECIPE_UNKNOWN_KEY or RECIPE_UNKNOWN_NAME with line, column and excerpt, all mistakes at once; and, where data are
+ * redirected to a kind that cannot be told, DATA_MISSING or DATA_FORMAT.
+ */
+export async function loadRecipe(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe> {
+  const cwd = overrides.cwd ?? process.cwd();
+  const absolute = path.resolve(cwd, file);
+  const source = parseRecipeText(readBytes(absolute, file), file);
+  return resolve(source.value, { source, file: absolute, baseDir: path.dirname(absolute), cwd, name: path.basename(file).replace(/\.ya?ml$/i, '') }, overrides);
+}
+
+/** The same for a recipe given as an object; its paths are relative to `baseDir` (default: the working directory). */
+export async function resolveRecipe(input: RecipeInput, overrides: RecipeOverrides & { readonly baseDir?: string; readonly name?: string } = {}): Promise<ResolvedRecipe> {
+  const cwd = overrides.cwd ?? process.cwd();
+  if (!isPlain(input)) fail('RECIPE_FORMAT', 'a recipe is an object of keys and values', {}, 'start with { version: 1, model }');
+  return resolve(structuredClone(input) as Plain, { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' }, overrides);
+}
+
+interface Context { readonly source?: RecipeText; readonly file?: string; readonly baseDir: string; readonly cwd: string; readonly name: string }
+/** Where a part of the recipe came from, if not from its file. */
+interface Origin { readonly path: Path; readonly flag: string }
+
+async function resolve(value: Plain, context: Context, overrides: RecipeOverrides): Promise<ResolvedRecipe> {
+  const origins = await override(value, context, overrides);
+  const parsed = recipeSpec.safeParse(value);
+  const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
+  if (complaints.length) throw gather(complaints.map((c) => place(c, origins, context)));
+  const recipe = parsed.data!; // without complaints, parsing succeeded
+  const name = recipe.name ?? context.name;
+  return { recipe, name, baseDir: context.baseDir, yaml: printRecipe(recipe, context), ...(context.file === undefined ? {} : { file: context.file }) };
+}
+
+async function override(value: Plain, { baseDir, cwd }: Context, { set = [], model, calibrationData, evaluationData }: RecipeOverrides): Promise<Origin[]> {
+  const origins: Origin[] = [];
+  if (model !== undefined) { value.model = relativePath(baseDir, path.resolve(cwd, model)); origins.push({ path: ['model'], flag: `--model ${model}` }); }
+  const redirect = async (section: 'calibration' | 'evaluation', file: string, like: Plain | undefined): Promise<void> => {
+    const holder = isPlain(value[section]) ? value[section] : {};
+    value[section] = { ...holder, data: await redirectData(like, file, baseDir, cwd) };
+    origins.push({ path: [section, 'data'], flag: `--${section}-data ${file}` });
+  };
+  if (calibrationData !== undefined) await redirect('calibration', calibrationData, dataOf(value, 'calibration'));
+  if (evaluationData !== undefined) await redirect('evaluation', evaluationData, dataOf(value, 'evaluation'));
+  for (const text of set) origins.push({ path: applySetting(value, text), flag: `--set ${text}` });
+  const [calibration, evaluation] = [dataOf(value, 'calibration'), dataOf(value, 'evaluation')];
+  if (calibration && evaluation) value.evaluation = { ...(value.evaluation as Plain), data: inherit(evaluation, calibration) }; // dataOf found data in it
+  return origins;
+}
+
+function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | undefined {
+  const holder = value[section];
+  return isPlain(holder) && isPlain(holder.data) ? holder.data : undefined;
+}
+
+/** Regular expressions are compiled now, so that a bad one is reported at its line. */
+function filterComplaints(value: Plain): Complaint[] {
+  const quantize = isPlain(value.quantize) ? value.quantize : {};
+  return (['include', 'exclude'] as const).flatMap((key) => {
+    const list: unknown[] = Array.isArray(quantize[key]) ? quantize[key] : [];
+    return list.flatMap((entry, i): Complaint[] => {
+      if (typeof entry !== 'string' || !entry.startsWith('re:')) return [];
+      try { compileRegExp(entry.slice(3)); return []; } catch (error) {
+        if (!(error instanceof QuantError)) throw error;
+        return [{ code: error.code, message: error.message, hint: error.hint, path: ['quantize', key, i], atKey: false }];
+      }
+    });
+  });
+}
+
+function passComplaints(value: Plain): Complaint[] {
+  const skip: unknown[] = isPlain(value.optimize) && Array.isArray(value.optimize.skip) ? value.optimize.skip : [];
+  const names = cleaning.map((p) => p.name);
+  return skip.flatMap((name, i): Complaint[] => {
+    if (typeof name !== 'string' || names.includes(name)) return [];
+    const near = nearest(name, names);
+    return [{ code: 'RECIPE_UNKNOWN_NAME', message: `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, hint: `passes: ${names.join(', ')}`, path: ['optimize', 'skip', i], atKey: false }];
+  });
+}
+
+/** What a run cannot do without. */
+function absent(value: Plain): Complaint[] {
+  const wanted = (key: Path, hint: string): Complaint => ({ code: 'RECIPE_INVALID', message: `the recipe names no ${key.join('.')}`, path: key, hint, atKey: true, missing: true });
+  const dynamic = isPlain(value.quantize) && value.quantize.format === 'dynamic';
+  const noData = value.calibration === undefined || value.calibration === null || (isPlain(value.calibration) && value.calibration.data === undefined);
+  return [
+    ...(value.model === undefined ? [wanted(['model'], 'add `model: path/to/model.onnx`, or give --model')] : []),
+    ...(noData && !dynamic ? [wanted(['calibration', 'data'], `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use quantize.format: dynamic, which needs none`)] : []),
+  ];
+}
+
+function place(c: Complaint, origins: readonly Origin[], { source, file }: Context): QuantError {
+  const origin = origins.findLast((o) => o.path.length <= c.path.length && o.path.every((p, i) => String(p) === String(c.path[i])));
+  if (origin) return new QuantError(c.code, c.message, { where: { file: origin.flag }, hint: c.hint });
+  return source?.error(c.code, c.message, c.path, c.hint, c.atKey) ?? new QuantError(c.code, c.message, { where: file === undefined ? {} : { file }, hint: c.hint });
+}
+
+/** Every key, with paths relative to the recipe's folder, so that the text can be shared. */
+function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
+  const relative = (data: Plain | undefined): Plain | undefined => data && Object.fromEntries(Object.entries(data).map(([key, v]) => [key, PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v)) ? relativeAll(v, baseDir) : v]));
+  const plain = JSON.parse(JSON.stringify({
+    ...recipe,
+    model: recipe.model === undefined ? undefined : relativeAll(recipe.model, baseDir),
+    calibration: { ...recipe.calibration, data: relative(recipe.calibration.data) },
+    evaluation: { ...recipe.evaluation, data: relative(recipe.evaluation.data) },
+  })) as unknown; // through JSON, which drops what is undefined
+  return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
+}
+const PATH_KEYS: ReadonlySet<string> = new Set([...SOURCE_KINDS, 'tokenizer', 'classes']);
+
+function relativeAll(value: unknown, baseDir: string): unknown {
+  if (typeof value === 'string') return path.isAbsolute(value) ? relativePath(baseDir, value) : value;
+  if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, relativeAll(v, baseDir)]));
+  return Array.isArray(value) ? value.map((v) => relativeAll(v, baseDir)) : value;
+}
+
+function readBytes(absolute: string, file: string): Uint8Array {
+  const missing = (code: ErrorCode, error: unknown): never => fail(code, `cannot read recipe '${file}': ${reason(error)}`, { file }, 'give the path of a .yaml file; `quantize init MODEL` writes a first recipe', error);
+  try {
+    const { size } = fs.statSync(absolute);
+    if (size > 64e6) return fail('RECIPE_FORMAT', `the recipe has ${size} bytes; at most 1000000 are read`, { file }, 'is this the recipe, and not the model?');
+    return fs.readFileSync(absolute);
+  } catch (error) {
+    if (error instanceof QuantError) throw error;
+    return missing('RECIPE_MISSING', error);
+  }
+}
