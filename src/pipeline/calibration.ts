@@ -9,7 +9,7 @@ import type { OnEvent } from '../base/events.js';
 import { batches } from '../data/batch.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
 import type { DataSpec } from '../data/spec.js';
-import type { ValueInfo } from '../ir/feed.js';
+import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Model, Value } from '../ir/graph.js';
 import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
@@ -28,6 +28,15 @@ export function openData(spec: DataSpec, inputs: readonly ValueInfo[], recipe: R
     baseDir: recipe.baseDir, seed: recipe.recipe.calibration.seed, onDiagnostic: report,
     decodeTensor: (bytes) => feedOf(decodeTensorFile(bytes)),
   });
+}
+
+/** Inputs of the first sample that the recipe's data hold, so that work is counted for real sizes; undefined without data. */
+export async function exampleFeed(recipe: ResolvedRecipe, inputs: readonly ValueInfo[]): Promise<Feed | undefined> {
+  const spec = recipe.recipe.evaluation.data ?? recipe.recipe.calibration.data;
+  if (!spec || inputs.every((i) => i.shape?.slice(1).every((d) => typeof d === 'number'))) return undefined; // all but the batch is known
+  const dataset = await openData(spec, inputs, recipe, () => undefined);
+  for await (const sample of dataset.samples({ limit: 1 })) return sample.feeds[0];
+  return undefined;
 }
 
 export interface Calibrated { readonly stats: ReadonlyMap<Value, TensorStats>; readonly facts: CalibrationFacts; /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[] }

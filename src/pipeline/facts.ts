@@ -1,8 +1,11 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
-import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { cloneModel } from '../ir/clone.js';
+import type { Feed } from '../ir/feed.js';
+import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
+import { forgetInferred, inferShapes } from '../ops/infer.js';
 import type { Known } from '../ops/spec.js';
 import type { Assigned } from '../quantize/assign.js';
 import { pointName, type Planned } from '../quantize/plan.js';
@@ -19,25 +22,35 @@ export function macsOf(n: Node): number {
   return spec.cost(n.inputs.map(known), n.outputs.map((o) => ({ dtype: o.dtype, shape: o.shape })), n).macs;
 }
 
-export function modelFacts(model: Model, name: string, bytes: number, sha256: string): ModelFacts {
+export function modelFacts(model: Model, name: string, bytes: number, sha256: string, macs: number | undefined): ModelFacts {
   let parameters = 0;
   let nodes = 0;
   for (const g of allGraphs(model.graph)) { nodes += g.nodes.size; for (const v of g.initializers) parameters += v.data?.size ?? 0; }
   const port = (v: Value) => ({ name: v.name, dtype: v.dtype ?? v.other?.kind ?? 'unknown', shape: v.shape ?? [] });
   return {
     name, bytes, sha256, parameters, nodes, opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,
-    macs: totalMacs(model.graph),
+    macs,
     inputs: model.graph.inputs.filter((v) => !v.data).map(port), outputs: model.graph.outputs.map(port),
   };
 }
-const totalMacs = (graph: Graph): number => [...graph.nodes].reduce((n, node) => n + macsOf(node), 0);
+
+/** Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them. */
+export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap<string, number> {
+  const { model: copy } = cloneModel(model);
+  if (example) {
+    forgetInferred(copy);
+    for (const o of copy.graph.outputs) o.shape = undefined;
+    inferShapes(copy, new Map(Object.entries(example).map(([name, t]) => [name, t.dims])));
+  }
+  return new Map([...copy.graph.nodes].map((n) => [label(n), macsOf(n)]));
+}
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
-export function nodeFacts(model: Model, planned: Planned): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
+export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
   return model.graph.topological().filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
     const because = planned.floatNodes.get(n);
     return {
-      name: label(n), op: n.op, macs: macsOf(n), outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
+      name: label(n), op: n.op, macs: macs.get(label(n)) ?? 0, outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
       planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}),
     };
   });

@@ -8,14 +8,14 @@ import { version } from '../base/version.js';
 import { assertValid } from '../ir/verify.js';
 import type { Model } from '../ir/graph.js';
 import { saveModel } from '../onnx/files.js';
-import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { forgetInferred } from '../ops/infer.js';
 import { assignParams } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
-import { calibratePlan, inputInfo, type Calibrated } from './calibration.js';
+import { calibratePlan, exampleFeed, inputInfo, type Calibrated } from './calibration.js';
 import { evaluatePair, timePair, type CheckInput } from './check.js';
-import { modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { macsByNode, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { loadFloatModel, optimizeModel, planModel } from './prepare.js';
 import type { NodeFacts, RunRecord } from './record.js';
 import { createStages } from './stages.js';
@@ -57,12 +57,13 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
     const traces = await optimizeModel(model, recipe.optimize, report);
     return [traces, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
-  const float = { ...original, macs: modelFacts(model, '', 0, '').macs };
   const { planned, format, target } = await stage('plan', () => {
     const prepared = planModel(model, recipe, report);
-    return [prepared, planSummary(prepared.planned.integerNodes.size, nodeFacts(model, prepared.planned))];
+    return [prepared, `${prepared.planned.integerNodes.size} nodes in integers`];
   });
-  const nodes = nodeFacts(model, planned);
+  const macs = macsByNode(model, await exampleFeed(o.recipe, inputs));
+  const float = { ...original, macs: [...macs.values()].reduce((n, m) => n + m, 0) };
+  const nodes = nodeFacts(model, planned, macs);
   const record = (more: Partial<RunRecord>): RunRecord => ({
     schema: 1, quantbench: version, startedAt: startedAt.toISOString(), durationMs: Date.now() - startedAt.getTime(), outcome: 'ok',
     recipe: { name: o.recipe.name, ...(o.recipe.file ? { file: path.basename(o.recipe.file) } : {}), resolved: recipe, yaml: o.recipe.yaml },
@@ -106,8 +107,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       return [l, l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'];
     });
     const files = publish(staging, o.outDir);
-    inferShapes(model);
-    const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '');
+    const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '', float.macs);
     const done = record({
       model: { float, quantized }, stages: stages(), points, runtime, files,
       nodes: nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels)),
@@ -123,14 +123,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
 }
 
 function floatFacts(model: Model, file: string, sha256: string) {
-  inferShapes(model);
-  return modelFacts(model, path.basename(file), statSync(file).size, sha256);
-}
-
-function planSummary(integer: number, nodes: readonly { macs: number; planned: string }[]): string {
-  const total = nodes.reduce((n, x) => n + x.macs, 0);
-  const inInteger = nodes.filter((x) => x.planned === 'integer').reduce((n, x) => n + x.macs, 0);
-  return `${integer} nodes in integers${total ? ` (${((100 * inInteger) / total).toFixed(0)} % of MACs)` : ''}`;
+  return modelFacts(model, path.basename(file), statSync(file).size, sha256, undefined);
 }
 
 function withKernel(n: NodeFacts, kernels: readonly KernelOf[]): NodeFacts {
