@@ -85,7 +85,7 @@ export function intervalText(m: MetricFacts): string {
   const digits = m.unit === '%' ? 2 : 4;
   return `95 % CI ${signed(m.interval[0], digits)} … ${signed(m.interval[1], digits)}`;
 }
-export const pValue = (p: number): string => (p < 0.001 ? `${p.toExponential(1).replace('e-', 'e−')}` : fixed(p, 3));
+export const pValue = (p: number): string => (p < 0.001 ? `${p.toExponential(1).replace('e-', 'e−')}` : p > 0.999 ? '1' : fixed(p, p < 0.1 ? 3 : 2));
 /** Words for a ratio float ÷ quantized. */
 export function speedText(speedup: number): string {
   if (!isNumber(speedup) || speedup <= 0) return '–';

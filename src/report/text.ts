@@ -22,9 +22,9 @@ export const count = (n: Maybe): string => fixed(n, 0);
 export const percent = (share: Maybe, digits = 1): string => (isNumber(share) ? `${fixed(share * 100, digits)} %` : NONE);
 /** Milliseconds with three digits that count. */
 export const ms = (t: Maybe): string => (isNumber(t) ? `${fixed(t, t < 1 ? 3 : t < 100 ? 2 : 0)} ms` : NONE);
-/** Decimal units: 1 MB is 1,000,000 bytes. */
-export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB'], 2);
-export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T'], 2);
+/** Decimal units, three digits that count: 1 MB is 1,000,000 bytes. */
+export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB']);
+export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T']);
 /** Four digits that count; very large and small numbers with an exponent. */
 export function real(x: Maybe): string {
   if (!isNumber(x)) return NONE;
@@ -36,12 +36,12 @@ export function real(x: Maybe): string {
 /** `1 node`, `2 nodes`. */
 export const many = (n: number, one: string, more = `${one}s`): string => `${count(n)} ${n === 1 ? one : more}`;
 
-function scaled(n: Maybe, units: readonly string[], digits: number): string {
+function scaled(n: Maybe, units: readonly string[]): string {
   if (!isNumber(n)) return NONE;
   let unit = 0;
   let value = n;
-  while (Math.abs(value) >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
-  return fixed(value, unit ? digits : 0) + units[unit]!; // unit stays below the length
+  while (Math.abs(value) >= 999.5 && unit < units.length - 1) { value /= 1000; unit++; }
+  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + units[unit]!; // unit stays below the length
 }
 
 /**
