@@ -63,7 +63,7 @@ function tiles(record: RunRecord): Part[] {
   ];
 }
 
-const metricTile = (m: MetricFacts): Markup => tile(`Change of ${m.name}`, metricChange(m), metricTone(m), html`<p>${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}</p>`, intervalBar(m), html`<p>${intervalText(m)}</p>`);
+const metricTile = (m: MetricFacts): Markup => tile(`Change of ${visible(m.name, 40)}`, metricChange(m), metricTone(m), html`<p>${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}</p>`, intervalBar(m), html`<p>${intervalText(m)}</p>`);
 
 function agreementTile({ evaluation }: RunRecord): Part {
   if (!evaluation) return undefined;

@@ -18,7 +18,7 @@ export interface Statement { readonly tone: Tone; readonly text: string }
 /** Rows of the table metric | float | quantized | change | note, in reading order. */
 export function summaryTable(record: RunRecord): SummaryRow[] {
   const { evaluation, latency, model, runtime } = record;
-  const rows: SummaryRow[] = (evaluation?.metrics ?? []).map((m) => ({ metric: m.name, float: metricValue(m, m.float), quantized: metricValue(m, m.quantized), change: metricChange(m), note: intervalText(m), tone: metricTone(m) }));
+  const rows: SummaryRow[] = (evaluation?.metrics ?? []).map((m) => ({ metric: visible(m.name, 40), float: metricValue(m, m.float), quantized: metricValue(m, m.quantized), change: metricChange(m), note: intervalText(m), tone: metricTone(m) }));
   const agreement = evaluation?.agreement;
   if (agreement) {
     const flips = agreement.rightToWrong === undefined ? '' : `${count(agreement.rightToWrong)} right → wrong, ${count(agreement.wrongToRight ?? 0)} wrong → right${isNumber(agreement.mcnemarP) ? `, McNemar p = ${pValue(agreement.mcnemarP)}` : ''}`;
@@ -113,9 +113,9 @@ function metricSentence(m: MetricFacts): string {
   const span = `${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}`;
   const interval = intervalText(m);
   switch (metricTone(m)) {
-    case 'worse': return `${m.name} is worse by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
-    case 'better': return `${m.name} is better by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
-    case 'same': return `${m.name} did not change (${span})`;
-    case 'unsure': return `no certain change of ${m.name}: ${metricChange(m)} (${span}${interval && `, ${interval}`})`;
+    case 'worse': return `${visible(m.name, 40)} is worse by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'better': return `${visible(m.name, 40)} is better by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'same': return `${visible(m.name, 40)} did not change (${span})`;
+    case 'unsure': return `no certain change of ${visible(m.name, 40)}: ${metricChange(m)} (${span}${interval && `, ${interval}`})`;
   }
 }

@@ -44,16 +44,17 @@ function scaled(n: Maybe, units: readonly string[]): string {
   return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + units[unit]!; // unit stays below the length
 }
 
-/**
- * A name with everything that could deceive made visible: control characters, direction overrides and invisible ones
- * become ‹U+202E›; what is longer than `limit` loses its middle.
- */
+/** Everything that could deceive made visible, as ‹U+202E›: control characters, direction overrides, invisible ones. Line ends and tabs stay. */
+export const revealed = (s: string): string => s.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, codePoint);
+const codePoint = (c: string): string => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`;
+
+/** A name on one line, as {@link revealed}; what is longer than `limit` loses its middle. */
 export function visible(name: string, limit = 200): string {
-  const shown = name.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, (c) => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`);
+  const shown = revealed(name).replace(/[\n\t]/g, codePoint);
   return shown.length <= limit ? shown : `${shown.slice(0, Math.ceil(limit / 2))}…${shown.slice(shown.length - Math.floor(limit / 2) + 1)}`;
 }
-/** As {@link visible} for text of several lines: line ends and tabs stay. */
-export const visibleLines = (text: string, limit = 20_000): string => clip(text, limit).split(/\r?\n/).map((line) => line.split('\t').map((part) => visible(part, limit)).join('\t')).join('\n');
+/** Text of several lines, as {@link revealed}; what is longer than `limit` is cut off. */
+export const visibleLines = (text: string, limit = 20_000): string => revealed(clip(text, limit).replaceAll('\r\n', '\n'));
 
 const clip = (text: string, limit: number): string => (text.length <= limit ? text : `${text.slice(0, limit)}\n… ${count(text.length - limit)} characters more`);
 
