@@ -4,7 +4,7 @@ export const style = `
 @media (prefers-color-scheme:dark){:root{--bg:#14171b;--panel:#1d2228;--line:#363d47;--text:#e6e9ed;--dim:#9aa5b1;--accent:#7db7f5;--good:#6fd39a;--bad:#ff9087;--bar:#4d6a8f;--out:#ff9087}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--text);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans","DejaVu Sans",sans-serif}
-main{max-width:76rem;margin:0 auto;padding:1.25rem 1rem 4rem}
+main{max-width:82rem;margin:0 auto;padding:1.25rem 1rem 4rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem;overflow-wrap:anywhere}
 h2{font-size:1.05rem;margin:0;display:inline}
 p{margin:.5rem 0;max-width:52rem;overflow-wrap:anywhere}
@@ -39,7 +39,8 @@ th[aria-sort=descending] button::after{content:" \\25BC"}
 .name,code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace;font-size:.93em;overflow-wrap:anywhere}
 td .name,th .name{display:inline-block;max-width:22rem}
 table[data-sort] .name{min-width:11rem}
-table[data-sort] td:last-child{min-width:11rem}
+table[data-sort] td:last-child{min-width:9rem;overflow-wrap:anywhere}
+table[data-sort] tbody th .note{min-width:14rem}
 .above>*{border-bottom:0;padding-bottom:0}
 td.note{display:table-cell;padding-top:0}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;overflow:auto;max-height:32rem;font:.82rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace}

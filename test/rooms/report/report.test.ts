@@ -99,7 +99,7 @@ describe('hostile names', () => {
     const outside = markdown.replace(/(?<![\\`])(`+)(?!`)[\s\S]*?(?<!`)\1(?!`)/g, '');
     expect(outside).not.toMatch(/(?<!\\)<|(?<!\\)\[[^\]]*(?<!\\)\]\(/);
     expect(markdown).not.toMatch(/[\u202A-\u202E]/);
-    for (const line of markdown.split('\n').filter((l) => l.startsWith('| ') && l.includes('Conv'))) expect(line.replace(/\\\|/g, '').split('|')).toHaveLength(8);
+    for (const line of markdown.split('\n').filter((l) => l.startsWith('| ') && l.includes('Conv'))) expect([8, 9]).toContain(line.replace(/\\\|/g, '').split('|').length); // six or seven columns
     expect(text('see http://evil.example, www.evil.example, @user #1 <b>')).toBe('see http\\://evil.example, www\\.evil.example, \\@user \\#1 \\<b\\>');
     expect(code('a``b|c')).toBe('``` a``b\\|c ```');
   });
