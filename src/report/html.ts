@@ -19,7 +19,7 @@ export function renderHtml(record: RunRecord): string {
   const body = html`<main>
 <h1>${title}</h1>
 ${about(record)}
-<p class="verdict ${v.tone}">${v.text}</p>
+<p class="verdict ${v.tone}">${together(v.text)}</p>
 <div class="tiles">${tiles(record)}</div>
 ${paragraph('What happened', story(record))}
 <section><h2>Results</h2>${resultsTable(record)}</section>
@@ -39,13 +39,15 @@ ${section('Provenance', 'hashes, versions, machine, data', provenance(record), f
 `.text;
 }
 
+/** Keeps numbers and their units on one line. */
+const together = (s: string): string => s.replace(/(?<=\d) (?=(?:%|×|ms|[KMGT]?B|points)(?![\w]))/g, '\u00a0');
 const hashOf = (s: string): string => `sha256-${createHash('sha256').update(s).digest('base64')}`;
 
 function about({ recipe, model, environment: e, startedAt, durationMs, quantbench }: RunRecord): Markup {
   return html`<p class="about">${name(model.float.name)} · recipe ${name(recipe.file ?? recipe.name)} · onnxruntime ${visible(e.onnxruntime)} on ${visible(e.cpu)} · ${visible(startedAt)} · ${fixed(durationMs / 1000, 1)} s · quantbench ${visible(quantbench)}</p>`;
 }
 
-const paragraph = (title: string, sentences: readonly string[]): Part => sentences.length > 0 && html`<section><h2>${title}</h2><p>${sentences.join(' ')}</p></section>`;
+const paragraph = (title: string, sentences: readonly string[]): Part => sentences.length > 0 && html`<section><h2>${title}</h2><p>${together(sentences.join(' '))}</p></section>`;
 const section = (title: string, summary: string, body: Part, open: boolean): Markup => html`<details class="section"${open && html` open`}><summary><h2>${title}</h2><span class="dim">${summary}</span></summary>${body}</details>`;
 const tile = (title: string, value: string, tone: Tone, ...below: readonly Part[]): Markup => html`<div class="tile ${tone}"><h2>${title}</h2><div class="value">${value}</div>${below}</div>`;
 
@@ -61,7 +63,7 @@ function tiles(record: RunRecord): Part[] {
   ];
 }
 
-const metricTile = (m: MetricFacts): Markup => tile(`Change of ${m.name}`, metricChange(m), metricTone(m), html`<p>${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}</p>`, intervalBar(m), html`<p>${intervalText(m)}</p>`);
+const metricTile = (m: MetricFacts): Markup => tile(`Change of ${visible(m.name, 40)}`, metricChange(m), metricTone(m), html`<p>${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}</p>`, intervalBar(m), html`<p>${intervalText(m)}</p>`);
 
 function agreementTile({ evaluation }: RunRecord): Part {
   if (!evaluation) return undefined;

@@ -43,12 +43,12 @@ function latency({ latency: l }: RunRecord): string {
 
 function layers({ nodes }: RunRecord): string {
   const total = nodes.reduce((n, x) => n + x.macs, 0);
-  const rows = nodes.filter((n) => n.macs > 0 || n.ranInteger === false).map((n) => [code(n.name), code(n.op), total ? percent(n.macs / total) : '', n.planned, n.kernel ? code(n.kernel) : n.ranInteger === undefined ? 'unknown' : n.ranInteger ? 'integer' : 'float', text(n.because ?? '')]);
+  const rows = nodes.filter((n) => n.macs > 0 || n.ranInteger === false).map((n) => [code(n.name), code(n.op), total ? percent(n.macs / total) : '', text(n.planned), n.kernel ? code(n.kernel) : n.ranInteger === undefined ? 'unknown' : n.ranInteger ? 'integer' : 'float', text(n.because ?? '')]);
   return table(['node', 'op', 'MACs', 'planned', 'kernel', 'why'], rows);
 }
 
 function tensors({ points }: RunRecord): string {
-  const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), p.dtype ?? '', span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
+  const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), text(p.dtype ?? ''), span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
   return table(['activation', 'type', 'seen', 'chosen', 'scale', 'zero point', 'clipped'], rows);
 }
 
@@ -76,7 +76,7 @@ const list = (names: readonly string[]): string => names.slice(0, 20).map(code).
 function diagnostics({ diagnostics: all }: RunRecord): string {
   const order = { error: 0, warning: 1, note: 2 } as const;
   const sorted = [...all].sort((a, b) => order[a.severity] - order[b.severity]);
-  return sorted.slice(0, MAX_ROWS).map((d) => `- **${d.severity}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`).join('\n') + more(sorted.length);
+  return sorted.slice(0, MAX_ROWS).map((d) => `- **${text(d.severity)}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`).join('\n') + more(sorted.length);
 }
 
 function provenance({ environment: e, model, seeds, files, calibration, evaluation }: RunRecord): string {
@@ -96,7 +96,7 @@ function provenance({ environment: e, model, seeds, files, calibration, evaluati
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (!rows.length) return '';
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, i) => (i ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
+  return [line(head), line(head.map((_, i) => (rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i]) ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
 }
 const more = (n: number): string => (n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '');
 

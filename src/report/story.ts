@@ -13,7 +13,7 @@ function cleanUp({ passes, model }: RunRecord): string | undefined {
   if (!first || !last) return undefined;
   const size = `The model has ${big(model.float.parameters)} parameters${isNumber(model.float.macs) ? ` and ${big(model.float.macs)} multiply-accumulates` : ''}.`;
   if (!done.length) return `${size} Clean-up found nothing to change.`;
-  const main = [...done].sort((a, b) => b.changes - a.changes).slice(0, 3).map((p) => `${p.pass} ${count(p.changes)} ×`);
+  const main = [...done].sort((a, b) => b.changes - a.changes).slice(0, 3).map((p) => `${visible(p.pass, 60)} ${count(p.changes)} ×`);
   return `${size} Clean-up took the graph from ${count(first.nodesBefore)} to ${count(last.nodesAfter)} nodes (${main.join(', ')}).`;
 }
 

@@ -18,7 +18,7 @@ export interface Statement { readonly tone: Tone; readonly text: string }
 /** Rows of the table metric | float | quantized | change | note, in reading order. */
 export function summaryTable(record: RunRecord): SummaryRow[] {
   const { evaluation, latency, model, runtime } = record;
-  const rows: SummaryRow[] = (evaluation?.metrics ?? []).map((m) => ({ metric: m.name, float: metricValue(m, m.float), quantized: metricValue(m, m.quantized), change: metricChange(m), note: intervalText(m), tone: metricTone(m) }));
+  const rows: SummaryRow[] = (evaluation?.metrics ?? []).map((m) => ({ metric: visible(m.name, 40), float: metricValue(m, m.float), quantized: metricValue(m, m.quantized), change: metricChange(m), note: intervalText(m), tone: metricTone(m) }));
   const agreement = evaluation?.agreement;
   if (agreement) {
     const flips = agreement.rightToWrong === undefined ? '' : `${count(agreement.rightToWrong)} right → wrong, ${count(agreement.wrongToRight ?? 0)} wrong → right${isNumber(agreement.mcnemarP) ? `, McNemar p = ${pValue(agreement.mcnemarP)}` : ''}`;
@@ -85,7 +85,7 @@ export function intervalText(m: MetricFacts): string {
   const digits = m.unit === '%' ? 2 : 4;
   return `95 % CI ${signed(m.interval[0], digits)} … ${signed(m.interval[1], digits)}`;
 }
-export const pValue = (p: number): string => (p < 0.001 ? `${p.toExponential(1).replace('e-', 'e−')}` : fixed(p, 3));
+export const pValue = (p: number): string => (p < 0.001 ? `${p.toExponential(1).replace('e-', 'e−')}` : p > 0.999 ? '1' : fixed(p, p < 0.1 ? 3 : 2));
 /** Words for a ratio float ÷ quantized. */
 export function speedText(speedup: number): string {
   if (!isNumber(speedup) || speedup <= 0) return '–';
@@ -113,9 +113,9 @@ function metricSentence(m: MetricFacts): string {
   const span = `${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}`;
   const interval = intervalText(m);
   switch (metricTone(m)) {
-    case 'worse': return `${m.name} is worse by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
-    case 'better': return `${m.name} is better by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
-    case 'same': return `${m.name} did not change (${span})`;
-    case 'unsure': return `no certain change of ${m.name}: ${metricChange(m)} (${span}${interval && `, ${interval}`})`;
+    case 'worse': return `${visible(m.name, 40)} is worse by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'better': return `${visible(m.name, 40)} is better by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'same': return `${visible(m.name, 40)} did not change (${span})`;
+    case 'unsure': return `no certain change of ${visible(m.name, 40)}: ${metricChange(m)} (${span}${interval && `, ${interval}`})`;
   }
 }

@@ -22,9 +22,9 @@ export const count = (n: Maybe): string => fixed(n, 0);
 export const percent = (share: Maybe, digits = 1): string => (isNumber(share) ? `${fixed(share * 100, digits)} %` : NONE);
 /** Milliseconds with three digits that count. */
 export const ms = (t: Maybe): string => (isNumber(t) ? `${fixed(t, t < 1 ? 3 : t < 100 ? 2 : 0)} ms` : NONE);
-/** Decimal units: 1 MB is 1,000,000 bytes. */
-export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB'], 2);
-export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T'], 2);
+/** Decimal units, three digits that count: 1 MB is 1,000,000 bytes. */
+export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB']);
+export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T']);
 /** Four digits that count; very large and small numbers with an exponent. */
 export function real(x: Maybe): string {
   if (!isNumber(x)) return NONE;
@@ -36,24 +36,25 @@ export function real(x: Maybe): string {
 /** `1 node`, `2 nodes`. */
 export const many = (n: number, one: string, more = `${one}s`): string => `${count(n)} ${n === 1 ? one : more}`;
 
-function scaled(n: Maybe, units: readonly string[], digits: number): string {
+function scaled(n: Maybe, units: readonly string[]): string {
   if (!isNumber(n)) return NONE;
   let unit = 0;
   let value = n;
-  while (Math.abs(value) >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
-  return fixed(value, unit ? digits : 0) + units[unit]!; // unit stays below the length
+  while (Math.abs(value) >= 999.5 && unit < units.length - 1) { value /= 1000; unit++; }
+  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + units[unit]!; // unit stays below the length
 }
 
-/**
- * A name with everything that could deceive made visible: control characters, direction overrides and invisible ones
- * become ‹U+202E›; what is longer than `limit` loses its middle.
- */
+/** Everything that could deceive made visible, as ‹U+202E›: control characters, direction overrides, invisible ones. Line ends and tabs stay. */
+export const revealed = (s: string): string => s.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, codePoint);
+const codePoint = (c: string): string => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`;
+
+/** A name on one line, as {@link revealed}; what is longer than `limit` loses its middle. */
 export function visible(name: string, limit = 200): string {
-  const shown = name.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, (c) => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`);
+  const shown = revealed(name).replace(/[\n\t]/g, codePoint);
   return shown.length <= limit ? shown : `${shown.slice(0, Math.ceil(limit / 2))}…${shown.slice(shown.length - Math.floor(limit / 2) + 1)}`;
 }
-/** As {@link visible} for text of several lines: line ends and tabs stay. */
-export const visibleLines = (text: string, limit = 20_000): string => clip(text, limit).split(/\r?\n/).map((line) => line.split('\t').map((part) => visible(part, limit)).join('\t')).join('\n');
+/** Text of several lines, as {@link revealed}; what is longer than `limit` is cut off. */
+export const visibleLines = (text: string, limit = 20_000): string => revealed(clip(text, limit).replaceAll('\r\n', '\n'));
 
 const clip = (text: string, limit: number): string => (text.length <= limit ? text : `${text.slice(0, limit)}\n… ${count(text.length - limit)} characters more`);
 

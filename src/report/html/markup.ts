@@ -1,4 +1,4 @@
-import { visible } from '../text.js';
+import { revealed, visible } from '../text.js';
 
 /** Markup that is safe to put into the page: only {@link html} makes it, and it escapes all that is not such markup. */
 export class Markup {
@@ -22,7 +22,7 @@ function shown(part: Part): string {
   return part.map(shown).join('');
 }
 
-const escape = (s: string): string => s.replace(/[&<>"'`]/g, (c) => `&#${c.charCodeAt(0)};`);
+const escape = (s: string): string => revealed(s).replace(/[&<>"'`]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** A name from a model or from data, set apart so that its direction cannot disturb what is around it. */
 export const name = (s: string, limit?: number): Markup => html`<bdi class="name">${visible(s, limit)}</bdi>`;

@@ -15,8 +15,8 @@ export function table(head: Part, rows: readonly Markup[], label: string, sortab
 }
 
 export function resultsTable(record: RunRecord): Markup {
-  const rows = summaryTable(record).map((r) => html`<tr><th scope="row">${r.metric}</th><td class="num">${r.float}</td><td class="num">${r.quantized}</td><td class="num ${r.tone}">${r.change}</td><td>${r.note}</td></tr>`);
-  return table(html`<th>result</th><th class="num">float</th><th class="num">quantized</th><th class="num">change</th><th>how sure, how measured</th>`, rows, 'results');
+  const rows = summaryTable(record).map((r) => html`<tr${r.note !== '' && html` class="above"`}><th scope="row">${r.metric}</th><td class="num">${r.float}</td><td class="num">${r.quantized}</td><td class="num ${r.tone}">${r.change}</td></tr>${r.note !== '' && html`<tr><td class="note" colspan="4">${r.note}</td></tr>`}`);
+  return table(html`<th>result</th><th class="num">float</th><th class="num">quantized</th><th class="num">change</th>`, rows, 'results');
 }
 
 export function latencyTable({ latency: l }: RunRecord): Markup | undefined {
@@ -45,9 +45,10 @@ function ran(n: NodeFacts): Part {
 }
 
 export function tensorsTable(points: readonly PointFacts[]): Markup {
-  const rows = points.map((p) => html`<tr><th scope="row">${name(p.name)}</th><td>${p.role}</td><td>${histogramCell(p)}</td><td>${p.kind}${p.observer !== undefined && html` · ${visible(p.observer, 60)}`}</td><td>${type(p)}</td><td class="num">${span(p.observedMin, p.observedMax)}</td><td class="num">${span(p.min, p.max)}</td>${num(spread(p.scale), p.scale?.reduce((a, b) => Math.max(a, b), 0))}<td class="num">${spread(p.zeroPoint)}</td>${num(isNumber(p.clipped) ? percent(p.clipped, 3) : '', p.clipped)}<td>${visible(p.because, 300)}</td></tr>`);
-  return table(html`<th>tensor</th><th>role</th><th data-fixed>values seen</th><th>range</th><th>type</th><th class="num">seen</th><th class="num">chosen</th><th class="num">scale</th><th class="num">zero point</th><th class="num">clipped</th><th>why</th>`, rows, 'tensors', true);
+  const rows = points.map((p) => html`<tr><th scope="row">${name(p.name)}<span class="note">${about(p)}</span></th><td>${histogramCell(p)}</td><td class="num">${span(p.observedMin, p.observedMax)}</td><td class="num">${span(p.min, p.max)}</td>${num(spread(p.scale), p.scale?.reduce((a, b) => Math.max(a, b), 0))}<td class="num">${spread(p.zeroPoint)}</td>${num(isNumber(p.clipped) ? percent(p.clipped, 3) : '', p.clipped)}<td>${visible(p.because, 300)}</td></tr>`);
+  return table(html`<th>tensor</th><th data-fixed>values seen</th><th class="num" data-fixed>seen</th><th class="num" data-fixed>chosen</th><th class="num">scale</th><th class="num" data-fixed>zero point</th><th class="num">clipped</th><th>why</th>`, rows, 'tensors', true);
 }
 
 const histogramCell = (p: PointFacts): Part => { const drawn = histogram(p); return drawn && html`<div class="histogram">${drawn}</div>`; };
-const type = (p: PointFacts): string => [p.dtype, p.symmetric === undefined ? '' : p.symmetric ? 'symmetric' : 'asymmetric', p.granularity && `per ${p.granularity}`].filter(Boolean).join(', ');
+/** Such as `activation, uint8 asymmetric per tensor, observed by kl`. */
+const about = (p: PointFacts): string => [p.role, [p.dtype, p.symmetric === undefined ? undefined : p.symmetric ? 'symmetric' : 'asymmetric', p.granularity && `per ${visible(p.granularity, 40)}`].filter(Boolean).join(' '), `${p.kind}${p.observer ? ` by ${visible(p.observer, 60)}` : ''}`].filter(Boolean).join(', ');

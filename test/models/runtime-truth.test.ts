@@ -1,0 +1,127 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { batches } from '../../src/data/batch.js';
+import { compareModels } from '../../src/evaluate/compare.js';
+import { formats } from '../../src/formats/index.js';
+import type { Model } from '../../src/ir/graph.js';
+import { loadModel, saveModel } from '../../src/onnx/files.js';
+import { inferShapes } from '../../src/ops/infer.js';
+import { convertOpset } from '../../src/passes/convert-opset.js';
+import { cleaning } from '../../src/passes/presets.js';
+import { planDynamic } from '../../src/quantize/plan-dynamic.js';
+import { planQuantization, type Planned } from '../../src/quantize/plan.js';
+import { runPasses } from '../../src/rewrite/pass.js';
+import { inspectOptimized, type PlannedNode } from '../../src/runtime/inspect-optimized.js';
+import { evaluateModel } from '../../src/runtime/open.js';
+import { Session } from '../../src/runtime/session.js';
+import { chooseParams } from '../../src/scheme/params.js';
+import type { QuantParams, QuantPoint } from '../../src/scheme/types.js';
+import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu.js';
+import { open } from '../rooms/data/helpers.js';
+
+const models = path.resolve('../shared/models');
+const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-truth-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const PRODUCTS = new Set(['Conv', 'ConvTranspose', 'MatMul', 'Gemm']);
+const weights = { dtype: 'int8', symmetric: true, granularity: 'channel', observer: 'minmax' } as const;
+
+async function cleaned(name: string): Promise<Model> {
+  const model = loadModel(path.join(models, `${name}.onnx`));
+  await runPasses(model, cleaning, { evaluate: evaluateModel });
+  inferShapes(model);
+  convertOpset(model, 13);
+  inferShapes(model);
+  return model;
+}
+const products = (model: Model): PlannedNode[] => [...model.graph.nodes].filter((n) => PRODUCTS.has(n.op)).map((n) => ({ name: n.name, macs: 1, outputs: n.outputs.map((o) => o.name), constants: n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])) }));
+
+/** Every activation gets the range −4…4: which kernels run does not depend on it. */
+function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
+  const params = new Map<QuantPoint, QuantParams>();
+  const of = (point: QuantPoint): QuantParams | undefined => {
+    const spec = plan.get(point);
+    const known = params.get(point);
+    if (known || !spec || spec.kind === 'float') return known;
+    let found: QuantParams | undefined;
+    if (spec.kind === 'observed') {
+      const value = 'uses' in point ? point : point.node.inputs[point.index];
+      const { granularity } = spec.scheme;
+      const channels = granularity.kind === 'axis' ? value!.data!.dims[granularity.axis]! : 1; // per-axis schemes are for weights
+      found = chooseParams({ min: new Float64Array(channels).fill(-4), max: new Float64Array(channels).fill(4) }, spec.scheme);
+    } else if (spec.kind === 'fixed') found = { scheme: spec.scheme, scale: Float32Array.of(spec.scale), zeroPoint: Int32Array.of(spec.zeroPoint) };
+    else if (spec.kind === 'shared') found = of(spec.with);
+    else {
+      const [a, w] = [of(spec.from[0])!, of(spec.from[1])!]; // biases come from planned points
+      const scale = w.scale.map((s) => s * a.scale[0]!);
+      found = { scheme: { dtype: 'int32', symmetric: true, granularity: scale.length > 1 ? { kind: 'axis', axis: 0 } : { kind: 'tensor' } }, scale, zeroPoint: new Int32Array(scale.length) };
+    }
+    if (found) params.set(point, found);
+    return found;
+  };
+  for (const point of plan.keys()) of(point);
+  return params;
+}
+
+function write(model: Model, planned: Planned, format: string): string {
+  formats.find((f) => f.name === format)!.rewrite({ model, planned, params: anyParams(planned), target: onnxruntimeCpu });
+  const file = path.join(dir, 'quantized.onnx');
+  saveModel(model, file);
+  return file;
+}
+
+describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared is absent)', () => {
+  it.each(['resnet20-cifar10', 'ultraface-slim-320', 'mlperf-tiny-resnet8-cifar10', 'minilm-l6'])('finds the float kernel of every product of %s', async (name) => {
+    const model = await cleaned(name);
+    const file = path.join(dir, 'float.onnx');
+    saveModel(model, file);
+    const found = await inspectOptimized(file, products(model));
+    expect(found.integerMacsShare).toBe(0);
+    expect(found.kernels.filter((k) => k.kernel === undefined || k.ranInteger !== false)).toEqual([]);
+  });
+
+  it.each([['resnet20-cifar10', 'qdq'], ['resnet20-cifar10', 'qoperator'], ['ultraface-slim-320', 'qdq'], ['mlperf-tiny-resnet8-cifar10', 'qdq'], ['minilm-l6', 'qdq']])('finds the integer kernel of every product of %s in %s', async (name, format) => {
+    const model = await cleaned(name);
+    const wanted = products(model);
+    const activations = { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' }, observer: 'minmax', perChannel: false } as const;
+    const planned = planQuantization(model, { activations, weights, include: [], exclude: [], target: onnxruntimeCpu } as never); // the options of the plan, whatever else it may take
+    const found = await inspectOptimized(write(model, planned, format), wanted);
+    expect(found.kernels.filter((k) => k.kernel === undefined || !k.ranInteger)).toEqual([]);
+    expect(found.integerMacsShare).toBe(1);
+    expect(found.unfused).toEqual([]);
+  });
+
+  it('sees that dynamic quantization leaves the products of two activations in float', async () => {
+    const model = await cleaned('minilm-l6');
+    const wanted = products(model);
+    const planned = planDynamic(model, { weights, include: [], exclude: [], conv: false, embeddings: false });
+    const found = await inspectOptimized(write(model, planned, 'dynamic'), wanted);
+    expect(found.kernels.filter((k) => k.kernel === undefined)).toEqual([]);
+    expect(found.integerMacsShare).toBe(36 / 48); // 6 layers: 6 products with weights, 2 without
+    expect(found.floatCompute).toHaveLength(12);
+  });
+});
+
+const images = path.resolve('../shared/data/cifar10/test');
+describe.skipIf(!existsSync(models) || !existsSync(images))('compareModels on CIFAR-10 (skipped: ../shared is absent)', () => {
+  it('measures the published accuracy of ResNet-8 and a rewritten model that is the same', async () => {
+    const name = 'mlperf-tiny-resnet8-cifar10';
+    const file = path.join(dir, 'clean.onnx');
+    saveModel(await cleaned(name), file);
+    const float = await Session.open(path.join(models, `${name}.onnx`));
+    const rewritten = await Session.open(file);
+    const data = await open({ webdataset: images, preprocess: {} }, float.inputs, '.');
+    const before = process.memoryUsage().rss;
+    const found = await compareModels({ float, quantized: rewritten, batches: () => batches(data.samples({ limit: 2000 }), { size: 32, inputs: float.inputs }) });
+    expect(found.samples).toBe(2000);
+    expect(found.metrics[0]!.float).toBeGreaterThan(84); // MLPerf Tiny: 87.2 %; 2,000 images have a standard error of 0.75
+    expect(found.metrics[0]!.float).toBeLessThan(90);
+    expect(found.agreement!.same).toBeGreaterThan(0.998);
+    expect(found.outputs[0]!.cosine).toBeGreaterThan(0.9999);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+    await float.close();
+    await rewritten.close();
+  });
+});
