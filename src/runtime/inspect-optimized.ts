@@ -1,1 +1,0 @@
-export const inspectOptimized = async (..._: unknown[]): Promise<any> => ({ integerMacsShare: 1, ops: {}, unfused: [], floatCompute: [], kernels: new Map() });
