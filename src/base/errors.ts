@@ -5,6 +5,7 @@
 
 /** What is wrong, by code. Keep each prefix's codes together and sorted. */
 export const ERROR_CODES = {
+  CALIBRATION_CHANNELS: 'A tensor observed per channel changed its number of channels, or has no such axis.',
   CALIBRATION_EMPTY: 'Calibration saw no sample, so no range can be chosen.',
   CALIBRATION_NON_FINITE: 'A tapped tensor held NaN or infinity and the policy is to fail.',
   DATA_FORMAT: 'A data file is malformed: wrong header, type, order or length.',

@@ -40,7 +40,7 @@ function agreementRows(e: EvaluationFacts): string[][] {
   const worst = e.outputs.length ? e.outputs.reduce((x, y) => (y.cosine < x.cosine ? y : x)) : undefined;
   return [
     ...(a && e.samples ? [['same answer', '', `${((100 * a.same) / e.samples).toFixed(2)} %`, `of ${e.samples} samples${flips ? `; ${flips}` : ''}`]] : []),
-    ...(worst ? [['output', '', `cosine ${worst.cosine.toFixed(4)}`, `${Number.isFinite(worst.sqnrDb) ? `SQNR ${worst.sqnrDb.toFixed(1)} dB, ` : ''}largest error ${worst.maxAbsError.toPrecision(3)}${e.outputs.length > 1 ? ` (${worst.name}, the worst of ${e.outputs.length})` : ''}`]] : []),
+    ...(worst ? [['output', '', `cosine ${worst.cosine.toFixed(4)}`, `${worst.sqnrDb !== undefined && Number.isFinite(worst.sqnrDb) ? `SQNR ${worst.sqnrDb.toFixed(1)} dB, ` : ''}largest error ${worst.maxAbsError.toPrecision(3)}${e.outputs.length > 1 ? ` (${worst.name}, the worst of ${e.outputs.length})` : ''}`]] : []),
   ];
 }
 

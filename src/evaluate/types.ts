@@ -1,28 +1,39 @@
 import type { z } from 'zod';
-import type { Feed, Sample } from '../ir/feed.js';
+import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 
 /** One model's outputs for the feeds of one sample (two for sentence pairs), each with batch axis 1. */
 export type SampleOutputs = readonly Feed[];
 
 /** Collects one model's scores sample by sample. Holds scores, never outputs. */
 export interface Accumulator {
-  /** `feeds` are the inputs that gave the outputs: masks and the like may be needed. */
+  /**
+   * `feeds` of the sample are the inputs that gave the outputs: masks and the like may be needed. A sample without a label
+   * is passed over by metrics that need one, alike for both models.
+   */
   add(sample: Sample, outputs: SampleOutputs): void;
   /** The value over all samples, in the metric's unit; undefined where nothing could be scored. */
   value(): number | undefined;
-  /** 1 or 0 per sample in order, where each sample is right or wrong: paired tests need it. */
+  /** 1 or 0 per scored sample in order, where each sample is right or wrong: paired tests need it. */
   readonly correct?: readonly number[];
-  /** A score per sample in order, where the metric is the mean of them. */
+  /** A score per scored sample in order, where the metric is the mean of them. */
   readonly scores?: readonly number[];
+  /** Where the metric is no mean: the number of scored samples, and the value over a resample of them by index, for the bootstrap. */
+  readonly count?: number;
+  resampled?(indices: Uint32Array): number | undefined;
 }
 
 export interface Metric<O = unknown> {
   readonly name: string;
   readonly doc: string;
+  /** '%' for shares of 100, else a word for the scale. */
   readonly unit: string;
   readonly higherIsBetter: boolean;
   readonly needsLabels: boolean;
-  /** Strict zod object with a default and a description for each key. */
+  /** Strict zod object with a description for each key. No key is called `name`: recipes name the metric there. */
   readonly options: z.ZodType<O>;
-  start(options: O): Accumulator;
+  /** `outputs` are those of the model, in its order. Throws RECIPE_UNKNOWN_NAME for an output that the model lacks. */
+  start(options: O, outputs: readonly ValueInfo[]): Accumulator;
 }
+
+/** A metric with its checked options. */
+export interface ChosenMetric { readonly metric: Metric; readonly options: unknown }

@@ -3,7 +3,7 @@ import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused, replaceOutputs } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams } from '../scheme/types.js';
 import type { Format, FormatInput } from './types.js';
@@ -20,6 +20,7 @@ export const dynamic = {
     const rewriter = new DynamicRewriter(input);
     for (const n of input.model.graph.topological()) if (input.planned.integerNodes.has(n)) rewriter.rewrite(n);
     removeUnused(input.model.graph, input.model.graph.topological().reverse());
+    removeUnusedInitializers(input.model.graph);
     return { changes: input.planned.integerNodes.size };
   },
 } satisfies Format;

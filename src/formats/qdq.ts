@@ -3,7 +3,7 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
@@ -59,6 +59,7 @@ class QdqRewriter {
       for (const y of n.outputs) if (this.#codes.has(y)) this.#handOver(y);
     }
     removeUnused(graph, [...order].reverse());
+    removeUnusedInitializers(graph);
     return { changes: this.#changes };
   }
 

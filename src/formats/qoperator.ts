@@ -2,7 +2,7 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QLinearForm } from '../ops/spec.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { qdq } from './qdq.js';
 import type { Format } from './types.js';
 
@@ -35,6 +35,7 @@ function fuseGroups(model: Model): void {
     else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, q);
   }
   removeUnused(graph, graph.topological().reverse());
+  removeUnusedInitializers(graph);
 }
 
 /** The QuantizeLinear that is the only user of a value. */

@@ -16,9 +16,9 @@ export function inferShapes(model: Model, inputShapes: ReadonlyMap<string, Shape
   return { ints };
 }
 
-/** Forgets inferred shapes of everything but inputs, initializers and outputs: before inferring under other input shapes. */
-export function forgetShapes(model: Model): void {
-  for (const g of allGraphs(model.graph)) for (const n of g.nodes) for (const o of n.outputs) if (!o.isGraphOutput) o.shape = undefined;
+/** Forgets types and shapes of everything but inputs, initializers and outputs: before inferring anew, or to save bytes in the file. */
+export function forgetInferred(model: Model): void {
+  for (const g of allGraphs(model.graph)) for (const n of g.nodes) for (const o of n.outputs) if (!o.isGraphOutput && !o.other) { o.shape = undefined; o.dtype = undefined; o.extra = undefined; }
 }
 
 function inferGraph(graph: Graph, model: Model, ints: Map<Value, readonly Dim[]>): void {

@@ -1,5 +1,5 @@
 import { allGraphs } from '../ir/graph.js';
-import { removeUnused, type Pass } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers, type Pass } from '../rewrite/pass.js';
 
 /** Removes nodes whose results reach no output, and initializers that nobody uses. */
 export const eliminateDead = {
@@ -7,13 +7,7 @@ export const eliminateDead = {
   run({ model }) {
     let changes = 0;
     for (const graph of [...allGraphs(model.graph)]) changes += removeUnused(graph, graph.topological().reverse());
-    for (const graph of allGraphs(model.graph)) {
-      for (const v of graph.initializers) {
-        if (v.uses.size || v.isGraphOutput || graph.inputs.includes(v)) continue;
-        graph.initializers.delete(v);
-        changes++;
-      }
-    }
+    changes += removeUnusedInitializers(model.graph);
     return { changes };
   },
 } satisfies Pass;

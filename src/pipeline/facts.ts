@@ -1,5 +1,5 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
-import { isHistogram, type HistogramStats } from '../calibrate/statistics/histogram.js';
+import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
@@ -33,11 +33,11 @@ export function modelFacts(model: Model, name: string, bytes: number, sha256: st
 const totalMacs = (graph: Graph): number => [...graph.nodes].reduce((n, node) => n + macsOf(node), 0);
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
-export function nodeFacts(model: Model, planned: Planned): (NodeFacts & { readonly outputs: readonly string[] })[] {
+export function nodeFacts(model: Model, planned: Planned): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
   return model.graph.topological().filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
     const because = planned.floatNodes.get(n);
     return {
-      name: label(n), op: n.op, macs: macsOf(n), outputs: n.outputs.map((o) => o.name),
+      name: label(n), op: n.op, macs: macsOf(n), outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
       planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}),
     };
   });
@@ -83,21 +83,22 @@ function paramFacts(p: QuantParams): Partial<PointFacts> {
   };
 }
 
+const isHistogram = (s: TensorStats): s is HistogramStats => s.kind === 'histogram';
+
 const REPORT_BINS = 96;
 /** A coarse histogram of the first channel's values for the report, and the share of values that the range cuts off. */
 function histogramFacts(h: HistogramStats, p: QuantParams): Pick<PointFacts, 'histogram' | 'clipped'> {
-  const bins = h.counts.length / h.channels;
-  const limit = h.limits[0]!;
-  const width = (2 * limit) / bins;
+  const limit = h.limit[0]!;
+  const width = limit / h.bins;
   const [codeLow, codeHigh] = codeRange(p.scheme);
   const [low, high] = [(codeLow - p.zeroPoint[0]! - 0.5) * p.scale[0]!, (codeHigh - p.zeroPoint[0]! + 0.5) * p.scale[0]!];
   const from = Math.max(-limit, Math.min(0, h.min[0]!));
   const to = Math.min(limit, Math.max(0, h.max[0]!));
   if (!(to > from)) return {};
   const counts = new Array<number>(REPORT_BINS).fill(0);
-  let total = 0;
+  let total = h.zeros[0]!;
   let outside = 0;
-  for (let i = 0; i < bins; i++) {
+  for (let i = 0; i < 2 * h.bins; i++) {
     const n = h.counts[i]!;
     if (!n) continue;
     const x = -limit + (i + 0.5) * width;
@@ -108,4 +109,3 @@ function histogramFacts(h: HistogramStats, p: QuantParams): Pick<PointFacts, 'hi
   }
   return { histogram: { low: from, high: to, counts }, clipped: total ? outside / total : 0 };
 }
-

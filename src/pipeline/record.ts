@@ -128,9 +128,24 @@ export interface EvaluationFacts {
   readonly samples: number;
   readonly metrics: readonly MetricFacts[];
   /** Same sample, both models: how often the top class agrees, and which way it flipped. */
-  readonly agreement?: { readonly same: number; readonly rightToWrong?: number; readonly wrongToRight?: number; readonly mcnemarP?: number };
-  readonly outputs: readonly { readonly name: string; readonly cosine: number; readonly sqnrDb: number; readonly mse: number; readonly maxAbsError: number }[];
+  readonly agreement?: { /** Share, 0…1. */ readonly same: number; readonly rightToWrong?: number; readonly wrongToRight?: number; readonly mcnemarP?: number };
+  readonly outputs: readonly OutputFacts[];
   readonly data: unknown;
+}
+
+/** How far one output of the quantized model is from the float model's, over all samples. Elements that are not finite are left out and counted. */
+export interface OutputFacts {
+  readonly name: string;
+  /** 1 where both are all zero, 0 where one is. */
+  readonly cosine: number;
+  /** 10 log10(Σ float² ÷ Σ error²); absent where there is no error, or no signal. */
+  readonly sqnrDb?: number;
+  readonly mse: number;
+  readonly maxAbsError: number;
+  /** NaN or infinite elements; absent where there are none. */
+  readonly nonFinite?: { readonly float: number; readonly quantized: number };
+  /** Batches whose output had another shape than the float model's (detections, say), left out; absent where there are none. */
+  readonly otherShape?: number;
 }
 
 export interface Percentiles { readonly p50: number; readonly p90: number; readonly p99: number; readonly mean: number }
@@ -144,4 +159,6 @@ export interface LatencyFacts {
   readonly quantizedMs: Percentiles;
   /** Median of the pairwise float ÷ quantized ratios: above 1 is faster. */
   readonly speedup: number;
+  /** 95 % interval of that median. */
+  readonly speedupInterval?: readonly [number, number];
 }

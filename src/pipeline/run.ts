@@ -8,16 +8,16 @@ import { version } from '../base/version.js';
 import { assertValid } from '../ir/verify.js';
 import type { Model } from '../ir/graph.js';
 import { saveModel } from '../onnx/files.js';
-import { inferShapes } from '../ops/infer.js';
+import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { assignParams } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { environment } from '../runtime/environment.js';
-import { inspectOptimized } from '../runtime/inspect-optimized.js';
+import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
 import { calibratePlan, inputInfo, type Calibrated } from './calibration.js';
 import { evaluatePair, timePair, type CheckInput } from './check.js';
 import { modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { loadFloatModel, optimizeModel, planModel } from './prepare.js';
-import type { RunRecord } from './record.js';
+import type { NodeFacts, RunRecord } from './record.js';
 import { createStages } from './stages.js';
 
 export interface RunOptions {
@@ -68,7 +68,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
     recipe: { name: o.recipe.name, ...(o.recipe.file ? { file: path.basename(o.recipe.file) } : {}), resolved: recipe, yaml: o.recipe.yaml },
     environment: environment(), seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed },
     model: { float }, stages: stages(), passes: passes.map(({ pass, changes, nodesBefore, nodesAfter }) => ({ pass, changes, nodesBefore, nodesAfter })),
-    points: pointFacts(planned, new Map(), undefined), nodes: nodes.map(({ outputs: _outputs, ...n }) => n), diagnostics, files: [], ...more,
+    points: pointFacts(planned, new Map(), undefined), nodes: nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => n), diagnostics, files: [], ...more,
   });
   if (o.dryRun) return { record: record({}), outDir: o.outDir };
 
@@ -87,8 +87,8 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       const { changes } = format.rewrite({ model, planned, params: assigned.params, target, seed: recipe.quantize.seed });
       model.producerName = 'quantbench';
       model.producerVersion = version;
-      inferShapes(model);
       assertValid(model);
+      forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
       saveModel(model, stagedModel);
       return [facts, `${changes} nodes in ${format.name} form`];
     });
@@ -106,10 +106,11 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       return [l, l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'];
     });
     const files = publish(staging, o.outDir);
+    inferShapes(model);
     const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '');
     const done = record({
       model: { float, quantized }, stages: stages(), points, runtime, files,
-      nodes: nodes.map(({ outputs: _outputs, ...n }) => ({ ...n, ...kernels.get(n.name) })),
+      nodes: nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels)),
       ...(calibrated ? { calibration: { ...calibrated.facts, overlapWithEvaluation: checked.overlap } } : {}),
       ...(checked.evaluation ? { evaluation: checked.evaluation } : {}),
       ...(latency ? { latency } : {}),
@@ -130,6 +131,11 @@ function planSummary(integer: number, nodes: readonly { macs: number; planned: s
   const total = nodes.reduce((n, x) => n + x.macs, 0);
   const inInteger = nodes.filter((x) => x.planned === 'integer').reduce((n, x) => n + x.macs, 0);
   return `${integer} nodes in integers${total ? ` (${((100 * inInteger) / total).toFixed(0)} % of MACs)` : ''}`;
+}
+
+function withKernel(n: NodeFacts, kernels: readonly KernelOf[]): NodeFacts {
+  const found = kernels.find((k) => k.name === n.name);
+  return { ...n, ...(found?.kernel !== undefined ? { kernel: found.kernel } : {}), ...(found?.ranInteger !== undefined ? { ranInteger: found.ranInteger } : {}) };
 }
 
 /** Options of the observer that a point uses: the recipe gives one observer for activations and one for weights. */

@@ -29,7 +29,8 @@ export class GraphBuilder {
   /** Adds a node with `count` outputs. */
   node(op: string, inputs: readonly (Value | null)[], count: number, options: OpOptions = {}): Node {
     const name = this.freeName(options.name ?? op);
-    const outputs = options.outputs ?? Array.from({ length: count }, (_, i) => this.freeName(count === 1 ? `${name}_output` : `${name}_output_${i}`));
+    // A sole output is called as its node: values and nodes are different name spaces, and long names cost bytes.
+    const outputs = options.outputs ?? (count === 1 ? [name] : Array.from({ length: count }, (_, i) => this.freeName(`${name}_${i}`)));
     const node = new Node(op, inputs, outputs, options.domain ?? '');
     node.name = name;
     for (const [key, value] of Object.entries(options.attrs ?? {})) node.attrs.set(key, toAttr(value));

@@ -102,6 +102,19 @@ export function removeUnused(graph: Graph, nodes: Iterable<Node>): number {
   return removed;
 }
 
+/** Drops initializers that nobody uses, in subgraphs too; inputs with defaults stay. */
+export function removeUnusedInitializers(root: Graph): number {
+  let removed = 0;
+  for (const graph of allGraphs(root)) {
+    for (const v of graph.initializers) {
+      if (v.uses.size || v.isGraphOutput || graph.inputs.includes(v)) continue;
+      graph.initializers.delete(v);
+      removed++;
+    }
+  }
+  return removed;
+}
+
 /** One line of what a pass did, for reports and `--explain`. */
 export interface PassTrace { readonly pass: string; readonly changes: number; readonly nodesBefore: number; readonly nodesAfter: number; readonly refusals: readonly { readonly node: string; readonly reason: string }[] }
 

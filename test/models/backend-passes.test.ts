@@ -14,7 +14,7 @@ import { verify } from '../../src/ir/verify.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { decodeTensorFile } from '../../src/onnx/tensor.js';
-import { forgetShapes, inferShapes } from '../../src/ops/infer.js';
+import { forgetInferred, inferShapes } from '../../src/ops/infer.js';
 import { convertOpset } from '../../src/passes/convert-opset.js';
 import { cleaning } from '../../src/passes/presets.js';
 import { feedOf } from '../../src/pipeline/feeds.js';
@@ -72,7 +72,7 @@ describe.skipIf(directory === undefined)('backend models (skipped unless QUANTBE
       try { model = loadModel(path.join(folder, 'model.onnx')); inlineFunctions(model); } catch (e) { if (e instanceof QuantError) continue; throw e; }
       const declared = model.graph.outputs.map((o) => ({ shape: o.shape, dtype: o.dtype }));
       for (const o of model.graph.outputs) { o.shape = undefined; o.dtype = undefined; }
-      forgetShapes(model);
+      forgetInferred(model);
       inferShapes(model);
       model.graph.outputs.forEach((o, i) => {
         const file = path.join(folder, 'test_data_set_0', `output_${i}.pb`);

@@ -1,0 +1,314 @@
+/** Taps: nodes added to a copy of the model that reduce and thin out tensors before they leave onnxruntime. */
+import { fail } from '../base/errors.js';
+import type { Rng } from '../base/rng.js';
+import { cloneModel } from '../ir/clone.js';
+import type { Feed, FeedTensor } from '../ir/feed.js';
+import { Value, type Model } from '../ir/graph.js';
+import { elementCount, Tensor } from '../ir/tensor.js';
+import { specOf } from '../ops/index.js';
+import { GraphBuilder } from '../rewrite/builder.js';
+import type { Layout } from '../scheme/types.js';
+import { kernels } from './kernels.js';
+import { realLength, type RowCount } from './rows.js';
+import type { Observation } from './types.js';
+
+export interface TapRequest {
+  readonly value: Value;
+  /** Channel axis; per tensor where absent. */
+  readonly axis: number | undefined;
+  readonly needsValues: boolean;
+}
+
+/** What one run shows of one tensor. `finite` is false where it may hold NaN or infinity. */
+export interface Reading extends Observation { readonly finite: boolean }
+
+export interface Tap {
+  readonly value: Value;
+  readonly fetches: readonly string[];
+  /** Bytes that leave the runtime, per row of the batch; unknown sizes are guessed. */
+  readonly bytesPerRow: number;
+  read(outputs: Readonly<Record<string, FeedTensor>>, feed: Feed, rows: RowCount, start: Starts): Reading;
+}
+
+/** Where the sampling of one batch starts, as a fraction of the step. */
+export type Starts = number;
+
+export interface Tapped {
+  readonly model: Model;
+  readonly taps: readonly Tap[];
+  /** Further inputs of the tapped model for one batch. */
+  inputs(start: Starts, rows: RowCount): Feed;
+}
+
+/** Starts are drawn in 2^16 parts, so that every step has its own integer start. */
+export const drawStart = (rng: Rng): Starts => rng.int(65536) / 65536;
+
+/** Guess for axes whose size is not known: sequence lengths and the like. */
+const GUESSED_SIZE = 128;
+/** Runs of neighbours that are sampled together: short enough to be many, long enough to use whole cache lines. */
+const LONGEST_RUN = 32;
+/** Each sample is reduced in up to this many parts, so that threads share the work even for one sample. */
+const PARTS = 16;
+
+/**
+ * Copies the model and taps the requested values of its main graph, at most `maxValues` values of each per row.
+ *
+ * Sizes known but for axis 0: exact extremes and the sum, which is NaN or infinite if any element is, by parts of a row; values by a
+ * seeded stride over short runs. Other sizes: extremes and sum of the whole, values by a stride that the graph works out.
+ * Small tensors, unusual channel axes and opsets below 10 (Slice without inputs) leave the graph whole. Graph inputs are
+ * read from the feed. The least value is not reduced where the operator guarantees 0 (Relu, Sigmoid, pooling of them).
+ */
+export function tapModel(original: Model, requests: readonly TapRequest[], maxValues: number): Tapped {
+  const { model, values } = cloneModel(original);
+  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  const b = new GraphBuilder(model);
+  const opset = model.opsets.get('') ?? 1;
+  const stepInputs = new Map<number, string>();
+  let budgetInput: Value | undefined;
+  let startInput: Value | undefined;
+
+  const input = (base: string, shape: readonly number[]): Value => {
+    const v = new Value(b.freeName(base));
+    v.dtype = 'int64';
+    v.shape = shape;
+    return model.graph.addInput(v);
+  };
+  const int64 = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'tap_constant');
+  const reduce = (op: 'ReduceMax' | 'ReduceMin' | 'ReduceSum', x: Value, axis: number | undefined): string => {
+    const asInput = axis !== undefined && opset >= (op === 'ReduceSum' ? 13 : 18);
+    const y = b.op(op, asInput ? [x, int64(axis)] : [x], { name: 'tap', attrs: { keepdims: 0, ...(axis !== undefined && !asInput ? { axes: [axis] } : {}) } });
+    return output(y);
+  };
+  const output = (y: Value): string => {
+    y.dtype ??= 'float32';
+    y.shape ??= undefined;
+    if (!model.graph.outputs.includes(y)) model.graph.addOutput(y);
+    return y.name;
+  };
+
+  const tap = (request: TapRequest): Tap => {
+    const { value, axis } = request;
+    const x = values.get(value);
+    if (!x) fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the main graph of the model`);
+    if (model.graph.inputs.includes(x)) return wholeTap(request, undefined, 0, maxValues);
+    const bound = isNonNegative(x);
+    const dims = x.shape;
+    const known = dims && dims.length >= 1 && dims.slice(1).every((d): d is number => typeof d === 'number' && d > 0) ? dims.slice(1) as number[] : undefined; // checked by the guard
+    const normal = axis === undefined ? undefined : axis < 0 ? axis + (dims?.length ?? NaN) : axis;
+    const perRow = known ? elementCount(known) : undefined;
+    const guess = dims ? dims.slice(1).reduce<number>((n, d) => n * (typeof d === 'number' ? d : GUESSED_SIZE), 1) : GUESSED_SIZE ** 2;
+    const supported = opset >= 10 && (x.dtype === undefined || x.dtype === 'float32');
+    if (supported && known && perRow !== undefined && (perRow > maxValues || !request.needsValues) && (normal === undefined || normal === 1)) return rowTap(x, request, known, perRow, bound);
+    if (supported && !known && normal === undefined && dims?.length !== 0) return flatTap(x, request, bound);
+    return wholeTap(request, output(x), guess * 4, maxValues);
+  };
+
+  /** Sizes known: [rows, channels or parts, …]. */
+  const rowTap = (x: Value, request: TapRequest, known: readonly number[], perRow: number, bound: boolean): Tap => {
+    const channels = request.axis === undefined ? 1 : known[0]!;
+    const parts = request.axis === undefined ? largestDivisor(perRow, PARTS) : channels;
+    const flat = b.op('Reshape', [x, int64(0, parts, -1)], { name: 'tap' });
+    const max = reduce('ReduceMax', flat, 2);
+    const min = bound ? undefined : reduce('ReduceMin', flat, 2);
+    const sum = reduce('ReduceSum', flat, 2);
+    let sample: string | undefined;
+    const inner = perRow / channels;
+    if (request.needsValues) {
+      const run = largestDivisor(inner, LONGEST_RUN);
+      const runs = inner / run;
+      const step = coprimeStep(runs, Math.max(1, Math.floor(maxValues / channels / run)));
+      const name = stepInputs.get(step) ?? input('tap_start', [1]).name;
+      stepInputs.set(step, name);
+      const start = model.graph.inputs.find((v) => v.name === name)!; // added above
+      const rows = b.op('Reshape', [x, int64(0, channels, runs, run)], { name: 'tap' });
+      sample = output(b.op('Slice', [rows, start, int64(runs), int64(2), int64(step)], { name: 'tap' }));
+    }
+    return {
+      value: request.value,
+      fetches: [max, ...(min === undefined ? [] : [min]), sum, ...(sample === undefined ? [] : [sample])],
+      bytesPerRow: 4 * (Math.min(maxValues, perRow) + 3 * parts),
+      read(outputs, _feed, rows) {
+        const maxima = floats(outputs[max]!, request.value);
+        const length = outputs[max]!.dims[0]!;
+        const minima = min === undefined ? undefined : floats(outputs[min]!, request.value);
+        const part = sample === undefined ? undefined : outputs[sample]!;
+        const real = realLength(length, rows);
+        let layout: Layout | undefined;
+        let values: Float32Array | undefined;
+        if (part) {
+          const each = elementCount(part.dims.slice(1));
+          values = floats(part, request.value).subarray(0, real * each);
+          layout = { outer: channels === 1 ? 1 : real, channels, inner: channels === 1 ? real * each : each / channels };
+        }
+        return {
+          min: minima ? columns(minima, channels, Math.min, Infinity) : new Float64Array(channels),
+          max: columns(maxima, channels, Math.max, -Infinity),
+          minIsBound: bound,
+          count: real * inner,
+          finite: allFinite(maxima) && (!minima || allFinite(minima)) && allFinite(floats(outputs[sum]!, request.value)),
+          ...(values && layout ? { values, layout } : {}),
+        };
+      },
+    };
+  };
+
+  /** Sizes unknown: one flat sequence, sampled every `step` elements from a start below the step. */
+  const flatTap = (x: Value, request: TapRequest, bound: boolean): Tap => {
+    const max = reduce('ReduceMax', x, undefined);
+    const min = bound ? undefined : reduce('ReduceMin', x, undefined);
+    const sum = reduce('ReduceSum', x, undefined);
+    const size = b.op('Size', [x], { name: 'tap' });
+    const sizeName = output(size);
+    let sample: string | undefined;
+    if (request.needsValues) {
+      budgetInput ??= input('tap_budget', [1]);
+      startInput ??= input('tap_fraction', [1]);
+      const flat = b.op('Reshape', [x, int64(-1)], { name: 'tap' });
+      const length = b.op('Reshape', [size, int64(1)], { name: 'tap' });
+      // step = size / budget + 1, start = step · fraction / 65536, both rounded down.
+      const step = b.op('Add', [b.op('Div', [length, budgetInput], { name: 'tap' }), int64(1)], { name: 'tap' });
+      const start = b.op('Div', [b.op('Mul', [step, startInput], { name: 'tap' }), int64(65536)], { name: 'tap' });
+      sample = output(b.op('Slice', [flat, start, length, int64(0), step], { name: 'tap' }));
+    }
+    return {
+      value: request.value,
+      fetches: [max, ...(min === undefined ? [] : [min]), sum, sizeName, ...(sample === undefined ? [] : [sample])],
+      bytesPerRow: 4 * maxValues,
+      read(outputs, _feed, rows, fraction) {
+        const total = Number(outputs[sizeName]!.data[0]);
+        const real = Math.round((total / rows.total) * rows.real);
+        let values = sample === undefined ? undefined : floats(outputs[sample]!, request.value);
+        if (values) {
+          const step = Math.floor(total / (maxValues * rows.total)) + 1;
+          values = values.subarray(0, Math.max(0, Math.ceil((real - Math.floor(step * fraction)) / step)));
+        }
+        const extremes = [max, min, sum].map((name) => (name === undefined ? 0 : floats(outputs[name]!, request.value)[0]!));
+        return {
+          min: Float64Array.of(extremes[1]!), max: Float64Array.of(extremes[0]!), minIsBound: bound, count: real, finite: extremes.every(Number.isFinite),
+          ...(values ? { values, layout: { outer: 1, channels: 1, inner: values.length } } : {}),
+        };
+      },
+    };
+  };
+
+  // onnxruntime computes what the last node needs first. Taps added last to first let it finish with each tensor before the
+  // next: the other way round, all tapped tensors of the batch are alive at once (ResNet-50, batch 8: 1,631 MiB against 844).
+  const taps = [...requests].reverse().map(tap).reverse();
+  return {
+    model,
+    taps,
+    inputs(start, rows) {
+      const feed: Record<string, FeedTensor> = {};
+      const put = (name: string, v: number): void => { feed[name] = { dtype: 'int64', dims: [1], data: BigInt64Array.of(BigInt(v)) }; };
+      for (const [step, name] of stepInputs) put(name, Math.floor(start * step));
+      if (budgetInput) put(budgetInput.name, maxValues * rows.total);
+      if (startInput) put(startInput.name, start * 65536);
+      return feed;
+    },
+  };
+}
+
+/** Reads the tensor itself: a graph input from the feed, or an output. Samples it by a stride where it is large. */
+function wholeTap({ value, axis, needsValues }: TapRequest, fetch: string | undefined, bytesPerRow: number, maxValues: number): Tap {
+  return {
+    value,
+    fetches: fetch === undefined ? [] : [fetch],
+    bytesPerRow,
+    read(outputs, feed, rows, start) {
+      const tensor = fetch === undefined ? feed[value.name] : outputs[fetch];
+      if (!tensor) return fail('DATA_SHAPE', `the sample has no value for input '${value.name}'`, { tensor: value.name });
+      const { dims } = tensor;
+      const all = floats(tensor, value);
+      const length = dims[0] ?? 1;
+      const real = realLength(length, rows);
+      const own = all.subarray(0, (all.length / Math.max(1, length)) * real);
+      const normal = axis === undefined ? undefined : axis < 0 ? axis + dims.length : axis;
+      if (normal !== undefined && dims[normal] === undefined) fail('CALIBRATION_CHANNELS', `channel axis ${axis} is outside of '${value.name}' of dims [${dims.join(',')}]`, { tensor: value.name }, 'use per-tensor activations');
+      const shape = dims.length ? [real, ...dims.slice(1)] : [];
+      const layout: Layout = normal === undefined ? { outer: 1, channels: 1, inner: own.length } : { outer: elementCount(shape.slice(0, normal)), channels: shape[normal]!, inner: elementCount(shape.slice(normal + 1)) };
+      const extremes = channelExtremes(own, layout);
+      return { ...extremes, minIsBound: false, count: own.length / layout.channels, ...(needsValues ? thinOut(own, layout, maxValues * rows.real, start) : {}) };
+    },
+  };
+}
+
+function channelExtremes(values: Float32Array, { outer, channels, inner }: Layout): { min: Float64Array; max: Float64Array; finite: boolean } {
+  const min = new Float64Array(channels).fill(Infinity);
+  const max = new Float64Array(channels).fill(-Infinity);
+  let finite = true;
+  const { extent } = kernels();
+  for (let o = 0, at = 0; o < outer; o++) {
+    for (let c = 0; c < channels; c++, at += inner) {
+      const e = extent(values, at, at + inner);
+      if (!e.finite) finite = false;
+      if (e.min < min[c]!) min[c] = e.min;
+      if (e.max > max[c]!) max[c] = e.max;
+    }
+  }
+  return { min, max, finite };
+}
+
+/** Every step-th value of each channel, as [channels, 1, …]; all of them where they are few. */
+function thinOut(values: Float32Array, layout: Layout, most: number, start: Starts): { values: Float32Array; layout: Layout } {
+  const step = Math.ceil(values.length / Math.max(1, most));
+  if (step <= 1) return { values, layout };
+  const { outer, channels, inner } = layout;
+  const stride = coprimeStep(outer * inner, Math.max(1, Math.floor(most / channels)));
+  const first = Math.floor(start * stride);
+  const each = Math.max(0, Math.ceil((outer * inner - first) / stride));
+  const out = new Float32Array(each * channels);
+  for (let c = 0, at = 0; c < channels; c++) {
+    for (let i = first; i < outer * inner; i += stride) out[at++] = values[(Math.floor(i / inner) * channels + c) * inner + (i % inner)]!;
+  }
+  return { values: out, layout: { outer: 1, channels, inner: each } };
+}
+
+/** float32 data. Throws MODEL_UNSUPPORTED for other types. */
+function floats(t: FeedTensor, value: Value): Float32Array {
+  if (t.data instanceof Float32Array) return t.data;
+  return fail('MODEL_UNSUPPORTED', `'${value.name}' holds ${t.dtype}, and calibration observes float32`, { tensor: value.name }, 'exclude the nodes that use it');
+}
+
+/** Column results of [rows, n] where n = channels, or of everything where channels = 1. */
+function columns(values: Float32Array, channels: number, pick: (a: number, b: number) => number, from: number): Float64Array {
+  const out = new Float64Array(channels).fill(from);
+  for (let i = 0; i < values.length; i++) out[i % channels] = pick(out[i % channels]!, values[i]!);
+  return out;
+}
+
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return false;
+  return true;
+}
+
+function largestDivisor(n: number, most: number): number {
+  let d = Math.min(n, most);
+  while (n % d !== 0) d--;
+  return d;
+}
+
+/** The least step that takes no more than `most` of n and shares no factor with it, so that no row or channel is favoured. */
+export function coprimeStep(n: number, most: number): number {
+  let step = Math.ceil(n / most);
+  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+  while (step < n && gcd(step, n) !== 1) step++;
+  return Math.max(1, Math.min(step, n));
+}
+
+/** Whether the operators before a value guarantee that it is never negative. */
+function isNonNegative(v: Value, depth = 0): boolean {
+  const node = v.producer;
+  const role = node && specOf(node)?.quant;
+  if (!node || !role || depth > 20) return false;
+  switch (role.role) {
+    case 'clamp': { const bounds = role.bounds(node); return bounds !== undefined && bounds[0] >= 0; }
+    case 'arithmetic': return role.range !== undefined && role.range[0] >= 0;
+    case 'passthrough': {
+      const inputs = role.data === 'all' ? node.inputs : role.data.map((i) => node.inputs[i]);
+      // A constant beside the data may enter the result, as the fill value of Pad does.
+      const others = node.inputs.filter((x) => x !== null && !inputs.includes(x) && x.data?.dtype === 'float32');
+      return others.every((x) => x!.data!.f32().every((c) => c >= 0)) && !node.attrs.has('value') && inputs.every((x) => x !== null && x !== undefined && isNonNegative(x, depth + 1));
+    }
+    default: return false;
+  }
+}

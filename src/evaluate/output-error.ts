@@ -1,0 +1,79 @@
+import type { FeedTensor } from '../ir/feed.js';
+import { numbersOf } from './tensors.js';
+
+/** Errors of one output over everything added so far; see OutputFacts of the run record for what the fields mean. */
+export interface OutputErrors {
+  readonly name: string;
+  readonly cosine: number;
+  readonly sqnrDb?: number;
+  readonly mse: number;
+  readonly maxAbsError: number;
+  readonly nonFinite?: { readonly float: number; readonly quantized: number };
+  readonly otherShape?: number;
+}
+
+/** Streams the error of one output in float64 sums: its memory does not grow with the data. */
+export class OutputErrorMeter {
+  readonly #name: string;
+  #count = 0;
+  #floatSquares = 0;
+  #quantizedSquares = 0;
+  #products = 0;
+  #errorSquares = 0;
+  #maxAbsError = 0;
+  #floatNonFinite = 0;
+  #quantizedNonFinite = 0;
+  #otherShape = 0;
+  #added = 0;
+  constructor(name: string) { this.#name = name; }
+
+  /** Tensors of another shape, such as a varying number of detections, are counted and left out. */
+  add(float: FeedTensor, quantized: FeedTensor): void {
+    const f = numbersOf(float);
+    const q = numbersOf(quantized);
+    if (!f || !q) return;
+    this.#added++;
+    if (float.dims.length !== quantized.dims.length || float.dims.some((d, i) => d !== quantized.dims[i])) { this.#otherShape++; return; }
+    let ff = 0;
+    let qq = 0;
+    let fq = 0;
+    let ee = 0;
+    let high = this.#maxAbsError;
+    let left = 0;
+    for (let i = 0; i < f.length; i++) {
+      const x = f[i]!;
+      const y = q[i]!;
+      const error = x - y;
+      if (!Number.isFinite(error)) {
+        if (!Number.isFinite(x)) this.#floatNonFinite++;
+        if (!Number.isFinite(y)) this.#quantizedNonFinite++;
+        left++;
+        continue;
+      }
+      ff += x * x; qq += y * y; fq += x * y; ee += error * error;
+      if (error > high) high = error; else if (-error > high) high = -error;
+    }
+    this.#count += f.length - left;
+    this.#floatSquares += ff; this.#quantizedSquares += qq; this.#products += fq; this.#errorSquares += ee;
+    this.#maxAbsError = high;
+  }
+
+  get quantizedNonFinite(): number { return this.#quantizedNonFinite; }
+  get floatNonFinite(): number { return this.#floatNonFinite; }
+
+  /** Undefined where the output never held numbers. */
+  facts(): OutputErrors | undefined {
+    if (!this.#added) return undefined;
+    const ff = this.#floatSquares;
+    const qq = this.#quantizedSquares;
+    const ee = this.#errorSquares;
+    // The square roots are taken apart so that large sums do not overflow; rounding may pass 1.
+    const cosine = ff > 0 && qq > 0 ? Math.max(-1, Math.min(1, this.#products / (Math.sqrt(ff) * Math.sqrt(qq)))) : ff === 0 && qq === 0 && this.#count > 0 ? 1 : 0;
+    return {
+      name: this.#name, cosine, mse: this.#count ? ee / this.#count : 0, maxAbsError: this.#maxAbsError,
+      ...(ff > 0 && ee > 0 ? { sqnrDb: 10 * Math.log10(ff / ee) } : {}),
+      ...(this.#floatNonFinite || this.#quantizedNonFinite ? { nonFinite: { float: this.#floatNonFinite, quantized: this.#quantizedNonFinite } } : {}),
+      ...(this.#otherShape ? { otherShape: this.#otherShape } : {}),
+    };
+  }
+}

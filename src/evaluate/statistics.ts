@@ -1,0 +1,110 @@
+/** How sure a difference between two models is, when both saw the same samples. */
+import { createRng } from '../base/rng.js';
+
+/** 97.5 % quantile of the standard normal distribution. */
+const Z95 = 1.959963984540054;
+
+/**
+ * Two-sided exact p of McNemar's test: how likely flips at least as lopsided are where both directions are equally likely.
+ * Source: McNemar 1947; the exact binomial form, as statsmodels mcnemar(exact=True).
+ */
+export function mcnemarExact(rightToWrong: number, wrongToRight: number): number {
+  const n = rightToWrong + wrongToRight;
+  const fewer = Math.min(rightToWrong, wrongToRight);
+  if (n - 2 * fewer <= 1) return 1; // both tails together cover everything
+  // log C(n, k) 2^-n, term by term: exact enough (1e-12) for a million flips, and no overflow.
+  let logTerm = -n * Math.LN2;
+  let tail = Math.exp(logTerm);
+  for (let k = 1; k <= fewer; k++) {
+    logTerm += Math.log((n - k + 1) / k);
+    tail += Math.exp(logTerm);
+  }
+  return Math.min(1, 2 * tail);
+}
+
+/**
+ * 95 % interval of the change (quantized − float) of a share, from flips among n paired samples: Wald with one flip each
+ * way added, which stays honest where few or no samples flip. Source: Bonett & Price 2012, JEBS 37:479, as
+ * recommended by Fagerland, Lydersen & Laake 2014, Statistics in Medicine 33:2850.
+ */
+export function pairedShareInterval(rightToWrong: number, wrongToRight: number, n: number): [low: number, high: number] {
+  const worse = (rightToWrong + 1) / (n + 2);
+  const better = (wrongToRight + 1) / (n + 2);
+  const change = better - worse;
+  const half = Z95 * Math.sqrt((better + worse - change * change) / (n + 2));
+  return [Math.max(-1, change - half), Math.min(1, change + half)];
+}
+
+/** 95 % interval of the mean change of paired scores (normal approximation); undefined below two samples. */
+export function pairedMeanInterval(float: readonly number[], quantized: readonly number[]): [low: number, high: number] | undefined {
+  const n = Math.min(float.length, quantized.length);
+  if (n < 2) return undefined;
+  let mean = 0;
+  let squares = 0;
+  for (let i = 0; i < n; i++) { // Welford, so that equal large scores do not cancel
+    const change = quantized[i]! - float[i]!;
+    const delta = change - mean;
+    mean += delta / (i + 1);
+    squares += delta * (change - mean);
+  }
+  const half = Z95 * Math.sqrt(squares / (n - 1) / n);
+  return [mean - half, mean + half];
+}
+
+/** 95 % percentile-bootstrap interval of quantized − float over the same resamples of n samples (Efron 1979), with a fixed seed. */
+export function bootstrapInterval(n: number, float: (indices: Uint32Array) => number | undefined, quantized: (indices: Uint32Array) => number | undefined): [low: number, high: number] | undefined {
+  if (n < 10) return undefined; // too few samples to resample
+  const rounds = Math.max(200, Math.min(1000, Math.floor(2e6 / n)));
+  const rng = createRng(0, 'bootstrap');
+  const indices = new Uint32Array(n);
+  const changes: number[] = [];
+  for (let r = 0; r < rounds; r++) {
+    for (let i = 0; i < n; i++) indices[i] = rng.int(n);
+    const a = float(indices);
+    const b = quantized(indices);
+    if (a !== undefined && b !== undefined) changes.push(b - a);
+  }
+  if (changes.length < rounds / 2) return undefined;
+  changes.sort((x, y) => x - y);
+  return [nearestRank(changes, 0.025), nearestRank(changes, 0.975)];
+}
+
+/** The percentile p (0…1) of ascending values by nearest rank: always a value that was seen. NaN for none. */
+export function nearestRank(sorted: ArrayLike<number>, p: number): number {
+  return sorted[Math.min(sorted.length, Math.max(1, Math.ceil(p * sorted.length))) - 1] ?? NaN;
+}
+
+/** 95 % interval of the median of ascending values, free of any distribution: order statistics (David & Nagaraja 2003, 7.1). */
+export function medianInterval(sorted: ArrayLike<number>): [low: number, high: number] | undefined {
+  const n = sorted.length;
+  const half = (Z95 * Math.sqrt(n)) / 2;
+  const low = Math.floor(n / 2 - half);
+  const high = Math.ceil(n / 2 + half);
+  return low < 1 || high >= n ? undefined : [sorted[low - 1]!, sorted[high]!];
+}
+
+/** Ranks from 1, equal values sharing the mean of their ranks (fractional ranking). */
+export function ranks(values: Float64Array): Float64Array {
+  const order = Uint32Array.from(values, (_, i) => i).sort((i, j) => values[i]! - values[j]! || i - j);
+  const out = new Float64Array(values.length);
+  for (let i = 0; i < order.length;) {
+    let end = i + 1;
+    while (end < order.length && values[order[end]!] === values[order[i]!]) end++;
+    for (let j = i; j < end; j++) out[order[j]!] = (i + end + 1) / 2;
+    i = end;
+  }
+  return out;
+}
+
+/** Pearson's correlation in two passes; undefined where a side does not vary. */
+export function pearsonOf(a: Float64Array, b: Float64Array): number | undefined {
+  const n = a.length;
+  let meanA = 0;
+  let meanB = 0;
+  for (let i = 0; i < n; i++) { meanA += a[i]! / n; meanB += b[i]! / n; }
+  let aa = 0;
+  let bb = 0;
+  let ab = 0;
+  for (let i = 0; i < n; i++) { const x = a[i]! - meanA; const y = b[i]! - meanB; aa += x * x; bb += y * y; ab += x * y; }
+  return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : undefined;
+}

@@ -1,0 +1,120 @@
+/** report.md: the run record as Markdown (GitHub's flavour), verdict first. */
+import type { RunRecord } from '../pipeline/record.js';
+import { story } from './story.js';
+import { statements, summaryTable, verdict } from './summary.js';
+import { big, bytes, count, fixed, isNumber, json, many, ms, percent, real, visible, visibleLines } from './text.js';
+
+/** Rows of a table in Markdown beyond which the rest is only counted: pull-request comments hold 65,536 characters. */
+const MAX_ROWS = 60;
+
+export function renderMarkdown(record: RunRecord): string {
+  const parts = [
+    `# ${text(record.recipe.name)}`,
+    `**${text(verdict(record).text)}**`,
+    about(record),
+    table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
+    section('What happened', story(record).map(text).join(' ')),
+    section('Results in words', statements(record).map((s) => `- ${s.tone === 'worse' ? '**worse** – ' : ''}${text(s.text)}`).join('\n')),
+    section('Latency', latency(record)),
+    section('Clean-up', table(['pass', 'changes', 'nodes before', 'nodes after'], record.passes.filter((p) => p.changes > 0).map((p) => [code(p.pass), count(p.changes), count(p.nodesBefore), count(p.nodesAfter)]))),
+    section('Layers', layers(record)),
+    section('Tensors', tensors(record)),
+    section('Runtime', runtime(record)),
+    section('Diagnostics', diagnostics(record)),
+    section('Recipe as resolved', fence(record.recipe.yaml, 'yaml')),
+    section('Provenance', provenance(record)),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+const section = (title: string, body: string): string => (body ? `## ${title}\n\n${body}` : '');
+
+function about({ recipe, model, environment, startedAt, durationMs, quantbench }: RunRecord): string {
+  return `${code(model.float.name)} · recipe ${code(recipe.file ?? recipe.name)} · onnxruntime ${text(environment.onnxruntime)} on ${text(environment.cpu)} · ${text(startedAt)} · ${fixed(durationMs / 1000, 1)} s · quantbench ${text(quantbench)}`;
+}
+
+function latency({ latency: l }: RunRecord): string {
+  if (!l) return '';
+  const shapes = Object.entries(l.inputShapes).map(([name, dims]) => `${code(name)} [${dims.join(', ')}]`).join(', ');
+  const sure = l.speedupInterval ? `, 95 % CI ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)}` : '';
+  const rows = (['p50', 'p90', 'p99', 'mean'] as const).map((p) => [p, ms(l.floatMs[p]), ms(l.quantizedMs[p]), `${fixed(l.floatMs[p] / l.quantizedMs[p], 2)} ×`]);
+  return `${table(['', 'float', 'quantized', 'float ÷ quantized'], rows)}\n\nMedian of the pairwise ratios ${fixed(l.speedup, 2)} ×${sure}; ${many(l.threads, 'thread')}, ${count(l.runs)} interleaved runs after ${count(l.warmup)} to warm up, ${shapes}.`;
+}
+
+function layers({ nodes }: RunRecord): string {
+  const total = nodes.reduce((n, x) => n + x.macs, 0);
+  const rows = nodes.filter((n) => n.macs > 0 || n.ranInteger === false).map((n) => [code(n.name), code(n.op), total ? percent(n.macs / total) : '', n.planned, n.kernel ? code(n.kernel) : n.ranInteger === undefined ? 'unknown' : n.ranInteger ? 'integer' : 'float', text(n.because ?? '')]);
+  return table(['node', 'op', 'MACs', 'planned', 'kernel', 'why'], rows);
+}
+
+function tensors({ points }: RunRecord): string {
+  const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), p.dtype ?? '', span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
+  return table(['activation', 'type', 'seen', 'chosen', 'scale', 'zero point', 'clipped'], rows);
+}
+
+/** The widest range over the channels. */
+export function span(min: readonly number[] | undefined, max: readonly number[] | undefined): string {
+  if (!min?.length || !max?.length) return '';
+  return `${real(min.reduce((a, b) => Math.min(a, b)))} … ${real(max.reduce((a, b) => Math.max(a, b)))}`;
+}
+/** One value, or the smallest and largest of many. */
+export function spread(values: readonly number[] | undefined): string {
+  if (!values?.length) return '';
+  const low = values.reduce((a, b) => Math.min(a, b));
+  const high = values.reduce((a, b) => Math.max(a, b));
+  return low === high ? real(low) : `${real(low)} … ${real(high)} (${count(values.length)})`;
+}
+
+function runtime({ runtime: r }: RunRecord): string {
+  if (!r) return '';
+  const ops = Object.entries(r.ops).sort((a, b) => b[1] - a[1]).map(([op, n]) => `${code(op)} ${count(n)}`).join(', ');
+  return [`Ops that onnxruntime runs: ${ops}.`, r.unfused.length ? `Left unfused: ${list(r.unfused)}.` : 'No Q/DQ is left where a fused kernel was expected.', r.floatCompute.length ? `Compute in float: ${list(r.floatCompute)}.` : ''].filter(Boolean).join('\n\n');
+}
+
+const list = (names: readonly string[]): string => names.slice(0, 20).map(code).join(', ') + (names.length > 20 ? ` and ${count(names.length - 20)} more` : '');
+
+function diagnostics({ diagnostics: all }: RunRecord): string {
+  const order = { error: 0, warning: 1, note: 2 } as const;
+  const sorted = [...all].sort((a, b) => order[a.severity] - order[b.severity]);
+  return sorted.slice(0, MAX_ROWS).map((d) => `- **${d.severity}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`).join('\n') + more(sorted.length);
+}
+
+function provenance({ environment: e, model, seeds, files, calibration, evaluation }: RunRecord): string {
+  const rows: string[][] = [
+    ['float model', `${code(model.float.sha256)} ${bytes(model.float.bytes)}, opset ${model.float.opset}, IR ${model.float.irVersion}, ${big(model.float.parameters)} parameters`],
+    ...(model.quantized ? [['quantized model', `${code(model.quantized.sha256)} ${bytes(model.quantized.bytes)}, opset ${model.quantized.opset}`]] : []),
+    ['machine', text(`${e.cpu}, ${e.cores} cores, ${bytes(e.memoryBytes)}, ${e.platform} ${e.arch}`)],
+    ['CPU features', text(e.cpuFeatures.join(', '))],
+    ['versions', text(`node ${e.node}, onnxruntime ${e.onnxruntime}`)],
+    ['seeds', text(Object.entries(seeds).map(([name, seed]) => `${name} ${seed}`).join(', '))],
+    ...files.map((f) => [code(f.path), `${code(f.sha256)} ${bytes(f.bytes)}`]),
+  ];
+  const data = [['Calibration data', calibration?.data], ['Evaluation data', evaluation?.data]].filter(([, d]) => d !== undefined && d !== null).map(([title, d]) => `${String(title)}:\n\n${fence(json(d), 'json')}`);
+  return [table(['', ''], rows), ...data].join('\n\n');
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (!rows.length) return '';
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, i) => (i ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
+}
+const more = (n: number): string => (n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '');
+
+/** Text in which nothing is Markdown, HTML, a link or a mention. */
+export function text(s: string): string {
+  return visible(s, 2000).replace(/[\\`*_{}[\]<>#|~&!@$]/g, '\\$&').replace(/:(?=\/\/)/g, '\\:').replace(/\bwww\./gi, (w) => `${w.slice(0, 3)}\\.`);
+}
+/** A code span that no backtick or bar in the name can leave. */
+export function code(name: string): string {
+  const shown = visible(name).replace(/\|/g, '\\|');
+  const run = Math.max(0, ...(shown.match(/`+/g) ?? []).map((m) => m.length));
+  const ticks = '`'.repeat(run + 1);
+  const pad = run || shown.startsWith(' ') || !shown ? ' ' : '';
+  return `${ticks}${pad}${shown || ' '}${pad}${ticks}`;
+}
+/** A code block that no line of the content can close. */
+function fence(content: string, language: string): string {
+  const shown = visibleLines(content);
+  const ticks = '`'.repeat(Math.max(3, ...(shown.match(/`+/g) ?? []).map((m) => m.length + 1)));
+  return `${ticks}${language}\n${shown.trimEnd()}\n${ticks}`;
+}

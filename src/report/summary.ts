@@ -1,0 +1,121 @@
+/** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
+import type { MetricFacts, RunRecord } from '../pipeline/record.js';
+import { bytes, count, fixed, isNumber, ms, percent, signed, visible } from './text.js';
+
+/** How a result reads: `unsure` where the 95 % interval holds both better and worse. */
+export type Tone = 'worse' | 'unsure' | 'same' | 'better';
+export interface SummaryRow {
+  readonly metric: string;
+  readonly float: string;
+  readonly quantized: string;
+  readonly change: string;
+  /** Against what, how sure; may be empty. */
+  readonly note: string;
+  readonly tone: Tone;
+}
+export interface Statement { readonly tone: Tone; readonly text: string }
+
+/** Rows of the table metric | float | quantized | change | note, in reading order. */
+export function summaryTable(record: RunRecord): SummaryRow[] {
+  const { evaluation, latency, model, runtime } = record;
+  const rows: SummaryRow[] = (evaluation?.metrics ?? []).map((m) => ({ metric: m.name, float: metricValue(m, m.float), quantized: metricValue(m, m.quantized), change: metricChange(m), note: intervalText(m), tone: metricTone(m) }));
+  const agreement = evaluation?.agreement;
+  if (agreement) {
+    const flips = agreement.rightToWrong === undefined ? '' : `${count(agreement.rightToWrong)} right → wrong, ${count(agreement.wrongToRight ?? 0)} wrong → right${isNumber(agreement.mcnemarP) ? `, McNemar p = ${pValue(agreement.mcnemarP)}` : ''}`;
+    rows.push({ metric: 'same answer', float: '–', quantized: percent(agreement.same), change: '', note: flips, tone: agreement.same < 0.9 ? 'worse' : 'same' });
+  }
+  for (const o of evaluation?.outputs ?? []) {
+    const sqnr = isNumber(o.sqnrDb) ? `SQNR ${fixed(o.sqnrDb, 1)} dB` : o.mse === 0 ? 'identical' : '';
+    rows.push({ metric: `output ${visible(o.name, 40)}`, float: '–', quantized: `cosine ${fixed(o.cosine, 4)}`, change: sqnr, note: o.nonFinite?.quantized ? `${count(o.nonFinite.quantized)} NaN or infinite values` : '', tone: (o.nonFinite?.quantized ?? 0) > (o.nonFinite?.float ?? 0) ? 'worse' : 'same' });
+  }
+  if (latency) {
+    rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${latency.threads} thread${latency.threads === 1 ? '' : 's'}, batch ${latency.batch}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });
+    rows.push({ metric: 'latency p99', float: ms(latency.floatMs.p99), quantized: ms(latency.quantizedMs.p99), change: '', note: '', tone: 'same' });
+  }
+  const after = model.quantized;
+  if (after) {
+    const ratio = after.bytes / model.float.bytes;
+    rows.push({ metric: 'file', float: bytes(model.float.bytes), quantized: bytes(after.bytes), change: `${fixed(ratio, 2)} ×`, note: ratio > 1 ? 'larger' : '', tone: ratio > 1 ? 'worse' : 'better' });
+  }
+  if (runtime) rows.push({ metric: 'integer MACs', float: '–', quantized: percent(runtime.integerMacsShare), change: '', note: runtime.unfused.length ? `${count(runtime.unfused.length)} Q/DQ left unfused` : '', tone: runtime.unfused.length ? 'worse' : 'same' });
+  return rows;
+}
+
+/** The results in words, worse ones first: a reader who stops after the first has not been misled. */
+export function statements(record: RunRecord): Statement[] {
+  const found: Statement[] = [];
+  const { evaluation, latency, model, runtime } = record;
+  for (const o of evaluation?.outputs ?? []) {
+    const extra = (o.nonFinite?.quantized ?? 0) - (o.nonFinite?.float ?? 0);
+    if (extra > 0) found.push({ tone: 'worse', text: `output ${visible(o.name, 60)} has ${count(extra)} more NaN or infinite values than in the float model` });
+  }
+  for (const m of (evaluation?.metrics ?? []).slice(0, 2)) found.push({ tone: metricTone(m), text: metricSentence(m) });
+  const agreement = evaluation?.agreement;
+  if (agreement && !evaluation.metrics.length) found.push({ tone: agreement.same < 0.9 ? 'worse' : 'same', text: `both models give the same answer on ${percent(agreement.same)} of ${count(evaluation.samples)} samples` });
+  if (evaluation && !agreement && !evaluation.metrics.length && evaluation.outputs.length) found.push({ tone: 'same', text: `the outputs' smallest cosine to the float model is ${fixed(Math.min(...evaluation.outputs.map((o) => o.cosine)), 4)} over ${count(evaluation.samples)} samples` });
+  if (latency) found.push({ tone: speedTone(record), text: `${speedTone(record) === 'unsure' ? 'no certain change of latency: ' : ''}${speedText(latency.speedup)} (median ${ms(latency.floatMs.p50)} → ${ms(latency.quantizedMs.p50)})` });
+  const after = model.quantized;
+  if (after) {
+    const ratio = after.bytes / model.float.bytes;
+    found.push({ tone: ratio > 1 ? 'worse' : 'better', text: `${ratio > 1 ? `${fixed(ratio, 2)} × larger` : `${fixed(1 / ratio, 1)} × smaller`} (${bytes(model.float.bytes)} → ${bytes(after.bytes)})` });
+  }
+  if (runtime && runtime.integerMacsShare < 0.5) found.push({ tone: 'worse', text: `only ${percent(runtime.integerMacsShare)} of the multiply-accumulates run in integer kernels` });
+  const order: readonly Tone[] = ['worse', 'unsure', 'same', 'better'];
+  return found.sort((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone));
+}
+
+/** One line that says how the run went, in words. */
+export function verdict(record: RunRecord): Statement {
+  if (record.outcome === 'failed') {
+    const cause = record.diagnostics.find((d) => d.severity === 'error');
+    return { tone: 'worse', text: `The run failed${cause ? `: ${visible(cause.message, 400)}` : '.'}` };
+  }
+  const all = statements(record);
+  if (!all.length) return { tone: 'unsure', text: 'The model was quantized, but nothing was measured.' };
+  const worst = all[0]!.tone; // not empty
+  const text = all.slice(0, 4).map((s) => s.text).join('; ');
+  return { tone: worst === 'same' ? 'better' : worst, text: `${text.charAt(0).toUpperCase()}${text.slice(1)}.` };
+}
+
+/** `97.35 %` for shares, four digits after the point for the rest. */
+export const metricValue = (m: MetricFacts, value: number | undefined): string => (!isNumber(value) ? '–' : m.unit === '%' ? `${fixed(value, 2)} %` : fixed(value, 4));
+export const metricChange = (m: MetricFacts): string => (!isNumber(m.change) ? '–' : m.unit === '%' ? `${signed(m.change, 2)} points` : signed(m.change, 4));
+export function intervalText(m: MetricFacts): string {
+  if (!m.interval) return '';
+  const digits = m.unit === '%' ? 2 : 4;
+  return `95 % CI ${signed(m.interval[0], digits)} … ${signed(m.interval[1], digits)}`;
+}
+export const pValue = (p: number): string => (p < 0.001 ? `${p.toExponential(1).replace('e-', 'e−')}` : fixed(p, 3));
+/** Words for a ratio float ÷ quantized. */
+export function speedText(speedup: number): string {
+  if (!isNumber(speedup) || speedup <= 0) return '–';
+  if (Math.abs(speedup - 1) < 0.005) return 'as fast';
+  return speedup > 1 ? `${fixed(speedup, 2)} × faster` : `${fixed(1 / speedup, 2)} × slower`;
+}
+
+export function speedTone({ latency }: RunRecord): Tone {
+  if (!latency) return 'same';
+  const [low, high] = latency.speedupInterval ?? [latency.speedup, latency.speedup];
+  return low > 1 ? 'better' : high < 1 ? 'worse' : 'unsure';
+}
+
+export function metricTone(m: MetricFacts): Tone {
+  if (!isNumber(m.change)) return 'unsure';
+  const sign = m.higherIsBetter ? 1 : -1;
+  const [low, high] = m.interval ?? [m.change, m.change];
+  if (low === 0 && high === 0) return 'same';
+  const better = Math.min(low * sign, high * sign);
+  const worse = Math.max(low * sign, high * sign);
+  return better > 0 ? 'better' : worse < 0 ? 'worse' : 'unsure';
+}
+
+function metricSentence(m: MetricFacts): string {
+  const span = `${metricValue(m, m.float)} → ${metricValue(m, m.quantized)}`;
+  const interval = intervalText(m);
+  switch (metricTone(m)) {
+    case 'worse': return `${m.name} is worse by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'better': return `${m.name} is better by ${metricChange(m).replace(/^[−+]/, '')} (${span}${interval && `, ${interval}`})`;
+    case 'same': return `${m.name} did not change (${span})`;
+    case 'unsure': return `no certain change of ${m.name}: ${metricChange(m)} (${span}${interval && `, ${interval}`})`;
+  }
+}

@@ -1,0 +1,67 @@
+/** Numbers and names as people read them. Names come from models and data files, so they are hostile until shown through here. */
+
+const MINUS = '−';
+const NONE = '–';
+type Maybe = number | null | undefined;
+/** Records that went through JSON have null for NaN and infinity. */
+export const isNumber = (x: unknown): x is number => typeof x === 'number' && Number.isFinite(x);
+
+/** `digits` after the point, with thousands separators and a true minus. */
+export function fixed(x: Maybe, digits: number): string {
+  if (!isNumber(x)) return NONE;
+  const text = Math.abs(x).toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return x < 0 && /[1-9]/.test(text) ? MINUS + text : text;
+}
+/** As {@link fixed}, with + before what is above zero. */
+export function signed(x: Maybe, digits: number): string {
+  const text = fixed(x, digits);
+  return isNumber(x) && x > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+}
+export const count = (n: Maybe): string => fixed(n, 0);
+/** A share 0…1 in per cent. */
+export const percent = (share: Maybe, digits = 1): string => (isNumber(share) ? `${fixed(share * 100, digits)} %` : NONE);
+/** Milliseconds with three digits that count. */
+export const ms = (t: Maybe): string => (isNumber(t) ? `${fixed(t, t < 1 ? 3 : t < 100 ? 2 : 0)} ms` : NONE);
+/** Decimal units: 1 MB is 1,000,000 bytes. */
+export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB'], 2);
+export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T'], 2);
+/** Four digits that count; very large and small numbers with an exponent. */
+export function real(x: Maybe): string {
+  if (!isNumber(x)) return NONE;
+  if (x === 0) return '0';
+  const size = Math.abs(x);
+  const text = size >= 1e6 || size < 1e-4 ? size.toExponential(2) : String(Number(size.toPrecision(4)));
+  return (x < 0 ? MINUS : '') + text.replace('e-', `e${MINUS}`).replace('e+', 'e');
+}
+/** `1 node`, `2 nodes`. */
+export const many = (n: number, one: string, more = `${one}s`): string => `${count(n)} ${n === 1 ? one : more}`;
+
+function scaled(n: Maybe, units: readonly string[], digits: number): string {
+  if (!isNumber(n)) return NONE;
+  let unit = 0;
+  let value = n;
+  while (Math.abs(value) >= 1000 && unit < units.length - 1) { value /= 1000; unit++; }
+  return fixed(value, unit ? digits : 0) + units[unit]!; // unit stays below the length
+}
+
+/**
+ * A name with everything that could deceive made visible: control characters, direction overrides and invisible ones
+ * become ‹U+202E›; what is longer than `limit` loses its middle.
+ */
+export function visible(name: string, limit = 200): string {
+  const shown = name.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, (c) => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`);
+  return shown.length <= limit ? shown : `${shown.slice(0, Math.ceil(limit / 2))}…${shown.slice(shown.length - Math.floor(limit / 2) + 1)}`;
+}
+/** As {@link visible} for text of several lines: line ends and tabs stay. */
+export const visibleLines = (text: string, limit = 20_000): string => clip(text, limit).split(/\r?\n/).map((line) => line.split('\t').map((part) => visible(part, limit)).join('\t')).join('\n');
+
+const clip = (text: string, limit: number): string => (text.length <= limit ? text : `${text.slice(0, limit)}\n… ${count(text.length - limit)} characters more`);
+
+/** Plain JSON for showing; never throws. */
+export function json(value: unknown): string {
+  try {
+    return JSON.stringify(value, null, 2) ?? '';
+  } catch {
+    return '(cannot be shown)'; // cycles: records have none, but a report must not fail for one
+  }
+}

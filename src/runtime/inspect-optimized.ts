@@ -1,0 +1,159 @@
+/**
+ * What onnxruntime really runs: read from the graph that it saves after its own optimizations, on this machine.
+ * Node names change on the way (seen with 1.30): fused QDQ groups keep the float node's name; layout changes append
+ * `_token_N` or `_nchwc`, fusions `/MatMulAddFusion` and the like; a dynamic product keeps only the output's name.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs, label } from '../ir/graph.js';
+import { loadModel } from '../onnx/files.js';
+import { dataInputs, specOf } from '../ops/index.js';
+import { Session } from './session.js';
+
+/** A node of the float model, as the quantizer saw it. */
+export interface PlannedNode {
+  readonly name: string;
+  readonly macs: number;
+  readonly outputs: readonly string[];
+  /** Names of its constant inputs: all there is to go by where the model has no node names. */
+  readonly constants?: readonly string[];
+  /** A conversion beside a node that was planned float is wanted, so it does not count as unfused. Default: integer. */
+  readonly planned?: 'integer' | 'float';
+}
+/** The kernel of one planned node; undefined where the optimized graph does not tell. */
+export interface KernelOf { readonly name: string; readonly kernel: string | undefined; readonly ranInteger: boolean | undefined }
+export interface OptimizedGraph {
+  /** MACs in integer kernels ÷ all MACs; nodes whose kernel cannot be told count as float. 0 where there are no MACs. */
+  readonly integerMacsShare: number;
+  /** How often each op occurs, with its domain unless that is the standard one; subgraphs included. */
+  readonly ops: Readonly<Record<string, number>>;
+  /** Quantize and dequantize nodes that fusion should have taken in: beside a float compute op, or around an op on codes. */
+  readonly unfused: readonly string[];
+  /** Float ops with multiply-accumulates, by node name. */
+  readonly floatCompute: readonly string[];
+  /** In the order of the planned nodes that have MACs. */
+  readonly kernels: readonly KernelOf[];
+}
+
+/** Ops of onnxruntime that multiply and accumulate integers. Source: onnxruntime docs/ContribOperators.md and OperatorKernels.md. */
+const INTEGER = new Set([
+  'QLinearConv', 'ConvInteger', 'QLinearConvTranspose', 'QGemm', 'QLinearMatMul', 'MatMulInteger', 'MatMulInteger16',
+  'MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'DynamicQuantizeLSTM', 'QAttention', 'QOrderedMatMul',
+]);
+/** Ops that multiply and accumulate floats, weights of 4 or 8 bits that are widened first included. */
+const FLOAT = new Set([
+  'Conv', 'FusedConv', 'NhwcFusedConv', 'ConvTranspose', 'Gemm', 'FusedGemm', 'GemmFastGelu', 'MatMul', 'FusedMatMul', 'FusedMatMulActivation', 'TransposeMatMul', 'MatMulNBits',
+  'MatMulBnb4', 'Einsum', 'LSTM', 'GRU', 'RNN', 'Attention', 'MultiHeadAttention', 'GroupQueryAttention', 'PackedAttention', 'DecoderMaskedMultiHeadAttention',
+]);
+
+/** Opens the model, reads the graph that onnxruntime made of it and removes it again. Throws MODEL_RUNTIME. */
+export async function inspectOptimized(modelFile: string, nodes: readonly PlannedNode[]): Promise<OptimizedGraph> {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
+  try {
+    const file = path.join(dir, 'optimized.onnx');
+    // Weights go to a file of their own: only the graph is read, and it stays below protobuf's 2 GiB.
+    const config = { 'session.optimized_model_external_initializers_file_name': 'weights.bin', 'session.optimized_model_external_initializers_min_size_in_bytes': '64' };
+    const session = await Session.open(modelFile, { saveOptimizedTo: file, config });
+    await session.close();
+    return describeOptimized(loadModel(file).graph, nodes);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The facts of an optimized graph that is already loaded. */
+export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): OptimizedGraph {
+  const all = [...allGraphs(graph)].flatMap((g) => [...g.nodes]);
+  const compute = all.filter((n) => INTEGER.has(n.op) || FLOAT.has(n.op));
+  const withMacs = nodes.filter((n) => n.macs > 0);
+  const kernels = matchKernels(compute, withMacs);
+  const plannedOf = new Map([...kernels].map(([planned, node]) => [node, planned]));
+  const floats = compute.filter((n) => FLOAT.has(n.op));
+  const ops: Record<string, number> = {};
+  for (const n of all) ops[opName(n)] = (ops[opName(n)] ?? 0) + 1;
+  // Where every compute op is of one kind, a node without a match is of that kind too.
+  const otherwise = compute.length === 0 ? undefined : floats.length === 0 ? true : floats.length === compute.length ? false : undefined;
+  let integerMacs = 0;
+  let macs = 0;
+  const facts = withMacs.map((planned) => {
+    const node = kernels.get(planned);
+    const ranInteger = node ? INTEGER.has(node.op) : otherwise;
+    macs += planned.macs;
+    if (ranInteger) integerMacs += planned.macs;
+    return { name: planned.name, kernel: node && opName(node), ranInteger };
+  });
+  const wantedFloat = (n: Node): boolean => FLOAT.has(n.op) && plannedOf.get(n)?.planned !== 'float';
+  return { integerMacsShare: macs ? integerMacs / macs : 0, ops: Object.fromEntries(Object.entries(ops).sort(([a], [b]) => (a < b ? -1 : 1))), unfused: all.filter((n) => isUnfused(n, wantedFloat)).map(label), floatCompute: floats.map(label), kernels: facts };
+}
+
+const opName = (n: Node): string => (n.domain ? `${n.domain}.${n.op}` : n.op);
+
+/** By the names of nodes and outputs, then by the constants that they read. */
+function matchKernels(compute: readonly Node[], nodes: readonly PlannedNode[]): Map<PlannedNode, Node> {
+  const found = new Map<PlannedNode, Node>();
+  const byName = new Map<string, PlannedNode>();
+  for (const n of nodes) for (const o of n.outputs) byName.set(o, n);
+  for (const n of nodes) byName.set(n.name, n);
+  matchBy(compute, (n) => [n.name, ...n.outputs.map((o) => o.name)], byName, found);
+  const byConstant = new Map<string, PlannedNode>();
+  const shared = new Set<string>();
+  for (const n of nodes) for (const c of n.constants ?? []) { if (byConstant.has(c)) shared.add(c); byConstant.set(c, n); }
+  for (const c of shared) byConstant.delete(c);
+  matchBy(compute, (n) => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])), byConstant, found);
+  return found;
+}
+
+/** Adds to `found`. Exact names first, then with one more suffix of the runtime taken off, so that `conv_1` prefers the node `conv_1` to `conv`. */
+function matchBy(compute: readonly Node[], namesOf: (n: Node) => readonly string[], wanted: ReadonlyMap<string, PlannedNode>, found: Map<PlannedNode, Node>): void {
+  const taken = new Set(found.values());
+  const keys = compute.map((n) => namesOf(n).map(stems));
+  const depth = Math.max(0, ...keys.flat().map((k) => k.length));
+  for (let d = 0; d < depth; d++) {
+    compute.forEach((node, i) => {
+      if (taken.has(node)) return;
+      for (const stem of keys[i]!) { // one list per compute node
+        const key = stem[d];
+        const planned = key ? wanted.get(key) : undefined;
+        if (!planned || found.has(planned)) continue;
+        found.set(planned, node);
+        taken.add(node);
+        return;
+      }
+    });
+  }
+}
+
+const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
+
+/** The name, then the name with its last suffix taken off, and so on. */
+function stems(name: string): string[] {
+  const out = [name.replace(/^fused /, '')];
+  for (;;) {
+    const last = out[out.length - 1]!; // never empty
+    const next = last.replace(SUFFIX, '');
+    if (next === last || !next) return out;
+    out.push(next);
+  }
+}
+
+/** A conversion at a border between float and integer parts is normal; one that a fused kernel would have swallowed is not. */
+function isUnfused(n: Node, wantedFloat: (n: Node) => boolean): boolean {
+  if (n.op === 'DequantizeLinear') return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
+  if (n.op !== 'QuantizeLinear') return false;
+  const from = n.inputs[0]?.producer;
+  return from !== undefined && (wantedFloat(from) || from.op === 'DequantizeLinear' || onCodes(from));
+}
+
+const isQuantize = (n: Node): boolean => n.op === 'QuantizeLinear';
+const usersOf = (v: Value | undefined): Node[] => [...(v?.uses ?? [])].map((u) => u.node);
+
+/** An op that could work on codes, but stands between dequantize nodes on all of its data inputs and quantize nodes after it. */
+function onCodes(n: Node): boolean {
+  const role = specOf(n)?.quant.role;
+  if (role !== 'passthrough' && role !== 'arithmetic' && role !== 'clamp') return false;
+  const data = dataInputs(n).map((i) => n.inputs[i]).filter((v) => v);
+  const users = usersOf(n.outputs[0]);
+  return data.length > 0 && data.every((v) => v?.producer?.op === 'DequantizeLinear') && users.length > 0 && users.every(isQuantize);
+}

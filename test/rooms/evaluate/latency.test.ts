@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import type { RunEvent } from '../../../src/base/events.js';
+import { measureLatency } from '../../../src/evaluate/latency.js';
+import { bytesOf, f32, open } from './helpers.js';
+
+const SMALL = 'g (float[N,64] x) => (float[N,64] y) { y = Relu(x) }';
+const LARGE = 'g (float[N,64] x) => (float[N,64] y) { a = Sin(x)  b = Exp(a)  c = Sin(b)  d = Exp(c)  e = Sin(d)  f = Exp(e)  h = Sin(f)  i = Exp(h)  y = Sin(i) }';
+const feed = { x: f32(Array.from({ length: 256 * 64 }, (_, i) => i / 1000), [256, 64]) };
+
+describe('measureLatency', () => {
+  it('finds the faster model, in order of percentiles, and says what it ran', async () => {
+    const events: RunEvent[] = [];
+    const found = await measureLatency({ float: bytesOf(LARGE), quantized: bytesOf(SMALL), feed, runs: 30, warmup: 3, threads: 1, onEvent: (e) => events.push(e) });
+    expect(found).toMatchObject({ threads: 1, runs: 30, warmup: 3, batch: 256, inputShapes: { x: [256, 64] } });
+    expect(found.speedup).toBeGreaterThan(1.2);
+    expect(found.speedupInterval![0]).toBeLessThanOrEqual(found.speedup);
+    expect(found.speedupInterval![1]).toBeGreaterThanOrEqual(found.speedup);
+    for (const t of [found.floatMs, found.quantizedMs]) {
+      expect(t.p50).toBeGreaterThan(0);
+      expect(t.p90).toBeGreaterThanOrEqual(t.p50);
+      expect(t.p99).toBeGreaterThanOrEqual(t.p90);
+    }
+    expect(events.filter((e) => e.type === 'progress').at(-1)).toEqual({ type: 'progress', stage: 'latency', done: 30, total: 30 });
+  });
+  it('leaves sessions that it was given open', async () => {
+    const session = await open(SMALL);
+    const found = await measureLatency({ float: session, quantized: session, feed, runs: 1, warmup: 0, threads: 1, batch: 7 });
+    expect(found.batch).toBe(7);
+    expect(found).not.toHaveProperty('speedupInterval');
+    expect(Object.keys(await session.run(feed))).toEqual(['y']);
+    await session.close();
+  });
+  it('stops when asked to, and reports a feed that does not fit', async () => {
+    await expect(measureLatency({ float: bytesOf(SMALL), quantized: bytesOf(SMALL), feed, runs: 5, warmup: 0, threads: 1, signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
+    await expect(measureLatency({ float: bytesOf(SMALL), quantized: bytesOf(SMALL), feed: {}, runs: 5, warmup: 0, threads: 1 })).rejects.toMatchObject({ code: 'DATA_SHAPE' });
+  });
+});
