@@ -1,6 +1,6 @@
 /** The command line. Only commander and base/ are loaded up front: everything heavy waits for its command. */
 import { Command, CommanderError } from 'commander';
-import { exitCodeOf, QuantError } from '../base/errors.js';
+import { exitCodeOf, nearest, QuantError } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { renderError } from './errors.js';
 import { openTerminal, type Terminal } from './terminal.js';
@@ -63,7 +63,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s; preprocessing stays')
     .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
     .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
-    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', (text: string, all: string[]) => [...all, text], [])
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
     .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
     .option('--json', 'prints run.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
@@ -94,6 +94,11 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
+    const stray = argv[0];
+    if (error.code === 'commander.excessArguments' && stray !== undefined && !stray.startsWith('-') && !program.commands.some((c) => c.name() === stray)) {
+      const near = nearest(stray, program.commands.map((c) => c.name()));
+      throw new QuantError('USAGE', `"${stray}" is not a command.${near ? ` Did you mean "${near}"?` : ''}`, { hint: /\.ya?ml$/i.test(stray) ? `quantize --recipe ${stray}` : '`quantize --help` lists commands and options' });
+    }
     throw new QuantError('USAGE', error.message.replace(/^error: /, '').replace(/\n/g, ' '), { hint: '`quantize --help` lists commands and options' });
   }
   return job;

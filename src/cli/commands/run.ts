@@ -1,8 +1,6 @@
 /** `quantize`: recipe in, verified model and reports out. */
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
-import { renderHtml, renderMarkdown } from '../../report/index.js';
-import { runRecipe } from '../../pipeline/run.js';
 import { loadRecipe } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { planLines } from '../plan.js';
@@ -15,7 +13,7 @@ export interface RunFlags {
   readonly calibrationData?: string;
   readonly evaluationData?: string;
   readonly out?: string;
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly dryRun?: true;
   readonly json?: true;
   readonly quiet?: true;
@@ -24,11 +22,13 @@ export interface RunFlags {
 /** Throws QuantError; gives exit code 0. */
 export async function run(flags: RunFlags, { terminal, signal }: CommandContext): Promise<number> {
   if (flags.recipe === undefined) fail('USAGE', 'no recipe was given', {}, 'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest');
-  const { recipe: file, set, model, calibrationData, evaluationData } = flags;
+  const { recipe: file, set = [], model, calibrationData, evaluationData } = flags;
   const recipe = await loadRecipe(file, {
     set, ...(model === undefined ? {} : { model }), ...(calibrationData === undefined ? {} : { calibrationData }), ...(evaluationData === undefined ? {} : { evaluationData }),
   });
   const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
+  // Loaded now, so that a mistake in the recipe is told at once.
+  const [{ runRecipe }, { renderHtml, renderMarkdown }] = await Promise.all([import('../../pipeline/run.js'), import('../../report/index.js')]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await runRecipe({

@@ -1,0 +1,79 @@
+/** Imports go down only, and a few things happen in one room only. ARCHITECTURE.md says why. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const src = fileURLToPath(new URL('../src', import.meta.url));
+const LAYERS: Readonly<Record<string, number>> = {
+  base: 0, ir: 1, onnx: 2, ops: 2, scheme: 2, rewrite: 3, targets: 3, runtime: 3, data: 3,
+  passes: 4, formats: 4, calibrate: 4, evaluate: 4, quantize: 6, recipe: 7, pipeline: 8, report: 9, cli: 10,
+};
+/** Files over 300 lines, each with its reason. */
+const LONG: Readonly<Record<string, string>> = {
+  'ir/graph.ts': 'Value, Node and Graph keep each other\'s links right; apart, those links would be public',
+  'ir/text/syntax.ts': 'one recursive grammar',
+  'onnx/proto.js': 'generated',
+  'onnx/proto.d.ts': 'generated',
+};
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).map((f) => f.split(path.sep).join('/')).filter((f) => /\.(ts|js)$/.test(f)).sort();
+const text = (file: string): string => readFileSync(path.join(src, file), 'utf8');
+const room = (file: string): string => file.split('/')[0]!; // split gives at least one piece
+const written = files.filter((f) => !f.startsWith('onnx/proto.'));
+/** Specifiers of static and dynamic imports and re-exports. */
+const imports = (file: string): string[] => [...text(file).matchAll(/(?:\bfrom\s*|\bimport\s*\(\s*|^\s*import\s+)'([^']+)'/gm)].map(([, s]) => s!); // the pattern has one group
+/** Code without comments and strings, roughly: enough to look for identifiers. */
+const code = (file: string): string => text(file).replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '').replace(/'(?:[^'\\\n]|\\.)*'/g, "''");
+
+describe('layers', () => {
+  it('every file lies in a known room', () => {
+    expect(written.filter((f) => f !== 'index.ts' && !(room(f) in LAYERS))).toEqual([]);
+  });
+  it.each(written.filter((f) => f !== 'index.ts'))('%s imports only rooms below its own', (file) => {
+    const mine = LAYERS[room(file)] ?? -1;
+    const wrong = imports(file).filter((s) => s.startsWith('.')).map((s) => path.posix.normalize(path.posix.join(path.posix.dirname(file), s)))
+      .filter((target) => room(target) !== room(file) && !((LAYERS[room(target)] ?? 99) < mine));
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('walls', () => {
+  const users = (pattern: RegExp, allowed: string): string[] => files.filter((f) => room(f) !== allowed && imports(f).some((s) => pattern.test(s)));
+  it('protobufjs is used in onnx/ only', () => expect(users(/^protobufjs/, 'onnx')).toEqual([]));
+  it('onnxruntime-node is used in runtime/ only', () => expect(users(/^onnxruntime/, 'runtime')).toEqual([]));
+  it('commander and cli-progress are used in cli/ only', () => expect(users(/^(commander|cli-progress)$/, 'cli')).toEqual([]));
+  it('console, process.exit and process.stdout are used in cli/ only', () => {
+    expect(written.filter((f) => room(f) !== 'cli' && /\bconsole\.|\bprocess\.(exit\b|exitCode|stdout|stderr|argv)/.test(code(f)))).toEqual([]);
+  });
+  it('randomness comes from base/rng only', () => {
+    expect(written.filter((f) => f !== 'base/rng.ts' && /\bMath\.random\b/.test(code(f)))).toEqual([]);
+  });
+  it('nothing heavy is loaded for --help', () => {
+    const seen = new Set<string>();
+    const packages = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      // Type imports and import() in functions are not loaded at start.
+      for (const [, s] of text(file).matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'/gm)) {
+        if (s!.startsWith('.')) visit(path.posix.normalize(path.posix.join(path.posix.dirname(file), s!)).replace(/\.js$/, '.ts')); // the pattern has one group
+        else packages.add(s!);
+      }
+    };
+    visit('cli/main.ts');
+    expect([...packages].filter((p) => !p.startsWith('node:'))).toEqual(['commander']);
+  });
+});
+
+describe('files', () => {
+  it('export by name', () => expect(written.filter((f) => /^export default\b/m.test(text(f)))).toEqual([]));
+  it('have at most 300 lines, or a reason', () => {
+    const long = files.filter((f) => text(f).split('\n').length > 301);
+    expect(long.filter((f) => !(f in LONG))).toEqual([]);
+    expect(Object.keys(LONG).filter((f) => !long.includes(f)), 'listed as long, but is not').toEqual([]);
+  });
+  it('begin with what they are for, or import right away', () => {
+    expect(written.filter((f) => !/^(\/\*\*|import |export )/.test(text(f)))).toEqual([]);
+  });
+});

@@ -1,0 +1,73 @@
+/** Every plug-in file is listed, named like its plug-in, and says what it is. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { observers } from '../src/calibrate/observers/index.js';
+import { metrics } from '../src/evaluate/metrics/index.js';
+import { formats } from '../src/formats/index.js';
+import { ops } from '../src/ops/index.js';
+import { cleaning } from '../src/passes/presets.js';
+import { targets } from '../src/targets/index.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+interface Plugin { readonly name: string; readonly doc: string }
+const isPlugin = (v: unknown): v is Plugin => typeof v === 'object' && v !== null && 'name' in v && 'doc' in v && typeof v.name === 'string' && typeof v.doc === 'string';
+const camel = (name: string): string => name.replace(/-(\w)/g, (_, c: string) => c.toUpperCase());
+
+/** Plug-ins that a folder's files export, by file. */
+async function exported(folder: string): Promise<{ file: string; key: string; plugin: Plugin }[]> {
+  const dir = path.join(root, 'src', folder);
+  const files = readdirSync(dir).filter((f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts'].includes(f));
+  const found = await Promise.all(files.map(async (file) => {
+    const module: unknown = await import(pathToFileURL(path.join(dir, file)).href);
+    return Object.entries(module as Record<string, unknown>).filter(([, v]) => isPlugin(v)).map(([key, v]) => ({ file, key, plugin: v as Plugin })); // filtered by isPlugin
+  }));
+  return found.flat();
+}
+
+describe.each<[folder: string, listed: readonly Plugin[]]>([
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', cleaning],
+])('src/%s', (folder, listed) => {
+  it('lists every plug-in that its files export', async () => {
+    const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);
+    // Opset conversion runs before the cleaning passes, with a target opset of its own.
+    expect(missing.filter((m) => !m.startsWith('convert-opset'))).toEqual([]);
+  });
+  it('names them once, in kebab-case, and documents them with a sentence', () => {
+    expect(new Set(listed.map((l) => l.name)).size).toBe(listed.length);
+    for (const { name, doc } of listed) {
+      expect(name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
+      expect(doc, name).toMatch(/^\w.*\.$/s);
+    }
+  });
+  it('exports each under its name', async () => {
+    const wrong = (await exported(folder)).filter(({ key, plugin }) => !key.toLowerCase().startsWith(camel(plugin.name).toLowerCase().slice(0, key.length)) || key.length < camel(plugin.name).length);
+    expect(wrong.map(({ key, plugin }) => `${key} is ${plugin.name}`)).toEqual([]);
+  });
+});
+
+describe('targets', () => {
+  it('have a source for every constraint', () => {
+    for (const t of targets) {
+      expect(t.source).toMatch(/^https:\/\//);
+      for (const q of t.quirks) expect(q.source, q.code).toMatch(/^https:\/\//);
+    }
+  });
+  it('name only formats and operators that exist', () => {
+    const names = new Set(ops.map((o) => o.op));
+    for (const t of targets) {
+      expect(t.formats.filter((f) => !formats.some((x) => x.name === f))).toEqual([]);
+      expect([...Object.keys(t.integerOps), ...t.passthroughOps, ...t.onCodes].filter((op) => !names.has(op))).toEqual([]);
+    }
+  });
+});
+
+describe('the package', () => {
+  it('locks no download addresses, so that any registry mirror serves', () => {
+    expect(readFileSync(path.join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved":/);
+  });
+  it('downloads no CUDA libraries', () => {
+    expect(readFileSync(path.join(root, '.npmrc'), 'utf8')).toMatch(/^onnxruntime-node-install=skip$/m);
+  });
+});
