@@ -2,7 +2,7 @@ import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/gr
 import { cloneGraph } from '../ir/clone.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
-import type { Pass } from '../rewrite/pass.js';
+import type { Evaluate, Pass } from '../rewrite/pass.js';
 
 /** Results above this many elements are folded only when they are no larger than what they replace. */
 const LARGE_ELEMENTS = 1 << 18;
@@ -21,7 +21,7 @@ export const foldConstants = {
   },
 } satisfies Pass;
 
-async function foldGraph(graph: Graph, model: Model, evaluate: (m: Model) => Promise<ReadonlyMap<string, import('../ir/tensor.js').Tensor>>): Promise<number> {
+async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate): Promise<number> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);

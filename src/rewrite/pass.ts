@@ -1,5 +1,6 @@
 import type { Diagnostic } from '../base/errors.js';
 import { allGraphs, label, nameMaker, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from './builder.js';
 import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
 
@@ -7,7 +8,7 @@ import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
 export type Numerics = 'exact' | 'close' | 'lossy';
 
 /** Runs a model's constant part: given by whoever owns a runtime, so that passes stay free of it. */
-export type Evaluate = (model: Model) => Promise<ReadonlyMap<string, import('../ir/tensor.js').Tensor>>;
+export type Evaluate = (model: Model) => Promise<ReadonlyMap<string, Tensor>>;
 
 export interface PassContext {
   readonly model: Model;
