@@ -82,9 +82,9 @@ async function evaluateOn(o: CheckInput, spec: NonNullable<ResolvedRecipe['recip
 }
 
 function collapseCheck(e: EvaluationFacts, limit: number): void {
-  const collapsed = e.agreement ? e.agreement.same / e.samples < limit : e.outputs.some((o) => o.cosine < limit);
+  const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => o.cosine < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
-  const seen = e.agreement ? `agrees with float on ${((100 * e.agreement.same) / e.samples).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map((o) => o.cosine)).toFixed(3)} to float`;
+  const seen = e.agreement ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map((o) => o.cosine)).toFixed(3)} to float`;
   fail('QUANTIZE_COLLAPSED', `the quantized model ${seen}; no model was written`, {}, 'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway');
 }
 
