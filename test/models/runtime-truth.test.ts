@@ -66,7 +66,7 @@ function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
 }
 
 function write(model: Model, planned: Planned, format: string): string {
-  formats.find((f) => f.name === format)!.rewrite({ model, planned, params: anyParams(planned), target: onnxruntimeCpu });
+  formats.find((f) => f.name === format)!.rewrite({ model, planned, params: anyParams(planned), target: onnxruntimeCpu, seed: 0 });
   const file = path.join(dir, 'quantized.onnx');
   saveModel(model, file);
   return file;
