@@ -41,9 +41,11 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const { recipe } = o.recipe;
   const startedAt = new Date();
   const diagnostics: Diagnostic[] = [];
-  const report = (d: Diagnostic): void => { diagnostics.push(d); o.onEvent?.({ type: 'diagnostic', diagnostic: d }); };
-  const { stage, stages } = createStages(o.onEvent, o.signal);
-  const listen = { ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}) };
+  // Whatever a stage finds belongs into the record, whoever listens.
+  const onEvent: OnEvent = (e) => { if (e.type === 'diagnostic') diagnostics.push(e.diagnostic); o.onEvent?.(e); };
+  const report = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
+  const { stage, stages } = createStages(onEvent, o.signal);
+  const listen = { onEvent, ...(o.signal ? { signal: o.signal } : {}) };
 
   if (!recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', o.recipe.file ? { file: o.recipe.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(o.recipe.baseDir, recipe.model);
@@ -51,7 +53,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const modelSha256 = sha256File(floatFile);
   const original = floatFacts(model, floatFile, modelSha256);
-  o.onEvent?.({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${(original.parameters / 1e6).toFixed(2)} M params, ${(original.bytes / 1e6).toFixed(2)} MB) → ${recipe.target}` });
+  onEvent({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${(original.parameters / 1e6).toFixed(2)} M params, ${(original.bytes / 1e6).toFixed(2)} MB) → ${recipe.target}` });
 
   const passes = await stage('optimise', async () => {
     const traces = await optimizeModel(model, recipe.optimize, report);
