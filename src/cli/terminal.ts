@@ -29,7 +29,7 @@ export function openTerminal(): Terminal & { close(): Promise<void> } {
     say: (line) => write(process.stderr, `${line}\n`),
     animated: !plain && !process.env.CI,
     colour: !process.env.NO_COLOR && (forced || !plain),
-    columns: process.stderr.columns ?? 80,
+    columns: process.stderr.columns || 80,
     close: async () => {
       // A broken pipe is told after the write: wait for what is under way before the listeners go.
       await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((done) => { if (closed.has(stream)) done(); else stream.write('', () => setImmediate(done)); })));

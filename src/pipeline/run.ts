@@ -1,9 +1,10 @@
 /** The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { reason, sha256File, writeFileAtomic } from '../base/files.js';
+import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import { assertValid } from '../ir/verify.js';
 import type { Model } from '../ir/graph.js';
@@ -41,9 +42,11 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const { recipe } = o.recipe;
   const startedAt = new Date();
   const diagnostics: Diagnostic[] = [];
-  const report = (d: Diagnostic): void => { diagnostics.push(d); o.onEvent?.({ type: 'diagnostic', diagnostic: d }); };
-  const { stage, stages } = createStages(o.onEvent, o.signal);
-  const listen = { ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}) };
+  // Whatever a stage finds belongs into the record, whoever listens.
+  const onEvent: OnEvent = (e) => { if (e.type === 'diagnostic') diagnostics.push(e.diagnostic); o.onEvent?.(e); };
+  const report = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
+  const { stage, stages } = createStages(onEvent, o.signal);
+  const listen = { onEvent, ...(o.signal ? { signal: o.signal } : {}) };
 
   if (!recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', o.recipe.file ? { file: o.recipe.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(o.recipe.baseDir, recipe.model);
@@ -51,19 +54,19 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const modelSha256 = sha256File(floatFile);
   const original = floatFacts(model, floatFile, modelSha256);
-  o.onEvent?.({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${(original.parameters / 1e6).toFixed(2)} M params, ${(original.bytes / 1e6).toFixed(2)} MB) → ${recipe.target}` });
+  onEvent({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${recipe.target}` });
 
   const passes = await stage('optimise', async () => {
     const traces = await optimizeModel(model, recipe.optimize, report);
     return [traces, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
-  const { planned, format, target } = await stage('plan', () => {
+  const { planned, format, target, nodes, macs } = await stage('plan', async () => {
     const prepared = planModel(model, recipe, report);
-    return [prepared, `${prepared.planned.integerNodes.size} nodes in integers`];
+    const counted = macsByNode(model, await exampleFeed(o.recipe, inputs));
+    const facts = nodeFacts(model, prepared.planned, counted);
+    return [{ ...prepared, nodes: facts, macs: [...counted.values()].reduce((n, m) => n + m, 0) }, planText(facts)];
   });
-  const macs = macsByNode(model, await exampleFeed(o.recipe, inputs));
-  const float = { ...original, macs: [...macs.values()].reduce((n, m) => n + m, 0) };
-  const nodes = nodeFacts(model, planned, macs);
+  const float = { ...original, macs };
   const record = (more: Partial<RunRecord>): RunRecord => ({
     schema: 1, quantbench: version, startedAt: startedAt.toISOString(), durationMs: Date.now() - startedAt.getTime(), outcome: 'ok',
     recipe: { name: o.recipe.name, ...(o.recipe.file ? { file: path.basename(o.recipe.file) } : {}), resolved: recipe, yaml: o.recipe.yaml },
@@ -73,13 +76,13 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   });
   if (o.dryRun) return { record: record({}), outDir: o.outDir };
 
-  const calibrated: Calibrated | undefined = format.name === 'dynamic' ? undefined : await stage('calibrate', async () => {
-    const c = await calibratePlan({ model, modelSha256, planned, recipe: o.recipe, report, ...listen });
-    return [c, `${c.facts.samples} samples · ${c.facts.tensors} tensors · ${c.facts.observer}${c.facts.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`];
-  });
-  const stats: Calibrated['stats'] = calibrated?.stats ?? new Map();
-  const staging = stagingDir(o.outDir);
+  const staging = stagingDir(o.outDir); // before the work: a folder that cannot be written is told at once
   try {
+    const calibrated: Calibrated | undefined = format.name === 'dynamic' ? undefined : await stage('calibrate', async () => {
+      const c = await calibratePlan({ model, modelSha256, planned, recipe: o.recipe, report, ...listen });
+      return [c, `${c.facts.samples} samples · ${c.facts.tensors} tensors · ${c.facts.observer}${c.facts.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`];
+    });
+    const stats: Calibrated['stats'] = calibrated?.stats ?? new Map();
     const stagedModel = path.join(staging, 'model.onnx');
     const points = await stage('quantize', () => {
       const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
@@ -91,7 +94,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       assertValid(model);
       forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
       saveModel(model, stagedModel);
-      return [facts, `${changes} nodes in ${format.name} form`];
+      return [facts, `${format.name} form, ${changes} nodes rewritten · ${bytesText(statSync(stagedModel).size)}`];
     });
     const check: CheckInput = { floatFile, quantizedFile: stagedModel, recipe: o.recipe, inputs, calibrationSamples: calibrated?.samples ?? [], report, ...listen };
     const checked = await stage('evaluate', async () => {
@@ -119,7 +122,17 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
     return { record: done, outDir: o.outDir };
   } finally {
     rmSync(staging, { recursive: true, force: true });
+    if (!readdirSync(o.outDir).length) rmdirSync(o.outDir); // nothing was made: leave no empty folder behind
   }
+}
+
+/** Such as `15 of 16 Conv, Gemm in integers (99.2 % of MACs)`. */
+function planText(nodes: readonly NodeFacts[]): string {
+  const compute = nodes.filter((n) => n.macs > 0);
+  const integer = compute.filter((n) => n.planned === 'integer');
+  const sum = (list: readonly NodeFacts[]): number => list.reduce((n, x) => n + x.macs, 0);
+  const share = sum(compute) ? ` (${(100 * sum(integer) / sum(compute)).toFixed(1)} % of MACs)` : '';
+  return `${integer.length} of ${compute.length} ${[...new Set(compute.map((n) => n.op))].slice(0, 4).join(', ')} in integers${share}`;
 }
 
 function floatFacts(model: Model, file: string, sha256: string) {

@@ -23,7 +23,7 @@ export const percent = (share: Maybe, digits = 1): string => (isNumber(share) ? 
 /** Milliseconds with three digits that count. */
 export const ms = (t: Maybe): string => (isNumber(t) ? `${fixed(t, t < 1 ? 3 : t < 100 ? 2 : 0)} ms` : NONE);
 /** Decimal units, three digits that count: 1 MB is 1,000,000 bytes. */
-export const bytes = (n: Maybe): string => scaled(n, [' B', ' KB', ' MB', ' GB', ' TB']);
+export const bytes = (n: Maybe): string => scaled(n, [' B', ' kB', ' MB', ' GB', ' TB']);
 export const big = (n: Maybe): string => scaled(n, ['', ' K', ' M', ' G', ' T']);
 /** Four digits that count; very large and small numbers with an exponent. */
 export function real(x: Maybe): string {

@@ -16,6 +16,8 @@ export class GraphBuilder {
   readonly model: Model;
   readonly graph: Graph;
   readonly freeName: (base: string) => string;
+  /** What was added, under which name it was wanted. */
+  readonly made = new Map<Node | Value, string>();
   constructor(model: Model, graph: Graph = model.graph, freeName: (base: string) => string = nameMaker(model.graph)) {
     this.model = model;
     this.graph = graph;
@@ -28,11 +30,12 @@ export class GraphBuilder {
   }
   /** Adds a node with `count` outputs. */
   node(op: string, inputs: readonly (Value | null)[], count: number, options: OpOptions = {}): Node {
-    const name = this.freeName(options.name ?? op);
+    const name = this.freeName(options.name || op); // nodes of older exporters have no name, and an output without one does not exist
     // A sole output is called as its node: values and nodes are different name spaces, and long names cost bytes.
     const outputs = options.outputs ?? (count === 1 ? [name] : Array.from({ length: count }, (_, i) => this.freeName(`${name}_${i}`)));
     const node = new Node(op, inputs, outputs, options.domain ?? '');
     node.name = name;
+    this.made.set(node, options.name || op);
     for (const [key, value] of Object.entries(options.attrs ?? {})) node.attrs.set(key, toAttr(value));
     this.graph.add(node);
     if (options.domain && !this.model.opsets.has(options.domain)) this.model.opsets.set(options.domain, 1);
@@ -42,7 +45,9 @@ export class GraphBuilder {
   /** Adds an initializer. Numbers become float32 scalars, lists of numbers float32 vectors. */
   constant(data: Tensor | number | readonly number[], name = 'constant'): Value {
     const tensor = data instanceof Tensor ? data : typeof data === 'number' ? Tensor.f32([data], []) : Tensor.f32(data);
-    return this.graph.addInitializer(new Value(this.freeName(name)), tensor);
+    const value = new Value(this.freeName(name));
+    this.made.set(value, name);
+    return this.graph.addInitializer(value, tensor);
   }
 }
 

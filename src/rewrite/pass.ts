@@ -1,5 +1,5 @@
 import type { Diagnostic } from '../base/errors.js';
-import { allGraphs, label, nameMaker, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, label, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from './builder.js';
 import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
@@ -58,10 +58,29 @@ function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph
   if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); return false; }
   const verdict = rule.check?.(match) ?? true;
   if (verdict !== true) { ctx.refuse(rule.name, node, verdict); return false; }
-  const made = rule.rewrite(match, new GraphBuilder(ctx.model, graph, freeName));
-  replaceOutputs(graph, node, Array.isArray(made) ? made as readonly Value[] : [made as Value]); // Array.isArray does not narrow readonly arrays
+  const builder = new GraphBuilder(ctx.model, graph, freeName);
+  const old = { nodes: [...match.nodes], outputs: node.outputs.map((o) => o.name), constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)) };
+  const made = rule.rewrite(match, builder);
+  const values = Array.isArray(made) ? made as readonly Value[] : [made as Value]; // Array.isArray does not narrow readonly arrays
+  replaceOutputs(graph, node, values);
   removeUnused(graph, match.nodes);
+  takeOverNames(graph, node, values, old, builder);
   return true;
+}
+
+/** What replaces something is called like it, so that names in a recipe are those that the user sees in the model. */
+function takeOverNames(graph: Graph, root: Node, values: readonly Value[], old: { readonly nodes: readonly Node[]; readonly outputs: readonly string[]; readonly constants: readonly (Value | null)[] }, { made }: GraphBuilder): void {
+  if (!root.graph) {
+    values.forEach((v, i) => { if (v.producer && made.has(v.producer) && !v.isGraphOutput && old.outputs[i]) v.name = old.outputs[i]; });
+  }
+  const gone = new Set(old.nodes.filter((n) => !n.graph).map((n) => n.name));
+  for (const [thing, wanted] of made) {
+    if (thing.name === wanted) continue;
+    if (thing instanceof Node) { if (gone.delete(wanted)) thing.name = wanted; continue; }
+    const before = old.constants.find((v) => v?.name === wanted);
+    if (!before || before.uses.size || before.isGraphOutput || graph.inputs.includes(before) || !graph.initializers.delete(before)) continue;
+    thing.name = wanted;
+  }
 }
 
 /**

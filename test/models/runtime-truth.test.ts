@@ -96,7 +96,7 @@ describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared 
   it('sees that dynamic quantization leaves the products of two activations in float', async () => {
     const model = await cleaned('minilm-l6');
     const wanted = products(model);
-    const planned = planDynamic(model, { weights, include: [], exclude: [], conv: false, embeddings: false, weightOnly: [] });
+    const planned = planDynamic(model, { weights, include: [], exclude: [], conv: false, weightOnly: [], embeddings: false });
     const found = await inspectOptimized(write(model, planned, 'dynamic'), wanted);
     expect(found.kernels.filter((k) => k.kernel === undefined)).toEqual([]);
     expect(found.integerMacsShare).toBe(36 / 48); // 6 layers: 6 products with weights, 2 without

@@ -25,7 +25,7 @@ function bare(outcome: RunRecord['outcome']): RunRecord {
 describe('numbers and names', () => {
   it('show units, signs and digits that count', () => {
     expect([fixed(1234.5, 1), fixed(-0.001, 2), signed(0.3, 2), signed(-0.05, 2), signed(0, 2)]).toEqual(['1,234.5', '0.00', '+0.30', '−0.05', '0.00']);
-    expect([bytes(999), bytes(330_000), bytes(1_180_000), bytes(999_700), big(12_500_000), big(7)]).toEqual(['999 B', '330 KB', '1.18 MB', '1.00 MB', '12.5 M', '7']);
+    expect([bytes(999), bytes(330_000), bytes(1_180_000), bytes(999_700), big(12_500_000), big(7)]).toEqual(['999 B', '330 kB', '1.18 MB', '1.00 MB', '12.5 M', '7']);
     expect([ms(0.34211), ms(12.3456), ms(1234.5)]).toEqual(['0.342 ms', '12.35 ms', '1,235 ms']);
     expect([real(0), real(-1.23456), real(0.0000123), real(12345678), real(NaN), real(undefined)]).toEqual(['0', '−1.235', '1.23e−5', '1.23e7', '–', '–']);
     expect([speedText(2), speedText(0.5), speedText(1.001), speedText(NaN)]).toEqual(['2.00 × faster', '2.00 × slower', 'as fast', '–']);
@@ -46,7 +46,7 @@ describe('the summary', () => {
       ['output logits', '–', 'cosine 0.9992', 'SQNR 28.3 dB'],
       ['latency p50', '0.761 ms', '0.342 ms', '2.21 × faster'],
       ['latency p99', '0.970 ms', '0.440 ms', ''],
-      ['file', '1.18 MB', '330 KB', '0.28 ×'],
+      ['file', '1.18 MB', '330 kB', '0.28 ×'],
       ['integer MACs', '–', '97.3 %', ''],
     ]);
   });
