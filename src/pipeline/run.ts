@@ -54,7 +54,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   o.onEvent?.({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${(original.parameters / 1e6).toFixed(2)} M params, ${(original.bytes / 1e6).toFixed(2)} MB) → ${recipe.target}` });
 
   const passes = await stage('optimise', async () => {
-    const traces = await optimizeModel(model, recipe.optimize, report);
+    const traces = await optimizeModel(model, floatFile, recipe.optimize, report);
     return [traces, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
   const { planned, format, target } = await stage('plan', () => {
