@@ -111,7 +111,7 @@ export async function check(row: Row): Promise<void> {
   }
   expect(strays).toEqual([]);
   expect(stderr).not.toContain('INTERNAL');
-  // eslint-disable-next-line no-control-regex -- names of models and data must not drive the terminal
+   
   expect(stderr).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]/);
   if (row.fails) {
     expect(exit, `was accepted: ${stderr}`).not.toBe(0);
