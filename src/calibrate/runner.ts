@@ -4,7 +4,6 @@ import type { OnEvent } from '../base/events.js';
 import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
 import type { Model, Value } from '../ir/graph.js';
-import type { CalibrationFacts } from '../pipeline/record.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 import { openCache, type Saved, type StatsCache } from './cache.js';
@@ -42,9 +41,20 @@ export interface CalibrateOptions {
   readonly signal?: AbortSignal;
 }
 
+/** off: no cache; miss: measured and kept; hit: taken from it; resumed: went on from a checkpoint. */
+export type CacheUse = 'off' | 'miss' | 'hit' | 'resumed';
+
 export interface Calibrated {
   readonly stats: ReadonlyMap<Value, TensorStats>;
-  readonly facts: Pick<CalibrationFacts, 'samples' | 'batches' | 'tensors' | 'cache' | 'sampling' | 'nonFinite' | 'skippedSamples'>;
+  readonly facts: {
+    readonly samples: number;
+    readonly batches: number;
+    readonly tensors: number;
+    readonly cache: CacheUse;
+    readonly sampling: string;
+    readonly nonFinite: readonly { readonly tensor: string; readonly sample: string; readonly nan: number; readonly inf: number }[];
+    readonly skippedSamples: number;
+  };
 }
 
 const CHECKPOINT_MS = 20_000;
@@ -76,7 +86,7 @@ export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
   const cache = o.cache ? openCache(o.cache.dir, cacheKey, report) : undefined;
   const saved = cache?.load();
   const progress: Progress = { batches: 0, samples: 0, excluded: new Set(saved?.excluded), nonFinite: [...(saved?.nonFinite ?? [])] };
-  let mode: CalibrationFacts['cache'] = cache ? 'miss' : 'off';
+  let mode: CacheUse = cache ? 'miss' : 'off';
   restore(slots, saved, report);
   const known = (): boolean => slots.every((s) => s.stats);
   if (saved?.complete && slots.length && known()) {

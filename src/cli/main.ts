@@ -44,8 +44,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (argv.includes('--json')) terminal.data(`${JSON.stringify(failure(error), null, 1)}\n`);
     return exitCodeOf(error);
   } finally {
+    await terminal.close();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('uncaughtException', onStray).off('unhandledRejection', onStray);
-    terminal.close();
   }
 }
 

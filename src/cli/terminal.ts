@@ -13,7 +13,7 @@ export interface Terminal {
 }
 
 /** A reader that stops early (`| head`) must not crash us: what cannot be written any more is dropped. */
-export function openTerminal(): Terminal & { close(): void } {
+export function openTerminal(): Terminal & { close(): Promise<void> } {
   const closed = new Set<NodeJS.WritableStream>();
   const onError = (stream: NodeJS.WritableStream) => (error: NodeJS.ErrnoException): void => {
     closed.add(stream);
@@ -30,7 +30,11 @@ export function openTerminal(): Terminal & { close(): void } {
     animated: !plain && !process.env.CI,
     colour: !process.env.NO_COLOR && (forced || !plain),
     columns: process.stderr.columns ?? 80,
-    close: () => { for (const { stream, listener } of listeners) stream.off('error', listener); },
+    close: async () => {
+      // A broken pipe is told after the write: wait for what is under way before the listeners go.
+      await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((done) => { if (closed.has(stream)) done(); else stream.write('', () => setImmediate(done)); })));
+      for (const { stream, listener } of listeners) stream.off('error', listener);
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 /** The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record. */
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -137,10 +137,17 @@ function observerOptions(q: ResolvedRecipe['recipe']['quantize'], role: 'activat
   return name === observer ? options : {};
 }
 
+/** As mkdir -p. Level by level: on file systems that refuse new folders, Node's recursive form never returns. */
+function makeFolders(dir: string): void {
+  if (existsSync(dir)) return;
+  makeFolders(path.dirname(dir));
+  try { mkdirSync(dir); } catch (e) { if (!existsSync(dir)) throw e; } // another run may have made it
+}
+
 /** A folder inside the output folder, so that publishing is a rename. Leftovers of killed runs are swept. */
 function stagingDir(outDir: string): string {
   try {
-    mkdirSync(outDir, { recursive: true });
+    makeFolders(path.resolve(outDir));
     for (const name of readdirSync(outDir)) if (name.startsWith('.staging-') && Date.now() - statSync(path.join(outDir, name)).mtimeMs > 864e5) rmSync(path.join(outDir, name), { recursive: true, force: true });
     return mkdtempSync(path.join(outDir, '.staging-'));
   } catch (cause) {

@@ -13,7 +13,7 @@ export const calibrationSpec = z.strictObject({
   samples: count.default(512).describe('Most samples to use; all of them where there are fewer.'),
   batchSize: count.default(8).describe('Samples per run; a model with a fixed batch size overrides it. Does not change the statistics, except those of ema.'),
   seed: z.number().int().min(0).default(0).describe('Seed of the sample order and of the histogram subsample.'),
-  maxValuesPerSample: count.default(16384).describe('Most elements of a tensor that enter its histogram per sample; larger tensors are subsampled by a seeded stride. Minimum and maximum are always exact.'),
+  maxValuesPerSample: count.default(8192).describe('Most elements of a tensor that enter its histogram per sample; larger tensors are subsampled by a seeded stride. Minimum and maximum are always exact.'),
   onNonFinite: z.enum(['fail', 'skip']).default('fail').describe('What a sample does that makes NaN or infinity inside the model: stop, or be left out and reported.'),
   maxMemory: bytesSpec.describe('Memory for observed tensors, such as 1.2 GB; with less, the data are passed over several times.').optional(),
   threads: count.default(2).describe('Threads of onnxruntime during calibration.'),

@@ -17,8 +17,9 @@ afterEach(() => vi.restoreAllMocks());
 /** Runs a command line with its output caught. */
 async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ['', ''];
-  vi.spyOn(process.stdout, 'write').mockImplementation((s) => { out += String(s); return true; });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s) => { err += String(s); return true; });
+  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
+  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { out += String(s); return written(done); });
+  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { err += String(s); return written(done); });
   try { return { code: await main(argv), out, err }; } finally { vi.restoreAllMocks(); }
 }
 function recipe(text: string, name = 'r.yaml'): string {
@@ -79,7 +80,6 @@ describe('mistakes are told with place, code and what would be right', () => {
   it('with control characters escaped', async () => {
     const r = await run('--recipe', `${temp}/\x1b[31mred\x07.yaml`);
     expect(r.code).toBe(2);
-    // eslint-disable-next-line no-control-regex -- the point of the test
     expect(r.err).not.toMatch(/[\x1b\x07]/);
     expect(r.err).toContain('\\x1b[31mred\\x07');
   });

@@ -5,6 +5,7 @@ import { compareModels, defaultMetrics } from '../../../src/evaluate/compare.js'
 import { spearman } from '../../../src/evaluate/metrics/correlation.js';
 import { top1 } from '../../../src/evaluate/metrics/top-k.js';
 import type { Sample } from '../../../src/ir/feed.js';
+import type { EvaluationFacts } from '../../../src/pipeline/record.js';
 import type { Session } from '../../../src/runtime/session.js';
 import { batched, f32, open, sample } from './helpers.js';
 
@@ -22,7 +23,8 @@ describe('compareModels', () => {
   it.each([1, 2, 8])('scores, agrees and counts flips by hand at batch size %i', async (size) => {
     // Float answers 1,1,1,0,0; shifted answers 1,0,0,0,0: two flips, one right → wrong (label 1) and one wrong → right (label 0).
     const found = await compareModels({ float, quantized: shifted, batches: batched(labelled([1, 1, 0, 0, 1]), float, size), metrics: [{ metric: top1, options: {} }] });
-    expect(found.samples).toBe(5);
+    const facts: EvaluationFacts = { ...found, data: null }; // what is found is what a record holds
+    expect(facts.samples).toBe(5);
     expect(found.agreement).toEqual({ same: 0.6, rightToWrong: 1, wrongToRight: 1, mcnemarP: 1 });
     expect(found.metrics).toHaveLength(1);
     expect(found.metrics[0]).toMatchObject({ name: 'top1', unit: '%', float: 60, quantized: 60, change: 0, higherIsBetter: true });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
 import { measureLatency } from '../../../src/evaluate/latency.js';
+import type { LatencyFacts } from '../../../src/pipeline/record.js';
 import { bytesOf, f32, open } from './helpers.js';
 
 const SMALL = 'g (float[N,64] x) => (float[N,64] y) { y = Relu(x) }';
@@ -10,7 +11,7 @@ const feed = { x: f32(Array.from({ length: 256 * 64 }, (_, i) => i / 1000), [256
 describe('measureLatency', () => {
   it('finds the faster model, in order of percentiles, and says what it ran', async () => {
     const events: RunEvent[] = [];
-    const found = await measureLatency({ float: bytesOf(LARGE), quantized: bytesOf(SMALL), feed, runs: 30, warmup: 3, threads: 1, onEvent: (e) => events.push(e) });
+    const found: LatencyFacts = await measureLatency({ float: bytesOf(LARGE), quantized: bytesOf(SMALL), feed, runs: 30, warmup: 3, threads: 1, onEvent: (e) => events.push(e) });
     expect(found).toMatchObject({ threads: 1, runs: 30, warmup: 3, batch: 256, inputShapes: { x: [256, 64] } });
     expect(found.speedup).toBeGreaterThan(1.2);
     expect(found.speedupInterval![0]).toBeLessThanOrEqual(found.speedup);

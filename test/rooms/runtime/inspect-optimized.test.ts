@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
+import type { RuntimeFacts } from '../../../src/pipeline/record.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
 import { describeOptimized, inspectOptimized } from '../../../src/runtime/inspect-optimized.js';
 
@@ -21,7 +22,8 @@ describe('inspectOptimized', () => {
     const file = save(`g (float[N,4] x) => (float[N,4] y) <${scales}> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
       [first] a = MatMul(xd, wd)  aq = QuantizeLinear(a, s, z)  ad = DequantizeLinear(aq, s, z)  wd2 = DequantizeLinear(w, ws, wz)  [second] b = MatMul(ad, wd2)  bq = QuantizeLinear(b, s, z)  y = DequantizeLinear(bq, s, z) }`);
     const before = readdirSync(os.tmpdir()).filter((n) => n.startsWith('quantbench-')).length;
-    const found = await inspectOptimized(file, nodes);
+    const { kernels, ...facts } = await inspectOptimized(file, nodes);
+    const found: RuntimeFacts & { kernels: typeof kernels } = { ...facts, kernels };
     expect(readdirSync(os.tmpdir()).filter((n) => n.startsWith('quantbench-'))).toHaveLength(before);
     expect(found.integerMacsShare).toBe(1);
     expect(found.kernels).toEqual([{ name: 'first', kernel: 'QLinearMatMul', ranInteger: true }, { name: 'second', kernel: 'QLinearMatMul', ranInteger: true }]);
