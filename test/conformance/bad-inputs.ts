@@ -98,8 +98,9 @@ export async function check(row: Row): Promise<void> {
   const onStray = (e: unknown): void => { strays.push(e); };
   process.prependListener('unhandledRejection', onStray).prependListener('uncaughtException', onStray);
   let [stdout, stderr] = ['', ''];
-  vi.spyOn(process.stdout, 'write').mockImplementation((s) => { stdout += String(s); return true; });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s) => { stderr += String(s); return true; });
+  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
+  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { stdout += String(s); return written(done); });
+  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { stderr += String(s); return written(done); });
   vi.spyOn(process, 'exit').mockImplementation((code) => { throw new Error(`process.exit(${String(code)})`); });
   let exit: number;
   try {
