@@ -33,10 +33,14 @@ export function watchSources(file: string): Sources {
   };
 }
 
-/** What changes when a file is written or replaced; undefined where it is not there. */
+/** What changes when a file is written or replaced; undefined where it cannot be seen. */
 function stamp(file: string): string | undefined {
-  const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
-  return stat && `${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}`;
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    return undefined; // reading it tells why
+  }
 }
 
 function dataFiles(model: Model): Set<string> {

@@ -90,10 +90,8 @@ export function lay(row: Row): string {
   return folder;
 }
 
-/** Runs a row's job in this process and checks exit code, error, place, output folder and stray rejections. */
-export async function check(row: Row): Promise<void> {
-  const folder = lay(row);
-  const out = path.join(folder, 'out');
+/** Runs a command line in this process with its output caught; nothing may be left rejected, and nothing may be a bug of ours. */
+export async function job(argv: readonly string[]): Promise<{ exit: number; stdout: string; stderr: string }> {
   const strays: unknown[] = [];
   const onStray = (e: unknown): void => { strays.push(e); };
   process.prependListener('unhandledRejection', onStray).prependListener('uncaughtException', onStray);
@@ -104,7 +102,7 @@ export async function check(row: Row): Promise<void> {
   vi.spyOn(process, 'exit').mockImplementation((code) => { throw new Error(`process.exit(${String(code)})`); });
   let exit: number;
   try {
-    exit = await main(['--recipe', path.join(folder, 'r.yaml'), '--out', out, '--json', ...(row.argv ?? [])]);
+    exit = await main(argv);
     await new Promise((resolve) => { setImmediate(resolve); }); // rejections surface after a turn
   } finally {
     vi.restoreAllMocks();
@@ -112,8 +110,15 @@ export async function check(row: Row): Promise<void> {
   }
   expect(strays).toEqual([]);
   expect(stderr).not.toContain('INTERNAL');
-   
-  expect(stderr).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]/);
+  expect(stderr).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]/); // names of models and data must not drive the terminal
+  return { exit, stdout, stderr };
+}
+
+/** Runs a row's job in this process and checks exit code, error, place, output folder and stray rejections. */
+export async function check(row: Row): Promise<void> {
+  const folder = lay(row);
+  const out = path.join(folder, 'out');
+  const { exit, stdout, stderr } = await job(['--recipe', path.join(folder, 'r.yaml'), '--out', out, '--json', ...(row.argv ?? [])]);
   if (row.fails) {
     expect(exit, `was accepted: ${stderr}`).not.toBe(0);
     const { error } = JSON.parse(stdout) as { error: { code: ErrorCode; message: string; where: Where } }; // what --json prints for failures
