@@ -56,4 +56,6 @@ export interface Observer<S extends TensorStats = TensorStats, O = unknown> {
   readonly options: z.ZodType<O>;
   /** One finite interval per channel, not yet widened to include zero. [0, 0] for empty and all-zero statistics. */
   chooseRange(stats: S, scheme: QuantScheme, options: O): Range;
+  /** The same from the finite values themselves, for constants with too few of them to fill a histogram. */
+  readonly chooseFromValues?: (values: Float32Array, scheme: QuantScheme, options: O) => readonly [min: number, max: number];
 }

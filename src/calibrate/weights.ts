@@ -6,6 +6,9 @@ import { kernels } from './kernels.js';
 import { BINS_PER_CHANNEL } from './statistics/histogram.js';
 import type { Observer } from './types.js';
 
+/** Up to here the values are few enough to be looked at one by one for every candidate range. */
+const FEW_VALUES = 4096;
+
 /**
  * One range per tensor, axis index or block of float32 `values` of shape `dims`, in the order of the scheme's scales.
  * Observers that need no histogram give the exact extremes, for a constant has but one batch. Values that are not finite
@@ -23,6 +26,12 @@ export function observeWeights(values: Float32Array, dims: readonly number[], sc
   for (const own of parts(values, dims, scheme)) {
     const { min: low, max: high, finite } = kernels().extent(own, 0, own.length);
     const clean = finite ? own : own.filter(Number.isFinite);
+    if (observer.chooseFromValues && clean.length <= FEW_VALUES) {
+      const [a, b] = observer.chooseFromValues(clean, scheme, options);
+      min[part] = a;
+      max[part++] = b;
+      continue;
+    }
     const extremes = finite ? { min: low, max: high } : kernels().extent(clean, 0, clean.length);
     const stats = statistic.empty(1, settings);
     statistic.update(stats, { min: Float64Array.of(extremes.min), max: Float64Array.of(extremes.max), minIsBound: false, count: clean.length, values: clean, layout: { outer: 1, channels: 1, inner: clean.length } });

@@ -18,10 +18,13 @@ export const dynamic = {
   minOpset: () => 13,
   rewrite(input) {
     const rewriter = new DynamicRewriter(input);
-    for (const n of input.model.graph.topological()) if (input.planned.integerNodes.has(n)) rewriter.rewrite(n);
+    for (const n of input.model.graph.topological()) {
+      if (input.planned.integerNodes.has(n)) rewriter.rewrite(n);
+      else if (input.planned.weightOnlyNodes.has(n)) rewriter.dequantizeWeight(n);
+    }
     removeUnused(input.model.graph, input.model.graph.topological().reverse());
     removeUnusedInitializers(input.model.graph);
-    return { changes: input.planned.integerNodes.size };
+    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size };
   },
 } satisfies Format;
 
@@ -43,6 +46,14 @@ class DynamicRewriter {
     if (n.op === 'Gather') this.#lookup(n);
     else if (n.op === 'Conv') this.#conv(n);
     else this.#product(n);
+  }
+
+  /** The weight is stored as codes and dequantized before the float product. */
+  dequantizeWeight(n: Node): void {
+    const w = this.#weight(n, false);
+    const point = this.#in.params.get(n.inputs[1]!) ?? this.#in.params.get(n.use(1)!)!; // one of both is planned
+    const g = point.scheme.granularity;
+    n.setInput(1, this.#b.op('DequantizeLinear', [w.codes, w.scale, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs: g.kind === 'axis' ? { axis: g.axis } : {}, name: `${n.name}_weight` }));
   }
 
   #product(n: Node): void {
@@ -99,7 +110,8 @@ class DynamicRewriter {
     const index = n.op === 'Gather' ? 0 : 1;
     const v = n.inputs[index]!; // planning chose constant weights
     const p = this.#in.params.get(v) ?? this.#in.params.get(n.use(index)!)!; // one of both is planned
-    const known = this.#weights.get(p);
+    // A transposed copy serves only products that want it so.
+    const known = transposed ? undefined : this.#weights.get(p);
     if (known) return known;
     const data = v.data!; // as above
     let codes = quantize(data.f32(), data.dims, p, this.#rng);
@@ -109,7 +121,7 @@ class DynamicRewriter {
       scale: this.#b.constant(Tensor.f32(p.scale, p.scale.length === 1 ? [] : [p.scale.length]), `${v.name}_scale`),
       zeroPoint: p.zeroPoint.some((z) => z !== 0) ? this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, p.zeroPoint.length === 1 ? [] : [p.zeroPoint.length]), `${v.name}_zero_point`) : null,
     };
-    this.#weights.set(p, made);
+    if (!transposed) this.#weights.set(p, made);
     return made;
   }
 }

@@ -5,6 +5,7 @@ import type { QuantParams, QuantPlan, QuantPoint, QuantScheme } from '../scheme/
 export interface FormatPlan {
   readonly plan: QuantPlan;
   readonly integerNodes: ReadonlySet<Node>;
+  readonly weightOnlyNodes: ReadonlySet<Node>;
   readonly fusedClamps: ReadonlyMap<Node, Node>;
 }
 export interface FormatInput {

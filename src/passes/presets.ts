@@ -6,6 +6,7 @@ import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from
 import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants } from './fold-constants.js';
 import { foldShapes } from './fold-shapes.js';
+import { mergeSlices } from './merge-slices.js';
 import { liftInitializers } from './lift-initializers.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -20,5 +21,6 @@ export const cleaning: readonly Pass[] = [
   foldBatchNormGemm,
   foldBiasAdd,
   foldBiasAddTranspose,
+  mergeSlices,
   eliminateDead,
 ];

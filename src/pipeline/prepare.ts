@@ -73,7 +73,7 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { from, to } = convertOpset(model, needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.name === 'dynamic'
-    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, embeddings: recipe.quantize.embeddings })
+    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
     : planQuantization(model, options);
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {

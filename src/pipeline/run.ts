@@ -43,6 +43,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const { recipe } = o.recipe;
   const startedAt = new Date();
   const diagnostics: Diagnostic[] = [];
+  // Whatever a stage finds belongs into the record, whoever listens.
   const onEvent: OnEvent = (e) => { if (e.type === 'diagnostic') diagnostics.push(e.diagnostic); o.onEvent?.(e); };
   const report = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
   const { stage, stages } = createStages(onEvent, o.signal);

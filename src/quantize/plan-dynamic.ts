@@ -1,12 +1,14 @@
 import { type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import { selectNodes } from './filter.js';
+import { selectNodes, type NodeFilter } from './filter.js';
 import type { Planned, PlanOptions } from './plan.js';
 
 export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude'> {
   /** ConvInteger too: slower than float on CPUs, so only on request. */
   readonly conv: boolean;
+  /** Products that compute in float from weights stored in integers. */
+  readonly weightOnly: readonly NodeFilter[];
   /** Embedding tables (Gather from a constant matrix) in int8, one scale a row. */
   readonly embeddings: boolean;
 }
@@ -20,6 +22,8 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
   const compute = order.filter((n) => specOf(n)?.quant.role === 'compute');
   const included = o.include.length ? selectNodes(model.graph, o.include, compute) : undefined;
   const excluded = selectNodes(model.graph, o.exclude, compute);
+  const weightOnly = selectNodes(model.graph, o.weightOnly, compute);
+  const weightOnlyNodes = new Set<Node>();
   const inputs = new Set<Value>(model.graph.inputs);
   const plan = new Map<QuantPoint, QuantSpec>();
   const integerNodes = new Set<Node>();
@@ -36,10 +40,10 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
     const known = plan.get(found.value);
     if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(found.index)!, spec); // the weight is an input, so it has a use
     else plan.set(found.value, spec);
-    integerNodes.add(n);
+    if (weightOnly.has(n) && found.index !== 0) { weightOnlyNodes.add(n); floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`); } else integerNodes.add(n);
   }
-  for (const [n, because] of floatNodes) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
-  return { plan, integerNodes, fusedClamps: new Map(), floatNodes };
+  for (const [n, because] of floatNodes) if (!weightOnlyNodes.has(n)) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
+  return { plan, integerNodes, weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 }
 
 /** The weight to quantize, a reason to leave a product alone, or undefined for nodes that have nothing to do with it. */

@@ -19,6 +19,8 @@ export interface Planned {
   readonly plan: QuantPlan;
   /** Nodes that run in integers. */
   readonly integerNodes: ReadonlySet<Node>;
+  /** Nodes that compute in float from quantized weights. */
+  readonly weightOnlyNodes: ReadonlySet<Node>;
   /** Relu and Clip that disappear into the output range of the node before them, by that node. */
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
@@ -46,7 +48,7 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const fusedClamps = fuseClamps(order, integer);
   settle(order, integer, fusedClamps, floatNodes, isInput);
 
-  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options), integerNodes: integer, fusedClamps, floatNodes };
+  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options), integerNodes: integer, weightOnlyNodes: new Set(), fusedClamps, floatNodes };
 }
 
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */

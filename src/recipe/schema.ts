@@ -43,6 +43,7 @@ export const quantizeSpec = z.strictObject({
   weights: weightSpec.prefault({}).describe('How weights are quantized.'),
   include: z.array(filterSpec).default([]).describe('Only these nodes; empty means all that the target has integer kernels for.'),
   exclude: z.array(filterSpec).default([]).describe('Nodes that stay float: a name, a glob, re: and a regular expression, { opType }, or { position: first } or { position: last } for the first or last convolution or matrix product.'),
+  weightOnly: z.array(filterSpec).default([]).describe('With format: dynamic, matrix products that compute in float from 8-bit weights: as small as the others, slower, but free of the error of 8-bit activations.'),
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
   embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),
   seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),

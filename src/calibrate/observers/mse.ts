@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { chooseParams, clipRange } from '../../scheme/params.js';
 import type { QuantScheme, Range } from '../../scheme/types.js';
 import { histogram, type HistogramStats } from '../statistics/histogram.js';
+import { kernels } from '../kernels.js';
 import type { Observer } from '../types.js';
 import { around, magnitudeBins, perChannel, signedBins, type Bins } from './bins.js';
 
@@ -9,7 +10,7 @@ const options = z.strictObject({});
 
 /**
  * Candidates go through chooseParams, so their error is that of the real grid: float32 scale, rounded zero point, zero
- * included. Symmetric or one-sided data: 48 limits, then finer ones around the best. Both sides, asymmetric: 16 × 16
+ * included. Symmetric or one-sided data: 16 limits, then finer ones around the best. Both sides, asymmetric: 16 × 16
  * pairs of ends, then ever finer 5 × 5 around the best. Values count as evenly spread within a bin.
  */
 export const mse = {
@@ -31,7 +32,40 @@ export const mse = {
     const [a, b] = search2((x, y) => error(x * bins.min, y * bins.max));
     return [a * bins.min, b * bins.max];
   }),
+  chooseFromValues(values, scheme) {
+    const { min, max } = kernels().extent(values, 0, values.length);
+    if (!(min < max)) return [Math.min(min, max), Math.max(min, max)].map((x) => (Number.isFinite(x) ? x : 0)) as [number, number]; // two in, two out
+    const error = exactError(values, scheme);
+    const largest = Math.max(-min, max);
+    if (scheme.symmetric) return around(largest * search1((share) => error(-share * largest, share * largest), 48));
+    if (min >= 0) return [min, max * search1((share) => error(0, share * max), 48)];
+    if (max <= 0) return [min * search1((share) => error(share * min, 0), 48), max];
+    const [a, b] = search2((x, y) => error(x * min, y * max));
+    return [a * min, b * max];
+  },
 } as const satisfies Observer<HistogramStats, z.infer<typeof options>>;
+
+/** Squared error of quantizing the values themselves to the grid that [min, max] gives. */
+function exactError(values: Float32Array, scheme: QuantScheme): (min: number, max: number) => number {
+  const [low, high] = clipRange(scheme);
+  const tensor: QuantScheme = { ...scheme, granularity: { kind: 'tensor' } };
+  const range: Range = { min: new Float64Array(1), max: new Float64Array(1) };
+  return (min, max) => {
+    range.min[0] = min;
+    range.max[0] = max;
+    const { scale, zeroPoint } = chooseParams(range, tensor);
+    const step = scale[0]!;
+    const [from, to] = [low - zeroPoint[0]!, high - zeroPoint[0]!];
+    let error = 0;
+    for (let i = 0; i < values.length; i++) {
+      const x = values[i]! / step;
+      let q = Math.floor(x + 0.5); // ties either way have the same error
+      if (q < from) q = from; else if (q > to) q = to;
+      error += (x - q) * (x - q);
+    }
+    return error * step * step;
+  };
+}
 
 /** Above so many levels the grid is finer than the bins, and the error inside is the uniform step² / 12. */
 const FINE = 1024;
@@ -75,7 +109,9 @@ function squaredError(bins: Bins, scheme: QuantScheme): (min: number, max: numbe
     }
     let error = 0;
     let edge = 0;
-    for (let q = low; q <= high && edge < n; q++) {
+    // Codes whose cells end before the first bin take no part; for magnitudes that is half of them.
+    const begin = Math.min(high, Math.max(low, zeroPoint[0]! + Math.floor(-zero / step - 0.5)));
+    for (let q = begin; q <= high && edge < n; q++) {
       const g = zero + (q - zeroPoint[0]!) * step;
       const next = q === high ? n : g + step / 2;
       if (next <= edge) continue;
@@ -92,8 +128,7 @@ function squaredError(bins: Bins, scheme: QuantScheme): (min: number, max: numbe
 }
 
 /** The share in (0, 1] with the least error. */
-function search1(error: (share: number) => number): number {
-  const GRID = 48;
+function search1(error: (share: number) => number, GRID = 16): number {
   let best = 1;
   let least = error(1);
   const consider = (share: number): void => {
