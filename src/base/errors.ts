@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   GRAPH_INVALID: 'The graph breaks an invariant: undefined or duplicate names, dangling values, mismatched sizes.',
   GRAPH_TEXT: 'ONNX text could not be parsed.',
   INTERNAL: 'A bug in quantbench.',
+  MODEL_CHANGED: 'The model file or a data file of it changed during the run.',
   MODEL_EMPTY: 'The model has no graph, no node or no output.',
   MODEL_EXTERNAL_DATA: 'External tensor data are missing, out of range, or outside the folder of the model.',
   MODEL_FORMAT: 'The file is not an ONNX model: truncated, garbage, or another format.',

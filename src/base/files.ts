@@ -103,7 +103,8 @@ function finish(file: string, temporary: string, fd: number): void {
   syncDirectory(path.dirname(file));
 }
 
-function syncDirectory(directory: string): void {
+/** Makes renames in a directory survive a power cut, where the file system can. */
+export function syncDirectory(directory: string): void {
   try {
     const fd = fs.openSync(directory, 'r');
     try { fs.fsyncSync(fd); } finally { fs.closeSync(fd); }

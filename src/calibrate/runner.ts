@@ -106,6 +106,7 @@ export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
     const left = progress.nonFinite.length;
     fail('CALIBRATION_EMPTY', left ? `calibration has no sample left: all ${left} gave NaN or infinity, the first in '${progress.nonFinite[0]!.tensor}'` : 'the calibration data hold no sample', {}, left ? 'check the preprocessing' : 'check the path and the split of the data');
   }
+  if (slots.length && slots.every((s) => s.stats!.count === 0)) fail('CALIBRATION_EMPTY', `none of the ${progress.samples} samples holds a value: every observed tensor is empty`, { tensor: slots[0]!.point.value.name }, 'check the shapes of the samples');
   return {
     stats: new Map(slots.map((s) => [s.point.value, s.stats!])), // measured or restored above
     facts: { samples: progress.samples, batches: progress.batches, tensors: slots.length, cache: mode, sampling, nonFinite: progress.nonFinite, skippedSamples: progress.excluded.size },
@@ -145,7 +146,14 @@ async function measure(o: CalibrateOptions, slots: readonly Slot[], progress: Pr
     for (const s of restored) s.stats = undefined;
     return measure(o, slots, progress, undefined, cache, false);
   }
+  for (const s of slots) s.stats ??= s.statistic.empty(channelsOf(s.point), s.settings); // empty for every sample
   save(true);
+}
+
+/** Channels of a tensor that was never seen: those it is declared to have. */
+function channelsOf({ value, axis }: CalibrationPoint): number {
+  const size = axis === undefined ? 1 : value.shape?.[axis < 0 ? axis + value.shape.length : axis];
+  return typeof size === 'number' ? size : 1;
 }
 
 /** One pass over the data for a group of tensors, from batch `progress.batches` on. */
@@ -198,7 +206,8 @@ async function runBatch(session: Session | undefined, tapped: Tapped, batch: Bat
     const feed = batch.feeds[k]!;
     const rows = rowsOf(batch, k);
     const outputs = session ? await session.run({ ...feed, ...tapped.inputs(start, rows) }) : {};
-    readings.push(tapped.taps.map((t) => t.read(outputs, feed, rows, start)));
+    // The extremes of an empty tensor are infinite; that says nothing about the sample.
+    readings.push(tapped.taps.map((t) => { const r = t.read(outputs, feed, rows, start); return r.count === 0 ? { ...r, finite: true } : r; }));
   }
   return readings;
 }

@@ -20,7 +20,10 @@ const LARGE_TENSOR_BYTES = 2 ** 20;
 export function loadModel(file: string): Model {
   let bytes: Uint8Array;
   try {
-    const { size } = fs.statSync(file);
+    const stat = fs.statSync(file);
+    const { size } = stat;
+    // A pipe or device would be read for ever, or could not be read again.
+    if (!stat.isFile() && !stat.isDirectory()) return fail('MODEL_MISSING', `cannot read model '${file}': it is not a regular file`, { file });
     if (size >= 2 ** 31) return fail('MODEL_LIMIT', `'${file}' has ${size} bytes; an ONNX file holds less than 2 GiB`, { file }, 'save it with external data');
     bytes = fs.readFileSync(file);
   } catch (error) {

@@ -48,7 +48,7 @@ export function observedActivations(planned: Planned): [Value, QuantSpec & { kin
 }
 
 /** Runs calibration, or takes its statistics from the cache. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE. */
-export async function calibratePlan(o: { model: Model; modelSha256: string; planned: Planned; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
+export async function calibratePlan(o: { model: Model; /** Asked only where statistics are kept. */ contentSha256: () => string; planned: Planned; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
   const c = o.recipe.recipe.calibration;
   if (!c.data) fail('DATA_MISSING', 'the recipe names no calibration data', {}, 'set calibration.data, pass --calibration-data, or use quantize.format: dynamic, which needs none');
   const inputs = inputInfo(o.model);
@@ -80,11 +80,11 @@ async function identify(dataset: Dataset, limit: number, signal: AbortSignal | u
   return found;
 }
 
-function cacheOf(o: { modelSha256: string; recipe: ResolvedRecipe }, points: readonly { value: Value; observer: { statistic: { name: string } }; axis?: number }[], samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
+function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, points: readonly { value: Value; observer: { statistic: { name: string } }; axis?: number }[], samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
   const key = createHash('sha256').update(JSON.stringify({
-    model: o.modelSha256, optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite,
+    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite,
     points: points.map((p) => [p.value.name, p.observer.statistic.name, p.axis ?? null]),
     observerOptions: points[0]?.observer.statistic.name === 'ema' ? o.recipe.recipe.quantize.activations.observer : null,
     samples: samples.map((s) => s.hash),

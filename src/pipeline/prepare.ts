@@ -22,6 +22,12 @@ import type { TargetProfile } from '../targets/types.js';
 /** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
 export function loadFloatModel(file: string): Model {
   const model = loadModel(file);
+  assertFloat(model, file);
+  return model;
+}
+
+/** Throws MODEL_QUANTIZED where a node already computes in integers, MODEL_TENSOR where a weight or bias is not finite. */
+function assertFloat(model: Model, file: string): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
       if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|ConvInteger|DynamicQuantize)/.test(n.op))) {
@@ -29,28 +35,26 @@ export function loadFloatModel(file: string): Model {
       }
     }
     for (const v of g.initializers) {
-      if (!v.data || !isFloat(v.data.dtype)) continue;
-      const bad = firstNonFinite(v.data.f32());
       // Masks and clamps hold infinities on purpose; weights never do.
-      if (bad && [...v.uses].some((u) => { const q = specOf(u.node)?.quant; return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias); })) {
-        fail('MODEL_TENSOR', `weight '${v.name}' holds ${bad.value} at element ${bad.index}`, { file, tensor: v.name }, 'export the model again from sound weights');
-      }
+      if (!v.data || !isFloat(v.data.dtype) || ![...v.uses].some((u) => { const q = specOf(u.node)?.quant; return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias); })) continue;
+      const bad = firstNonFinite(v.data.dtype === 'float64' ? v.data.f64() : v.data.f32());
+      if (bad) fail('MODEL_TENSOR', `weight '${v.name}' holds ${bad.value} at element ${bad.index}`, { file, tensor: v.name }, 'export the model again from sound weights');
     }
   }
-  return model;
 }
 
-function firstNonFinite(values: Float32Array): { index: number; value: number } | undefined {
+function firstNonFinite(values: Float32Array | Float64Array): { index: number; value: number } | undefined {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return { index: i, value: values[i]! };
   return undefined;
 }
 
-/** Inlines functions and cleans the graph. Changes the model in place. */
-export async function optimizeModel(model: Model, recipe: Recipe['optimize'], report: (d: Diagnostic) => void): Promise<PassTrace[]> {
+/** Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. Throws what {@link loadFloatModel} throws. */
+export async function optimizeModel(model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void): Promise<PassTrace[]> {
   inlineFunctions(model);
   const unknown = recipe.skip.find((name) => !cleaning.some((p) => p.name === name));
   if (unknown !== undefined) fail('RECIPE_UNKNOWN_NAME', `optimize.skip: "${unknown}" is not a pass`, {}, `passes: ${cleaning.map((p) => p.name).join(', ')}`);
   const traces = recipe.enabled ? await runPasses(model, cleaning.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
+  assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   inferShapes(model);
   return traces;
 }

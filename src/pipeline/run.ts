@@ -1,9 +1,9 @@
 /** The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { reason, sha256File, writeFileAtomic } from '../base/files.js';
+import { sha256File, writeFileAtomic } from '../base/files.js';
 import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import { assertValid } from '../ir/verify.js';
@@ -19,7 +19,9 @@ import { evaluatePair, timePair, type CheckInput } from './check.js';
 import { macsByNode, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { loadFloatModel, optimizeModel, planModel } from './prepare.js';
 import type { NodeFacts, RunRecord } from './record.js';
+import { watchSources } from './sources.js';
 import { createStages } from './stages.js';
+import { publish, stagingDir } from './staging.js';
 
 export interface RunOptions {
   readonly recipe: ResolvedRecipe;
@@ -50,14 +52,15 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
 
   if (!recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', o.recipe.file ? { file: o.recipe.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(o.recipe.baseDir, recipe.model);
+  const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
+  sources.add(model);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
-  const modelSha256 = sha256File(floatFile);
-  const original = floatFacts(model, floatFile, modelSha256);
+  const original = floatFacts(model, floatFile, sources.sha256);
   onEvent({ type: 'start', title: `${o.recipe.name} · ${path.basename(floatFile)} (opset ${original.opset}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${recipe.target}` });
 
   const passes = await stage('optimise', async () => {
-    const traces = await optimizeModel(model, recipe.optimize, report);
+    const traces = await optimizeModel(model, floatFile, recipe.optimize, report);
     return [traces, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
   const { planned, format, target, nodes, macs } = await stage('plan', async () => {
@@ -79,7 +82,7 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
   const staging = stagingDir(o.outDir); // before the work: a folder that cannot be written is told at once
   try {
     const calibrated: Calibrated | undefined = format.name === 'dynamic' ? undefined : await stage('calibrate', async () => {
-      const c = await calibratePlan({ model, modelSha256, planned, recipe: o.recipe, report, ...listen });
+      const c = await calibratePlan({ model, contentSha256: () => sources.contentSha256(), planned, recipe: o.recipe, report, ...listen });
       return [c, `${c.facts.samples} samples · ${c.facts.tensors} tensors · ${c.facts.observer}${c.facts.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`];
     });
     const stats: Calibrated['stats'] = calibrated?.stats ?? new Map();
@@ -109,7 +112,8 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       const l = await timePair(check, checked.feed);
       return [l, l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'];
     });
-    const files = publish(staging, o.outDir);
+    sources.assertUnchanged();
+    const files = readdirSync(staging).map((name) => ({ path: name, bytes: statSync(path.join(staging, name)).size, sha256: sha256File(path.join(staging, name)) }));
     const quantized = modelFacts(model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '', float.macs);
     const done = record({
       model: { float, quantized }, stages: stages(), points, runtime, files,
@@ -118,11 +122,13 @@ export async function runRecipe(o: RunOptions): Promise<{ record: RunRecord; out
       ...(checked.evaluation ? { evaluation: checked.evaluation } : {}),
       ...(latency ? { latency } : {}),
     });
-    for (const [name, text] of Object.entries({ 'run.json': `${JSON.stringify(done, null, 1)}\n`, ...o.render?.(done) })) writeFileAtomic(path.join(o.outDir, name), text);
+    const texts = { ...o.render?.(done), 'run.json': `${JSON.stringify(done, null, 1)}\n` };
+    for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
+    publish(staging, o.outDir, [...files.map((f) => f.path).filter((f) => f !== 'model.onnx'), 'model.onnx', ...Object.keys(texts)]);
     return { record: done, outDir: o.outDir };
   } finally {
     rmSync(staging, { recursive: true, force: true });
-    if (!readdirSync(o.outDir).length) rmdirSync(o.outDir); // nothing was made: leave no empty folder behind
+    if (existsSync(o.outDir) && !readdirSync(o.outDir).length) rmdirSync(o.outDir); // nothing was made: leave no empty folder behind
   }
 }
 
@@ -148,33 +154,4 @@ function withKernel(n: NodeFacts, kernels: readonly KernelOf[]): NodeFacts {
 function observerOptions(q: ResolvedRecipe['recipe']['quantize'], role: 'activations' | 'weights', observer: string): unknown {
   const { name, ...options } = q[role].observer;
   return name === observer ? options : {};
-}
-
-/** As mkdir -p. Level by level: on file systems that refuse new folders, Node's recursive form never returns. */
-function makeFolders(dir: string): void {
-  if (existsSync(dir)) return;
-  makeFolders(path.dirname(dir));
-  try { mkdirSync(dir); } catch (e) { if (!existsSync(dir)) throw e; } // another run may have made it
-}
-
-/** A folder inside the output folder, so that publishing is a rename. Leftovers of killed runs are swept. */
-function stagingDir(outDir: string): string {
-  try {
-    makeFolders(path.resolve(outDir));
-    for (const name of readdirSync(outDir)) if (name.startsWith('.staging-') && Date.now() - statSync(path.join(outDir, name)).mtimeMs > 864e5) rmSync(path.join(outDir, name), { recursive: true, force: true });
-    return mkdtempSync(path.join(outDir, '.staging-'));
-  } catch (cause) {
-    return fail('OUTPUT_WRITE', `cannot write into '${outDir}': ${reason(cause)}`, { file: outDir }, undefined, cause);
-  }
-}
-
-/** Moves the verified model into place: external data first, the model that points to them last. */
-function publish(staging: string, outDir: string): { path: string; bytes: number; sha256: string }[] {
-  const names = readdirSync(staging).sort((a, b) => Number(a === 'model.onnx') - Number(b === 'model.onnx'));
-  return names.map((name) => {
-    const from = path.join(staging, name);
-    const facts = { path: name, bytes: statSync(from).size, sha256: sha256File(from) };
-    try { renameSync(from, path.join(outDir, name)); } catch (cause) { fail('OUTPUT_WRITE', `cannot write '${path.join(outDir, name)}': ${reason(cause)}`, { file: path.join(outDir, name) }, undefined, cause); }
-    return facts;
-  });
 }

@@ -150,7 +150,10 @@ function relativeAll(value: unknown, baseDir: string): unknown {
 function readBytes(absolute: string, file: string): Uint8Array {
   const missing = (code: ErrorCode, error: unknown): never => fail(code, `cannot read recipe '${file}': ${reason(error)}`, { file }, 'give the path of a .yaml file; `quantize init MODEL` writes a first recipe', error);
   try {
-    const { size } = fs.statSync(absolute);
+    const stat = fs.statSync(absolute);
+    const { size } = stat;
+    // A device would be read for ever; a pipe ends.
+    if (!stat.isFile() && !stat.isFIFO() && !stat.isDirectory()) return fail('RECIPE_MISSING', `cannot read recipe '${file}': it is not a regular file`, { file });
     if (size > 64e6) return fail('RECIPE_FORMAT', `the recipe has ${size} bytes; at most 1000000 are read`, { file }, 'is this the recipe, and not the model?');
     return fs.readFileSync(absolute);
   } catch (error) {
