@@ -48,7 +48,7 @@ export async function quantizeText(text: string, format: string, settings = ''):
   const { recipe } = await resolveRecipe({ version: 1, model: 'fixture.onnx', calibration: { data: { npy: 'x.npy' } }, quantize });
   const diagnostics: Diagnostic[] = [];
   const report = (d: Diagnostic): void => { diagnostics.push(d); };
-  await optimizeModel(model, recipe.optimize, report);
+  await optimizeModel(model, 'fixture.onnx', recipe.optimize, report);
   const { model: float } = cloneModel(model);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const prepared = planModel(model, recipe, report);
