@@ -51,7 +51,7 @@ class DynamicRewriter {
   /** The weight is stored as codes and dequantized before the float product. */
   dequantizeWeight(n: Node): void {
     const w = this.#weight(n, false);
-    const point = this.#in.params.get(n.inputs[1]!) ?? this.#in.params.get(n.use(1)!)!; // one of both is planned
+    const point = this.#paramsOf(n, 1);
     const g = point.scheme.granularity;
     n.setInput(1, this.#b.op('DequantizeLinear', [w.codes, w.scale, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs: g.kind === 'axis' ? { axis: g.axis } : {}, name: `${n.name}_weight` }));
   }
@@ -106,10 +106,15 @@ class DynamicRewriter {
     return made;
   }
 
+  /** An edge that needs its own parameters comes before what the other users share. */
+  #paramsOf(n: Node, index: number): QuantParams {
+    return this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!; // one of both is planned
+  }
+
   #weight(n: Node, transposed: boolean): { codes: Value; scale: Value; zeroPoint: Value | null } {
     const index = n.op === 'Gather' ? 0 : 1;
     const v = n.inputs[index]!; // planning chose constant weights
-    const p = this.#in.params.get(v) ?? this.#in.params.get(n.use(index)!)!; // one of both is planned
+    const p = this.#paramsOf(n, index);
     // A transposed copy serves only products that want it so.
     const known = transposed ? undefined : this.#weights.get(p);
     if (known) return known;

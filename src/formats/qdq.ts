@@ -8,7 +8,7 @@ import { quantize } from '../scheme/arithmetic.js';
 import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange } from '../scheme/params.js';
-import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
+import type { QuantParams, QuantScheme } from '../scheme/types.js';
 import type { Format, FormatInput } from './types.js';
 
 /**
@@ -46,11 +46,11 @@ class QdqRewriter {
     const graph = this.#model.graph;
     const order = graph.topological();
     const clamps = new Set(this.#in.planned.fusedClamps.values());
-    for (const c of clamps) this.#replaced.add(c);
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n) || clamps.has(n)) continue;
-      const role = specOf(n)?.quant;
-      if ((role?.role === 'passthrough' || role?.role === 'clamp') && this.#in.target.onCodes.includes(n.op)) this.#onCodes(n);
+      const role = specOf(n)?.quant.role;
+      const onCodes = this.#in.target.onCodes.includes(n.op) && (role === 'passthrough' || (role === 'clamp' && this.#clipsCodes(n.outputs[0]!))); // a clamp has an output
+      if (onCodes) this.#onCodes(n);
       else this.#between(n);
     }
     // Float users of what integer nodes produce read the dequantized value; a graph output keeps its name.
@@ -73,8 +73,9 @@ class QdqRewriter {
       for (const i of [role.weight, role.bias]) {
         if (i === undefined || data.includes(i)) continue;
         const v = n.inputs[i];
-        const point: QuantPoint | undefined = v ? (params.has(v) ? v : n.use(i)) : undefined;
-        if (v && point && params.has(point)) n.setInput(i, this.#constantFloat(v, params.get(point)!)); // has() was asked
+        const use = n.use(i);
+        const p = v && ((use && params.get(use)) ?? params.get(v)); // an edge that needs its own comes before what the others share
+        if (v && p) n.setInput(i, this.#constantFloat(v, p));
       }
     }
     this.#changes++;
@@ -83,10 +84,16 @@ class QdqRewriter {
       const y = clamp ? clamp.outputs[0]! : raw; // a clamp has one output
       const p = params.get(y);
       if (!p) return;
-      if (!clamp) { this.#codes.set(y, this.#quantizeNode(raw, p, y.name)); return; }
-      const q = this.#quantizeNode(raw, p, y.name);
-      this.#codes.set(y, this.#clampCodes(q, clamp, p, y.name));
+      if (!clamp || !this.#clipsCodes(y)) { this.#codes.set(y, this.#quantizeNode(y, p, y.name)); return; }
+      this.#replaced.add(clamp);
+      this.#codes.set(y, this.#clampCodes(this.#quantizeNode(raw, p, y.name), clamp, p, y.name));
     });
+  }
+
+  /** ONNX Runtime clips 8-bit codes only, and one limit cannot serve channels with scales of their own: else the clamp stays float. */
+  #clipsCodes(y: Value): boolean {
+    const scheme = this.#in.params.get(y)?.scheme;
+    return scheme !== undefined && scheme.granularity.kind === 'tensor' && /^u?int8$/.test(scheme.dtype);
   }
 
   /** The op itself, on codes: it moves or compares them and every code keeps its meaning. */

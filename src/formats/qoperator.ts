@@ -30,9 +30,8 @@ function fuseGroups(model: Model): void {
     const quant = specOf(n)?.quant;
     const y = n.outputs[0];
     if (!y || !quant) continue;
-    const q = soleQuantizer(y);
-    if (quant.role === 'passthrough' && q) moveOntoCodes(b, n, q);
-    else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, q);
+    if (quant.role === 'passthrough') moveOntoCodes(b, n);
+    else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, soleQuantizer(y));
   }
   removeUnused(graph, graph.topological().reverse());
   removeUnusedInitializers(graph);
@@ -45,11 +44,14 @@ function soleQuantizer(v: Value): Node | undefined {
 }
 const dequantizer = (v: Value | null | undefined): Node | undefined => (v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined);
 
-function moveOntoCodes(b: GraphBuilder, n: Node, q: Node): void {
+/** Only where codes mean the same before and after: a float op between two scales (interpolation) stays as it is. */
+function moveOntoCodes(b: GraphBuilder, n: Node): void {
   const dq = dequantizer(n.inputs[0]);
   if (!dq) return;
-  const codes = b.op(n.op, n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)), { attrs: Object.fromEntries(n.attrs), name: n.name });
-  b.graph.replaceUses(q.outputs[0]!, codes); // QuantizeLinear has one output
+  const quantizers = n.outputs.map(soleQuantizer);
+  if (!quantizers.every((q) => q?.inputs[1] === dq.inputs[1] && q?.inputs[2] === dq.inputs[2])) return;
+  const made = b.node(n.op, n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)), n.outputs.length, { attrs: Object.fromEntries(n.attrs), name: n.name || n.op }); // a DequantizeLinear has codes
+  quantizers.forEach((q, i) => b.graph.replaceUses(q!.outputs[0]!, made.outputs[i]!)); // checked above; one output each
 }
 
 function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined): void {
@@ -71,7 +73,7 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined):
   const attrs = { ...Object.fromEntries(n.attrs), ...form.attrs };
   if (form.form === 'gemm') delete attrs['beta']; // 1 by planning, and QGemm has no such attribute
   const y = (q ? q.outputs[0] : n.outputs[0])!; // both ops have an output
-  const made = b.op(form.op, inputs, { attrs, domain: form.domain, name: n.name });
+  const made = b.op(form.op, inputs, { attrs, domain: form.domain, name: n.name || n.op });
   made.dtype = y.dtype;
   made.shape = made.shape ?? y.shape;
   takeOver(b, y, made);
@@ -80,7 +82,7 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined):
 /** A matrix product whose result is wanted in float. */
 function integerToFloat(b: GraphBuilder, n: Node, [a, as, az, w, ws, wz]: readonly (Value | null)[]): void {
   if (n.op !== 'MatMul') return;
-  const made = b.op('MatMulIntegerToFloat', [a ?? null, w ?? null, as ?? null, ws ?? null, az ?? null, wz ?? null], { domain: 'com.microsoft', name: n.name });
+  const made = b.op('MatMulIntegerToFloat', [a ?? null, w ?? null, as ?? null, ws ?? null, az ?? null, wz ?? null], { domain: 'com.microsoft', name: n.name || n.op });
   takeOver(b, n.outputs[0]!, made); // MatMul has an output
 }
 

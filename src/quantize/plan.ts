@@ -73,7 +73,7 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included
       if (typeof axis !== 'number') return axis.float;
       const b = role.bias === undefined ? undefined : n.inputs[role.bias];
       if (b && (!b.isInitializer || inputs.has(b))) return 'its bias is not a constant';
-      if (b?.data && b.data.size !== w.data?.dims[axis] && n.op === 'Gemm') return 'its bias is not one value per output channel';
+      if (b?.data && (b.data.size !== w.data?.dims[axis] || b.data.dims[b.data.dims.length - 1] !== b.data.size)) return 'its bias is not one value per output channel';
       return true;
     }
     case 'passthrough': return role.when?.(n) ?? true;
@@ -180,7 +180,7 @@ function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'
   const { observer, granularity, ...rest } = o.weights;
   const scheme: QuantScheme = {
     ...rest,
-    granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(n, axis, w), size: granularity.block },
+    granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(axis, w), size: granularity.block },
   };
   const spec: QuantSpec = { kind: 'observed', scheme, observer };
   const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
@@ -192,7 +192,7 @@ function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'
 }
 
 /** Blocks run along the reduction axis: the rows of a MatMul weight, the input channels of a Conv. */
-const blockAxis = (n: Node, channelAxis: number, w: Value): number => ((w.shape?.length ?? 2) === 2 ? 1 - channelAxis : channelAxis === 0 ? 1 : 0) * (n ? 1 : 1);
+const blockAxis = (channelAxis: number, w: Value): number => ((w.shape?.length ?? 2) === 2 ? 1 - channelAxis : channelAxis === 0 ? 1 : 0);
 
 /** One set of parameters for all users of a weight that agree on the scheme; a user that differs gets its own. */
 function sharedPoint(plan: Map<QuantPoint, QuantSpec>, w: Value, use: Use, spec: QuantSpec & { kind: 'observed' }): QuantPoint {

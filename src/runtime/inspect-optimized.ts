@@ -151,8 +151,9 @@ const usersOf = (v: Value | undefined): Node[] => [...(v?.uses ?? [])].map((u) =
 
 /** An op that could work on codes, but stands between dequantize nodes on all of its data inputs and quantize nodes after it. */
 function onCodes(n: Node): boolean {
-  const role = specOf(n)?.quant.role;
-  if (role !== 'passthrough' && role !== 'arithmetic' && role !== 'clamp') return false;
+  const quant = specOf(n)?.quant;
+  if (quant?.role !== 'passthrough' && quant?.role !== 'arithmetic' && quant?.role !== 'clamp') return false;
+  if (quant.role === 'passthrough' && quant.when && quant.when(n) !== true) return false; // interpolation, for one, computes in float
   const data = dataInputs(n).map((i) => n.inputs[i]).filter((v) => v);
   const users = usersOf(n.outputs[0]);
   return data.length > 0 && data.every((v) => v?.producer?.op === 'DequantizeLinear') && users.length > 0 && users.every(isQuantize);

@@ -1,0 +1,74 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { RunRecord } from '../../../src/pipeline/record.js';
+import { runRecipe } from '../../../src/pipeline/run.js';
+import { loadRecipe } from '../../../src/recipe/load.js';
+import { sha256File } from '../../../src/base/files.js';
+
+const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
+const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-test-'));
+const cache = path.join(root, 'cache');
+const spoken: unknown[] = [];
+
+async function run(out: string, ...set: string[]): Promise<RunRecord> {
+  const recipe = await loadRecipe(recipeFile, { set: ['evaluation.latency=false', ...set] });
+  return (await runRecipe({ recipe, outDir: path.join(root, out) })).record;
+}
+
+afterAll(() => { vi.restoreAllMocks(); rmSync(root, { recursive: true, force: true }); });
+
+describe('a run on the demo', () => {
+  let miss: RunRecord;
+  let hit: RunRecord;
+  beforeAll(async () => {
+    for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation((text) => { spoken.push(text); return true; });
+    try {
+      miss = await run('a', `calibration.cache=${cache}`);
+      hit = await run('b', `calibration.cache=${cache}`);
+      await run('c', 'calibration.cache=false');
+    } finally { vi.restoreAllMocks(); }
+  });
+
+  it('says nothing on the console', () => { expect(spoken).toEqual([]); });
+
+  it('keeps the accuracy, with every product in integers', () => {
+    const top1 = miss.evaluation?.metrics.find((m) => m.name === 'top1');
+    expect(top1?.float).toBeCloseTo(98.7, 5);
+    expect(top1?.quantized).toBeGreaterThanOrEqual(98.2);
+    expect(miss.runtime?.integerMacsShare).toBe(1);
+    expect(miss.runtime?.unfused).toEqual([]);
+    expect(miss.runtime?.floatCompute).toEqual([]);
+  });
+
+  it('gives every quantized point its parameters', () => {
+    const quantized = miss.points.filter((p) => p.kind !== 'float');
+    expect(quantized.length).toBeGreaterThan(20);
+    expect(quantized.filter((p) => p.scale === undefined).map((p) => p.name)).toEqual([]);
+  });
+
+  it('writes the record and the model that it describes', () => {
+    expect(readdirSync(path.join(root, 'a')).sort()).toEqual(['model.onnx', 'run.json']);
+    expect((JSON.parse(readFileSync(path.join(root, 'a', 'run.json'), 'utf8')) as RunRecord).outcome).toBe('ok'); // our own file
+    expect(miss.files.map((f) => [f.path, f.sha256])).toEqual([['model.onnx', sha256File(path.join(root, 'a', 'model.onnx'))]]);
+  });
+
+  it('is the same to the byte, with statistics measured, reused or uncached', () => {
+    expect([miss.calibration?.cache, hit.calibration?.cache]).toEqual(['miss', 'hit']);
+    const bytes = ['a', 'b', 'c'].map((d) => readFileSync(path.join(root, d, 'model.onnx')));
+    expect(bytes[1]!.equals(bytes[0]!)).toBe(true);
+    expect(bytes[2]!.equals(bytes[0]!)).toBe(true);
+  });
+
+  it('leaves earlier outputs as they were when the result collapses', async () => {
+    const before = sha256File(path.join(root, 'a', 'model.onnx'));
+    writeFileSync(path.join(root, 'a', 'note.txt'), 'mine');
+    const recipe = ['calibration.cache=false', 'calibration.samples=8', 'evaluation.samples=64', 'evaluation.collapse=1', 'quantize.weights.dtype=int4', 'quantize.weights.granularity=tensor'];
+    await expect(run('a', ...recipe)).rejects.toMatchObject({ code: 'QUANTIZE_COLLAPSED' });
+    expect(readdirSync(path.join(root, 'a')).sort()).toEqual(['model.onnx', 'note.txt', 'run.json']);
+    expect(sha256File(path.join(root, 'a', 'model.onnx'))).toBe(before);
+    await expect(run('d', ...recipe)).rejects.toMatchObject({ code: 'QUANTIZE_COLLAPSED' });
+    expect(existsSync(path.join(root, 'd')) ? readdirSync(path.join(root, 'd')) : []).toEqual([]);
+  });
+});
