@@ -1,7 +1,7 @@
 /**
  * External tensor data (https://github.com/onnx/onnx/blob/main/docs/ExternalData.md), read by range. A model comes from
  * strangers, so the data file must be a plain file inside the model's own directory: no absolute path, no '..', no
- * link of either kind. Throws MODEL_EXTERNAL_DATA naming the tensor.
+ * link of either kind. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the one seen at load.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -23,7 +23,7 @@ export const isExternal = (source: ByteSource): source is ExternalSource => 'pie
 
 /** The byte source of an external tensor that needs `need` bytes; checked now, read when asked for. */
 export function openExternal(dir: string | undefined, entries: readonly { key?: string | null; value?: string | null }[], need: number, label: string, where: Where): ExternalSource {
-  const refuse = (message: string, hint?: string, cause?: unknown): never => fail('MODEL_EXTERNAL_DATA', `external data of tensor '${label}': ${message}`, where, hint, cause);
+  const refuse: Refuse = (message, hint, cause, code = 'MODEL_EXTERNAL_DATA') => fail(code, `external data of tensor '${label}': ${message}`, where, hint, cause);
   const fields = new Map<string, string>();
   for (const { key, value } of entries) {
     const name = key ?? '';
@@ -53,7 +53,7 @@ export function openExternal(dir: string | undefined, entries: readonly { key?: 
   return { byteLength: length, read, pieces, file: { path: file, offset } };
 }
 
-type Refuse = (message: string, hint?: string, cause?: unknown) => never;
+type Refuse = (message: string, hint?: string, cause?: unknown, code?: 'MODEL_EXTERNAL_DATA' | 'MODEL_CHANGED') => never;
 interface Seen { readonly size: number; readonly mtimeMs: number; readonly ino: number }
 
 function wholeNumber(text: string): number | undefined {
@@ -94,7 +94,7 @@ function* piecesOf(file: string, offset: number, length: number, seen: Seen, pie
   const fd = fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0));
   try {
     const now = fs.fstatSync(fd);
-    if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino) refuse(`'${path.basename(file)}' changed while the model was in use`, 'run again, and leave the file alone meanwhile');
+    if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino) refuse(`'${path.basename(file)}' changed while the model was in use`, 'run again, and leave the file alone meanwhile', undefined, 'MODEL_CHANGED');
     for (let at = 0; at < length;) {
       const piece = new Uint8Array(Math.min(pieceBytes, length - at));
       const n = fs.readSync(fd, piece, 0, piece.length, offset + at);
