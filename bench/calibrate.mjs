@@ -42,12 +42,15 @@ const data = () => batches(Array.from({ length: number('images') }, (_, i) => im
 const plain = await openModel(model, { threads: number('threads') });
 for (const name of [kernels(), plainKernels]) countingSpeed(name);
 for await (const b of data()) { await plain.run(b.feeds[0]); break; }
-const times = { float: [], calibrate: [], choose: [] };
+const times = { float: [], opening: [], calibrate: [], choose: [] };
 const startMiB = peakMiB();
 for (let round = 0; round < number('rounds'); round++) {
   let t = performance.now();
   for await (const b of data()) await plain.run(b.feeds[0]);
   times.float.push(performance.now() - t);
+  t = performance.now();
+  await (await openModel(model, { threads: number('threads') })).close();
+  times.opening.push(performance.now() - t);
   t = performance.now();
   const { stats } = await calibrate({ model, points, batches: data, threads: number('threads'), onNonFinite: 'fail', sampling: { maxValuesPerSample: number('values'), seed: 0 } });
   times.calibrate.push(performance.now() - t);
@@ -61,6 +64,7 @@ const show = (list) => list.map((t) => Math.round(t)).join(' ');
 console.log(`${points.length} tensors, ${number('images')} images, batch ${number('batch')}, ${number('threads')} threads, ${o.observer}`);
 console.log(`float inference ms: ${show(times.float)}\ncalibration ms:     ${show(times.calibrate)} (opening the tapped model included)\nchoosing ranges ms: ${show(times.choose)}`);
 console.log(`ratio of minima ${((least(times.calibrate) + least(times.choose)) / least(times.float)).toFixed(3)}, by round ${times.float.map((t, i) => ((times.calibrate[i] + times.choose[i]) / t).toFixed(3)).join(' ')}`);
+console.log(`opening the float session ms: ${show(times.opening)}; with it on both sides: ratio of minima ${((least(times.calibrate) + least(times.choose)) / (least(times.float) + least(times.opening))).toFixed(3)}, by round ${times.float.map((t, i) => ((times.calibrate[i] + times.choose[i]) / (t + times.opening[i])).toFixed(3)).join(' ')}`);
 console.log(`peak RSS ${peakMiB()} MiB (${startMiB} before the first calibration)`);
 
 function countingSpeed(k) {

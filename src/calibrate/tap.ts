@@ -8,6 +8,7 @@ import { elementCount, Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import type { Layout } from '../scheme/types.js';
+import { showsLater } from './probes.js';
 import { realLength, type RowCount } from './rows.js';
 import { coprimeStep, floats, wholeTap } from './tap-whole.js';
 import type { Observation } from './types.js';
@@ -53,7 +54,7 @@ const PARTS = 16;
 /**
  * Copies the model and taps the requested values of its main graph, at most `maxValues` values of each per row.
  *
- * Sizes known but for axis 0: exact extremes and the sum, which is NaN or infinite if any element is, by parts of a row; values by a
+ * Sizes known but for axis 0: exact extremes and, unless a later tap shows NaN as well, the sum, which is NaN or infinite if any element is, by parts of a row; values by a
  * seeded stride over short runs. Other sizes: extremes and sum of the whole, values by a stride that the graph works out.
  * Small tensors, unusual channel axes and opsets below 10 (Slice without inputs) leave the graph whole. Graph inputs are
  * read from the feed. The least value is not reduced where the operator guarantees 0 (Relu, Sigmoid, pooling of them).
@@ -63,6 +64,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
   const b = new GraphBuilder(model);
   const opset = model.opsets.get('') ?? 1;
+  const requested = new Set(requests.map((r) => r.value));
   const stepInputs = new Map<number, string>();
   let budgetInput: Value | undefined;
   let startInput: Value | undefined;
@@ -110,7 +112,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     const flat = b.op('Reshape', [x, int64(0, parts, -1)], { name: 'tap' });
     const max = reduce('ReduceMax', flat, 2);
     const min = bound ? undefined : reduce('ReduceMin', flat, 2);
-    const sum = reduce('ReduceSum', flat, 2);
+    const sum = showsLater(request.value, requested) ? undefined : reduce('ReduceSum', flat, 2);
     let sample: string | undefined;
     const inner = perRow / channels;
     if (request.needsValues) {
@@ -125,7 +127,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     }
     return {
       value: request.value,
-      fetches: [max, ...(min === undefined ? [] : [min]), sum, ...(sample === undefined ? [] : [sample])],
+      fetches: [max, ...(min === undefined ? [] : [min]), ...(sum === undefined ? [] : [sum]), ...(sample === undefined ? [] : [sample])],
       bytesPerRow: 4 * (Math.min(maxValues, perRow) + 3 * parts),
       read(outputs, _feed, rows) {
         const maxima = floats(outputs[max]!, request.value);
@@ -145,7 +147,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
           max: columns(maxima, channels, Math.max, -Infinity),
           minIsBound: bound,
           count: real * inner,
-          finite: allFinite(maxima) && (!minima || allFinite(minima)) && allFinite(floats(outputs[sum]!, request.value)),
+          finite: allFinite(maxima) && (!minima || allFinite(minima)) && (sum === undefined || allFinite(floats(outputs[sum]!, request.value))),
           ...(values && layout ? { values, layout } : {}),
         };
       },
