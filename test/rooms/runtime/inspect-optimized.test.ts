@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import type { RuntimeFacts } from '../../../src/pipeline/record.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
@@ -21,10 +21,11 @@ describe('inspectOptimized', () => {
   it('sees two fused products as integer kernels and leaves no temporary file', async () => {
     const file = save(`g (float[N,4] x) => (float[N,4] y) <${scales}> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
       [first] a = MatMul(xd, wd)  aq = QuantizeLinear(a, s, z)  ad = DequantizeLinear(aq, s, z)  wd2 = DequantizeLinear(w, ws, wz)  [second] b = MatMul(ad, wd2)  bq = QuantizeLinear(b, s, z)  y = DequantizeLinear(bq, s, z) }`);
-    const before = readdirSync(os.tmpdir()).filter((n) => n.startsWith('quantbench-')).length;
-    const { kernels, ...facts } = await inspectOptimized(file, nodes);
+    const own = mkdtempSync(path.join(dir, 'tmp-')); // other tests use the common folder meanwhile
+    vi.stubEnv('TMPDIR', own);
+    const { kernels, ...facts } = await inspectOptimized(file, nodes).finally(() => vi.unstubAllEnvs());
     const found: RuntimeFacts & { kernels: typeof kernels } = { ...facts, kernels };
-    expect(readdirSync(os.tmpdir()).filter((n) => n.startsWith('quantbench-'))).toHaveLength(before);
+    expect(readdirSync(own)).toEqual([]);
     expect(found.integerMacsShare).toBe(1);
     expect(found.kernels).toEqual([{ name: 'first', kernel: 'QLinearMatMul', ranInteger: true }, { name: 'second', kernel: 'QLinearMatMul', ranInteger: true }]);
     expect(found.unfused).toEqual([]);
