@@ -25,7 +25,7 @@ describe('inspectOptimized', () => {
     vi.stubEnv('TMPDIR', own);
     const { kernels, ...facts } = await inspectOptimized(file, nodes).finally(() => vi.unstubAllEnvs());
     const found: RuntimeFacts & { kernels: typeof kernels } = { ...facts, kernels };
-    expect(readdirSync(own)).toEqual([]);
+    expect(readdirSync(own).filter((n) => n.startsWith('quantbench-'))).toEqual([]); // onnxruntime itself leaves a log there
     expect(found.integerMacsShare).toBe(1);
     expect(found.kernels).toEqual([{ name: 'first', kernel: 'QLinearMatMul', ranInteger: true }, { name: 'second', kernel: 'QLinearMatMul', ranInteger: true }]);
     expect(found.unfused).toEqual([]);
