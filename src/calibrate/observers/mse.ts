@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { chooseParams, clipRange } from '../../scheme/params.js';
-import type { QuantScheme, Range } from '../../scheme/types.js';
+import type { QuantParams, QuantScheme, Range } from '../../scheme/types.js';
 import { histogram, type HistogramStats } from '../statistics/histogram.js';
 import { kernels } from '../kernels.js';
 import type { Observer } from '../types.js';
@@ -45,15 +45,23 @@ export const mse = {
   },
 } as const satisfies Observer<HistogramStats, z.infer<typeof options>>;
 
-/** Squared error of quantizing the values themselves to the grid that [min, max] gives. */
-function exactError(values: Float32Array, scheme: QuantScheme): (min: number, max: number) => number {
-  const [low, high] = clipRange(scheme);
+/** Parameters of one candidate range, as the real ones are chosen. */
+function gridOf(scheme: QuantScheme): (min: number, max: number) => QuantParams {
   const tensor: QuantScheme = { ...scheme, granularity: { kind: 'tensor' } };
   const range: Range = { min: new Float64Array(1), max: new Float64Array(1) };
   return (min, max) => {
     range.min[0] = min;
     range.max[0] = max;
-    const { scale, zeroPoint } = chooseParams(range, tensor);
+    return chooseParams(range, tensor);
+  };
+}
+
+/** Squared error of quantizing the values themselves to the grid that [min, max] gives. */
+function exactError(values: Float32Array, scheme: QuantScheme): (min: number, max: number) => number {
+  const [low, high] = clipRange(scheme);
+  const grid = gridOf(scheme);
+  return (min, max) => {
+    const { scale, zeroPoint } = grid(min, max);
     const step = scale[0]!;
     const [from, to] = [low - zeroPoint[0]!, high - zeroPoint[0]!];
     let error = 0;
@@ -93,12 +101,9 @@ function squaredError(bins: Bins, scheme: QuantScheme): (min: number, max: numbe
     return s2[k]! + c * (k * k + k * f + (f * f) / 3) - 2 * g * (s1[k]! + c * (k + f / 2)) + g * g * (s0[k]! + c);
   };
   const [low, high] = clipRange(scheme);
-  const tensor: QuantScheme = { ...scheme, granularity: { kind: 'tensor' } };
-  const range: Range = { min: new Float64Array(1), max: new Float64Array(1) };
+  const grid = gridOf(scheme);
   return (min, max) => {
-    range.min[0] = min;
-    range.max[0] = max;
-    const { scale, zeroPoint } = chooseParams(range, tensor);
+    const { scale, zeroPoint } = grid(min, max);
     const step = scale[0]! / width;
     const zero = -start / width;
     const first = zero + (low - zeroPoint[0]!) * step;
