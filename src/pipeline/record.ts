@@ -3,6 +3,7 @@
  * nothing else. Numbers are in the units that the names say; ratios are quantized ÷ float; absent means not measured.
  */
 import type { Diagnostic } from '../base/errors.js';
+import type { EnvironmentFacts } from '../runtime/environment.js';
 
 export interface RunRecord {
   readonly schema: 1;
@@ -28,17 +29,8 @@ export interface RunRecord {
   readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
 }
 
-export interface Environment {
-  readonly node: string;
-  readonly onnxruntime: string;
-  readonly platform: string;
-  readonly arch: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
-  /** Instruction sets that decide integer speed and accuracy: avx2, avx512f, avx512_vnni, avx_vnni, amx_int8, neon dotprod… */
-  readonly cpuFeatures: readonly string[];
-}
+/** What of the machine decides integer speed and accuracy. */
+export type Environment = EnvironmentFacts;
 
 export interface ModelFacts {
   readonly name: string;

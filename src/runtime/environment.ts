@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { runtimeVersion } from './session.js';
 
-/** The same shape as `Environment` of the run record, which lies in a higher layer. */
 export interface EnvironmentFacts {
   readonly node: string;
   readonly onnxruntime: string;
@@ -13,6 +12,7 @@ export interface EnvironmentFacts {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
+  /** Instruction sets that decide integer speed and accuracy: avx2, avx512f, avx512_vnni, avx_vnni, amx_int8, neon dotprod… */
   readonly cpuFeatures: readonly string[];
 }
 
