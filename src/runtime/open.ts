@@ -5,15 +5,32 @@ import { elementCount, Tensor } from '../ir/tensor.js';
 import type { FeedTensor } from '../ir/feed.js';
 import { allGraphs, type Model } from '../ir/graph.js';
 import { encodeModel } from '../onnx/encode.js';
+import type { ExternalPlace } from '../onnx/external.js';
 import { saveModel } from '../onnx/files.js';
 import { Session, type SessionOptions } from './session.js';
 
 /** Above this size a model is staged on disk with external data: one protobuf message holds at most 2 GiB. */
 const IN_MEMORY_LIMIT = 1.5e9;
 
-/** Loads an in-memory model in onnxruntime. Large ones go through a temporary folder that is removed again. */
+/** Smaller initializers stay in the message: the runtime reads shapes and axes from them before it meets external data. */
+const BUFFER_BYTES = 4096;
+
+/**
+ * Loads an in-memory model in onnxruntime. Weights are handed over as buffers beside the message: encoding 100 MB of them
+ * takes longer than opening the session. Large models go through a temporary folder that is removed again.
+ */
 export async function openModel(model: Model, options: SessionOptions = {}): Promise<Session> {
-  if (dataBytes(model) <= IN_MEMORY_LIMIT) return Session.open(encodeModel(model), options);
+  if (dataBytes(model) <= IN_MEMORY_LIMIT) {
+    const places = new Map<Tensor, ExternalPlace>();
+    const buffers = new Map<string, Uint8Array>();
+    for (const { data } of model.graph.initializers) {
+      if (!data || data.dtype === 'string' || data.byteLength < BUFFER_BYTES || places.has(data)) continue;
+      const location = `buffer-${places.size}`;
+      places.set(data, { location, offset: 0, length: data.byteLength });
+      buffers.set(location, data.bytes());
+    }
+    return Session.open(encodeModel(model, { places }), { ...options, buffers });
+  }
   const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
   try {
     const file = path.join(dir, 'model.onnx');

@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly saveOptimizedTo?: string;
   /** Further session options by their onnxruntime keys, such as `session.qdqisint8allowed`. */
   readonly config?: Readonly<Record<string, string>>;
+  /** External data by location, for a model given as bytes. */
+  readonly buffers?: ReadonlyMap<string, Uint8Array>;
   /** What to call the model in errors. */
   readonly label?: string;
 }
@@ -64,6 +66,7 @@ export class Session {
       logSeverityLevel: 4,
       ...(options.saveOptimizedTo ? { optimizedModelFilePath: options.saveOptimizedTo } : {}),
       ...(options.config ? { extra: options.config } : {}),
+      ...(options.buffers?.size ? { externalData: [...options.buffers].map(([location, data]) => ({ path: location, data })) } : {}),
     };
     try {
       const session = typeof source === 'string' ? await module.InferenceSession.create(source, settings) : await module.InferenceSession.create(source, settings);
