@@ -7,7 +7,7 @@ export { parseModel } from './ir/text/parse.js';
 export { printModel } from './ir/text/print.js';
 export { loadModel, saveModel, type SaveOptions } from './onnx/files.js';
 export { runRecipe, type RunOptions } from './pipeline/run.js';
-export type * from './pipeline/record.js';
+export type * from './record/index.js';
 export { loadRecipe, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } from './recipe/load.js';
 export type { Recipe, RecipeInput } from './recipe/schema.js';
 export { renderHtml, renderMarkdown } from './report/index.js';

@@ -1,6 +1,6 @@
 /** What a dry run prints: where each node would run, and why. */
 import { countText } from '../base/text.js';
-import type { RunRecord } from '../pipeline/record.js';
+import type { RunRecord } from '../record/index.js';
 import { table } from './terminal.js';
 
 export function planLines(record: RunRecord): string[] {

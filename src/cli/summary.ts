@@ -1,6 +1,6 @@
 /** What a run achieved, as the last lines on the terminal. */
 import { secondsText } from '../base/text.js';
-import type { RunRecord } from '../pipeline/record.js';
+import type { RunRecord } from '../record/index.js';
 import { summaryTable } from '../report/summary.js';
 import { paint, table } from './terminal.js';
 

@@ -17,7 +17,7 @@ import type { Planned } from '../quantize/plan.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import { feedOf } from './feeds.js';
-import type { CalibrationFacts } from './record.js';
+import type { CalibrationFacts } from '../record/index.js';
 
 /** What the model takes, as data sources need to know it. */
 export const inputInfo = (model: Model): ValueInfo[] => model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));

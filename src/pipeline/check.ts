@@ -11,7 +11,7 @@ import { Session } from '../runtime/session.js';
 import { overlap } from '../data/overlap.js';
 import { openData } from './calibration.js';
 import { randomFeed, resizeBatch } from './feeds.js';
-import type { EvaluationFacts, LatencyFacts } from './record.js';
+import type { EvaluationFacts, LatencyFacts } from '../record/index.js';
 
 export interface CheckInput {
   readonly floatFile: string;

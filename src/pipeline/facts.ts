@@ -11,7 +11,7 @@ import type { Assigned } from '../quantize/assign.js';
 import { pointName, type Planned } from '../quantize/plan.js';
 import { codeRange } from '../scheme/params.js';
 import type { Granularity, QuantParams, QuantSpec } from '../scheme/types.js';
-import type { ModelFacts, NodeFacts, PointFacts } from './record.js';
+import type { ModelFacts, NodeFacts, PointFacts } from '../record/index.js';
 
 const known = (v: Value | null): Known | undefined => v ? { dtype: v.dtype, shape: v.shape } : undefined;
 

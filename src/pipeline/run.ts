@@ -18,7 +18,7 @@ import { calibratePlan, exampleFeed, inputInfo, type Calibrated } from './calibr
 import { evaluatePair, timePair, type CheckInput } from './check.js';
 import { macsByNode, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { loadFloatModel, optimizeModel, planModel } from './prepare.js';
-import type { NodeFacts, RunRecord } from './record.js';
+import type { NodeFacts, RunRecord } from '../record/index.js';
 import { watchSources } from './sources.js';
 import { createStages } from './stages.js';
 import { publish, stagingDir } from './staging.js';

@@ -1,5 +1,5 @@
 import type { OnEvent } from '../base/events.js';
-import type { Stage } from './record.js';
+import type { Stage } from '../record/index.js';
 
 /** Times and announces the steps of a run. A step returns its result and one line about it. */
 export function createStages(onEvent: OnEvent | undefined, signal: AbortSignal | undefined): {

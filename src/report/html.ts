@@ -3,7 +3,7 @@
  * the one script below by their hashes and no request at all, so that even a hole in the escaping could do nothing.
  */
 import { createHash } from 'node:crypto';
-import type { MetricFacts, RunRecord } from '../pipeline/record.js';
+import type { MetricFacts, RunRecord } from '../record/index.js';
 import { intervalBar } from './html/charts.js';
 import { html, Markup, name, type Part } from './html/markup.js';
 import { script } from './html/script.js';

@@ -1,5 +1,5 @@
 /** report.md: the run record as Markdown (GitHub's flavour), verdict first. */
-import type { RunRecord } from '../pipeline/record.js';
+import type { RunRecord } from '../record/index.js';
 import { story } from './story.js';
 import { statements, summaryTable, verdict } from './summary.js';
 import { big, bytes, count, fixed, isNumber, json, many, ms, percent, real, visible, visibleLines } from './text.js';

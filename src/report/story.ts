@@ -1,4 +1,4 @@
-import type { RunRecord } from '../pipeline/record.js';
+import type { RunRecord } from '../record/index.js';
 import { big, count, isNumber, many, percent, visible } from './text.js';
 
 /** What happened, in at most five sentences: clean-up, calibration, what runs in integers, and what to look at. Plain text. */

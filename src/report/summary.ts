@@ -1,5 +1,5 @@
 /** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
-import type { MetricFacts, RunRecord } from '../pipeline/record.js';
+import type { MetricFacts, RunRecord } from '../record/index.js';
 import { bytes, count, fixed, isNumber, ms, percent, signed, visible } from './text.js';
 
 /** How a result reads: `unsure` where the 95 % interval holds both better and worse. */

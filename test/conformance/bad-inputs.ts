@@ -11,7 +11,7 @@ import { parseModel } from '../../src/ir/text/parse.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { onnx } from '../../src/onnx/proto.js';
-import type { RunRecord } from '../../src/pipeline/record.js';
+import type { RunRecord } from '../../src/record/index.js';
 import { f32, npy } from '../rooms/data/helpers.js';
 
 export type ModelMessage = onnx.ModelProto.$Properties;

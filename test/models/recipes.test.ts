@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { runRecipe } from '../../src/pipeline/run.js';
-import type { RunRecord } from '../../src/pipeline/record.js';
+import type { RunRecord } from '../../src/record/index.js';
 import { loadRecipe } from '../../src/recipe/load.js';
 
 const root = path.join(import.meta.dirname, '..', '..');

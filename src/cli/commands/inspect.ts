@@ -1,13 +1,13 @@
 /** `quantize inspect`: a model as it is, or what a run decided about it. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, nearest } from '../../base/errors.js';
-import { reason } from '../../base/files.js';
 import { bytesText, countText, printable } from '../../base/text.js';
 import { allGraphs, type Model, type Value } from '../../ir/graph.js';
 import { printModel } from '../../ir/text/print.js';
 import { loadModel } from '../../onnx/files.js';
-import type { PointFacts, RunRecord } from '../../pipeline/record.js';
+import { readRun } from '../../record/read.js';
+import type { PointFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { summaryLines } from '../summary.js';
 import { table, type Terminal } from '../terminal.js';
@@ -21,7 +21,7 @@ export async function inspect(target: string, flags: InspectFlags, { terminal }:
   const runFile = runFileOf(target);
   if (runFile !== undefined) {
     if (flags.text) fail('USAGE', '--text shows a model, but this is a run', { file: target }, `quantize inspect ${path.join(path.dirname(runFile), 'model.onnx')} --text`);
-    inspectRun(readRecord(runFile), runFile, flags, terminal);
+    inspectRun(readRun(runFile), runFile, flags, terminal);
     return 0;
   }
   if (flags.point !== undefined) fail('USAGE', '--point needs a run, but this is a model', { file: target }, 'give the output folder of a run, such as reports/int8-kl');
@@ -41,16 +41,6 @@ function runFileOf(target: string): string | undefined {
   if (existsSync(inside)) return inside;
   if (statSync(target, { throwIfNoEntry: false })?.isDirectory()) fail('USAGE', `the folder holds no run.json`, { file: target }, 'give an ONNX file or the output folder of a run');
   return undefined;
-}
-
-function readRecord(file: string): RunRecord {
-  let value: unknown;
-  try { value = JSON.parse(readFileSync(file, 'utf8')); } catch (error) {
-    return fail('DATA_FORMAT', error instanceof SyntaxError ? `'${file}' is not JSON: ${error.message}` : `cannot read '${file}': ${reason(error)}`, { file }, 'give the run.json of a run', error);
-  }
-  const record = value as Partial<RunRecord> | null; // checked next, as far as it is used
-  if (record?.schema !== 1 || !Array.isArray(record.points) || !Array.isArray(record.nodes)) fail('DATA_FORMAT', `'${file}' is not the record of a run of this version`, { file }, 'expected run.json with schema 1');
-  return record as RunRecord; // of the version that this code wrote
 }
 
 interface ModelDescription {

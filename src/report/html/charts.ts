@@ -1,5 +1,5 @@
 /** Small drawings as inline SVG. Text stays outside of them, since they stretch with the page. */
-import type { MetricFacts, PointFacts } from '../../pipeline/record.js';
+import type { MetricFacts, PointFacts } from '../../record/index.js';
 import { isNumber, real, signed } from '../text.js';
 import { html, type Markup } from './markup.js';
 

@@ -1,5 +1,5 @@
 /** The tables of the page: layers, tensors, passes, latency, runtime. */
-import type { NodeFacts, PointFacts, RunRecord } from '../../pipeline/record.js';
+import type { NodeFacts, PointFacts, RunRecord } from '../../record/index.js';
 import { span, spread } from '../markdown.js';
 import { summaryTable } from '../summary.js';
 import { big, count, fixed, isNumber, ms, percent, visible } from '../text.js';

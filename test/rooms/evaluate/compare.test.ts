@@ -5,7 +5,7 @@ import { compareModels, defaultMetrics } from '../../../src/evaluate/compare.js'
 import { spearman } from '../../../src/evaluate/metrics/correlation.js';
 import { top1 } from '../../../src/evaluate/metrics/top-k.js';
 import type { Sample } from '../../../src/ir/feed.js';
-import type { EvaluationFacts } from '../../../src/pipeline/record.js';
+import type { EvaluationFacts } from '../../../src/record/index.js';
 import type { Session } from '../../../src/runtime/session.js';
 import { batched, f32, open, sample } from './helpers.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
 import { measureLatency } from '../../../src/evaluate/latency.js';
-import type { LatencyFacts } from '../../../src/pipeline/record.js';
+import type { LatencyFacts } from '../../../src/record/index.js';
 import { bytesOf, f32, open } from './helpers.js';
 
 const SMALL = 'g (float[N,64] x) => (float[N,64] y) { y = Relu(x) }';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { RunRecord } from '../../../src/pipeline/record.js';
+import type { RunRecord } from '../../../src/record/index.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import { sha256File } from '../../../src/base/files.js';

@@ -1,5 +1,5 @@
 import { createRng } from '../../../src/base/rng.js';
-import type { ModelFacts, NodeFacts, PointFacts, RunRecord } from '../../../src/pipeline/record.js';
+import type { ModelFacts, NodeFacts, PointFacts, RunRecord } from '../../../src/record/index.js';
 
 const model = (name: string, bytes: number): ModelFacts => ({
   name, sha256: 'ab'.repeat(32), bytes, parameters: 310_000, nodes: 120, opset: 17, irVersion: 8, macs: 12_500_000,

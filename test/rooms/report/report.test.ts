@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { RunRecord } from '../../../src/pipeline/record.js';
+import type { RunRecord } from '../../../src/record/index.js';
 import { renderHtml } from '../../../src/report/html.js';
 import { code, renderMarkdown, text } from '../../../src/report/markdown.js';
 import { story } from '../../../src/report/story.js';

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
-import type { RuntimeFacts } from '../../../src/pipeline/record.js';
+import type { RuntimeFacts } from '../../../src/record/index.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
 import { describeOptimized, inspectOptimized } from '../../../src/runtime/inspect-optimized.js';
 

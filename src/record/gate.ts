@@ -1,0 +1,18 @@
+/** What a gate decided. */
+import { z } from 'zod';
+import { count, interval, text, type Deep } from './parts.js';
+
+export const verdictSpec = z.enum(['pass', 'fail', 'undecided']);
+export type Verdict = z.output<typeof verdictSpec>;
+
+export const ruleSpec = z.object({
+  name: text, verdict: verdictSpec, text: text.describe('One sentence with the numbers.'),
+  limit: z.number().optional(), observed: z.number().optional(), interval: interval.optional().describe('Of the observed value, at the confidence of the gate.'), unit: text.optional(),
+  samples: count.optional(), samplesNeeded: count.optional().describe('For an undecided rule: about how many samples would decide.'),
+});
+export type RuleResult = Deep<z.output<typeof ruleSpec>>;
+
+export const gateSpec = z.object({
+  verdict: verdictSpec.describe('fail where a rule fails, else undecided where one is, else pass.'), confidence: z.number(), against: text.describe('float, or the baseline run.'), rules: z.array(ruleSpec),
+});
+export type GateFacts = Deep<z.output<typeof gateSpec>>;

@@ -1,0 +1,8 @@
+/** Every type of a record. */
+export type * from './compare.js';
+export type * from './evaluation.js';
+export type * from './gate.js';
+export type * from './latency.js';
+export type * from './layers.js';
+export type * from './parts.js';
+export type * from './run.js';
