@@ -1,9 +1,10 @@
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
+import type { Agreement, Flip } from '../record/index.js';
 import { mcnemarExact } from './statistics.js';
 import { argmax, numbersOf } from './tensors.js';
 
-/** `same` is a share, 0…1; flips and McNemar's p only where samples have class labels. */
-export interface Agreement { readonly same: number; readonly rightToWrong?: number; readonly wrongToRight?: number; readonly mcnemarP?: number }
+/** Flips that are kept by name, of each direction: enough to look at. */
+const KEPT_FLIPS = 12;
 
 /** The first output that looks like class scores: [batch, classes] of two or more classes, further axes of size 1 aside. */
 export function classOutput(outputs: readonly ValueInfo[]): ValueInfo | undefined {
@@ -22,6 +23,8 @@ export class AgreementMeter {
   #labelled = 0;
   #rightToWrong = 0;
   #wrongToRight = 0;
+  #divergence = 0;
+  readonly #flips: Flip[] = [];
   constructor(output: string) { this.#output = output; }
 
   /** Rows of fewer than two scores are passed over. A row with NaN has no top class: it agrees with nothing and is wrong. */
@@ -33,18 +36,20 @@ export class AgreementMeter {
     const b = argmax(q);
     this.#samples++;
     if (a === b && a >= 0) this.#same++;
+    this.#divergence += klDivergence(f, q);
     const { label } = sample;
     if (label === undefined || !Number.isInteger(label) || label < 0 || label >= f.length) return;
     this.#labelled++;
-    if (a === label && b !== label) this.#rightToWrong++;
-    if (a !== label && b === label) this.#wrongToRight++;
+    const flip = { sample: sample.id, label, float: a, quantized: b };
+    if (a === label && b !== label && ++this.#rightToWrong <= KEPT_FLIPS) this.#flips.push(flip);
+    if (a !== label && b === label && ++this.#wrongToRight <= KEPT_FLIPS) this.#flips.push(flip);
   }
 
   facts(): Agreement | undefined {
     if (!this.#samples) return undefined;
-    const same = this.#same / this.#samples;
-    if (!this.#labelled) return { same };
-    return { same, rightToWrong: this.#rightToWrong, wrongToRight: this.#wrongToRight, mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight) };
+    const found = { same: this.#same / this.#samples, ...(Number.isFinite(this.#divergence) ? { kl: this.#divergence / this.#samples } : {}) };
+    if (!this.#labelled) return found;
+    return { ...found, rightToWrong: this.#rightToWrong, wrongToRight: this.#wrongToRight, mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight), ...(this.#flips.length ? { flips: this.#flips } : {}) };
   }
 }
 
@@ -52,4 +57,33 @@ function rowOf(outputs: Feed, name: string): ArrayLike<number> | undefined {
   const t = outputs[name];
   if (!t || t.dims[0] !== 1) return undefined;
   return numbersOf(t);
+}
+
+/**
+ * Kullback–Leibler divergence of two rows of class scores, float ‖ quantized, in nats (Kullback & Leibler 1951). Rows that
+ * are shares already (none negative, sum 1) are taken as they are, others through softmax. NaN where a score is.
+ */
+export function klDivergence(float: ArrayLike<number>, quantized: ArrayLike<number>): number {
+  const p = logShares(float);
+  const q = logShares(quantized);
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) { // equal lengths
+    if (Number.isNaN(p[i]) || Number.isNaN(q[i])) return NaN;
+    if (p[i]! > -Infinity) sum += Math.exp(p[i]!) * (p[i]! - Math.max(q[i]!, LEAST_LOG));
+  }
+  return Math.max(0, sum); // rounding may pass 0
+}
+/** A share of 0 where the other model's is not would be an infinite divergence: the least positive float32 stands in. */
+const LEAST_LOG = Math.log(2 ** -149);
+
+function logShares(row: ArrayLike<number>): Float64Array {
+  let high = -Infinity;
+  let sum = 0;
+  let negative = false;
+  for (let i = 0; i < row.length; i++) { const v = row[i]!; if (v > high) high = v; if (v < 0) negative = true; sum += v; }
+  if (!negative && Math.abs(sum - 1) < 1e-3) return Float64Array.from(row, (v) => Math.log(v / sum));
+  let total = 0;
+  for (let i = 0; i < row.length; i++) total += Math.exp(row[i]! - high);
+  const log = high + Math.log(total);
+  return Float64Array.from(row, (v) => v - log);
 }

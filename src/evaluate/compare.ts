@@ -1,25 +1,31 @@
-/** The float and the quantized model on the same samples: metrics, agreement and output error in one pass. */
+/** The float model and candidates on the same samples: metrics, agreement and output error in one pass. */
+import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
+import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
+import type { Agreement, MetricFacts, OutputFacts } from '../record/index.js';
 import type { Session } from '../runtime/session.js';
-import { AgreementMeter, classOutput, type Agreement } from './agreement.js';
+import { AgreementMeter, classOutput } from './agreement.js';
 import { pearson, spearman } from './metrics/correlation.js';
 import { top1, top5 } from './metrics/top-k.js';
-import { OutputErrorMeter, type OutputErrors } from './output-error.js';
-import { bootstrapInterval, pairedMeanInterval, pairedShareInterval } from './statistics.js';
+import { OutputErrorMeter } from './output-error.js';
+import { Scored } from './scoring.js';
 import { sliceRows } from './tensors.js';
-import type { Accumulator, ChosenMetric } from './types.js';
+import type { ChosenMetric } from './types.js';
 
-export interface CompareOptions {
+export interface EvaluateOptions {
   readonly float: Session;
-  readonly quantized: Session;
+  /** Models to compare with it, on the same samples; none to score the float model alone. */
+  readonly candidates: readonly Session[];
   /** A fresh pass over the batches. */
   readonly batches: () => AsyncIterable<Batch>;
   /** Default: chosen by {@link defaultMetrics} on the first sample. */
   readonly metrics?: readonly ChosenMetric[] | undefined;
+  /** Share of the samples, 0…1, that only choose between candidates; which ones, their ids say. Default: 0. */
+  readonly searchShare?: number | undefined;
   /** For progress only. */
   readonly totalSamples?: number | undefined;
   /** Gets `progress` of stage `evaluate` after each batch, and diagnostics. */
@@ -27,68 +33,97 @@ export interface CompareOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface MetricComparison {
-  readonly name: string;
-  readonly unit: string;
-  readonly float: number;
-  readonly quantized: number;
-  /** quantized − float, in the metric's unit. */
-  readonly change: number;
-  /** 95 % interval of the change: Bonett–Price for shares, normal for means, percentile bootstrap for the rest. */
-  readonly interval?: readonly [number, number];
-  readonly higherIsBetter: boolean;
-}
 export interface Comparison {
   readonly samples: number;
-  readonly metrics: readonly MetricComparison[];
+  readonly sampleSet: string;
+  readonly metrics: readonly MetricFacts[];
   readonly agreement?: Agreement;
-  readonly outputs: readonly OutputErrors[];
+  readonly outputs: readonly OutputFacts[];
+  readonly search?: { readonly samples: number; readonly metrics: readonly MetricFacts[] };
+}
+
+export interface Evaluated {
+  /** The float model's own scores; the search part left out. */
+  readonly float: readonly Scored[];
+  readonly samples: number;
+  /** One for each candidate, in their order. */
+  readonly candidates: readonly Comparison[];
+}
+
+/** One candidate: see {@link evaluateModels}. */
+export async function compareModels({ quantized, ...o }: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Session }): Promise<Comparison> {
+  return (await evaluateModels({ ...o, candidates: [quantized] })).candidates[0]!; // one for each
 }
 
 /**
- * Runs both models on every batch and compares them sample by sample; memory does not grow with the data, but for a score
- * per sample and metric. Metrics that need labels are left out, with a diagnostic, where the first sample has none.
- * Throws MODEL_UNSUPPORTED where the models' outputs differ, DATA_MISSING where there is no sample, what a metric throws
- * (DATA_LABEL, DATA_SHAPE, RECIPE_UNKNOWN_NAME), MODEL_RUNTIME, and the signal's reason.
+ * Runs all models on every batch and compares each candidate with the float model sample by sample, which runs once for
+ * all. Memory does not grow with the data, but for a score per sample and metric. Metrics that need labels are left out,
+ * with a diagnostic, where the first sample has none. Throws MODEL_UNSUPPORTED where the models' outputs differ,
+ * DATA_MISSING where there is no sample, what a metric throws (DATA_LABEL, DATA_SHAPE, RECIPE_UNKNOWN_NAME),
+ * MODEL_RUNTIME, and the signal's reason.
  */
-export async function compareModels(options: CompareOptions): Promise<Comparison> {
-  const { float, quantized, signal, onEvent } = options;
+export async function evaluateModels(options: EvaluateOptions): Promise<Evaluated> {
+  const { float, candidates, signal, onEvent, searchShare = 0 } = options;
   const outputs = float.outputs;
-  const missing = outputs.find((o) => !quantized.outputs.some((q) => q.name === o.name));
-  if (missing) fail('MODEL_UNSUPPORTED', `the quantized model has no output '${missing.name}'`, { tensor: missing.name }, `its outputs: ${quantized.outputs.map((o) => o.name).join(', ')}`);
+  for (const c of candidates) {
+    const missing = outputs.find((o) => !c.outputs.some((q) => q.name === o.name));
+    if (missing) fail('MODEL_UNSUPPORTED', `the quantized model has no output '${missing.name}'`, { tensor: missing.name }, `its outputs: ${c.outputs.map((o) => o.name).join(', ')}`);
+  }
   const say = (diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic });
-  const errors = new Map(outputs.map((o) => [o.name, new OutputErrorMeter(o.name)]));
-  const classes = classOutput(outputs);
-  const agreement = classes && new AgreementMeter(classes.name);
-  let scored: readonly Scored[] | undefined;
-  let samples = 0;
+  const meters = candidates.map(() => startMeters(outputs));
+  let judged: readonly Scored[] | undefined;
+  let searched: readonly Scored[] = [];
+  const count = { judged: 0, searched: 0 };
+  const set = createHash('sha256');
   for await (const batch of options.batches()) {
     signal?.throwIfAborted();
     if (!batch.samples.length) continue;
-    scored ??= startMetrics(options.metrics ?? defaultMetrics(batch.samples[0]!, outputs), batch.samples[0]!, outputs, say);
+    if (!judged) {
+      const chosen = usable(options.metrics ?? defaultMetrics(batch.samples[0]!, outputs), batch.samples[0]!, say);
+      const start = (): Scored[] => chosen.map((c) => new Scored(c, outputs, candidates.length));
+      judged = start();
+      if (searchShare > 0) searched = start();
+    }
     const ofFloat: Feed[] = [];
-    const ofQuantized: Feed[] = [];
+    const ofCandidates: Feed[][] = candidates.map(() => []);
     for (const feed of batch.feeds) {
       ofFloat.push(await float.run(feed));
-      ofQuantized.push(await quantized.run(feed));
+      for (const [i, c] of candidates.entries()) ofCandidates[i]!.push(await c.run(feed)); // one list each
     }
-    addErrors(errors, batch, ofFloat, ofQuantized);
+    ofCandidates.forEach((out, i) => addErrors(meters[i]!.errors, batch, ofFloat, out)); // one each
     for (const row of batch.rows) {
-      const f = ofFloat.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
-      const q = ofQuantized.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // as above
-      for (const s of scored) { s.float.add(row.sample, f); s.quantized.add(row.sample, q); }
+      const cut = (all: readonly Feed[]): Feed[] => all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
+      const f = cut(ofFloat);
+      const q = ofCandidates.map(cut);
+      const search = searchShare > 0 && createRng(0, `search part ${row.sample.id}`).next() < searchShare;
+      for (const s of search ? searched : judged) s.add(row.sample, f, q);
+      count[search ? 'searched' : 'judged']++;
+      set.update(`${row.sample.id}\0${row.sample.hash}\0${search ? 1 : 0}\n`);
       // Two feeds make a pair of embeddings, whose largest element means nothing.
-      if (agreement && f.length === 1) agreement.add(row.sample, f[0]!, q[0]!); // both have one entry per feed
+      if (f.length === 1 && !search) q.forEach((out, i) => meters[i]!.agreement?.add(row.sample, f[0]!, out[0]!)); // all have one entry per feed
     }
-    samples += batch.samples.length;
-    onEvent?.({ type: 'progress', stage: 'evaluate', done: samples, total: options.totalSamples });
+    onEvent?.({ type: 'progress', stage: 'evaluate', done: count.judged + count.searched, total: options.totalSamples });
     await nextTurn(); // runs block the thread: signals and drawing get their turn here
   }
-  if (!samples) fail('DATA_MISSING', 'evaluation saw no sample, so the models cannot be compared', {}, 'check evaluation.data and evaluation.samples');
-  const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
-  for (const f of facts) sayNonFinite(f, say);
-  const found = agreement?.facts();
-  return { samples, metrics: (scored ?? []).flatMap((s) => resultOf(s, say)), ...(found ? { agreement: found } : {}), outputs: facts };
+  if (!count.judged) fail('DATA_MISSING', count.searched ? `all ${count.searched} evaluation samples fell into the search part` : 'evaluation saw no sample, so the models cannot be compared', {}, 'check evaluation.data and evaluation.samples');
+  const sampleSet = set.digest('hex');
+  return {
+    float: judged ?? [], samples: count.judged,
+    candidates: meters.map(({ errors, agreement }, i) => {
+      const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
+      for (const f of facts) sayNonFinite(f, say);
+      const found = agreement?.facts();
+      return {
+        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, say)), ...(found ? { agreement: found } : {}), outputs: facts,
+        ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, say)) } } : {}),
+      };
+    }),
+  };
+}
+
+function startMeters(outputs: readonly ValueInfo[]): { errors: ReadonlyMap<string, OutputErrorMeter>; agreement: AgreementMeter | undefined } {
+  const classes = classOutput(outputs);
+  return { errors: new Map(outputs.map((o) => [o.name, new OutputErrorMeter(o.name)])), agreement: classes && new AgreementMeter(classes.name) };
 }
 
 /** What to measure unless the recipe says: correlations for labelled pairs, top1 (and top5 from 100 classes on) for class labels, else nothing. */
@@ -103,39 +138,13 @@ export function defaultMetrics(sample: Sample, outputs: readonly ValueInfo[]): r
   return chosen;
 }
 
-interface Scored { readonly chosen: ChosenMetric; readonly float: Accumulator; readonly quantized: Accumulator }
-
-function startMetrics(chosen: readonly ChosenMetric[], first: Sample, outputs: readonly ValueInfo[], say: (d: Diagnostic) => void): Scored[] {
-  return chosen.flatMap((c) => {
-    const scored = { chosen: c, float: c.metric.start(c.options, outputs), quantized: c.metric.start(c.options, outputs) };
-    if (!c.metric.needsLabels || first.label !== undefined) return [scored];
-    say({ severity: 'warning', code: 'EVALUATION_NO_LABELS', message: `metric ${c.metric.name} needs labels, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: 'give evaluation.data with labels' });
-    return [];
+/** The metrics that can score these samples. */
+function usable(chosen: readonly ChosenMetric[], first: Sample, say: (d: Diagnostic) => void): ChosenMetric[] {
+  return chosen.filter(({ metric }) => {
+    if (!metric.needsLabels || first.label !== undefined) return true;
+    say({ severity: 'warning', code: 'EVALUATION_NO_LABELS', message: `metric ${metric.name} needs labels, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: 'give evaluation.data with labels' });
+    return false;
   });
-}
-
-function resultOf({ chosen: { metric }, float, quantized }: Scored, say: (d: Diagnostic) => void): MetricComparison[] {
-  const before = float.value();
-  const after = quantized.value();
-  if (before === undefined || after === undefined) {
-    say({ severity: 'warning', code: 'EVALUATION_NO_VALUE', message: `metric ${metric.name} has no value for the ${after === undefined ? 'quantized' : 'float'} model: too few labelled samples, or no variation`, hint: 'give more labelled samples' });
-    return [];
-  }
-  const interval = intervalOf(float, quantized);
-  return [{ name: metric.name, unit: metric.unit, float: before, quantized: after, change: after - before, ...(interval ? { interval } : {}), higherIsBetter: metric.higherIsBetter }];
-}
-
-function intervalOf(float: Accumulator, quantized: Accumulator): readonly [number, number] | undefined {
-  if (float.correct && quantized.correct) {
-    const n = float.correct.length;
-    const worse = float.correct.reduce((sum, right, i) => sum + (right && !quantized.correct![i] ? 1 : 0), 0); // both sides were checked above
-    const better = float.correct.reduce((sum, right, i) => sum + (!right && quantized.correct![i] ? 1 : 0), 0); // as above
-    const [low, high] = pairedShareInterval(worse, better, n);
-    return [100 * low, 100 * high];
-  }
-  if (float.scores && quantized.scores) return pairedMeanInterval(float.scores, quantized.scores);
-  if (float.resampled && quantized.resampled && float.count !== undefined) return bootstrapInterval(float.count, (i) => float.resampled?.(i), (i) => quantized.resampled?.(i));
-  return undefined;
 }
 
 /** The sample's rows of every output; an output whose axis 0 is not the batch stays whole. */
@@ -160,7 +169,7 @@ function addErrors(errors: ReadonlyMap<string, OutputErrorMeter>, batch: Batch, 
 
 const totalRows = (batch: Batch, k: number): number => Object.values(batch.feeds[k] ?? {})[0]?.dims[0] ?? 1;
 
-function sayNonFinite(f: OutputErrors, say: (d: Diagnostic) => void): void {
+function sayNonFinite(f: OutputFacts, say: (d: Diagnostic) => void): void {
   if (!f.nonFinite) return;
   const { float, quantized } = f.nonFinite;
   say({ severity: quantized > float ? 'error' : 'warning', code: 'EVALUATION_NON_FINITE', message: `output '${f.name}' held ${quantized} NaN or infinite values in the quantized model, ${float} in the float model`, where: { tensor: f.name } });

@@ -1,16 +1,6 @@
 import type { FeedTensor } from '../ir/feed.js';
+import type { OutputFacts } from '../record/index.js';
 import { numbersOf } from './tensors.js';
-
-/** Errors of one output over everything added so far; see OutputFacts of the run record for what the fields mean. */
-export interface OutputErrors {
-  readonly name: string;
-  readonly cosine: number;
-  readonly sqnrDb?: number;
-  readonly mse: number;
-  readonly maxAbsError: number;
-  readonly nonFinite?: { readonly float: number; readonly quantized: number };
-  readonly otherShape?: number;
-}
 
 /** Streams the error of one output in float64 sums: its memory does not grow with the data. */
 export class OutputErrorMeter {
@@ -62,7 +52,7 @@ export class OutputErrorMeter {
   get floatNonFinite(): number { return this.#floatNonFinite; }
 
   /** Undefined where the output never held numbers. */
-  facts(): OutputErrors | undefined {
+  facts(): OutputFacts | undefined {
     if (!this.#added) return undefined;
     const ff = this.#floatSquares;
     const qq = this.#quantizedSquares;

@@ -51,8 +51,11 @@ export function pairedMeanInterval(float: readonly number[], quantized: readonly
   return [mean - half, mean + half];
 }
 
-/** 95 % percentile-bootstrap interval of quantized − float over the same resamples of n samples (Efron 1979), with a fixed seed. */
-export function bootstrapInterval(n: number, float: (indices: Uint32Array) => number | undefined, quantized: (indices: Uint32Array) => number | undefined): [low: number, high: number] | undefined {
+/**
+ * quantized − float over paired resamples of n samples, ascending: percentiles of it are the percentile-bootstrap interval
+ * (Efron 1979). Fixed seed. Undefined below 10 samples, or where most resamples have no value.
+ */
+export function bootstrapChanges(n: number, float: (indices: Uint32Array) => number | undefined, quantized: (indices: Uint32Array) => number | undefined): number[] | undefined {
   if (n < 10) return undefined; // too few samples to resample
   const rounds = Math.max(200, Math.min(1000, Math.floor(2e6 / n)));
   const rng = createRng(0, 'bootstrap');
@@ -64,9 +67,7 @@ export function bootstrapInterval(n: number, float: (indices: Uint32Array) => nu
     const b = quantized(indices);
     if (a !== undefined && b !== undefined) changes.push(b - a);
   }
-  if (changes.length < rounds / 2) return undefined;
-  changes.sort((x, y) => x - y);
-  return [nearestRank(changes, 0.025), nearestRank(changes, 0.975)];
+  return changes.length < rounds / 2 ? undefined : changes.sort((x, y) => x - y);
 }
 
 /** The percentile p (0…1) of ascending values by nearest rank: always a value that was seen. NaN for none. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
 import { QuantError } from '../../../src/base/errors.js';
-import { compareModels, defaultMetrics } from '../../../src/evaluate/compare.js';
+import { compareModels, defaultMetrics, evaluateModels } from '../../../src/evaluate/compare.js';
 import { spearman } from '../../../src/evaluate/metrics/correlation.js';
 import { top1 } from '../../../src/evaluate/metrics/top-k.js';
 import type { Sample } from '../../../src/ir/feed.js';
@@ -25,7 +25,15 @@ describe('compareModels', () => {
     const found = await compareModels({ float, quantized: shifted, batches: batched(labelled([1, 1, 0, 0, 1]), float, size), metrics: [{ metric: top1, options: {} }] });
     const facts: EvaluationFacts = { ...found, data: null }; // what is found is what a record holds
     expect(facts.samples).toBe(5);
-    expect(found.agreement).toEqual({ same: 0.6, rightToWrong: 1, wrongToRight: 1, mcnemarP: 1 });
+    expect(found.agreement).toMatchObject({ same: 0.6, rightToWrong: 1, wrongToRight: 1, mcnemarP: 1 });
+    expect(found.agreement!.flips).toEqual([{ sample: 's1', label: 1, float: 1, quantized: 0 }, { sample: 's2', label: 0, float: 1, quantized: 0 }]);
+    // Scores [x, 1 − x] sum to 1 and are shares; those of the shifted model are too, but for x = 0.9, whose negative score makes softmax of them.
+    expect(found.agreement!.kl).toBeCloseTo(0.08862257, 5);
+    expect(found.metrics[0]!.paired).toEqual({ kind: 'share', float: '11010', quantized: '10110' });
+    expect(found.metrics[0]!.classes).toEqual([
+      { class: 0, samples: 2, float: 0.5, quantized: 1, rightToWrong: 0, wrongToRight: 1 },
+      { class: 1, samples: 3, float: 2 / 3, quantized: 1 / 3, rightToWrong: 1, wrongToRight: 0 },
+    ]);
     expect(found.metrics).toHaveLength(1);
     expect(found.metrics[0]).toMatchObject({ name: 'top1', unit: '%', float: 60, quantized: 60, change: 0, higherIsBetter: true });
     const [low, high] = found.metrics[0]!.interval!;
@@ -37,6 +45,27 @@ describe('compareModels', () => {
     const power = values.reduce((sum, v) => sum + v * v + (1 - v) * (1 - v), 0);
     expect(y.sqnrDb).toBeCloseTo(10 * Math.log10(power / (10 * 0.04)), 4);
     expect(y.cosine).toBeGreaterThan(0.9);
+  });
+
+  it('compares several candidates in one pass, each as alone', async () => {
+    const samples = labelled([1, 1, 0, 0, 1]);
+    const all = await evaluateModels({ float, candidates: [shifted, float], batches: batched(samples, float, 2) });
+    expect(all.candidates).toEqual([await compareModels({ float, quantized: shifted, batches: batched(samples, float, 2) }), await compareModels({ float, quantized: float, batches: batched(samples, float, 2) })]);
+    expect(all.float.map((s) => [s.metric.name, s.value()])).toEqual([['top1', 60]]);
+  });
+
+  it('keeps the search part out of what is judged, the same samples whatever the order', async () => {
+    const many = Array.from({ length: 60 }, (_, i) => sample([{ x: f32([(i + 0.5) / 60]) }], i % 2, `s${i}`));
+    const split = (list: readonly Sample[]) => compareModels({ float, quantized: shifted, batches: batched(list, float, 7), searchShare: 0.4 });
+    const found = await split(many);
+    expect(found.samples + found.search!.samples).toBe(60);
+    expect(found.search!.samples).toBeGreaterThan(12);
+    expect(found.search!.samples).toBeLessThan(36);
+    expect(found.metrics[0]!.samples).toBe(found.samples);
+    const reversed = await split([...many].reverse());
+    expect(reversed.search!.metrics[0]!.quantized).toBe(found.search!.metrics[0]!.quantized);
+    expect(reversed.sampleSet).not.toBe(found.sampleSet);
+    await expect(compareModels({ float, quantized: shifted, batches: batched(many, float, 7), searchShare: 1 })).rejects.toMatchObject({ code: 'DATA_MISSING' });
   });
 
   it('finds nothing to report between a model and itself', async () => {
@@ -63,7 +92,8 @@ describe('compareModels', () => {
     const unlabelled = values.map((v) => sample([{ x: f32([v]) }]));
     const found = await compareModels({ float, quantized: shifted, batches: batched(unlabelled, float, 2), metrics: [{ metric: top1, options: {} }], totalSamples: 5, onEvent: (e) => events.push(e) });
     expect(found.metrics).toEqual([]);
-    expect(found.agreement).toEqual({ same: 0.6 });
+    expect(found.agreement).toMatchObject({ same: 0.6 });
+    expect(found.agreement).not.toHaveProperty('mcnemarP');
     expect(events.filter((e) => e.type === 'diagnostic').map((e) => e.diagnostic.code)).toEqual(['EVALUATION_NO_LABELS']);
     expect(events.filter((e) => e.type === 'progress').map((e) => [e.stage, e.done, e.total])).toEqual([['evaluate', 2, 5], ['evaluate', 4, 5], ['evaluate', 5, 5]]);
   });

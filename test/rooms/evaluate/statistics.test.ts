@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
-import { bootstrapInterval, mcnemarExact, medianInterval, nearestRank, pairedMeanInterval, pairedShareInterval, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
+import { bootstrapChanges, mcnemarExact, medianInterval, nearestRank, pairedMeanInterval, pairedShareInterval, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
 
 describe('mcnemarExact', () => {
   it('equals the two-sided binomial test', () => {
@@ -55,11 +55,12 @@ describe('intervals of a paired change', () => {
   });
   it('by bootstrap is the same on every run and brackets a clear change', () => {
     const value = (shift: number) => (indices: Uint32Array): number => indices.reduce((sum, i) => sum + (i % 7) * shift, 0) / indices.length;
-    const first = bootstrapInterval(200, value(1), value(1.5));
-    expect(first).toEqual(bootstrapInterval(200, value(1), value(1.5)));
-    expect(first![0]).toBeGreaterThan(1);
-    expect(first![1]).toBeLessThan(2);
-    expect(bootstrapInterval(5, value(1), value(1))).toBeUndefined();
+    const first = bootstrapChanges(200, value(1), value(1.5))!;
+    expect(first).toEqual(bootstrapChanges(200, value(1), value(1.5)));
+    expect(first).toHaveLength(1000);
+    expect(nearestRank(first, 0.025)).toBeGreaterThan(1);
+    expect(nearestRank(first, 0.975)).toBeLessThan(2);
+    expect(bootstrapChanges(5, value(1), value(1))).toBeUndefined();
   });
 });
 
