@@ -75,6 +75,25 @@ export function nearestRank(sorted: ArrayLike<number>, p: number): number {
   return sorted[Math.min(sorted.length, Math.max(1, Math.ceil(p * sorted.length))) - 1] ?? NaN;
 }
 
+/**
+ * 95 % percentile-bootstrap intervals of percentiles (0…1, by nearest rank) of ascending values, with a fixed seed.
+ * Undefined below 10 values. A resample of sorted values is drawn as ranks, and only the ranks asked for are looked at.
+ */
+export function bootstrapPercentiles(sorted: Float64Array, at: readonly number[]): [low: number, high: number][] | undefined {
+  const n = sorted.length;
+  if (n < 10) return undefined;
+  const rounds = Math.max(200, Math.min(1000, Math.floor(2e6 / n)));
+  const rng = createRng(0, 'bootstrap percentiles');
+  const ranksDrawn = new Uint32Array(n);
+  const found = at.map(() => new Float64Array(rounds));
+  for (let r = 0; r < rounds; r++) {
+    for (let i = 0; i < n; i++) ranksDrawn[i] = rng.int(n);
+    ranksDrawn.sort();
+    at.forEach((p, k) => { found[k]![r] = sorted[nearestRank(ranksDrawn, p)]!; }); // a rank below n
+  }
+  return found.map((values) => { values.sort(); return [nearestRank(values, 0.025), nearestRank(values, 0.975)]; });
+}
+
 /** 95 % interval of the median of ascending values, free of any distribution: order statistics (David & Nagaraja 2003, 7.1). */
 export function medianInterval(sorted: ArrayLike<number>): [low: number, high: number] | undefined {
   const n = sorted.length;

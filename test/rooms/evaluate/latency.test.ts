@@ -1,12 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
-import { measureLatency } from '../../../src/evaluate/latency.js';
+import { measureLatencies, measureLatency } from '../../../src/evaluate/latency.js';
 import type { LatencyFacts } from '../../../src/record/index.js';
 import { bytesOf, f32, open } from './helpers.js';
 
 const SMALL = 'g (float[N,64] x) => (float[N,64] y) { y = Relu(x) }';
 const LARGE = 'g (float[N,64] x) => (float[N,64] y) { a = Sin(x)  b = Exp(a)  c = Sin(b)  d = Exp(c)  e = Sin(d)  f = Exp(e)  h = Sin(f)  i = Exp(h)  y = Sin(i) }';
 const feed = { x: f32(Array.from({ length: 256 * 64 }, (_, i) => i / 1000), [256, 64]) };
+
+describe('measureLatencies', () => {
+  it('times candidates in one interleaved run against the same float runs', async () => {
+    const [same, faster] = await measureLatencies(bytesOf(LARGE), [bytesOf(LARGE), bytesOf(SMALL)], { feed, runs: 20, warmup: 2, threads: 1 });
+    expect(same!.floatMs).toEqual(faster!.floatMs);
+    expect(faster!.speedup).toBeGreaterThan(same!.speedup);
+    expect(same!.speedup).toBeGreaterThan(0.5);
+    expect(same!.speedup).toBeLessThan(2);
+  });
+});
 
 describe('measureLatency', () => {
   it('finds the faster model, in order of percentiles, and says what it ran', async () => {
@@ -21,6 +31,14 @@ describe('measureLatency', () => {
       expect(t.p90).toBeGreaterThanOrEqual(t.p50);
       expect(t.p99).toBeGreaterThanOrEqual(t.p90);
     }
+    for (const t of [found.floatMs, found.quantizedMs]) {
+      expect(t.p50Interval![0]).toBeLessThanOrEqual(t.p50);
+      expect(t.p50Interval![1]).toBeGreaterThanOrEqual(t.p50);
+      expect(t.p99Interval![1]).toBeLessThanOrEqual(t.p99); // no resample of 30 runs goes beyond the slowest
+      expect(t.histogram!.counts.reduce((a, b) => a + b, 0)).toBe(30); // the 99th percentile of 30 is the largest
+    }
+    expect(found.throughput!.float).toBeCloseTo(256_000 / found.floatMs.p50, 6);
+    expect(found.drift!.float).toBeGreaterThan(0);
     expect(events.filter((e) => e.type === 'progress').at(-1)).toEqual({ type: 'progress', stage: 'latency', done: 30, total: 30 });
   });
   it('leaves sessions that it was given open', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
-import { bootstrapChanges, mcnemarExact, medianInterval, nearestRank, pairedMeanInterval, pairedShareInterval, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
+import { bootstrapChanges, bootstrapPercentiles, mcnemarExact, medianInterval, nearestRank, pairedMeanInterval, pairedShareInterval, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
 
 describe('mcnemarExact', () => {
   it('equals the two-sided binomial test', () => {
@@ -65,6 +65,14 @@ describe('intervals of a paired change', () => {
 });
 
 describe('order statistics and correlation', () => {
+  it('bootstraps percentiles to about the binomial interval of their ranks', () => {
+    const sorted = Float64Array.from({ length: 400 }, (_, i) => i + 1);
+    const [[low, high]] = bootstrapPercentiles(sorted, [0.5]) as [[number, number]];
+    expect(Math.abs(low - (200 - 19.6))).toBeLessThan(4); // 1.96 · √(400 · ½ · ½)
+    expect(Math.abs(high - (200 + 19.6))).toBeLessThan(4);
+    expect(bootstrapPercentiles(sorted, [0.5, 0.9])).toEqual(bootstrapPercentiles(sorted, [0.5, 0.9]));
+    expect(bootstrapPercentiles(sorted.slice(0, 9), [0.5])).toBeUndefined();
+  });
   it('takes percentiles by nearest rank', () => {
     const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
     expect([0.5, 0.9, 0.99, 1].map((p) => nearestRank(hundred, p))).toEqual([50, 90, 99, 100]);

@@ -1,0 +1,68 @@
+/** A model loaded and run in a process of its own: what it costs where nothing else is. */
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { serialize } from 'node:v8';
+import { fail } from '../base/errors.js';
+import type { Feed } from '../ir/feed.js';
+import type { ProcessFacts } from '../record/index.js';
+
+export interface OwnProcessOptions {
+  /** A model file. */
+  readonly file: string;
+  readonly feed: Feed;
+  readonly threads: number;
+  /** Runs after the first: peak memory may come later than it. Default: 3. */
+  readonly runs?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** A process that takes longer is stopped; default: 10 minutes. */
+  readonly timeoutMs?: number;
+}
+
+/** Runs in the child, as text, so that no file of ours has to be found there. */
+const CHILD = `
+const { deserialize } = require('node:v8');
+const pieces = [];
+process.stdin.on('data', (p) => pieces.push(p)).on('end', async () => {
+  try {
+    const { entry, file, threads, runs, feed } = deserialize(Buffer.concat(pieces));
+    const ort = require(entry);
+    ort.env.logLevel = 'fatal';
+    const feeds = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, new ort.Tensor(t.dtype, t.data, t.dims)]));
+    const before = process.memoryUsage.rss();
+    let start = performance.now();
+    const session = await ort.InferenceSession.create(file, { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 });
+    const loadMs = performance.now() - start;
+    start = performance.now();
+    await session.run(feeds);
+    const firstRunMs = performance.now() - start;
+    for (let i = 0; i < runs; i++) await session.run(feeds);
+    process.stdout.write(JSON.stringify({ loadMs, firstRunMs, peakBytes: Math.max(0, process.resourceUsage().maxRSS * 1024 - before) }));
+  } catch (error) {
+    process.stderr.write(String(error && error.message || error).slice(0, 600));
+    process.exitCode = 1;
+  }
+});`;
+
+/**
+ * Load time, time of the first run, and how much loading and running raised the peak of resident memory, measured in a
+ * fresh process. Throws MODEL_RUNTIME where the process fails, and the signal's reason.
+ */
+export async function measureOwnProcess(o: OwnProcessOptions): Promise<ProcessFacts> {
+  o.signal?.throwIfAborted();
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const label = path.basename(o.file);
+  const child = spawn(process.execPath, ['-e', CHILD], { stdio: ['pipe', 'pipe', 'pipe'], timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
+  let out = '';
+  let problem = '';
+  child.stdout.setEncoding('utf8').on('data', (s: string) => { out += s; });
+  child.stderr.setEncoding('utf8').on('data', (s: string) => { if (problem.length < 2000) problem += s; });
+  child.stdin.on('error', () => undefined); // a child that died early is reported by its exit
+  child.stdin.end(serialize({ entry, file: o.file, threads: o.threads, runs: o.runs ?? 3, feed: o.feed }));
+  const code = await new Promise<string>((resolve) => {
+    child.on('error', (error) => { problem ||= error.message; resolve('no process'); }).on('close', (exit, signal) => resolve(signal ?? String(exit)));
+  });
+  o.signal?.throwIfAborted();
+  if (code !== '0') return fail('MODEL_RUNTIME', `a process of its own could not run ${label} (${code}): ${problem.split('\n')[0]!.slice(0, 600)}`, { file: o.file });
+  return JSON.parse(out) as ProcessFacts; // written by the child above
+}
