@@ -45,7 +45,10 @@ export interface CalibrateOptions {
 export type CacheUse = 'off' | 'miss' | 'hit' | 'resumed';
 
 export interface Calibrated {
+  /** Of each value, for the first of its points. */
   readonly stats: ReadonlyMap<Value, TensorStats>;
+  /** Of one of the points that were asked for: observers that accumulate the same share it. */
+  statsOf(point: CalibrationPoint): TensorStats;
   readonly facts: {
     readonly samples: number;
     readonly batches: number;
@@ -80,7 +83,7 @@ interface Progress { batches: number; samples: number; readonly excluded: Set<st
  */
 export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
   const report = (diagnostic: Diagnostic): void => o.onEvent?.({ type: 'diagnostic', diagnostic });
-  const slots = inGraphOrder(o.model, o.points).map(slotOf);
+  const slots = [...new Map(inGraphOrder(o.model, o.points).map((p) => { const slot = slotOf(p); return [slot.id, slot]; })).values()];
   const sampling = `exact minimum and maximum of all values; histograms from at most ${o.sampling.maxValuesPerSample} values per sample and tensor, seed ${o.sampling.seed}`;
   const cacheKey = JSON.stringify([FORMAT, o.cache?.key, o.sampling, o.onNonFinite]);
   const cache = o.cache ? openCache(o.cache.dir, cacheKey, report) : undefined;
@@ -108,8 +111,9 @@ export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
   }
   if (slots.length && slots.every((s) => s.stats!.count === 0)) fail('CALIBRATION_EMPTY', `none of the ${progress.samples} samples holds a value: every observed tensor is empty`, { tensor: slots[0]!.point.value.name }, 'check the shapes of the samples');
   return {
-    stats: new Map(slots.map((s) => [s.point.value, s.stats!])), // measured or restored above
-    facts: { samples: progress.samples, batches: progress.batches, tensors: slots.length, cache: mode, sampling, nonFinite: progress.nonFinite, skippedSamples: progress.excluded.size },
+    stats: new Map([...slots].reverse().map((s) => [s.point.value, s.stats!])), // measured or restored above
+    statsOf: (point) => slots.find((s) => s.id === slotOf(point).id)?.stats ?? fail('INTERNAL', `bug in quantbench: '${point.value.name}' was not observed`),
+    facts: { samples: progress.samples, batches: progress.batches, tensors: new Set(slots.map((s) => s.point.value)).size, cache: mode, sampling, nonFinite: progress.nonFinite, skippedSamples: progress.excluded.size },
   };
 }
 
@@ -161,7 +165,7 @@ async function onePass(o: CalibrateOptions, group: readonly Slot[], progress: Pr
   const threads = o.threads ?? 1;
   const shrink = o.model.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
   const tapped = tapModel(o.model, requestsOf(group), o.sampling.maxValuesPerSample);
-  const inspector = createInspector(o.model, group.map((s) => s.point.value), shrink, threads);
+  const inspector = createInspector(o.model, [...new Set(group.map((s) => s.point.value))], shrink, threads);
   let session: Session | undefined;
   let savedAt = performance.now();
   let index = 0;
@@ -207,7 +211,8 @@ async function runBatch(session: Session | undefined, tapped: Tapped, batch: Bat
     const rows = rowsOf(batch, k);
     const outputs = session ? await session.run({ ...feed, ...tapped.inputs(start, rows) }) : {};
     // The extremes of an empty tensor are infinite; that says nothing about the sample.
-    readings.push(tapped.taps.map((t) => { const r = t.read(outputs, feed, rows, start); return r.count === 0 ? { ...r, finite: true } : r; }));
+    const read = new Map([...new Set(tapped.taps)].map((t) => { const r = t.read(outputs, feed, rows, start); return [t, r.count === 0 ? { ...r, finite: true } : r]; }));
+    readings.push(tapped.taps.map((t) => read.get(t)!)); // every tap was read
   }
   return readings;
 }
@@ -255,12 +260,12 @@ function slotOf(point: CalibrationPoint): Slot {
 
 const requestsOf = (slots: readonly Slot[]): TapRequest[] => slots.map((s) => ({ value: s.point.value, axis: s.point.axis, needsValues: s.statistic.needsValues }));
 
-/** Each value once, inputs first, then as the model computes them: the first tensor with NaN is then the one to name. */
+/** Inputs first, then as the model computes them: the first tensor with NaN is then the one to name. */
 function inGraphOrder(model: Model, points: readonly CalibrationPoint[]): CalibrationPoint[] {
   const place = new Map<Value, number>();
   for (const v of model.graph.inputs) place.set(v, place.size);
   for (const n of model.graph.topological()) for (const v of n.outputs) place.set(v, place.size);
-  return [...new Map(points.map((p) => [p.value, p])).values()].sort((a, b) => (place.get(a.value) ?? Infinity) - (place.get(b.value) ?? Infinity));
+  return [...points].sort((a, b) => (place.get(a.value) ?? Infinity) - (place.get(b.value) ?? Infinity));
 }
 
 /** Puts cached statistics into their slots. */

@@ -28,9 +28,11 @@ export interface EvaluateOptions {
   readonly searchShare?: number | undefined;
   /** For progress only. */
   readonly totalSamples?: number | undefined;
-  /** Gets `progress` of stage `evaluate` after each batch, and diagnostics. */
+  /** Gets `progress` of stage `evaluate` after each batch, and diagnostics unless they are taken below. */
   readonly onEvent?: OnEvent | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Findings, with the place of the candidate that they are about. */
+  readonly onDiagnostic?: ((d: Diagnostic, candidate?: number) => void) | undefined;
 }
 
 export interface Comparison {
@@ -69,7 +71,7 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     const missing = outputs.find((o) => !c.outputs.some((q) => q.name === o.name));
     if (missing) fail('MODEL_UNSUPPORTED', `the quantized model has no output '${missing.name}'`, { tensor: missing.name }, `its outputs: ${c.outputs.map((o) => o.name).join(', ')}`);
   }
-  const say = (diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic });
+  const say = options.onDiagnostic ?? ((diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic }));
   const meters = candidates.map(() => startMeters(outputs));
   let judged: readonly Scored[] | undefined;
   let searched: readonly Scored[] = [];
@@ -111,11 +113,12 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     float: judged ?? [], samples: count.judged,
     candidates: meters.map(({ errors, agreement }, i) => {
       const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
-      for (const f of facts) sayNonFinite(f, say);
+      const own = (d: Diagnostic): void => say(d, i);
+      for (const f of facts) sayNonFinite(f, own);
       const found = agreement?.facts();
       return {
-        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, say)), ...(found ? { agreement: found } : {}), outputs: facts,
-        ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, say)) } } : {}),
+        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, own)), ...(found ? { agreement: found } : {}), outputs: facts,
+        ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, own)) } } : {}),
       };
     }),
   };

@@ -39,7 +39,9 @@ export async function exampleFeed(recipe: ResolvedRecipe, inputs: readonly Value
   return undefined;
 }
 
-export interface Calibrated { readonly stats: ReadonlyMap<Value, TensorStats>; readonly facts: CalibrationFacts; /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[] }
+export interface Calibrated { /** By tensor, for each plan in its order. */ readonly stats: readonly ReadonlyMap<Value, TensorStats>[]; readonly facts: Omit<CalibrationFacts, 'observer' | 'overlapWithEvaluation'>; /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[] }
+/** One plan over the model, or over a clone of it with the same names. */
+export interface CalibrationPlan { readonly planned: Planned; readonly observerOptions: { readonly name: string } }
 
 /** Activation points of a plan that calibration must see. */
 export function observedActivations(planned: Planned): [Value, QuantSpec & { kind: 'observed' }][] {
@@ -47,30 +49,32 @@ export function observedActivations(planned: Planned): [Value, QuantSpec & { kin
   return [...planned.plan].filter(isActivation);
 }
 
-/** Runs calibration, or takes its statistics from the cache. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE. */
-export async function calibratePlan(o: { model: Model; /** Asked only where statistics are kept. */ contentSha256: () => string; planned: Planned; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
+/**
+ * Runs calibration once for all plans, or takes its statistics from the cache. `plans` are over `model` or clones of it, with
+ * the same names. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE.
+ */
+export async function calibratePlans(o: { model: Model; /** Asked only where statistics are kept. */ contentSha256: () => string; plans: readonly CalibrationPlan[]; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
   const c = o.recipe.recipe.calibration;
   if (!c.data) fail('DATA_MISSING', 'the recipe names no calibration data', {}, 'set calibration.data, pass --calibration-data, or use quantize.format: dynamic, which needs none');
   const inputs = inputInfo(o.model);
   const dataset = await openData(c.data, inputs, o.recipe, o.report);
-  const points = observedActivations(o.planned).map(([value, spec]) => {
+  const own = new Map([...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]));
+  const points = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
     const g = spec.scheme.granularity;
-    return { value, observer: observerOf(spec.observer), options: o.recipe.recipe.quantize.activations.observer, ...(g.kind === 'axis' ? { axis: g.axis } : {}) };
-  });
+    const here = own.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`);
+    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: observerOptions, ...(g.kind === 'axis' ? { axis: g.axis } : {}) } };
+  }));
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);
-  const cache = cacheOf(o, points, samples);
+  const cache = cacheOf(o, samples);
   const result = await calibrate({
-    model: o.model, points, totalSamples: total, threads: c.threads, onNonFinite: c.onNonFinite,
+    model: o.model, points: points.flat().map((p) => p.point), totalSamples: total, threads: c.threads, onNonFinite: c.onNonFinite,
     ...(c.maxMemory ? { maxMemoryBytes: c.maxMemory } : {}),
     sampling: { maxValuesPerSample: c.maxValuesPerSample, seed: c.seed },
     batches: () => batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), { size: c.batchSize, inputs, padding: dataset.padding }),
     ...(cache ? { cache } : {}), ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}),
   });
-  return {
-    stats: result.stats, samples,
-    facts: { ...result.facts, observer: o.recipe.recipe.quantize.activations.observer.name, data: dataset.describe, overlapWithEvaluation: [] },
-  };
+  return { stats: points.map((list) => new Map(list.map((p) => [p.planValue, result.statsOf(p.point)]))), samples, facts: { ...result.facts, data: dataset.describe } };
 }
 
 /** Id and content hash of the samples that calibration will use: for the cache key, and to find them again in the evaluation data. */
@@ -80,14 +84,12 @@ async function identify(dataset: Dataset, limit: number, signal: AbortSignal | u
   return found;
 }
 
-function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, points: readonly { value: Value; observer: { statistic: { name: string } }; axis?: number }[], samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
+/** Not by tensor or observer: the cache keeps those apart, so that recipes share what they have in common. */
+function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
   const key = createHash('sha256').update(JSON.stringify({
-    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite,
-    points: points.map((p) => [p.value.name, p.observer.statistic.name, p.axis ?? null]),
-    observerOptions: points[0]?.observer.statistic.name === 'ema' ? o.recipe.recipe.quantize.activations.observer : null,
-    samples: samples.map((s) => s.hash),
+    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
   })).digest('hex');
   return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
 }

@@ -1,52 +1,72 @@
-/** Verification of a written model: loads, runs, agrees, is as fast as it is. */
+/** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
+import { statSync } from 'node:fs';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
+import { packs } from '../base/group.js';
 import { batches } from '../data/batch.js';
-import { compareModels } from '../evaluate/compare.js';
-import { measureLatency } from '../evaluate/latency.js';
-import { metrics } from '../evaluate/metrics/index.js';
-import type { Feed, ValueInfo } from '../ir/feed.js';
-import type { ResolvedRecipe } from '../recipe/load.js';
-import { Session } from '../runtime/session.js';
+import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
+import { evaluateModels, type Comparison } from '../evaluate/compare.js';
+import { measureLatencies } from '../evaluate/latency.js';
+import { metrics } from '../evaluate/metrics/index.js';
+import type { ChosenMetric } from '../evaluate/types.js';
+import type { Feed, ValueInfo } from '../ir/feed.js';
+import type { Recipe } from '../recipe/schema.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { EvaluationFacts } from '../record/index.js';
+import { measureOwnProcess } from '../runtime/own-process.js';
+import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { randomFeed, resizeBatch } from './feeds.js';
-import type { EvaluationFacts, LatencyFacts } from '../record/index.js';
+import type { Variant } from './variant.js';
+
+/** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
+const OPEN_BYTES = 2e9;
 
 export interface CheckInput {
   readonly floatFile: string;
-  readonly quantizedFile: string;
+  /** Gives model, data and settings; what it says of quantization is not looked at. */
   readonly recipe: ResolvedRecipe;
   readonly inputs: readonly ValueInfo[];
   readonly calibrationSamples: readonly { readonly id: string; readonly hash: string }[];
   readonly report: (d: Diagnostic) => void;
+  /** Runs a step of one variant; may keep its failure from stopping the others. */
+  readonly attempt: <T>(v: Variant, step: () => Promise<T> | T) => Promise<T | undefined>;
   readonly onEvent?: OnEvent;
   readonly signal?: AbortSignal;
 }
-export interface Checked { readonly evaluation: EvaluationFacts | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
+export interface Checked { /** Undefined without data. */ readonly samples: number | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
+
+/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. */
+export const chosenMetrics = (e: Recipe['evaluation']): ChosenMetric[] | undefined => e.metrics?.map((m) => { const { name, ...options } = m; return { metric: metrics.find((x) => x.name === name)!, options }; }); // the schema allows names of the list only
 
 /**
- * Runs both models on the evaluation samples. Throws QUANTIZE_VERIFY where the quantized model does not load or run, and
- * QUANTIZE_COLLAPSED where it no longer agrees with the float model.
+ * Runs the float model and all variants on the evaluation samples, in one pass. A variant fails with QUANTIZE_VERIFY where
+ * its model does not load or run, and with QUANTIZE_COLLAPSED where it no longer agrees with the float model.
  */
-export async function evaluatePair(o: CheckInput): Promise<Checked> {
-  const e = o.recipe.recipe.evaluation;
+export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): Promise<Checked> {
+  const { evaluation: e, calibration } = o.recipe.recipe;
+  const spec = e.data ?? calibration.data;
+  if (!spec) o.report({ severity: 'warning', code: 'NOT_EVALUATED', message: 'no evaluation data: the model was only loaded and run on random inputs', hint: 'set evaluation.data or pass --evaluation-data' });
+  else if (!e.data) o.report({ severity: 'warning', code: 'EVALUATED_ON_CALIBRATION', message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters', hint: 'set evaluation.data or pass --evaluation-data' });
+  const dataset = spec && await openData(spec, o.inputs, o.recipe, o.report);
+  let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0) };
   const float = await Session.open(o.floatFile, { threads: e.threads, label: 'the float model' });
-  let quantized: Session | undefined;
   try {
-    quantized = await openQuantized(o.quantizedFile, e.threads);
-    const spec = e.data ?? o.recipe.recipe.calibration.data;
-    if (!spec) {
-      const feed = randomFeed(o.inputs, 0);
-      o.report({ severity: 'warning', code: 'NOT_EVALUATED', message: 'no evaluation data: the model was only loaded and run on random inputs', hint: 'set evaluation.data or pass --evaluation-data' });
-      await quantized.run(feed).catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, undefined, cause)); // session errors are Errors
-      return { evaluation: undefined, overlap: [], feed };
+    for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
+      const open: { variant: Variant; session: Session }[] = [];
+      try {
+        for (const variant of together) await o.attempt(variant, async () => { open.push({ variant, session: await openQuantized(variant.file, e.threads) }); });
+        if (!open.length) continue;
+        if (dataset) checked = await evaluateOn(o, dataset, float, open);
+        else for (const { variant, session } of open) await o.attempt(variant, () => session.run(checked.feed).catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, undefined, cause))); // session errors are Errors
+      } finally {
+        for (const { session } of open) await session.close();
+      }
     }
-    if (!e.data) o.report({ severity: 'warning', code: 'EVALUATED_ON_CALIBRATION', message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters', hint: 'set evaluation.data or pass --evaluation-data' });
-    return await evaluateOn(o, spec, float, quantized);
+    return checked;
   } finally {
     await float.close();
-    await quantized?.close();
   }
 }
 
@@ -58,9 +78,8 @@ async function openQuantized(file: string, threads: number): Promise<Session> {
   }
 }
 
-async function evaluateOn(o: CheckInput, spec: NonNullable<ResolvedRecipe['recipe']['calibration']['data']>, float: Session, quantized: Session): Promise<Checked> {
+async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open: readonly { variant: Variant; session: Session }[]): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
-  const dataset = await openData(spec, o.inputs, o.recipe, o.report);
   const limit = e.samples ?? Infinity;
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
@@ -71,14 +90,20 @@ async function evaluateOn(o: CheckInput, spec: NonNullable<ResolvedRecipe['recip
       yield b;
     }
   }
-  const chosen = e.metrics?.map((m) => { const { name, ...options } = m; return { metric: metrics.find((x) => x.name === name)!, options }; }); // the schema allows names of the list only
-  const total = dataset.count === undefined ? e.samples : Math.min(dataset.count, limit);
-  const facts = await compareModels({ float, quantized, batches: remember, ...(chosen ? { metrics: chosen } : {}), ...(total !== undefined ? { totalSamples: total } : {}), ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}) });
-  const evaluation: EvaluationFacts = { ...facts, data: dataset.describe };
-  collapseCheck(evaluation, e.collapse);
+  const { candidates } = await evaluateModels({
+    float, candidates: open.map((x) => x.session), batches: remember, metrics: chosenMetrics(e), searchShare: e.searchShare, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
+    onEvent: o.onEvent, signal: o.signal, onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
+  });
+  for (const [i, { variant }] of open.entries()) {
+    await o.attempt(variant, () => {
+      const found: Comparison = candidates[i]!; // one for each candidate
+      variant.measured.evaluation = { ...found, data: dataset.describe };
+      collapseCheck(variant.measured.evaluation, e.collapse);
+    });
+  }
   const shared = e.data ? overlap(o.calibrationSamples, seen).map((p) => [p.a, p.b] as const) : [];
   if (shared.length) o.report({ severity: 'warning', code: 'DATA_OVERLAP', message: `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy is flattered`, hint: 'evaluate on other samples, or declare a split' });
-  return { evaluation, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0) };
+  return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0) };
 }
 
 function collapseCheck(e: EvaluationFacts, limit: number): void {
@@ -88,17 +113,18 @@ function collapseCheck(e: EvaluationFacts, limit: number): void {
   fail('QUANTIZE_COLLAPSED', `the quantized model ${seen}; no model was written`, {}, 'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway');
 }
 
-/** Interleaved latency of both files on one sample's inputs. */
-export async function timePair(o: CheckInput, feed: Feed): Promise<LatencyFacts | undefined> {
+/** Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of its own. */
+export async function timeAll(o: CheckInput, variants: readonly Variant[], feed: Feed): Promise<void> {
   const l = o.recipe.recipe.evaluation.latency;
-  if (l === false) return undefined;
-  const float = await Session.open(o.floatFile, { threads: l.threads });
-  const quantized = await Session.open(o.quantizedFile, { threads: l.threads });
-  try {
-    const sized = o.inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, l.batch);
-    return await measureLatency({ float, quantized, feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}) });
-  } finally {
-    await float.close();
-    await quantized.close();
+  if (l === false) return;
+  const sized = o.inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, l.batch);
+  const own = async (file: string) => (l.memory ? measureOwnProcess({ file, feed: sized, threads: l.threads, signal: o.signal }) : undefined);
+  const ofFloat = await own(o.floatFile);
+  for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
+    const timed = await measureLatencies(o.floatFile, together.map((v) => v.file), { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal });
+    for (const [i, v] of together.entries()) {
+      const process = await own(v.file);
+      v.measured.latency = { ...timed[i]!, ...(ofFloat && process ? { process: { float: ofFloat, quantized: process } } : {}) }; // one for each
+    }
   }
 }

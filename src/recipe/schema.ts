@@ -54,6 +54,7 @@ export const evaluationSpec = z.strictObject({
   samples: count.describe('Most samples to use. Default: all.').optional(),
   batchSize: count.default(32).describe('Samples per run; a model with a fixed batch size overrides it.'),
   metrics: z.array(metricSpec).describe('What to measure. Default: top1 for class labels, else only agreement and output error.').optional(),
+  searchShare: z.number().min(0).lt(1).default(0).describe('Share of the samples, 0 to 1, that may choose between recipes (a sweep, compare) and is then left out of what is judged and gated. Which ones, their ids say.'),
   threads: count.default(2).describe('Threads of onnxruntime during evaluation.'),
   collapse: z.number().min(0).max(1).default(0.5).describe('Smallest share of samples on which both models must agree (outputs without classes: smallest cosine). Below it the run fails and no model is written.'),
   latency: z.union([z.literal(false), z.strictObject({
@@ -61,6 +62,7 @@ export const evaluationSpec = z.strictObject({
     warmup: z.number().int().min(0).default(10).describe('Runs before that are not counted.'),
     threads: count.default(1).describe('Threads of onnxruntime.'),
     batch: count.default(1).describe('Samples per run.'),
+    memory: z.boolean().default(true).describe('Also loads and runs each model in a process of its own, for load time and peak memory.'),
   })]).prefault({}).describe('Latency of the float and the quantized model, run in turn; false skips it.'),
 });
 

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { serialize } from 'node:v8';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
 import type { ProcessFacts } from '../record/index.js';
@@ -21,11 +20,9 @@ export interface OwnProcessOptions {
 
 /** Runs in the child, as text, so that no file of ours has to be found there. */
 const CHILD = `
-const { deserialize } = require('node:v8');
-const pieces = [];
-process.stdin.on('data', (p) => pieces.push(p)).on('end', async () => {
+process.once('message', async ({ entry, file, threads, runs, feed }) => {
+  const answer = (message) => process.send(message, () => process.disconnect());
   try {
-    const { entry, file, threads, runs, feed } = deserialize(Buffer.concat(pieces));
     const ort = require(entry);
     ort.env.logLevel = 'fatal';
     const feeds = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, new ort.Tensor(t.dtype, t.data, t.dims)]));
@@ -37,12 +34,12 @@ process.stdin.on('data', (p) => pieces.push(p)).on('end', async () => {
     await session.run(feeds);
     const firstRunMs = performance.now() - start;
     for (let i = 0; i < runs; i++) await session.run(feeds);
-    process.stdout.write(JSON.stringify({ loadMs, firstRunMs, peakBytes: Math.max(0, process.resourceUsage().maxRSS * 1024 - before) }));
+    answer({ facts: { loadMs, firstRunMs, peakBytes: Math.max(0, process.resourceUsage().maxRSS * 1024 - before) } });
   } catch (error) {
-    process.stderr.write(String(error && error.message || error).slice(0, 600));
-    process.exitCode = 1;
+    answer({ problem: String(error && error.message || error) });
   }
 });`;
+type Answer = { readonly facts: ProcessFacts } | { readonly problem: string };
 
 /**
  * Load time, time of the first run, and how much loading and running raised the peak of resident memory, measured in a
@@ -52,17 +49,14 @@ export async function measureOwnProcess(o: OwnProcessOptions): Promise<ProcessFa
   o.signal?.throwIfAborted();
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const label = path.basename(o.file);
-  const child = spawn(process.execPath, ['-e', CHILD], { stdio: ['pipe', 'pipe', 'pipe'], timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
-  let out = '';
-  let problem = '';
-  child.stdout.setEncoding('utf8').on('data', (s: string) => { out += s; });
-  child.stderr.setEncoding('utf8').on('data', (s: string) => { if (problem.length < 2000) problem += s; });
-  child.stdin.on('error', () => undefined); // a child that died early is reported by its exit
-  child.stdin.end(serialize({ entry, file: o.file, threads: o.threads, runs: o.runs ?? 3, feed: o.feed }));
-  const code = await new Promise<string>((resolve) => {
-    child.on('error', (error) => { problem ||= error.message; resolve('no process'); }).on('close', (exit, signal) => resolve(signal ?? String(exit)));
+  const child = spawn(process.execPath, ['-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced', timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
+  const answer = await new Promise<Answer>((resolve) => {
+    child.on('message', (message) => resolve(message as Answer)); // the script above sends nothing else
+    child.on('error', (error) => resolve({ problem: error.message }));
+    child.on('exit', (code, signal) => resolve({ problem: `it ended with ${signal ?? code ?? 'nothing'}` }));
+    child.send({ entry, file: o.file, threads: o.threads, runs: o.runs ?? 3, feed: o.feed }, (error) => { if (error) resolve({ problem: error.message }); });
   });
   o.signal?.throwIfAborted();
-  if (code !== '0') return fail('MODEL_RUNTIME', `a process of its own could not run ${label} (${code}): ${problem.split('\n')[0]!.slice(0, 600)}`, { file: o.file });
-  return JSON.parse(out) as ProcessFacts; // written by the child above
+  if ('facts' in answer) return answer.facts;
+  return fail('MODEL_RUNTIME', `a process of its own could not run ${label}: ${answer.problem.split('\n')[0]!.slice(0, 600)}`, { file: o.file }); // split gives at least one piece
 }

@@ -28,7 +28,7 @@ describe('a good recipe', () => {
     expect(baseDir).toBe(folder);
     expect(recipe.calibration.samples).toBe(512);
     expect(recipe.quantize.activations.observer).toEqual({ name: 'minmax' });
-    expect(recipe.evaluation.latency).toEqual({ runs: 100, warmup: 10, threads: 1, batch: 1 });
+    expect(recipe.evaluation.latency).toEqual({ memory: true, runs: 100, warmup: 10, threads: 1, batch: 1 });
   });
   it('resolves to YAML that loads to the same recipe', async () => {
     const first = await load(`${minimal}quantize:\n  activations: { observer: kl }\n  exclude: [ "re:^head/", { opType: Softmax } ]\n`);

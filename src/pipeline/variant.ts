@@ -1,0 +1,123 @@
+/** One of the recipes that run together: its copy of the model, what was decided for it and what was measured. */
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { QuantError} from '../base/errors.js';
+import { type Diagnostic } from '../base/errors.js';
+import { sha256File, writeFileAtomic } from '../base/files.js';
+import { bytesText } from '../base/text.js';
+import { version } from '../base/version.js';
+import type { TensorStats } from '../calibrate/types.js';
+import { cloneModel } from '../ir/clone.js';
+import type { Model, Value } from '../ir/graph.js';
+import { assertValid } from '../ir/verify.js';
+import { saveModel } from '../onnx/files.js';
+import { forgetInferred } from '../ops/infer.js';
+import { assignParams } from '../quantize/assign.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { CalibrationFacts, EvaluationFacts, LatencyFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts } from '../record/index.js';
+import type { KernelOf } from '../runtime/inspect-optimized.js';
+import { modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { planModel, type Prepared } from './prepare.js';
+import { publish, stagingDir } from './staging.js';
+
+/** What one variant measured, filled in stage by stage. */
+export interface Measured { runtime?: RuntimeFacts; kernels?: readonly KernelOf[]; evaluation?: EvaluationFacts; latency?: LatencyFacts }
+
+export class Variant {
+  readonly recipe: ResolvedRecipe;
+  readonly outDir: string;
+  readonly diagnostics: Diagnostic[] = [];
+  readonly report: (d: Diagnostic) => void;
+  readonly measured: Measured = {};
+  /** Set where this variant failed and others went on. */
+  error: QuantError | undefined;
+  observer: string | undefined;
+  #model: Model | undefined;
+  #prepared: Prepared | undefined;
+  #nodes: ReturnType<typeof nodeFacts> = [];
+  #points: PointFacts[] = [];
+  #staging: string | undefined;
+
+  /** `tell` gets each finding too. */
+  constructor(recipe: ResolvedRecipe, outDir: string, tell: (d: Diagnostic) => void) {
+    this.recipe = recipe;
+    this.outDir = outDir;
+    this.report = (d) => { this.diagnostics.push(d); tell(d); };
+  }
+
+  get model(): Model { return this.#model!; } // set by plan(), which comes first
+  get prepared(): Prepared { return this.#prepared!; } // as above
+  get nodes(): ReturnType<typeof nodeFacts> { return this.#nodes; }
+  get file(): string { return path.join(this.#staging!, 'model.onnx'); } // set by stage(), before quantize()
+
+  /** Plans on a copy of the cleaned model. Throws QUANTIZE_NOTHING. */
+  plan(cleaned: Model, macs: (model: Model) => ReadonlyMap<string, number>): void {
+    this.#model = cloneModel(cleaned).model;
+    this.#prepared = planModel(this.#model, this.recipe.recipe, this.report);
+    this.#nodes = nodeFacts(this.#model, this.#prepared.planned, macs(this.#model));
+    this.#points = pointFacts(this.#prepared.planned, new Map(), undefined);
+  }
+
+  /** Takes the output folder. Throws OUTPUT_WRITE. */
+  stage(): void { this.#staging = stagingDir(this.outDir); }
+
+  /** Chooses parameters, rewrites the model and writes it to the staging folder. Gives one line about it. */
+  quantize(stats: ReadonlyMap<Value, TensorStats>): string {
+    const { planned, format, target } = this.prepared;
+    const { quantize } = this.recipe.recipe;
+    const model = this.model;
+    const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
+    assigned.diagnostics.forEach(this.report);
+    this.#points = pointFacts(planned, stats, assigned);
+    const { changes } = format.rewrite({ model, planned, params: assigned.params, target, seed: quantize.seed });
+    model.producerName = 'quantbench';
+    model.producerVersion = version;
+    assertValid(model);
+    forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+    saveModel(model, this.file);
+    return `${format.name} form, ${changes} nodes rewritten · ${bytesText(statSync(this.file).size)}`;
+  }
+
+  /** The record of what was done so far. */
+  record(shared: Pick<RunRecord, 'schema' | 'quantbench' | 'startedAt' | 'durationMs' | 'outcome' | 'environment' | 'stages' | 'passes'> & { readonly float: RunRecord['model']['float']; readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined; readonly diagnostics: readonly Diagnostic[] }): RunRecord {
+    const { recipe, name, file, yaml } = this.recipe;
+    const { float, calibration, diagnostics, ...rest } = shared;
+    const { runtime, kernels, evaluation, latency } = this.measured;
+    const staging = this.#staging;
+    const files = staging === undefined ? [] : readdirSync(staging).map((f) => ({ path: f, bytes: statSync(path.join(staging, f)).size, sha256: sha256File(path.join(staging, f)) }));
+    const quantized = files.length ? { quantized: modelFacts(this.model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '', float.macs) } : {};
+    return {
+      ...rest, recipe: { name, ...(file ? { file: path.basename(file) } : {}), resolved: recipe, yaml },
+      seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed }, model: { float, ...quantized },
+      ...(calibration && this.observer !== undefined ? { calibration: { ...calibration, observer: this.observer } } : {}),
+      points: this.#points, nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
+      ...(runtime ? { runtime } : {}), ...(evaluation ? { evaluation } : {}), ...(latency ? { latency } : {}),
+      diagnostics: [...diagnostics, ...this.diagnostics], files,
+    };
+  }
+
+  /** Moves the model and the texts into the output folder. Throws OUTPUT_WRITE. */
+  publish(record: RunRecord, rendered: Readonly<Record<string, string>>): void {
+    const staging = this.#staging!; // set by stage(), before anything was made
+    const texts = { ...rendered, 'run.json': `${JSON.stringify(record, null, 1)}\n` };
+    for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
+    publish(staging, this.outDir, [...record.files.map((f) => f.path).filter((f) => f !== 'model.onnx'), 'model.onnx', ...Object.keys(texts)]);
+  }
+
+  /** Takes away what is not published, and the folder where nothing was made. */
+  close(): void {
+    if (this.#staging !== undefined) rmSync(this.#staging, { recursive: true, force: true });
+    if (this.#staging !== undefined && existsSync(this.outDir) && !readdirSync(this.outDir).length) rmdirSync(this.outDir);
+  }
+}
+
+function withKernel(n: NodeFacts, kernels: readonly KernelOf[]): NodeFacts {
+  const found = kernels.find((k) => k.name === n.name);
+  return { ...n, ...(found?.kernel !== undefined ? { kernel: found.kernel } : {}), ...(found?.ranInteger !== undefined ? { ranInteger: found.ranInteger } : {}) };
+}
+
+/** Options of the observer that a point uses: the recipe gives one observer for activations and one for weights. */
+function observerOptions(q: ResolvedRecipe['recipe']['quantize'], role: 'activations' | 'weights', observer: string): unknown {
+  const { name, ...options } = q[role].observer;
+  return name === observer ? options : {};
+}
