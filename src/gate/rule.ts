@@ -34,7 +34,7 @@ export function ruleOf(m: Measured): RuleResult {
   const open = verdict !== 'undecided' ? '' : interval !== 'exact' && 'unknown' in interval ? `: undecided, for ${interval.unknown}`
     : `: undecided, for the interval holds the limit${needed === undefined ? '' : `; about ${needed} samples would decide`}`;
   return {
-    name: m.rule, verdict, limit, observed, text: `${m.fact}${spread}; ${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
+    name: m.rule, verdict, bound: m.bound, limit, observed, text: `${m.fact}${spread}; ${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
     ...(interval === 'exact' || 'unknown' in interval ? {} : { interval: [interval[0], interval[1]] }),
     ...(m.unit === undefined ? {} : { unit: m.unit }), ...(samples === undefined ? {} : { samples }), ...(needed === undefined ? {} : { samplesNeeded: needed }),
   };

@@ -10,12 +10,15 @@ import { compileRegExp } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
 import { recipeSpec, type Recipe, type RecipeInput } from './schema.js';
+import { expandSweep } from './sweep.js';
 import { gather, parseRecipeText, type Path, type RecipeText } from './text.js';
 
 export interface ResolvedRecipe {
   readonly recipe: Recipe;
   readonly file?: string;
   readonly name: string;
+  /** For one recipe of a sweep: the name of the sweep, and what sets this one apart. */
+  readonly sweep?: { readonly name: string; readonly label: string };
   /** Where the recipe's relative paths start. */
   readonly baseDir: string;
   /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
@@ -35,9 +38,14 @@ export interface RecipeOverrides {
 /**
  * The recipe in `file`, changed by the overrides and checked. Throws RECIPE_MISSING, RECIPE_FORMAT, RECIPE_INVALID,
  * RECIPE_UNKNOWN_KEY or RECIPE_UNKNOWN_NAME with line, column and excerpt, all mistakes at once; and, where data are
- * redirected to a kind that cannot be told, DATA_MISSING or DATA_FORMAT.
+ * redirected to a kind that cannot be told, DATA_MISSING or DATA_FORMAT. A sweep is RECIPE_INVALID here: see {@link loadRecipes}.
  */
 export async function loadRecipe(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe> {
+  return single(await loadRecipes(file, overrides));
+}
+
+/** The same, for a recipe that may be a sweep: a list where it takes one value makes a recipe of each. */
+export async function loadRecipes(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe[]> {
   const cwd = overrides.cwd ?? process.cwd();
   const absolute = path.resolve(cwd, file);
   const source = parseRecipeText(readBytes(absolute, file), file);
@@ -48,21 +56,29 @@ export async function loadRecipe(file: string, overrides: RecipeOverrides = {}):
 export async function resolveRecipe(input: RecipeInput, overrides: RecipeOverrides & { readonly baseDir?: string; readonly name?: string } = {}): Promise<ResolvedRecipe> {
   const cwd = overrides.cwd ?? process.cwd();
   if (!isPlain(input)) fail('RECIPE_FORMAT', 'a recipe is an object of keys and values', {}, 'start with { version: 1, model }');
-  return resolve(structuredClone(input) as Plain, { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' }, overrides);
+  return single(await resolve(structuredClone(input) as Plain, { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' }, overrides));
+}
+
+function single(all: readonly ResolvedRecipe[]): ResolvedRecipe {
+  if (all.length > 1) fail('RECIPE_INVALID', `the recipe is a sweep of ${all.length} recipes, where one is needed`, all[0]!.file === undefined ? {} : { file: all[0]!.file }, 'give one value instead of each list, or use `quantize compare`'); // there are several
+  return all[0]!; // a recipe stands for at least one
 }
 
 interface Context { readonly source?: RecipeText; readonly file?: string; readonly baseDir: string; readonly cwd: string; readonly name: string }
 /** Where a part of the recipe came from, if not from its file. */
 interface Origin { readonly path: Path; readonly flag: string }
 
-async function resolve(value: Plain, context: Context, overrides: RecipeOverrides): Promise<ResolvedRecipe> {
-  const origins = await override(value, context, overrides);
-  const parsed = recipeSpec.safeParse(value);
-  const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
-  if (complaints.length) throw gather(complaints.map((c) => place(c, origins, context)));
-  const recipe = parsed.data!; // without complaints, parsing succeeded
-  const name = recipe.name ?? context.name;
-  return { recipe, name, baseDir: context.baseDir, yaml: printRecipe(recipe, context), ...(context.file === undefined ? {} : { file: context.file }) };
+async function resolve(written: Plain, context: Context, overrides: RecipeOverrides): Promise<ResolvedRecipe[]> {
+  const origins = await override(written, context, overrides);
+  const refuse = (message: string, at: Path, hint: string): never => { throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context); };
+  return expandSweep(written, refuse).map(({ value, label }) => {
+    const parsed = recipeSpec.safeParse(value);
+    const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
+    if (complaints.length) throw gather(complaints.map((c) => place(c, origins, context)));
+    const recipe = parsed.data!; // without complaints, parsing succeeded
+    const name = recipe.name ?? context.name;
+    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
+  });
 }
 
 async function override(value: Plain, { baseDir, cwd }: Context, { set = [], model, calibrationData, evaluationData }: RecipeOverrides): Promise<Origin[]> {

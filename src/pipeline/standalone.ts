@@ -1,0 +1,100 @@
+/** Evaluation and latency of model files as they are: float or quantized, ours or not. */
+import { statSync } from 'node:fs';
+import type { Diagnostic } from '../base/errors.js';
+import { fail } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { batches } from '../data/batch.js';
+import { evaluateModels, type Comparison } from '../evaluate/compare.js';
+import { batchOf, measureLatencies, runTimes, timeModels } from '../evaluate/latency.js';
+import type { ChosenMetric } from '../evaluate/types.js';
+import type { Feed } from '../ir/feed.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
+import { measureOwnProcess } from '../runtime/own-process.js';
+import { Session } from '../runtime/session.js';
+import { openData } from './calibration.js';
+import { randomFeed, resizeBatch } from './feeds.js';
+
+interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
+
+export interface EvaluateFilesOptions extends Listen {
+  /** The first is what the others are compared with. */
+  readonly files: readonly string[];
+  /** For its evaluation section: data, samples, batch size, threads. */
+  readonly recipe: ResolvedRecipe;
+  readonly metrics?: readonly ChosenMetric[] | undefined;
+}
+export interface EvaluatedFiles {
+  readonly samples: number;
+  readonly reference: { readonly file: string; readonly metrics: readonly { readonly name: string; readonly unit: string; readonly higherIsBetter: boolean; readonly value: number | undefined }[] };
+  readonly others: readonly ({ readonly file: string } & Comparison)[];
+}
+
+/** Scores models on the recipe's evaluation data. Throws DATA_MISSING without data, MODEL_RUNTIME, and what reading the data throws. */
+export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedFiles> {
+  const e = o.recipe.recipe.evaluation;
+  const spec = e.data ?? fail('DATA_MISSING', 'there are no evaluation data', {}, 'give --data, or --recipe with evaluation.data');
+  const [first, ...rest] = o.files;
+  if (first === undefined) fail('USAGE', 'no model was given');
+  const sessions: Session[] = [];
+  try {
+    for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads }));
+    const [float, ...candidates] = sessions;
+    const inputs = float!.inputs; // opened first
+    const dataset = await openData(spec, inputs, o.recipe, o.report);
+    const limit = e.samples ?? Infinity;
+    const found = await evaluateModels({
+      float: float!, candidates, metrics: o.metrics, onEvent: o.onEvent, signal: o.signal, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
+      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: e.batchSize, inputs, padding: dataset.padding }),
+      onDiagnostic: o.report,
+    });
+    return {
+      samples: found.samples, reference: { file: first, metrics: found.float.map((s) => ({ name: s.metric.name, unit: s.metric.unit, higherIsBetter: s.metric.higherIsBetter, value: s.value() })) },
+      others: found.candidates.map((c, i) => ({ file: rest[i]!, ...c })), // one for each
+    };
+  } finally {
+    for (const s of sessions) await s.close();
+  }
+}
+
+export interface BenchOptions extends Listen {
+  /** The first is what the others are compared with. */
+  readonly files: readonly string[];
+  readonly runs: number;
+  readonly warmup: number;
+  readonly threads: number;
+  readonly batch: number;
+  /** Inputs to run; default: random ones. */
+  readonly feed?: Feed | undefined;
+}
+export interface BenchedFile { readonly file: string; readonly bytes: number; readonly ms: RunTimes; readonly samplesPerSecond: number; readonly process: ProcessFacts; /** Against the first file. */ readonly speedup?: number; readonly speedupInterval?: LatencyFacts['speedupInterval'] }
+
+/** Times models in turn, and each in a process of its own. Unknown sizes but the batch are 1 where the inputs are random. Throws MODEL_RUNTIME. */
+export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: number; readonly models: readonly BenchedFile[] }> {
+  const [first, ...rest] = o.files;
+  if (first === undefined) fail('USAGE', 'no model was given');
+  const sessions: Session[] = [];
+  try {
+    for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
+    const inputs = sessions[0]!.inputs; // opened first
+    const one = o.feed ?? randomFeed(inputs, 0);
+    const feed = inputs.some((i) => typeof i.shape?.[0] === 'number') ? one : resizeBatch(one, o.batch);
+    const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
+    const [reference, ...others] = sessions;
+    const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first
+    const alone = rest.length ? [] : await timeModels([reference!], settings); // as above
+    const batch = batchOf(feed);
+    const models: BenchedFile[] = [];
+    for (const [i, file] of o.files.entries()) {
+      const pair = pairs[i - 1];
+      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
+      models.push({
+        file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: await measureOwnProcess({ file, feed, threads: o.threads, signal: o.signal }),
+        ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
+      });
+    }
+    return { batch, models };
+  } finally {
+    for (const s of sessions) await s.close();
+  }
+}
