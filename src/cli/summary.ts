@@ -1,6 +1,6 @@
 /** What a run achieved, as the last lines on the terminal. */
-import { secondsText } from '../base/text.js';
-import type { RunRecord } from '../record/index.js';
+import { oneLine, secondsText } from '../base/text.js';
+import type { RunRecord, Verdict } from '../record/index.js';
 import { summaryTable } from '../report/summary.js';
 import { paint, table } from './terminal.js';
 
@@ -13,7 +13,13 @@ export function summaryLines(record: RunRecord, terminal: { readonly colour: boo
   return [
     '', p.bold(head), ...body.map((line, i) => (rows[i]?.tone === 'worse' ? p.yellow(line) : line)), '',
     ...(floats[0] ? [...table([['  stayed float', `${floats.length} nodes with multiply-accumulates, such as ${floats[0].name}: ${floats[0].because ?? 'not planned'}`]])] : []),
+    ...(record.gate ? [`  ${paintVerdict(record.gate.verdict, p)}`, ...record.gate.rules.map((r) => `    ${r.verdict.padEnd(9)} ${r.name}  ${oneLine(r.text)}`), ''] : []),
     ...(record.evaluation ? [] : [p.yellow('  accuracy was not measured: there were no evaluation data')]),
     `  ${warnings ? `${warnings} warning${warnings === 1 ? '' : 's'} · ` : ''}total ${secondsText(record.durationMs)}`, '',
   ];
+}
+
+function paintVerdict(verdict: Verdict, p: ReturnType<typeof paint>): string {
+  const text = p.bold(`gate ${verdict.toUpperCase()}`);
+  return verdict === 'pass' ? p.green(text) : verdict === 'fail' ? p.red(text) : p.yellow(text);
 }

@@ -1,6 +1,6 @@
 /** From a measured value, its interval and a limit to a verdict with a sentence. */
 import type { RuleResult, Verdict } from '../record/index.js';
-import { bisect, normalQuantile } from './distributions.js';
+import { normalQuantile } from './distributions.js';
 import type { Interval } from './intervals.js';
 
 export interface Measured {
@@ -30,7 +30,7 @@ export function ruleOf(m: Measured): RuleResult {
   const known = interval === 'exact' ? [observed, observed] as const : 'unknown' in interval ? undefined : interval;
   const verdict = known ? decide(m.bound, limit, known) : 'undecided';
   const needed = verdict === 'undecided' && known && samples !== undefined && m.withSamples ? samplesToDecide(samples, m.confidence, m.withSamples, m.bound, limit) : undefined;
-  const spread = interval === 'exact' || 'unknown' in interval ? '' : ` (${confidenceText(m.confidence)} interval ${m.show(interval[0])} … ${m.show(interval[1])}${samples === undefined ? '' : `, ${samples} samples`})`;
+  const spread = interval === 'exact' || 'unknown' in interval ? '' : ` (${confidenceText(m.confidence)} interval ${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}${samples === undefined ? '' : `, ${samples} samples`})`;
   const open = verdict !== 'undecided' ? '' : interval !== 'exact' && 'unknown' in interval ? `: undecided, for ${interval.unknown}`
     : `: undecided, for the interval holds the limit${needed === undefined ? '' : `; about ${needed} samples would decide`}`;
   return {
@@ -55,11 +55,17 @@ const MOST_SAMPLES = 1e9;
  */
 function samplesToDecide(n: number, confidence: number, withSamples: (n: number) => Interval | undefined, bound: 'max' | 'min', limit: number): number | undefined {
   const decided = (count: number): boolean => { const i = withSamples(count); return i !== undefined && decide(bound, limit, i) !== 'undecided'; };
-  let most = n;
+  let most = 2 * n;
   while (!decided(most)) { most *= 2; if (most > MOST_SAMPLES) return undefined; }
+  let least = most / 2;
+  while (most / least > 1.02) { // two digits are given
+    const middle = Math.sqrt(least * most);
+    if (decided(middle)) most = middle;
+    else least = middle;
+  }
   const z = normalQuantile((1 + confidence) / 2);
   const power = ((z + normalQuantile(0.8)) / z) ** 2;
-  const needed = bisect(decided, n, most) * power;
+  const needed = most * power;
   const digits = 10 ** Math.max(0, Math.floor(Math.log10(needed)) - 1);
   return Math.ceil(needed / digits) * digits;
 }

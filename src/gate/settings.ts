@@ -14,7 +14,7 @@ import { confidenceSpec } from './limits.js';
 
 /** Spelt out, so that recipes are typed; a test compares the keys with the list of gates. */
 export const gateSpec = z.strictObject({
-  confidence: confidenceSpec.default(0.95).describe('Confidence of the two-sided intervals, such as 95%: each side errs by half of the rest.'),
+  confidence: confidenceSpec.prefault('95%').describe('Confidence of the two-sided intervals, such as 95%: each side errs by half of the rest.'),
   accuracyDrop: accuracyDrop.options.describe(accuracyDrop.doc).optional(),
   classDrop: classDrop.options.describe(classDrop.doc).optional(),
   minAccuracy: minAccuracy.options.describe(minAccuracy.doc).optional(),

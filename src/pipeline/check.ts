@@ -14,7 +14,7 @@ import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { EvaluationFacts } from '../record/index.js';
-import { measureOwnProcess } from '../runtime/own-process.js';
+import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { randomFeed, resizeBatch } from './feeds.js';
@@ -118,13 +118,12 @@ export async function timeAll(o: CheckInput, variants: readonly Variant[], feed:
   const l = o.recipe.recipe.evaluation.latency;
   if (l === false) return;
   const sized = o.inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, l.batch);
-  const own = async (file: string) => (l.memory ? measureOwnProcess({ file, feed: sized, threads: l.threads, signal: o.signal }) : undefined);
-  const ofFloat = await own(o.floatFile);
   for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
     const timed = await measureLatencies(o.floatFile, together.map((v) => v.file), { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal });
-    for (const [i, v] of together.entries()) {
-      const process = await own(v.file);
-      v.measured.latency = { ...timed[i]!, ...(ofFloat && process ? { process: { float: ofFloat, quantized: process } } : {}) }; // one for each
-    }
+    together.forEach((v, i) => { v.measured.latency = timed[i]!; }); // one for each
   }
+  if (!l.memory) return;
+  const measured = await measureOwnProcesses([o.floatFile, ...variants.map((v) => v.file)], { feed: sized, threads: l.threads, signal: o.signal });
+  const float = measured[0]!; // the first of the list
+  variants.forEach((v, i) => { v.measured.latency = { ...v.measured.latency!, process: { float, quantized: measured[i + 1]! } }; }); // set above; one for each
 }

@@ -11,6 +11,7 @@ import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Value } from '../ir/graph.js';
+import { judgeRun } from '../gate/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
@@ -163,12 +164,15 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     }
     sources.assertUnchanged();
     const records = new Map<Variant, RunRecord>();
-    for (const v of alive()) await attempt(v, () => { const record = recordOf(v); v.publish(record, o.render?.(record) ?? {}); records.set(v, record); });
+    for (const v of alive()) await attempt(v, () => { const record = judged(recordOf(v), v.recipe); v.publish(record, o.render?.(record) ?? {}); records.set(v, record); });
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();
   }
 }
+
+/** With the verdict of the recipe's gate, where it has one. */
+const judged = (record: RunRecord, { recipe: { gate } }: ResolvedRecipe): RunRecord => (gate ? { ...record, gate: judgeRun(record, gate) } : record);
 
 /** Such as `15 of 16 Conv, Gemm in integers (99.2 % of MACs)`. */
 function planText(nodes: readonly NodeFacts[]): string {

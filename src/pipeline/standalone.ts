@@ -10,7 +10,7 @@ import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
-import { measureOwnProcess } from '../runtime/own-process.js';
+import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { randomFeed, resizeBatch } from './feeds.js';
@@ -84,12 +84,13 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first
     const alone = rest.length ? [] : await timeModels([reference!], settings); // as above
     const batch = batchOf(feed);
+    const own = await measureOwnProcesses(o.files, { feed, threads: o.threads, signal: o.signal });
     const models: BenchedFile[] = [];
     for (const [i, file] of o.files.entries()) {
       const pair = pairs[i - 1];
       const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
       models.push({
-        file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: await measureOwnProcess({ file, feed, threads: o.threads, signal: o.signal }),
+        file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
         ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
       });
     }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
 import { targets } from '../targets/index.js';
 import { formats } from '../formats/index.js';
+import { gateSpec } from '../gate/settings.js';
 import { ROUNDINGS } from '../scheme/types.js';
 import { observerSpec, filterSpec, metricSpec, bytesSpec } from './parts.js';
 
@@ -80,6 +81,7 @@ export const recipeSpec = z.strictObject({
   optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
   quantize: quantizeSpec.prefault({}).describe('What is quantized and how.'),
   evaluation: evaluationSpec.prefault({}).describe('How the result is checked against the float model.'),
+  gate: gateSpec.describe('Limits that the result must keep; the exit code tells whether it does.').optional(),
 });
 export type Recipe = z.output<typeof recipeSpec>;
 export type RecipeInput = z.input<typeof recipeSpec>;

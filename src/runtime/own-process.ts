@@ -1,6 +1,7 @@
 /** A model loaded and run in a process of its own: what it costs where nothing else is. */
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import os from 'node:os';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
@@ -40,6 +41,15 @@ process.once('message', async ({ entry, file, threads, runs, feed }) => {
   }
 });`;
 type Answer = { readonly facts: ProcessFacts } | { readonly problem: string };
+
+/** Each file in its own process, as many at a time as the cores have room for. See {@link measureOwnProcess}. */
+export async function measureOwnProcesses(files: readonly string[], o: Omit<OwnProcessOptions, 'file'>): Promise<ProcessFacts[]> {
+  const found = new Array<ProcessFacts>(files.length);
+  let next = 0;
+  const worker = async (): Promise<void> => { while (next < files.length) { const i = next++; found[i] = await measureOwnProcess({ ...o, file: files[i]! }); } }; // i is below the length
+  await Promise.all(Array.from({ length: Math.max(1, Math.floor(os.availableParallelism() / o.threads)) }, worker));
+  return found;
+}
 
 /**
  * Load time, time of the first run, and how much loading and running raised the peak of resident memory, measured in a

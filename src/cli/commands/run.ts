@@ -1,7 +1,7 @@
 /** `quantize`: recipe in, verified model and reports out. */
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
-import { loadRecipe } from '../../recipe/load.js';
+import { loadRecipes } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { planLines } from '../plan.js';
 import { openProgress } from '../progress.js';
@@ -19,16 +19,21 @@ export interface RunFlags {
   readonly quiet?: true;
 }
 
-/** Throws QuantError; gives exit code 0. */
+/** Throws QuantError; gives exit code 0, or that of the verdict where the recipe has a gate. */
 export async function run(flags: RunFlags, { terminal, signal }: CommandContext): Promise<number> {
   if (flags.recipe === undefined) fail('USAGE', 'no recipe was given', {}, 'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest');
   const { recipe: file, set = [], model, calibrationData, evaluationData } = flags;
-  const recipe = await loadRecipe(file, {
+  const recipes = await loadRecipes(file, {
     set, ...(model === undefined ? {} : { model }), ...(calibrationData === undefined ? {} : { calibrationData }), ...(evaluationData === undefined ? {} : { evaluationData }),
   });
+  const recipe = recipes[0]!; // a recipe stands for at least one
+  if (recipes.length > 1) {
+    if (flags.dryRun) fail('USAGE', `a sweep of ${recipes.length} recipes cannot be planned only`, {}, 'give one value instead of each list for --dry-run');
+    return (await import('./compare.js')).compareLoaded(recipes, recipe.sweep?.name ?? recipe.name, flags, { terminal, signal });
+  }
   const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
   // Loaded now, so that a mistake in the recipe is told at once.
-  const [{ runRecipe }, { renderHtml, renderMarkdown }] = await Promise.all([import('../../pipeline/run.js'), import('../../report/index.js')]);
+  const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([import('../../pipeline/run.js'), import('../../report/index.js'), import('../../gate/index.js')]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await runRecipe({
@@ -43,7 +48,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     }
     if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);
     if (!flags.json) terminal.data([...record.files.map((f) => f.path), 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(outDir, f)}\n`).join(''));
-    return 0;
+    return record.gate ? exitCodeOfVerdict(record.gate.verdict) : 0;
   } finally {
     progress?.close();
   }
