@@ -10,15 +10,17 @@ export interface CommandContext { readonly terminal: Terminal; readonly signal: 
 type Job = (context: CommandContext) => Promise<number>;
 
 const EXIT_CODES = `
-Exit codes: 0 done · 2 wrong command line or recipe · 3 bad model or data, collapsed result, or output that cannot be
-written · 4 a bug in quantbench · 130 interrupted. 1 and 5 are kept for gates: failed, undecided.`;
+Exit codes: 0 done, gate passed · 1 gate failed · 2 wrong command line or recipe · 3 bad model or data, collapsed result,
+refused promotion, or output that cannot be written · 4 a bug in quantbench · 5 gate undecided: too few samples or runs to
+tell · 130 interrupted`;
 const EXAMPLES = `
 Examples:
   quantize --recipe recipes/int8-kl.yaml
   quantize --recipe r.yaml --model m.onnx --calibration-data images/ --out reports/m
   quantize --recipe r.yaml --set quantize.activations.observer=percentile --json
   quantize init m.onnx --data images/ --out r.yaml
-  quantize inspect reports/int8-kl --point input`;
+  quantize inspect reports/int8-kl --point input
+  quantize gate reports/int8-kl --max-accuracy-drop 0.5% --max-latency-ratio 0.8`;
 
 /** Runs a command line (without node and script) and gives the exit code. Prints; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -105,6 +107,18 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--threads <n>', 'threads of onnxruntime', '1').option('--batch <n>', 'samples per run', '1')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints no progress').option('--debug', 'shows stack traces')
     .action((files: string[], options) => { job = async (c) => (await import('./commands/bench.js')).bench(files, options, c); });
+  program.command('gate').description('judges a run by limits: exit code 0 pass, 1 fail, 5 undecided')
+    .argument('<run>', 'the output folder (or run.json) of a run')
+    .option('-b, --baseline <run>', 'compares with the quantized model of this run, not with the float model')
+    .option('--max-accuracy-drop <limit>', 'such as 0.5% or 0.5points, 1%relative, or a number for metrics that are not in %')
+    .option('--max-latency-ratio <limit>', 'quantized ÷ float, such as 0.8')
+    .option('--max-size-ratio <limit>', 'quantized ÷ float, such as 0.3')
+    .option('--confidence <share>', 'of the intervals (default: 95%)')
+    .option('--metric <name>', 'which metric may drop (default: the first of the run)')
+    .option('--save', 'puts the verdict into run.json, where `store promote` looks for it')
+    .option('--junit <file>', 'writes JUnit XML').option('--markdown <file>', 'writes a summary in Markdown')
+    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints the verdict only').option('--debug', 'shows stack traces')
+    .action((target: string, options) => { job = async (c) => (await import('./commands/gate.js')).gate(target, options, c); });
   program.command('init').description('writes a first recipe for a model')
     .argument('<model>', 'the float ONNX model')
     .option('-d, --data <path>', 'calibration data: their kind is guessed')

@@ -1,0 +1,94 @@
+/** `quantize gate`: the verdict on a run, for people and for CI. */
+import { appendFileSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fail } from '../../base/errors.js';
+import { reason, writeFileAtomic } from '../../base/files.js';
+import { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from '../../gate/index.js';
+import { readRun } from '../../record/read.js';
+import type { GateFacts, RunRecord } from '../../record/index.js';
+import type { CommandContext } from '../main.js';
+import { table } from '../terminal.js';
+
+export interface GateFlags {
+  readonly baseline?: string;
+  readonly maxAccuracyDrop?: string;
+  readonly maxLatencyRatio?: string;
+  readonly maxSizeRatio?: string;
+  readonly confidence?: string;
+  readonly metric?: string;
+  readonly save?: true;
+  readonly junit?: string;
+  readonly markdown?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+/** Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad records, OUTPUT_WRITE. */
+export async function gate(target: string, flags: GateFlags, { terminal }: CommandContext): Promise<number> {
+  const run = readRun(target);
+  const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
+  const facts = judgeRun(run, settingsOf(run, target, flags), baseline);
+  const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');
+  if (flags.save) save(target, facts);
+  if (flags.junit !== undefined) writeFileAtomic(flags.junit, renderJunit(run, facts));
+  if (flags.markdown !== undefined) writeFileAtomic(flags.markdown, renderStepSummary(run, facts));
+  const { GITHUB_STEP_SUMMARY: summary, GITHUB_ACTIONS: actions } = process.env;
+  if (summary) {
+    try { appendFileSync(summary, renderStepSummary(run, facts)); } catch (error) { fail('OUTPUT_WRITE', `cannot append to '${summary}', which GITHUB_STEP_SUMMARY names: ${reason(error)}`, { file: summary }, undefined, error); }
+  }
+  // GitHub reads workflow commands from stderr too, which leaves stdout to the data.
+  const annotations = actions === 'true' ? renderAnnotations(run, facts).trimEnd() : '';
+  if (annotations) terminal.say(annotations);
+  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true).join('\n')}\n`);
+  return exitCodeOfVerdict(facts.verdict);
+}
+
+/** One line a rule, the verdict last. */
+export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false): string[] {
+  const word = (verdict: string): string => verdict.toUpperCase();
+  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]));
+  const of = facts.rules.filter((r) => r.verdict === facts.verdict).length;
+  return [...rules, ...table([[`${word(facts.verdict)}  ${run.recipe.name} against ${facts.against}: ${of} of ${facts.rules.length} rules ${facts.verdict === 'undecided' ? 'are undecided' : facts.verdict}`]])];
+}
+
+const FLAGS: Readonly<Record<string, string>> = { accuracyDrop: '--max-accuracy-drop', latencyRatio: '--max-latency-ratio', sizeRatio: '--max-size-ratio', confidence: '--confidence', metric: '--metric' };
+const METRIC_RULES = ['accuracyDrop', 'classDrop', 'minAccuracy'] as const;
+
+/** The limits of the run's recipe, changed by the flags. */
+function settingsOf(run: RunRecord, target: string, flags: GateFlags): GateSettings {
+  const inRecipe = gateOf(run.recipe.resolved, target);
+  const merged: Record<string, unknown> = {
+    ...inRecipe,
+    ...(flags.confidence === undefined ? {} : { confidence: flags.confidence }),
+    ...(flags.maxAccuracyDrop === undefined ? {} : { accuracyDrop: { ...inRecipe?.accuracyDrop, max: flags.maxAccuracyDrop } }),
+    ...(flags.maxLatencyRatio === undefined ? {} : { latencyRatio: { ...inRecipe?.latencyRatio, max: flags.maxLatencyRatio } }),
+    ...(flags.maxSizeRatio === undefined ? {} : { sizeRatio: { max: flags.maxSizeRatio } }),
+  };
+  if (!Object.keys(merged).some((key) => key !== 'confidence')) return fail('USAGE', `there is no limit to judge '${target}' by`, { file: target }, 'give --max-accuracy-drop 0.5%, --max-latency-ratio 0.8 or --max-size-ratio 0.3, or a gate: section in the recipe of the run');
+  if (flags.metric !== undefined) {
+    const rules = METRIC_RULES.filter((key) => merged[key] !== undefined);
+    if (!rules.length) return fail('USAGE', `--metric ${flags.metric} has no limit to belong to`, {}, 'give --max-accuracy-drop too');
+    for (const key of rules) merged[key] = { ...merged[key] as object, metric: flags.metric }; // limits that were found are objects
+  }
+  const parsed = gateSpec.safeParse(merged);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!; // a failure has an issue
+  const [rule = '', key] = issue.path.map(String);
+  const flag = FLAGS[key === 'metric' ? key : rule] ?? rule;
+  const wanted = issue.code === 'invalid_union' ? issue.errors.flat().map((i) => (i.code === 'invalid_format' ? i.message : '')).find(Boolean) : issue.message;
+  const seen = key === 'metric' ? flags.metric : { accuracyDrop: flags.maxAccuracyDrop, latencyRatio: flags.maxLatencyRatio, sizeRatio: flags.maxSizeRatio, confidence: flags.confidence }[rule];
+  return fail('USAGE', `${flag} is "${seen ?? ''}"`, {}, wanted ?? issue.message);
+}
+
+function gateOf(resolved: unknown, target: string): GateSettings | undefined {
+  if (typeof resolved !== 'object' || resolved === null || !('gate' in resolved) || resolved.gate === undefined) return undefined;
+  const parsed = gateSpec.safeParse(resolved.gate);
+  return parsed.success ? parsed.data : fail('DATA_FORMAT', `the recipe in '${target}' has a gate section that this version does not know: ${parsed.error.issues[0]?.path.join('.') ?? ''}`, { file: target }, 'make the run again with this version');
+}
+
+/** Puts the verdict into the file of the record, and leaves the rest of it as it is. */
+function save(target: string, facts: GateFacts): void {
+  const file = statSync(target).isDirectory() ? path.join(target, 'run.json') : target;
+  const record = JSON.parse(readFileSync(file, 'utf8')) as object; // readRun has checked it
+  writeFileAtomic(file, `${JSON.stringify({ ...record, gate: facts }, null, 1)}\n`);
+}
