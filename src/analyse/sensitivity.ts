@@ -58,10 +58,10 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
   const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
   const float = await floatOutputs(o, batches);
   const scores: { node: Node; score: number }[] = [];
-  for (const node of layers) {
+  for (const [i, node] of layers.entries()) {
     const score = await scoreOf(o, node, batches, float, names.get(node)!); // layers are nodes of the graph
     if (score !== undefined) scores.push({ node, score });
-    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: scores.length, total: layers.length, note: names.get(node)! }); // as above
+    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! }); // as above
   }
   if (!scores.length) fail('MODEL_RUNTIME', 'onnxruntime ran none of the layers alone', {}, 'the diagnostics tell why');
   const sum = scores.reduce((n, s) => n + s.score, 0);
