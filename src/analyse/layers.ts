@@ -7,9 +7,10 @@ import type { TensorPlace } from '../formats/types.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat } from '../ir/dtype.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
-import { type Model, type Node, type Value } from '../ir/graph.js';
+import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
+import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { sizeOf } from '../ops/spec.js';
 import type { LayerErrors } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
@@ -28,8 +29,8 @@ export interface LayersOptions {
   /** How many samples to use. Default 64. */
   readonly samples?: number;
   readonly threads?: number;
-  /** Bytes of tapped tensors for one row of a batch; tensors beyond it are measured in further passes. Default 8 MiB: a quarter of a GiB for a batch of 32. */
-  readonly bytesPerRow?: number;
+  /** Bytes of tapped tensors of one batch; tensors beyond it are measured in further passes. Default 256 MiB. */
+  readonly maxMemoryBytes?: number;
   /** Gets `progress` of stage `layers` after each batch, and diagnostics. */
   readonly onEvent?: OnEvent | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -38,8 +39,9 @@ export interface LayersOptions {
 /** A tensor to compare: its value in the float and in the quantized model. */
 interface Probe { readonly name: string; readonly node: Node; readonly float: Value; readonly place: TensorPlace; readonly axis: number | undefined }
 
-/** Guess for axes whose size is not known: sequence lengths and the like. */
+/** Guess for axes whose size is not known even with the shapes of the first batch. */
 const GUESSED_SIZE = 128;
+const MAX_MEMORY_BYTES = 256 * 2 ** 20;
 
 /**
  * SQNR and cosine of every result of a node with work of its own, in graph order, named as in the float model; that of a
@@ -57,7 +59,7 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
   const shrink = o.float.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
   const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
   const names = uniqueLabels(o.float.graph.topological());
-  const groups = groupsOf(probes, o.bytesPerRow ?? 8 * 2 ** 20);
+  const groups = groupsOf(probes, await elementsByName(o.float, batches), o.maxMemoryBytes ?? MAX_MEMORY_BYTES);
   const tensors: LayerErrors['tensors'][number][] = [];
   let samples = 0;
   let told = false;
@@ -125,11 +127,23 @@ function channelAxis(n: Node, y: Value): number | undefined {
   return rank === 2 || rank > 3 ? 1 : undefined;
 }
 
-function groupsOf(probes: readonly Probe[], limit: number): Probe[][] {
+/** Elements of every tensor in the first batch, by name. */
+async function elementsByName(float: Model, batches: Batches): Promise<ReadonlyMap<string, number>> {
+  const { model } = cloneModel(float);
+  for await (const batch of batches()) {
+    forgetInferred(model);
+    for (const y of model.graph.outputs) y.shape = undefined;
+    inferShapes(model, new Map(Object.entries(batch.feeds[0] ?? {}).map(([name, t]) => [name, t.dims])));
+    break;
+  }
+  return new Map([...model.graph.nodes].flatMap((n) => n.outputs.map((y) => [y.name, sizeOf(y.shape, GUESSED_SIZE)])));
+}
+
+function groupsOf(probes: readonly Probe[], elements: ReadonlyMap<string, number>, limit: number): Probe[][] {
   const groups: Probe[][] = [[]];
   let bytes = 0;
   for (const p of probes) {
-    const size = sizeOf(p.float.shape?.slice(1), GUESSED_SIZE) * (4 + (p.place.params ? 1 : 4));
+    const size = (elements.get(p.name) ?? 0) * (4 + (p.place.params ? 1 : 4));
     if (bytes + size > limit && bytes > 0) { groups.push([]); bytes = 0; }
     groups[groups.length - 1]!.push(p); // never empty
     bytes += size;

@@ -49,7 +49,7 @@ describe('measureLayers', () => {
     const given = { ...rewrite(c), batches: c.batchesOf(2) };
     const notes = new Set<string | undefined>();
     const onePass = await measureLayers(given);
-    const many = await measureLayers({ ...given, bytesPerRow: 1, onEvent: (e) => { if (e.type === 'progress') notes.add(e.note); } });
+    const many = await measureLayers({ ...given, maxMemoryBytes: 1, onEvent: (e) => { if (e.type === 'progress') notes.add(e.note); } });
     expect(many.tensors.map((t) => t.name)).toEqual(onePass.tensors.map((t) => t.name));
     many.tensors.forEach((t, i) => expect(t.sqnrDb).toBeCloseTo(onePass.tensors[i]!.sqnrDb!, 5)); // onnxruntime fuses float ops that are not tapped
     expect(onePass.tensors.map((t) => t.name)).toEqual(['r', 'b', 't', 'y']);
