@@ -6,7 +6,7 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams } from '../scheme/types.js';
-import type { Format, FormatInput } from './types.js';
+import type { Format, FormatInput, TensorPlace } from './types.js';
 
 /**
  * Weights stored in int8, activations quantized while the model runs (DynamicQuantizeLinear), products in integers
@@ -24,7 +24,7 @@ export const dynamic = {
     }
     removeUnused(input.model.graph, input.model.graph.topological().reverse());
     removeUnusedInitializers(input.model.graph);
-    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size };
+    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: rewriter.tensors };
   },
 } satisfies Format;
 
@@ -36,6 +36,7 @@ class DynamicRewriter {
   readonly #activations = new Map<Value, { codes: Value; scale: Value; zeroPoint: Value }>();
   readonly #weights = new Map<QuantParams, { codes: Value; scale: Value; zeroPoint: Value | null }>();
   readonly #rng: Rng;
+  readonly tensors = new Map<string, TensorPlace>();
   constructor(input: FormatInput) {
     this.#in = input;
     this.#b = new GraphBuilder(input.model);
@@ -65,7 +66,7 @@ class DynamicRewriter {
     let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], { name: `${n.name}_scaled` });
     const bias = n.op === 'Gemm' ? n.inputs[2] : null;
     if (bias) y = b.op('Add', [y, bias], { name: `${n.name}_bias` });
-    replaceOutputs(b.graph, n, [y]);
+    this.#replace(n, y);
   }
 
   #conv(n: Node): void {
@@ -80,7 +81,7 @@ class DynamicRewriter {
     let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], { name: `${n.name}_scaled` });
     const bias = n.inputs[2]?.data;
     if (bias) y = b.op('Add', [y, b.constant(bias.reshaped([bias.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_bias`)], { name: `${n.name}_bias_add` });
-    replaceOutputs(b.graph, n, [y]);
+    this.#replace(n, y);
   }
 
   /** Rows of codes and their scales are looked up separately and multiplied. */
@@ -92,7 +93,12 @@ class DynamicRewriter {
     const perRow = w.scale.data!.size > 1; // made by #weight from a tensor
     const rank = n.inputs[0]!.data!.dims.length; // a constant table, by planning
     const scale = perRow ? b.op('Gather', [b.constant(w.scale.data!.reshaped([w.scale.data!.size, ...Array<number>(rank - 1).fill(1)]), `${n.name}_row_scale`), indices], { attrs: { axis: 0 }, name: `${n.name}_scales` }) : w.scale;
-    replaceOutputs(b.graph, n, [b.op('Mul', [codes, scale], { name: `${n.name}_scaled` })]);
+    this.#replace(n, b.op('Mul', [codes, scale], { name: `${n.name}_scaled` }));
+  }
+
+  #replace(n: Node, made: Value): void {
+    this.tensors.set(n.outputs[0]!.name, { value: made }); // products and lookups have one output
+    replaceOutputs(this.#b.graph, n, [made]);
   }
 
   /** One DynamicQuantizeLinear for all users of an activation. */

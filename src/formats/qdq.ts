@@ -9,7 +9,7 @@ import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange } from '../scheme/params.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
-import type { Format, FormatInput } from './types.js';
+import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
  * QuantizeLinear / DequantizeLinear pairs around every op that runs in integers, as ONNX Runtime, OpenVINO and TensorRT
@@ -42,7 +42,7 @@ class QdqRewriter {
     this.#rng = createRng(input.seed, 'rounding');
   }
 
-  run(): { changes: number } {
+  run(): Rewritten {
     const graph = this.#model.graph;
     const order = graph.topological();
     const clamps = new Set(this.#in.planned.fusedClamps.values());
@@ -53,6 +53,8 @@ class QdqRewriter {
       if (onCodes) this.#onCodes(n);
       else this.#between(n);
     }
+    const tensors = new Map<string, TensorPlace>(); // made now: graph outputs hand on their names below
+    for (const [v, value] of this.#codes) { const params = this.#in.params.get(v); if (params && !v.isInitializer) tensors.set(v.name, { value, params }); }
     // Float users of what integer nodes produce read the dequantized value; a graph output keeps its name.
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n)) continue;
@@ -60,7 +62,7 @@ class QdqRewriter {
     }
     removeUnused(graph, [...order].reverse());
     removeUnusedInitializers(graph);
-    return { changes: this.#changes };
+    return { changes: this.#changes, tensors };
   }
 
   /** DQ → op → Q. */

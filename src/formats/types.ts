@@ -1,4 +1,4 @@
-import type { Model, Node } from '../ir/graph.js';
+import type { Model, Node, Value } from '../ir/graph.js';
 import type { QuantParams, QuantPlan, QuantPoint, QuantScheme } from '../scheme/types.js';
 
 /** What planning decided; see quantize/plan.ts, which makes it. */
@@ -16,11 +16,18 @@ export interface FormatInput {
   /** Seed of stochastic rounding. */
   readonly seed: number;
 }
+/** Where a tensor of the float model is after the rewrite: as codes of these parameters, or, without them, as floats. */
+export interface TensorPlace { readonly value: Value; readonly params?: QuantParams }
+export interface Rewritten {
+  readonly changes: number;
+  /** By the name in the float model: tensors that are now codes, or floats under another name. Some may have no use left and be gone. */
+  readonly tensors: ReadonlyMap<string, TensorPlace>;
+}
 /** A way to write a quantized model. `rewrite` changes the model in place. */
 export interface Format {
   readonly name: string;
   readonly doc: string;
   /** Lowest opset of the standard domain that can express these schemes. */
   minOpset(schemes: readonly QuantScheme[]): number;
-  rewrite(input: FormatInput): { changes: number };
+  rewrite(input: FormatInput): Rewritten;
 }

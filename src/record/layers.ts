@@ -42,7 +42,7 @@ export const graphSpec = z.object({
 }).describe('The float model after clean-up, by where its nodes run.');
 export type GraphFacts = Deep<z.output<typeof graphSpec>>;
 
-const profiledSpec = z.object({ node: text.describe('Name in the optimized graph.'), op: text, us: z.number().describe('Mean kernel time, µs.') });
+const profiledSpec = z.object({ node: text.describe('Name in the optimized graph.'), op: text, us: z.number().describe('Median kernel time of a run, µs.') });
 export const runtimeSpec = z.object({
   integerMacsShare: z.number(), ops: z.record(z.string(), count),
   unfused: z.array(text).describe('Quantize or dequantize nodes that stayed beside a float compute op.'), floatCompute: z.array(text),

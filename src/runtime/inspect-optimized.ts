@@ -66,7 +66,7 @@ export async function inspectOptimized(modelFile: string, nodes: readonly Planne
 /** The facts of an optimized graph that is already loaded. */
 export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): OptimizedGraph {
   const all = [...allGraphs(graph)].flatMap((g) => [...g.nodes]);
-  const compute = all.filter((n) => INTEGER.has(n.op) || FLOAT.has(n.op));
+  const compute = all.filter(isCompute);
   const withMacs = nodes.filter((n) => n.macs > 0);
   const kernels = matchKernels(compute, withMacs);
   const plannedOf = new Map([...kernels].map(([planned, node]) => [node, planned]));
@@ -88,16 +88,19 @@ export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): 
   return { integerMacsShare: macs ? integerMacs / macs : 0, ops: Object.fromEntries(Object.entries(ops).sort(([a], [b]) => (a < b ? -1 : 1))), unfused: all.filter((n) => isUnfused(n, wantedFloat)).map(label), floatCompute: floats.map(label), kernels: facts };
 }
 
-const opName = (n: Node): string => (n.domain ? `${n.domain}.${n.op}` : n.op);
+/** Whether an op of an optimized graph multiplies and accumulates. */
+export const isCompute = (n: Node): boolean => INTEGER.has(n.op) || FLOAT.has(n.op);
+
+export const opName = (n: Node): string => (n.domain ? `${n.domain}.${n.op}` : n.op);
 
 /** By the names of nodes and outputs, then by the constants that they read. */
-function matchKernels(compute: readonly Node[], nodes: readonly PlannedNode[]): Map<PlannedNode, Node> {
-  const found = new Map<PlannedNode, Node>();
-  const byName = new Map<string, PlannedNode>();
+export function matchKernels<N extends PlannedNode>(compute: readonly Node[], nodes: readonly N[]): Map<N, Node> {
+  const found = new Map<N, Node>();
+  const byName = new Map<string, N>();
   for (const n of nodes) for (const o of n.outputs) byName.set(o, n);
   for (const n of nodes) byName.set(n.name, n);
   matchBy(compute, (n) => [n.name, ...n.outputs.map((o) => o.name)], byName, found);
-  const byConstant = new Map<string, PlannedNode>();
+  const byConstant = new Map<string, N>();
   const shared = new Set<string>();
   for (const n of nodes) for (const c of n.constants ?? []) { if (byConstant.has(c)) shared.add(c); byConstant.set(c, n); }
   for (const c of shared) byConstant.delete(c);
@@ -106,7 +109,7 @@ function matchKernels(compute: readonly Node[], nodes: readonly PlannedNode[]): 
 }
 
 /** Adds to `found`. Exact names first, then with one more suffix of the runtime taken off, so that `conv_1` prefers the node `conv_1` to `conv`. */
-function matchBy(compute: readonly Node[], namesOf: (n: Node) => readonly string[], wanted: ReadonlyMap<string, PlannedNode>, found: Map<PlannedNode, Node>): void {
+function matchBy<N extends PlannedNode>(compute: readonly Node[], namesOf: (n: Node) => readonly string[], wanted: ReadonlyMap<string, N>, found: Map<N, Node>): void {
   const taken = new Set(found.values());
   const keys = compute.map((n) => namesOf(n).map(stems));
   const depth = Math.max(0, ...keys.flat().map((k) => k.length));

@@ -11,6 +11,8 @@ export interface SessionOptions {
   readonly optimization?: 'all' | 'extended' | 'basic' | 'disabled';
   /** Writes the graph as onnxruntime optimized it. */
   readonly saveOptimizedTo?: string;
+  /** Prefix of the file that {@link Session.endProfiling} writes, with the time of every kernel of every run. */
+  readonly profileTo?: string;
   /** Further session options by their onnxruntime keys, such as `session.qdqisint8allowed`. */
   readonly config?: Readonly<Record<string, string>>;
   /** External data by location, for a model given as bytes. */
@@ -65,6 +67,7 @@ export class Session {
       interOpNumThreads: 1,
       logSeverityLevel: 4,
       ...(options.saveOptimizedTo ? { optimizedModelFilePath: options.saveOptimizedTo } : {}),
+      ...(options.profileTo ? { enableProfiling: true, profileFilePrefix: options.profileTo } : {}),
       ...(options.config ? { extra: options.config } : {}),
       ...(options.buffers?.size ? { externalData: [...options.buffers].map(([location, data]) => ({ path: location, data })) } : {}),
     };
@@ -97,6 +100,9 @@ export class Session {
     }
     return out;
   }
+
+  /** Writes the profile of a session that was opened with `profileTo`. */
+  endProfiling(): void { this.#session.endProfiling(); }
 
   /** Frees the native session. Safe to call twice. */
   async close(): Promise<void> {

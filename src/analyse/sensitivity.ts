@@ -1,0 +1,158 @@
+/** How much each layer costs on its own: one layer quantized at a time, all others in float. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fail, QuantError } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { rowsOf } from '../calibrate/rows.js';
+import type { Format, FormatInput } from '../formats/types.js';
+import { cloneModel } from '../ir/clone.js';
+import type { Model, Node } from '../ir/graph.js';
+import { uniqueLabels } from '../ir/labels.js';
+import { specOf } from '../ops/index.js';
+import type { Planned } from '../quantize/plan.js';
+import type { Sensitivity } from '../record/index.js';
+import { openModel } from '../runtime/open.js';
+import type { QuantParams, QuantPoint } from '../scheme/types.js';
+import { Distance, keepOutputs, yardstickOf, type Kept, type Yardstick } from './divergence.js';
+import { repeatable, type Batches } from './samples.js';
+
+export interface SensitivityOptions {
+  /** The float model that `planned` and `params` speak of. It is not changed. */
+  readonly model: Model;
+  readonly planned: Planned;
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly format: Format;
+  readonly target: FormatInput['target'];
+  /** Seed of stochastic rounding. Default 0. */
+  readonly seed?: number;
+  /** A fresh pass over samples in an order that mixes classes. */
+  readonly batches: Batches;
+  /** How many samples to use. Default 64. */
+  readonly samples?: number;
+  /** Multiply-accumulates by node name, for the table. */
+  readonly macs?: ReadonlyMap<string, number>;
+  readonly threads?: number;
+  /** Gets `progress` of stage `sensitivity` after each layer, and diagnostics. */
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Layers by how far the outputs move when only that layer is quantized, most sensitive first.
+ *
+ * A layer is a product (Conv, MatMul, Gemm, …; with format `dynamic` an embedding table too) that the plan quantizes: its
+ * activations, weight, bias and result, with a fused clamp, get the parameters of the plan and are written in the format of
+ * the plan, so that the kernel is the one that would run. One session a layer, one copy of the weights. The measure is the
+ * mean KL divergence of the softmaxed class scores from float, as in ZeroQ (https://arxiv.org/abs/2001.00281), which tells
+ * layers apart on samples whose answers do not flip. Without class scores it is the relative squared error of the outputs.
+ *
+ * Layers that onnxruntime cannot run alone are left out with a diagnostic SENSITIVITY_SKIPPED. Outputs with NaN or infinity
+ * where float has none score 1e6. Throws DATA_MISSING without a sample, QUANTIZE_NOTHING without a layer, MODEL_RUNTIME
+ * where the float model does not run, what reading data throws, and the signal's reason.
+ */
+export async function measureSensitivity(o: SensitivityOptions): Promise<Sensitivity> {
+  const started = performance.now();
+  const layers = layersOf(o.model, o.planned);
+  if (!layers.length) fail('QUANTIZE_NOTHING', 'the plan quantizes no layer, so none can be ranked', {}, 'see quantize.include and quantize.exclude');
+  const names = uniqueLabels(o.model.graph.topological());
+  const shrink = o.model.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
+  const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
+  const float = await floatOutputs(o, batches);
+  const scores: { node: Node; score: number }[] = [];
+  for (const [i, node] of layers.entries()) {
+    const score = await scoreOf(o, node, batches, float, names.get(node)!); // layers are nodes of the graph
+    if (score !== undefined) scores.push({ node, score });
+    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! }); // as above
+  }
+  if (!scores.length) fail('MODEL_RUNTIME', 'onnxruntime ran none of the layers alone', {}, 'the diagnostics tell why');
+  const sum = scores.reduce((n, s) => n + s.score, 0);
+  return {
+    samples: float.samples, measure: float.yardstick.measure, ms: performance.now() - started,
+    layers: scores.sort((a, b) => b.score - a.score).map(({ node, score }) => {
+      const name = names.get(node)!; // as above
+      return { node: name, op: node.op, macs: o.macs?.get(name) ?? 0, score, share: sum > 0 ? score / sum : 0 };
+    }),
+  };
+}
+
+/** The products that a plan quantizes, in order. */
+function layersOf(model: Model, planned: Planned): Node[] {
+  return model.graph.topological().filter((n) => planned.weightOnlyNodes.has(n) || (planned.integerNodes.has(n) && isLayer(n, planned)));
+}
+/** Products; and tables that are looked up, whose codes come from a plan point of their own. */
+function isLayer(n: Node, planned: Planned): boolean {
+  const role = specOf(n)?.quant.role;
+  if (role === 'compute') return true;
+  const data = n.inputs[0];
+  return role === 'passthrough' && data?.isInitializer === true && planned.plan.get(data)?.kind === 'observed';
+}
+
+/**
+ * A copy of the model in which only `node` is quantized. Shares the tensors of the model.
+ */
+export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'params' | 'format' | 'target' | 'seed'>, node: Node): Model {
+  const { model, values, nodes } = cloneModel(o.model);
+  const clamp = o.planned.fusedClamps.get(node);
+  const own = nodes.get(node)!; // every node has a copy
+  const ownClamp = clamp && nodes.get(clamp);
+  const params = new Map<QuantPoint, QuantParams>();
+  node.inputs.forEach((v, i) => {
+    const use = node.use(i);
+    const ofEdge = use && o.params.get(use);
+    const ofValue = v ? o.params.get(v) : undefined;
+    if (ofEdge) params.set(own.use(i)!, ofEdge); // the copy has the same inputs
+    if (v && ofValue) params.set(values.get(v) ?? v, ofValue);
+  });
+  for (const y of (clamp ?? node).outputs) { const p = o.params.get(y); if (p) params.set(values.get(y)!, p); } // every value has a copy
+  const weightOnly = o.planned.weightOnlyNodes.has(node);
+  o.format.rewrite({
+    model, params, target: o.target, seed: o.seed ?? 0,
+    planned: { plan: new Map(), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map() },
+  });
+  return model;
+}
+
+interface FloatOutputs { readonly samples: number; readonly yardstick: Yardstick; /** One entry a run, in order. */ readonly runs: readonly ReadonlyMap<string, Kept>[] }
+
+async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<FloatOutputs> {
+  const session = await openModel(o.model, { threads: o.threads ?? 1, label: 'the float model' });
+  const runs: ReadonlyMap<string, Kept>[] = [];
+  let yardstick: Yardstick | undefined;
+  let samples = 0;
+  try {
+    for await (const batch of batches()) {
+      samples += batch.samples.length;
+      const runsExpected = Math.ceil((o.samples ?? 64) / batch.samples.length) * batch.feeds.length;
+      for (let k = 0; k < batch.feeds.length; k++) {
+        const outputs = await session.run(batch.feeds[k]!);
+        yardstick ??= yardstickOf(session.outputs, batch.feeds.length, outputs);
+        runs.push(keepOutputs(outputs, yardstick, rowsOf(batch, k), runsExpected));
+      }
+      await nextTurn(); // runs block the thread: signals and drawing get their turn here
+    }
+  } finally {
+    await session.close();
+  }
+  return { samples, yardstick: yardstick!, runs }; // batches() throws where there is no sample
+}
+
+/** Undefined where onnxruntime cannot run the layer alone. */
+async function scoreOf(o: SensitivityOptions, node: Node, batches: Batches, float: FloatOutputs, name: string): Promise<number | undefined> {
+  const distance = new Distance(float.yardstick);
+  let run = 0;
+  try {
+    const session = await openModel(quantizeOne(o, node), { threads: o.threads ?? 1, label: `the model with only '${name}' quantized` });
+    try {
+      for await (const batch of batches()) {
+        for (let k = 0; k < batch.feeds.length; k++) distance.add(await session.run(batch.feeds[k]!, [...float.yardstick.outputs]), float.runs[run++]!, rowsOf(batch, k)); // the same batches as before
+        await nextTurn();
+      }
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    if (!(error instanceof QuantError) || error.code !== 'MODEL_RUNTIME') throw error;
+    o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'SENSITIVITY_SKIPPED', message: `'${name}' was left out of the sensitivity analysis: ${error.message}`, where: { node: name } } });
+    return undefined;
+  }
+  return distance.score();
+}
