@@ -2,7 +2,7 @@
 import type { RunRecord } from '../record/index.js';
 import { story } from './story.js';
 import { statements, summaryTable, verdict } from './summary.js';
-import { big, bytes, count, fixed, isNumber, json, many, ms, percent, real, visible, visibleLines } from './text.js';
+import { big, bytes, count, fixed, isNumber, json, many, ms, percent, span, spread, visible, visibleLines } from './text.js';
 
 /** Rows of a table in Markdown beyond which the rest is only counted: pull-request comments hold 65,536 characters. */
 const MAX_ROWS = 60;
@@ -50,19 +50,6 @@ function layers({ nodes }: RunRecord): string {
 function tensors({ points }: RunRecord): string {
   const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), text(p.dtype ?? ''), span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
   return table(['activation', 'type', 'seen', 'chosen', 'scale', 'zero point', 'clipped'], rows);
-}
-
-/** The widest range over the channels. */
-export function span(min: readonly number[] | undefined, max: readonly number[] | undefined): string {
-  if (!min?.length || !max?.length) return '';
-  return `${real(min.reduce((a, b) => Math.min(a, b)))} … ${real(max.reduce((a, b) => Math.max(a, b)))}`;
-}
-/** One value, or the smallest and largest of many. */
-export function spread(values: readonly number[] | undefined): string {
-  if (!values?.length) return '';
-  const low = values.reduce((a, b) => Math.min(a, b));
-  const high = values.reduce((a, b) => Math.max(a, b));
-  return low === high ? real(low) : `${real(low)} … ${real(high)} (${count(values.length)})`;
 }
 
 function runtime({ runtime: r }: RunRecord): string {
