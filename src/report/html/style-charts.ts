@@ -40,7 +40,7 @@ button.plain:hover{border-color:var(--accent)}
 .canvas text.sub{font-size:9.5px}
 rect.node{stroke-width:1.4}
 rect.node.integer{fill:var(--int);stroke:var(--int)}
-a:has(.integer) text.op,a:has(.integer) text.sub,g:has(>.integer) text.op,g:has(>.integer) text.sub{fill:#fff}
+rect.node.integer~text.op,rect.node.integer~text.sub{fill:#fff}
 rect.node.float{fill:var(--bg);stroke:var(--float);stroke-width:2.4;stroke-dasharray:6 3}
 rect.node.moves{fill:var(--bg);stroke:var(--line)}
 .canvas a{cursor:pointer}

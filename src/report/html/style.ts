@@ -21,6 +21,7 @@ p{margin:.5rem 0;max-width:52rem;overflow-wrap:anywhere}
 .tile p{margin:0;font-size:.84rem;color:var(--dim)}
 .worse .value,td.worse,.bad{color:var(--bad)}.better .value,td.better,.good{color:var(--good)}
 section,details.section{border-top:1px solid var(--line);margin-top:1.4rem;padding-top:.9rem}
+details.section>.scroll,.canvas{content-visibility:auto;contain-intrinsic-size:auto 40rem}
 details.section>summary{cursor:pointer;margin-bottom:.5rem}
 summary .dim{font-size:.87rem;margin-left:.4rem}
 .scroll{overflow-x:auto;margin:.6rem 0;container-type:inline-size}

@@ -68,8 +68,12 @@ for (const row of document.querySelectorAll('tr[id^="layer-"]')) {
   button.setAttribute('aria-expanded', 'false');
   button.append(...head.childNodes);
   head.append(button);
-  row.addEventListener('click', (event) => { if (event.target.closest('button') === button || String(getSelection()) === '') toggle(row); });
 }
+document.addEventListener('click', (event) => {
+  const row = event.target.closest('tr[id^="layer-"]');
+  // Who selects text in a row does not want it to open.
+  if (row && (event.target.closest('button.open') || String(getSelection()) === '')) toggle(row);
+});
 
 function reveal() {
   const row = /^#layer-\\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));

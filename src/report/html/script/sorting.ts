@@ -33,11 +33,14 @@ for (const table of document.querySelectorAll('table[data-sort]')) {
   input.placeholder = 'any word in a row';
   const found = document.createElement('span');
   found.setAttribute('role', 'status');
+  // Cells apart: else the end of one and the start of the next would make a word.
+  const texts = new Map();
+  const textOf = (row) => { if (!texts.has(row)) texts.set(row, [...row.cells].map((cell) => cell.textContent.toLowerCase()).join(' ')); return texts.get(row); };
   const filter = () => {
     const words = input.value.toLowerCase().split(/\\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
+      const text = textOf(row);
       row.hidden = !words.every((w) => text.includes(w));
       for (const below of belowOf(row)) below.hidden = row.hidden;
       if (!row.hidden) shown++;
