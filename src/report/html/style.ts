@@ -31,7 +31,8 @@ table[data-sort]{width:100%}
 .note{display:block;color:var(--dim);font-weight:400;font-size:.92em}
 th,td{text-align:left;vertical-align:top;padding:.36rem 1rem .36rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--dim);font-weight:600;white-space:nowrap;vertical-align:bottom}
-tbody th{font-weight:500;min-width:6.5rem}
+tbody th{font-weight:500}
+tbody th>.name{min-width:6.5rem}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 thead button,button.open{all:unset;cursor:pointer;font-weight:inherit}
 thead button:focus-visible,button.open:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -55,6 +56,5 @@ ul.plain li{margin:.4rem 0;overflow-wrap:anywhere}
 .hash{overflow-wrap:anywhere}
 @media (max-width:34rem){body{font-size:14px}th,td{padding-right:.6rem}main{padding:.9rem .75rem 3rem}.tiles{grid-template-columns:1fr 1fr;gap:.5rem}.tile{padding:.55rem .65rem}.tile .value{font-size:1.12rem}}
 @media (max-width:23rem){.tiles{grid-template-columns:1fr}}
-@media (prefers-reduced-motion:no-preference){html{scroll-behavior:smooth}}
 @media print{details.section{break-inside:avoid}.filter{display:none}pre{max-height:none}}
 `;

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { RunRecord } from '../../../src/record/index.js';
 import { renderHtml } from '../../../src/report/html.js';
-import { code, renderMarkdown, text } from '../../../src/report/markdown.js';
+import { renderMarkdown } from '../../../src/report/markdown.js';
+import { code, text } from '../../../src/report/markdown/parts.js';
 import { story } from '../../../src/report/story.js';
 import { speedText, statements, summaryTable, verdict } from '../../../src/report/summary.js';
 import { big, bytes, fixed, ms, real, signed, visible } from '../../../src/report/text.js';
@@ -105,7 +106,7 @@ describe('hostile names', () => {
     const outside = markdown.replace(/(?<![\\`])(`+)(?!`)[\s\S]*?(?<!`)\1(?!`)/g, '');
     expect(outside).not.toMatch(/(?<!\\)<|(?<!\\)\[[^\]]*(?<!\\)\]\(/);
     expect(markdown).not.toMatch(/[\u202A-\u202E]/);
-    for (const line of markdown.split('\n').filter((l) => l.startsWith('| ') && l.includes('Conv'))) expect([8, 9]).toContain(line.replace(/\\\|/g, '').split('|').length); // six or seven columns
+    for (const line of markdown.split('\n').filter((l) => l.startsWith('| ') && l.includes('Conv'))) expect([6, 8, 9]).toContain(line.replace(/\\\|/g, '').split('|').length); // four, six or seven columns
     expect(text('see http://evil.example, www.evil.example, @user #1 <b>')).toBe('see http\\://evil.example, www\\.evil.example, \\@user \\#1 \\<b\\>');
     expect(code('a``b|c')).toBe('``` a``b\\|c ```');
   });
@@ -144,6 +145,20 @@ describe('report.html', () => {
     const lost = JSON.parse(JSON.stringify({ ...r, latency: { ...r.latency, speedup: NaN }, evaluation: { ...r.evaluation, outputs: [{ ...r.evaluation!.outputs[0], cosine: NaN, mse: NaN }] }, points: r.points.map((p) => ({ ...p, min: [NaN], max: [Infinity] })) })) as RunRecord; // as a record read back from run.json
     expect(renderHtml(lost).replace(/<script>[\s\S]*/, '')).not.toMatch(/NaN|Infinity|undefined|null</);
     expect(renderMarkdown(lost)).not.toMatch(/NaN(?! or)|undefined/);
+  });
+});
+
+describe('report.md', () => {
+  it('has gate, classes, sensitivity and saturation, ten rows each', () => {
+    const markdown = renderMarkdown(makeRecord(12, '', { gate: failedGate }));
+    expect(markdown).toContain('✗ **FAIL** against float, at 95 % confidence.');
+    expect(markdown).toContain('| sizeRatio | ✗ **FAIL** | the file has 0.28 × the bytes of float: above 0.25 |');
+    expect(markdown).toContain('| `dog` | 500 | 97.0 % | 95.0 % | −2.0 points | 10 / 0 |');
+    expect(markdown.indexOf('`dog`')).toBeLessThan(markdown.indexOf('`cat`'));
+    expect(markdown).toContain('| `/block0/conv0/Conv` | `Conv` | 0.02 | 32.2 % |');
+    expect(markdown).toContain('… and 2 layers more in report.html.');
+    expect(markdown).toContain('CPUs without VNNI can saturate in 16 bits: 2 layers have adjacent weights whose products exceed 32767 (`/block0/conv0/Conv` 1.40 ×, `/block0/conv1/Conv` 1.10 ×).');
+    expect(markdown).toContain('Figures are of 2,000 samples; 500 other samples may have chosen between recipes.');
   });
 });
 

@@ -17,7 +17,9 @@ function histogram(p) {
   for (const at of [p.low, p.high]) if (at !== undefined) svg.append(draw('line', { class: 'limit', x1: pc(at), x2: pc(at), y1: 0, y2: 120 }));
   if (p.low !== undefined) svg.append(draw('text', { x: pc(p.low), y: 132, 'text-anchor': edge(p.low) }, p.lowText));
   if (p.high !== undefined && p.high - (p.low || 0) > 18) svg.append(draw('text', { x: pc(p.high), y: 132, 'text-anchor': edge(p.high) }, p.highText));
-  svg.append(draw('text', { x: 0, y: 147, class: 'faint' }, p.fromText), draw('text', { x: '100%', y: 147, class: 'faint', 'text-anchor': 'end' }, p.toText), draw('text', { x: '50%', y: 147, class: 'faint', 'text-anchor': 'middle' }, 'value'));
+  if (p.low !== 0) svg.append(draw('text', { x: 0, y: 147, class: 'faint' }, p.fromText));
+  if (p.high !== 100) svg.append(draw('text', { x: '100%', y: 147, class: 'faint', 'text-anchor': 'end' }, p.toText));
+  svg.append(draw('text', { x: '50%', y: 147, class: 'faint', 'text-anchor': 'middle' }, 'value'));
   return svg;
 }
 
