@@ -3,7 +3,7 @@ import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
-import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, label, type Model, type Node, type Use, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import type { Known } from '../ops/spec.js';
@@ -47,13 +47,21 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
+  const edges = [...planned.plan.keys()].flatMap((p) => ('uses' in p ? [] : [p]));
   return model.graph.topological().filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
     const because = planned.floatNodes.get(n);
     return {
       name: label(n), op: n.op, macs: macs.get(label(n)) ?? 0, outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
-      planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}),
+      planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}), ...pointsOf(n, planned, edges),
     };
   });
+}
+
+/** Which points a node reads and makes; what a clamp fused into it makes is its own. */
+function pointsOf(n: Node, { plan, fusedClamps }: Planned, edges: readonly Use[]): { readonly reads: readonly string[]; readonly makes: readonly string[] } {
+  const clamp = fusedClamps.get(n);
+  const reads = [...n.inputs.filter((v) => v !== null && plan.has(v)), ...edges.filter((e) => e.node === n)].map((p) => pointName(p!)); // null is filtered
+  return { reads, makes: [n, ...(clamp ? [clamp] : [])].flatMap((x) => x.outputs).filter((v) => plan.has(v)).map(pointName) };
 }
 
 const granularityText = (g: Granularity): string => (g.kind === 'tensor' ? 'tensor' : g.kind === 'axis' ? `channel (axis ${g.axis})` : `block of ${g.size} (axis ${g.axis})`);

@@ -17,6 +17,7 @@ export type PointFacts = Deep<z.output<typeof pointSpec>>;
 export const nodeSpec = z.object({
   name: text, op: text, macs: z.number(), planned: z.enum(['integer', 'float']), because: text.optional(),
   kernel: text.optional().describe('What onnxruntime made of it; absent where it cannot be told.'), ranInteger: z.boolean().optional(),
+  reads: z.array(text).optional().describe('Names of the quantization points that it reads.'), makes: z.array(text).optional().describe('Names of the points that it makes, with what is fused into it.'),
 }).describe('A node with work of its own: where it was planned to run and where it ran.');
 export type NodeFacts = Deep<z.output<typeof nodeSpec>>;
 

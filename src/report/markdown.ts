@@ -1,11 +1,10 @@
 /** report.md: the run record as Markdown (GitHub's flavour), verdict first. */
 import type { RunRecord } from '../record/index.js';
+import { accuracy, gate, saturation, sensitivity } from './markdown/findings.js';
+import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { story } from './story.js';
-import { statements, summaryTable, verdict } from './summary.js';
-import { big, bytes, count, fixed, isNumber, json, many, ms, percent, real, visible, visibleLines } from './text.js';
-
-/** Rows of a table in Markdown beyond which the rest is only counted: pull-request comments hold 65,536 characters. */
-const MAX_ROWS = 60;
+import { summaryTable, verdict } from './summary.js';
+import { big, bytes, count, fixed, isNumber, json, many, ms, percent, span, spread } from './text.js';
 
 export function renderMarkdown(record: RunRecord): string {
   const parts = [
@@ -14,20 +13,20 @@ export function renderMarkdown(record: RunRecord): string {
     about(record),
     table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
     section('What happened', story(record).map(text).join(' ')),
-    section('Results in words', statements(record).map((s) => `- ${s.tone === 'worse' ? '**worse** – ' : ''}${text(s.text)}`).join('\n')),
+    section('Gate', gate(record)),
+    section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),
     section('Clean-up', table(['pass', 'changes', 'nodes before', 'nodes after'], record.passes.filter((p) => p.changes > 0).map((p) => [code(p.pass), count(p.changes), count(p.nodesBefore), count(p.nodesAfter)]))),
     section('Layers', layers(record)),
     section('Tensors', tensors(record)),
-    section('Runtime', runtime(record)),
+    section('Sensitivity', sensitivity(record)),
+    section('Runtime', [runtime(record), saturation(record)].filter(Boolean).join('\n\n')),
     section('Diagnostics', diagnostics(record)),
     section('Recipe as resolved', fence(record.recipe.yaml, 'yaml')),
     section('Provenance', provenance(record)),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
-
-const section = (title: string, body: string): string => (body ? `## ${title}\n\n${body}` : '');
 
 function about({ recipe, model, environment, startedAt, durationMs, quantbench }: RunRecord): string {
   return `${code(model.float.name)} · recipe ${code(recipe.file ?? recipe.name)} · onnxruntime ${text(environment.onnxruntime)} on ${text(environment.cpu)} · ${text(startedAt)} · ${fixed(durationMs / 1000, 1)} s · quantbench ${text(quantbench)}`;
@@ -50,19 +49,6 @@ function layers({ nodes }: RunRecord): string {
 function tensors({ points }: RunRecord): string {
   const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), text(p.dtype ?? ''), span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
   return table(['activation', 'type', 'seen', 'chosen', 'scale', 'zero point', 'clipped'], rows);
-}
-
-/** The widest range over the channels. */
-export function span(min: readonly number[] | undefined, max: readonly number[] | undefined): string {
-  if (!min?.length || !max?.length) return '';
-  return `${real(min.reduce((a, b) => Math.min(a, b)))} … ${real(max.reduce((a, b) => Math.max(a, b)))}`;
-}
-/** One value, or the smallest and largest of many. */
-export function spread(values: readonly number[] | undefined): string {
-  if (!values?.length) return '';
-  const low = values.reduce((a, b) => Math.min(a, b));
-  const high = values.reduce((a, b) => Math.max(a, b));
-  return low === high ? real(low) : `${real(low)} … ${real(high)} (${count(values.length)})`;
 }
 
 function runtime({ runtime: r }: RunRecord): string {
@@ -91,30 +77,4 @@ function provenance({ environment: e, model, seeds, files, calibration, evaluati
   ];
   const data = [['Calibration data', calibration?.data], ['Evaluation data', evaluation?.data]].filter(([, d]) => d !== undefined && d !== null).map(([title, d]) => `${String(title)}:\n\n${fence(json(d), 'json')}`);
   return [table(['', ''], rows), ...data].join('\n\n');
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  if (!rows.length) return '';
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, i) => (rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i]) ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
-}
-const more = (n: number): string => (n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '');
-
-/** Text in which nothing is Markdown, HTML, a link or a mention. */
-export function text(s: string): string {
-  return visible(s, 2000).replace(/[\\`*_{}[\]<>#|~&!@$]/g, '\\$&').replace(/:(?=\/\/)/g, '\\:').replace(/\bwww\./gi, (w) => `${w.slice(0, 3)}\\.`);
-}
-/** A code span that no backtick or bar in the name can leave. */
-export function code(name: string): string {
-  const shown = visible(name).replace(/\|/g, '\\|');
-  const run = Math.max(0, ...(shown.match(/`+/g) ?? []).map((m) => m.length));
-  const ticks = '`'.repeat(run + 1);
-  const pad = run || shown.startsWith(' ') || !shown ? ' ' : '';
-  return `${ticks}${pad}${shown || ' '}${pad}${ticks}`;
-}
-/** A code block that no line of the content can close. */
-function fence(content: string, language: string): string {
-  const shown = visibleLines(content);
-  const ticks = '`'.repeat(Math.max(3, ...(shown.match(/`+/g) ?? []).map((m) => m.length + 1)));
-  return `${ticks}${language}\n${shown.trimEnd()}\n${ticks}`;
 }

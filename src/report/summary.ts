@@ -1,6 +1,6 @@
 /** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
-import type { MetricFacts, RunRecord } from '../record/index.js';
-import { bytes, count, fixed, isNumber, ms, percent, signed, visible } from './text.js';
+import type { GateFacts, MetricFacts, RunRecord } from '../record/index.js';
+import { bytes, count, fixed, isNumber, many, ms, percent, signed, visible } from './text.js';
 
 /** How a result reads: `unsure` where the 95 % interval holds both better and worse. */
 export type Tone = 'worse' | 'unsure' | 'same' | 'better';
@@ -14,6 +14,26 @@ export interface SummaryRow {
   readonly tone: Tone;
 }
 export interface Statement { readonly tone: Tone; readonly text: string }
+
+/** How a verdict is said: the word, a mark that survives without colour, and its tone. */
+export const VERDICTS = {
+  pass: { word: 'PASS', mark: '✓', tone: 'better' },
+  fail: { word: 'FAIL', mark: '✗', tone: 'worse' },
+  undecided: { word: 'UNDECIDED', mark: '?', tone: 'unsure' },
+} as const satisfies Record<GateFacts['verdict'], { word: string; mark: string; tone: Tone }>;
+
+/** Such as `1 of 3 rules fails: accuracyDrop`. */
+export function gateSentence(gate: GateFacts): string {
+  const of = (v: GateFacts['verdict']): string[] => gate.rules.filter((r) => r.verdict === v).map((r) => visible(r.name, 60));
+  const [failed, open] = [of('fail'), of('undecided')];
+  const all = many(gate.rules.length, 'rule');
+  if (!failed.length && !open.length) return gate.rules.length === 1 ? `the rule ${visible(gate.rules[0]?.name ?? '', 60)} holds` : gate.rules.length === 2 ? 'both rules hold' : `all ${all} hold`;
+  const needed = Math.max(0, ...gate.rules.filter((r) => r.verdict === 'undecided').map((r) => r.samplesNeeded ?? 0));
+  return [
+    failed.length > 0 && `${count(failed.length)} of ${all} ${failed.length === 1 ? 'fails' : 'fail'}: ${failed.join(', ')}`,
+    open.length > 0 && `${count(open.length)} of ${all} cannot be decided: ${open.join(', ')}${needed ? ` (about ${many(needed, 'sample')} would do)` : ''}`,
+  ].filter(Boolean).join('; ');
+}
 
 /** Rows of the table metric | float | quantized | change | note, in reading order. */
 export function summaryTable(record: RunRecord): SummaryRow[] {
@@ -64,8 +84,15 @@ export function statements(record: RunRecord): Statement[] {
   return found.sort((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone));
 }
 
-/** One line that says how the run went, in words. */
+/** One line that says how the run went, in words; the gate's verdict first where there is one. */
 export function verdict(record: RunRecord): Statement {
+  const { gate } = record;
+  const outcome = measured(record);
+  return gate && record.outcome === 'ok' ? { tone: VERDICTS[gate.verdict].tone, text: `${VERDICTS[gate.verdict].word}: ${gateSentence(gate)}. ${outcome.text}` } : outcome;
+}
+
+/** How the run went by its measurements alone. */
+export function measured(record: RunRecord): Statement {
   if (record.outcome === 'failed') {
     const cause = record.diagnostics.find((d) => d.severity === 'error');
     return { tone: 'worse', text: `The run failed${cause ? `: ${visible(cause.message, 400)}` : '.'}` };

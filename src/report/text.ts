@@ -36,6 +36,19 @@ export function real(x: Maybe): string {
 /** `1 node`, `2 nodes`. */
 export const many = (n: number, one: string, more = `${one}s`): string => `${count(n)} ${n === 1 ? one : more}`;
 
+/** The widest range over the channels. */
+export function span(min: readonly number[] | undefined, max: readonly number[] | undefined): string {
+  if (!min?.length || !max?.length) return '';
+  return `${real(min.reduce((a, b) => Math.min(a, b)))} … ${real(max.reduce((a, b) => Math.max(a, b)))}`;
+}
+/** One value, or the smallest and largest of many. */
+export function spread(values: readonly number[] | undefined): string {
+  if (!values?.length) return '';
+  const low = values.reduce((a, b) => Math.min(a, b));
+  const high = values.reduce((a, b) => Math.max(a, b));
+  return low === high ? real(low) : `${real(low)} … ${real(high)} (${count(values.length)})`;
+}
+
 function scaled(n: Maybe, units: readonly string[]): string {
   if (!isNumber(n)) return NONE;
   let unit = 0;

@@ -24,5 +24,5 @@ function shown(part: Part): string {
 
 const escape = (s: string): string => revealed(s).replace(/[&<>"'`]/g, (c) => `&#${c.charCodeAt(0)};`);
 
-/** A name from a model or from data, set apart so that its direction cannot disturb what is around it. */
-export const name = (s: string, limit?: number): Markup => html`<bdi class="name">${visible(s, limit)}</bdi>`;
+/** A name from a model or from data, set apart so that its direction cannot disturb what is around it; lines break between its parts. */
+export const name = (s: string, limit?: number): Markup => html`<bdi class="name">${visible(s, limit).split(/(?<=\w[/.])(?=\w)/).map((piece, i) => [i > 0 && new Markup('<wbr>'), piece])}</bdi>`;

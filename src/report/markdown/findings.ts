@@ -1,0 +1,38 @@
+/** What a reviewer asks for after the results: rules, worst classes, most sensitive layers, saturation. A few rows each; report.html has all. */
+import type { RunRecord } from '../../record/index.js';
+import { VERDICTS } from '../summary.js';
+import { count, fixed, isNumber, many, percent, real, signed } from '../text.js';
+import { code, table, text } from './parts.js';
+
+const TOP = 10;
+const rest = (n: number, what: string): string => (n > TOP ? `\n\n… and ${many(n - TOP, what, what === 'class' ? 'classes' : `${what}s`)} more in report.html.` : '');
+
+export function gate({ gate: g }: RunRecord): string {
+  if (!g) return '';
+  const rows = g.rules.map((r) => [text(r.name), `${VERDICTS[r.verdict].mark} **${VERDICTS[r.verdict].word}**`, text(r.text)]);
+  return `${VERDICTS[g.verdict].mark} **${VERDICTS[g.verdict].word}** against ${text(g.against)}, at ${percent(g.confidence, 0)} confidence.\n\n${table(['rule', 'verdict', 'in words'], rows)}`;
+}
+
+export function accuracy({ evaluation: e }: RunRecord): string {
+  const classes = e?.metrics.find((m) => m.classes?.length)?.classes ?? [];
+  const worst = [...classes].sort((a, b) => a.quantized - a.float - (b.quantized - b.float) || a.class - b.class);
+  const rows = worst.slice(0, TOP).map((c) => [c.name === undefined ? `class ${count(c.class)}` : code(c.name), count(c.samples), percent(c.float), percent(c.quantized), `${signed((c.quantized - c.float) * 100, 1)} points`, `${count(c.rightToWrong)} / ${count(c.wrongToRight)}`]);
+  const kl = isNumber(e?.agreement?.kl) ? `Mean Kullback–Leibler divergence of the outputs from float: ${real(e.agreement.kl)} nats.` : '';
+  const search = e?.search ? `Figures are of ${many(e.samples, 'sample')}; ${many(e.search.samples, 'other sample')} may have chosen between recipes.` : '';
+  const head = ['class, worst first', 'samples', 'float', 'quantized', 'change', 'right → wrong / wrong → right'];
+  return [[kl, search].filter(Boolean).join(' '), rows.length ? table(head, rows) + rest(worst.length, 'class') : ''].filter(Boolean).join('\n\n');
+}
+
+export function sensitivity({ sensitivity: s }: RunRecord): string {
+  if (!s?.layers.length) return '';
+  const measure = s.measure === 'kl' ? 'mean KL divergence of the outputs from float, in nats' : 'Σ error² ÷ Σ float² of the outputs';
+  return `One layer quantized at a time, ${many(s.samples, 'sample')}; the score is the ${measure}.\n\n${table(['layer', 'op', 'score', 'share'], s.layers.slice(0, TOP).map((l) => [code(l.node), code(l.op), real(l.score), percent(l.share)]))}${rest(s.layers.length, 'layer')}`;
+}
+
+export function saturation({ runtime }: RunRecord): string {
+  const s = runtime?.saturation;
+  const risky = s?.risk === 'none' ? [] : (s?.layers ?? []).filter((l) => l.worst > 1).sort((a, b) => b.worst - a.worst);
+  if (!s || !risky.length) return '';
+  const named = risky.slice(0, 5).map((l) => `${code(l.node)} ${fixed(l.worst, 2)} ×`).join(', ');
+  return `${s.risk === 'here' ? '**This CPU can saturate**' : 'CPUs without VNNI can saturate'} in 16 bits: ${many(risky.length, 'layer')} ${risky.length === 1 ? 'has' : 'have'} adjacent weights whose products exceed 32767 (${named}${risky.length > 5 ? ', …' : ''}). Weights in 7 bits avoid it.`;
+}

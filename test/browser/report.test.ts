@@ -1,0 +1,135 @@
+import path from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { renderHtml } from '../../src/report/index.js';
+import { failedGate, makeRecord } from '../rooms/report/record.js';
+import { CHROMIUM, folder, launch, open, SCHEMES, sideways, SKIPPED, WIDTHS } from './browser.js';
+
+describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, () => {
+  let browser: Browser;
+  const dir = folder('report');
+  beforeAll(async () => { browser = await launch(); });
+  afterAll(() => browser.close());
+
+  it.each(SCHEMES.flatMap((scheme) => WIDTHS.map((width) => ({ scheme, width }))))('fits $width px in $scheme, without complaint or request', async ({ scheme, width }) => {
+    const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(40, '', { gate: failedGate })), { scheme, width });
+    await page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true");
+    await page.click('#layer-3 th');
+    await page.waitForSelector('#layer-3 + .details svg.histogram');
+    expect(await sideways(page)).toBeLessThanOrEqual(0);
+    await page.screenshot({ path: path.join(dir, `report-${scheme}-${width}.png`), fullPage: true });
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('draws thumbnails, and allows no picture where there are none', async () => {
+    const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(4)));
+    await page.locator('.flips img').scrollIntoViewIfNeeded();
+    await expect.poll(() => page.evaluate("document.querySelector('.flips img').naturalWidth")).toBe(2);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('sorts by any column, with open details under their row', async () => {
+    const { page } = await open(browser, dir, renderHtml(makeRecord(12)));
+    const layers = '#layers tbody tr[id]';
+    const first = (): Promise<string | null> => page.locator(layers).first().getAttribute('id');
+    const head = (title: string) => page.locator('#layers thead button', { hasText: title });
+    await page.click('#layer-11 button.open');
+    await head('SQNR').click();
+    expect(await first()).toBe('layer-0'); // 38 dB, the highest
+    await head('SQNR').click();
+    expect(await first()).toBe('layer-11'); // 27 dB
+    expect(await page.locator('#layers th[aria-sort]').getAttribute('aria-sort')).toBe('ascending');
+    expect(await page.evaluate("document.querySelector('#layer-11').nextElementSibling.className")).toBe('details');
+    await head('sensitivity').click();
+    expect(await first()).toBe('layer-0');
+    await page.close();
+  });
+
+  it('filters by words, and a link to a hidden row shows it again', async () => {
+    const { page } = await open(browser, dir, renderHtml(makeRecord(12)));
+    const visible = page.locator('#layers tbody tr[id]:visible');
+    await page.fill('#layers input', 'conv1 qlinear');
+    expect(await visible.count()).toBe(5); // six conv1, of which the last runs in float
+    expect(await page.textContent('#layers [role=status]')).toBe('5 of 12');
+    await page.locator('#drawing a').first().click();
+    expect(await visible.count()).toBe(12);
+    expect(await page.getAttribute('#layer-0 button.open', 'aria-expanded')).toBe('true');
+    await page.close();
+  });
+
+  it('opens details by keyboard, with the histogram, its range and a way to the graph', async () => {
+    const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(12)));
+    await page.focus('#layers input');
+    await page.keyboard.press('Tab'); // the box of the table, which scrolls
+    for (;;) { await page.keyboard.press('Tab'); if (await page.evaluate("document.activeElement.closest('#layer-0') !== null")) break; }
+    await page.keyboard.press('Enter');
+    const details = page.locator('#layer-0 + .details');
+    expect(await details.locator('figure').count()).toBe(3);
+    expect(await details.locator('svg.histogram').count()).toBe(2); // the bias has none
+    expect(await details.locator('svg.histogram').first().locator('.limit').count()).toBe(2);
+    expect(await details.textContent()).toContain('64 channels by scale');
+    await details.locator('button', { hasText: 'Show in the graph' }).press('Enter');
+    expect(await page.locator('#drawing .found').getAttribute('href')).toBe('#layer-0');
+    expect(await page.evaluate('document.activeElement.id')).toBe('canvas');
+    const width = (): Promise<number> => page.evaluate("document.getElementById('drawing').getBoundingClientRect().width");
+    const before = await width();
+    await page.keyboard.press('+');
+    expect(await width()).toBeCloseTo(before * 1.3, 0);
+    await page.focus('#layer-0 button.open');
+    await page.keyboard.press('Enter');
+    expect(await details.count()).toBe(0);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('goes from a node of the graph to its layer, and to the layer that the address names', async () => {
+    const { page } = await open(browser, dir, renderHtml(makeRecord(12)));
+    await page.locator('#drawing a').nth(4).click();
+    expect(await page.evaluate('document.activeElement.closest("tr").id')).toBe('layer-4');
+    await page.reload();
+    expect(await page.getAttribute('#layer-4 button.open', 'aria-expanded')).toBe('true');
+    await page.close();
+  });
+
+  it('shows hostile names as text', async () => {
+    const hostile = '"><img src=x onerror="document.title=1"><script>document.title=2</script></script>\u202E';
+    const record = makeRecord(4, hostile);
+    const { page, complaints } = await open(browser, dir, renderHtml({ ...record, recipe: { ...record.recipe, name: hostile } }));
+    await page.click('#layer-0 button.open');
+    expect(await page.textContent('#layer-0 + .details bdi')).toContain('<script>document.title=2</script></script>‹U+202E›');
+    expect(await page.locator('img').count()).toBe(1); // the thumbnail
+    expect(await page.locator('script').count()).toBe(2);
+    expect(await page.title()).toContain('onerror');
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('is below 3 MB and answers within a second for 500 nodes', async () => {
+    const page500 = renderHtml(makeRecord(500, '/backbone/stages/a.long.module.name', {}, { channels: 512 }));
+    const bytes = Buffer.byteLength(page500);
+    expect(bytes).toBeLessThan(3e6);
+    const times: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { page, complaints } = await open(browser, dir, page500, { before: answered });
+      const t = await page.waitForFunction('globalThis.answeredAt').then((h) => h.jsonValue());
+      times.push(Number(t));
+      expect(await page.locator('#layers th[aria-sort]').count()).toBe(1);
+      expect(complaints).toEqual([]);
+      await page.close();
+    }
+    const median = times.sort((a, b) => a - b)[1]!;
+    console.log(`500 nodes, 1,500 points: ${(bytes / 1e6).toFixed(2)} MB, a sort handled and painted ${times.map((t) => t.toFixed(0)).join(', ')} ms after the start of navigation; files in ${dir}`);
+    expect(median).toBeLessThan(1000);
+  });
+});
+
+/** In the page: as soon as it can be used, sorts the layers, and notes when that has been painted. Times count from the start of navigation. */
+function answered(): void {
+  const page = globalThis as unknown as { document: { addEventListener(type: string, f: () => void): void; querySelector(s: string): { click(): void } }; requestAnimationFrame(f: () => void): void; answeredAt: number }; // runs in the page, whose types Node does not have
+  page.document.addEventListener('DOMContentLoaded', () => {
+    page.document.querySelector('#layers thead button').click();
+    page.requestAnimationFrame(() => page.requestAnimationFrame(() => { page.answeredAt = performance.now(); }));
+  });
+}
