@@ -136,7 +136,9 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     }
     await stage('quantize', async () => {
       const lines: string[] = [];
-      for (const v of alive()) await attempt(v, () => { lines.push(v.quantize(stats.get(v) ?? new Map())); });
+      for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
+      await analyse('sensitivity');
+      for (const v of alive()) await attempt(v, () => { lines.push(v.rewrite()); });
       return [undefined, about(lines)];
     });
     const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, ...listen };

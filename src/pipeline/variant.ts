@@ -12,16 +12,17 @@ import type { Model, Value } from '../ir/graph.js';
 import { assertValid } from '../ir/verify.js';
 import { saveModel } from '../onnx/files.js';
 import { forgetInferred } from '../ops/infer.js';
-import { assignParams } from '../quantize/assign.js';
+import type { Rewritten } from '../formats/types.js';
+import { assignParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CalibrationFacts, EvaluationFacts, LatencyFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts } from '../record/index.js';
+import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { planModel, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
 /** What one variant measured, filled in stage by stage. */
-export interface Measured { runtime?: RuntimeFacts; kernels?: readonly KernelOf[]; evaluation?: EvaluationFacts; latency?: LatencyFacts }
+export interface Measured { runtime?: RuntimeFacts; kernels?: readonly KernelOf[]; evaluation?: EvaluationFacts; latency?: LatencyFacts; layers?: LayerErrors; sensitivity?: Sensitivity }
 
 export class Variant {
   readonly recipe: ResolvedRecipe;
@@ -36,6 +37,9 @@ export class Variant {
   #prepared: Prepared | undefined;
   #nodes: ReturnType<typeof nodeFacts> = [];
   #points: PointFacts[] = [];
+  #params: Assigned['params'] = new Map();
+  #float: Model | undefined;
+  #tensors: Rewritten['tensors'] = new Map();
   #staging: string | undefined;
 
   /** `tell` gets each finding too. */
@@ -48,6 +52,10 @@ export class Variant {
   get model(): Model { return this.#model!; } // set by plan(), which comes first
   get prepared(): Prepared { return this.#prepared!; } // as above
   get nodes(): ReturnType<typeof nodeFacts> { return this.#nodes; }
+  get params(): Assigned['params'] { return this.#params; }
+  /** The float model that was rewritten, with the same names. */
+  get float(): Model { return this.#float!; } // set by rewrite()
+  get tensors(): Rewritten['tensors'] { return this.#tensors; }
   get file(): string { return path.join(this.#staging!, 'model.onnx'); } // set by stage(), before quantize()
 
   /** Plans on a copy of the cleaned model. Throws QUANTIZE_NOTHING. */
@@ -61,15 +69,22 @@ export class Variant {
   /** Takes the output folder. Throws OUTPUT_WRITE. */
   stage(): void { this.#staging = stagingDir(this.outDir); }
 
-  /** Chooses parameters, rewrites the model and writes it to the staging folder. Gives one line about it. */
-  quantize(stats: ReadonlyMap<Value, TensorStats>): string {
-    const { planned, format, target } = this.prepared;
-    const { quantize } = this.recipe.recipe;
-    const model = this.model;
-    const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
+  /** Chooses the parameters. */
+  assign(stats: ReadonlyMap<Value, TensorStats>): void {
+    const { planned } = this.prepared;
+    const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
     this.#points = pointFacts(planned, stats, assigned);
-    const { changes } = format.rewrite({ model, planned, params: assigned.params, target, seed: quantize.seed });
+    this.#params = assigned.params;
+  }
+
+  /** Rewrites the model with the parameters and writes it to the staging folder. Gives one line about it. */
+  rewrite(): string {
+    const { planned, format, target } = this.prepared;
+    const model = this.model;
+    this.#float = cloneModel(model).model;
+    const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, seed: this.recipe.recipe.quantize.seed });
+    this.#tensors = tensors;
     model.producerName = 'quantbench';
     model.producerVersion = version;
     assertValid(model);
@@ -82,7 +97,7 @@ export class Variant {
   record(shared: Pick<RunRecord, 'schema' | 'quantbench' | 'startedAt' | 'durationMs' | 'outcome' | 'environment' | 'stages' | 'passes'> & { readonly float: RunRecord['model']['float']; readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined; readonly diagnostics: readonly Diagnostic[] }): RunRecord {
     const { recipe, name, file, yaml } = this.recipe;
     const { float, calibration, diagnostics, ...rest } = shared;
-    const { runtime, kernels, evaluation, latency } = this.measured;
+    const { kernels, ...measured } = this.measured;
     const staging = this.#staging;
     const files = staging === undefined ? [] : readdirSync(staging).map((f) => ({ path: f, bytes: statSync(path.join(staging, f)).size, sha256: sha256File(path.join(staging, f)) }));
     const quantized = files.length ? { quantized: modelFacts(this.model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '', float.macs) } : {};
@@ -91,7 +106,7 @@ export class Variant {
       seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed }, model: { float, ...quantized },
       ...(calibration && this.observer !== undefined ? { calibration: { ...calibration, observer: this.observer } } : {}),
       points: this.#points, nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
-      ...(runtime ? { runtime } : {}), ...(evaluation ? { evaluation } : {}), ...(latency ? { latency } : {}),
+      ...(this.#graph ? { graph: this.#graph } : {}), ...measured,
       diagnostics: [...diagnostics, ...this.diagnostics], files,
     };
   }

@@ -58,6 +58,15 @@ export const evaluationSpec = z.strictObject({
   searchShare: z.number().min(0).lt(1).default(0).describe('Share of the samples, 0 to 1, that may choose between recipes (a sweep, compare) and is then left out of what is judged and gated. Which ones, their ids say.'),
   threads: count.default(2).describe('Threads of onnxruntime during evaluation.'),
   collapse: z.number().min(0).max(1).default(0.5).describe('Smallest share of samples on which both models must agree (outputs without classes: smallest cosine). Below it the run fails and no model is written.'),
+  layers: z.union([z.literal(false), z.strictObject({
+    samples: count.default(64).describe('Samples to measure with.'),
+  })]).prefault({}).describe('Error of each tensor against the float model (SQNR, cosine, saturation, dead channels); false skips it.'),
+  sensitivity: z.union([z.literal(false), z.strictObject({
+    samples: count.default(64).describe('Samples to measure with.'),
+  })]).default(false).describe('Measures each layer: quantizes it alone and ranks layers by how far the outputs move. Takes one run of the model over the samples for each layer; {} for the defaults.'),
+  profile: z.union([z.literal(false), z.strictObject({
+    runs: count.default(30).describe('Profiled runs of each model.'),
+  })]).prefault({}).describe('Time of each node in both models, and whether onnxruntime\'s optimizations change the results; false skips both.'),
   latency: z.union([z.literal(false), z.strictObject({
     runs: count.default(100).describe('Interleaved runs of each model that are counted.'),
     warmup: z.number().int().min(0).default(10).describe('Runs before that are not counted.'),
