@@ -10,6 +10,7 @@ import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
 import { allGraphs, type Graph, type Model } from '../ir/graph.js';
 import { loadModel } from '../onnx/files.js';
+import { specOf } from '../ops/index.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { isCompute, matchKernels, opName, type PlannedNode } from './inspect-optimized.js';
 import { openModel } from './open.js';
@@ -18,8 +19,8 @@ import { Session, type SessionOptions } from './session.js';
 /** A node of the float model with its op. */
 export type ProfiledNode = PlannedNode & { readonly op: string };
 export interface ProfileOptions {
-  /** The float model after clean-up: its node names are those that `nodes` has. */
-  readonly float: string | Model;
+  /** The float model after clean-up and before the rewrite: its node names are those that `nodes` has. */
+  readonly float: Model;
   readonly quantized: string | Model;
   readonly nodes: readonly ProfiledNode[];
   /** Inputs of one run. */
@@ -45,6 +46,7 @@ const CONVERSIONS = new Set(['QuantizeLinear', 'DequantizeLinear', 'DynamicQuant
 export async function profilePair(o: ProfileOptions): Promise<Profile> {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
   const runs = o.runs ?? 30;
+  const nodes = withClamps(o.nodes, o.float);
   try {
     const float = await openProfiled(o.float, path.join(dir, 'float'), o.threads ?? 1);
     let quantized: Session | undefined;
@@ -61,10 +63,20 @@ export async function profilePair(o: ProfileOptions): Promise<Profile> {
       await float.close();
       await quantized?.close();
     }
-    return joinProfiles(readSide(dir, 'float', runs, o.nodes), readSide(dir, 'quantized', runs, o.nodes), runs, o.nodes);
+    return joinProfiles(readSide(dir, 'float', runs, nodes), readSide(dir, 'quantized', runs, nodes), runs, nodes);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** A kernel that a clamp was fused into may be called by what the clamp gives, so that counts as a result of the node before it. */
+function withClamps(nodes: readonly ProfiledNode[], float: Model): ProfiledNode[] {
+  const clamped = new Map<string, readonly string[]>();
+  for (const n of float.graph.nodes) {
+    const x = n.inputs[0];
+    if (specOf(n)?.quant.role === 'clamp' && x?.uses.size === 1 && !x.isGraphOutput) clamped.set(x.name, n.outputs.map((y) => y.name));
+  }
+  return nodes.map((n) => ({ ...n, outputs: [...n.outputs, ...n.outputs.flatMap((y) => clamped.get(y) ?? [])] }));
 }
 
 function openProfiled(model: string | Model, prefix: string, threads: number): Promise<Session> {
