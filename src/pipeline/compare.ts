@@ -43,7 +43,7 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
   }
   const missing = o.items.filter((i): i is Exclude<CompareItem, { folder: string }> => 'recipe' in i && !done.has(i));
   for (const together of groupBy(missing, (i) => frontOf(i.recipe)).values()) {
-    const results = await runRecipes({ runs: together, title: together.length > 1 ? `${together.length} recipes` : together[0]!.recipe.name, keepGoing: true, ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}) }); // groups are not empty
+    const results = await runRecipes({ runs: together, title: together.length > 1 ? `${together.length} recipes` : together[0]!.recipe.name, keepGoing: true, detail: together.length === 1, ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}) }); // groups are not empty
     together.forEach((item, i) => { const r = results[i]!; done.set(item, r.error ?? r.record); }); // one for each
   }
   const runs = o.items.map((item): Finished => {

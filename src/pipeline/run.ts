@@ -16,6 +16,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
+import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
 import { evaluateAll, timeAll, type Checked } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
@@ -42,6 +43,8 @@ export interface RunsOptions extends RunListener {
   readonly runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[];
   readonly title: string;
   readonly dryRun?: boolean;
+  /** Whether layers, sensitivity and kernels are looked into, where the recipe asks for it. Default: true. */
+  readonly detail?: boolean;
   /** Whether a recipe that fails is left out and told of, instead of stopping all. */
   readonly keepGoing?: boolean;
 }
@@ -134,10 +137,17 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
         return [{ ...facts!, overlapWithEvaluation: [] }, `${facts!.samples} samples · ${facts!.tensors} tensors · ${names.join(', ')}${facts!.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`]; // at least one group
       });
     }
+    const looked = o.detail === false ? undefined : await analysisData({ floatFile, recipe: lead, inputs, report, ...listen });
+    if (looked && recipe.evaluation.sensitivity !== false) {
+      await stage('sensitivity', async () => {
+        const lines: string[] = [];
+        for (const v of alive()) await attempt(v, async () => { v.assign(stats.get(v) ?? new Map()); lines.push(await analyseSensitivity(v, looked, listen)); });
+        return [undefined, about(lines)];
+      });
+    }
     await stage('quantize', async () => {
       const lines: string[] = [];
       for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
-      await analyse('sensitivity');
       for (const v of alive()) await attempt(v, () => { lines.push(v.rewrite()); });
       return [undefined, about(lines)];
     });
@@ -147,12 +157,20 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
     });
     if (calibration) calibration = { ...calibration, overlapWithEvaluation: checked.overlap };
+    if (looked && recipe.evaluation.layers !== false) {
+      await stage('layers', async () => {
+        const lines: string[] = [];
+        for (const v of alive()) await attempt(v, async () => { lines.push(await analyseLayers(v, looked, listen)); });
+        return [undefined, about(lines)];
+      });
+    }
     await stage('verify', async () => {
       const lines: string[] = [];
       for (const v of alive()) {
         await attempt(v, async () => {
           const { kernels, ...runtime } = await inspectOptimized(v.file, v.nodes);
-          Object.assign(v.measured, { kernels, runtime });
+          Object.assign(v.measured, { kernels, runtime: { ...runtime, ...(v.saturation ? { saturation: v.saturation } : {}) } });
+          if (o.detail !== false) await analyseKernels(v, looked, checked.feed, { inputs, ...listen });
           lines.push(`${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ${runtime.unfused.length} Q/DQ left unfused`);
         });
       }

@@ -6,6 +6,7 @@ import { type Diagnostic } from '../base/errors.js';
 import { sha256File, writeFileAtomic } from '../base/files.js';
 import { bytesText } from '../base/text.js';
 import { version } from '../base/version.js';
+import { saturationRisk } from '../analyse/saturation.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Model, Value } from '../ir/graph.js';
@@ -15,8 +16,9 @@ import { forgetInferred } from '../ops/infer.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { CalibrationFacts, EvaluationFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
+import { environment } from '../runtime/environment.js';
 import { modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { planModel, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
@@ -33,11 +35,12 @@ export class Variant {
   /** Set where this variant failed and others went on. */
   error: QuantError | undefined;
   observer: string | undefined;
+  saturation: RuntimeFacts['saturation'];
   #model: Model | undefined;
   #prepared: Prepared | undefined;
   #nodes: ReturnType<typeof nodeFacts> = [];
   #points: PointFacts[] = [];
-  #params: Assigned['params'] = new Map();
+  #params: Assigned['params'] | undefined;
   #float: Model | undefined;
   #tensors: Rewritten['tensors'] = new Map();
   #staging: string | undefined;
@@ -52,7 +55,7 @@ export class Variant {
   get model(): Model { return this.#model!; } // set by plan(), which comes first
   get prepared(): Prepared { return this.#prepared!; } // as above
   get nodes(): ReturnType<typeof nodeFacts> { return this.#nodes; }
-  get params(): Assigned['params'] { return this.#params; }
+  get params(): Assigned['params'] { return this.#params!; } // set by assign()
   /** The float model that was rewritten, with the same names. */
   get float(): Model { return this.#float!; } // set by rewrite()
   get tensors(): Rewritten['tensors'] { return this.#tensors; }
@@ -69,8 +72,9 @@ export class Variant {
   /** Takes the output folder. Throws OUTPUT_WRITE. */
   stage(): void { this.#staging = stagingDir(this.outDir); }
 
-  /** Chooses the parameters. */
+  /** Chooses the parameters; once. */
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
+    if (this.#params) return;
     const { planned } = this.prepared;
     const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
@@ -83,6 +87,7 @@ export class Variant {
     const { planned, format, target } = this.prepared;
     const model = this.model;
     this.#float = cloneModel(model).model;
+    this.saturation = saturationRisk({ model, planned, params: this.params, environment: environment() });
     const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, seed: this.recipe.recipe.quantize.seed });
     this.#tensors = tensors;
     model.producerName = 'quantbench';
@@ -106,7 +111,7 @@ export class Variant {
       seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed }, model: { float, ...quantized },
       ...(calibration && this.observer !== undefined ? { calibration: { ...calibration, observer: this.observer } } : {}),
       points: this.#points, nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
-      ...(this.#graph ? { graph: this.#graph } : {}), ...measured,
+      ...measured,
       diagnostics: [...diagnostics, ...this.diagnostics], files,
     };
   }
