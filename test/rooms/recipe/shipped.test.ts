@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { SOURCE_KINDS } from '../../../src/data/spec.js';
-import { loadRecipe } from '../../../src/recipe/load.js';
+import { loadRecipes } from '../../../src/recipe/load.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const recipes = readdirSync(path.join(root, 'recipes'), { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.yaml'));
@@ -17,7 +17,8 @@ describe.each(recipes)('recipes/%s', (name) => {
     expect(existsSync(path.resolve(path.dirname(file), schema!))).toBe(true); // expected above
   });
   it('loads, and names files that exist', async (context) => {
-    const { recipe, baseDir } = await loadRecipe(file);
+    const [first] = await loadRecipes(file);
+    const { recipe, baseDir } = first!; // a recipe stands for at least one
     const data = [recipe.calibration.data, recipe.evaluation.data].flatMap((d) => (d ? SOURCE_KINDS.map((k) => d[k]) : []));
     const files = [recipe.model, ...data].filter((p): p is string => typeof p === 'string');
     const shared = files.some((f) => f.includes('/shared/'));
