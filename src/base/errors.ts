@@ -38,6 +38,10 @@ export const ERROR_CODES = {
   RECIPE_MISSING: 'The recipe file does not exist or cannot be read.',
   RECIPE_UNKNOWN_KEY: 'The recipe has a key that does not exist.',
   RECIPE_UNKNOWN_NAME: 'The recipe names an observer, metric, target, op or tensor that does not exist.',
+  STORE_DAMAGED: 'The log or a stored file of a store is not what was written.',
+  STORE_LOCKED: 'Another process holds the lock of the store for too long.',
+  STORE_REFUSED: 'The store refuses a change: no passing gate, a skipped stage, or nothing to roll back to.',
+  STORE_UNKNOWN: 'The store, or a name, version or stage in it, does not exist.',
   USAGE: 'The command line is wrong.',
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -43,7 +43,8 @@ function stamp(file: string): string | undefined {
   }
 }
 
-function dataFiles(model: Model): Set<string> {
+/** Paths of the data files that tensors of a loaded model lie in. */
+export function dataFiles(model: Model): Set<string> {
   const files = new Set<string>();
   const see = (t: Tensor | undefined): void => { const path = t && t.dtype !== 'string' ? t.source.file?.path : undefined; if (path !== undefined) files.add(path); };
   for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) {
