@@ -49,6 +49,14 @@ rect.node.moves{fill:var(--bg);stroke:var(--line)}
 .tools{display:flex;gap:.4rem;flex-wrap:wrap;margin:.4rem 0}
 .keys{display:flex;gap:.3rem 1.2rem;flex-wrap:wrap;font-size:.85rem}
 .key svg{vertical-align:-4px}
+.scatter svg{display:block;width:100%;overflow:visible}
+figure.scatter{max-width:60rem}
+svg .grid{stroke:var(--line);stroke-width:.7}svg .whisker{stroke:var(--dim);stroke-width:1.3}svg .pareto{stroke:var(--accent);stroke-width:1.6;stroke-dasharray:5 3}
+.scatter .dot{fill:var(--bg);stroke:var(--accent);stroke-width:2}.scatter .dot.front{fill:var(--accent)}.scatter .dot.chosen{fill:var(--good);stroke:var(--good)}
+.scatter text{paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}
+.narrow-only{display:none}
+@media (max-width:45rem){.narrow-only{display:inline}.wide-only{display:none}}
+tr.chosen>*{background:var(--panel)}
 .flips{list-style:none;padding:0;margin:.5rem 0;display:grid;grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr));gap:.8rem}
 .flips li{display:flex;gap:.6rem;font-size:.82rem;overflow-wrap:anywhere;min-width:0}
 .flips li div{min-width:0}

@@ -32,7 +32,8 @@ table[data-sort]{width:100%}
 th,td{text-align:left;vertical-align:top;padding:.36rem 1rem .36rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--dim);font-weight:600;white-space:nowrap;vertical-align:bottom}
 tbody th{font-weight:500}
-tbody th>.name{min-width:6.5rem}
+tbody th>.name{min-width:6rem}
+tbody th>.name+.badge{margin-right:.3rem}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 thead button,button.open{all:unset;cursor:pointer;font-weight:inherit}
 thead button:focus-visible,button.open:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -42,7 +43,6 @@ th[aria-sort=descending] button::after{content:" \\25BC"}
 .name,code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace;font-size:.93em;overflow-wrap:anywhere}
 td .name,th .name{display:inline-block;max-width:22rem}
 td.words{min-width:16rem;max-width:34rem}
-table[data-sort] .name{min-width:11rem}
 .above>*{border-bottom:0;padding-bottom:0}
 td.note{display:table-cell;padding-top:0}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;overflow:auto;max-height:32rem;font:.82rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace}
