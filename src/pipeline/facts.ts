@@ -3,15 +3,18 @@ import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
-import { allGraphs, label, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import type { Known } from '../ops/spec.js';
 import type { Assigned } from '../quantize/assign.js';
 import { pointName, type Planned } from '../quantize/plan.js';
 import { codeRange } from '../scheme/params.js';
-import type { Granularity, QuantParams, QuantSpec } from '../scheme/types.js';
-import type { ModelFacts, NodeFacts, PointFacts } from '../record/index.js';
+import type { Granularity, QuantParams } from '../scheme/types.js';
+import type { GraphFacts, ModelFacts, NodeFacts, PointFacts } from '../record/index.js';
+import { histogramOfStats, histogramOfWeight } from './histograms.js';
+import { reasonOf } from './reasons.js';
 
 const known = (v: Value | null): Known | undefined => v ? { dtype: v.dtype, shape: v.shape } : undefined;
 
@@ -36,22 +39,24 @@ export function modelFacts(model: Model, name: string, bytes: number, sha256: st
 
 /** Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them. */
 export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap<string, number> {
-  const { model: copy } = cloneModel(model);
+  const { model: copy, nodes } = cloneModel(model);
   if (example) {
     forgetInferred(copy);
     for (const o of copy.graph.outputs) o.shape = undefined;
     inferShapes(copy, new Map(Object.entries(example).map(([name, t]) => [name, t.dims])));
   }
-  return new Map([...copy.graph.nodes].map((n) => [label(n), macsOf(n)]));
+  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)])); // every node has a copy
 }
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
   const edges = [...planned.plan.keys()].flatMap((p) => ('uses' in p ? [] : [p]));
-  return model.graph.topological().filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
+  const names = uniqueLabels(model.graph.topological());
+  return [...names.keys()].filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
     const because = planned.floatNodes.get(n);
+    const name = names.get(n)!; // n is one of the keys
     return {
-      name: label(n), op: n.op, macs: macs.get(label(n)) ?? 0, outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
+      name, op: n.op, macs: macs.get(name) ?? 0, outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
       planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}), ...pointsOf(n, planned, edges),
     };
   });
@@ -73,26 +78,19 @@ export function pointFacts(planned: Planned, stats: ReadonlyMap<Value, TensorSta
     const params = assigned?.params.get(point);
     const value = 'uses' in point ? point : point.node.inputs[point.index]!; // an edge in a plan has a value
     const seen = stats.get(value);
-    return {
-      name: pointName(point),
-      role: value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation',
-      kind: spec.kind, because: reasonOf(spec),
+    const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
+    const measured = {
       ...(params ? paramFacts(params) : {}),
-      ...(spec.kind === 'observed' ? { observer: spec.observer } : {}),
       ...(seen ? { observedMin: finite(seen.min), observedMax: finite(seen.max), count: seen.count } : {}),
-      ...(seen && params && isHistogram(seen) ? histogramFacts(seen, params) : {}),
+      ...(seen && params && isHistogram(seen) ? histogramOfStats(seen, params) : {}),
+      ...(value.data && params && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
+    };
+    return {
+      name: pointName(point), role,
+      kind: spec.kind, because: reasonOf(spec, role, measured),
+      ...(spec.kind === 'observed' ? { observer: spec.observer } : {}), ...measured,
     } satisfies PointFacts;
   });
-}
-
-function reasonOf(spec: QuantSpec): string {
-  switch (spec.kind) {
-    case 'observed': return 'its range is measured';
-    case 'fixed': return 'its range is known beforehand';
-    case 'shared': return `moves the codes of '${pointName(spec.with)}'`;
-    case 'derived': return `scale of '${pointName(spec.from[0])}' × scale of '${pointName(spec.from[1])}'`;
-    case 'float': return spec.because;
-  }
 }
 
 function paramFacts(p: QuantParams): Partial<PointFacts> {
@@ -106,27 +104,26 @@ function paramFacts(p: QuantParams): Partial<PointFacts> {
 
 const isHistogram = (s: TensorStats): s is HistogramStats => s.kind === 'histogram';
 
-const REPORT_BINS = 96;
-/** A coarse histogram of the first channel's values for the report, and the share of values that the range cuts off. */
-function histogramFacts(h: HistogramStats, p: QuantParams): Pick<PointFacts, 'histogram' | 'clipped'> {
-  const limit = h.limit[0]!;
-  const width = limit / h.bins;
-  const [codeLow, codeHigh] = codeRange(p.scheme);
-  const [low, high] = [(codeLow - p.zeroPoint[0]! - 0.5) * p.scale[0]!, (codeHigh - p.zeroPoint[0]! + 0.5) * p.scale[0]!];
-  const from = Math.max(-limit, Math.min(0, h.min[0]!));
-  const to = Math.min(limit, Math.max(0, h.max[0]!));
-  if (!(to > from)) return {};
-  const counts = new Array<number>(REPORT_BINS).fill(0);
-  let total = h.zeros[0]!;
-  let outside = 0;
-  for (let i = 0; i < 2 * h.bins; i++) {
-    const n = h.counts[i]!;
-    if (!n) continue;
-    const x = -limit + (i + 0.5) * width;
-    total += n;
-    if (x < low || x > high) outside += n;
-    const at = Math.floor(((x - from) / (to - from)) * REPORT_BINS);
-    counts[Math.min(REPORT_BINS - 1, Math.max(0, at))]! += n;
-  }
-  return { histogram: { low: from, high: to, counts }, clipped: total ? outside / total : 0 };
+/** A drawing of more nodes than this shows nothing, and weighs down the record. */
+const MOST_NODES = 5000;
+
+/** The main graph by where its nodes run, in order; undefined beyond 5,000 nodes. Values that a subgraph captures are edges to its node. Taken before the rewrite. */
+export function graphFacts(model: Model, planned: Planned): GraphFacts | undefined {
+  if (model.graph.nodes.size > MOST_NODES) return undefined;
+  const order = model.graph.topological();
+  const names = uniqueLabels(order);
+  const at = new Map(order.map((n, i) => [n, i]));
+  const edges: [number, number][] = [];
+  order.forEach((n, to) => {
+    const from = new Set([...n.inputs, ...n.captures()].map((v) => (v?.producer ? at.get(v.producer) : undefined)).filter((i) => i !== undefined));
+    for (const i of from) edges.push([i, to]);
+  });
+  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges }; // names are of these nodes
+}
+
+function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {
+  const spec = specOf(n);
+  const integer = planned.integerNodes.has(n);
+  if (spec?.cost === 'free' && !n.subgraphs().length && !(integer && spec.quant.role === 'arithmetic')) return 'moves'; // joining integers rescales them
+  return integer ? 'integer' : 'float';
 }

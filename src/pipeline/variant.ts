@@ -16,10 +16,10 @@ import { forgetInferred } from '../ops/infer.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CalibrationFacts, EvaluationFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
-import { modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { planModel, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
@@ -40,6 +40,7 @@ export class Variant {
   #prepared: Prepared | undefined;
   #nodes: ReturnType<typeof nodeFacts> = [];
   #points: PointFacts[] = [];
+  #graph: GraphFacts | undefined;
   #params: Assigned['params'] | undefined;
   #float: Model | undefined;
   #tensors: Rewritten['tensors'] = new Map();
@@ -67,6 +68,7 @@ export class Variant {
     this.#prepared = planModel(this.#model, this.recipe.recipe, this.report);
     this.#nodes = nodeFacts(this.#model, this.#prepared.planned, macs(this.#model));
     this.#points = pointFacts(this.#prepared.planned, new Map(), undefined);
+    this.#graph = graphFacts(this.#model, this.#prepared.planned);
   }
 
   /** Takes the output folder. Throws OUTPUT_WRITE. */
@@ -111,7 +113,7 @@ export class Variant {
       seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed }, model: { float, ...quantized },
       ...(calibration && this.observer !== undefined ? { calibration: { ...calibration, observer: this.observer } } : {}),
       points: this.#points, nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
-      ...measured,
+      ...(this.#graph ? { graph: this.#graph } : {}), ...measured,
       diagnostics: [...diagnostics, ...this.diagnostics], files,
     };
   }
