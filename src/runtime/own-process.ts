@@ -21,12 +21,17 @@ export interface OwnProcessOptions {
 
 /** Runs in the child, as text, so that no file of ours has to be found there. */
 const CHILD = `
+// Linux keeps the parent's peak in getrusage across exec; VmHWM is of this program alone.
+const peak = () => {
+  try { return 1024 * Number(/VmHWM:\\s*(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1]); } catch { return 1024 * process.resourceUsage().maxRSS; }
+};
 process.once('message', async ({ entry, file, threads, runs, feed }) => {
   const answer = (message) => process.send(message, () => process.disconnect());
   try {
     const ort = require(entry);
     ort.env.logLevel = 'fatal';
     const feeds = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, new ort.Tensor(t.dtype, t.data, t.dims)]));
+    gc();
     const before = process.memoryUsage.rss();
     let start = performance.now();
     const session = await ort.InferenceSession.create(file, { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 });
@@ -35,7 +40,7 @@ process.once('message', async ({ entry, file, threads, runs, feed }) => {
     await session.run(feeds);
     const firstRunMs = performance.now() - start;
     for (let i = 0; i < runs; i++) await session.run(feeds);
-    answer({ facts: { loadMs, firstRunMs, peakBytes: Math.max(0, process.resourceUsage().maxRSS * 1024 - before) } });
+    answer({ facts: { loadMs, firstRunMs, peakBytes: Math.max(0, peak() - before) } });
   } catch (error) {
     answer({ problem: String(error && error.message || error) });
   }
@@ -59,7 +64,7 @@ export async function measureOwnProcess(o: OwnProcessOptions): Promise<ProcessFa
   o.signal?.throwIfAborted();
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const label = path.basename(o.file);
-  const child = spawn(process.execPath, ['-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced', timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
+  const child = spawn(process.execPath, ['--expose-gc', '-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced', timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
   const answer = await new Promise<Answer>((resolve) => {
     child.on('message', (message) => resolve(message as Answer)); // the script above sends nothing else
     child.on('error', (error) => resolve({ problem: error.message }));
