@@ -30,6 +30,31 @@ export function recipeJsonSchema(): JsonSchema {
   return { ...schema, title: 'quantbench recipe', description: 'What to quantize, for which runtime, with which data, and how to check it.' };
 }
 
+/** Sections in which a list where one value is taken makes a recipe of each: see sweep.ts. */
+export const SWEPT_SECTIONS = ['quantize', 'optimize'] as const;
+
+/** What editors check recipes by: also allows the lists of sweeps. */
+export function publishedSchema(): JsonSchema {
+  const schema = recipeJsonSchema();
+  const properties = { ...schema.properties };
+  for (const key of SWEPT_SECTIONS) { const section = properties[key]; if (section) properties[key] = withLists(section); }
+  return { ...schema, properties };
+}
+
+/** Every value that is no mapping and no list may be a list of such values. */
+function withLists(schema: JsonSchema): JsonSchema {
+  if (!schema.properties) return schema;
+  return { ...schema, properties: Object.fromEntries(Object.entries(schema.properties).map(([key, value]) => {
+    if (value.properties) return [key, withLists(value)];
+    if (branches(value).some(takesLists)) return [key, value];
+    const { description, default: standard, ...one } = value;
+    return [key, { ...(description === undefined ? {} : { description }), ...(standard === undefined ? {} : { default: standard }), anyOf: [one, { type: 'array', items: one, minItems: 1, description: 'A sweep: one run for each value.' }] }];
+  })) };
+}
+
+/** Whether a list is a value of its own here, or anything goes. */
+export const takesLists = (s: JsonSchema): boolean => s.type === 'array' || s.items !== undefined || (s.type === undefined && s.const === undefined && s.enum === undefined);
+
 /** Alternatives of a schema, flattened. */
 export const branches = (schema: JsonSchema): readonly JsonSchema[] => {
   const list = schema.anyOf ?? schema.oneOf;

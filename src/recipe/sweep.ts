@@ -1,6 +1,6 @@
 /** Sweeps: a list where a recipe takes one value stands for one recipe a value. */
 import { oneLine } from '../base/text.js';
-import { schemasAt, type JsonSchema } from './json-schema.js';
+import { schemasAt, SWEPT_SECTIONS, takesLists } from './json-schema.js';
 import { isPlain, type Plain } from './override.js';
 import type { Path } from './text.js';
 
@@ -9,15 +9,14 @@ export interface Swept { readonly value: Plain; readonly label: string | undefin
 
 /** More recipes than this are a mistake sooner than a plan. */
 const MOST = 64;
-/** Where lists may be sweeps. Data are shared by all recipes of a sweep, and its model is one. */
-const SECTIONS = ['quantize', 'optimize'] as const;
 
 /**
  * The recipes that a written one stands for, in the order of the lists, the last list changing fastest: one where nothing
  * is a list. Refuses an empty list, equal values in one, and more than 64 recipes.
  */
 export function expandSweep(written: Plain, refuse: (message: string, path: Path, hint: string) => never): Swept[] {
-  const axes = SECTIONS.flatMap((key) => axesIn(written[key], [key], written));
+  // Data are shared by all recipes of a sweep, and its model is one.
+  const axes = SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written));
   for (const { path, values } of axes) {
     const name = path.join('.');
     if (!values.length) refuse(`\`${name}\` is an empty list`, path, 'give one value, or a list of values to try each');
@@ -44,8 +43,6 @@ function axesIn(value: unknown, path: Path, root: Plain): Axis[] {
   }
   return isPlain(value) ? Object.entries(value).flatMap(([key, v]) => axesIn(v, [...path, key], root)) : [];
 }
-
-const takesLists = (s: JsonSchema): boolean => s.type === 'array' || s.items !== undefined || (s.type === undefined && s.const === undefined && s.enum === undefined);
 
 function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {
   const inner = value[key as string]; // mappings only are gone through

@@ -1,4 +1,5 @@
 /** onnxruntime sessions: the only user of onnxruntime-node. */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as Ort from 'onnxruntime-node';
 import { fail } from '../base/errors.js';
@@ -56,8 +57,9 @@ export class Session {
     this.outputs = session.outputMetadata.map(info);
   }
 
-  /** Loads a model from a file (needed for external data) or from bytes. Throws MODEL_RUNTIME with the runtime's own words. */
+  /** Loads a model from a file (needed for external data) or from bytes. Throws MODEL_MISSING, and MODEL_RUNTIME with the runtime's own words. */
   static async open(source: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    if (typeof source === 'string' && !existsSync(source)) fail('MODEL_MISSING', `cannot read model '${source}': no such file or directory`, { file: source });
     const module = await ort();
     const name = options.label ?? (typeof source === 'string' ? source : 'model');
     const settings: Ort.InferenceSession.SessionOptions = {

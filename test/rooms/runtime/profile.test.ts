@@ -33,7 +33,7 @@ describe('profilePair', () => {
     const float = parseModel(`${header}\ng (float[N,2] x) => (float[N,2] y) { y = Relu(x) }`);
     const given = { float, quantized: float, nodes: [], feed: { x: { dtype: 'float32' as const, dims: [1, 2], data: Float32Array.of(1, 2) } } };
     await expect(profilePair({ ...given, signal: AbortSignal.abort(new Error('stopped')) })).rejects.toThrow('stopped');
-    await expect(profilePair({ ...given, quantized: path.join(dir, 'absent.onnx') })).rejects.toMatchObject({ code: 'MODEL_RUNTIME' });
+    await expect(profilePair({ ...given, quantized: path.join(dir, 'absent.onnx') })).rejects.toMatchObject({ code: 'MODEL_MISSING' });
   });
 });
 
