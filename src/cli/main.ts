@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { exitCodeOf, nearest, QuantError } from '../base/errors.js';
 import { version } from '../base/version.js';
+import type * as StoreCommands from './commands/store.js';
 import { renderError } from './errors.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
@@ -130,7 +131,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .action((options) => { job = async (c) => (await import('./commands/doctor.js')).doctor(options, c); });
   const store = program.command('store').description('keeps versions of models, their gates, and which of them is in production').usage('<command>');
   const onStore = (command: Command): Command => command.option('--store <folder>', 'the folder of the store', 'quantbench-store').option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces');
-  const withStore = (work: (c: typeof import('./commands/store.js')) => Job): void => { job = async (c) => work(await import('./commands/store.js'))(c); };
+  const withStore = (work: (c: typeof StoreCommands) => Job): void => { job = async (c) => work(await import('./commands/store.js'))(c); };
   onStore(store.command('add').description('adds a run, or a model, as a new version').argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file').requiredOption('-n, --name <name>', 'name of the model in the store'))
     .action((target: string, options) => withStore((s) => s.add(target, options)));
   onStore(store.command('list').description('lists every version with its stage and gate')).action((options) => withStore((s) => s.list(options)));
@@ -151,6 +152,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
+    if (error.code === 'commander.help') throw new QuantError('USAGE', `quantize store needs a command: ${store.commands.map((c) => c.name()).join(', ').replace(/, (\w+)$/, ' or $1')}`, { hint: '`quantize store --help` tells what they do' });
     const stray = argv[0];
     if (error.code === 'commander.excessArguments' && stray !== undefined && !stray.startsWith('-') && !program.commands.some((c) => c.name() === stray)) {
       const near = nearest(stray, program.commands.map((c) => c.name()));

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
 import type { RunRecord } from '../../record/index.js';
-import { differences, openStore, parseReference, type Version } from '../../store/index.js';
+import { checkName, differences, openStore, parseReference, type Version } from '../../store/index.js';
 import type { CommandContext } from '../main.js';
 import { table } from '../terminal.js';
 
@@ -13,6 +13,7 @@ type Job = (context: CommandContext) => Promise<number>;
 
 /** Throws what Store.addRun and Store.addFiles throw, and MODEL_* for a model that cannot be read. */
 export const add = (target: string, flags: StoreFlags & { readonly name: string }): Job => async ({ terminal }) => {
+  checkName(flags.name); // before a large model is read
   const store = openStore(flags.store);
   const isRun = /\.json$/i.test(target) || statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
   const version = isRun ? await store.addRun(flags.name, target) : await store.addFiles(flags.name, path.basename(target), await modelFiles(target));
