@@ -25,13 +25,14 @@ export const VERDICTS = {
 /** Such as `1 of 3 rules fails: accuracyDrop`. */
 export function gateSentence(gate: GateFacts): string {
   const of = (v: GateFacts['verdict']): string[] => gate.rules.filter((r) => r.verdict === v).map((r) => visible(r.name, 60));
+  const some = (names: readonly string[]): string => names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${count(names.length - 5)} more` : '');
   const [failed, open] = [of('fail'), of('undecided')];
   const all = many(gate.rules.length, 'rule');
   if (!failed.length && !open.length) return gate.rules.length === 1 ? `the rule ${visible(gate.rules[0]?.name ?? '', 60)} holds` : gate.rules.length === 2 ? 'both rules hold' : `all ${all} hold`;
   const needed = Math.max(0, ...gate.rules.filter((r) => r.verdict === 'undecided').map((r) => r.samplesNeeded ?? 0));
   return [
-    failed.length > 0 && `${count(failed.length)} of ${all} ${failed.length === 1 ? 'fails' : 'fail'}: ${failed.join(', ')}`,
-    open.length > 0 && `${count(open.length)} of ${all} cannot be decided: ${open.join(', ')}${needed ? ` (about ${many(needed, 'sample')} would do)` : ''}`,
+    failed.length > 0 && `${count(failed.length)} of ${all} ${failed.length === 1 ? 'fails' : 'fail'}: ${some(failed)}`,
+    open.length > 0 && `${count(open.length)} of ${all} cannot be decided: ${some(open)}${needed ? ` (about ${many(needed, 'sample')} would do)` : ''}`,
   ].filter(Boolean).join('; ');
 }
 
