@@ -50,7 +50,7 @@ export function summaryTable(record: RunRecord): SummaryRow[] {
     rows.push({ metric: `output ${visible(o.name, 40)}`, float: '–', quantized: `cosine ${fixed(o.cosine, 4)}`, change: sqnr, note: o.nonFinite?.quantized ? `${count(o.nonFinite.quantized)} NaN or infinite values` : '', tone: (o.nonFinite?.quantized ?? 0) > (o.nonFinite?.float ?? 0) ? 'worse' : 'same' });
   }
   if (latency) {
-    rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${latency.threads} thread${latency.threads === 1 ? '' : 's'}, batch ${latency.batch}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });
+    rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${many(latency.threads, 'thread')}, batch ${count(latency.batch)}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });
     rows.push({ metric: 'latency p99', float: ms(latency.floatMs.p99), quantized: ms(latency.quantizedMs.p99), change: '', note: '', tone: 'same' });
   }
   const after = model.quantized;

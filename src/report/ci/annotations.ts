@@ -1,6 +1,6 @@
 /** Workflow commands that GitHub shows beside the files of a pull request. */
 import type { GateFacts, RunRecord } from '../../record/index.js';
-import { revealed } from '../text.js';
+import { isNumber, revealed } from '../text.js';
 
 /** GitHub shows ten errors and ten warnings of a step and drops the rest. */
 const MOST = 10;
@@ -28,7 +28,7 @@ function lines(kind: 'error' | 'warning', notes: readonly Note[]): string[] {
 
 function command(kind: string, { title, message, where }: Note): string {
   const at = [['file', where.file], ['line', where.line], ['col', where.column], ['title', title]] as const;
-  const properties = at.filter(([key, value]) => value !== undefined && (where.file !== undefined || key === 'title')).map(([key, value]) => `${key}=${property(String(value))}`);
+  const properties = at.filter(([key, value]) => value !== undefined && (typeof value === 'string' || isNumber(value)) && (where.file !== undefined || key === 'title')).map(([key, value]) => `${key}=${property(String(value))}`);
   return `::${kind} ${properties.join(',')}::${data(message)}`;
 }
 

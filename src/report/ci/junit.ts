@@ -5,14 +5,14 @@
  */
 import type { GateFacts, RuleResult, RunRecord } from '../../record/index.js';
 import { VERDICTS } from '../summary.js';
-import { isNumber, percent, real, visible } from '../text.js';
+import { isNumber, percent, plain, real, visible } from '../text.js';
 
 /** One test case a rule. Rules that fail or are undecided are failures, told apart by their type; a run that broke off is an error. */
 export function renderJunit(record: RunRecord, gate: GateFacts): string {
   const broken = record.outcome === 'failed';
   const cases = [...gate.rules.map((r) => testcase(r, gate, record)), ...(broken ? [error(record)] : [])];
   const failures = gate.rules.filter((r) => r.verdict !== 'pass').length;
-  const counts = `tests="${cases.length}" failures="${failures}" errors="${broken ? 1 : 0}" skipped="0" time="${(record.durationMs / 1000).toFixed(3)}"`;
+  const counts = `tests="${cases.length}" failures="${failures}" errors="${broken ? 1 : 0}" skipped="0" time="${(isNumber(record.durationMs) ? record.durationMs / 1000 : 0).toFixed(3)}"`;
   const properties = [['verdict', gate.verdict], ['against', gate.against], ['confidence', percent(gate.confidence, 0)], ['model', record.model.float.name], ['sha256', record.model.float.sha256], ['cpu', record.environment.cpu], ['onnxruntime', record.environment.onnxruntime], ['quantbench', record.quantbench]] as const;
   return `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="quantbench" ${counts}>
@@ -37,7 +37,7 @@ function numbers(r: RuleResult, gate: GateFacts): string {
   const unit = r.unit === undefined ? '' : ` ${r.unit}`;
   return [
     isNumber(r.observed) && `observed ${real(r.observed)}${unit}`, r.interval && `${percent(gate.confidence, 0)} interval ${real(r.interval[0])} to ${real(r.interval[1])}`, isNumber(r.limit) && `limit ${real(r.limit)}${unit}`,
-    r.samples !== undefined && `samples ${r.samples}`, r.samplesNeeded !== undefined && `samples needed ${r.samplesNeeded}`, `against ${gate.against}`,
+    r.samples !== undefined && `samples ${plain(r.samples)}`, r.samplesNeeded !== undefined && `samples needed ${plain(r.samplesNeeded)}`, `against ${gate.against}`,
   ].filter(Boolean).join(', ');
 }
 
