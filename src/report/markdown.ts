@@ -4,7 +4,7 @@ import { accuracy, gate, saturation, sensitivity } from './markdown/findings.js'
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
-import { big, bytes, count, fixed, isNumber, json, many, ms, percent, span, spread } from './text.js';
+import { big, bytes, count, fixed, isNumber, json, many, ms, percent, plain, span, spread } from './text.js';
 
 export function renderMarkdown(record: RunRecord): string {
   const parts = [
@@ -34,7 +34,7 @@ function about({ recipe, model, environment, startedAt, durationMs, quantbench }
 
 function latency({ latency: l }: RunRecord): string {
   if (!l) return '';
-  const shapes = Object.entries(l.inputShapes).map(([name, dims]) => `${code(name)} [${dims.join(', ')}]`).join(', ');
+  const shapes = Object.entries(l.inputShapes).map(([name, dims]) => `${code(name)} [${dims.map(plain).join(', ')}]`).join(', ');
   const sure = l.speedupInterval ? `, 95 % CI ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)}` : '';
   const rows = (['p50', 'p90', 'p99', 'mean'] as const).map((p) => [p, ms(l.floatMs[p]), ms(l.quantizedMs[p]), `${fixed(l.floatMs[p] / l.quantizedMs[p], 2)} ×`]);
   return `${table(['', 'float', 'quantized', 'float ÷ quantized'], rows)}\n\nMedian of the pairwise ratios ${fixed(l.speedup, 2)} ×${sure}; ${many(l.threads, 'thread')}, ${count(l.runs)} interleaved runs after ${count(l.warmup)} to warm up, ${shapes}.`;
@@ -67,12 +67,12 @@ function diagnostics({ diagnostics: all }: RunRecord): string {
 
 function provenance({ environment: e, model, seeds, files, calibration, evaluation }: RunRecord): string {
   const rows: string[][] = [
-    ['float model', `${code(model.float.sha256)} ${bytes(model.float.bytes)}, opset ${model.float.opset}, IR ${model.float.irVersion}, ${big(model.float.parameters)} parameters`],
-    ...(model.quantized ? [['quantized model', `${code(model.quantized.sha256)} ${bytes(model.quantized.bytes)}, opset ${model.quantized.opset}`]] : []),
-    ['machine', text(`${e.cpu}, ${e.cores} cores, ${bytes(e.memoryBytes)}, ${e.platform} ${e.arch}`)],
+    ['float model', `${code(model.float.sha256)} ${bytes(model.float.bytes)}, opset ${plain(model.float.opset)}, IR ${plain(model.float.irVersion)}, ${big(model.float.parameters)} parameters`],
+    ...(model.quantized ? [['quantized model', `${code(model.quantized.sha256)} ${bytes(model.quantized.bytes)}, opset ${plain(model.quantized.opset)}`]] : []),
+    ['machine', text(`${e.cpu}, ${count(e.cores)} cores, ${bytes(e.memoryBytes)}, ${e.platform} ${e.arch}`)],
     ['CPU features', text(e.cpuFeatures.join(', '))],
     ['versions', text(`node ${e.node}, onnxruntime ${e.onnxruntime}`)],
-    ['seeds', text(Object.entries(seeds).map(([name, seed]) => `${name} ${seed}`).join(', '))],
+    ['seeds', text(Object.entries(seeds).map(([name, seed]) => `${name} ${plain(seed)}`).join(', '))],
     ...files.map((f) => [code(f.path), `${code(f.sha256)} ${bytes(f.bytes)}`]),
   ];
   const data = [['Calibration data', calibration?.data], ['Evaluation data', evaluation?.data]].filter(([, d]) => d !== undefined && d !== null).map(([title, d]) => `${String(title)}:\n\n${fence(json(d), 'json')}`);

@@ -1,9 +1,9 @@
 import type { RunRecord } from '../record/index.js';
-import { big, count, isNumber, many, percent, visible } from './text.js';
+import { big, count, fixed, isNumber, many, percent, visible } from './text.js';
 
-/** What happened, in at most five sentences: clean-up, calibration, what runs in integers, and what to look at. Plain text. */
+/** What happened, in a few sentences: clean-up, calibration, what runs in integers, which layers cost most, and what to look at. Plain text. */
 export function story(record: RunRecord): string[] {
-  return [cleanUp(record), calibrated(record), integers(record), clipping(record), notice(record)].filter((s) => s !== undefined);
+  return [cleanUp(record), calibrated(record), integers(record), clipping(record), weakest(record), notice(record)].filter((s) => s !== undefined);
 }
 
 function cleanUp({ passes, model }: RunRecord): string | undefined {
@@ -41,6 +41,17 @@ function clipping({ points }: RunRecord): string | undefined {
   const first = most[0];
   if (!first) return undefined;
   return `${many(most.length, 'tensor')} ${most.length === 1 ? 'has' : 'have'} more than 0.1 % of what calibration saw outside of the chosen range, most of all ${visible(first.name, 80)} (${percent(first.clipped, 2)}).`;
+}
+
+function weakest({ sensitivity, layers }: RunRecord): string | undefined {
+  const first = sensitivity?.layers[0];
+  const worst = layers?.tensors.filter((t) => isNumber(t.sqnrDb)).reduce<(typeof layers.tensors)[number] | undefined>((a, b) => (a === undefined || (b.sqnrDb ?? 0) < (a.sqnrDb ?? 0) ? b : a), undefined);
+  const dead = layers?.tensors.filter((t) => (t.deadChannels ?? 0) > 0).length ?? 0;
+  return [
+    first && first.score > 0 ? `The most sensitive layer is ${visible(first.node, 80)} (${percent(first.share)} of the sum over all layers).` : '',
+    worst ? `The largest error is in the output of ${visible(worst.node, 80)} (SQNR ${fixed(worst.sqnrDb, 1)} dB).` : '',
+    dead ? `${many(dead, 'tensor')} ${dead === 1 ? 'has' : 'have'} channels that died.` : '',
+  ].filter(Boolean).join(' ') || undefined;
 }
 
 function notice({ runtime, diagnostics }: RunRecord): string | undefined {

@@ -25,13 +25,14 @@ export const VERDICTS = {
 /** Such as `1 of 3 rules fails: accuracyDrop`. */
 export function gateSentence(gate: GateFacts): string {
   const of = (v: GateFacts['verdict']): string[] => gate.rules.filter((r) => r.verdict === v).map((r) => visible(r.name, 60));
+  const some = (names: readonly string[]): string => names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${count(names.length - 5)} more` : '');
   const [failed, open] = [of('fail'), of('undecided')];
   const all = many(gate.rules.length, 'rule');
   if (!failed.length && !open.length) return gate.rules.length === 1 ? `the rule ${visible(gate.rules[0]?.name ?? '', 60)} holds` : gate.rules.length === 2 ? 'both rules hold' : `all ${all} hold`;
   const needed = Math.max(0, ...gate.rules.filter((r) => r.verdict === 'undecided').map((r) => r.samplesNeeded ?? 0));
   return [
-    failed.length > 0 && `${count(failed.length)} of ${all} ${failed.length === 1 ? 'fails' : 'fail'}: ${failed.join(', ')}`,
-    open.length > 0 && `${count(open.length)} of ${all} cannot be decided: ${open.join(', ')}${needed ? ` (about ${many(needed, 'sample')} would do)` : ''}`,
+    failed.length > 0 && `${count(failed.length)} of ${all} ${failed.length === 1 ? 'fails' : 'fail'}: ${some(failed)}`,
+    open.length > 0 && `${count(open.length)} of ${all} cannot be decided: ${some(open)}${needed ? ` (about ${many(needed, 'sample')} would do)` : ''}`,
   ].filter(Boolean).join('; ');
 }
 
@@ -49,7 +50,7 @@ export function summaryTable(record: RunRecord): SummaryRow[] {
     rows.push({ metric: `output ${visible(o.name, 40)}`, float: '–', quantized: `cosine ${fixed(o.cosine, 4)}`, change: sqnr, note: o.nonFinite?.quantized ? `${count(o.nonFinite.quantized)} NaN or infinite values` : '', tone: (o.nonFinite?.quantized ?? 0) > (o.nonFinite?.float ?? 0) ? 'worse' : 'same' });
   }
   if (latency) {
-    rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${latency.threads} thread${latency.threads === 1 ? '' : 's'}, batch ${latency.batch}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });
+    rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${many(latency.threads, 'thread')}, batch ${count(latency.batch)}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });
     rows.push({ metric: 'latency p99', float: ms(latency.floatMs.p99), quantized: ms(latency.quantizedMs.p99), change: '', note: '', tone: 'same' });
   }
   const after = model.quantized;

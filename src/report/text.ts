@@ -6,10 +6,14 @@ type Maybe = number | null | undefined;
 /** Records that went through JSON have null for NaN and infinity. */
 export const isNumber = (x: unknown): x is number => typeof x === 'number' && Number.isFinite(x);
 
+const format = (digits: number): Intl.NumberFormat => new Intl.NumberFormat('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** Made once: large reports have 10,000 numbers, and making a format takes longer than using it. */
+const FORMATS: readonly Intl.NumberFormat[] = [0, 1, 2, 3, 4, 5, 6].map(format);
+
 /** `digits` after the point, with thousands separators and a true minus. */
 export function fixed(x: Maybe, digits: number): string {
   if (!isNumber(x)) return NONE;
-  const text = Math.abs(x).toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = (FORMATS[digits] ?? format(digits)).format(Math.abs(x));
   return x < 0 && /[1-9]/.test(text) ? MINUS + text : text;
 }
 /** As {@link fixed}, with + before what is above zero. */
@@ -18,6 +22,8 @@ export function signed(x: Maybe, digits: number): string {
   return isNumber(x) && x > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 }
 export const count = (n: Maybe): string => fixed(n, 0);
+/** A number as it is, such as a version or a seed. */
+export const plain = (n: Maybe): string => (isNumber(n) ? String(n) : NONE);
 /** A share 0…1 in per cent. */
 export const percent = (share: Maybe, digits = 1): string => (isNumber(share) ? `${fixed(share * 100, digits)} %` : NONE);
 /** Milliseconds with three digits that count. */

@@ -1,19 +1,53 @@
-/** JUnit XML, one test case a rule. CI servers show names and bodies, and often nothing else, so both hold the numbers. Source: https://github.com/testmoapp/junitxml. */
+/**
+ * The verdict as JUnit XML, as most CI systems show it. There is no standard; this is the common ground that
+ * https://github.com/testmoapp/junitxml describes. Some readers (GitLab) drop suite names, properties and the message of
+ * a failure, so the numbers stand in the name and the body of each test case.
+ */
 import type { GateFacts, RuleResult, RunRecord } from '../../record/index.js';
+import { VERDICTS } from '../summary.js';
+import { isNumber, percent, plain, real, visible } from '../text.js';
 
+/** One test case a rule. Rules that fail or are undecided are failures, told apart by their type; a run that broke off is an error. */
 export function renderJunit(record: RunRecord, gate: GateFacts): string {
-  const count = (verdict: RuleResult['verdict']): number => gate.rules.filter((r) => r.verdict === verdict).length;
-  const totals = `tests="${gate.rules.length}" failures="${count('fail')}" errors="0" skipped="${count('undecided')}" time="${(record.durationMs / 1000).toFixed(3)}"`;
-  const cases = gate.rules.map((r) => {
-    const open = `    <testcase classname="quantbench.gate" name="${xml(`${r.name}: ${r.text}`)}" time="0"`;
-    if (r.verdict === 'pass') return `${open}/>`;
-    // Undecided is neither: CI shows it as skipped, and the exit code 5 tells it apart.
-    const kind = r.verdict === 'fail' ? 'failure' : 'skipped';
-    return `${open}>\n      <${kind} message="${xml(r.text)}"${kind === 'failure' ? ' type="gate"' : ''}>${xml(r.text)}</${kind}>\n    </testcase>`;
-  });
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="quantbench" ${totals}>\n  <testsuite name="${xml(`quantbench gate: ${record.recipe.name}`)}" timestamp="${xml(record.startedAt)}" ${totals}>\n${cases.join('\n')}\n  </testsuite>\n</testsuites>\n`;
+  const broken = record.outcome === 'failed';
+  const cases = [...gate.rules.map((r) => testcase(r, gate, record)), ...(broken ? [error(record)] : [])];
+  const failures = gate.rules.filter((r) => r.verdict !== 'pass').length;
+  const counts = `tests="${cases.length}" failures="${failures}" errors="${broken ? 1 : 0}" skipped="0" time="${(isNumber(record.durationMs) ? record.durationMs / 1000 : 0).toFixed(3)}"`;
+  const properties = [['verdict', gate.verdict], ['against', gate.against], ['confidence', percent(gate.confidence, 0)], ['model', record.model.float.name], ['sha256', record.model.float.sha256], ['cpu', record.environment.cpu], ['onnxruntime', record.environment.onnxruntime], ['quantbench', record.quantbench]] as const;
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="quantbench" ${counts}>
+  <testsuite name="${xml(record.recipe.name)}" ${counts} timestamp="${xml(record.startedAt)}">
+    <properties>
+${properties.map(([name, value]) => `      <property name="${name}" value="${xml(value)}"/>`).join('\n')}
+    </properties>
+${cases.join('\n')}
+  </testsuite>
+</testsuites>
+`;
 }
 
-const NAMED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', '\n': '&#10;', '\t': '&#9;' };
-/** Text for attributes and bodies; what XML 1.0 cannot hold becomes U+FFFD. */
-const xml = (text: string): string => text.replace(/[^\t\n\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd').replace(/[&<>"\n\t]/g, (c) => NAMED[c] ?? c);
+function testcase(r: RuleResult, gate: GateFacts, record: RunRecord): string {
+  const open = `    <testcase name="${xml(`${r.name}: ${r.text}`)}" classname="${xml(`quantbench.${record.recipe.name}`)}"${record.recipe.file === undefined ? '' : ` file="${xml(record.recipe.file)}"`} time="0">`;
+  const body = xml(`${VERDICTS[r.verdict].word}: ${r.text}\n${numbers(r, gate)}`);
+  const inside = r.verdict === 'pass' ? `<system-out>${body}</system-out>` : `<failure message="${xml(r.text)}" type="${r.verdict === 'fail' ? 'gate-failed' : 'gate-undecided'}">${body}</failure>`;
+  return `${open}\n      ${inside}\n    </testcase>`;
+}
+
+function numbers(r: RuleResult, gate: GateFacts): string {
+  const unit = r.unit === undefined ? '' : ` ${r.unit}`;
+  return [
+    isNumber(r.observed) && `observed ${real(r.observed)}${unit}`, r.interval && `${percent(gate.confidence, 0)} interval ${real(r.interval[0])} to ${real(r.interval[1])}`, isNumber(r.limit) && `limit ${real(r.limit)}${unit}`,
+    r.samples !== undefined && `samples ${plain(r.samples)}`, r.samplesNeeded !== undefined && `samples needed ${plain(r.samplesNeeded)}`, `against ${gate.against}`,
+  ].filter(Boolean).join(', ');
+}
+
+function error(record: RunRecord): string {
+  const cause = record.diagnostics.find((d) => d.severity === 'error');
+  const message = cause?.message ?? 'the run failed';
+  return `    <testcase name="${xml(`run: ${message}`)}" classname="${xml(`quantbench.${record.recipe.name}`)}" time="0">\n      <error message="${xml(message)}" type="${xml(cause?.code ?? 'failed')}"/>\n    </testcase>`;
+}
+
+/** Text of XML 1.0, which has no place for most control characters, even as references; they are shown as ‹U+0007›. */
+const xml = (s: string): string => s.split('\n').map((line) => visible(line, 2000)).join('\n')
+  .replace(/[\ufffe\uffff]/g, (c) => `‹U+${c.charCodeAt(0).toString(16).toUpperCase()}›`)
+  .replace(/[&<>"'\n]/g, (c) => (c === '\n' ? '&#10;' : `&#${c.charCodeAt(0)};`));

@@ -1,16 +1,33 @@
-/** Markdown for GitHub's step summary: the verdict, then a row a rule. */
+/** The verdict and the results as Markdown for the file that $GITHUB_STEP_SUMMARY names. */
 import type { GateFacts, RunRecord } from '../../record/index.js';
-import { visible } from '../text.js';
+import { accuracy, gate as gateTable, saturation, sensitivity } from '../markdown/findings.js';
+import { code, section, table, text } from '../markdown/parts.js';
+import { story } from '../story.js';
+import { gateSentence, measured, summaryTable, VERDICTS } from '../summary.js';
 
-/** GitHub refuses summaries above 1,024 KiB. */
-const MOST_CHARACTERS = 200_000;
-const WORDS = { pass: '✅ PASS', fail: '❌ FAIL', undecided: '⚠️ UNDECIDED' } as const;
+/** GitHub refuses summaries of steps above 1 MiB: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary */
+const MOST_BYTES = 1024 * 1024;
+const CUT = '\n\n… cut off here: GitHub takes 1 MiB. report.md has all.\n';
 
+/** At most 1 MiB of UTF-8, cut at the end of a line, with a note, where there is more. */
 export function renderStepSummary(record: RunRecord, gate: GateFacts): string {
-  const rows = gate.rules.map((r) => `| ${WORDS[r.verdict]} | ${cell(r.name)} | ${cell(r.text)} |`);
-  const text = `## ${WORDS[gate.verdict]} ${cell(record.recipe.name)}\n\n${cell(record.model.float.name)} against ${cell(gate.against)}, intervals at ${Number((100 * gate.confidence).toPrecision(6))} % confidence.\n\n| verdict | rule | measured |\n|---|---|---|\n${rows.join('\n')}\n`;
-  return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, text.lastIndexOf('\n', MOST_CHARACTERS))}\n\nCut here; run.json has the rest.\n`;
+  const { word, mark } = VERDICTS[gate.verdict];
+  const judged = { ...record, gate };
+  return cut(`${[
+    `## ${mark} ${word}: ${text(record.recipe.name)}`,
+    `**${text(gateSentence(gate))}.** ${text(measured(record).text)}`,
+    gateTable(judged),
+    table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
+    story(record).map(text).join(' '),
+    section('Accuracy', accuracy(record)), section('Sensitivity', sensitivity(record)), saturation(record),
+    `${code(record.model.float.name)} · recipe ${code(record.recipe.file ?? record.recipe.name)} · onnxruntime ${text(record.environment.onnxruntime)} on ${text(record.environment.cpu)} · quantbench ${text(record.quantbench)}`,
+  ].filter(Boolean).join('\n\n')}\n`);
 }
 
-/** Names come from files: nothing of them may become markup. */
-const cell = (text: string): string => visible(text, 2000).replace(/[\\|`*_[\]<>#!&@]/g, (c) => `&#${c.charCodeAt(0)};`);
+/** What fits into `most` bytes, ending at a line, with a note where something is missing. */
+export function cut(markdown: string, most = MOST_BYTES): string {
+  const bytes = Buffer.from(markdown, 'utf8');
+  if (bytes.length <= most) return markdown;
+  const end = bytes.lastIndexOf(10, most - Buffer.byteLength(CUT)); // a line feed is never part of another character in UTF-8
+  return bytes.subarray(0, Math.max(0, end)).toString('utf8') + CUT;
+}

@@ -2,7 +2,7 @@
 import type { CompareRecord, CompareRun } from '../../record/index.js';
 import { verdictBadge } from '../html/gate.js';
 import { html, name, type Markup } from '../html/markup.js';
-import { page, section, table, together } from '../html/page.js';
+import { page, section, sortKey, table, together } from '../html/page.js';
 import { tableScript } from '../html/script/index.js';
 import { bytes, count, fixed, many, visible } from '../text.js';
 import { choice, compareColumns, isBest, letter, type CompareColumn } from './columns.js';
@@ -38,7 +38,7 @@ function row(run: CompareRun, key: string, columns: readonly CompareColumn[], re
     const best = isBest(c, run, record.runs);
     const value = c.value(run);
     const note = run.outcome === 'ok' ? c.note?.(run) : undefined;
-    return html`<td class="num${best && ' better'}" data-v="${value === undefined ? '' : String(value)}">${best && '★ '}${run.outcome === 'ok' && together(c.shown(run))}${note && html`<span class="note">${together(note)}</span>`}</td>`;
+    return html`<td class="num${best && ' better'}" data-v="${sortKey(value)}">${best && '★ '}${run.outcome === 'ok' && together(c.shown(run))}${note && html`<span class="note">${together(note)}</span>`}</td>`;
   });
   const marks = [chosen && html`<span class="badge better">chosen</span> `, run.outcome === 'failed' ? html`<span class="badge bad">failed</span>` : run.front && html`<span class="badge">front</span>`];
   return html`<tr${chosen && html` class="chosen"`}><th scope="row"><span class="dim">${key}</span> ${name(run.label)} ${marks}<span class="note">${visible(run.summary, 300)}</span></th>${gated && html`<td>${run.gate && verdictBadge(run.gate.verdict)}</td>`}${cells}</tr>`;

@@ -43,9 +43,9 @@ function range(values: readonly number[]): [number, number] {
   return [low - pad, high + pad];
 }
 
-/** Three to six round numbers within a range. */
+/** Three to seven round numbers within a range. */
 function ticks([low, high]: readonly [number, number]): number[] {
-  const rough = (high - low) / 4;
+  const rough = (high - low) / 6;
   const ten = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * ten).find((m) => m >= rough) ?? rough;
   const first = Math.ceil(low / step);

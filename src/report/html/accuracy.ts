@@ -4,7 +4,7 @@ import { metricChange, metricValue, pValue, summaryTable } from '../summary.js';
 import { count, fixed, isNumber, many, percent, signed, visible } from '../text.js';
 import { bar } from './charts.js';
 import { html, name, type Markup, type Part } from './markup.js';
-import { section, table, together } from './page.js';
+import { section, sortKey, table, together } from './page.js';
 
 /** Classes and flips beyond these are only counted; run.json has all. */
 const MOST_CLASSES = 200;
@@ -48,7 +48,7 @@ function classTable(all: readonly ClassFacts[]): Part {
   const rows = sorted.slice(0, MOST_CLASSES).map((c) => {
     const change = c.quantized - c.float;
     const tone = change < 0 ? 'worse' : change > 0 ? 'better' : 'same';
-    return html`<tr><th scope="row">${c.name === undefined ? `class ${count(c.class)}` : name(c.name, 60)}</th><td class="num" data-v="${c.samples}">${count(c.samples)}</td><td class="num" data-v="${c.float}">${percent(c.float)}</td><td class="num" data-v="${c.quantized}">${percent(c.quantized)}</td><td class="num ${tone}" data-v="${change}">${together(`${signed(change * 100, 1)} points`)}</td><td class="wide ${tone}">${bar(Math.abs(change) / most)}</td><td class="num" data-v="${c.rightToWrong}">${count(c.rightToWrong)}</td><td class="num" data-v="${c.wrongToRight}">${count(c.wrongToRight)}</td></tr>`;
+    return html`<tr><th scope="row">${c.name === undefined ? `class ${count(c.class)}` : name(c.name, 60)}</th><td class="num" data-v="${sortKey(c.samples)}">${count(c.samples)}</td><td class="num" data-v="${sortKey(c.float)}">${percent(c.float)}</td><td class="num" data-v="${sortKey(c.quantized)}">${percent(c.quantized)}</td><td class="num ${tone}" data-v="${sortKey(change)}">${together(`${signed(change * 100, 1)} points`)}</td><td class="wide ${tone}">${bar(Math.abs(change) / most)}</td><td class="num" data-v="${sortKey(c.rightToWrong)}">${count(c.rightToWrong)}</td><td class="num" data-v="${sortKey(c.wrongToRight)}">${count(c.wrongToRight)}</td></tr>`;
   });
   return html`<h3>By class, worst first</h3>${table(html`<th>class</th><th class="num">samples</th><th class="num">float</th><th class="num">quantized</th><th class="num">change</th><th data-fixed></th><th class="num">right → wrong</th><th class="num">wrong → right</th>`, rows, 'accuracy by class', true)}${all.length > MOST_CLASSES && html`<p class="dim">… and ${count(all.length - MOST_CLASSES)} classes more in run.json.</p>`}`;
 }

@@ -7,7 +7,7 @@ import { isNumber, ms } from '../text.js';
 import { html, type Markup, type Part } from './markup.js';
 
 /** A share 0…1 of the width, as SVG attributes want it. */
-export const at = (share: number): string => `${Math.round(Math.min(1, Math.max(0, share)) * 1000) / 10}%`;
+export const at = (share: number): string => `${!isNumber(share) ? 0 : Math.round(Math.min(1, Math.max(0, share)) * 1000) / 10}%`;
 /** Text that grows away from the nearer edge, so that it does not leave the drawing. */
 export const anchorAt = (share: number): string => (share < 0.25 ? 'start' : share > 0.75 ? 'end' : 'middle');
 

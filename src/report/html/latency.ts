@@ -1,7 +1,7 @@
 /** Latency: the distribution of both models' runs, and where the time goes. */
 import type { LatencyFacts, RunRecord, RunTimes } from '../../record/index.js';
 import { speedText } from '../summary.js';
-import { bytes, count, fixed, isNumber, many, ms, signed, visible } from '../text.js';
+import { bytes, count, fixed, isNumber, many, ms, plain, signed, visible } from '../text.js';
 import { bar, distributions } from './charts.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, table, together } from './page.js';
@@ -26,7 +26,7 @@ function times(l: LatencyFacts): Markup {
 function words(l: LatencyFacts): Markup {
   const sure = l.speedupInterval ? ` (95 % interval ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)})` : '';
   const intervals = l.floatMs.p50Interval ? ' Small figures are 95 % intervals.' : '';
-  return html`<p>The median of the pairwise ratios is ${fixed(l.speedup, 2)} ×${sure}; above 1 is faster.${intervals} ${count(l.threads)} thread${l.threads !== 1 && 's'}, batch ${count(l.batch)}, ${count(l.runs)} runs of each model in turn after ${count(l.warmup)} that were not counted. Inputs: ${Object.entries(l.inputShapes).map(([input, dims], i) => html`${i > 0 && ', '}${name(input)} [${dims.join(', ')}]`)}.</p>`;
+  return html`<p>The median of the pairwise ratios is ${fixed(l.speedup, 2)} ×${sure}; above 1 is faster.${intervals} ${count(l.threads)} thread${l.threads !== 1 && 's'}, batch ${count(l.batch)}, ${count(l.runs)} runs of each model in turn after ${count(l.warmup)} that were not counted. Inputs: ${Object.entries(l.inputShapes).map(([input, dims], i) => html`${i > 0 && ', '}${name(input)} [${dims.map(plain).join(', ')}]`)}.</p>`;
 }
 
 /** What else a user pays: loading, the first run, memory; and whether the machine was steady. */

@@ -3,7 +3,7 @@ import type { Layer } from '../join.js';
 import type { PointFacts, RunRecord } from '../../record/index.js';
 import { big, count, fixed, isNumber, many, percent, real, span, spread, visible } from '../text.js';
 import { html, name, type Markup, type Part } from './markup.js';
-import { section, table } from './page.js';
+import { section, sortKey, table } from './page.js';
 
 interface Column {
   readonly title: string;
@@ -55,7 +55,7 @@ export function layersSection(record: RunRecord, layers: readonly Layer[]): Part
 function cell(c: Column, l: Layer): Markup {
   const made = c.of(l);
   if (c.text) return html`<td>${made?.shown}</td>`;
-  return html`<td class="num" data-v="${isNumber(made?.value) ? String(made.value) : ''}">${made?.shown}</td>`;
+  return html`<td class="num" data-v="${sortKey(made?.value)}">${made?.shown}</td>`;
 }
 
 /** What the script shows under an opened row. All strings are ready to be shown; it only draws. */

@@ -1,4 +1,4 @@
-import { revealed, visible } from '../text.js';
+import { isNumber, revealed, visible } from '../text.js';
 
 /** Markup that is safe to put into the page: only {@link html} makes it, and it escapes all that is not such markup. */
 export class Markup {
@@ -17,7 +17,7 @@ export function html(literals: TemplateStringsArray, ...parts: readonly Part[]):
 function shown(part: Part): string {
   if (part === undefined || part === false) return '';
   if (part instanceof Markup) return part.text;
-  if (typeof part === 'number') return String(part);
+  if (typeof part === 'number') return isNumber(part) ? String(part) : '–';
   if (typeof part === 'string') return escape(part);
   return part.map(shown).join('');
 }

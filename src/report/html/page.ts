@@ -3,7 +3,7 @@
  * one script by their hashes and no request at all, so that even a hole in the escaping could do nothing.
  */
 import { createHash } from 'node:crypto';
-import { revealed } from '../text.js';
+import { isNumber, revealed } from '../text.js';
 import { html, Markup, type Part } from './markup.js';
 import { style } from './style.js';
 import { chartStyle } from './style-charts.js';
@@ -40,5 +40,7 @@ export const tile = (title: string, value: string, tone: string, ...below: reado
 export function table(head: Part, rows: readonly Markup[], label: string, sortable = false): Markup {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table${sortable && html` data-sort`}><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
+/** What a cell is sorted by; empty, which sorts as the smallest, where there is no number. */
+export const sortKey = (value: number | undefined): string => (isNumber(value) ? String(value) : '');
 /** Keeps numbers and their units on one line. */
 export const together = (s: string): string => s.replace(/(?<=\d) (?=(?:%|×|ms|µs|dB|[KMGT]?B|kB|points)(?![\w]))/g, '\u00a0');

@@ -1,6 +1,6 @@
 /** Where results come from: findings, files, hashes, versions, clean-up, sizes. */
 import type { RunRecord } from '../../record/index.js';
-import { big, bytes, count, fixed, json, many, percent, visible, visibleLines } from '../text.js';
+import { big, bytes, count, fixed, json, many, percent, plain, visible, visibleLines } from '../text.js';
 import { bar } from './charts.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, table } from './page.js';
@@ -31,14 +31,14 @@ export const recipeSection = ({ recipe }: RunRecord): Part => section('Recipe as
 
 export function provenanceSection({ model, environment: e, seeds, files, stages, calibration, evaluation }: RunRecord): Part {
   const row = (title: Part, value: Part): Markup => html`<tr><th scope="row">${title}</th><td class="hash">${value}</td></tr>`;
-  const facts = (m: RunRecord['model']['float']): Markup => html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset ${m.opset}, IR ${m.irVersion}<br><code>${visible(m.sha256)}</code>`;
+  const facts = (m: RunRecord['model']['float']): Markup => html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset ${plain(m.opset)}, IR ${plain(m.irVersion)}<br><code>${visible(m.sha256)}</code>`;
   const rows = [
     row('float model', facts(model.float)),
     ...(model.quantized ? [row('quantized model', facts(model.quantized))] : []),
     row('machine', visible(`${e.cpu}, ${count(e.cores)} cores, ${bytes(e.memoryBytes)}, ${e.platform} ${e.arch}`, 500)),
     row('CPU features', visible(e.cpuFeatures.join(', '), 500)),
     row('versions', visible(`node ${e.node}, onnxruntime ${e.onnxruntime}`)),
-    row('seeds', visible(Object.entries(seeds).map(([key, seed]) => `${key} ${seed}`).join(', '), 500)),
+    row('seeds', visible(Object.entries(seeds).map(([key, seed]) => `${key} ${plain(seed)}`).join(', '), 500)),
     row('time', visible(stages.map((s) => `${s.name} ${fixed(s.ms / 1000, 2)} s`).join(', '), 500)),
     ...(evaluation?.sampleSet === undefined ? [] : [row('evaluation samples', html`<code>${visible(evaluation.sampleSet)}</code>`)]),
     ...files.map((f) => row(name(f.path), html`${bytes(f.bytes)}<br><code>${visible(f.sha256)}</code>`)),

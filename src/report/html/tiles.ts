@@ -1,7 +1,7 @@
 /** The first screen: what a reader who sees nothing else should know. */
 import type { MetricFacts, RunRecord } from '../../record/index.js';
 import { intervalText, metricChange, metricTone, metricValue, speedText, speedTone, type Tone } from '../summary.js';
-import { bytes, count, fixed, many, ms, percent, signed, visible } from '../text.js';
+import { bytes, count, fixed, isNumber, many, ms, percent, signed, visible } from '../text.js';
 import { marginBar } from './charts.js';
 import { html, type Markup, type Part } from './markup.js';
 import { tile, together } from './page.js';
@@ -50,8 +50,8 @@ function memoryTile({ latency }: RunRecord): Part {
 
 function ratioTile(title: string, float: number, quantized: number, words: readonly [string, string], note: Part): Markup {
   const ratio = quantized / float;
-  const tone: Tone = Math.abs(ratio - 1) < 0.005 ? 'same' : ratio > 1 ? 'worse' : 'better';
-  return tile(title, tone === 'same' ? 'the same' : ratio > 1 ? `${fixed(ratio, 2)} × ${words[1]}` : `${fixed(1 / ratio, 1)} × ${words[0]}`, tone, html`<p>${together(bytes(float))} → ${together(bytes(quantized))}</p>`, note);
+  const tone: Tone = !isNumber(ratio) ? 'unsure' : Math.abs(ratio - 1) < 0.005 ? 'same' : ratio > 1 ? 'worse' : 'better';
+  return tile(title, tone === 'unsure' ? '–' : tone === 'same' ? 'the same' : ratio > 1 ? `${fixed(ratio, 2)} × ${words[1]}` : `${fixed(1 / ratio, 1)} × ${words[0]}`, tone, html`<p>${together(bytes(float))} → ${together(bytes(quantized))}</p>`, note);
 }
 
 function integerTile({ runtime }: RunRecord): Part {

@@ -1,0 +1,71 @@
+/** README.md for the Hugging Face hub: front matter that the hub reads, then what people ask before they use a model. */
+import { stringify } from 'yaml';
+import type { ModelFacts, RunRecord } from '../../record/index.js';
+import { code, fence, section, table, text } from '../markdown/parts.js';
+import { story } from '../story.js';
+import { gateSentence, measured, speedText, summaryTable, VERDICTS } from '../summary.js';
+import { bytes, count, many, percent, visible } from '../text.js';
+
+/** Source of the keys: https://huggingface.co/docs/hub/model-cards#model-card-metadata */
+export function renderModelCard(record: RunRecord): string {
+  return `---\n${stringify(frontMatter(record), { lineWidth: 0 })}---\n\n${[
+    `# ${text(titleOf(record))}`,
+    `${code(record.model.float.name)}, quantized by quantbench ${text(record.quantbench)}. ${text(measured(record).text)}`,
+    section('What was done', [text(story(record).join(' ')), `The recipe, as resolved:\n\n${fence(record.recipe.yaml, 'yaml')}`].filter(Boolean).join('\n\n')),
+    section('Results', table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)]))),
+    section('Hardware', hardware(record)),
+    section('Limits', limits(record).map((l) => `- ${l}`).join('\n')),
+    section('How to run', howToRun(record)),
+  ].filter(Boolean).join('\n\n')}\n`;
+}
+
+const stem = (name: string): string => visible(name, 120).replace(/^.*[/\\]/, '').replace(/\.onnx$/i, '');
+const titleOf = (record: RunRecord): string => `${stem(record.model.float.name)} ${visible(record.recipe.name, 80)}`;
+
+function frontMatter(record: RunRecord): object {
+  const { evaluation: e } = record;
+  const data = datasetOf(e?.data);
+  const weights = [...new Set(record.points.filter((p) => p.role === 'weight' && p.dtype !== undefined).map((p) => visible(p.dtype ?? '', 20)))];
+  const metrics = (e?.metrics ?? []).filter((m) => Number.isFinite(m.quantized)).map((m) => ({ type: TYPES[m.name] ?? visible(m.name, 60), name: `${visible(m.name, 60)}${m.unit === '%' ? ' (%)' : ''}`, value: Number(m.quantized.toPrecision(6)) }));
+  return {
+    base_model: stem(record.model.float.name), base_model_relation: 'quantized', library_name: 'onnx', tags: ['onnx', 'onnxruntime', 'quantized', ...weights],
+    ...(metrics.length ? { 'model-index': [{ name: titleOf(record), results: [{ task: { type: data.task }, dataset: { name: data.name, type: data.name }, metrics }] }] } : {}),
+  };
+}
+
+/** Names under which the hub knows metrics. */
+const TYPES: Readonly<Record<string, string>> = { top1: 'accuracy', top5: 'accuracy', accuracy: 'accuracy', f1: 'f1' };
+
+/** The last part of the path that data were read from, and the task where the kind of data tells it. */
+function datasetOf(data: unknown): { readonly name: string; readonly task: string } {
+  const d: { path?: unknown; source?: unknown; images?: unknown } = typeof data === 'object' && data !== null ? data : {};
+  const where = [d.path, d.images].find((x) => typeof x === 'string');
+  const parts = typeof where === 'string' ? where.split(/[/\\]/).filter((p) => p && p !== '.' && p !== '..') : [];
+  return { name: visible(parts.slice(-2).join('/') || 'unknown', 120), task: d.source === 'images' || d.images !== undefined ? 'image-classification' : 'other' };
+}
+
+function hardware({ environment: e, latency: l }: RunRecord): string {
+  const machine = `${text(e.cpu)} (${text([`${e.platform} ${e.arch}`, ...e.cpuFeatures].join(', '))}), onnxruntime ${text(e.onnxruntime)}`;
+  return l ? `Latency was measured on ${machine}: ${text(speedText(l.speedup))} than float with ${many(l.threads, 'thread')}, batch ${count(l.batch)}. Other machines give other times.` : `Quantized on ${machine}. Latency was not measured.`;
+}
+
+function limits({ evaluation: e, gate, runtime: r, calibration: c, latency: l }: RunRecord): string[] {
+  return [
+    e ? `Accuracy is that on ${many(e.samples, 'sample')}; other data were not tried.` : 'Accuracy was not measured.',
+    gate && `Gate: ${VERDICTS[gate.verdict].word}, ${text(gateSentence(gate))}.`,
+    c && `Activation ranges come from ${many(c.samples, 'calibration sample')}: inputs unlike them may be clipped.`,
+    c?.overlapWithEvaluation.length ? `${many(c.overlapWithEvaluation.length, 'evaluation sample')} were also used for calibration, which flatters the accuracy.` : undefined,
+    r && r.integerMacsShare < 1 && `${percent(1 - r.integerMacsShare)} of the multiply-accumulates stay in float.`,
+    r?.saturation && r.saturation.risk !== 'none' && r.saturation.layers.some((x) => x.worst > 1) && 'On x86 CPUs without VNNI, products of uint8 and int8 can saturate, and accuracy can be lower.',
+    l?.process && `Loading and running takes ${bytes(l.process.quantized.peakBytes)} of memory beyond the bare process (float: ${bytes(l.process.float.peakBytes)}).`,
+  ].filter((s) => typeof s === 'string');
+}
+
+function howToRun({ model, files }: RunRecord): string {
+  const m: ModelFacts = model.quantized ?? model.float;
+  const file = files.find((f) => f.path.endsWith('.onnx'))?.path ?? 'model.onnx';
+  // Python reads JSON strings as its own; dimensions without a number are taken as 1.
+  const feeds = m.inputs.map((i) => `${JSON.stringify(visible(i.name))}: np.zeros(${JSON.stringify(i.shape.map((d) => (typeof d === 'number' && d > 0 ? d : 1)))}, np.${NUMPY[i.dtype] ?? 'float32'})`);
+  return fence(`import numpy as np\nimport onnxruntime as ort\n\nsession = ort.InferenceSession(${JSON.stringify(visible(file))})\noutputs = session.run(None, {${feeds.join(', ')}})\n`, 'python');
+}
+const NUMPY: Readonly<Record<string, string>> = { float32: 'float32', float16: 'float16', float64: 'float64', int64: 'int64', int32: 'int32', int8: 'int8', uint8: 'uint8', bool: 'bool_' };
