@@ -9,7 +9,7 @@ import { measureSensitivity, quantizeOne } from '../dist/analyse/sensitivity.js'
 import { pearsonOf, ranks } from '../dist/evaluate/statistics.js';
 import { createRng } from '../dist/base/rng.js';
 import { batches } from '../dist/data/batch.js';
-import { calibratePlan, inputInfo, openData } from '../dist/pipeline/calibration.js';
+import { calibratePlans, inputInfo, openData } from '../dist/pipeline/calibration.js';
 import { macsByNode } from '../dist/pipeline/facts.js';
 import { loadFloatModel, optimizeModel, planModel } from '../dist/pipeline/prepare.js';
 import { assignParams } from '../dist/quantize/assign.js';
@@ -30,8 +30,8 @@ const modelFile = path.resolve(resolved.baseDir, recipe.model);
 const model = loadFloatModel(modelFile);
 await optimizeModel(model, modelFile, recipe.optimize, say);
 const { planned, format, target } = planModel(model, recipe, say);
-const calibrated = format.name === 'dynamic' ? { stats: new Map() } : await calibratePlan({ model, contentSha256: () => '', planned, recipe: resolved, report: say });
-const { params } = assignParams(planned.plan, calibrated.stats, (point, observer) => {
+const calibrated = format.name === 'dynamic' ? { stats: [new Map()] } : await calibratePlans({ model, contentSha256: () => '', plans: [{ planned, observerOptions: recipe.quantize.activations.observer }], recipe: resolved, report: say });
+const { params } = assignParams(planned.plan, calibrated.stats[0], (point, observer) => {
   const { name, ...options } = recipe.quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer;
   return name === observer ? options : {};
 });

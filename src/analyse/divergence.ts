@@ -119,8 +119,8 @@ export function logProbabilities(scores: ArrayLike<number>, at: number, out: Flo
   }
   let total = 0;
   for (let c = 0; c < n; c++) total += Math.exp(scores[at + c]! - high);
-  const log = high + Math.log(total);
-  for (let c = 0; c < n; c++) out[c] = scores[at + c]! - log;
+  const log = Math.log(total);
+  for (let c = 0; c < n; c++) out[c] = scores[at + c]! - high - log; // in this order large scores lose nothing
   return true;
 }
 
