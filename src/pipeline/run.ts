@@ -97,6 +97,11 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       return undefined;
     }
   };
+  /** What only explains a result must not cost it: a failure is told, and the run goes on. */
+  const lookInto = (v: Variant, step: () => Promise<void>): Promise<void> => step().catch((error: unknown) => {
+    if (!(error instanceof QuantError) || o.signal?.aborted) throw error;
+    v.report({ severity: 'warning', code: 'ANALYSIS_FAILED', message: `an analysis was left out: ${error.message}`, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+  });
   /** One line about all: that of the only one, or how many. */
   const about = (lines: readonly string[]): string => (variants.length === 1 ? lines[0] ?? '' : `${lines.length} of ${variants.length} recipes`);
 
@@ -141,7 +146,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     if (looked && recipe.evaluation.sensitivity !== false) {
       await stage('sensitivity', async () => {
         const lines: string[] = [];
-        for (const v of alive()) await attempt(v, async () => { v.assign(stats.get(v) ?? new Map()); lines.push(await analyseSensitivity(v, looked, listen)); });
+        for (const v of alive()) await attempt(v, async () => { v.assign(stats.get(v) ?? new Map()); await lookInto(v, async () => { lines.push(await analyseSensitivity(v, looked, listen)); }); });
         return [undefined, about(lines)];
       });
     }
@@ -160,7 +165,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     if (looked && recipe.evaluation.layers !== false) {
       await stage('layers', async () => {
         const lines: string[] = [];
-        for (const v of alive()) await attempt(v, async () => { lines.push(await analyseLayers(v, looked, listen)); });
+        for (const v of alive()) await lookInto(v, async () => { lines.push(await analyseLayers(v, looked, listen)); });
         return [undefined, about(lines)];
       });
     }
@@ -170,7 +175,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
         await attempt(v, async () => {
           const { kernels, ...runtime } = await inspectOptimized(v.file, v.nodes);
           Object.assign(v.measured, { kernels, runtime: { ...runtime, ...(v.saturation ? { saturation: v.saturation } : {}) } });
-          if (o.detail !== false) await analyseKernels(v, looked, checked.feed, { inputs, ...listen });
+          if (o.detail !== false) await lookInto(v, () => analyseKernels(v, looked, checked.feed, { inputs, ...listen }));
           lines.push(`${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ${runtime.unfused.length} Q/DQ left unfused`);
         });
       }

@@ -31,6 +31,6 @@ describe('optimizationDifference', () => {
     expect(await optimizationDifference({ quantized: model, batches: () => batches(rows, { size: 1, inputs }) })).toEqual({ samples: 1, cosine: 1, maxAbsError: 0 });
     await expect(optimizationDifference({ quantized: model, batches: () => batches([], { size: 1, inputs }) })).rejects.toMatchObject({ code: 'DATA_MISSING' });
     await expect(optimizationDifference({ quantized: model, batches: () => batches(rows, { size: 1, inputs }), signal: AbortSignal.abort(new Error('stopped')) })).rejects.toThrow('stopped');
-    await expect(optimizationDifference({ quantized: 'absent.onnx', batches: () => batches(rows, { size: 1, inputs }) })).rejects.toMatchObject({ code: 'MODEL_RUNTIME' });
+    await expect(optimizationDifference({ quantized: 'absent.onnx', batches: () => batches(rows, { size: 1, inputs }) })).rejects.toMatchObject({ code: 'MODEL_MISSING' });
   });
 });

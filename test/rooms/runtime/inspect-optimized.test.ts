@@ -53,7 +53,7 @@ describe('inspectOptimized', () => {
   });
 
   it('refuses what onnxruntime refuses', async () => {
-    await expect(inspectOptimized(path.join(dir, 'absent.onnx'), nodes)).rejects.toMatchObject({ code: 'MODEL_RUNTIME' });
+    await expect(inspectOptimized(path.join(dir, 'absent.onnx'), nodes)).rejects.toMatchObject({ code: 'MODEL_MISSING' });
   });
 });
 
