@@ -31,7 +31,8 @@ table[data-sort]{width:100%}
 .note{display:block;color:var(--dim);font-weight:400;font-size:.92em}
 th,td{text-align:left;vertical-align:top;padding:.36rem 1rem .36rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--dim);font-weight:600;white-space:nowrap;vertical-align:bottom}
-tbody th{font-weight:500}
+tbody th,tfoot th{font-weight:500}
+tfoot{color:var(--dim)}
 tbody th>.name{min-width:6rem}
 tbody th>.name+.badge{margin-right:.3rem}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
