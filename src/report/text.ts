@@ -64,7 +64,7 @@ function scaled(n: Maybe, units: readonly string[]): string {
 }
 
 /** Everything that could deceive made visible, as ‹U+202E›: control characters, direction overrides, invisible ones. Line ends and tabs stay. */
-export const revealed = (s: string): string => s.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, codePoint);
+export const revealed = (s: string): string => /^[\x20-\x7e]*$/.test(s) ? s : s.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, codePoint);
 const codePoint = (c: string): string => `‹U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`;
 
 /** A name on one line, as {@link revealed}; what is longer than `limit` loses its middle. */

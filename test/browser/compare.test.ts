@@ -7,8 +7,8 @@ import { CHROMIUM, folder, launch, open, SCHEMES, sideways, SKIPPED, WIDTHS } fr
 
 describe.skipIf(CHROMIUM === undefined)(`compare.html in Chromium (${SKIPPED})`, () => {
   let browser: Browser;
-  const dir = folder('compare');
-  beforeAll(async () => { browser = await launch(); });
+  let dir = '';
+  beforeAll(async () => { dir = folder('compare'); browser = await launch(); });
   afterAll(() => browser.close());
 
   it.each(SCHEMES.flatMap((scheme) => WIDTHS.map((width) => ({ scheme, width }))))('fits $width px in $scheme, without complaint or request', async ({ scheme, width }) => {

@@ -11,7 +11,7 @@ export function renderModelCard(record: RunRecord): string {
   return `---\n${stringify(frontMatter(record), { lineWidth: 0 })}---\n\n${[
     `# ${text(titleOf(record))}`,
     `${code(record.model.float.name)}, quantized by quantbench ${text(record.quantbench)}. ${text(measured(record).text)}`,
-    section('What was done', [text(story(record).join(' ')), `The recipe, as resolved:\n\n${fence(record.recipe.yaml, 'yaml')}`].filter(Boolean).join('\n\n')),
+    section('What was done', [text(story({ ...record, diagnostics: [] }).join(' ')), `The recipe, as resolved:\n\n${fence(record.recipe.yaml, 'yaml')}`].filter(Boolean).join('\n\n')),
     section('Results', table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)]))),
     section('Hardware', hardware(record)),
     section('Limits', limits(record).map((l) => `- ${l}`).join('\n')),
@@ -46,8 +46,11 @@ function datasetOf(data: unknown): { readonly name: string; readonly task: strin
 
 function hardware({ environment: e, latency: l }: RunRecord): string {
   const machine = `${text(e.cpu)} (${text([`${e.platform} ${e.arch}`, ...e.cpuFeatures].join(', '))}), onnxruntime ${text(e.onnxruntime)}`;
-  return l ? `Latency was measured on ${machine}: ${text(speedText(l.speedup))} than float with ${many(l.threads, 'thread')}, batch ${count(l.batch)}. Other machines give other times.` : `Quantized on ${machine}. Latency was not measured.`;
+  return l ? `Latency was measured on ${machine}: ${text(against(l.speedup))} with ${many(l.threads, 'thread')}, batch ${count(l.batch)}. Other machines give other times.` : `Quantized on ${machine}. Latency was not measured.`;
 }
+
+/** Such as `2.21 × faster than float`. */
+const against = (speedup: number): string => { const said = speedText(speedup); return said === 'as fast' ? 'as fast as float' : said === '–' ? 'no ratio to float' : `${said} than float`; };
 
 function limits({ evaluation: e, gate, runtime: r, calibration: c, latency: l }: RunRecord): string[] {
   return [

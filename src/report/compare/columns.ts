@@ -10,6 +10,8 @@ export interface CompareColumn {
   readonly note?: (run: CompareRun) => string;
   readonly value: (run: CompareRun) => number | undefined;
   readonly best: 'highest' | 'lowest';
+  /** The same of the float model. */
+  readonly float?: string;
 }
 
 const between = (i: readonly [number, number] | undefined, shown: (v: number) => string): string => (i ? `${shown(i[0])} … ${shown(i[1])}` : '');
@@ -18,13 +20,13 @@ const between = (i: readonly [number, number] | undefined, shown: (v: number) =>
 export function compareColumns(record: CompareRecord): CompareColumn[] {
   const metric = record.runs.find((r) => r.metric)?.metric;
   const all: CompareColumn[] = [
-    { title: metric?.name ?? 'metric', shown: (r) => (r.metric ? metricValue(r.metric, r.metric.quantized) : '–'), value: (r) => r.metric?.quantized, best: metric?.higherIsBetter === false ? 'lowest' : 'highest' },
+    { title: metric?.name ?? 'metric', shown: (r) => (r.metric ? metricValue(r.metric, r.metric.quantized) : '–'), value: (r) => r.metric?.quantized, float: metric ? metricValue(metric, record.float.metric) : '–', best: metric?.higherIsBetter === false ? 'lowest' : 'highest' },
     { title: 'change', shown: (r) => (r.metric ? metricChange(r.metric) : '–'), note: (r) => (r.metric ? intervalText(r.metric) : ''), value: (r) => r.metric?.change, best: metric?.higherIsBetter === false ? 'lowest' : 'highest' },
     { title: 'same answer', shown: (r) => percent(r.agreement?.same), value: (r) => r.agreement?.same, best: 'highest' },
-    { title: 'latency p50', shown: (r) => ms(r.latencyMs), note: (r) => between(r.latencyInterval, ms), value: (r) => r.latencyMs, best: 'lowest' },
+    { title: 'latency p50', shown: (r) => ms(r.latencyMs), note: (r) => between(r.latencyInterval, ms), value: (r) => r.latencyMs, best: 'lowest', float: ms(record.float.latencyMs) },
     { title: 'against float', shown: (r) => (isNumber(r.speedup) ? `${fixed(r.speedup, 2)} ×` : '–'), note: (r) => between(r.speedupInterval, (v) => fixed(v, 2)), value: (r) => r.speedup, best: 'highest' },
-    { title: 'size', shown: (r) => bytes(r.bytes), note: (r) => (isNumber(r.sizeRatio) ? `${fixed(r.sizeRatio, 2)} × float` : ''), value: (r) => r.bytes, best: 'lowest' },
-    { title: 'peak memory', shown: (r) => bytes(r.peakBytes), value: (r) => r.peakBytes, best: 'lowest' },
+    { title: 'size', shown: (r) => bytes(r.bytes), note: (r) => (isNumber(r.sizeRatio) ? `${fixed(r.sizeRatio, 2)} × float` : ''), value: (r) => r.bytes, best: 'lowest', float: bytes(record.model.bytes) },
+    { title: 'peak memory', shown: (r) => bytes(r.peakBytes), value: (r) => r.peakBytes, best: 'lowest', float: bytes(record.float.peakBytes) },
     { title: 'integer MACs', shown: (r) => percent(r.integerMacsShare), value: (r) => r.integerMacsShare, best: 'highest' },
   ];
   return all.filter((c) => record.runs.some((r) => isNumber(c.value(r))));

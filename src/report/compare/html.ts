@@ -29,7 +29,8 @@ function runsTable(record: CompareRecord): Markup {
   const columns = compareColumns(record);
   const gated = record.runs.some((r) => r.gate);
   const head = html`<th>run</th>${gated && html`<th>gate</th>`}${columns.map((c) => html`<th class="num">${c.title}</th>`)}`;
-  return table(head, record.runs.map((run, i) => row(run, letter(i), columns, record, gated)), 'runs', true);
+  const foot = html`<tr class="float"><th scope="row">float</th>${gated && html`<td></td>`}${columns.map((c) => html`<td class="num">${c.float !== undefined && together(c.float)}</td>`)}</tr>`;
+  return table(head, record.runs.map((run, i) => row(run, letter(i), columns, record, gated)), 'runs', true, foot);
 }
 
 function row(run: CompareRun, key: string, columns: readonly CompareColumn[], record: CompareRecord, gated: boolean): Markup {

@@ -56,7 +56,7 @@ function classTable(all: readonly ClassFacts[]): Part {
 function flipList(flips: readonly Flip[], classes: readonly ClassFacts[] | undefined): Part {
   const names = new Map(classes?.map((c) => [c.class, c.name]));
   const called = (c: number): string => { const n = names.get(c); return n === undefined ? String(c) : visible(n, 40); };
-  const item = (f: Flip): Markup => html`<li>${thumbnail(f) && html`<img src="${thumbnail(f)}" width="64" height="64" alt="" loading="lazy">`}<div>${name(f.sample, 60)}<br><span class="${f.quantized === f.label ? 'good' : 'bad'}">${f.quantized === f.label ? 'wrong → right' : 'right → wrong'}</span><br><span class="dim">is ${called(f.label)}; float said ${called(f.float)}, quantized says ${called(f.quantized)}</span></div></li>`;
+  const item = (f: Flip): Markup => html`<li>${thumbnail(f) && html`<img src="${thumbnail(f)}" width="64" height="64" alt="">`}<div>${name(f.sample, 60)}<br><span class="${f.quantized === f.label ? 'good' : 'bad'}">${f.quantized === f.label ? 'wrong → right' : 'right → wrong'}</span><br><span class="dim">is ${called(f.label)}; float said ${called(f.float)}, quantized says ${called(f.quantized)}</span></div></li>`;
   return html`<h3>Answers that turned</h3><ul class="flips">${flips.slice(0, MOST_FLIPS).map(item)}</ul>${flips.length > MOST_FLIPS && html`<p class="dim">… and ${count(flips.length - MOST_FLIPS)} more in run.json.</p>`}`;
 }
 

@@ -8,7 +8,7 @@ import { section, table, together } from './page.js';
 
 export function gateSection(gate: GateFacts | undefined): Part {
   if (!gate) return undefined;
-  return section('Gate', gateSentence(gate), html`<p>Against ${visible(gate.against, 100)}. A rule passes only where the whole interval at ${percent(gate.confidence, 0)} confidence is inside of its limit, and fails only where all of it is outside; what lies between is undecided.</p>${table(html`<th>rule</th><th>verdict</th><th class="num">observed</th><th class="num">limit</th><th>interval</th><th>in words</th>`, gate.rules.map(row), 'rules of the gate')}`, true);
+  return section('Gate', gateSentence(gate), html`<p>Against ${visible(gate.against, 100)}. A rule passes only where the whole interval at ${percent(gate.confidence, 0)} confidence is inside of its limit, and fails only where all of it is outside; what lies between is undecided.</p>${table(html`<th>rule</th><th>in words</th><th>interval</th><th class="num">observed</th><th class="num">limit</th>`, gate.rules.map(row), 'rules of the gate')}`, true);
 }
 
 function row(r: RuleResult): Markup {
@@ -16,7 +16,7 @@ function row(r: RuleResult): Markup {
   // Ratios change around 1 and everything else around 0; the mark of no change only helps for differences and ratios.
   const zero = /ratio/i.test(r.name) ? 1 : 0;
   const drawn = isNumber(r.observed) && r.interval && marginBar({ value: r.observed, interval: r.interval, limit: r.limit, shade: false, zero: /drop|ratio/i.test(r.name) ? zero : r.observed, mark: /drop|ratio/i.test(r.name), shown: real });
-  return html`<tr><th scope="row">${visible(r.name, 60)}</th><td>${verdictBadge(r.verdict)}</td><td class="num">${value(r.observed)}</td><td class="num">${value(r.limit)}</td><td class="wide">${drawn}</td><td class="words">${together(visible(r.text, 600))}</td></tr>`;
+  return html`<tr><th scope="row">${visible(r.name, 60)}<span class="note">${verdictBadge(r.verdict)}</span></th><td class="words">${together(visible(r.text, 600))}</td><td class="wide">${drawn}</td><td class="num">${value(r.observed)}</td><td class="num">${value(r.limit)}</td></tr>`;
 }
 
 export const verdictBadge = (v: GateFacts['verdict']): Markup => html`<span class="badge ${VERDICTS[v].tone}">${VERDICTS[v].mark} ${VERDICTS[v].word}</span>`;

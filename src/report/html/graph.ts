@@ -5,7 +5,7 @@ import { count, many, visible } from '../text.js';
 import { fold, type Block } from './graph-fold.js';
 import { layout, NODE, type Place } from './graph-layout.js';
 import { html, type Markup, type Part } from './markup.js';
-import { section } from './page.js';
+import { LARGE, section } from './page.js';
 
 const MOST_DRAWN = 1500;
 
@@ -17,7 +17,7 @@ export function graphSection({ graph }: RunRecord, layers: readonly Layer[]): Pa
   const total = (region: string): number => graph.nodes.filter((n) => n.region === region).length;
   const key = (region: Block['region'], words: string): Markup => html`<span class="key"><svg width="30" height="18" aria-hidden="true"><rect class="node ${region}" x="2" y="2" width="26" height="14" rx="${region === 'moves' ? 7 : 2}"/></svg> ${words} ${count(total(region))}</span>`;
   const svg = html`<svg id="drawing" width="${drawn.width}" height="${drawn.height}" viewBox="0 0 ${drawn.width} ${drawn.height}" role="group" aria-label="graph of ${many(graph.nodes.length, 'node')}"><g class="edges">${drawn.edges.map((e) => html`<path d="${curve(e.path)}"/>`)}</g>${blocks.map((b, i) => node(b, drawn.places[i], graph, rows))}</svg>`;
-  return section('Graph', `${many(graph.nodes.length, 'node')} after clean-up${blocks.length < graph.nodes.length ? `, drawn as ${count(blocks.length)}` : ''}`, html`<p class="keys">${key('integer', 'in integers')} ${key('float', 'in float')} ${key('moves', 'only moves data')}</p><div class="tools" id="zoom" hidden></div><div class="canvas" id="canvas" tabindex="0" role="region" aria-label="graph; arrow keys move, plus and minus zoom, 0 fits">${svg}</div><p class="dim">A click on a node goes to its layer. Arrow keys, the wheel or dragging move; + and −, or the wheel with Ctrl, zoom; 0 fits the width.</p>`, true);
+  return section('Graph', `${many(graph.nodes.length, 'node')} after clean-up${blocks.length < graph.nodes.length ? `, drawn as ${count(blocks.length)}` : ''}`, html`<p class="keys">${key('integer', 'in integers')} ${key('float', 'in float')} ${key('moves', 'only moves data')}</p><div class="tools" id="zoom" hidden></div><div class="canvas${blocks.length > LARGE && ' large'}" id="canvas" tabindex="0" role="region" aria-label="graph; arrow keys move, plus and minus zoom, 0 fits">${svg}</div><p class="dim">A click on a node goes to its layer. Arrow keys, the wheel or dragging move; + and −, or the wheel with Ctrl, zoom; 0 fits the width.</p>`, true);
 }
 
 function node(block: Block, place: Place | undefined, graph: GraphFacts, rows: ReadonlyMap<string, number>): Part {

@@ -6,7 +6,7 @@ import { bar, distributions } from './charts.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, table, together } from './page.js';
 
-const MOST_NODES = 40;
+const MOST_NODES = 20;
 
 export function latencySection(record: RunRecord): Part {
   const l = record.latency;
@@ -25,7 +25,7 @@ function times(l: LatencyFacts): Markup {
 
 function words(l: LatencyFacts): Markup {
   const sure = l.speedupInterval ? ` (95 % interval ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)})` : '';
-  const intervals = l.floatMs.p50Interval ? ' Small figures are 95 % intervals.' : '';
+  const intervals = l.floatMs.p50Interval ? ' Small figures are 95\u00a0% intervals.' : '';
   return html`<p>The median of the pairwise ratios is ${fixed(l.speedup, 2)} ×${sure}; above 1 is faster.${intervals} ${count(l.threads)} thread${l.threads !== 1 && 's'}, batch ${count(l.batch)}, ${count(l.runs)} runs of each model in turn after ${count(l.warmup)} that were not counted. Inputs: ${Object.entries(l.inputShapes).map(([input, dims], i) => html`${i > 0 && ', '}${name(input)} [${dims.map(plain).join(', ')}]`)}.</p>`;
 }
 

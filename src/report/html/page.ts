@@ -36,9 +36,11 @@ const hashOf = (s: string): string => `sha256-${createHash('sha256').update(s).d
 export const section = (title: string, summary: Part, body: Part, open: boolean): Markup => html`<details class="section" id="${anchor(title)}"${open && html` open`}><summary><h2>${title}</h2> <span class="dim">${summary}</span></summary>${body}</details>`;
 export const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z]+/g, '-');
 export const tile = (title: string, value: string, tone: string, ...below: readonly Part[]): Markup => html`<div class="tile ${tone}"><h2>${title}</h2><div class="value">${together(value)}</div>${below}</div>`;
-/** A table in a box that scrolls sideways on its own, reachable by keyboard. */
-export function table(head: Part, rows: readonly Markup[], label: string, sortable = false): Markup {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table${sortable && html` data-sort`}><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
+/** Tables and drawings beyond this are laid out only when they come into view. */
+export const LARGE = 100;
+/** A table in a box that scrolls sideways on its own, reachable by keyboard. What stands in `foot` is not sorted. */
+export function table(head: Part, rows: readonly Markup[], label: string, sortable = false, foot?: Markup): Markup {
+  return html`<div class="scroll${rows.length > LARGE && ' large'}" tabindex="0" role="region" aria-label="${label}"><table${sortable && html` data-sort`}><thead><tr>${head}</tr></thead><tbody>${rows}</tbody>${foot && html`<tfoot>${foot}</tfoot>`}</table></div>`;
 }
 /** What a cell is sorted by; empty, which sorts as the smallest, where there is no number. */
 export const sortKey = (value: number | undefined): string => (isNumber(value) ? String(value) : '');

@@ -5,7 +5,7 @@ import { bar } from './charts.js';
 import { html, name, type Part } from './markup.js';
 import { section, table } from './page.js';
 
-const MOST = 30;
+const MOST = 20;
 
 export function sensitivitySection({ sensitivity: s }: RunRecord): Part {
   if (!s?.layers.length) return undefined;

@@ -21,7 +21,7 @@ p{margin:.5rem 0;max-width:52rem;overflow-wrap:anywhere}
 .tile p{margin:0;font-size:.84rem;color:var(--dim)}
 .worse .value,td.worse,.bad{color:var(--bad)}.better .value,td.better,.good{color:var(--good)}
 section,details.section{border-top:1px solid var(--line);margin-top:1.4rem;padding-top:.9rem}
-details.section>.scroll,.canvas{content-visibility:auto;contain-intrinsic-size:auto 40rem}
+.large{content-visibility:auto;contain-intrinsic-size:auto 300rem}.canvas.large{contain-intrinsic-size:auto 40rem}
 details.section>summary{cursor:pointer;margin-bottom:.5rem}
 summary .dim{font-size:.87rem;margin-left:.4rem}
 .scroll{overflow-x:auto;margin:.6rem 0;container-type:inline-size}
@@ -31,7 +31,8 @@ table[data-sort]{width:100%}
 .note{display:block;color:var(--dim);font-weight:400;font-size:.92em}
 th,td{text-align:left;vertical-align:top;padding:.36rem 1rem .36rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--dim);font-weight:600;white-space:nowrap;vertical-align:bottom}
-tbody th{font-weight:500}
+tbody th,tfoot th{font-weight:500}
+tfoot{color:var(--dim)}
 tbody th>.name{min-width:6rem}
 tbody th>.name+.badge{margin-right:.3rem}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -42,7 +43,7 @@ th[aria-sort=ascending] button::after{content:" \\25B2"}
 th[aria-sort=descending] button::after{content:" \\25BC"}
 .name,code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace;font-size:.93em;overflow-wrap:anywhere}
 td .name,th .name{display:inline-block;max-width:22rem}
-td.words{min-width:16rem;max-width:34rem}
+td.words{min-width:14rem;max-width:34rem}
 .above>*{border-bottom:0;padding-bottom:0}
 td.note{display:table-cell;padding-top:0}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;overflow:auto;max-height:32rem;font:.82rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono","DejaVu Sans Mono",monospace}
@@ -56,5 +57,5 @@ ul.plain li{margin:.4rem 0;overflow-wrap:anywhere}
 .hash{overflow-wrap:anywhere}
 @media (max-width:34rem){body{font-size:14px}th,td{padding-right:.6rem}main{padding:.9rem .75rem 3rem}.tiles{grid-template-columns:1fr 1fr;gap:.5rem}.tile{padding:.55rem .65rem}.tile .value{font-size:1.12rem}}
 @media (max-width:23rem){.tiles{grid-template-columns:1fr}}
-@media print{details.section{break-inside:avoid}.filter{display:none}pre{max-height:none}}
+@media print{.large{content-visibility:visible}details.section{break-inside:avoid}.filter{display:none}pre{max-height:none}}
 `;

@@ -9,7 +9,7 @@ export const section = (title: string, body: string): string => (body ? `## ${ti
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (!rows.length) return '';
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, i) => (rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i]) ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
+  return [line(head), line(head.map((title, i) => (title && rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i]) ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
 }
 export const more = (n: number): string => (n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '');
 

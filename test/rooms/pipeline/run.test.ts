@@ -48,6 +48,15 @@ describe('a run on the demo', () => {
     expect(quantized.filter((p) => p.scale === undefined).map((p) => p.name)).toEqual([]);
   });
 
+  it('names the points that nodes read and make, with a Relu fused into its convolution', () => {
+    const known = new Set(miss.points.map((p) => p.name));
+    const integer = miss.nodes.filter((n) => n.planned === 'integer');
+    for (const n of integer) expect([...n.reads!, ...n.makes!].filter((p) => !known.has(p))).toEqual([]);
+    const second = integer.filter((n) => n.op === 'Conv')[1]!;
+    expect(second.reads).toEqual(['/features/features.0/features.0.2/Relu_output_0', 'features.1.body.0.0.weight', 'features.1.body.0.0.weight_bias']);
+    expect(second.makes).toEqual(['/features/features.1/body/body.0/body.0.2/Relu_output_0']);
+  });
+
   it('writes the record and the model that it describes', () => {
     expect(readdirSync(path.join(root, 'a')).sort()).toEqual(['model.onnx', 'run.json']);
     expect((JSON.parse(readFileSync(path.join(root, 'a', 'run.json'), 'utf8')) as RunRecord).outcome).toBe('ok'); // our own file

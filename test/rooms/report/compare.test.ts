@@ -33,6 +33,7 @@ describe('a comparison', () => {
     expect(markdown.split('\n').slice(0, 3)).toEqual(['# observers', '', '**int8-kl is the fastest run whose drop is certainly below 0.5 points.**']);
     expect(markdown).toContain('| `int8-kl` **chosen** | ✓ PASS | 97.30 % | −0.05 points (95 % CI −0.35 … +0.20) | 99.0 % | 0.342 ms (0.332 ms … 0.356 ms) | 2.23 × (2.16 … 2.28) | **330 kB** ★ (0.28 × float) | 9.00 MB | 98.0 % | yes | qdq, uint8 activations, kl |');
     expect(markdown).toContain('- `int4-kl` QUANTIZE\\_COLLAPSED: agrees with float on 14 %');
+    expect(markdown).toContain('| float |  | 97.35 % |  |  | 0.761 ms |  | 1.18 MB | 14.0 MB |  |  |  |');
     expect(markdown.match(/^\| `/gm)).toHaveLength(5);
   });
   it('draws each run that was measured, with whiskers and the front', () => {
@@ -42,6 +43,7 @@ describe('a comparison', () => {
     expect(page.match(/class="pareto"/g)).toHaveLength(2); // minmax, kl, mse
     expect(page).toContain('<p class="verdict better">int8-kl is the fastest');
     expect(page).toContain('QUANTIZE_COLLAPSED: agrees with float');
+    expect(page).toContain('<tfoot><tr class="float"><th scope="row">float</th><td></td><td class="num">97.35\u00a0%</td>');
     expect(page).toBe(renderCompareHtml(makeComparison()));
   });
   it('says why there is no choice, and draws nothing from one point', () => {

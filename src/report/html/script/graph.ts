@@ -55,6 +55,6 @@ if (canvas) {
   // The end of a drag over a node is no click on it.
   canvas.addEventListener('click', (event) => { if (dragged) event.preventDefault(); dragged = false; }, true);
   drawing.addEventListener('click', (event) => { const link = event.target.closest('a'); if (link && !event.defaultPrevented && link.getAttribute('href') === location.hash) reveal(); });
-  canvas.scrollLeft = Math.max(0, (width - canvas.clientWidth) / 2);
+  if (width > canvas.clientWidth) canvas.scrollLeft = (width - canvas.clientWidth) / 2;
 }
 `;
