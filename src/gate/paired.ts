@@ -20,7 +20,7 @@ export interface PairedMetric {
   valueInterval(confidence: number, samples?: number): Interval | undefined;
 }
 
-/** Fewer samples than this have no interval of a mean. */
+/** Fewer samples than this have no interval of a mean, nor have scores that are all zero: nothing tells how large others would be. */
 const FEWEST = 10;
 
 /** The metric `name` (default: the first), or why it cannot be compared. With a baseline, its quantized model is what is compared with. */
@@ -97,8 +97,8 @@ function fromScores(metric: MetricFacts, paired: NonNullable<MetricFacts['paired
   const mean = (scores: readonly number[]): number => scores.reduce((sum, s) => sum + s, 0) / n;
   return {
     ...base, samples: n, before: mean(paired.float), after: mean(paired.quantized), drop: drops.mean,
-    interval: (confidence, count = n) => (count < FEWEST ? undefined : meanDropInterval({ ...drops, n: count }, confidence)),
-    valueInterval: (confidence, count = n) => (count < FEWEST ? undefined : meanDropInterval({ ...values, n: count }, confidence)),
+    interval: (confidence, count = n) => (count < FEWEST || !(drops.largest > 0) ? undefined : meanDropInterval({ ...drops, n: count }, confidence)),
+    valueInterval: (confidence, count = n) => (count < FEWEST || !(values.largest > 0) ? undefined : meanDropInterval({ ...values, n: count }, confidence)),
   };
 }
 

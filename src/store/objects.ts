@@ -82,15 +82,16 @@ export function makeFolder(folder: string): void {
   syncDirectory(path.dirname(folder));
 }
 
-/** Removes temporary files of processes that run no more. */
+/** Removes what killed processes left: old temporary files, and locks of earlier locks. Only for the holder of the lock. */
 export function sweep(dir: string): void {
-  for (const name of fs.existsSync(temporaryDir(dir)) ? fs.readdirSync(temporaryDir(dir)) : []) {
-    const pid = Number(/^(\d+)-/.exec(name)?.[1]);
+  for (const name of fs.readdirSync(temporaryDir(dir))) {
     const file = path.join(temporaryDir(dir), name);
-    // Process ids say nothing of other machines that share the folder: an hour is more than any copy takes.
+    // Whose they are cannot be told where machines share the folder: an hour is more than any copy takes.
     const age = Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (pid !== process.pid && age > 36e5) fs.rmSync(file, { force: true });
+    if (age > 36e5) fs.rmSync(file, { force: true });
   }
+  // They guard locks that are no more, for this process holds the one there is.
+  for (const name of fs.readdirSync(dir)) if (/^lock\.[0-9a-f-]{36}/.test(name)) fs.rmSync(path.join(dir, name), { force: true });
 }
 
 /** Hashes of all objects of the store, whole or not. */

@@ -1,5 +1,5 @@
 /** Several processes on one store. Kills at every change of a file are in test/models. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -18,6 +18,25 @@ function writer(dir: string, script: string): Promise<string> {
   child.stderr.on('data', (d: Buffer) => { err += d.toString(); });
   return new Promise((resolve) => { child.on('close', () => { resolve(err); }); });
 }
+
+it('a full disk leaves the store as it was', async () => {
+  const disk = temporary();
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]).status !== 0) return console.warn('skipped: this user cannot mount a tmpfs');
+  try {
+    const store = openStore(path.join(disk, 'store'));
+    await store.addRun('m', runFolder('small'));
+    await expect(store.addRun('m', runFolder('x'.repeat(100_000)))).rejects.toMatchObject({ code: 'OUTPUT_WRITE', message: expect.stringContaining('no space left') as string });
+    // Small versions until the log or the lock has no room: whatever fails, what was told to be there is there.
+    let added = 1;
+    let failed: unknown;
+    for (; failed === undefined && added < 40; added++) await store.addRun('m', runFolder(`version ${added}`)).catch((e: unknown) => { failed = e; });
+    expect(failed).toMatchObject({ code: 'OUTPUT_WRITE' });
+    expect(store.list()[0]!.versions).toHaveLength(added - 1);
+    expect(store.verify()).toMatchObject({ problems: [], torn: 0 });
+  } finally {
+    spawnSync('umount', [disk]);
+  }
+});
 
 describe('two writers at once', () => {
   it('lose none of 20 versions each, and no line of the log', async () => {

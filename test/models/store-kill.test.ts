@@ -56,6 +56,7 @@ describe.each([
   { name: 'the first add', start: async (dir: string) => openStore(dir), script: `await store.addRun('m', ${JSON.stringify(one)})`, least: 20 },
   { name: 'add', start: full, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 15 },
   { name: 'add after a torn line', start: async (dir: string) => { const store = await full(dir); writeFileSync(path.join(dir, 'log.jsonl'), '{"check":"0', { flag: 'a' }); return store; }, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 15 },
+  { name: 'add after a dead lock', start: async (dir: string) => { const store = await full(dir); await killed(dir, `const { withLock } = await import(${JSON.stringify(library.replace('index.js', 'lock.js'))}); await withLock(${JSON.stringify(path.join(dir, 'lock'))}, 1000, () => { process.kill(process.pid, 'SIGKILL'); for (;;); });`, 1e9); return store; }, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 20 },
   { name: 'promote', start: full, script: `await store.promote(parseReference('m@3'), 'canary')`, least: 6 },
   { name: 'rollback', start: full, script: `await store.rollback('m')`, least: 6 },
 ])('kill -9 at every change of a file by $name', ({ script, start, least }) => {

@@ -26,7 +26,7 @@ export const accuracyDrop = {
     return ruleOf({
       rule: this.name, bound: 'max', limit, observed: drop, confidence, samples, unit: show.dropUnit, show: show.drop,
       fact: `${name} ${drop > 0 ? `dropped by ${show.drop(drop)}` : drop < 0 ? `got better by ${show.drop(-drop)}` : 'did not change'}, ${show.value(before)} → ${show.value(after)}`,
-      interval: paired.interval(confidence) ?? { unknown: `${samples} samples are too few for an interval` },
+      interval: paired.interval(confidence) ?? { unknown: `${samples} samples with such scores give no interval: they are too few, or all zero` },
       withSamples: (n) => paired.interval(confidence, n), notes: overlapNotes(run),
     });
   },

@@ -31,7 +31,7 @@ export const classDrop = {
     const { facts } = worst;
     return ruleOf({
       rule: this.name, bound: 'max', limit: Number(worst.limit), observed: worst.drop, confidence, samples: facts.samples, unit: 'points', show: points, interval: worst.interval,
-      fact: `class ${facts.name === undefined ? facts.class : `"${facts.name}"`} ${worst.drop > 0 ? `dropped by ${points(worst.drop)}` : `changed by ${points(-worst.drop)}`}, ${(100 * facts.float).toFixed(1)} % → ${(100 * facts.quantized).toFixed(1)} %, the furthest of ${classes.length} classes from the limit`,
+      fact: `class ${facts.name === undefined ? facts.class : `"${facts.name}"`} ${worst.drop > 0 ? `dropped by ${points(worst.drop)}` : worst.drop < 0 ? `got better by ${points(-worst.drop)}` : 'did not change'}, ${(100 * facts.float).toFixed(1)} % → ${(100 * facts.quantized).toFixed(1)} %, the furthest of ${classes.length} classes from the limit`,
       withSamples: (n) => intervalOf(facts, each, n), notes: [`intervals hold for all ${classes.length} classes together`],
     });
   },

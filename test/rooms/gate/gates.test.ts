@@ -91,7 +91,11 @@ describe('accuracyDrop', () => {
   });
   it('fewer than ten scores of a mean are undecided', () => {
     const few = runWith({ metric: { unit: 'x' }, paired: { kind: 'mean', float: [1, 2, 3], quantized: [1, 2, 3] } });
-    expect(judge({ accuracyDrop: { max: 5 } }, few)).toMatchObject({ verdict: 'undecided', text: expect.stringMatching(/3 samples are too few/) as string });
+    expect(judge({ accuracyDrop: { max: 5 } }, few)).toMatchObject({ verdict: 'undecided', text: expect.stringMatching(/3 samples with such scores give no interval/) as string });
+  });
+  it('equal scores pass only where an unseen change of their size would be within the limit', () => {
+    const equal = (n: number, value: number): string => verdict({ accuracyDrop: { max: 0.01 } }, runWith({ metric: { unit: 'x' }, paired: { kind: 'mean', float: new Array<number>(n).fill(value), quantized: new Array<number>(n).fill(value) } }));
+    expect([equal(100, 1), equal(1000, 1), equal(1000, 0)]).toEqual(['undecided', 'pass', 'undecided']);
   });
   it('says where samples were calibrated on too', () => {
     const overlap = { calibration: { samples: 1, batches: 1, tensors: 1, observer: 'kl', cache: 'off' as const, data: {}, sampling: '', nonFinite: [], skippedSamples: 0, overlapWithEvaluation: [['a', 'b']] as [string, string][] } };
