@@ -2,7 +2,8 @@
 import type { Diagnostic } from '../base/errors.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import type { ClassFacts, MetricFacts, PairedScores } from '../record/index.js';
-import { bootstrapChanges, nearestRank, pairedMeanInterval, pairedShareInterval } from './statistics.js';
+import { bootstrapDropInterval, dropsOf, meanDropInterval, shareDropInterval, type Interval } from './intervals.js';
+import { bootstrapChanges } from './statistics.js';
 import type { Accumulator, ChosenMetric, SampleOutputs } from './types.js';
 
 /** One metric over one part of the samples: the float model's accumulator and one for each candidate. */
@@ -41,7 +42,7 @@ export class Scored {
       return [];
     }
     const paired = pairedOf(float, quantized);
-    const interval = paired && intervalOf(paired);
+    const interval = paired && intervalOf(paired, after - before);
     const classes = paired?.kind === 'share' ? classesOf(paired, this.#labels) : [];
     return [{
       name: metric.name, unit: metric.unit, float: before, quantized: after, change: after - before, higherIsBetter: metric.higherIsBetter,
@@ -60,16 +61,18 @@ function pairedOf(float: Accumulator, quantized: Accumulator): PairedScores | un
   return changes && { kind: 'bootstrap', samples: float.count, changes };
 }
 
-/** 95 % interval of the change: Bonett–Price for shares (in points), normal for means, percentile bootstrap for the rest. */
-function intervalOf(paired: PairedScores): readonly [number, number] | undefined {
+const CONFIDENCE = 0.95;
+
+/** 95 % interval of the change, in the unit of the metric: the one that gates judge by at that confidence. */
+function intervalOf(paired: PairedScores, change: number): readonly [number, number] | undefined {
+  const negated = (drop: Interval | undefined, unit = 1): readonly [number, number] | undefined => drop && [0 - drop[1] * unit, 0 - drop[0] * unit]; // 0 − 0 is 0, −0 is not
   switch (paired.kind) {
     case 'share': {
       const { rightToWrong, wrongToRight } = flips(paired);
-      const [low, high] = pairedShareInterval(rightToWrong, wrongToRight, paired.float.length);
-      return [100 * low, 100 * high];
+      return paired.float.length ? negated(shareDropInterval(rightToWrong, wrongToRight, paired.float.length, CONFIDENCE), 100) : undefined;
     }
-    case 'mean': return pairedMeanInterval(paired.float, paired.quantized);
-    case 'bootstrap': return [nearestRank(paired.changes, 0.025), nearestRank(paired.changes, 0.975)];
+    case 'mean': return paired.float.length < 2 ? undefined : negated(meanDropInterval(dropsOf(paired.float, paired.quantized, 1), CONFIDENCE));
+    case 'bootstrap': return negated(bootstrapDropInterval(paired.changes.map((c) => -c).reverse(), -change, paired.samples, CONFIDENCE));
   }
 }
 

@@ -23,35 +23,6 @@ export function mcnemarExact(rightToWrong: number, wrongToRight: number): number
 }
 
 /**
- * 95 % interval of the change (quantized − float) of a share, from flips among n paired samples: Wald with one flip each
- * way added, which stays honest where few or no samples flip. Source: Bonett & Price 2012, JEBS 37:479, as
- * recommended by Fagerland, Lydersen & Laake 2014, Statistics in Medicine 33:2850.
- */
-export function pairedShareInterval(rightToWrong: number, wrongToRight: number, n: number): [low: number, high: number] {
-  const worse = (rightToWrong + 1) / (n + 2);
-  const better = (wrongToRight + 1) / (n + 2);
-  const change = better - worse;
-  const half = Z95 * Math.sqrt((better + worse - change * change) / (n + 2));
-  return [Math.max(-1, change - half), Math.min(1, change + half)];
-}
-
-/** 95 % interval of the mean change of paired scores (normal approximation); undefined below two samples. */
-export function pairedMeanInterval(float: readonly number[], quantized: readonly number[]): [low: number, high: number] | undefined {
-  const n = Math.min(float.length, quantized.length);
-  if (n < 2) return undefined;
-  let mean = 0;
-  let squares = 0;
-  for (let i = 0; i < n; i++) { // Welford, so that equal large scores do not cancel
-    const change = quantized[i]! - float[i]!;
-    const delta = change - mean;
-    mean += delta / (i + 1);
-    squares += delta * (change - mean);
-  }
-  const half = Z95 * Math.sqrt(squares / (n - 1) / n);
-  return [mean - half, mean + half];
-}
-
-/**
  * quantized − float over paired resamples of n samples, ascending: percentiles of it are the percentile-bootstrap interval
  * (Efron 1979). Fixed seed. Undefined below 10 samples, or where most resamples have no value.
  */

@@ -1,7 +1,7 @@
 /** One metric of two models that saw the same samples: the value before and after, the drop, and how sure it is. */
 import type { MetricFacts, RunRecord } from '../record/index.js';
-import { shareInterval } from './distributions.js';
-import { bootstrapDropInterval, dropsOf, meanDropInterval, shareDropInterval, type Interval } from './intervals.js';
+import { shareInterval } from '../evaluate/distributions.js';
+import { bootstrapDropInterval, dropsOf, meanDropInterval, shareDropInterval, type Interval } from '../evaluate/intervals.js';
 import { fixed, points, real } from './rule.js';
 
 export interface PairedMetric {

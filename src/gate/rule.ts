@@ -1,7 +1,7 @@
 /** From a measured value, its interval and a limit to a verdict with a sentence. */
 import type { RuleResult, Verdict } from '../record/index.js';
-import { normalQuantile } from './distributions.js';
-import type { Interval } from './intervals.js';
+import { normalQuantile } from '../evaluate/distributions.js';
+import type { Interval } from '../evaluate/intervals.js';
 
 export interface Measured {
   readonly rule: string;

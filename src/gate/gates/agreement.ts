@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { shareInterval } from '../distributions.js';
+import { shareInterval } from '../../evaluate/distributions.js';
 import { ratioOf, shareSpec } from '../limits.js';
 import { notMeasured, percent, ruleOf } from '../rule.js';
 import type { Gate } from '../types.js';

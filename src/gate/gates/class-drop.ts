@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { ClassFacts, RunRecord } from '../../record/index.js';
-import { shareDropInterval, type Interval } from '../intervals.js';
+import { shareDropInterval, type Interval } from '../../evaluate/intervals.js';
 import { notMeasured, points, ruleOf } from '../rule.js';
 import { marginOf, marginSpec, type Margin } from '../limits.js';
 import type { Gate } from '../types.js';

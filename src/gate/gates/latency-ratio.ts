@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { LatencyFacts, RunRecord } from '../../record/index.js';
-import { ratioInterval, rescaled95, type Interval } from '../intervals.js';
+import { ratioInterval, rescaled95, type Interval } from '../../evaluate/intervals.js';
 import { ratioOf, ratioSpec } from '../limits.js';
 import { fixed, notMeasured, ruleOf, type Measured } from '../rule.js';
 import type { Gate } from '../types.js';

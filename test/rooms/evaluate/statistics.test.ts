@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
-import { bootstrapChanges, bootstrapPercentiles, mcnemarExact, medianInterval, nearestRank, pairedMeanInterval, pairedShareInterval, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
+import { dropsOf, meanDropInterval, shareDropInterval } from '../../../src/evaluate/intervals.js';
+import { bootstrapChanges, bootstrapPercentiles, mcnemarExact, medianInterval, nearestRank, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
 
 describe('mcnemarExact', () => {
   it('equals the two-sided binomial test', () => {
@@ -22,16 +23,17 @@ describe('mcnemarExact', () => {
 });
 
 describe('intervals of a paired change', () => {
-  it('follows Bonett and Price by hand', () => {
-    // n = 98, 4 right → wrong, 9 wrong → right: shares 5/100 and 10/100; 0.05 ± 1.96 √((0.15 − 0.0025)/100)
-    const [low, high] = pairedShareInterval(4, 9, 98);
-    expect(low).toBeCloseTo(0.05 - 1.959964 * Math.sqrt(0.1475 / 100), 6);
-    expect(high).toBeCloseTo(0.05 + 1.959964 * Math.sqrt(0.1475 / 100), 6);
+  it('of shares is at least as wide as Bonett and Price\'s, by hand', () => {
+    // n = 98, 4 right → wrong, 9 wrong → right: shares 5/100 and 10/100; −0.05 ± 1.96 √((0.15 − 0.0025)/100)
+    const [low, high] = shareDropInterval(4, 9, 98, 0.95);
+    expect(low).toBeLessThanOrEqual(-0.05 - 1.95996 * Math.sqrt(0.1475 / 100));
+    expect(high).toBeGreaterThanOrEqual(-0.05 + 1.95996 * Math.sqrt(0.1475 / 100));
+    expect(high - low).toBeLessThan(1.15 * 2 * 1.96 * Math.sqrt(0.1475 / 100));
   });
   it('is not of zero width where nothing flipped', () => {
-    const [low, high] = pairedShareInterval(0, 0, 100);
+    const [low, high] = shareDropInterval(0, 0, 100, 0.95);
     expect(low).toBeLessThan(-0.01);
-    expect(high).toBeCloseTo(-low, 12);
+    expect(high).toBeCloseTo(-low, 9);
   });
   it('covers the true change about 95 times in 100', () => {
     const rng = createRng(1, 'coverage');
@@ -40,18 +42,17 @@ describe('intervals of a paired change', () => {
       let worse = 0;
       let better = 0;
       for (let i = 0; i < 300; i++) { const u = rng.next(); if (u < 0.04) worse++; else if (u < 0.06) better++; }
-      const [low, high] = pairedShareInterval(worse, better, 300);
-      if (low <= -0.02 && -0.02 <= high) covered++;
+      const [low, high] = shareDropInterval(worse, better, 300, 0.95);
+      if (low <= 0.02 && 0.02 <= high) covered++;
     }
     expect(covered).toBeGreaterThan(930);
-    expect(covered).toBeLessThan(985);
+    expect(covered).toBeLessThan(990);
   });
   it('of means uses the differences, not the values', () => {
-    // Differences 1, 2, 3: mean 2, standard deviation 1, standard error 1/√3
-    const interval = pairedMeanInterval([1e9, 5, 7], [1e9 + 1, 7, 10]);
-    expect(interval![0]).toBeCloseTo(2 - 1.959964 / Math.sqrt(3), 6);
-    expect(interval![1]).toBeCloseTo(2 + 1.959964 / Math.sqrt(3), 6);
-    expect(pairedMeanInterval([1], [2])).toBeUndefined();
+    const before = Array.from({ length: 400 }, (_, i) => (i % 2 ? 1e9 : -1e9));
+    const [low, high] = meanDropInterval(dropsOf(before, before.map((x, i) => x - 2 - (i % 3)), 1), 0.95);
+    expect((low + high) / 2).toBeGreaterThan(2.9); // drops of 2, 3 and 4
+    expect(dropsOf(before, before.map((x, i) => x - 2 - (i % 3)), 1).variance).toBeCloseTo(2 / 3, 2);
   });
   it('by bootstrap is the same on every run and brackets a clear change', () => {
     const value = (shift: number) => (indices: Uint32Array): number => indices.reduce((sum, i) => sum + (i % 7) * shift, 0) / indices.length;
