@@ -55,7 +55,7 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
     expect(await visible.count()).toBe(5); // six conv1, of which the last runs in float
     expect(await page.textContent('#layers [role=status]')).toBe('5 of 12');
     await page.locator('#drawing a').first().click();
-    expect(await visible.count()).toBe(12);
+    await expect.poll(() => visible.count()).toBe(12);
     expect(await page.getAttribute('#layer-0 button.open', 'aria-expanded')).toBe('true');
     await page.close();
   });
@@ -88,7 +88,7 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
   it('goes from a node of the graph to its layer, and to the layer that the address names', async () => {
     const { page } = await open(browser, dir, renderHtml(makeRecord(12)));
     await page.locator('#drawing a').nth(4).click();
-    expect(await page.evaluate('document.activeElement.closest("tr").id')).toBe('layer-4');
+    await expect.poll(() => page.evaluate('document.activeElement.closest("tr")?.id')).toBe('layer-4'); // the address changes a moment after the click
     await page.reload();
     expect(await page.getAttribute('#layer-4 button.open', 'aria-expanded')).toBe('true');
     await page.close();
