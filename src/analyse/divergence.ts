@@ -69,6 +69,7 @@ export class Distance {
   }
 
   #addRows(float: ArrayLike<number>, other: ArrayLike<number>, classes: number): void {
+    if (classes < 1) return; // a run without classes has no answer to compare
     const p = new Float64Array(classes);
     const q = new Float64Array(classes);
     for (let at = 0; at + classes <= float.length; at += classes) {

@@ -21,6 +21,7 @@ function observedReason(observer: string, role: PointFacts['role'], s: Seen): st
   if (!s.scale || !s.min || !s.max) return `${observer} measures its range`;
   if (!s.scale.length) return 'it has no channel';
   if (s.count === 0) return 'it was never computed during calibration';
+  if (s.scale.length === 0) return 'it has no elements';
   const low = role === 'weight' ? extreme(s.histogram?.low) : s.observedMin;
   const high = role === 'weight' ? extreme(s.histogram?.high) : s.observedMax;
   const parts = s.scale.length;

@@ -43,6 +43,9 @@ describe('Distance', () => {
     d.add({ y: f32([1, 2, 3]) }, keepOutputs({ y: f32([1, 2]) }, error, rows(1), 1), rows(1));
     expect(d.score()).toBe(BROKEN);
   });
+  it('ends where an output has no elements', () => {
+    expect([score(kl, [], [], [2, 0]), score(error, [], [], [2, 0])]).toEqual([0, 0]);
+  });
   it('counts an error where the float output is all zero as a whole', () => {
     expect([score(error, [0, 0], [0, 1]), score(error, [0, 0], [0, 0])]).toEqual([1, 0]);
   });

@@ -42,6 +42,7 @@ describe('pointFacts', () => {
     expect(reasonOf(observed, 'activation', { ...chosen, clipped: 0.003 })).toBe('kl cut 0.3 % of the values, those above 5.1 (it saw 0 to 31.3)');
     expect(reasonOf(observed, 'activation', { ...chosen, clipped: 2e-6, observedMin: [-2] })).toBe('kl cut less than 0.001 % of the values, those below 0 and above 5.1 (it saw -2 to 31.3)');
     expect(reasonOf(observed, 'activation', { ...chosen, count: 0 })).toBe('it was never computed during calibration');
+    expect(reasonOf(observed, 'weight', { min: [], max: [], scale: [] })).toBe('it has no elements'); // no output channel
     expect(reasonOf({ kind: 'fixed', scheme, scale: 1, zeroPoint: 0 }, 'activation', {})).toBe('its range is known beforehand');
   });
 });
