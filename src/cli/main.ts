@@ -120,6 +120,9 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--junit <file>', 'writes JUnit XML').option('--markdown <file>', 'writes a summary in Markdown')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints the verdict only').option('--debug', 'shows stack traces')
     .action((target: string, options) => { job = async (c) => (await import('./commands/gate.js')).gate(target, options, c); });
+  program.command('card').description('writes the model card of a run (Hugging Face form)')
+    .argument('<run>', 'the output folder (or run.json) of a run').option('-o, --out <file>', 'where to (default: stdout)').option('--debug', 'shows stack traces')
+    .action((target: string, options) => { job = async (c) => (await import('./commands/card.js')).card(target, options, c); });
   program.command('init').description('writes a first recipe for a model')
     .argument('<model>', 'the float ONNX model')
     .option('-d, --data <path>', 'calibration data: their kind is guessed')
