@@ -7,7 +7,8 @@ export interface Finished { readonly label: string; readonly folder: string; rea
 export interface Ranked { readonly runs: readonly Omit<CompareRun, 'folder'>[]; readonly chosen?: CompareRecord['chosen']; readonly chosenOn: string; readonly notes: readonly string[] }
 
 /**
- * Judges each run by its own gate, or by `limits`, and chooses the fastest that passes. Where the runs kept a search part
+ * Judges each run by its own gate, or by `limits`, and chooses the fastest that passes; of those that are not certainly
+ * slower than it, the most accurate, for a few hundredths of a speed-up are noise. Where the runs kept a search part
  * apart, that part alone chooses, and the chosen one is judged on the rest.
  */
 export function rank(finished: readonly Finished[], limits: GateSettings): Ranked {
@@ -22,9 +23,11 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
   const chosenOn = split ? 'the search part of the samples; the figures are of the rest' : 'all samples';
   if (!split && ok.length > 1) notes.push('The runs are ranked and judged on the same samples, so the best of many looks a little better than it is; evaluation.searchShare keeps a part of the samples apart for choosing.');
   const candidates = fast(ok.filter((r) => (split ? within(r.search!) : r.run.gate?.verdict === 'pass'))); // split: all have one
-  const best = candidates[0];
+  const fastest = candidates[0]?.run;
+  const tied = candidates.filter((r) => (r.run.speedupInterval?.[1] ?? r.run.speedup ?? 0) >= (fastest?.speedupInterval?.[0] ?? fastest?.speedup ?? 0));
+  const best = [...tied].sort((a, b) => accuracyOf(b.run) - accuracyOf(a.run) || (a.run.bytes ?? Infinity) - (b.run.bytes ?? Infinity))[0]; // stable: the faster first
   if (best && (!split || best.run.gate?.verdict === 'pass')) {
-    return { runs, chosenOn, notes, chosen: { label: best.run.label, sentence: `${best.run.label} is the ${candidates.length > 1 || ok.length > 1 ? 'fastest run' : 'run'} that keeps its limits: ${reasons(best.run.gate)}.` } };
+    return { runs, chosenOn, notes, chosen: { label: best.run.label, sentence: `${best.run.label} ${ok.length === 1 ? 'keeps its limits' : tied.length > 1 ? `is the most accurate of the ${tied.length} fastest runs that keep their limits` : 'is the fastest run that keeps its limits'}: ${reasons(best.run.gate)}.` } };
   }
   if (best) notes.unshift(`${best.run.label} was chosen on the search part, but is not proven on the rest: ${reasons(best.run.gate)}.`);
   else notes.unshift(`No run is proven to keep its limits${closest(fast(ok))}.`);
@@ -62,10 +65,11 @@ function compared({ evaluation }: RunRecord): MetricFacts | undefined {
   return evaluation.outputs.length ? as('cosine', 'cosine', 1, Math.min(...evaluation.outputs.map((o) => o.cosine))) : undefined;
 }
 
+const accuracyOf = ({ metric }: Omit<CompareRun, 'folder'>): number => (metric ? (metric.higherIsBetter ? 1 : -1) * metric.quantized : -Infinity);
+
 /** Larger is better in each; what was not measured is worst. */
 function objectives(r: Omit<CompareRun, 'folder'>): number[] {
-  const accuracy = r.metric && (r.metric.higherIsBetter ? 1 : -1) * r.metric.quantized;
-  return [accuracy, r.speedup, r.bytes === undefined ? undefined : -r.bytes, r.peakBytes === undefined ? undefined : -r.peakBytes].map((v) => (v === undefined || !Number.isFinite(v) ? -Infinity : v));
+  return [accuracyOf(r), r.speedup, r.bytes === undefined ? undefined : -r.bytes, r.peakBytes === undefined ? undefined : -r.peakBytes].map((v) => (v === undefined || !Number.isFinite(v) ? -Infinity : v));
 }
 const dominates = (a: readonly number[], b: readonly number[]): boolean => a.every((v, i) => v >= b[i]!) && a.some((v, i) => v > b[i]!); // equal lengths
 

@@ -48,7 +48,7 @@ describe('compareRuns', () => {
     }
   });
   it('chooses a run that passes, says which samples chose, and fits its schema', () => {
-    expect(record.chosen?.sentence).toMatch(/is the fastest run that keeps its limits: top1 /);
+    expect(record.chosen?.sentence).toMatch(/is the (fastest run|most accurate of the \d fastest runs) that keeps? (its|their) limits: top1 /);
     expect(record.runs.filter((r) => r.front).length).toBeGreaterThan(0);
     expect(record.runs[0]).toMatchObject({ label: 'observer=minmax', summary: 'qdq · uint8 minmax · weights int8 per channel', folder: '0' });
     expect(record.chosenOn).toBe('all samples');
@@ -72,6 +72,10 @@ describe('rank', () => {
     const { runs, chosen } = rank([run('slow', 2), run('good', 3), fast], gateSpec.parse({ accuracyDrop: { max: '0.5 points' } }));
     expect(chosen?.label).toBe('good');
     expect(runs.map((r) => [r.label, r.front, r.gate?.verdict])).toEqual([['slow', false, 'pass'], ['good', true, 'pass'], ['fast and bad', true, 'fail']]);
+  });
+  it('prefers accuracy among runs whose speeds cannot be told apart', () => {
+    const { chosen } = rank([run('a', 2), run('b', 2.05, flips(1, 4, 9894, 101), 90.03), run('c', 1.2, flips(0, 9, 9894, 97), 91)], gateSpec.parse({ accuracyDrop: { max: '0.5 points' } }));
+    expect(chosen?.sentence).toMatch(/^b is the most accurate of the 2 fastest runs that keep their limits: /);
   });
   it('chooses on the search part alone, and does not ship what the rest does not prove', () => {
     const limits05 = gateSpec.parse({ accuracyDrop: { max: '0.5 points' } });
