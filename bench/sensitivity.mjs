@@ -2,7 +2,7 @@
  * The sensitivity ranking against the truth: `node bench/sensitivity.mjs recipe.yaml [--set path=value …]`.
  * Ranks layers by divergence on few samples, then measures what each layer alone costs in top-1 on the evaluation data
  * (or on `--tars shard.tar …`, WebDataset), and prints both with Spearman's correlation and what of it is noise.
- * Options: --samples 64 --threads 2 --images all --each (prints every layer)
+ * Options: --measure kl|loss --samples 64 --threads 2 --images all --each (prints every layer)
  */
 import { parseArgs } from 'node:util';
 import { measureSensitivity, quantizeOne } from '../dist/analyse/sensitivity.js';
@@ -20,7 +20,7 @@ import path from 'node:path';
 
 const { values: o, positionals: [file] } = parseArgs({ allowPositionals: true, options: {
   set: { type: 'string', multiple: true, default: [] }, tars: { type: 'string', multiple: true }, each: { type: 'boolean', default: false },
-  samples: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, images: { type: 'string', default: 'Infinity' },
+  samples: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, images: { type: 'string', default: 'Infinity' }, measure: { type: 'string', default: 'kl' },
 } });
 const resolved = await loadRecipe(file, { set: o.set });
 const { recipe } = resolved;
@@ -40,7 +40,7 @@ const common = { model, planned, params, format, target, threads };
 
 // Samples of the calibration data: the evaluation data must not choose anything.
 const calibration = await openData(recipe.calibration.data, inputs, resolved, say);
-const sensitivity = await measureSensitivity({ ...common, samples: Number(o.samples), macs: macsByNode(model, undefined), batches: () => batches(calibration.samples({ limit: Number(o.samples) }), { size: 16, inputs, padding: calibration.padding }) });
+const sensitivity = await measureSensitivity({ ...common, samples: Number(o.samples), measure: o.measure, macs: macsByNode(model, undefined), batches: () => batches(calibration.samples({ limit: Number(o.samples) }), { size: 16, inputs, padding: calibration.padding }) });
 console.log(`${path.basename(modelFile)} ${o.set.join(' ')}: ${sensitivity.layers.length} layers ranked on ${sensitivity.samples} samples in ${(sensitivity.ms / 1000).toFixed(2)} s (${sensitivity.measure}, ${threads} threads)`);
 
 const spec = o.tars ? { webdataset: o.tars.map((t) => path.resolve(t)), ...(recipe.calibration.data.preprocess ? { preprocess: recipe.calibration.data.preprocess } : {}) } : recipe.evaluation.data;

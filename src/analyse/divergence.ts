@@ -1,5 +1,6 @@
 /** How far outputs are from the float model's: the yardstick of the sensitivity analysis. */
 import { classOutput } from '../evaluate/agreement.js';
+import { divergence, LEAST_LOG, logProbabilities } from '../evaluate/probabilities.js';
 import { numbersOf } from '../evaluate/tensors.js';
 import { isFloat } from '../ir/dtype.js';
 import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
@@ -7,21 +8,21 @@ import { realLength, type RowCount } from '../calibrate/rows.js';
 
 /** The score of outputs that hold NaN or infinity where the float model's do not: worse than any other. */
 export const BROKEN = 1e6;
-/** A probability of 0 where the float model has more than that would give an infinite divergence; no logarithm goes below this. */
-const LEAST_LOG = -100;
 /** What the kept float outputs may take. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
-/** `kl` where an output holds class scores, else `error`. */
-export interface Yardstick { readonly measure: 'kl' | 'error'; readonly outputs: readonly string[] }
+/** What is asked for of outputs that hold class scores; `loss` needs labels. */
+export type ScoreMeasure = 'kl' | 'loss';
+/** {@link ScoreMeasure} where an output holds class scores, else `error`. */
+export interface Yardstick { readonly measure: ScoreMeasure | 'error'; readonly outputs: readonly string[] }
 
 /**
  * Which outputs to compare, and how. Class scores are [batch, classes] of one feed a sample: two feeds make a pair of
  * embeddings. Otherwise every float output counts, or every output where none is float.
  */
-export function yardstickOf(outputs: readonly ValueInfo[], feedsPerSample: number, first: Feed): Yardstick {
+export function yardstickOf(outputs: readonly ValueInfo[], feedsPerSample: number, first: Feed, asked: ScoreMeasure = 'kl'): Yardstick {
   const scores = feedsPerSample === 1 ? classOutput(outputs) : undefined;
-  if (scores && (first[scores.name]?.dims[1] ?? 0) > 1) return { measure: 'kl', outputs: [scores.name] };
+  if (scores && (first[scores.name]?.dims[1] ?? 0) > 1) return { measure: asked, outputs: [scores.name] };
   const floats = outputs.filter((o) => o.dtype && isFloat(o.dtype));
   return { measure: 'error', outputs: (floats.length ? floats : outputs).map((o) => o.name) };
 }
@@ -36,7 +37,7 @@ export function keepOutputs(outputs: Feed, y: Yardstick, rows: RowCount, runs: n
     const real = realPart(outputs[name], rows);
     if (!real) continue;
     const budget = keptBytes / (4 * runs * y.outputs.length);
-    const step = y.measure === 'kl' ? 1 : Math.max(1, Math.ceil(real.values.length / budget));
+    const step = y.measure !== 'error' ? 1 : Math.max(1, Math.ceil(real.values.length / budget));
     kept.set(name, { values: every(real.values, step), step, dims: real.dims });
   }
   return kept;
@@ -51,33 +52,37 @@ export class Distance {
   #broken = false;
   constructor(y: Yardstick) { this.#y = y; }
 
-  add(outputs: Feed, kept: ReadonlyMap<string, Kept>, rows: RowCount): void {
+  /** `labels`: the class of each row, for `loss`; rows without one do not count. */
+  add(outputs: Feed, kept: ReadonlyMap<string, Kept>, rows: RowCount, labels: readonly (number | undefined)[] = []): void {
     for (const [name, float] of kept) {
       const real = realPart(outputs[name], rows);
       if (!real || real.dims.length !== float.dims.length || real.dims.some((d, i) => d !== float.dims[i])) { this.#broken = true; continue; }
-      if (this.#y.measure === 'kl') this.#addRows(float.values, real.values, float.dims[1] ?? 1);
+      if (this.#y.measure !== 'error') this.#addRows(float.values, real.values, float.dims[1] ?? 1, labels);
       else this.#addErrors(name, float, real.values);
     }
   }
 
-  /** In nats for `kl`; Σ error² ÷ Σ float², the mean of the outputs, for `error`. Never below 0, always finite. */
+  /** In nats for `kl` and `loss`; Σ error² ÷ Σ float², the mean of the outputs, for `error`. Always finite; only `loss` may be below 0. */
   score(): number {
     if (this.#broken) return BROKEN;
+    if (this.#y.measure === 'loss') return this.#rows ? Math.min(BROKEN, this.#divergence / this.#rows) : 0;
     if (this.#y.measure === 'kl') return this.#rows ? Math.min(BROKEN, Math.max(0, this.#divergence / this.#rows)) : 0;
     const ratios = [...this.#sums.values()].map(({ error, float }) => (error === 0 ? 0 : float > 0 ? error / float : 1));
     return ratios.length ? Math.min(BROKEN, ratios.reduce((a, b) => a + b, 0) / ratios.length) : 0;
   }
 
-  #addRows(float: ArrayLike<number>, other: ArrayLike<number>, classes: number): void {
+  #addRows(float: ArrayLike<number>, other: ArrayLike<number>, classes: number, labels: readonly (number | undefined)[]): void {
     if (classes < 1) return; // a run without classes has no answer to compare
     const p = new Float64Array(classes);
     const q = new Float64Array(classes);
     for (let at = 0; at + classes <= float.length; at += classes) {
       if (!logProbabilities(float, at, p)) continue; // the float model itself has no answer here
       if (!logProbabilities(other, at, q)) { this.#broken = true; continue; }
-      let sum = 0;
-      for (let c = 0; c < classes; c++) if (p[c]! > -Infinity) sum += Math.exp(p[c]!) * (p[c]! - Math.max(q[c]!, Math.min(p[c]!, LEAST_LOG)));
-      this.#divergence += sum;
+      if (this.#y.measure === 'loss') {
+        const label = labels[at / classes];
+        if (label === undefined || !(label in p)) continue;
+        this.#divergence += Math.max(p[label]!, LEAST_LOG) - Math.max(q[label]!, LEAST_LOG); // how much the cross-entropy rose
+      } else this.#divergence += divergence(p, q);
       this.#rows++;
     }
   }
@@ -95,34 +100,6 @@ export class Distance {
       sums.float += x * x;
     }
   }
-}
-
-/**
- * Logarithms of the softmax of scores[at …] into `out`. A row that already is a distribution (none below 0, sum 1 within
- * 1e-3) is not softmaxed once more. False where a score is NaN or +∞, or all are −∞.
- */
-export function logProbabilities(scores: ArrayLike<number>, at: number, out: Float64Array): boolean {
-  const n = out.length;
-  let high = -Infinity;
-  let sum = 0;
-  let least = Infinity;
-  for (let c = 0; c < n; c++) {
-    const x = scores[at + c]!;
-    if (Number.isNaN(x)) return false;
-    if (x > high) high = x;
-    if (x < least) least = x;
-    sum += x;
-  }
-  if (!Number.isFinite(high)) return false;
-  if (least >= 0 && Math.abs(sum - 1) < 1e-3) {
-    for (let c = 0; c < n; c++) out[c] = Math.log(scores[at + c]! / sum);
-    return true;
-  }
-  let total = 0;
-  for (let c = 0; c < n; c++) total += Math.exp(scores[at + c]! - high);
-  const log = Math.log(total);
-  for (let c = 0; c < n; c++) out[c] = scores[at + c]! - high - log; // in this order large scores lose nothing
-  return true;
 }
 
 /** The elements and shape of the rows that hold samples. */

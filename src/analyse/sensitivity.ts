@@ -4,6 +4,7 @@ import { fail, QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { rowsOf } from '../calibrate/rows.js';
 import type { Format, FormatInput } from '../formats/types.js';
+import type { Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Model, Node } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
@@ -12,7 +13,7 @@ import type { Planned } from '../quantize/plan.js';
 import type { Sensitivity } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
-import { Distance, keepOutputs, yardstickOf, type Kept, type Yardstick } from './divergence.js';
+import { Distance, keepOutputs, yardstickOf, type Kept, type ScoreMeasure, type Yardstick } from './divergence.js';
 import { repeatable, type Batches } from './samples.js';
 
 export interface SensitivityOptions {
@@ -28,6 +29,8 @@ export interface SensitivityOptions {
   readonly batches: Batches;
   /** How many samples to use. Default 64. */
   readonly samples?: number;
+  /** What to rank by where outputs are class scores. Default kl; loss falls back to it where the samples have no labels. */
+  readonly measure?: ScoreMeasure;
   /** Multiply-accumulates by node name, for the table. */
   readonly macs?: ReadonlyMap<string, number>;
   readonly threads?: number;
@@ -43,7 +46,8 @@ export interface SensitivityOptions {
  * activations, weight, bias and result, with a fused clamp, get the parameters of the plan and are written in the format of
  * the plan, so that the kernel is the one that would run. One session a layer, one copy of the weights. The measure is the
  * mean KL divergence of the softmaxed class scores from float, as in ZeroQ (https://arxiv.org/abs/2001.00281), which tells
- * layers apart on samples whose answers do not flip. Without class scores it is the relative squared error of the outputs.
+ * layers apart on samples whose answers do not flip; or, with labels, by how much the cross-entropy rises, which ranks what
+ * layers cost in accuracy better (layers that change many answers, for better and worse alike, come lower). Without class scores it is the relative squared error of the outputs.
  *
  * Layers that onnxruntime cannot run alone are left out with a diagnostic SENSITIVITY_SKIPPED. Outputs with NaN or infinity
  * where float has none score 1e6. Throws DATA_MISSING without a sample, QUANTIZE_NOTHING without a layer, MODEL_RUNTIME
@@ -64,12 +68,12 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
     o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! }); // as above
   }
   if (!scores.length) fail('MODEL_RUNTIME', 'onnxruntime ran none of the layers alone', {}, 'the diagnostics tell why');
-  const sum = scores.reduce((n, s) => n + s.score, 0);
+  const sum = scores.reduce((n, s) => n + Math.max(0, s.score), 0);
   return {
     samples: float.samples, measure: float.yardstick.measure, ms: performance.now() - started,
     layers: scores.sort((a, b) => b.score - a.score).map(({ node, score }) => {
       const name = names.get(node)!; // as above
-      return { node: name, op: node.op, macs: o.macs?.get(name) ?? 0, score, share: sum > 0 ? score / sum : 0 };
+      return { node: name, op: node.op, macs: o.macs?.get(name) ?? 0, score, share: sum > 0 ? Math.max(0, score) / sum : 0 };
     }),
   };
 }
@@ -111,6 +115,15 @@ export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'p
   return model;
 }
 
+function measureFor(o: SensitivityOptions, { samples }: Batch): ScoreMeasure {
+  if (o.measure !== 'loss' || samples[0]?.label !== undefined) return o.measure ?? 'kl';
+  o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'SENSITIVITY_NO_LABELS', message: 'the samples have no labels to rank layers by the loss: the KL divergence is used instead', hint: 'give labelled calibration data, or measure: kl' } });
+  return 'kl';
+}
+
+/** The label of each row of one feed. */
+const labelsOf = (batch: Batch, k: number): (number | undefined)[] => batch.rows.flatMap((r) => Array.from({ length: r.length[k] ?? 0 }, () => r.sample.label));
+
 interface FloatOutputs { readonly samples: number; readonly yardstick: Yardstick; /** One entry a run, in order. */ readonly runs: readonly ReadonlyMap<string, Kept>[] }
 
 async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<FloatOutputs> {
@@ -124,7 +137,7 @@ async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<Fl
       const runsExpected = Math.ceil((o.samples ?? 64) / batch.samples.length) * batch.feeds.length;
       for (let k = 0; k < batch.feeds.length; k++) {
         const outputs = await session.run(batch.feeds[k]!);
-        yardstick ??= yardstickOf(session.outputs, batch.feeds.length, outputs);
+        yardstick ??= yardstickOf(session.outputs, batch.feeds.length, outputs, measureFor(o, batch));
         runs.push(keepOutputs(outputs, yardstick, rowsOf(batch, k), runsExpected));
       }
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
@@ -143,7 +156,7 @@ async function scoreOf(o: SensitivityOptions, node: Node, batches: Batches, floa
     const session = await openModel(quantizeOne(o, node), { threads: o.threads ?? 1, label: `the model with only '${name}' quantized` });
     try {
       for await (const batch of batches()) {
-        for (let k = 0; k < batch.feeds.length; k++) distance.add(await session.run(batch.feeds[k]!, [...float.yardstick.outputs]), float.runs[run++]!, rowsOf(batch, k)); // the same batches as before
+        for (let k = 0; k < batch.feeds.length; k++) distance.add(await session.run(batch.feeds[k]!, [...float.yardstick.outputs]), float.runs[run++]!, rowsOf(batch, k), labelsOf(batch, k)); // the same batches as before
         await nextTurn();
       }
     } finally {

@@ -1,6 +1,7 @@
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { Agreement, Flip } from '../record/index.js';
 import { mcnemarExact } from './statistics.js';
+import { divergence, logProbabilities } from './probabilities.js';
 import { argmax, numbersOf } from './tensors.js';
 
 /** Flips that are kept by name, of each direction: enough to look at. */
@@ -60,30 +61,11 @@ function rowOf(outputs: Feed, name: string): ArrayLike<number> | undefined {
 }
 
 /**
- * Kullback–Leibler divergence of two rows of class scores, float ‖ quantized, in nats (Kullback & Leibler 1951). Rows that
- * are shares already (none negative, sum 1) are taken as they are, others through softmax. NaN where a score is.
+ * Kullback–Leibler divergence of two rows of class scores, float ‖ quantized, in nats. Rows that are shares already (none
+ * negative, sum 1) are taken as they are, others through softmax. NaN where a row has NaN or an infinity.
  */
 export function klDivergence(float: ArrayLike<number>, quantized: ArrayLike<number>): number {
-  const p = logShares(float);
-  const q = logShares(quantized);
-  let sum = 0;
-  for (let i = 0; i < p.length; i++) { // equal lengths
-    if (Number.isNaN(p[i]) || Number.isNaN(q[i])) return NaN;
-    if (p[i]! > -Infinity) sum += Math.exp(p[i]!) * (p[i]! - Math.max(q[i]!, LEAST_LOG));
-  }
-  return Math.max(0, sum); // rounding may pass 0
-}
-/** A share of 0 where the other model's is not would be an infinite divergence: the least positive float32 stands in. */
-const LEAST_LOG = Math.log(2 ** -149);
-
-function logShares(row: ArrayLike<number>): Float64Array {
-  let high = -Infinity;
-  let sum = 0;
-  let negative = false;
-  for (let i = 0; i < row.length; i++) { const v = row[i]!; if (v > high) high = v; if (v < 0) negative = true; sum += v; }
-  if (!negative && Math.abs(sum - 1) < 1e-3) return Float64Array.from(row, (v) => Math.log(v / sum));
-  let total = 0;
-  for (let i = 0; i < row.length; i++) total += Math.exp(row[i]! - high);
-  const log = high + Math.log(total);
-  return Float64Array.from(row, (v) => v - log);
+  const p = new Float64Array(float.length);
+  const q = new Float64Array(quantized.length);
+  return logProbabilities(float, 0, p) && logProbabilities(quantized, 0, q) ? Math.max(0, divergence(p, q)) : NaN; // rounding may pass 0
 }

@@ -25,7 +25,7 @@ export async function analyseSensitivity(v: Variant, data: Batches, o: Pick<Chec
   const { sensitivity, threads } = v.recipe.recipe.evaluation;
   if (sensitivity === false) return 'skipped';
   const { planned, format, target } = v.prepared;
-  v.measured.sensitivity = await measureSensitivity({ model: v.model, planned, params: v.params, format, target, seed: v.recipe.recipe.quantize.seed, batches: data, samples: sensitivity.samples, macs: new Map(v.nodes.map((n) => [n.name, n.macs])), threads, ...o });
+  v.measured.sensitivity = await measureSensitivity({ model: v.model, planned, params: v.params, format, target, seed: v.recipe.recipe.quantize.seed, batches: data, samples: sensitivity.samples, measure: sensitivity.measure, macs: new Map(v.nodes.map((n) => [n.name, n.macs])), threads, ...o });
   const [worst] = v.measured.sensitivity.layers;
   return `${v.measured.sensitivity.layers.length} layers, one at a time${worst ? ` · most sensitive: ${worst.node} (${(100 * worst.share).toFixed(0)} % of the sum)` : ''}`;
 }

@@ -63,6 +63,7 @@ export const evaluationSpec = z.strictObject({
   })]).prefault({}).describe('Error of each tensor against the float model (SQNR, cosine, saturation, dead channels); false skips it.'),
   sensitivity: z.union([z.literal(false), z.strictObject({
     samples: count.default(64).describe('Samples to measure with.'),
+    measure: z.enum(['kl', 'loss']).default('kl').describe('What to rank by where outputs are class scores: kl, the divergence from float, needs no labels; loss, the rise of the cross-entropy, needs labelled calibration data and ranks the cost in accuracy better. Other outputs: their relative squared error.'),
   })]).default(false).describe('Measures each layer: quantizes it alone and ranks layers by how far the outputs move. Takes one run of the model over the samples for each layer; {} for the defaults.'),
   profile: z.union([z.literal(false), z.strictObject({
     runs: count.default(30).describe('Profiled runs of each model.'),

@@ -32,7 +32,7 @@ export const layersSpec = z.object({ samples: count, tensors: z.array(tensorErro
 export type LayerErrors = Deep<z.output<typeof layersSpec>>;
 
 export const sensitivitySpec = z.object({
-  samples: count, measure: z.enum(['kl', 'error']).describe('kl: mean KL divergence of the softmaxed outputs from float, in nats. error: Σ error² ÷ Σ float² of the outputs.'), ms: z.number(),
+  samples: count, measure: z.enum(['kl', 'loss', 'error']).describe('kl: mean KL divergence of the softmaxed outputs from float, in nats. loss: mean rise of the cross-entropy with the labels, in nats. error: Σ error² ÷ Σ float² of the outputs.'), ms: z.number(),
   layers: z.array(z.object({ node: text, op: text, macs: z.number(), score: z.number().describe('With only this node quantized.'), share: z.number().describe('Of the sum of the scores, 0…1.') })).describe('Most sensitive first.'),
 }).describe('Measured: one layer quantized at a time.');
 export type Sensitivity = Deep<z.output<typeof sensitivitySpec>>;

@@ -25,7 +25,7 @@ export function accuracy({ evaluation: e }: RunRecord): string {
 
 export function sensitivity({ sensitivity: s }: RunRecord): string {
   if (!s?.layers.length) return '';
-  const measure = s.measure === 'kl' ? 'mean KL divergence of the outputs from float, in nats' : 'Σ error² ÷ Σ float² of the outputs';
+  const measure = s.measure === 'kl' ? 'mean KL divergence of the outputs from float, in nats' : s.measure === 'loss' ? 'mean rise of the cross-entropy with the labels, in nats' : 'Σ error² ÷ Σ float² of the outputs';
   return `One layer quantized at a time, ${many(s.samples, 'sample')}; the score is the ${measure}.\n\n${table(['layer', 'op', 'score', 'share'], s.layers.slice(0, TOP).map((l) => [code(l.node), code(l.op), real(l.score), percent(l.share)]))}${rest(s.layers.length, 'layer')}`;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { BROKEN, Distance, keepOutputs, logProbabilities, yardstickOf } from '../../../src/analyse/divergence.js';
+import { BROKEN, Distance, keepOutputs, yardstickOf } from '../../../src/analyse/divergence.js';
+import { logProbabilities } from '../../../src/evaluate/probabilities.js';
 import { repeatable } from '../../../src/analyse/samples.js';
 import { TensorMeter } from '../../../src/analyse/tensor-error.js';
 import { batches } from '../../../src/data/batch.js';

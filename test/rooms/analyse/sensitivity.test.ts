@@ -27,6 +27,21 @@ describe('measureSensitivity', () => {
     expect(s.ms).toBeGreaterThan(0);
   });
 
+  it.each([0, 1])('ranks by the rise of the loss with labels, which may be a gain: label %i', async (label) => {
+    const c = await prepareText(twoProducts, 'qdq', { settings: minmax, feeds });
+    const s = await measure(c, { measure: 'loss', batches: () => batches(feeds.map((feed, i) => ({ ...sample(feed, String(i)), label })), { size: 2, inputs: inputInfo(c.model) }) });
+    const p = 1 / (1 + Math.exp(-0.4)); // as above; the loss of the second sample stays
+    expect(s.measure).toBe('loss');
+    expect(s.layers.find((l) => l.node === 'two')!.score).toBeCloseTo(Math.log(2 * (label === 0 ? p : 1 - p)) / 2, 6);
+    expect(s.layers.every((l) => l.share >= 0)).toBe(true);
+  });
+
+  it('falls back to the divergence where there are no labels, and says so', async () => {
+    const found: Diagnostic[] = [];
+    const s = await measure(await prepareText(twoProducts, 'qdq', { settings: minmax, feeds }), { measure: 'loss', onEvent: (e) => { if (e.type === 'diagnostic') found.push(e.diagnostic); } });
+    expect([s.measure, found.map((d) => d.code)]).toEqual(['kl', ['SENSITIVITY_NO_LABELS']]);
+  });
+
   it('takes the relative squared error where no output holds class scores', async () => {
     const s = await measure(await prepareText(twoProducts.replace('(float[N,2] y)', '(float[N,1] y)').replace('float[2,2] w2 = {127, 127, 0.4, 0}', 'float[2,1] w2 = {127, 0.4}'), 'qdq', { settings: minmax, feeds }));
     expect(s.measure).toBe('error');
