@@ -1,3 +1,4 @@
+import { thumbnail } from '../data/thumbnail.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { Agreement, Flip } from '../record/index.js';
 import { mcnemarExact } from './statistics.js';
@@ -25,7 +26,7 @@ export class AgreementMeter {
   #rightToWrong = 0;
   #wrongToRight = 0;
   #divergence = 0;
-  readonly #flips: Flip[] = [];
+  readonly #flips: { readonly flip: Flip; readonly feed: Feed | undefined }[] = [];
   constructor(output: string) { this.#output = output; }
 
   /** Rows of fewer than two scores are passed over. A row with NaN has no top class: it agrees with nothing and is wrong. */
@@ -41,16 +42,25 @@ export class AgreementMeter {
     const { label } = sample;
     if (label === undefined || !Number.isInteger(label) || label < 0 || label >= f.length) return;
     this.#labelled++;
-    const flip = { sample: sample.id, label, float: a, quantized: b };
+    const flip = { flip: { sample: sample.id, label, float: a, quantized: b }, feed: sample.feeds[0] };
     if (a === label && b !== label && ++this.#rightToWrong <= KEPT_FLIPS) this.#flips.push(flip);
     if (a !== label && b === label && ++this.#wrongToRight <= KEPT_FLIPS) this.#flips.push(flip);
   }
 
-  facts(): Agreement | undefined {
+  async facts(): Promise<Agreement | undefined> {
     if (!this.#samples) return undefined;
     const found = { same: this.#same / this.#samples, ...(Number.isFinite(this.#divergence) ? { kl: this.#divergence / this.#samples } : {}) };
     if (!this.#labelled) return found;
-    return { ...found, rightToWrong: this.#rightToWrong, wrongToRight: this.#wrongToRight, mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight), ...(this.#flips.length ? { flips: this.#flips } : {}) };
+    return { ...found, rightToWrong: this.#rightToWrong, wrongToRight: this.#wrongToRight, mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight), ...(this.#flips.length ? { flips: await this.#pictured() } : {}) };
+  }
+
+  async #pictured(): Promise<Flip[]> {
+    const flips: Flip[] = [];
+    for (const { flip, feed } of this.#flips) {
+      const picture = feed && await thumbnail(feed);
+      flips.push(picture === undefined ? flip : { ...flip, thumbnail: picture });
+    }
+    return flips;
   }
 }
 

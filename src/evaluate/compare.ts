@@ -111,16 +111,16 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
   const sampleSet = set.digest('hex');
   return {
     float: judged ?? [], samples: count.judged,
-    candidates: meters.map(({ errors, agreement }, i) => {
-      const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
+    candidates: await Promise.all(meters.map(async ({ errors, agreement }, i) => {
       const own = (d: Diagnostic): void => say(d, i);
+      const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
       for (const f of facts) sayNonFinite(f, own);
-      const found = agreement?.facts();
+      const found = await agreement?.facts();
       return {
         samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, own)), ...(found ? { agreement: found } : {}), outputs: facts,
         ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, own)) } } : {}),
       };
-    }),
+    })),
   };
 }
 

@@ -45,13 +45,13 @@ function sizeTile({ model }: RunRecord): Part {
 
 function memoryTile({ latency }: RunRecord): Part {
   const p = latency?.process;
-  return p && ratioTile('Peak memory', p.float.peakBytes, p.quantized.peakBytes, ['less', 'more'], html`<p>resident, added by loading and running</p>`);
+  return p && ratioTile('Peak memory', p.float.peakBytes, p.quantized.peakBytes, ['less', 'more'], html`<p>resident, added by loading and running</p>`, 0.05); // what a process takes varies by some per cent
 }
 
-function ratioTile(title: string, float: number, quantized: number, words: readonly [string, string], note: Part): Markup {
+function ratioTile(title: string, float: number, quantized: number, words: readonly [string, string], note: Part, noise = 0.005): Markup {
   const ratio = quantized / float;
-  const tone: Tone = !isNumber(ratio) ? 'unsure' : Math.abs(ratio - 1) < 0.005 ? 'same' : ratio > 1 ? 'worse' : 'better';
-  return tile(title, tone === 'unsure' ? '–' : tone === 'same' ? 'the same' : ratio > 1 ? `${fixed(ratio, 2)} × ${words[1]}` : `${fixed(1 / ratio, 1)} × ${words[0]}`, tone, html`<p>${together(bytes(float))} → ${together(bytes(quantized))}</p>`, note);
+  const tone: Tone = !isNumber(ratio) ? 'unsure' : Math.abs(ratio - 1) < noise ? 'same' : ratio > 1 ? 'worse' : 'better';
+  return tile(title, tone === 'unsure' ? '–' : tone === 'same' ? noise > 0.01 ? 'about the same' : 'the same' : ratio > 1 ? `${fixed(ratio, 2)} × ${words[1]}` : `${fixed(1 / ratio, 1)} × ${words[0]}`, tone, html`<p>${together(bytes(float))} → ${together(bytes(quantized))}</p>`, note);
 }
 
 function integerTile({ runtime }: RunRecord): Part {
