@@ -51,7 +51,7 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
   else if (!e.data) o.report({ severity: 'warning', code: 'EVALUATED_ON_CALIBRATION', message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters', hint: 'set evaluation.data or pass --evaluation-data' });
   const dataset = spec && await openData(spec, o.inputs, o.recipe, o.report);
   let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0) };
-  const float = await Session.open(o.floatFile, { threads: e.threads, label: 'the float model' });
+  const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
     for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
       const open: { variant: Variant; session: Session }[] = [];
@@ -72,7 +72,7 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
 
 async function openQuantized(file: string, threads: number): Promise<Session> {
   try {
-    return await Session.open(file, { threads, label: 'the quantized model' });
+    return await Session.open(file, { threads, spinning: false, label: 'the quantized model' });
   } catch (cause) {
     return fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, 'this is a bug in quantbench: please report it with the model', cause); // session errors are Errors
   }

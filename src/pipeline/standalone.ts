@@ -38,7 +38,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
   if (first === undefined) fail('USAGE', 'no model was given');
   const sessions: Session[] = [];
   try {
-    for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads }));
+    for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
     const inputs = float!.inputs; // opened first
     const dataset = await openData(spec, inputs, o.recipe, o.report);

@@ -9,6 +9,8 @@ import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
 export interface SessionOptions {
   /** Threads inside an op; default 1, so that results and timings do not depend on the machine. */
   readonly threads?: number;
+  /** Whether threads wait for work by spinning, as onnxruntime does by default. Sessions that take turns steal each other's time that way: false is up to six times faster there. */
+  readonly spinning?: boolean;
   readonly optimization?: 'all' | 'extended' | 'basic' | 'disabled';
   /** Writes the graph as onnxruntime optimized it. */
   readonly saveOptimizedTo?: string;
@@ -70,7 +72,7 @@ export class Session {
       logSeverityLevel: 4,
       ...(options.saveOptimizedTo ? { optimizedModelFilePath: options.saveOptimizedTo } : {}),
       ...(options.profileTo ? { enableProfiling: true, profileFilePrefix: options.profileTo } : {}),
-      ...(options.config ? { extra: options.config } : {}),
+      ...(options.config || options.spinning === false ? { extra: { ...options.config, ...(options.spinning === false ? { 'session.intra_op.allow_spinning': '0' } : {}) } } : {}),
       ...(options.buffers?.size ? { externalData: [...options.buffers].map(([location, data]) => ({ path: location, data })) } : {}),
     };
     try {
