@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
+import type { Feed, Sample, Target, ValueInfo } from '../ir/feed.js';
 
 /** One model's outputs for the feeds of one sample (two for sentence pairs), each with batch axis 1. */
 export type SampleOutputs = readonly Feed[];
@@ -29,6 +29,8 @@ export interface Metric<O = unknown> {
   readonly unit: string;
   readonly higherIsBetter: boolean;
   readonly needsLabels: boolean;
+  /** The part of a sample's target that is needed; samples without it are passed over. */
+  readonly needsTarget?: keyof Target;
   /** Strict zod object with a description for each key. No key is called `name`: recipes name the metric there. */
   readonly options: z.ZodType<O>;
   /** `outputs` are those of the model, in its order. Throws RECIPE_UNKNOWN_NAME for an output that the model lacks. */
