@@ -14,11 +14,11 @@ export interface Accumulator {
   /** The value over all samples, in the metric's unit; undefined where nothing could be scored. */
   value(): number | undefined;
   /** 1 or 0 per scored sample in order, where each sample is right or wrong: paired tests need it. */
-  readonly correct?: readonly number[];
+  readonly correct?: readonly number[] | undefined;
   /** A score per scored sample in order, where the metric is the mean of them. */
-  readonly scores?: readonly number[];
+  readonly scores?: readonly number[] | undefined;
   /** Where the metric is no mean: the number of scored samples, and the value over a resample of them by index, for the bootstrap. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   resampled?(indices: Uint32Array): number | undefined;
 }
 

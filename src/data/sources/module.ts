@@ -1,12 +1,12 @@
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { fail, QuantError, type Where } from '../../base/errors.js';
 import { DTYPES, isFloat, type DType } from '../../ir/dtype.js';
 import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../../ir/feed.js';
 import { arrayOf, fitFeed } from '../feeds.js';
-import { kindOf, sha256 } from '../files.js';
+import { sha256 } from '../files.js';
 import { numberToFloat16 } from '../../ir/convert.js';
 import type { Loaded, OpenSource } from '../source.js';
+import { importModule, kindName, messageOf, property } from '../user-module.js';
 
 /**
  * `module:` — the user's own code. `samples(options, inputs)`, exported by name or as (part of) the default export, gives
@@ -15,10 +15,8 @@ import type { Loaded, OpenSource } from '../source.js';
  */
 export const openModule: OpenSource = async (spec, inputs, context) => {
   const file = resolve(context.baseDir, spec.module ?? '.');
-  if (await kindOf(file) !== 'file') fail('DATA_MODULE', `${file} is a folder`, { file });
   const where = { file };
-  const loaded: unknown = await import(/* @vite-ignore */ pathToFileURL(file).href).catch((cause: unknown) =>
-    fail('DATA_MODULE', `${file} failed to load: ${messageOf(cause)}`, where, 'it must be an ES module without errors', cause));
+  const loaded = await importModule(file);
   const start = property(loaded, 'samples') ?? property(property(loaded, 'default'), 'samples') ?? property(loaded, 'default');
   if (typeof start !== 'function') return fail('DATA_MODULE', `${file} exports no function samples`, where, 'export async function* samples(options, inputs) { yield { feed, label }; }');
   return {
@@ -140,10 +138,4 @@ function dtypeOf(array: TypedArray, wanted: DType | undefined): DType {
   return array instanceof BigInt64Array ? 'int64' : 'uint64';
 }
 
-function property(value: unknown, key: string): unknown {
-  // Any object may be asked for a key; the result stays unknown.
-  return typeof value === 'object' && value !== null && key in value ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
-}
 const isIterable = (v: unknown): v is AsyncIterable<unknown> | Iterable<unknown> => typeof v === 'object' && v !== null && (Symbol.asyncIterator in v || Symbol.iterator in v);
-const kindName = (v: unknown): string => (v === null ? 'null' : Array.isArray(v) ? 'an array' : typeof v === 'object' ? 'an object' : `a ${typeof v}`);
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
