@@ -2,6 +2,7 @@ import { fail, QuantError } from '../base/errors.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import { inSplit, orderOf, type Order } from './order.js';
 import type { DataContext, ListedSource, Loaded, OpenSource, StreamedSource } from './source.js';
+import { openAnnotatedImages } from './sources/annotated-images.js';
 import { openImageList } from './sources/image-list.js';
 import { openImages } from './sources/images.js';
 import { openModule } from './sources/module.js';
@@ -31,7 +32,7 @@ export interface Dataset {
 const READ_AHEAD = 4;
 
 const OPEN = {
-  images: openImages, imageList: openImageList, npy: openNpy, npz: openNpz, raw: openRaw, testData: openTestData,
+  images: (spec, ...rest) => (spec.annotations === undefined ? openImages : openAnnotatedImages)(spec, ...rest), imageList: openImageList, npy: openNpy, npz: openNpz, raw: openRaw, testData: openTestData,
   webdataset: openWebdataset, text: openText, module: openModule,
 } as const satisfies Record<SourceKind, OpenSource>;
 

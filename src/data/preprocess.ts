@@ -11,6 +11,22 @@ export interface ImageReader {
   /** Every setting after defaults, for the run record. */
   readonly details: Readonly<Record<string, unknown>>;
   read(bytes: Uint8Array, where: Where): Promise<Feed>;
+  /** Also tells where the image went, so that what is known of its pixels can follow. */
+  readFramed(bytes: Uint8Array, where: Where): Promise<{ readonly feed: Feed; readonly frame: ImageFrame }>;
+}
+
+/** How pixels of a decoded image lie in the model input: x · scaleX + left, y · scaleY + top. */
+export interface ImageFrame {
+  readonly original: { readonly width: number; readonly height: number };
+  /** Of the model input. */
+  readonly width: number;
+  readonly height: number;
+  readonly scaleX: number;
+  readonly scaleY: number;
+  readonly left: number;
+  readonly top: number;
+  /** Left, top, right, bottom of what a crop left over; undefined where the whole image is there. */
+  readonly visible?: readonly [number, number, number, number];
 }
 
 /**
@@ -31,16 +47,18 @@ export function createImageReader(
   if (!spec.preprocess && isFloat(dtype)) {
     onDiagnostic?.({ severity: 'warning', code: 'DATA_PREPROCESS', message: `images go to '${input.name}' as raw 0 to 255, since no preprocess is declared`, where: { tensor: input.name }, hint: 'add preprocess: { scale: 1/255, mean, std } as in training, or preprocess: {} if raw pixels are right' });
   }
+  const readFramed: ImageReader['readFramed'] = async (bytes, where) => {
+    const { image, frame } = fit(await decodeImage(bytes, spec.maxPixels, where), preprocess, spec.maxPixels, where);
+    if ((height !== undefined && image.height !== height) || (width !== undefined && image.width !== width)) {
+      fail('DATA_SHAPE', `${where.sample ?? where.file ?? 'an image'} is ${image.width} × ${image.height} (width × height) after preprocessing, but '${input.name}' takes ${width ?? 'any'} × ${height ?? 'any'}`, { ...where, tensor: input.name },
+        `add preprocess: { resize: { height: ${height ?? image.height}, width: ${width ?? image.width} } }, or resize: { shortest } with crop`);
+    }
+    return { feed: { [input.name]: toTensor(image, tables, dtype, layout, colour) }, frame };
+  };
   return {
     details: { input: input.name, dtype, layout, colour, scale: preprocess.scale ?? 1, mean: preprocess.mean ?? 0, std: preprocess.std ?? 1, resize: preprocess.resize ?? null, crop: preprocess.crop ?? null, pad: preprocess.pad ?? null },
-    read: async (bytes, where) => {
-      const image = fit(await decodeImage(bytes, spec.maxPixels, where), preprocess, spec.maxPixels, where);
-      if ((height !== undefined && image.height !== height) || (width !== undefined && image.width !== width)) {
-        fail('DATA_SHAPE', `${where.sample ?? where.file ?? 'an image'} is ${image.width} × ${image.height} (width × height) after preprocessing, but '${input.name}' takes ${width ?? 'any'} × ${height ?? 'any'}`, { ...where, tensor: input.name },
-          `add preprocess: { resize: { height: ${height ?? image.height}, width: ${width ?? image.width} } }, or resize: { shortest } with crop`);
-      }
-      return { [input.name]: toTensor(image, tables, dtype, layout, colour) };
-    },
+    read: async (bytes, where) => (await readFramed(bytes, where)).feed,
+    readFramed,
   };
 }
 
@@ -110,8 +128,10 @@ function pixelTable(spec: PreprocessSpec, channel: number, channels: number, dty
 }
 
 /** Resize, centre crop, pad. Sizes and offsets round as torchvision does. */
-function fit(image: Pixels, spec: PreprocessSpec, maxPixels: number, where: Where): Pixels {
+function fit(image: Pixels, spec: PreprocessSpec, maxPixels: number, where: Where): { readonly image: Pixels; readonly frame: ImageFrame } {
   let out = image;
+  let [left, top] = [0, 0];
+  let visible: [number, number, number, number] | undefined;
   const r = spec.resize;
   if (r) {
     const { width: w, height: h } = image;
@@ -123,18 +143,24 @@ function fit(image: Pixels, spec: PreprocessSpec, maxPixels: number, where: Wher
     if (width * height > maxPixels) fail('DATA_IMAGE', `resize gives ${width} × ${height} = ${width * height} pixels, over the limit of ${maxPixels}`, where, 'crop very long images, or raise maxPixels');
     out = resizeImage(out, width, height, r.interpolation);
   }
+  const [scaleX, scaleY] = [out.width / image.width, out.height / image.height];
   if (spec.crop) {
     const { width, height } = spec.crop;
     if (width > out.width || height > out.height) fail('DATA_SHAPE', `crop ${width} × ${height} is larger than the image, ${out.width} × ${out.height}`, where, 'resize first, or use pad');
-    out = place(out, width, height, 0, -halfEven((out.width - width) / 2), -halfEven((out.height - height) / 2));
+    [left, top] = [-halfEven((out.width - width) / 2), -halfEven((out.height - height) / 2)];
+    visible = [0, 0, width, height];
+    out = place(out, width, height, 0, left, top);
   }
   if (spec.pad) {
     const { width, height, value, position } = spec.pad;
     if (width < out.width || height < out.height) fail('DATA_SHAPE', `pad ${width} × ${height} is smaller than the image, ${out.width} × ${out.height}`, where, 'resize with longest, or crop');
     const center = position === 'center';
-    out = place(out, width, height, value, center ? (width - out.width) >> 1 : 0, center ? (height - out.height) >> 1 : 0);
+    const [x, y] = center ? [(width - out.width) >> 1, (height - out.height) >> 1] : [0, 0];
+    [left, top] = [left + x, top + y];
+    if (visible) visible = [visible[0] + x, visible[1] + y, visible[2] + x, visible[3] + y];
+    out = place(out, width, height, value, x, y);
   }
-  return out;
+  return { image: out, frame: { original: { width: image.width, height: image.height }, width: out.width, height: out.height, scaleX, scaleY, left, top, ...(visible ? { visible } : {}) } };
 }
 
 /** The image at offset (left, top) of a new area; what falls outside is cut, the rest is `value`. */

@@ -47,7 +47,7 @@ const fields = {
   testData: path.describe('ONNX backend-test folder with test_data_set_*/input_*.pb, or one such data set.').optional(),
   webdataset: z.union([path, z.array(path).min(1)]).describe('WebDataset shard (.tar), a folder of shards, a pattern such as train-{0000..0003}.tar or *.tar, or a list of these.').optional(),
   text: path.describe('Table of texts: .tsv, .csv or .jsonl; needs tokenizer and fields.').optional(),
-  module: path.describe('JavaScript module that exports samples(options, inputs), an (async) iterable of { feed | feeds, label?, id? }. It runs with your rights: name only modules you trust.').optional(),
+  module: path.describe('JavaScript module that exports samples(options, inputs), an (async) iterable of { feed | feeds, label?, target?, id? }; target holds boxes with size, text or tensors. It runs with your rights: name only modules you trust.').optional(),
 };
 /** The keys of a data spec that name its source; exactly one is given. */
 export const SOURCE_KINDS = ['images', 'imageList', 'npy', 'npz', 'raw', 'testData', 'webdataset', 'text', 'module'] as const satisfies readonly (keyof typeof fields)[];
@@ -61,12 +61,16 @@ const ONLY_FOR: Readonly<Record<string, readonly SourceKind[]>> = {
   classes: ['images', 'imageList', 'webdataset'],
   columns: ['imageList'],
   labels: ['npy', 'npz'],
+  targets: ['npy', 'npz'],
+  annotations: ['images'],
+  categoryIds: ['images'],
   batched: ['npy', 'npz', 'raw'],
   shape: ['raw'],
   dtype: ['raw'],
   tokenizer: ['text'],
   fields: ['text'],
   label: ['text'],
+  target: ['text'],
   joint: ['text'],
   maxLength: ['text'],
   padTo: ['text'],
@@ -83,12 +87,16 @@ export const dataSpec = z.strictObject({
     label: z.union([z.string(), z.number().int().min(0), z.null()]).default('label').describe('Header name or 0-based position of the column of labels; null where there are none.'),
   }).describe('Columns of imageList. Positions mean that the file has no header line.').optional(),
   labels: path.describe('Labels of npy or npz data: a .npy file of one number per sample, or the key of an array within the .npz.').optional(),
+  targets: z.union([path, z.record(z.string(), path)]).describe('Tensors that the outputs should equal: for npy, a .npy file of a row per sample, or { output: file }; for npz, the key of an array within the .npz, or { output: key }.').optional(),
+  annotations: path.describe('Objects in the images: a COCO .json file (its file_name relative to images), or a folder of Pascal VOC .xml files. Only images that it names are used; labels of folders are not.').optional(),
+  categoryIds: z.boolean().describe('Class indices are the category ids of the COCO file, instead of positions in classes or, without classes, among the ids in order. Default: false.').optional(),
   batched: z.boolean().describe('Whether the first axis of a file counts samples. Default: yes for one file, no for a folder of files.').optional(),
   shape: z.array(size).min(1).max(8).describe('Shape of one raw sample, without the batch axis.').optional(),
   dtype: z.enum(ARRAY_DTYPES).describe('Element type of raw data.').optional(),
   tokenizer: path.describe('Hugging Face tokenizer.json; tokenizer_config.json beside it is read too.').optional(),
   fields: z.array(z.string().min(1)).min(1).max(2).describe('Columns or JSON fields that hold the text; two for sentence pairs.').optional(),
   label: z.string().min(1).describe('Column or JSON field of the score or class index.').optional(),
+  target: z.string().min(1).describe('Column or JSON field of the text that the output should be, as wer needs it.').optional(),
   joint: z.boolean().describe('Encodes both texts as one sequence with separators (cross-encoder) instead of two feeds (bi-encoder). Default: false.').optional(),
   maxLength: size.describe('Longest token sequence, special tokens included; longer ones are cut. Default: that of tokenizer.json, else 512.').optional(),
   padTo: z.enum(['none', 'longest', 'maxLength']).describe('none stacks only sequences of equal length, so that no statistic sees padding; longest pads to the longest of a batch; maxLength pads all. Default: none.').optional(),
@@ -112,6 +120,7 @@ export const dataSpec = z.strictObject({
     context.addIssue({ code: 'custom', path: [key], message: `${key} does not apply to ${kind}; it belongs to ${ONLY_FOR[key].join(', ')}` });
   }
   const need = (key: keyof typeof spec): void => { if (spec[key] === undefined) context.addIssue({ code: 'custom', path: [key], message: `${kind} needs ${key}` }); };
+  if (spec.categoryIds !== undefined && spec.annotations === undefined) context.addIssue({ code: 'custom', path: ['categoryIds'], message: 'categoryIds needs annotations' });
   if (kind === 'raw') { need('shape'); need('dtype'); }
   if (kind === 'text') { need('tokenizer'); need('fields'); }
 });

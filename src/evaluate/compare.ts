@@ -5,7 +5,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
-import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
+import type { Feed, Sample, Target, ValueInfo } from '../ir/feed.js';
 import type { Agreement, MetricFacts, OutputFacts } from '../record/index.js';
 import type { Session } from '../runtime/session.js';
 import { AgreementMeter, classOutput } from './agreement.js';
@@ -141,9 +141,19 @@ export function defaultMetrics(sample: Sample, outputs: readonly ValueInfo[]): r
   return chosen;
 }
 
+const TARGET_HINTS: Readonly<Record<keyof Target, string>> = {
+  boxes: 'give evaluation.data with annotations', size: 'give evaluation.data with annotations',
+  text: 'give evaluation.data with target, the column of the expected text', tensors: 'give evaluation.data with targets',
+};
+
 /** The metrics that can score these samples. */
 function usable(chosen: readonly ChosenMetric[], first: Sample, say: (d: Diagnostic) => void): ChosenMetric[] {
   return chosen.filter(({ metric }) => {
+    const { needsTarget } = metric;
+    if (needsTarget !== undefined && first.target?.[needsTarget] === undefined) {
+      say({ severity: 'warning', code: 'EVALUATION_NO_TARGET', message: `metric ${metric.name} needs ${needsTarget} as targets, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: TARGET_HINTS[needsTarget] });
+      return false;
+    }
     if (!metric.needsLabels || first.label !== undefined) return true;
     say({ severity: 'warning', code: 'EVALUATION_NO_LABELS', message: `metric ${metric.name} needs labels, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: 'give evaluation.data with labels' });
     return false;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
+import type { Feed, Sample, Target, ValueInfo } from '../ir/feed.js';
 
 /** One model's outputs for the feeds of one sample (two for sentence pairs), each with batch axis 1. */
 export type SampleOutputs = readonly Feed[];
@@ -14,11 +14,11 @@ export interface Accumulator {
   /** The value over all samples, in the metric's unit; undefined where nothing could be scored. */
   value(): number | undefined;
   /** 1 or 0 per scored sample in order, where each sample is right or wrong: paired tests need it. */
-  readonly correct?: readonly number[];
+  readonly correct?: readonly number[] | undefined;
   /** A score per scored sample in order, where the metric is the mean of them. */
-  readonly scores?: readonly number[];
+  readonly scores?: readonly number[] | undefined;
   /** Where the metric is no mean: the number of scored samples, and the value over a resample of them by index, for the bootstrap. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   resampled?(indices: Uint32Array): number | undefined;
 }
 
@@ -29,6 +29,8 @@ export interface Metric<O = unknown> {
   readonly unit: string;
   readonly higherIsBetter: boolean;
   readonly needsLabels: boolean;
+  /** The part of a sample's target that is needed; samples without it are passed over. */
+  readonly needsTarget?: keyof Target;
   /** Strict zod object with a description for each key. No key is called `name`: recipes name the metric there. */
   readonly options: z.ZodType<O>;
   /** `outputs` are those of the model, in its order. Throws RECIPE_UNKNOWN_NAME for an output that the model lacks. */

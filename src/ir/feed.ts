@@ -20,6 +20,32 @@ export interface ValueInfo {
   readonly shape: readonly (number | string | null)[] | undefined;
 }
 
+/** An object in an image. */
+export interface TargetBox {
+  /** Left, top, right, bottom in pixels of the model input; edges lie between pixels, so the width is right − left. */
+  readonly box: readonly [left: number, top: number, right: number, bottom: number];
+  /** Class index. */
+  readonly label: number;
+  /** A group of objects (COCO iscrowd): any number of detections within it are ignored. */
+  readonly crowd?: boolean;
+  /** Hard to see (Pascal VOC): neither missing nor finding it counts. */
+  readonly difficult?: boolean;
+}
+
+/** What the outputs for a sample should be, where a label does not tell. */
+export interface Target {
+  /**
+   * Objects in pixels of the model input: data sources map them through resize, crop and pad, clipped to what remains.
+   * IoU does not change when both boxes are scaled along an axis, so the scores equal those in pixels of the original image.
+   */
+  readonly boxes?: readonly TargetBox[];
+  /** Size of the model input in pixels, by which normalized boxes are scaled. */
+  readonly size?: { readonly width: number; readonly height: number };
+  readonly text?: string;
+  /** Tensors by name, usually that of the output that should equal them. Batch axis included, or left out. */
+  readonly tensors?: Feed;
+}
+
 /** One labelled item of a dataset. */
 export interface Sample {
   /** A stable name that a person can find: a path relative to the dataset's root, `file.npz#12`, `shard.tar/0001.jpg`, `test.tsv:17`. */
@@ -30,4 +56,6 @@ export interface Sample {
   readonly feeds: readonly Feed[];
   /** Class index or score, where the dataset has labels. */
   readonly label?: number;
+  /** What the outputs should be, where the dataset says more than a label. */
+  readonly target?: Target;
 }

@@ -1,5 +1,6 @@
 /** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
 import { statSync } from 'node:fs';
+import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { packs } from '../base/group.js';
@@ -8,10 +9,10 @@ import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
 import { evaluateModels, type Comparison } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
+import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
-import type { Recipe } from '../recipe/schema.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { EvaluationFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
@@ -37,8 +38,15 @@ export interface CheckInput {
 }
 export interface Checked { /** Undefined without data. */ readonly samples: number | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
 
-/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. */
-export const chosenMetrics = (e: Recipe['evaluation']): ChosenMetric[] | undefined => e.metrics?.map((m) => { const { name, ...options } = m; return { metric: metrics.find((x) => x.name === name)!, options }; }); // the schema allows names of the list only
+/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING and DATA_MODULE for a user's own. */
+export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetric[] | undefined> {
+  const { metrics: named } = recipe.recipe.evaluation;
+  return named && Promise.all(named.map((m) => {
+    if (!('name' in m)) return loadMetric(path.resolve(recipe.baseDir, m.module), m.options);
+    const { name, ...options } = m;
+    return { metric: metrics.find((x) => x.name === name)!, options }; // the schema allows names of the list only
+  }));
+}
 
 /**
  * Runs the float model and all variants on the evaluation samples, in one pass. A variant fails with QUANTIZE_VERIFY where
@@ -91,7 +99,7 @@ async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open:
     }
   }
   const { candidates } = await evaluateModels({
-    float, candidates: open.map((x) => x.session), batches: remember, metrics: chosenMetrics(e), searchShare: e.searchShare, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
+    float, candidates: open.map((x) => x.session), batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: e.searchShare, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
     onEvent: o.onEvent, signal: o.signal, onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
   });
   for (const [i, { variant }] of open.entries()) {

@@ -18,7 +18,7 @@ import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
-import { evaluateAll, timeAll, type Checked } from './check.js';
+import { chosenMetrics, evaluateAll, timeAll, type Checked } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { watchSources } from './sources.js';
@@ -105,6 +105,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   /** One line about all: that of the only one, or how many. */
   const about = (lines: readonly string[]): string => (variants.length === 1 ? lines[0] ?? '' : `${lines.length} of ${variants.length} recipes`);
 
+  await chosenMetrics(lead); // loads the user's own before the work, so that a mistake in them is told at once
   const traces = await stage('optimise', async () => {
     const done = await optimizeModel(model, floatFile, recipe.optimize, report);
     return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];

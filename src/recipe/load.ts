@@ -151,11 +151,11 @@ function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
     ...recipe,
     model: recipe.model === undefined ? undefined : relativeAll(recipe.model, baseDir),
     calibration: { ...recipe.calibration, data: relative(recipe.calibration.data) },
-    evaluation: { ...recipe.evaluation, data: relative(recipe.evaluation.data) },
+    evaluation: { ...recipe.evaluation, data: relative(recipe.evaluation.data), metrics: recipe.evaluation.metrics?.map((m) => ('name' in m ? m : { ...m, module: relativeAll(m.module, baseDir) })) },
   })) as unknown; // through JSON, which drops what is undefined
   return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
-const PATH_KEYS: ReadonlySet<string> = new Set([...SOURCE_KINDS, 'tokenizer', 'classes']);
+const PATH_KEYS: ReadonlySet<string> = new Set([...SOURCE_KINDS, 'tokenizer', 'classes', 'annotations', 'targets']);
 
 function relativeAll(value: unknown, baseDir: string): unknown {
   if (typeof value === 'string') return path.isAbsolute(value) ? relativePath(baseDir, value) : value;

@@ -17,7 +17,12 @@ function named(kind: string, entries: readonly Entry[]): z.ZodType<Named, string
 }
 
 export const observerSpec = named('An observer', observers);
-export const metricSpec = named('A metric', metrics);
+/** A metric of the user's own. */
+const moduleSpec = z.strictObject({
+  module: z.string().min(1).describe('JavaScript module that exports metric: { name, unit, higherIsBetter, start(options, outputs) }, see docs/metrics.md. It runs with your rights: name only modules you trust.'),
+  options: z.record(z.string(), z.json()).default({}).describe('Passed to start() of the module.'),
+});
+export const metricSpec = z.union([named('A metric', metrics), moduleSpec]);
 
 export const filterSpec = z.union([
   z.string().min(1),

@@ -23,7 +23,7 @@ export async function evaluate(files: readonly string[], flags: EvaluateFlags, {
   const [{ evaluateFiles }, { chosenMetrics }] = await Promise.all([import('../../pipeline/standalone.js'), import('../../pipeline/check.js')]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
-    const found = await evaluateFiles({ files, recipe, metrics: chosenMetrics(recipe.recipe.evaluation), signal, onEvent: progress?.onEvent, report: (diagnostic) => progress?.onEvent({ type: 'diagnostic', diagnostic }) });
+    const found = await evaluateFiles({ files, recipe, metrics: await chosenMetrics(recipe), signal, onEvent: progress?.onEvent, report: (diagnostic) => progress?.onEvent({ type: 'diagnostic', diagnostic }) });
     progress?.close();
     if (flags.json) { terminal.data(`${JSON.stringify(found, null, 1)}\n`); return 0; }
     const show = (value: number | undefined, unit: string): string => (value === undefined ? '–' : unit === '%' ? `${value.toFixed(2)} %` : value.toFixed(4));

@@ -1,24 +1,22 @@
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { fail, QuantError, type Where } from '../../base/errors.js';
 import { DTYPES, isFloat, type DType } from '../../ir/dtype.js';
-import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../../ir/feed.js';
+import type { Feed, FeedTensor, Target, TargetBox, TypedArray, ValueInfo } from '../../ir/feed.js';
 import { arrayOf, fitFeed } from '../feeds.js';
-import { kindOf, sha256 } from '../files.js';
+import { sha256 } from '../files.js';
 import { numberToFloat16 } from '../../ir/convert.js';
 import type { Loaded, OpenSource } from '../source.js';
+import { importModule, kindName, messageOf, property } from '../user-module.js';
 
 /**
  * `module:` — the user's own code. `samples(options, inputs)`, exported by name or as (part of) the default export, gives
- * an iterable or async iterable of `{ feed | feeds, label?, id? }`. A tensor is a typed array, nested arrays of numbers,
+ * an iterable or async iterable of `{ feed | feeds, label?, target?, id? }`. A tensor is a typed array, nested arrays of numbers,
  * or `{ dims, data, dtype? }`; flat data take the shape of the input. Throws DATA_MODULE, DATA_SHAPE.
  */
 export const openModule: OpenSource = async (spec, inputs, context) => {
   const file = resolve(context.baseDir, spec.module ?? '.');
-  if (await kindOf(file) !== 'file') fail('DATA_MODULE', `${file} is a folder`, { file });
   const where = { file };
-  const loaded: unknown = await import(/* @vite-ignore */ pathToFileURL(file).href).catch((cause: unknown) =>
-    fail('DATA_MODULE', `${file} failed to load: ${messageOf(cause)}`, where, 'it must be an ES module without errors', cause));
+  const loaded = await importModule(file);
   const start = property(loaded, 'samples') ?? property(property(loaded, 'default'), 'samples') ?? property(loaded, 'default');
   if (typeof start !== 'function') return fail('DATA_MODULE', `${file} exports no function samples`, where, 'export async function* samples(options, inputs) { yield { feed, label }; }');
   return {
@@ -56,7 +54,36 @@ function readSample(item: unknown, inputs: readonly ValueInfo[], where: Where): 
   const label = property(item, 'label');
   if (label !== undefined && (typeof label !== 'number' || !Number.isFinite(label))) fail('DATA_LABEL', `the label of '${where.sample}' is ${String(label)}; expected a finite number`, where);
   const parts = feeds.flatMap((f) => Object.entries(f).flatMap(([name, t]) => [name, t.dims.join(','), ArrayBuffer.isView(t.data) ? new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength) : JSON.stringify(t.data)]));
-  return { feeds, hash: sha256(...parts), ...(typeof label === 'number' ? { label } : {}) };
+  const target = readTarget(property(item, 'target'), where);
+  return { feeds, hash: sha256(...parts), ...(typeof label === 'number' ? { label } : {}), ...(target ? { target } : {}) };
+}
+
+/** `{ boxes?, size?, text?, tensors? }`, as {@link Target} has them. */
+function readTarget(given: unknown, where: Where): Target | undefined {
+  if (given === undefined) return undefined;
+  const wrong = (what: string): never => fail('DATA_MODULE', `the target of '${where.sample}' ${what}`, where, 'expected { boxes: [{ box: [left, top, right, bottom], label }], size: { width, height }, text, tensors }');
+  if (typeof given !== 'object' || given === null) return wrong(`is ${kindName(given)}`);
+  const extra = Object.keys(given).find((key) => !['boxes', 'size', 'text', 'tensors'].includes(key));
+  if (extra !== undefined) wrong(`has the unknown key ${extra}`);
+  const [boxes, size, text, tensors] = ['boxes', 'size', 'text', 'tensors'].map((key) => property(given, key));
+  if (text !== undefined && typeof text !== 'string') return wrong(`has ${kindName(text)} as text`);
+  if (boxes !== undefined && !Array.isArray(boxes)) return wrong(`has ${kindName(boxes)} as boxes`);
+  const [width, height] = [property(size, 'width'), property(size, 'height')];
+  const sides = typeof width === 'number' && typeof height === 'number' && width > 0 && height > 0 ? { width, height } : undefined;
+  if (size !== undefined && !sides) return wrong('has a size without width and height above 0');
+  if (tensors !== undefined && (typeof tensors !== 'object' || tensors === null)) return wrong(`has ${kindName(tensors)} as tensors`);
+  return {
+    ...(Array.isArray(boxes) ? { boxes: boxes.map((b: unknown, i) => readBox(b, (what) => wrong(`has boxes[${i}] ${what}`))) } : {}),
+    ...(sides ? { size: sides } : {}), ...(text === undefined ? {} : { text }),
+    ...(tensors ? { tensors: Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, readTensor(value, undefined, { ...where, tensor: name })])) } : {}),
+  };
+}
+
+function readBox(given: unknown, wrong: (what: string) => never): TargetBox {
+  const [box, label, crowd, difficult] = ['box', 'label', 'crowd', 'difficult'].map((key) => property(given, key));
+  if (!isCorners(box)) return wrong(`whose box is ${JSON.stringify(box)}, not four finite numbers with left ≤ right and top ≤ bottom`);
+  if (typeof label !== 'number' || !Number.isSafeInteger(label) || label < 0) return wrong(`whose label is ${String(label)}, not a class index`);
+  return { box, label, ...(crowd === true ? { crowd } : {}), ...(difficult === true ? { difficult } : {}) };
 }
 
 function readFeed(feed: unknown, inputs: readonly ValueInfo[], where: Where): Feed {
@@ -140,10 +167,5 @@ function dtypeOf(array: TypedArray, wanted: DType | undefined): DType {
   return array instanceof BigInt64Array ? 'int64' : 'uint64';
 }
 
-function property(value: unknown, key: string): unknown {
-  // Any object may be asked for a key; the result stays unknown.
-  return typeof value === 'object' && value !== null && key in value ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
-}
 const isIterable = (v: unknown): v is AsyncIterable<unknown> | Iterable<unknown> => typeof v === 'object' && v !== null && (Symbol.asyncIterator in v || Symbol.iterator in v);
-const kindName = (v: unknown): string => (v === null ? 'null' : Array.isArray(v) ? 'an array' : typeof v === 'object' ? 'an object' : `a ${typeof v}`);
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+const isCorners = (v: unknown): v is [number, number, number, number] => Array.isArray(v) && v.length === 4 && v.every(Number.isFinite) && v[0] <= v[2] && v[1] <= v[3];

@@ -1,11 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
-import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
+import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
 import { fitFeed } from '../feeds.js';
 import { kindOf, listFolder, readBytes, readRange, sha256 } from '../files.js';
 import { decodeNpy, NPY_HEADER_LIMIT, parseNpy, parseNpyHeader } from '../npy.js';
 import type { ListedSource, OpenSource } from '../source.js';
+import type { DataSpec } from '../spec.js';
 
 /** Rows of one array, along its first axis, read on demand. */
 export interface Rows { readonly count: number; row(index: number, where: Where): Promise<{ tensor: FeedTensor; bytes: Uint8Array }> }
@@ -14,8 +15,9 @@ export interface Rows { readonly count: number; row(index: number, where: Where)
 export const openNpy: OpenSource = async (spec, inputs, context) => {
   const given = spec.npy ?? '.';
   const labels = await openLabels(spec.labels, context.baseDir);
+  const targets = await openTargets(spec.targets, context.baseDir);
   if (typeof given === 'string' && await kindOf(resolve(context.baseDir, given)) === 'folder') {
-    return npyFolder(resolve(context.baseDir, given), singleInput(inputs, spec.input), inputs, spec.batched ?? false, labels);
+    return npyFolder(resolve(context.baseDir, given), singleInput(inputs, spec.input), inputs, spec.batched ?? false, labels, targets);
   }
   const files = typeof given === 'string' ? { [singleInput(inputs, spec.input)]: given } : given;
   const paths = Object.entries(files).map(([name, file]) => [name, resolve(context.baseDir, file)] as const);
@@ -23,8 +25,8 @@ export const openNpy: OpenSource = async (spec, inputs, context) => {
     return checkedCount({ kind: 'listed', count: 1, id: () => basename(paths[0]![1]), load: async () => {
       const parts = await Promise.all(paths.map(async ([name, path]) => ({ name, path, bytes: await readBytes(path) })));
       const feed = Object.fromEntries(parts.map((p) => [p.name, parseNpy(p.bytes, { file: p.path })]));
-      return { feeds: [fitFeed(feed, inputs, { file: paths[0]![1] }, true)], hash: sha256(...parts.map((p) => p.bytes)), ...labels?.(0) };
-    }, details: { files } }, labels);
+      return { feeds: [fitFeed(feed, inputs, { file: paths[0]![1] }, true)], hash: sha256(...parts.map((p) => p.bytes)), ...labels?.(0), ...await targets?.of(0) };
+    }, details: { files } }, labels, targets);
   }
   const arrays = await Promise.all(paths.map(async ([name, path]) => ({ name, path, rows: await openRows(path) })));
   const first = arrays[0];
@@ -35,19 +37,19 @@ export const openNpy: OpenSource = async (spec, inputs, context) => {
     const where = { file: first.path, sample: `${name}#${i}` };
     const rows = await Promise.all(arrays.map(async (a) => ({ name: a.name, ...await a.rows.row(i, { ...where, file: a.path }) })));
     const feed: Feed = Object.fromEntries(rows.map((r) => [r.name, r.tensor]));
-    return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(...rows.map((r) => r.bytes)), ...labels?.(i) };
-  }, details: { files } }, labels);
+    return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(...rows.map((r) => r.bytes)), ...labels?.(i), ...await targets?.of(i) };
+  }, details: { files } }, labels, targets);
 };
 
-async function npyFolder(folder: string, input: string, inputs: readonly ValueInfo[], batched: boolean, labels: Labels | undefined): Promise<ListedSource> {
+async function npyFolder(folder: string, input: string, inputs: readonly ValueInfo[], batched: boolean, labels: Labels | undefined, targets: Targets | undefined): Promise<ListedSource> {
   const names = (await listFolder(folder)).files.filter((f) => f.toLowerCase().endsWith('.npy'));
   if (!names.length) fail('DATA_MISSING', `${folder} holds no .npy file`, { file: folder });
   if (!batched) {
     return checkedCount({ kind: 'listed', count: names.length, id: (i) => names[i]!, load: async (i) => {
       const where = { file: join(folder, names[i]!), sample: names[i]! };
       const bytes = await readBytes(where.file, where.sample);
-      return { feeds: [fitFeed({ [input]: parseNpy(bytes, where) }, inputs, where, true)], hash: sha256(bytes), ...labels?.(i) };
-    }, details: { files: names.length } }, labels);
+      return { feeds: [fitFeed({ [input]: parseNpy(bytes, where) }, inputs, where, true)], hash: sha256(bytes), ...labels?.(i), ...await targets?.of(i) };
+    }, details: { files: names.length } }, labels, targets);
   }
   const parts = await Promise.all(names.map((n) => openRows(join(folder, n))));
   const at = locate(parts.map((p) => p.count));
@@ -56,8 +58,8 @@ async function npyFolder(folder: string, input: string, inputs: readonly ValueIn
     const { part, row } = at.find(i);
     const where = { file: join(folder, names[part]!), sample: id(i) };
     const { tensor, bytes } = await parts[part]!.row(row, where);
-    return { feeds: [fitFeed({ [input]: tensor }, inputs, where, true)], hash: sha256(bytes), ...labels?.(i) };
-  }, details: { files: names.length } }, labels);
+    return { feeds: [fitFeed({ [input]: tensor }, inputs, where, true)], hash: sha256(bytes), ...labels?.(i), ...await targets?.of(i) };
+  }, details: { files: names.length } }, labels, targets);
 }
 
 /** Part and row of a running number over parts of these sizes. */
@@ -116,9 +118,32 @@ export function labelsOf(array: FeedTensor, file: string): Labels {
   if (bad >= 0) fail('DATA_LABEL', `label ${bad} in ${file} is ${values[bad]}`, { file, sample: String(bad) });
   return Object.assign((i: number) => ({ label: values[i]! }), { count: values.length, file });
 }
-export function checkedCount(source: ListedSource, labels: Labels | undefined): ListedSource {
+
+/** Target tensors of each sample, by its running number. */
+export interface Targets { readonly count: number; readonly file: string; of(index: number): Promise<{ readonly target: Target }> }
+
+/** Name of target tensors that the spec gives no name: metrics take the only one. */
+export const ONLY_TARGET = 'target';
+
+/** Target tensors of .npy files of a row per sample. Throws DATA_LABEL where the files disagree on the number of samples. */
+async function openTargets(given: DataSpec['targets'], baseDir: string): Promise<Targets | undefined> {
+  if (given === undefined) return undefined;
+  const files = Object.entries(typeof given === 'string' ? { [ONLY_TARGET]: given } : given);
+  const opened = await Promise.all(files.map(async ([name, file]) => ({ name, file: resolve(baseDir, file), rows: await openRows(resolve(baseDir, file)) })));
+  const [first] = opened;
+  if (!first) return fail('DATA_LABEL', 'targets names no file', {}, 'targets: file.npy, or { output: file.npy }');
+  const other = opened.find((o) => o.rows.count !== first.rows.count);
+  if (other) fail('DATA_LABEL', `${other.file} has ${other.rows.count} targets, but ${first.file} has ${first.rows.count}`, { file: other.file });
+  return { count: first.rows.count, file: first.file, of: async (i) => {
+    const rows = await Promise.all(opened.map(async (o) => [o.name, (await o.rows.row(i, { file: o.file, sample: String(i) })).tensor] as const));
+    return { target: { tensors: Object.fromEntries(rows) } };
+  } };
+}
+
+export function checkedCount(source: ListedSource, labels: Labels | undefined, targets?: Targets): ListedSource {
   if (!source.count) fail('DATA_MISSING', 'the data hold no sample (first axis is 0)');
   if (labels && labels.count !== source.count) fail('DATA_LABEL', `${labels.file} has ${labels.count} labels for ${source.count} samples`, { file: labels.file });
+  if (targets && targets.count !== source.count) fail('DATA_LABEL', `${targets.file} has ${targets.count} targets for ${source.count} samples`, { file: targets.file });
   return source;
 }
 /** Name of the input that a source of one array feeds. Throws DATA_SHAPE. */

@@ -6,7 +6,8 @@ import { fitFeed } from '../feeds.js';
 import { expandPaths, kindOf, readBytes, sha256 } from '../files.js';
 import { parseNpy } from '../npy.js';
 import type { OpenSource } from '../source.js';
-import { arrayRows, checkedCount, labelsOf, locate } from './npy.js';
+import type { DataSpec } from '../spec.js';
+import { arrayRows, checkedCount, labelsOf, locate, ONLY_TARGET } from './npy.js';
 
 /** Largest sum of inflated sizes of one archive, in bytes. */
 const INFLATED_LIMIT = 2 ** 31 - 1;
@@ -20,14 +21,14 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
     return checkedCount({ kind: 'listed', count: files.length, id: (i) => basename(files[i]!), load: async (i) => {
       const where = { file: files[i]!, sample: basename(files[i]!) };
       const bytes = await readBytes(where.file, where.sample);
-      const { feed, label } = splitLabels(readNpz(bytes, where.file), inputs, spec.labels, where.file);
-      return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(bytes), ...(label ? { label: Number(label.data[0]) } : {}) };
+      const { feed, label, targets } = splitLabels(readNpz(bytes, where.file), inputs, spec, where.file);
+      return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(bytes), ...(label ? { label: Number(label.data[0]) } : {}), ...(targets ? { target: { tensors: targets } } : {}) };
     }, details: { files: files.length } }, undefined);
   }
   // One archive is kept open: its arrays are inflated whole, since deflate cannot be read from the middle.
   let open: { part: number; archive: ReturnType<typeof openArchive> } | undefined;
   const archive = (part: number): ReturnType<typeof openArchive> => {
-    if (open?.part !== part) open = { part, archive: openArchive(files[part]!, inputs, spec.labels) };
+    if (open?.part !== part) open = { part, archive: openArchive(files[part]!, inputs, spec) };
     return open.archive;
   };
   const counts: number[] = [];
@@ -37,35 +38,40 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
   return checkedCount({ kind: 'listed', count: at.total, id, load: async (i) => {
     const { part, row } = at.find(i);
     const where = { file: files[part]!, sample: id(i) };
-    const { arrays, labels } = await archive(part);
+    const { arrays, labels, targets } = await archive(part);
     const rows = await Promise.all(arrays.map(async ([name, a]) => ({ name, ...await a.row(row, where) })));
     const feed: Feed = Object.fromEntries(rows.map((r) => [r.name, r.tensor]));
-    return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(...rows.map((r) => r.bytes)), ...labels?.(row) };
+    return { feeds: [fitFeed(feed, inputs, where, true)], hash: sha256(...rows.map((r) => r.bytes)), ...labels?.(row), ...(targets ? { target: { tensors: Object.fromEntries(await Promise.all(targets.map(async ([name, t]) => [name, (await t.row(row, where)).tensor] as const))) } } : {}) };
   }, details: { files: files.length } }, undefined);
 };
 
-async function openArchive(file: string, inputs: readonly ValueInfo[], labelKey: string | undefined) {
-  const { feed, label } = splitLabels(readNpz(await readBytes(file), file), inputs, labelKey, file);
+async function openArchive(file: string, inputs: readonly ValueInfo[], spec: DataSpec) {
+  const { feed, label, targets: given } = splitLabels(readNpz(await readBytes(file), file), inputs, spec, file);
   const arrays = Object.entries(feed).map(([name, array]) => [name, arrayRows(array, { file, tensor: name })] as const);
   const first = arrays[0];
   if (!first) return fail('DATA_FORMAT', `${file} holds no array`, { file });
   for (const [name, rows] of arrays) if (rows.count !== first[1].count) fail('DATA_SHAPE', `'${name}' in ${file} has ${rows.count} rows, but '${first[0]}' has ${first[1].count}`, { file, tensor: name });
   const labels = label ? labelsOf(label, file) : undefined;
-  if (labels && labels.count !== first[1].count) fail('DATA_LABEL', `'${labelKey ?? ''}' in ${file} has ${labels.count} labels for ${first[1].count} samples`, { file });
-  return { arrays, labels, count: first[1].count };
+  if (labels && labels.count !== first[1].count) fail('DATA_LABEL', `'${spec.labels ?? ''}' in ${file} has ${labels.count} labels for ${first[1].count} samples`, { file });
+  const targets = given && Object.entries(given).map(([name, array]) => [name, arrayRows(array, { file, tensor: name })] as const);
+  for (const [name, rows] of targets ?? []) if (rows.count !== first[1].count) fail('DATA_LABEL', `${file} has ${rows.count} targets '${name}' for ${first[1].count} samples`, { file, tensor: name });
+  return { arrays, labels, targets, count: first[1].count };
 }
 
-/** Separates the labels from the inputs; a single array under another name feeds a single input. */
-function splitLabels(arrays: Readonly<Record<string, FeedTensor>>, inputs: readonly ValueInfo[], labelKey: string | undefined, file: string): { feed: Feed; label: FeedTensor | undefined } {
+/** Separates labels and targets from the inputs; a single array under another name feeds a single input. */
+function splitLabels(arrays: Readonly<Record<string, FeedTensor>>, inputs: readonly ValueInfo[], { labels: labelKey, targets: targetKeys }: DataSpec, file: string): { feed: Feed; label: FeedTensor | undefined; targets: Feed | undefined } {
   const feed = { ...arrays };
-  const label = labelKey === undefined ? undefined : feed[labelKey];
-  if (labelKey !== undefined) {
-    if (!label?.data.length) fail('DATA_LABEL', `${file} has no labels under '${labelKey}'; it has ${Object.keys(arrays).join(', ')}`, { file });
-    delete feed[labelKey];
-  }
+  const take = (key: string, what: string): FeedTensor => {
+    const found = Object.hasOwn(arrays, key) ? arrays[key] : undefined;
+    if (!found?.data.length) return fail('DATA_LABEL', `${file} has no ${what} under '${key}'; it has ${Object.keys(arrays).join(', ')}`, { file });
+    delete feed[key];
+    return found;
+  };
+  const label = labelKey === undefined ? undefined : take(labelKey, 'labels');
+  const targets = targetKeys === undefined ? undefined : Object.fromEntries(Object.entries(typeof targetKeys === 'string' ? { [ONLY_TARGET]: targetKeys } : targetKeys).map(([name, key]) => [name, take(key, 'targets')]));
   const [only, ...others] = Object.keys(feed);
-  if (only !== undefined && !others.length && inputs.length === 1) return { feed: { [inputs[0]!.name]: feed[only]! }, label };
-  return { feed, label };
+  if (only !== undefined && !others.length && inputs.length === 1) return { feed: { [inputs[0]!.name]: feed[only]! }, label, targets }; // exactly one
+  return { feed, label, targets };
 }
 
 /**

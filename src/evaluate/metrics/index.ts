@@ -1,6 +1,14 @@
 import type { Metric } from '../types.js';
+import { auc } from './auc.js';
+import { classAccuracy } from './class-accuracy.js';
 import { pearson, spearman } from './correlation.js';
-import { top1, top5 } from './top-k.js';
+import { f1 } from './f1.js';
+import { map, mapVoc } from './map.js';
+import { perplexity } from './perplexity.js';
+import { ssim } from './ssim.js';
+import { cosine, mse, psnr, sqnr } from './target-error.js';
+import { top1, top5, topK } from './top-k.js';
+import { wer } from './wer.js';
 
 /** Every metric that a recipe can name. */
-export const metrics: readonly Metric[] = [top1, top5, spearman, pearson];
+export const metrics: readonly Metric[] = [top1, top5, topK, classAccuracy, f1, auc, spearman, pearson, map, mapVoc, wer, perplexity, cosine, mse, sqnr, psnr, ssim];

@@ -1,11 +1,11 @@
 /** Share of samples whose label is among the k highest scores of a row of class scores. */
 import { z } from 'zod';
-import { fail } from '../../base/errors.js';
 import type { ValueInfo } from '../../ir/feed.js';
+import { classScores, scoresOutput as output } from '../class-scores.js';
+import { outputName } from '../tensors.js';
 import type { Accumulator, Metric } from '../types.js';
-import { outputName, outputOf } from '../tensors.js';
 
-const output = z.string().min(1).describe('The output that holds class scores, [batch, classes]. Default: the first.').optional();
+const k = z.number().int().positive().default(5).describe('How many of the highest scores count.');
 
 export const top1 = {
   name: 'top1',
@@ -14,7 +14,7 @@ export const top1 = {
   higherIsBetter: true,
   needsLabels: true,
   options: z.strictObject({ output }),
-  start: (options, outputs) => topK('top1', 1, options.output, outputs),
+  start: (options, outputs) => among('top1', 1, options.output, outputs),
 } as const satisfies Metric<{ output?: string | undefined }>;
 
 export const top5 = {
@@ -23,23 +23,29 @@ export const top5 = {
   unit: '%',
   higherIsBetter: true,
   needsLabels: true,
-  options: z.strictObject({ output, k: z.number().int().positive().default(5).describe('How many of the highest scores count.') }),
-  start: (options, outputs) => topK('top5', options.k, options.output, outputs),
+  options: z.strictObject({ output, k }),
+  start: (options, outputs) => among('top5', options.k, options.output, outputs),
+} as const satisfies Metric<{ output?: string | undefined; k: number }>;
+
+export const topK = {
+  name: 'top-k',
+  doc: 'Share of samples whose label is among the k highest class scores.',
+  unit: '%',
+  higherIsBetter: true,
+  needsLabels: true,
+  options: z.strictObject({ output, k }),
+  start: (options, outputs) => among('top-k', options.k, options.output, outputs),
 } as const satisfies Metric<{ output?: string | undefined; k: number }>;
 
 /** Of equal scores the lower class is the higher, as a stable sort gives; a row with NaN is wrong. */
-function topK(metric: string, k: number, asked: string | undefined, outputs: readonly ValueInfo[]): Accumulator {
+function among(metric: string, highest: number, asked: string | undefined, outputs: readonly ValueInfo[]): Accumulator {
   const name = outputName(metric, asked, outputs);
   const correct: number[] = [];
   return {
     correct,
     add(sample, found) {
-      const { label } = sample;
-      if (label === undefined) return;
-      const { values, dims } = outputOf(metric, found[0], name, sample.id);
-      if (dims.filter((d) => d !== 1).length > 1 || values.length < 2) fail('DATA_SHAPE', `metric ${metric} needs one row of class scores per sample, but output '${name}' gives [${dims.join(',')}]`, { tensor: name, sample: sample.id }, 'name another output with the option output');
-      if (!Number.isInteger(label) || label < 0 || label >= values.length) fail('DATA_LABEL', `label ${label} is no class of output '${name}', which has ${values.length}`, { tensor: name, sample: sample.id }, `labels are integers from 0 to ${values.length - 1}`);
-      correct.push(rankOf(values, label) < k ? 1 : 0);
+      const row = classScores(metric, name, sample, found, 2);
+      if (row) correct.push(rankOf(row.scores, row.label) < highest ? 1 : 0);
     },
     value: () => (correct.length ? (100 * correct.reduce((n, c) => n + c, 0)) / correct.length : undefined),
   };

@@ -21,7 +21,7 @@ describe('every metric', () => {
     expect(() => m.options.parse({ surprise: 1 })).toThrow();
   });
   it.each(metrics)('$name names the nearest output where the model lacks the one asked for', (m) => {
-    expect(codeOf(() => m.start(m.options.parse({ output: 'q' }), outputs))).toBe('RECIPE_UNKNOWN_NAME');
+    expect(codeOf(() => m.start(m.options.parse(m.name.startsWith('map') ? { scores: 'q' } : { output: 'q' }), outputs))).toBe('RECIPE_UNKNOWN_NAME');
   });
 });
 

@@ -1,0 +1,18 @@
+/** Loading of a user's own code, and looking at what it gives. */
+import { pathToFileURL } from 'node:url';
+import { fail } from '../base/errors.js';
+import { kindOf } from './files.js';
+
+/** The exports of an ES module. It runs with the user's rights. Throws DATA_MISSING, or DATA_MODULE where it does not load. */
+export async function importModule(file: string): Promise<unknown> {
+  if (await kindOf(file) !== 'file') fail('DATA_MODULE', `${file} is a folder`, { file });
+  return import(/* @vite-ignore */ pathToFileURL(file).href).catch((cause: unknown) =>
+    fail('DATA_MODULE', `${file} failed to load: ${messageOf(cause)}`, { file }, 'it must be an ES module without errors', cause));
+}
+
+export function property(value: unknown, key: string): unknown {
+  // Any object may be asked for a key; the result stays unknown.
+  return typeof value === 'object' && value !== null && key in value ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
+}
+export const kindName = (v: unknown): string => (v === null ? 'null' : Array.isArray(v) ? 'an array' : typeof v === 'object' ? 'an object' : `a ${typeof v}`);
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
