@@ -15,6 +15,8 @@ export interface PassContext {
   readonly evaluate: Evaluate;
   /** Why something nearly matched but was left alone. */
   refuse(rule: string, node: Node, reason: string): void;
+  /** Names a node that was rewritten, for those who list changes one by one. */
+  changed?(node: string): void;
   report(d: Diagnostic): void;
 }
 export interface PassResult { readonly changes: number }
@@ -58,6 +60,7 @@ function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph
   if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); return false; }
   const verdict = rule.check?.(match) ?? true;
   if (verdict !== true) { ctx.refuse(rule.name, node, verdict); return false; }
+  ctx.changed?.(label(node));
   const builder = new GraphBuilder(ctx.model, graph, freeName);
   const old = { nodes: [...match.nodes], outputs: node.outputs.map((o) => o.name), constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)) };
   const made = rule.rewrite(match, builder);
@@ -136,7 +139,15 @@ export function removeUnusedInitializers(root: Graph): number {
 }
 
 /** One line of what a pass did, for reports and `--explain`. */
-export interface PassTrace { readonly pass: string; readonly changes: number; readonly nodesBefore: number; readonly nodesAfter: number; readonly refusals: readonly { readonly node: string; readonly reason: string }[] }
+export interface PassTrace {
+  readonly pass: string;
+  readonly changes: number;
+  readonly nodesBefore: number;
+  readonly nodesAfter: number;
+  /** Nodes that were rewritten, by the names they had; passes that change graphs wholesale name none. */
+  readonly changed: readonly string[];
+  readonly refusals: readonly { readonly node: string; readonly reason: string }[];
+}
 
 const countNodes = (model: Model): number => { let n = 0; for (const g of allGraphs(model.graph)) n += g.nodes.size; return n; };
 
@@ -147,15 +158,17 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
     let changes = 0;
     for (const pass of passes) {
       const refusals: { node: string; reason: string }[] = [];
+      const changed: string[] = [];
       const nodesBefore = countNodes(model);
       const result = await pass.run({
         model, evaluate: options.evaluate,
         refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
+        changed: (node) => changed.push(node),
         report: options.report ?? (() => undefined),
       });
       options.after?.(pass);
       changes += result.changes;
-      if (result.changes || (round === 0 && refusals.length)) traces.push({ pass: pass.name, changes: result.changes, nodesBefore, nodesAfter: countNodes(model), refusals });
+      if (result.changes || (round === 0 && refusals.length)) traces.push({ pass: pass.name, changes: result.changes, nodesBefore, nodesAfter: countNodes(model), changed, refusals });
     }
     if (!changes) break;
   }
