@@ -31,7 +31,6 @@ export const deduplicateExpressions = {
         const blocked = node.outputs.find((o, i) => o.isGraphOutput && first.outputs[i]?.isGraphOutput);
         const alone = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true; // the key says that outputs agree
         if (blocked || alone !== true) { ctx.refuse('deduplicate-expressions', node, blocked ? `'${blocked.name}' and the result of '${label(first)}' are both graph outputs` : String(alone)); continue; }
-        ctx.changed?.(label(node));
         replaceOutputs(graph, node, first.outputs);
         graph.remove(node);
         changes++;

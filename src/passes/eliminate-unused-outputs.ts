@@ -1,4 +1,4 @@
-import { allGraphs, label, Node, type Graph } from '../ir/graph.js';
+import { allGraphs, Node, type Graph } from '../ir/graph.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /** First output that may be omitted, by op: https://onnx.ai/onnx/operators/ */
@@ -10,15 +10,14 @@ const OPTIONAL_FROM: Readonly<Record<string, number>> = { MaxPool: 1, Dropout: 1
  */
 export const eliminateUnusedOutputs = {
   name: 'eliminate-unused-outputs', doc: 'Leaves out optional outputs, and results of If, that nobody uses.', numerics: 'exact',
-  run(ctx) {
+  run({ model }) {
     let changes = 0;
-    for (const graph of allGraphs(ctx.model.graph)) {
+    for (const graph of allGraphs(model.graph)) {
       for (const node of [...graph.nodes]) {
         if (node.graph !== graph || node.domain !== '') continue;
         const from = node.op === 'If' ? 0 : OPTIONAL_FROM[node.op];
         const unused = from === undefined ? [] : node.outputs.map((o, i) => ({ o, i })).filter(({ o, i }) => i >= from && o.name && o.uses.size === 0 && !o.isGraphOutput);
         if (!unused.length || unused.length === node.outputs.length) continue; // a node without any use is dead as a whole
-        ctx.changed?.(label(node));
         if (node.op === 'If') shrinkIf(graph, node, new Set(unused.map(({ i }) => i)));
         else for (const { o } of unused) o.name = '';
         changes += unused.length;

@@ -1,4 +1,4 @@
-import { allGraphs, label, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /** If with a constant condition becomes the nodes of the branch that it takes. Names that are taken elsewhere change. */
@@ -13,7 +13,6 @@ export const foldIf = {
         if (!condition || condition.size !== 1 || condition.dtype !== 'bool') { ctx.refuse('fold-if', node, 'its condition is not constant'); continue; }
         const taken = node.attrs.get(condition.bytes()[0] ? 'then_branch' : 'else_branch');
         if (taken?.type !== 'graph') continue;
-        ctx.changed?.(label(node));
         inline(ctx.model, graph, node, taken.value);
         changes++;
       }

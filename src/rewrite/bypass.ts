@@ -1,4 +1,4 @@
-import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { replaceOutputs, type Numerics, type Pass } from './pass.js';
 
 /** What a bypass may ask about the node at hand. */
@@ -39,7 +39,6 @@ export function bypassPass(rule: Bypass): Pass {
           if (found === undefined) continue;
           const verdict = typeof found === 'string' ? found : canBypass(graph, node, found);
           if (typeof found === 'string' || verdict !== true) { if (typeof verdict === 'string') ctx.refuse(rule.name, node, verdict); continue; }
-          ctx.changed?.(label(node));
           bypass(graph, node, found);
           changes++;
         }

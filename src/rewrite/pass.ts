@@ -15,8 +15,6 @@ export interface PassContext {
   readonly evaluate: Evaluate;
   /** Why something nearly matched but was left alone. */
   refuse(rule: string, node: Node, reason: string): void;
-  /** Names a node that was rewritten, for those who list changes one by one. */
-  changed?(node: string): void;
   report(d: Diagnostic): void;
 }
 export interface PassResult { readonly changes: number }
@@ -60,7 +58,6 @@ function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph
   if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); return false; }
   const verdict = rule.check?.(match) ?? true;
   if (verdict !== true) { ctx.refuse(rule.name, node, verdict); return false; }
-  ctx.changed?.(label(node));
   const builder = new GraphBuilder(ctx.model, graph, freeName);
   const old = { nodes: [...match.nodes], outputs: node.outputs.map((o) => o.name), constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)) };
   const made = rule.rewrite(match, builder);
@@ -144,12 +141,18 @@ export interface PassTrace {
   readonly changes: number;
   readonly nodesBefore: number;
   readonly nodesAfter: number;
-  /** Nodes that were rewritten, by the names they had; passes that change graphs wholesale name none. */
-  readonly changed: readonly string[];
+  /** Nodes that went and came, as `Op name`. A node that only got other inputs is in neither. */
+  readonly removed: readonly string[];
+  readonly added: readonly string[];
   readonly refusals: readonly { readonly node: string; readonly reason: string }[];
 }
 
-const countNodes = (model: Model): number => { let n = 0; for (const g of allGraphs(model.graph)) n += g.nodes.size; return n; };
+/** Every node with its op and name, read before a pass renames or removes it. */
+function describeNodes(model: Model): Map<Node, string> {
+  const found = new Map<Node, string>();
+  for (const g of allGraphs(model.graph)) for (const n of g.nodes) found.set(n, n.name || n.outputs[0]?.name ? `${n.op} ${label(n)}` : n.op);
+  return found;
+}
 
 /** Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). */
 export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
@@ -158,17 +161,20 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
     let changes = 0;
     for (const pass of passes) {
       const refusals: { node: string; reason: string }[] = [];
-      const changed: string[] = [];
-      const nodesBefore = countNodes(model);
+      const before = describeNodes(model);
       const result = await pass.run({
         model, evaluate: options.evaluate,
         refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
-        changed: (node) => changed.push(node),
         report: options.report ?? (() => undefined),
       });
       options.after?.(pass);
       changes += result.changes;
-      if (result.changes || (round === 0 && refusals.length)) traces.push({ pass: pass.name, changes: result.changes, nodesBefore, nodesAfter: countNodes(model), changed, refusals });
+      if (!result.changes && (round > 0 || !refusals.length)) continue;
+      const after = result.changes ? describeNodes(model) : before;
+      traces.push({
+        pass: pass.name, changes: result.changes, nodesBefore: before.size, nodesAfter: after.size, refusals,
+        removed: [...before].filter(([n]) => !after.has(n)).map(([, text]) => text), added: [...after].filter(([n]) => !before.has(n)).map(([, text]) => text),
+      });
     }
     if (!changes) break;
   }
