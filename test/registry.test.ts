@@ -7,7 +7,7 @@ import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
-import { cleaning } from '../src/passes/presets.js';
+import { everyPass } from '../src/passes/presets.js';
 import { targets } from '../src/targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -27,11 +27,11 @@ async function exported(folder: string): Promise<{ file: string; key: string; pl
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', cleaning],
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);
-    // Opset conversion runs before the cleaning passes, with a target opset of its own.
+    // Opset conversion runs before the passes, with a target opset of its own.
     expect(missing.filter((m) => !m.startsWith('convert-opset'))).toEqual([]);
   });
   it('names them once, in kebab-case, and documents them with a sentence', () => {

@@ -29,6 +29,7 @@ export const ERROR_CODES = {
   MODEL_RUNTIME: 'onnxruntime refused to load or to run the model.',
   MODEL_TENSOR: 'A tensor of the model is invalid: size against dims, unknown type, NaN or infinite weights.',
   MODEL_UNSUPPORTED: 'The model uses something that this operation cannot handle.',
+  OPTIMIZE_VERIFY: 'The optimized model does not load, or does not give the outputs of the original.',
   OUTPUT_WRITE: 'An output file could not be written.',
   QUANTIZE_COLLAPSED: 'The quantized model no longer agrees with the float model.',
   QUANTIZE_NOTHING: 'Nothing in the model could be quantized under this recipe.',

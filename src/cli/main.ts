@@ -93,6 +93,14 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--fresh', 'runs every recipe again, also where its result is there')
     .option('--json', 'prints compare.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
     .action((targets: string[], options) => { job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c); });
+  program.command('optimize').description('makes the graph of a model smaller; outputs stay')
+    .argument('<model>', 'an ONNX file, float or quantized')
+    .requiredOption('-o, --out <file>', 'where to write the model')
+    .option('-l, --level <level>', 'basic, default or aggressive', 'default')
+    .option('--explain', 'lists every change, and what nearly matched with the reason why it was left alone')
+    .option('--passes <names>', 'only these passes, separated by commas').option('--skip <names>', 'all but these passes')
+    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
+    .action((file: string, options) => { job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c); });
   program.command('evaluate').description('scores models on data as they are; the others against the first')
     .argument('<model...>', 'ONNX files, float or quantized')
     .option('-r, --recipe <file>', 'takes evaluation data, preprocessing and metrics from this recipe')

@@ -1,12 +1,24 @@
 import type { Pass } from '../rewrite/pass.js';
+import { deduplicateExpressions } from './deduplicate-expressions.js';
+import { deduplicateInitializers } from './deduplicate-initializers.js';
 import { eliminateDead } from './eliminate-dead.js';
 import { eliminateIdentity } from './eliminate-identity.js';
+import { eliminateNeutral } from './eliminate-neutral.js';
+import { eliminateCast, eliminateConcat, eliminateExpand, eliminatePad, eliminatePool, eliminateReduce, eliminateReshape, eliminateResize, eliminateSlice, eliminateSplit, eliminateSqueeze, eliminateTile, eliminateTranspose } from './eliminate-no-ops.js';
+import { eliminateCastPair, eliminateConcatSlice, eliminateQuantizePair, eliminateRepeats, eliminateReshapePair, eliminateSplitConcat, eliminateSqueezePair, eliminateTransposePair, eliminateWhere } from './eliminate-pairs.js';
+import { eliminateUnusedOutputs } from './eliminate-unused-outputs.js';
 import { extractConstants } from './extract-constants.js';
 import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from './fold-batch-norm.js';
 import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants } from './fold-constants.js';
+import { foldIf } from './fold-if.js';
 import { foldShapes } from './fold-shapes.js';
+import { mergeCasts } from './merge-casts.js';
+import { mergeClips } from './merge-clips.js';
+import { mergeAdditions, mergeMultiplications } from './merge-constants.js';
+import { mergePads } from './merge-pads.js';
 import { mergeSlices } from './merge-slices.js';
+import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { liftInitializers } from './lift-initializers.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -24,3 +36,30 @@ export const cleaning: readonly Pass[] = [
   mergeSlices,
   eliminateDead,
 ];
+
+/** Nodes that give back a value that is there already. */
+const eliminations: readonly Pass[] = [
+  eliminateCast, eliminateSlice, eliminateExpand, eliminateTile, eliminatePad, eliminateReshape, eliminateTranspose, eliminateResize,
+  eliminateConcat, eliminateSplit, eliminatePool, eliminateSqueeze, eliminateReduce, eliminateNeutral,
+  eliminateTransposePair, eliminateSqueezePair, eliminateReshapePair, eliminateCastPair, eliminateQuantizePair,
+  eliminateConcatSlice, eliminateSplitConcat, eliminateRepeats, eliminateWhere,
+];
+/** Two nodes of a kind that one can do. */
+const merges: readonly Pass[] = [mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
+const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
+const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
+const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
+
+/**
+ * What `quantize optimize` runs, by level. basic computes constants and removes what does nothing; default also merges
+ * nodes and folds them into weights; aggressive also fixes the default values of inputs, which callers can then no longer feed.
+ */
+export const optimizing = {
+  basic: [...constants, ...eliminations, ...remains],
+  default: [...constants, ...eliminations, ...weights, ...merges, ...remains],
+  aggressive: [liftInitializers, ...constants, ...eliminations, ...weights, ...merges, ...remains],
+} satisfies Readonly<Record<string, readonly Pass[]>>;
+export type OptimizeLevel = keyof typeof optimizing;
+
+/** Every pass of any list, once. */
+export const everyPass: readonly Pass[] = [...new Set([...cleaning, ...Object.values(optimizing).flat()])];

@@ -136,9 +136,23 @@ export function removeUnusedInitializers(root: Graph): number {
 }
 
 /** One line of what a pass did, for reports and `--explain`. */
-export interface PassTrace { readonly pass: string; readonly changes: number; readonly nodesBefore: number; readonly nodesAfter: number; readonly refusals: readonly { readonly node: string; readonly reason: string }[] }
+export interface PassTrace {
+  readonly pass: string;
+  readonly changes: number;
+  readonly nodesBefore: number;
+  readonly nodesAfter: number;
+  /** Nodes that went and came, as `Op name`. A node that only got other inputs is in neither. */
+  readonly removed: readonly string[];
+  readonly added: readonly string[];
+  readonly refusals: readonly { readonly node: string; readonly reason: string }[];
+}
 
-const countNodes = (model: Model): number => { let n = 0; for (const g of allGraphs(model.graph)) n += g.nodes.size; return n; };
+/** Every node with its op and name, read before a pass renames or removes it. */
+function describeNodes(model: Model): Map<Node, string> {
+  const found = new Map<Node, string>();
+  for (const g of allGraphs(model.graph)) for (const n of g.nodes) found.set(n, n.name || n.outputs[0]?.name ? `${n.op} ${label(n)}` : n.op);
+  return found;
+}
 
 /** Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). */
 export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
@@ -147,7 +161,7 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
     let changes = 0;
     for (const pass of passes) {
       const refusals: { node: string; reason: string }[] = [];
-      const nodesBefore = countNodes(model);
+      const before = describeNodes(model);
       const result = await pass.run({
         model, evaluate: options.evaluate,
         refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
@@ -155,7 +169,12 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
       });
       options.after?.(pass);
       changes += result.changes;
-      if (result.changes || (round === 0 && refusals.length)) traces.push({ pass: pass.name, changes: result.changes, nodesBefore, nodesAfter: countNodes(model), refusals });
+      if (!result.changes && (round > 0 || !refusals.length)) continue;
+      const after = result.changes ? describeNodes(model) : before;
+      traces.push({
+        pass: pass.name, changes: result.changes, nodesBefore: before.size, nodesAfter: after.size, refusals,
+        removed: [...before].filter(([n]) => !after.has(n)).map(([, text]) => text), added: [...after].filter(([n]) => !before.has(n)).map(([, text]) => text),
+      });
     }
     if (!changes) break;
   }

@@ -1,0 +1,43 @@
+/** `quantize optimize`: a smaller graph with the same outputs. */
+import { fail } from '../../base/errors.js';
+import { bytesText, oneLine } from '../../base/text.js';
+import { everyPass, optimizing, type OptimizeLevel } from '../../passes/presets.js';
+import { optimizeFile } from '../../pipeline/optimize.js';
+import type { PassTrace } from '../../rewrite/pass.js';
+import type { CommandContext } from '../main.js';
+import { table } from '../terminal.js';
+
+export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly json?: true; readonly quiet?: true }
+
+/** Throws USAGE for an unknown level or pass, MODEL_* for a bad model, OPTIMIZE_VERIFY where outputs would change. */
+export async function optimize(file: string, flags: OptimizeFlags, { terminal }: CommandContext): Promise<number> {
+  const level = Object.keys(optimizing).find((l): l is OptimizeLevel => l === flags.level) ?? fail('USAGE', `--level takes ${Object.keys(optimizing).join(', ')}, not "${flags.level}"`);
+  const names = (text: string | undefined): string[] | undefined => text?.split(',').map((n) => n.trim()).filter(Boolean);
+  const result = await optimizeFile(file, flags.out, { level, passes: names(flags.passes), skip: names(flags.skip), report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
+  const { nodes, traces, agreement, files } = result;
+  if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
+  if (flags.quiet) { terminal.data(`${files.map((f) => f.path).join('\n')}\n`); return 0; }
+  const rows = traces.filter((t) => t.changes > 0).map((t) => [t.pass, String(t.changes), String(t.nodesBefore), String(t.nodesAfter), docOf(t.pass)]);
+  const lines = [
+    ...(flags.explain ? traces.flatMap(explain) : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
+    '',
+    `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random inputs, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
+    ...files.map((f) => `${oneLine(f.path)} (${bytesText(f.bytes)})`),
+  ];
+  terminal.data(`${lines.join('\n')}\n`);
+  return 0;
+}
+
+const docOf = (pass: string): string => everyPass.find((p) => p.name === pass)?.doc ?? '';
+
+/** What one run of a pass changed, node by node, and what it nearly did. */
+function explain(t: PassTrace): string[] {
+  const refusals = new Map<string, string[]>();
+  for (const { node, reason } of t.refusals) refusals.set(reason, [...(refusals.get(reason) ?? []), node]);
+  return [
+    `${t.pass}: ${t.changes ? `${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes` : 'no change'}. ${docOf(t.pass)}`,
+    ...t.removed.map((n) => `  − ${oneLine(n)}`),
+    ...t.added.map((n) => `  + ${oneLine(n)}`),
+    ...[...refusals].map(([reason, nodes]) => `  left alone: ${oneLine(reason)}: ${nodes.map(oneLine).join(', ')}`),
+  ];
+}

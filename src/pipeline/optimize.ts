@@ -1,0 +1,105 @@
+/** From a model file to a smaller one with the same outputs: load, rewrite, compare in onnxruntime, save. */
+import { fail, nearest, type Diagnostic } from '../base/errors.js';
+import { allGraphs, type Model, type Value } from '../ir/graph.js';
+import { inlineFunctions } from '../ir/inline.js';
+import type { Tensor } from '../ir/tensor.js';
+import { assertValid } from '../ir/verify.js';
+import { loadModel, saveModel, type SavedFile } from '../onnx/files.js';
+import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { everyPass, optimizing, type OptimizeLevel } from '../passes/presets.js';
+import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
+import { evaluateModel, openModel } from '../runtime/open.js';
+import { Session } from '../runtime/session.js';
+import { compareOnRandomFeeds, type Agreement } from './same-outputs.js';
+
+/** Rounds until nothing changes; a pass that undoes another would go on for ever. */
+const MAX_ROUNDS = 30;
+/** Initializers need not be inputs since this IR version; before, that says nothing about whether callers feed them. */
+const IR_WITH_DEFAULTS = 4;
+
+export interface OptimizeOptions {
+  readonly level: OptimizeLevel;
+  /** Only these passes, in the order of the lists; all of the level where absent. */
+  readonly passes?: readonly string[] | undefined;
+  readonly skip?: readonly string[] | undefined;
+  readonly report?: ((d: Diagnostic) => void) | undefined;
+}
+export interface OptimizedFile {
+  /** Nodes in all graphs, Constants not counted. */
+  readonly nodes: { readonly before: number; readonly after: number };
+  readonly traces: readonly PassTrace[];
+  readonly agreement: Agreement;
+  readonly files: readonly SavedFile[];
+}
+
+/** The passes that options ask for. Throws USAGE for a name that no pass has. */
+export function choosePasses({ level, passes, skip = [] }: OptimizeOptions): readonly Pass[] {
+  for (const name of [...(passes ?? []), ...skip]) {
+    if (everyPass.some((p) => p.name === name)) continue;
+    const near = nearest(name, everyPass.map((p) => p.name));
+    fail('USAGE', `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, {}, `passes: ${everyPass.map((p) => p.name).join(', ')}`);
+  }
+  const listed: readonly Pass[] = passes ? everyPass.filter((p) => passes.includes(p.name)) : optimizing[level];
+  return listed.filter((p) => !skip.includes(p.name));
+}
+
+/**
+ * Rewrites a model in place until its passes find nothing more; the second run changes nothing. Model-local functions are
+ * inlined. Initializers that are inputs too stay what callers may override, unless lift-initializers runs, or the IR
+ * version is so old that every initializer is an input. Throws what passes throw, and USAGE.
+ */
+export async function optimizeGraph(model: Model, options: OptimizeOptions): Promise<PassTrace[]> {
+  const passes = choosePasses(options);
+  inlineFunctions(model);
+  const old = model.irVersion < IR_WITH_DEFAULTS;
+  const lift = everyPass.filter((p) => p.name === 'lift-initializers' && old && !passes.includes(p) && !options.passes && !options.skip?.includes(p.name));
+  const all = [...lift, ...passes];
+  const restore = all.some((p) => p.name === 'lift-initializers') ? undefined : hideDefaults(model);
+  inferShapes(model);
+  const traces = await runPasses(model, all, { evaluate: evaluateModel, rounds: MAX_ROUNDS, ...(options.report ? { report: options.report } : {}) });
+  restore?.();
+  assertValid(model);
+  return traces;
+}
+
+/** Takes the data of inputs with defaults away, so that no pass takes them for constants; gives what puts them back. */
+function hideDefaults(model: Model): () => void {
+  const hidden: { readonly value: Value; readonly data: Tensor; readonly initializers: Set<Value> }[] = [];
+  for (const graph of allGraphs(model.graph)) {
+    for (const value of graph.inputs) {
+      if (!value.data || !graph.initializers.delete(value)) continue;
+      hidden.push({ value, data: value.data, initializers: graph.initializers });
+      value.data = undefined;
+    }
+  }
+  return () => { for (const { value, data, initializers } of hidden) { value.data = data; initializers.add(value); } };
+}
+
+/**
+ * Optimizes the model in `file` and saves it as `out`. onnxruntime must load both and give equal outputs on random
+ * inputs; else nothing is written. Throws OPTIMIZE_VERIFY, MODEL_RUNTIME where the original itself does not run,
+ * OUTPUT_WRITE, USAGE, and what loading throws.
+ */
+export async function optimizeFile(file: string, out: string, options: OptimizeOptions): Promise<OptimizedFile> {
+  choosePasses(options); // before anything slow
+  const model = loadModel(file);
+  const before = countNodes(model);
+  const traces = await optimizeGraph(model, options);
+  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  const original = await Session.open(file, { optimization: 'disabled' });
+  let agreement: Agreement;
+  try {
+    const optimized = await openModel(model, { optimization: 'disabled', label: 'the optimized model' })
+      .catch((cause: unknown) => fail('OPTIMIZE_VERIFY', (cause as Error).message, { file }, 'this is a bug in quantbench: please report it with the model; --skip leaves passes out', cause)); // session errors are Errors
+    try { agreement = await compareOnRandomFeeds(original, optimized, file, options.report); } finally { await optimized.close(); }
+  } finally { await original.close(); }
+  const { files } = saveModel(model, out);
+  return { nodes: { before, after: countNodes(model) }, traces, agreement, files };
+}
+
+/** Nodes in all graphs and functions, Constants not counted. */
+export function countNodes(model: Model): number {
+  let count = 0;
+  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) for (const n of g.nodes) if (n.op !== 'Constant') count++;
+  return count;
+}
