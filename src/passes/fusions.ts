@@ -1,0 +1,14 @@
+import type { Pass } from '../rewrite/pass.js';
+import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
+
+/** Several nodes into one of fewer, none of which takes an op with an integer kernel away from quantization. */
+export const fusions: readonly Pass[] = [
+  fuseGelu,
+  fuseGeluTanh,
+];
+
+/** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
+export const floatFusions: readonly Pass[] = [];
+
+/** One op for another that is cheaper or better supported. */
+export const replacements: readonly Pass[] = [];
