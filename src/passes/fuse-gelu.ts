@@ -2,7 +2,7 @@ import type { GraphBuilder } from '../rewrite/builder.js';
 import { rulePass } from '../rewrite/pass.js';
 import type { Match } from '../rewrite/pattern.js';
 import type { Value } from '../ir/graph.js';
-import { isNear, scalarOf } from './scalar.js';
+import { isNear, scalarOf } from './constants.js';
 
 /** The three orders in which exporters multiply x, ½ and (1 + f): `a` is the sum. */
 const PRODUCTS = ['m = Mul(x, a)\ny = Mul(m, half!)', 'm = Mul(x, half!)\ny = Mul(a, m)', 'm = Mul(a, half!)\ny = Mul(x, m)'];

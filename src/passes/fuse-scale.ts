@@ -1,7 +1,7 @@
 import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { replaceOutputs, type Pass } from '../rewrite/pass.js';
-import { scalarOf } from './scalar.js';
+import { scalarOf } from './constants.js';
 
 /** A constant input that takes the factor. */
 interface Slot { readonly node: Node; readonly index: number }

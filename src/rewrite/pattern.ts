@@ -5,7 +5,7 @@
  *     y = BatchNormalization(c, gamma, beta, mean, var)
  *
  * `B?` may be omitted, `k!` must be a constant, `_` matches anything, `a|b` before `(` lists alternative ops, `com.microsoft::Op` names a domain.
- * An inner output (here c) must have no other use. Add and Mul match with their operands either way round.
+ * An inner output (here c) must have no use outside of the match. Add and Mul match with their operands either way round.
  * The language stays this small: rules that need repetition or arbitrary depth are passes with a `run` of their own.
  */
 import { invariant } from '../base/errors.js';
@@ -13,7 +13,13 @@ import { label, type Node, type Value } from '../ir/graph.js';
 
 interface PatternInput { readonly name: string; readonly optional: boolean; readonly constant: boolean }
 interface PatternNode { readonly ops: readonly { op: string; domain: string }[]; readonly inputs: readonly PatternInput[]; readonly outputs: readonly string[] }
-export interface Pattern { readonly nodes: readonly PatternNode[]; readonly root: PatternNode; readonly text: string }
+export interface Pattern {
+  readonly nodes: readonly PatternNode[];
+  readonly root: PatternNode;
+  readonly text: string;
+  /** Inner outputs that several inputs name: their uses are counted once the whole match is known. */
+  readonly repeated: ReadonlySet<string>;
+}
 
 const LINE = /^([\w, ]+?)\s*=\s*([\w.:|]+)\s*\(([^)]*)\)$/;
 
@@ -30,7 +36,9 @@ export function parsePattern(text: string): Pattern {
   });
   const root = nodes[nodes.length - 1];
   invariant(root, 'a pattern needs a line');
-  return { nodes, root, text };
+  const named = nodes.flatMap((n) => n.inputs.map((i) => i.name));
+  const repeated = new Set(nodes.flatMap((n) => n.outputs).filter((o) => named.filter((i) => i === o).length > 1));
+  return { nodes, root, text, repeated };
 }
 
 /** What a pattern bound: look captured values and nodes up by the names in the pattern. */
@@ -49,6 +57,8 @@ export class Match {
     invariant(this.#values.has(name), `pattern name '${name}' is not bound`);
     return this.#values.get(name) ?? null;
   }
+  /** Whether the pattern that matched has this name: spellings of one rule may differ. */
+  has(name: string): boolean { return this.#values.has(name); }
   /** The node that produces the output called `name` in the pattern. */
   node(name: string): Node {
     const n = this.#nodes.get(name);
@@ -97,10 +107,16 @@ export function matchAt(pattern: Pattern, node: Node): Match | string {
     if (!inner) { values.set(input.name, value); return true; }
     if (!value.producer || value.producer.graph !== node.graph) return false;
     if (!attempt(inner, value.producer, values, nodes)) return false;
-    if (value.uses.size !== 1 || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
+    if ((value.uses.size !== 1 && !pattern.repeated.has(input.name)) || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
     return true;
   };
   const values = new Map<string, Value | null>();
   const nodes = new Map<string, Node>();
-  return attempt(pattern.root, node, values, nodes) ? new Match(values, nodes) : reason;
+  if (!attempt(pattern.root, node, values, nodes)) return reason;
+  const matched = new Set(nodes.values());
+  for (const name of pattern.repeated) {
+    const v = values.get(name);
+    if (v && [...v.uses].some((u) => !matched.has(u.node))) return `'${v.name}' has other uses`;
+  }
+  return new Match(values, nodes);
 }
