@@ -22,7 +22,11 @@ export interface Pass {
   readonly name: string;
   readonly doc: string;
   readonly numerics: Numerics;
+  /** Version of the standard opset that has what the pass builds, where older ones lack it: it refuses below. */
+  readonly opset?: number;
   run(ctx: PassContext): PassResult | Promise<PassResult>;
+  /** Whether `run` would change something if only the model's opset were high enough. Changes nothing. */
+  wouldApply?(ctx: PassContext): boolean;
 }
 
 /** A local rewrite: the values that a pattern's root computes are replaced by what `rewrite` builds. */
@@ -30,34 +34,59 @@ export interface RewriteRule {
   readonly name: string;
   readonly doc: string;
   readonly numerics: Numerics;
-  readonly pattern: string;
+  /** As {@link Pass.opset}. */
+  readonly opset?: number;
+  /** One pattern, or several spellings of the same: the first that matches and passes the check is taken. */
+  readonly pattern: string | readonly string[];
   /** True, or the reason why this match is left alone. */
   check?(m: Match): true | string;
   /** Builds the replacement of the root's outputs, in order. */
   rewrite(m: Match, b: GraphBuilder): Value | readonly Value[];
 }
 
-/** Makes a pass of rules: tries each at every node, outer graphs before inner, until nothing changes. */
+/** Makes a pass of a rule: tries it at every node, outer graphs before inner. */
 export function rulePass(rule: RewriteRule): Pass {
-  const pattern = parsePattern(rule.pattern);
+  const patterns = (typeof rule.pattern === 'string' ? [rule.pattern] : rule.pattern).map(parsePattern);
   return {
-    name: rule.name, doc: rule.doc, numerics: rule.numerics,
+    name: rule.name, doc: rule.doc, numerics: rule.numerics, ...(rule.opset === undefined ? {} : { opset: rule.opset }),
     run(ctx) {
       const freeName = nameMaker(ctx.model.graph);
+      const old = (ctx.model.opsets.get('') ?? 1) < (rule.opset ?? 1);
       let changes = 0;
       for (const graph of allGraphs(ctx.model.graph)) {
-        for (const node of graph.topological()) if (node.graph === graph && applyRule(rule, pattern, node, graph, ctx, freeName)) changes++;
+        for (const node of graph.topological()) {
+          if (node.graph !== graph) continue;
+          const match = findMatch(rule, patterns, node, ctx);
+          if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); continue; }
+          if (old) { ctx.refuse(rule.name, node, `it needs opset ${rule.opset}, the model has ${ctx.model.opsets.get('') ?? 1}`); continue; }
+          applyRule(rule, match, node, graph, ctx, freeName);
+          changes++;
+        }
       }
       return { changes };
+    },
+    wouldApply(ctx) {
+      for (const graph of allGraphs(ctx.model.graph)) for (const node of graph.nodes) if (typeof findMatch(rule, patterns, node, ctx) !== 'string') return true;
+      return false;
     },
   };
 }
 
-function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph, ctx: PassContext, freeName: (base: string) => string): boolean {
-  const match = matchAt(pattern, node);
-  if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); return false; }
-  const verdict = rule.check?.(match) ?? true;
-  if (verdict !== true) { ctx.refuse(rule.name, node, verdict); return false; }
+/** The match to rewrite at `node`, or the reason why there is none ('' where no pattern came near). */
+function findMatch(rule: RewriteRule, patterns: readonly Pattern[], node: Node, ctx: PassContext): Match | string {
+  let reason = '';
+  for (const pattern of patterns) {
+    const match = matchAt(pattern, node);
+    if (typeof match === 'string') { reason ||= match; continue; }
+    const given = match.constants.find((v) => ctx.model.graph.inputs.includes(v));
+    const verdict = given ? `'${given.name}' is an input with a default: callers may give another value` : rule.check?.(match) ?? true;
+    if (verdict === true) return match;
+    reason = verdict;
+  }
+  return reason;
+}
+
+function applyRule(rule: RewriteRule, match: Match, node: Node, graph: Graph, ctx: PassContext, freeName: (base: string) => string): void {
   const builder = new GraphBuilder(ctx.model, graph, freeName);
   const old = { nodes: [...match.nodes], outputs: node.outputs.map((o) => o.name), constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)) };
   const made = rule.rewrite(match, builder);
@@ -65,7 +94,6 @@ function applyRule(rule: RewriteRule, pattern: Pattern, node: Node, graph: Graph
   replaceOutputs(graph, node, values);
   removeUnused(graph, match.nodes);
   takeOverNames(graph, node, values, old, builder);
-  return true;
 }
 
 /** What replaces something is called like it, so that names in a recipe are those that the user sees in the model. */

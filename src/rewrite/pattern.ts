@@ -4,16 +4,22 @@
  *     c = Conv(x, W, B?)
  *     y = BatchNormalization(c, gamma, beta, mean, var)
  *
- * `B?` may be omitted, `_` matches anything, `a|b` before `(` lists alternative ops, `com.microsoft::Op` names a domain.
- * An inner output (here c) must have no other use. Add and Mul match with their operands either way round.
+ * `B?` may be omitted, `k!` must be a constant, `_` matches anything, `a|b` before `(` lists alternative ops, `com.microsoft::Op` names a domain.
+ * An inner output (here c) must have no use outside of the match. Add and Mul match with their operands either way round.
  * The language stays this small: rules that need repetition or arbitrary depth are passes with a `run` of their own.
  */
 import { invariant } from '../base/errors.js';
 import { label, type Node, type Value } from '../ir/graph.js';
 
-interface PatternInput { readonly name: string; readonly optional: boolean }
+interface PatternInput { readonly name: string; readonly optional: boolean; readonly constant: boolean }
 interface PatternNode { readonly ops: readonly { op: string; domain: string }[]; readonly inputs: readonly PatternInput[]; readonly outputs: readonly string[] }
-export interface Pattern { readonly nodes: readonly PatternNode[]; readonly root: PatternNode; readonly text: string }
+export interface Pattern {
+  readonly nodes: readonly PatternNode[];
+  readonly root: PatternNode;
+  readonly text: string;
+  /** Inner outputs that several inputs name: their uses are counted once the whole match is known. */
+  readonly repeated: ReadonlySet<string>;
+}
 
 const LINE = /^([\w, ]+?)\s*=\s*([\w.:|]+)\s*\(([^)]*)\)$/;
 
@@ -25,12 +31,14 @@ export function parsePattern(text: string): Pattern {
     return {
       outputs: m[1]!.split(',').map((s) => s.trim()),
       ops: m[2]!.split('|').map((s) => { const [domain, op] = s.includes('::') ? s.split('::') as [string, string] : ['', s]; return { op, domain }; }), // split on '::' gives two parts
-      inputs: m[3]!.split(',').map((s) => s.trim()).filter(Boolean).map((s) => ({ name: s.replace('?', ''), optional: s.endsWith('?') })),
+      inputs: m[3]!.split(',').map((s) => s.trim()).filter(Boolean).map((s) => ({ name: s.replace(/[?!]/g, ''), optional: s.includes('?'), constant: s.includes('!') })),
     };
   });
   const root = nodes[nodes.length - 1];
   invariant(root, 'a pattern needs a line');
-  return { nodes, root, text };
+  const named = nodes.flatMap((n) => n.inputs.map((i) => i.name));
+  const repeated = new Set(nodes.flatMap((n) => n.outputs).filter((o) => named.filter((i) => i === o).length > 1));
+  return { nodes, root, text, repeated };
 }
 
 /** What a pattern bound: look captured values and nodes up by the names in the pattern. */
@@ -49,12 +57,16 @@ export class Match {
     invariant(this.#values.has(name), `pattern name '${name}' is not bound`);
     return this.#values.get(name) ?? null;
   }
+  /** Whether the pattern that matched has this name: spellings of one rule may differ. */
+  has(name: string): boolean { return this.#values.has(name); }
   /** The node that produces the output called `name` in the pattern. */
   node(name: string): Node {
     const n = this.#nodes.get(name);
     invariant(n, `pattern has no node with output '${name}'`);
     return n;
   }
+  /** Every initializer that the pattern bound. */
+  get constants(): readonly Value[] { return [...this.#values.values()].filter((v) => v?.isInitializer === true) as Value[]; } // the filter leaves no null
   get nodes(): readonly Node[] { return [...new Set(this.#nodes.values())]; }
   /** True when every named value that is present is a constant, else which is not. */
   constant(...names: string[]): true | string {
@@ -90,14 +102,21 @@ export function matchAt(pattern: Pattern, node: Node): Match | string {
     if (input.name === '_') return true;
     if (!value) { if (!input.optional) reason = `an input is omitted that '${input.name}' needs`; else values.set(input.name, null); return input.optional; }
     if (values.has(input.name)) return values.get(input.name) === value;
+    if (input.constant && !value.isInitializer) { if (pattern.nodes.length > 1) reason = `'${value.name}' is not a constant`; return false; }
     const inner = producers.get(input.name);
     if (!inner) { values.set(input.name, value); return true; }
     if (!value.producer || value.producer.graph !== node.graph) return false;
     if (!attempt(inner, value.producer, values, nodes)) return false;
-    if (value.uses.size !== 1 || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
+    if ((value.uses.size !== 1 && !pattern.repeated.has(input.name)) || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
     return true;
   };
   const values = new Map<string, Value | null>();
   const nodes = new Map<string, Node>();
-  return attempt(pattern.root, node, values, nodes) ? new Match(values, nodes) : reason;
+  if (!attempt(pattern.root, node, values, nodes)) return reason;
+  const matched = new Set(nodes.values());
+  for (const name of pattern.repeated) {
+    const v = values.get(name);
+    if (v && [...v.uses].some((u) => !matched.has(u.node))) return `'${v.name}' has other uses`;
+  }
+  return new Match(values, nodes);
 }

@@ -1,0 +1,58 @@
+import { floatAttr } from '../rewrite/builder.js';
+import { rulePass } from '../rewrite/pass.js';
+import type { Match } from '../rewrite/pattern.js';
+import { filled, isNear, reducedAxes, scalarOf } from './constants.js';
+
+/** (x − μ) / √(σ² + ε): the square as Pow or Mul, the division as Div or as Mul with a Reciprocal. */
+const NORMALIZED = ['q = Pow(d, two!)', 'q = Mul(d, d)'].flatMap((square) => ['y = Div(d, s)', 'r = Reciprocal(s)\ny = Mul(d, r)', 'r = Div(one!, s)\ny = Mul(d, r)'].map((last) =>
+  `mu = ReduceMean(x, a1?!)\nd = Sub(x, mu)\n${square}\nv = ReduceMean(q, a2?!)\ne = Add(v, eps!)\ns = Sqrt(e)\n${last}`));
+
+/** The axes that are normalised, or why the match is no normalisation. */
+function axesOf(m: Match): readonly number[] | string {
+  const x = m.value('x');
+  const rank = x.shape?.length;
+  if (rank === undefined) return 'the rank is not known';
+  const [first, second] = [reducedAxes(m.node('mu'), rank), reducedAxes(m.node('v'), rank)];
+  if (!first || first.join() !== second?.join()) return 'its means are over different or unknown axes';
+  if (m.node('mu').int('keepdims', 1) !== 1 || m.node('v').int('keepdims', 1) !== 1) return 'its means drop their axes';
+  if (m.node('q').op === 'Pow' && scalarOf(m.value('two'), x) !== 2) return 'its power is not 2';
+  if (m.has('one') && !isNear(scalarOf(m.value('one'), x), 1)) return 'its reciprocal is not 1 / σ';
+  if (!((scalarOf(m.value('eps'), x) ?? -1) >= 0)) return 'its ε is not one float32 number';
+  return first;
+}
+const epsilon = (m: Match): { epsilon: ReturnType<typeof floatAttr> } => ({ epsilon: floatAttr(scalarOf(m.value('eps')) ?? 0) });
+
+/** (x − mean) / √(variance + ε) over the last axis is LayerNormalization with scale 1. source: https://arxiv.org/abs/1607.06450 */
+export const fuseLayerNorm = rulePass({
+  name: 'fuse-layer-norm', doc: 'Fuses a normalisation of the last axis into LayerNormalization.', numerics: 'close', opset: 17,
+  pattern: NORMALIZED,
+  check(m) {
+    const axes = axesOf(m);
+    if (typeof axes === 'string') return axes;
+    const shape = m.value('x').shape ?? [];
+    if (axes.length !== 1 || axes[0] !== shape.length - 1) return 'it normalises more, or other, than the last axis';
+    return typeof shape[shape.length - 1] === 'number' || 'the size of the last axis is not known';
+  },
+  rewrite(m, b) {
+    const size = m.value('x').shape?.at(-1);
+    return b.op('LayerNormalization', [m.value('x'), b.constant(filled(Number(size), 1), `${m.value('y').name}_scale`)], { attrs: { axis: -1, ...epsilon(m) }, name: m.node('y').name || 'LayerNormalization' });
+  },
+});
+
+/** The same over every axis after the channels, of which there are two or more, is InstanceNormalization with scale 1. source: https://arxiv.org/abs/1607.08022 */
+export const fuseInstanceNorm = rulePass({
+  name: 'fuse-instance-norm', doc: 'Fuses a normalisation over all positions into InstanceNormalization.', numerics: 'close',
+  pattern: NORMALIZED,
+  check(m) {
+    const axes = axesOf(m);
+    if (typeof axes === 'string') return axes;
+    const shape = m.value('x').shape ?? [];
+    if (shape.length < 4 || axes.length !== shape.length - 2 || axes[0] !== 2) return 'it does not normalise the positions of images';
+    return typeof shape[1] === 'number' || 'the number of channels is not known';
+  },
+  rewrite(m, b) {
+    const channels = Number(m.value('x').shape?.[1]);
+    const name = m.value('y').name;
+    return b.op('InstanceNormalization', [m.value('x'), b.constant(filled(channels, 1), `${name}_scale`), b.constant(filled(channels, 0), `${name}_bias`)], { attrs: epsilon(m), name: m.node('y').name || 'InstanceNormalization' });
+  },
+});

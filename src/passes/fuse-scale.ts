@@ -1,0 +1,93 @@
+import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
+import { Tensor } from '../ir/tensor.js';
+import { replaceOutputs, type Pass } from '../rewrite/pass.js';
+import { scalarOf } from './constants.js';
+
+/** A constant input that takes the factor. */
+interface Slot { readonly node: Node; readonly index: number }
+
+/**
+ * k·f(x) with a scalar constant k, where f is linear in constants that lie before: MatMul, Gemm or Conv with constant
+ * weights (and bias), an added or multiplied constant, BatchNormalization; looked for through ops that only move
+ * elements, MatMul of two activations (k·(A·B) = (k·A)·B: the 1/√d of attention), and for k > 0 through Relu and
+ * pooling. Multiplies the constants by k and drops the Mul or Div. Refuses where a value on the way has another user,
+ * a weight is shared, or nothing constant is found.
+ */
+export const fuseScale = {
+  name: 'fuse-scale', doc: 'Multiplies a constant factor into the weights before it.', numerics: 'close',
+  run(ctx) {
+    let changes = 0;
+    for (const graph of allGraphs(ctx.model.graph)) {
+      for (const node of graph.topological()) {
+        const scaled = node.graph === graph && scaledInput(node);
+        if (!scaled) continue;
+        const overridable = (v: Value): boolean => ctx.model.graph.inputs.includes(v);
+        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, graph, scaled.factor > 0, overridable);
+        if (typeof slots === 'string') { ctx.refuse('fuse-scale', node, slots); continue; }
+        for (const s of slots) multiply(s, scaled.factor);
+        replaceOutputs(graph, node, [scaled.x]);
+        graph.remove(node);
+        changes++;
+      }
+    }
+    return { changes };
+  },
+} satisfies Pass;
+
+/** What Mul(x, k), Mul(k, x) or Div(x, k) scales, and by how much. */
+function scaledInput(node: Node): { x: Value; factor: number; constant: Value } | undefined {
+  if (node.domain !== '' || (node.op !== 'Mul' && node.op !== 'Div')) return undefined;
+  const [a, b] = node.inputs;
+  if (!a || !b || a === b) return undefined;
+  for (const [x, constant] of node.op === 'Mul' ? [[a, b], [b, a]] as const : [[a, b]] as const) {
+    const k = scalarOf(constant, x);
+    if (k === undefined || x.isInitializer) continue;
+    const factor = node.op === 'Div' ? 1 / k : k;
+    if (Number.isFinite(factor) && factor !== 0) return { x, factor, constant };
+  }
+  return undefined;
+}
+
+const MOVES = new Set(['Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'Flatten', 'Slice', 'Identity']);
+const POSITIVE = new Set(['Relu', 'LeakyRelu', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
+
+/** The constants to multiply so that `v` is scaled, or why there are none. */
+function findSlots(v: Value, graph: Graph, positive: boolean, overridable: (v: Value) => boolean): readonly Slot[] | string {
+  const node = v.producer;
+  if (node?.graph !== graph || node.domain !== '') return 'no constant weights lie before it';
+  if (v.uses.size !== 1 || v.isGraphOutput) return `'${v.name}' has other uses`;
+  const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, graph, positive, overridable) : 'no constant weights lie before it'; };
+  const own = (...indices: number[]): readonly Slot[] | string => {
+    const slots: Slot[] = [];
+    for (const index of indices) {
+      const c = node.inputs[index];
+      if (!c) continue;
+      if (!c.isInitializer || c.data?.dtype !== 'float32' || overridable(c)) return `'${c.name}' is not a float32 constant`;
+      if (c.uses.size !== 1 || c.isGraphOutput) return `'${c.name}' is shared`;
+      slots.push({ node, index });
+    }
+    return slots;
+  };
+  const join = (a: readonly Slot[] | string, b: readonly Slot[] | string): readonly Slot[] | string => (typeof a === 'string' ? a : typeof b === 'string' ? b : [...a, ...b]);
+  const constantSide = node.inputs.findIndex((i) => i?.isInitializer);
+  if (MOVES.has(node.op) || (positive && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
+  switch (node.op) {
+    case 'MatMul': {
+      if (constantSide >= 0) return own(constantSide);
+      const left = before(0);
+      return typeof left === 'string' ? before(1) : left;
+    }
+    case 'Gemm': case 'Conv': case 'ConvTranspose': case 'BatchNormalization':
+      return node.op === 'BatchNormalization' && node.int('training_mode', 0) !== 0 ? 'BatchNormalization is in training mode' : own(1, 2);
+    case 'Add': return constantSide >= 0 ? join(own(constantSide), before(1 - constantSide)) : 'no constant weights lie before it';
+    case 'Mul': return constantSide >= 0 ? own(constantSide) : 'no constant weights lie before it';
+    default: return 'no constant weights lie before it';
+  }
+}
+
+function multiply({ node, index }: Slot, factor: number): void {
+  const value = node.inputs[index];
+  const data = value?.data;
+  if (!value || !data) return;
+  value.data = Tensor.f32(Float32Array.from(data.f64(), (w) => w * factor), data.dims);
+}

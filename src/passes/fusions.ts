@@ -1,0 +1,31 @@
+import type { Pass } from '../rewrite/pass.js';
+import { fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
+import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGemm, fuseChannelScaleMatmul } from './fuse-channel-scale.js';
+import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
+import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
+import { fuseMatmulAdd } from './fuse-matmul-add.js';
+import { fuseBatchNormAffine, fuseInstanceNormAffine, fuseLayerNormAffine, fuseRmsNormScale } from './fuse-norm-affine.js';
+import { fusePadAveragePool, fusePadConv, fusePadMaxPool } from './fuse-pad.js';
+import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
+import { fuseRmsNorm } from './fuse-rms-norm.js';
+import { fuseScale } from './fuse-scale.js';
+import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
+import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
+import { replaceMean, replaceUpsample } from './replace-pooling.js';
+
+/** Several nodes into fewer, none of which takes an op with an integer kernel away from quantization. */
+export const fusions: readonly Pass[] = [
+  fuseGelu, fuseGeluTanh, fuseMish, fuseHardSwish,
+  fuseLayerNorm, fuseInstanceNorm, fuseRmsNorm,
+  fuseLayerNormAffine, fuseInstanceNormAffine, fuseBatchNormAffine, fuseRmsNormScale,
+  fuseSoftmax, fuseLogSoftmax,
+  fusePadConv, fusePadAveragePool, fusePadMaxPool,
+  fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
+  fuseScale, fuseMatmulAdd, fuseParallelMatmul,
+];
+
+/** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
+export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish];
+
+/** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
+export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceUpsample];
