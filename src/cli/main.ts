@@ -128,6 +128,13 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--junit <file>', 'writes JUnit XML').option('--markdown <file>', 'writes a summary in Markdown')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints the verdict only').option('--debug', 'shows stack traces')
     .action((target: string, options) => { job = async (c) => (await import('./commands/gate.js')).gate(target, options, c); });
+  program.command('cost').description('what a model costs, node by node: arithmetic, parameters, memory traffic, peak activations')
+    .argument('<model>', 'an ONNX file')
+    .option('--input-shape <name=sizes>', 'a shape such as x=1x3x224x224; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('--device <device>', 'adds a roofline estimate: cpu (measured), or PEAK_FLOPS,BANDWIDTH such as 1e12,2e10').option('--threads <n>', 'threads of --device cpu', '1')
+    .option('--picture <file.svg>', 'draws the roofline').option('--top <n>', 'how many nodes the table shows', '30')
+    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
+    .action((file: string, options) => { job = async (c) => (await import('./commands/cost.js')).cost(file, options, c); });
   program.command('card').description('writes the model card of a run (Hugging Face form)')
     .argument('<run>', 'the output folder (or run.json) of a run').option('-o, --out <file>', 'where to (default: stdout)').option('--debug', 'shows stack traces')
     .action((target: string, options) => { job = async (c) => (await import('./commands/card.js')).card(target, options, c); });

@@ -19,7 +19,6 @@ export function reasonOf(spec: QuantSpec, role: PointFacts['role'], seen: Seen):
 /** Such as `kl cut 0.3 % of the values, those above 5.1` or `minmax kept all that it saw, -0.5 to 2.1`. */
 function observedReason(observer: string, role: PointFacts['role'], s: Seen): string {
   if (!s.scale || !s.min || !s.max) return `${observer} measures its range`;
-  if (!s.scale.length) return 'it has no channel';
   if (s.count === 0) return 'it was never computed during calibration';
   if (s.scale.length === 0) return 'it has no elements';
   const low = role === 'weight' ? extreme(s.histogram?.low) : s.observedMin;
