@@ -1,4 +1,5 @@
 /** `quantize cost`: multiply-accumulates, parameters, memory traffic, peak activations and a roofline, node by node. */
+import path from 'node:path';
 import { writeFileAtomic } from '../../base/files.js';
 import { fail } from '../../base/errors.js';
 import { bytesText, countText } from '../../base/text.js';
@@ -25,7 +26,7 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
   const roof = device && roofline(total, device);
   if (flags.picture !== undefined) {
     const { renderRoofline } = await import('../../report/roofline.js');
-    writeFileAtomic(flags.picture, renderRoofline(file, total, roof ?? fail('USAGE', '--picture draws a roofline, which needs a device', {}, '--device cpu, or --device 1e12,2e10')));
+    writeFileAtomic(flags.picture, renderRoofline(path.basename(file), total, roof ?? fail('USAGE', '--picture draws a roofline, which needs a device', {}, '--device cpu, or --device 1e12,2e10')));
   }
   if (flags.json) { terminal.data(`${JSON.stringify({ file, ...total, memory, ...(roof ? { roofline: roof } : {}) }, null, 1)}\n`); return 0; }
   const guessed = total.nodes.filter((n) => n.guessed);
