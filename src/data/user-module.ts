@@ -14,5 +14,5 @@ export function property(value: unknown, key: string): unknown {
   // Any object may be asked for a key; the result stays unknown.
   return typeof value === 'object' && value !== null && key in value ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
 }
-export const kindName = (v: unknown): string => (v === null ? 'null' : Array.isArray(v) ? 'an array' : typeof v === 'object' ? 'an object' : `a ${typeof v}`);
+export const kindName = (v: unknown): string => (v === null ? 'null' : v === undefined ? 'nothing' : Array.isArray(v) ? 'an array' : typeof v === 'object' ? 'an object' : `a ${typeof v}`);
 export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

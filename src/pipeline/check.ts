@@ -7,6 +7,7 @@ import { packs } from '../base/group.js';
 import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
+import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, type Comparison } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { loadMetric } from '../evaluate/metric-module.js';
@@ -38,14 +39,14 @@ export interface CheckInput {
 }
 export interface Checked { /** Undefined without data. */ readonly samples: number | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
 
-/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING and DATA_MODULE for a user's own. */
+/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING and DATA_MODULE for a user's own, RECIPE_INVALID for one that is named twice. */
 export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetric[] | undefined> {
   const { metrics: named } = recipe.recipe.evaluation;
-  return named && Promise.all(named.map((m) => {
+  return named && withDistinctNames(await Promise.all(named.map((m) => {
     if (!('name' in m)) return loadMetric(path.resolve(recipe.baseDir, m.module), m.options);
     const { name, ...options } = m;
     return { metric: metrics.find((x) => x.name === name)!, options }; // the schema allows names of the list only
-  }));
+  })));
 }
 
 /**

@@ -39,6 +39,13 @@ describe('text', () => {
     expect([ids(one!), ids(one!, 1)]).toEqual([[1, 4, 3, 5, 2], [1, 6, 2]]);
     expect(ids(two!, 0, 'attention_mask')).toEqual([1, 1, 1, 1, 1, 1]);
   });
+  it('gives the text of a column as target', async () => {
+    const dir = await setup();
+    expect((await all(await open({ ...spec, target: 's2' }, textInputs, dir))).map((s) => s.target)).toEqual([{ text: 'c' }, { text: 'd d' }]);
+    expect((await all(await open({ text: 't.jsonl', tokenizer: 'tokenizer.json', fields: ['s1'], target: 's2', order: 'listed' }, textInputs, dir)))[1]!.target).toEqual({ text: 'd' });
+    expect(await errorOf(() => open({ ...spec, target: 's3' }, textInputs, dir))).toMatchObject({ code: 'DATA_FORMAT' });
+    expect(await errorOf(() => open({ text: 't.jsonl', tokenizer: 'tokenizer.json', fields: ['s1'], target: 'score' }, textInputs, dir))).toMatchObject({ code: 'DATA_FORMAT', where: { line: 1 } });
+  });
   it('cuts the longer text and keeps special tokens', async () => {
     const dir = await setup();
     const single = await all(await open({ ...spec, maxLength: 4 }, textInputs, dir));
