@@ -6,6 +6,8 @@ import type { Evaluate, Pass } from '../rewrite/pass.js';
 
 /** Results above this many elements are folded only when they are no larger than what they replace. */
 const LARGE_ELEMENTS = 1 << 18;
+/** The same for {@link foldLargeConstants}: 64 MiB of float32. */
+const HUGE_ELEMENTS = 1 << 24;
 
 /**
  * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as initializers.
@@ -16,16 +18,26 @@ export const foldConstants = {
   name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
   async run({ model, evaluate }) {
     let changes = 0;
-    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate);
+    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, LARGE_ELEMENTS);
     return { changes };
   },
 } satisfies Pass;
 
-async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate): Promise<number> {
+/** As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file. */
+export const foldLargeConstants = {
+  name: 'fold-large-constants', doc: 'Computes constant subgraphs once, also where the result makes the file much larger.', numerics: 'close',
+  async run({ model, evaluate }) {
+    let changes = 0;
+    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, HUGE_ELEMENTS);
+    return { changes };
+  },
+} satisfies Pass;
+
+async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number): Promise<number> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
-  for (const node of [...constant]) if (tooLarge(node)) constant.delete(node);
+  for (const node of [...constant]) if (tooLarge(node, limit)) constant.delete(node);
   // A node kept for its size takes its consumers out too: they have an input that is not folded.
   for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
   if (!constant.size) return 0;
@@ -49,9 +61,9 @@ function canFold(node: Node): boolean {
   return spec !== undefined && spec.foldable && node.subgraphs().length === 0 && node.op !== 'DequantizeLinear' && node.op !== 'QuantizeLinear' && !node.outputs.some((o) => o.isGraphOutput);
 }
 
-function tooLarge(node: Node): boolean {
+function tooLarge(node: Node, limit: number): boolean {
   const out = node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
-  if (out <= LARGE_ELEMENTS) return false;
+  if (out <= limit) return false;
   return out > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0);
 }
 
