@@ -1,5 +1,6 @@
 import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/graph.js';
 import { cloneGraph } from '../ir/clone.js';
+import type { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
 import type { Evaluate, Pass } from '../rewrite/pass.js';
@@ -43,7 +44,8 @@ async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: 
   if (!constant.size) return 0;
 
   const wanted = [...constant].flatMap((n) => n.outputs).filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
-  const results = await evaluate(subgraphModel(model, constant, wanted));
+  // Constant nodes that nobody uses need no run, and a model without outputs would not load.
+  const results = wanted.length ? await evaluate(subgraphModel(model, constant, wanted)) : new Map<string, Tensor>();
   for (const o of wanted) {
     const tensor = results.get(o.name);
     if (!tensor || o.isGraphOutput) continue;
