@@ -1,11 +1,14 @@
 import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/graph.js';
 import { cloneGraph } from '../ir/clone.js';
+import type { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
 import type { Evaluate, Pass } from '../rewrite/pass.js';
 
 /** Results above this many elements are folded only when they are no larger than what they replace. */
 const LARGE_ELEMENTS = 1 << 18;
+/** The same for {@link foldLargeConstants}: 64 MiB of float32. */
+const HUGE_ELEMENTS = 1 << 24;
 
 /**
  * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as initializers.
@@ -16,22 +19,33 @@ export const foldConstants = {
   name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
   async run({ model, evaluate }) {
     let changes = 0;
-    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate);
+    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, LARGE_ELEMENTS);
     return { changes };
   },
 } satisfies Pass;
 
-async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate): Promise<number> {
+/** As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file. */
+export const foldLargeConstants = {
+  name: 'fold-large-constants', doc: 'Computes constant subgraphs once, also where the result makes the file much larger.', numerics: 'close',
+  async run({ model, evaluate }) {
+    let changes = 0;
+    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, HUGE_ELEMENTS);
+    return { changes };
+  },
+} satisfies Pass;
+
+async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number): Promise<number> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
-  for (const node of [...constant]) if (tooLarge(node)) constant.delete(node);
+  for (const node of [...constant]) if (tooLarge(node, limit)) constant.delete(node);
   // A node kept for its size takes its consumers out too: they have an input that is not folded.
   for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
   if (!constant.size) return 0;
 
   const wanted = [...constant].flatMap((n) => n.outputs).filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
-  const results = await evaluate(subgraphModel(model, constant, wanted));
+  // Constant nodes that nobody uses need no run, and a model without outputs would not load.
+  const results = wanted.length ? await evaluate(subgraphModel(model, constant, wanted)) : new Map<string, Tensor>();
   for (const o of wanted) {
     const tensor = results.get(o.name);
     if (!tensor || o.isGraphOutput) continue;
@@ -49,9 +63,9 @@ function canFold(node: Node): boolean {
   return spec !== undefined && spec.foldable && node.subgraphs().length === 0 && node.op !== 'DequantizeLinear' && node.op !== 'QuantizeLinear' && !node.outputs.some((o) => o.isGraphOutput);
 }
 
-function tooLarge(node: Node): boolean {
+function tooLarge(node: Node, limit: number): boolean {
   const out = node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
-  if (out <= LARGE_ELEMENTS) return false;
+  if (out <= limit) return false;
   return out > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0);
 }
 

@@ -1,4 +1,5 @@
 /** Ops that only rename positions: two in a row are one. */
+import type { Node } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { listOf, permutationOf } from '../rewrite/facts.js';
 import { rulePass } from '../rewrite/pass.js';
@@ -15,17 +16,22 @@ export const mergeTransposes = rulePass({
   },
 });
 
-const VIEW = 'Reshape|Flatten|Squeeze|Unsqueeze';
+const VIEW = 'Reshape|Flatten|Squeeze|Unsqueeze|Transpose';
 
 /**
- * A reshape of a reshape, in any spelling, is one Reshape of the first input: both keep the elements and their order.
- * Refuses where the final shape cannot be written: more than one size that is neither a number nor the input's size on
- * the same axis.
+ * A reshape of a reshape, in any spelling, is one Reshape of the first input: both keep the elements and their order. So
+ * does a Transpose that moves axes of size 1 only. Refuses where the final shape cannot be written: more than one size
+ * that is neither a number nor the input's size on the same axis.
  */
 export const mergeReshapes = rulePass({
   name: 'merge-reshapes', doc: 'Merges two of Reshape, Flatten, Squeeze and Unsqueeze into one Reshape.', numerics: 'exact',
   pattern: `a = ${VIEW}(x, s?)\ny = ${VIEW}(a, t?)`,
-  check: (m) => (targetOf(m) ? true : 'more than one size of the final shape is not known'),
+  check(m) {
+    const transposes = [m.node('a'), m.node('y')].filter((n) => n.op === 'Transpose');
+    if (transposes.length === 2) return 'two Transposes: merge-transposes merges them';
+    if (!transposes.every(keepsOrder)) return 'the Transpose moves elements';
+    return targetOf(m) ? true : 'more than one size of the final shape is not known';
+  },
   rewrite(m, b) {
     const y = m.value('y');
     const target = targetOf(m)!; // check() made sure
@@ -33,6 +39,13 @@ export const mergeReshapes = rulePass({
     return b.op('Reshape', [m.value('x'), b.constant(Tensor.i64(target), `${y.name}_shape`)], { name: m.node('y').name || 'Reshape' });
   },
 });
+
+/** Whether a Transpose leaves axes longer than 1 in their order. */
+function keepsOrder(n: Node): boolean {
+  const shape = n.inputs[0]?.shape;
+  const long = permutationOf(n)?.filter((p) => shape?.[p] !== 1);
+  return shape !== undefined && long !== undefined && long.every((p, i) => i === 0 || p > long[i - 1]!);
+}
 
 /** The target of the merged Reshape; undefined where it cannot be written. */
 function targetOf(m: Match): readonly number[] | undefined {

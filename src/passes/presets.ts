@@ -10,7 +10,7 @@ import { eliminateUnusedOutputs } from './eliminate-unused-outputs.js';
 import { extractConstants } from './extract-constants.js';
 import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from './fold-batch-norm.js';
 import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
-import { foldConstants } from './fold-constants.js';
+import { foldConstants, foldLargeConstants } from './fold-constants.js';
 import { foldIf } from './fold-if.js';
 import { foldShapes } from './fold-shapes.js';
 import { mergeCasts } from './merge-casts.js';
@@ -51,13 +51,14 @@ const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose,
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
 
 /**
- * What `quantize optimize` runs, by level. basic computes constants and removes what does nothing; default also merges
- * nodes and folds them into weights; aggressive also fixes the default values of inputs, which callers can then no longer feed.
+ * What `quantize optimize` runs, by level. basic computes constants and removes what does nothing; default also takes the
+ * defaults of inputs for constants, merges nodes and folds them into weights; aggressive also computes constants that make
+ * the file larger.
  */
 export const optimizing = {
   basic: [...constants, ...eliminations, ...remains],
-  default: [...constants, ...eliminations, ...weights, ...merges, ...remains],
-  aggressive: [liftInitializers, ...constants, ...eliminations, ...weights, ...merges, ...remains],
+  default: [liftInitializers, ...constants, ...eliminations, ...weights, ...merges, ...remains],
+  aggressive: [liftInitializers, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...remains],
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
