@@ -7,6 +7,7 @@ import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
+import { floatFusions, fusions, replacements } from '../src/passes/fusions.js';
 import { cleaning } from '../src/passes/presets.js';
 import { targets } from '../src/targets/index.js';
 
@@ -18,7 +19,7 @@ const camel = (name: string): string => name.replace(/-(\w)/g, (_, c: string) =>
 /** Plug-ins that a folder's files export, by file. */
 async function exported(folder: string): Promise<{ file: string; key: string; plugin: Plugin }[]> {
   const dir = path.join(root, 'src', folder);
-  const files = readdirSync(dir).filter((f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts'].includes(f));
+  const files = readdirSync(dir).filter((f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts', 'fusions.ts'].includes(f));
   const found = await Promise.all(files.map(async (file) => {
     const module: unknown = await import(pathToFileURL(path.join(dir, file)).href);
     return Object.entries(module as Record<string, unknown>).filter(([, v]) => isPlugin(v)).map(([key, v]) => ({ file, key, plugin: v as Plugin })); // filtered by isPlugin
@@ -27,7 +28,7 @@ async function exported(folder: string): Promise<{ file: string; key: string; pl
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', cleaning],
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', [...cleaning, ...fusions, ...floatFusions, ...replacements]],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);

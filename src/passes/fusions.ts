@@ -11,7 +11,8 @@ import { fuseRmsNorm } from './fuse-rms-norm.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
-import { replaceMean, replaceUpsample } from './replace-pooling.js';
+import { replaceMean } from './replace-mean.js';
+import { replaceUpsample } from './replace-upsample.js';
 
 /** Several nodes into fewer, none of which takes an op with an integer kernel away from quantization. */
 export const fusions: readonly Pass[] = [

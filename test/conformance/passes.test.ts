@@ -6,6 +6,7 @@ import { printNode } from '../../src/ir/text/print.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { verify } from '../../src/ir/verify.js';
 import { inferShapes } from '../../src/ops/infer.js';
+import { floatFusions, fusions, replacements } from '../../src/passes/fusions.js';
 import { cleaning } from '../../src/passes/presets.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import type { Pass } from '../../src/rewrite/pass.js';
@@ -26,9 +27,10 @@ async function outputsOf(model: Model, feed: Feed): Promise<Feed> {
 }
 
 const fixtures = readFixtures('passes');
+const passes = [...cleaning, ...fusions, ...floatFusions, ...replacements];
 
 describe('every pass', () => {
-  it.each(cleaning.map((p) => p.name))('%s has a fixture that it changes and one that it leaves alone', (name) => {
+  it.each(passes.map((p) => p.name))('%s has a fixture that it changes and one that it leaves alone', (name) => {
     const own = fixtures.filter((f) => f.name.replace(/\.\d+$/, '') === name);
     expect(own.some((f) => f.sections.get('changes') !== '0')).toBe(true);
     expect(own.some((f) => f.sections.get('changes') === '0')).toBe(true);
@@ -36,7 +38,7 @@ describe('every pass', () => {
 });
 
 describe.each(fixtures)('$name: $description', (f) => {
-  const pass = cleaning.find((p) => p.name === f.name.replace(/\.\d+$/, ''))!;
+  const pass = passes.find((p) => p.name === f.name.replace(/\.\d+$/, ''))!;
 
   it('rewrites as written, keeps the outputs, and does nothing the second time', async () => {
     const model = parseModel(f.sections.get('before') ?? '', { randomInitializers: 1 });
