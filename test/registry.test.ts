@@ -7,7 +7,7 @@ import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
-import { floatFusions, fusions, replacements } from '../src/passes/fusions.js';
+import { annotations, floatFusions, fusions, replacements } from '../src/passes/fusions.js';
 import { cleaning } from '../src/passes/presets.js';
 import { targets } from '../src/targets/index.js';
 
@@ -28,7 +28,7 @@ async function exported(folder: string): Promise<{ file: string; key: string; pl
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', [...cleaning, ...fusions, ...floatFusions, ...replacements]],
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', [...cleaning, ...annotations, ...fusions, ...floatFusions, ...replacements]],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);

@@ -10,6 +10,8 @@ import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
 import { fuseRmsNorm } from './fuse-rms-norm.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
+import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
+import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
 import { replaceMean } from './replace-mean.js';
 import { replaceUpsample } from './replace-upsample.js';
@@ -23,7 +25,11 @@ export const fusions: readonly Pass[] = [
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
   fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
   fuseScale, fuseMatmulAdd, fuseParallelMatmul,
+  fuseTransposeReshape,
 ];
+
+/** What lets other passes see more: before fold-shapes. */
+export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
 export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish];

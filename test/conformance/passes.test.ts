@@ -6,7 +6,7 @@ import { printNode } from '../../src/ir/text/print.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { verify } from '../../src/ir/verify.js';
 import { inferShapes } from '../../src/ops/infer.js';
-import { floatFusions, fusions, replacements } from '../../src/passes/fusions.js';
+import { annotations, floatFusions, fusions, replacements } from '../../src/passes/fusions.js';
 import { cleaning } from '../../src/passes/presets.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import type { Pass } from '../../src/rewrite/pass.js';
@@ -27,7 +27,7 @@ async function outputsOf(model: Model, feed: Feed): Promise<Feed> {
 }
 
 const fixtures = readFixtures('passes');
-const passes = [...cleaning, ...fusions, ...floatFusions, ...replacements];
+const passes = [...cleaning, ...annotations, ...fusions, ...floatFusions, ...replacements];
 
 describe('every pass', () => {
   it.each(passes.map((p) => p.name))('%s has a fixture that it changes and one that it leaves alone', (name) => {
