@@ -36,6 +36,28 @@ function combine(a: readonly Dim[] | undefined, b: readonly Dim[] | undefined, f
     return null;
   });
 }
+/** Whether two elements of shape arithmetic are equal, as 1 or 0. A size, known or not, is never negative. */
+function sameSize(x: Dim, y: Dim): Dim {
+  if (x === null || y === null) return null;
+  if (x === y) return 1;
+  if (typeof x === 'number' && typeof y === 'number') return 0;
+  return (typeof x === 'number' && x < 0) || (typeof y === 'number' && y < 0) ? 0 : null;
+}
+/** The i-th element of a vector, or the only one of a vector that is broadcast. */
+const at = (v: readonly Dim[], i: number): Dim => (v.length === 1 ? v[0] : v[i]) ?? null;
+const lengthOf = (...v: readonly (readonly Dim[] | undefined)[]): number | undefined => {
+  const n = Math.max(...v.map((x) => x?.length ?? 0));
+  return v.every((x) => x && (x.length === n || x.length === 1)) ? n : undefined;
+};
+const equal: OpSpec = {
+  ...binary('Equal', 1, 'a = b.', float('logical'), { dtype: 'bool' }),
+  infer(ctx) {
+    const [a, b] = [intsOf(ctx, 0), intsOf(ctx, 1)];
+    const n = lengthOf(a, b);
+    const ints = a && b && n !== undefined ? Array.from({ length: n }, (_, i) => sameSize(at(a, i), at(b, i))) : undefined;
+    return [{ dtype: 'bool', shape: broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ints }];
+  },
+};
 const arithmetic = (qlinear: string): QuantRole => ({ role: 'arithmetic', inputs: 'all', qlinear: qlinearEach(qlinear) });
 
 function variadic(op: string, since: number, doc: string): OpSpec {
@@ -64,7 +86,12 @@ export const cast = {
 
 export const where = {
   op: 'Where', domain: '', since: 9, doc: 'Chooses by a condition.', foldable: true, cost: perElement, quant: { role: 'arithmetic', inputs: [1, 2], qlinear: { op: 'QLinearWhere', domain: 'com.microsoft', form: 'where' } },
-  infer: (ctx: InferContext): Known[] => [{ dtype: ctx.input(1)?.dtype, shape: broadcast(broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ctx.input(2)?.shape) }],
+  infer(ctx: InferContext): Known[] {
+    const [c, a, b] = [ctx.input(0)?.ints, intsOf(ctx, 1), intsOf(ctx, 2)];
+    const n = lengthOf(c, a, b);
+    const choose = (i: number): Dim => { const k = at(c!, i); return k === 1 ? at(a!, i) : k === 0 ? at(b!, i) : null; }; // only where lengthOf saw all three
+    return [{ dtype: ctx.input(1)?.dtype, shape: broadcast(broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ctx.input(2)?.shape), ints: n === undefined ? undefined : Array.from({ length: n }, (_, i) => choose(i)) }];
+  },
 } satisfies OpSpec;
 
 export const elementwiseOps: readonly OpSpec[] = [
@@ -89,7 +116,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }), binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
   binary('Pow', 1, 'a^b.'), binary('Mod', 10, 'Remainder.'), binary('PRelu', 1, 'x or slope·x.'),
   binary('And', 1, 'Logical and.', float('logical'), { dtype: 'bool' }), binary('Or', 1, 'Logical or.', float('logical'), { dtype: 'bool' }), binary('Xor', 1, 'Logical exclusive or.', float('logical'), { dtype: 'bool' }),
-  binary('Equal', 1, 'a = b.', float('logical'), { dtype: 'bool' }), binary('Greater', 1, 'a > b.', float('logical'), { dtype: 'bool' }), binary('GreaterOrEqual', 12, 'a ≥ b.', float('logical'), { dtype: 'bool' }),
+  equal, binary('Greater', 1, 'a > b.', float('logical'), { dtype: 'bool' }), binary('GreaterOrEqual', 12, 'a ≥ b.', float('logical'), { dtype: 'bool' }),
   binary('Less', 1, 'a < b.', float('logical'), { dtype: 'bool' }), binary('LessOrEqual', 12, 'a ≤ b.', float('logical'), { dtype: 'bool' }),
   binary('BitwiseAnd', 18, 'Bitwise and.', float('logical')), binary('BitwiseOr', 18, 'Bitwise or.', float('logical')), binary('BitwiseXor', 18, 'Bitwise exclusive or.', float('logical')), binary('BitShift', 11, 'Shift.', float('logical')),
   variadic('Max', 1, 'Largest of the inputs.'), variadic('Min', 1, 'Smallest of the inputs.'), variadic('Sum', 1, 'Sum of the inputs.'), variadic('Mean', 1, 'Mean of the inputs.'),

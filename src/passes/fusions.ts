@@ -10,8 +10,11 @@ import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
 import { fuseRmsNorm } from './fuse-rms-norm.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
+import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
+import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
-import { replaceMean, replaceUpsample } from './replace-pooling.js';
+import { replaceMean } from './replace-mean.js';
+import { replaceUpsample } from './replace-upsample.js';
 
 /** Several nodes into fewer, none of which takes an op with an integer kernel away from quantization. */
 export const fusions: readonly Pass[] = [
@@ -22,7 +25,11 @@ export const fusions: readonly Pass[] = [
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
   fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
   fuseScale, fuseMatmulAdd, fuseParallelMatmul,
+  fuseTransposeReshape,
 ];
+
+/** What lets other passes see more: before fold-shapes. */
+export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
 export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish];

@@ -19,6 +19,7 @@ import { mergeAdditions, mergeMultiplications } from './merge-constants.js';
 import { mergePads } from './merge-pads.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
+import { annotations, floatFusions, fusions, replacements } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -52,13 +53,13 @@ const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpression
 
 /**
  * What `quantize optimize` runs, by level. basic computes constants and removes what does nothing; default also takes the
- * defaults of inputs for constants, merges nodes and folds them into weights; aggressive also computes constants that make
- * the file larger.
+ * defaults of inputs for constants, merges nodes, folds them into weights and fuses what exporters took apart, but for what
+ * would take an op with an integer kernel away; aggressive does that too, and computes constants that make the file larger.
  */
 export const optimizing = {
   basic: [...constants, ...eliminations, ...remains],
-  default: [liftInitializers, ...constants, ...eliminations, ...weights, ...merges, ...remains],
-  aggressive: [liftInitializers, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...remains],
+  default: [liftInitializers, ...annotations, ...constants, ...eliminations, ...weights, ...fusions, ...merges, ...replacements, ...remains],
+  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...fusions, ...floatFusions, ...merges, ...replacements, ...remains],
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 

@@ -1,29 +1,34 @@
 import { QuantError } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Pass } from '../rewrite/pass.js';
+import type { Pass, PassContext } from '../rewrite/pass.js';
 import { convertOpset } from './convert-opset.js';
+
+/** Raises the model's standard opset to `wanted`. False, with a note and the model untouched, where an op has no later form. */
+export function raiseOpset({ model, report }: PassContext, wanted: number): boolean {
+  const has = model.opsets.get('') ?? 1;
+  try {
+    convertOpset(cloneModel(model).model, wanted); // a conversion that fails half-way must not touch the model
+  } catch (error) {
+    if (!(error instanceof QuantError)) throw error;
+    report({ severity: 'note', code: error.code, message: `the opset stays ${has}, though passes could use ${wanted}: ${error.message}`, where: error.where });
+    return false;
+  }
+  convertOpset(model, wanted);
+  return true;
+}
 
 /**
  * The passes, after one that raises the standard opset to what those of them need that would then change something.
- * A model that no newer op helps keeps its opset. Stays where an op of the model has no later form.
+ * A model that no newer op helps keeps its opset.
  */
 export function withRaisedOpset(passes: readonly Pass[]): readonly Pass[] {
   const raise = {
     name: 'raise-opset', doc: 'Raises the opset where a newer operator replaces several nodes.', numerics: 'close',
     run(ctx) {
-      const { model } = ctx;
-      const has = model.opsets.get('') ?? 1;
-      const wanted = Math.max(has, ...passes.filter((p) => (p.opset ?? 0) > has && p.wouldApply?.(ctx)).map((p) => p.opset ?? 0));
-      if (wanted === has) return { changes: 0 };
-      try {
-        convertOpset(cloneModel(model).model, wanted); // a conversion that fails half-way must not touch the model
-      } catch (error) {
-        if (!(error instanceof QuantError)) throw error;
-        ctx.report({ severity: 'note', code: error.code, message: `the opset stays ${has}, though fusions could use ${wanted}: ${error.message}`, where: error.where });
-        return { changes: 0 };
-      }
-      convertOpset(model, wanted);
-      return { changes: 1 };
+      const has = ctx.model.opsets.get('') ?? 1;
+      // Highest first: where an op of the model has no form there, a lower one may still do.
+      const wanted = [...new Set(passes.filter((p) => (p.opset ?? 0) > has && p.wouldApply?.(ctx)).map((p) => p.opset ?? 0))].sort((a, b) => b - a);
+      return { changes: wanted.some((version) => raiseOpset(ctx, version)) ? 1 : 0 };
     },
   } satisfies Pass;
   return [raise, ...passes];

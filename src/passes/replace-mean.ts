@@ -1,4 +1,3 @@
-import { Tensor } from '../ir/tensor.js';
 import { rulePass } from '../rewrite/pass.js';
 import { reducedAxes } from './constants.js';
 
@@ -21,18 +20,5 @@ export const replaceMean = rulePass({
     const node = m.node('y');
     const pooled = b.op('GlobalAveragePool', [m.value('x')], { name: node.name || 'GlobalAveragePool' });
     return node.int('keepdims', 1) === 1 ? pooled : b.op('Flatten', [pooled], { attrs: { axis: 1 }, name: `${node.name || 'GlobalAveragePool'}_flatten` });
-  },
-});
-
-/** Upsample, which opset 10 deprecates, is Resize of opset 11 with asymmetric coordinates that round down. */
-export const replaceUpsample = rulePass({
-  name: 'replace-upsample', doc: 'Replaces the deprecated Upsample by Resize.', numerics: 'exact', opset: 11,
-  pattern: 'y = Upsample(x, s?)',
-  rewrite(m, b) {
-    const node = m.node('y');
-    const given = node.attrs.get('scales');
-    const scales = given?.type === 'floats' ? b.constant(Tensor.f32(given.value), `${node.name || 'Resize'}_scales`) : m.optional('s');
-    const mode = node.string('mode', 'nearest');
-    return b.op('Resize', [m.value('x'), null, scales], { attrs: { mode, coordinate_transformation_mode: 'asymmetric', ...(mode === 'nearest' ? { nearest_mode: 'floor' } : {}) }, name: node.name || 'Resize' });
   },
 });
