@@ -9,7 +9,7 @@ import { loadModel } from '../onnx/files.js';
 import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
-import { cleaning } from '../passes/presets.js';
+import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -51,9 +51,10 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
 /** Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. Throws what {@link loadFloatModel} throws. */
 export async function optimizeModel(model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void): Promise<PassTrace[]> {
   inlineFunctions(model);
-  const unknown = recipe.skip.find((name) => !cleaning.some((p) => p.name === name));
-  if (unknown !== undefined) fail('RECIPE_UNKNOWN_NAME', `optimize.skip: "${unknown}" is not a pass`, {}, `passes: ${cleaning.map((p) => p.name).join(', ')}`);
-  const traces = recipe.enabled ? await runPasses(model, cleaning.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
+  const unknown = recipe.skip.find((name) => !everyPass.some((p) => p.name === name));
+  if (unknown !== undefined) fail('RECIPE_UNKNOWN_NAME', `optimize.skip: "${unknown}" is not a pass`, {}, `passes: ${everyPass.map((p) => p.name).join(', ')}`);
+  const passes = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
+  const traces = recipe.enabled ? await runPasses(model, passes.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   inferShapes(model);
   return traces;

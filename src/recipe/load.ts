@@ -5,7 +5,7 @@ import { stringify } from 'yaml';
 import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
 import { SOURCE_KINDS } from '../data/spec.js';
-import { cleaning } from '../passes/presets.js';
+import { everyPass } from '../passes/presets.js';
 import { compileRegExp } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
@@ -119,7 +119,7 @@ function filterComplaints(value: Plain): Complaint[] {
 
 function passComplaints(value: Plain): Complaint[] {
   const skip: unknown[] = isPlain(value.optimize) && Array.isArray(value.optimize.skip) ? value.optimize.skip : [];
-  const names = cleaning.map((p) => p.name);
+  const names = everyPass.map((p) => p.name);
   return skip.flatMap((name, i): Complaint[] => {
     if (typeof name !== 'string' || names.includes(name)) return [];
     const near = nearest(name, names);

@@ -79,6 +79,7 @@ export const evaluationSpec = z.strictObject({
 
 export const optimizeSpec = z.strictObject({
   enabled: z.boolean().default(true).describe('Cleans the graph first: constants, shapes, BatchNormalization and biases are folded. Without it, unfolded parts stay float.'),
+  level: z.enum(['clean', 'basic', 'default', 'aggressive']).default('clean').describe('Which passes: clean does what quantization needs; the others are those of `quantize optimize`, which also merge and fuse.'),
   skip: z.array(z.string()).default([]).describe('Passes to leave out, by name.'),
 });
 
