@@ -44,7 +44,7 @@ describe('a run on the demo', () => {
 
   it('quantizes what the whole optimiser leaves just as well', async () => {
     const record = await run('optimised', `calibration.cache=false`, 'optimize.level=default', 'evaluation.samples=300', 'evaluation.layers=false', 'evaluation.profile=false');
-    expect(record.passes.some((p) => p.pass === 'deduplicate-expressions')).toBe(true);
+    expect(record.passes.some((p) => p.pass === 'deduplicate-initializers')).toBe(true);
     expect([record.runtime?.integerMacsShare, record.runtime?.unfused]).toEqual([1, []]);
     expect(record.evaluation?.metrics[0]?.change).toBeGreaterThan(-1);
   });
