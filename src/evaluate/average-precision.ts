@@ -54,9 +54,9 @@ export class PrecisionMeter {
       classes++;
       const recall = new Float64Array(judged.length);
       const precision = new Float64Array(judged.length);
-      for (let t = 0; t < this.#thresholds; t++) sum += this.#interpolate(recall, precision, curve(judged, weights, t, total, recall, precision)) / this.#thresholds;
+      for (let t = 0; t < this.#thresholds; t++) sum += this.#interpolate(recall, precision, curve(judged, weights, t, total, recall, precision));
     }
-    return classes ? (100 * sum) / classes : undefined;
+    return classes ? (100 * sum) / (classes * this.#thresholds) : undefined;
   }
 }
 
