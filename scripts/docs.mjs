@@ -1,5 +1,5 @@
 /**
- * Writes what is generated from code: schema/recipe.schema.json, docs/recipe.md, docs/errors.md and docs/ops.md.
+ * Writes what is generated from code: schema/recipe.schema.json, docs/recipe.md, docs/metrics.md, docs/errors.md and docs/ops.md.
  *
  *   npm run build && node scripts/docs.mjs
  *

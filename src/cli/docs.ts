@@ -1,6 +1,8 @@
 /** The files that are generated from code, as text: path from the repository's root to content. */
 import { z } from 'zod';
 import { ERROR_CODES, exitCodeOf, QuantError, type ErrorCode } from '../base/errors.js';
+import { metrics } from '../evaluate/metrics/index.js';
+import type { Metric } from '../evaluate/types.js';
 import { ops } from '../ops/index.js';
 import type { OpSpec } from '../ops/spec.js';
 import { branches, publishedSchema, recipeJsonSchema, type JsonSchema } from '../recipe/json-schema.js';
@@ -14,6 +16,7 @@ export const generatedDocs = (): Record<string, string> => ({
   'schema/run.schema.json': schemaOf('run.json: what one run decided and measured', runRecordSpec),
   'schema/compare.schema.json': schemaOf('compare.json: several runs of one model', compareRecordSpec),
   'docs/recipe.md': recipeDoc(),
+  'docs/metrics.md': metricsDoc(),
   'docs/errors.md': errorsDoc(),
   'docs/ops.md': opsDoc(),
 });
@@ -31,6 +34,27 @@ function opsDoc(): string {
   return `${MADE}\n# Operators\n\nOperators that quantbench knows: it infers their types and shapes, knows their cost, and knows what quantization may do\nwith them. Others pass through untouched and stay float. Whether an operator then runs in integers is the target's\nknowledge: see \`src/targets/\`.\n\n- **compute**: multiply-accumulates of an activation and a weight; int32 accumulators\n- **arithmetic**: every input and the output has a scale of its own\n- **passthrough**: moves, selects or compares elements; input and output share one scale\n- **clamp**: disappears into the output range of the operator before it\n- **float**: stays float, for the reason given\n\n| operator | since opset | quantization | cost | what it does |\n|---|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
+
+/** A section per metric: what it is, what it needs, and a table of its options. */
+function metricsDoc(): string {
+  const sections = metrics.map((m) => {
+    const { properties = {} } = z.toJSONSchema(m.options, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
+    const rows = Object.entries(properties).map(([key, v]) => `| \`${key}\` | ${typeOf(v)} | ${defaultOf(v)} | ${cell(describe(v))} |`);
+    return `## ${m.name}\n\n${m.doc} ${m.higherIsBetter ? 'Higher' : 'Lower'} is better. Unit: ${m.unit}. Needs ${needsOf(m)}.\n\n| option | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+  });
+  return `${MADE}\n# Metrics\n\n${METRICS_INTRODUCTION}\n${sections.join('\n')}`;
+}
+
+function needsOf({ name, needsLabels, needsTarget }: Metric): string {
+  if (needsLabels) return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
+  return needsTarget === undefined ? 'no labels' : TARGET_SOURCES[needsTarget];
+}
+const OBJECTS = 'objects as targets: `annotations` of image data, or a data module';
+const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string>> = {
+  boxes: OBJECTS, size: OBJECTS,
+  text: 'texts as targets: `target` of text data, or a data module',
+  tensors: 'tensors as targets: `targets` of npy or npz data, or a data module',
+};
 
 /** Keys as sections: one table per mapping, in the order of the schema. */
 function recipeDoc(): string {
@@ -50,7 +74,7 @@ function recipeDoc(): string {
       const objects = branches(value).filter((b) => b.properties);
       if (objects.length === 1) visit(below, objects[0]!, describe(value)); // exactly one
       else if (key === 'observer') observers(below, objects, describe(value));
-      if (key === 'metrics' && value.items) observers(below, branches(value.items).filter((b) => b.properties), describe(value));
+      if (key === 'metrics' && value.items) sections.push(`## ${below}\n\n${describe(value)}\n\nA name, \`{ name: …, option: … }\`, or \`{ module: …, options: … }\` for one of your own: see [metrics](metrics.md).\n`);
     }
   };
   /** Plug-ins that a `name` tells apart. */
@@ -127,4 +151,52 @@ evaluation:
   recipe without calibration data, start from what the names and headers of the files tell.
 - **Anchors, aliases and merge keys** (\`&a\`, \`*a\`, \`<<\`) work; tags, several documents, and nesting beyond 32 levels are refused.
 - **Regular expressions** (\`re:…\`) that could take exponential time are refused.
+`;
+
+const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized model on the same samples. Without it,
+\`top1\` (and \`top5\` from 100 classes on) is measured for class labels, \`spearman\` and \`pearson\` for labelled pairs. Agreement
+and the error of each output against the float model need no labels and are always measured.
+
+\`\`\`yaml
+evaluation:
+  data:
+    images: val2017
+    annotations: instances_val2017.json
+    categoryIds: true            # the model's classes are COCO's ids, 1 to 90
+    preprocess: { resize: { longest: 640 }, pad: { height: 640, width: 640 }, scale: 1/255 }
+  metrics:
+    - { name: map, boxes: boxes, scores: scores, classes: labels }
+    - { name: map, boxes: boxes, scores: scores, classes: labels, iou: 0.5 }
+    - { module: ./my-metric.mjs, options: { weight: 2 } }
+\`\`\`
+
+- **Intervals.** Every change has a 95 % interval from the paired samples: by flips where samples are right or wrong, by the mean
+  difference where the metric is a mean, else by a paired bootstrap over the samples (from 10 samples on).
+- **NaN** in an output never improves a metric: the sample counts as wrong, or with the worst score that the metric has.
+- **Missing labels.** Samples without the label or target that a metric needs are passed over, alike for both models.
+- **The same metric twice** gets the options that differ into its name: \`map\` and \`map iou=0.5\` above. Gates name it so.
+- **Boxes** of targets are mapped through resize, crop and pad to pixels of the model input, and detections are read in the same
+  pixels. IoU does not change when both are scaled alike, so the scores equal those in pixels of the original images, but for
+  objects that a crop cuts: they are clipped, and gone where nothing is left of them.
+
+## Your own
+
+An ES module that exports \`metric\`. It runs with your rights: name only modules you trust. \`start\` is called once for each model;
+\`add\` gets each sample (\`id\`, \`feeds\`, \`label\`, \`target\`) and the outputs for its feeds, with batch axis 1. The accumulator gives one of
+\`correct\` (0 or 1 per scored sample), \`scores\` (whose mean is the value), or \`count\` and \`resampled(indices)\`, from which intervals
+and gates come; without any of them, only the values are told.
+
+\`\`\`js
+export const metric = {
+  name: 'absolute-error', unit: 'years', higherIsBetter: false, needsLabels: true,
+  start(options, outputs) {
+    const scores = [];
+    return {
+      scores,
+      add(sample, [out]) { if (sample.label !== undefined) scores.push(Math.abs(out[outputs[0].name].data[0] - sample.label) * (options.weight ?? 1)); },
+      value: () => (scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : undefined),
+    };
+  },
+};
+\`\`\`
 `;

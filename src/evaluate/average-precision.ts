@@ -12,6 +12,17 @@ export type Match = (found: readonly Detection[], objects: readonly TargetBox[])
 /** Average precision from recall (rising) and precision made falling, `length` of each. */
 export type Interpolate = (recall: Float64Array, precision: Float64Array, length: number) => number;
 
+/** Detections of one class, highest score first, in a form that is walked a thousand times. */
+interface Ranked {
+  readonly image: Uint32Array;
+  /** Bit t: right at threshold t; bit 16 + t: ignored there. Most are 0: wrong at all. */
+  readonly bits: Uint32Array;
+  /** How many are right at any threshold. */
+  readonly right: number;
+  readonly objectImages: Uint32Array;
+  readonly objectCounts: Uint32Array;
+}
+
 export class PrecisionMeter {
   readonly #match: Match;
   readonly #thresholds: number;
@@ -20,7 +31,8 @@ export class PrecisionMeter {
   /** Detections of no class: wrong in each class. */
   readonly #stray: Judged[] = [];
   #images = 0;
-  #sorted: (readonly [ofClass: OfClass, judged: readonly Judged[]])[] | undefined;
+  #ranked: readonly Ranked[] | undefined;
+  /** At most 16 thresholds. */
   constructor(match: Match, thresholds: number, interpolate: Interpolate) { this.#match = match; this.#thresholds = thresholds; this.#interpolate = interpolate; }
 
   get images(): number { return this.#images; }
@@ -28,7 +40,7 @@ export class PrecisionMeter {
   /** `found` is by falling score. */
   add(found: readonly Detection[], objects: readonly TargetBox[]): void {
     const image = this.#images++;
-    this.#sorted = undefined;
+    this.#ranked = undefined;
     for (const label of new Set([...found, ...objects].map((x) => x.label))) {
       const own = found.filter((d) => d.label === label);
       if (label < 0) { this.#stray.push(...own.map(({ score }) => ({ score, image, hit: 0, ignored: 0 }))); continue; }
@@ -44,43 +56,56 @@ export class PrecisionMeter {
   /** Mean over classes that have objects, and over thresholds, in %; undefined where no class has any. */
   value(images: Uint32Array): number | undefined {
     const weights = multiplicities(images, this.#images);
-    this.#sorted ??= [...this.#classes.values()].map((c) => [c, [...c.judged, ...this.#stray].sort((a, b) => (a.score === b.score ? a.image - b.image : b.score - a.score))] as const);
+    this.#ranked ??= [...this.#classes.values()].filter((c) => c.objects.size).map((c) => rank(c, this.#stray));
     let sum = 0;
     let classes = 0;
-    for (const [{ objects }, judged] of this.#sorted) {
+    for (const ranked of this.#ranked) {
       let total = 0;
-      for (const [image, n] of objects) total += n * weights[image]!;
+      for (let i = 0; i < ranked.objectImages.length; i++) total += ranked.objectCounts[i]! * weights[ranked.objectImages[i]!]!; // as many counts as images
       if (!total) continue;
       classes++;
-      const recall = new Float64Array(judged.length);
-      const precision = new Float64Array(judged.length);
-      for (let t = 0; t < this.#thresholds; t++) sum += this.#interpolate(recall, precision, curve(judged, weights, t, total, recall, precision)) / this.#thresholds;
+      for (const { recall, precision, length } of curves(ranked, weights, this.#thresholds, total)) sum += this.#interpolate(recall, precision, length);
     }
-    return classes ? (100 * sum) / classes : undefined;
+    return classes ? (100 * sum) / (classes * this.#thresholds) : undefined;
   }
 }
 
 const isIgnored = (o: TargetBox): boolean => (o.crowd ?? false) || (o.difficult ?? false);
 
+function rank({ judged, objects }: OfClass, stray: readonly Judged[]): Ranked {
+  const sorted = [...judged, ...stray].sort((a, b) => (a.score === b.score ? a.image - b.image : b.score - a.score));
+  return {
+    image: Uint32Array.from(sorted, (d) => d.image), bits: Uint32Array.from(sorted, (d) => d.hit | (d.ignored << 16)),
+    right: sorted.filter((d) => d.hit).length,
+    objectImages: Uint32Array.from(objects.keys()), objectCounts: Uint32Array.from(objects.values()),
+  };
+}
+
+interface Curve { readonly recall: Float64Array; readonly precision: Float64Array; length: number; hits: number; ignored: number }
+
 /**
- * Fills recall and precision, the latter made falling from the end. An image drawn w times gives w equal detections in a
- * row: the points between them lie under the envelope, so the last alone is kept.
+ * Recall and precision at each threshold, precision made falling from the end. Points where nothing more is found lie under
+ * that envelope, so that only hits have one; so do those between the w equal hits of an image that was drawn w times.
  */
-function curve(judged: readonly Judged[], weights: Uint32Array, t: number, total: number, recall: Float64Array, precision: Float64Array): number {
-  const bit = 1 << t;
-  let hits = 0;
-  let misses = 0;
-  let length = 0;
-  for (const d of judged) {
-    const w = weights[d.image]!;
-    if (!w || d.ignored & bit) continue;
-    if (d.hit & bit) hits += w;
-    else misses += w;
-    recall[length] = hits / total;
-    precision[length++] = hits / (hits + misses);
+function curves({ image, bits, right }: Ranked, weights: Uint32Array, thresholds: number, total: number): Curve[] {
+  const all = Array.from({ length: thresholds }, (): Curve => ({ recall: new Float64Array(right), precision: new Float64Array(right), length: 0, hits: 0, ignored: 0 }));
+  let seen = 0;
+  for (let i = 0; i < image.length; i++) {
+    const w = weights[image[i]!]!; // an image of the meter
+    seen += w;
+    const own = bits[i]!; // as many as images
+    if (!own || !w) continue;
+    for (let t = 0; t < thresholds; t++) {
+      const c = all[t]!; // one per threshold
+      if (own & (1 << (16 + t))) c.ignored += w;
+      if (!(own & (1 << t))) continue;
+      c.hits += w;
+      c.recall[c.length] = c.hits / total;
+      c.precision[c.length++] = c.hits / (seen - c.ignored);
+    }
   }
-  for (let i = length - 2; i >= 0; i--) precision[i] = Math.max(precision[i]!, precision[i + 1]!);
-  return length;
+  for (const { precision, length } of all) for (let i = length - 2; i >= 0; i--) precision[i] = Math.max(precision[i]!, precision[i + 1]!); // within length
+  return all;
 }
 
 /** Mean precision at recalls 0, 1/(points − 1), …, 1; 0 beyond the highest recall. COCO uses 101 points, VOC2007 11. */

@@ -11,7 +11,7 @@ export type Box = readonly [left: number, top: number, right: number, bottom: nu
 export interface Detection { readonly box: Box; readonly score: number; readonly label: number }
 
 /** Options of metrics for detectors. */
-export const detectionOptions = {
+export const detectionSpec = z.strictObject({
   boxes: z.string().min(1).describe('The output of boxes, [batch, boxes, 4] or [boxes, 4]. Default: the first whose last axis is 4, else the first.').optional(),
   scores: z.string().min(1).describe('The output of scores: [batch, boxes], or [batch, boxes, classes] with a score per class. Default: the first other output of floats.').optional(),
   classes: z.string().min(1).describe('The output of class indices, [batch, boxes]. Without it, scores are per class, or there is one class, 0.').optional(),
@@ -21,9 +21,8 @@ export const detectionOptions = {
   firstClass: z.number().int().min(0).default(0).describe('The value in classes that stands for class 0: 1 where 0 is the background.'),
   background: z.number().int().min(0).describe('The class that means no object where scores are per class; later classes count one less.').optional(),
   nms: z.number().min(0).max(1).describe('Of boxes of one class that overlap by a larger IoU, only that of the highest score is kept. Default: 0.5 where scores are per class, else none; 1 keeps all.').optional(),
-} as const;
-const spec = z.strictObject(detectionOptions);
-export type DetectionOptions = z.output<typeof spec>;
+});
+export type DetectionOptions = z.output<typeof detectionSpec>;
 
 /** Reads the detections of each class, highest score first, at most `most` of a class. */
 export type ReadDetections = (sample: Sample, outputs: SampleOutputs) => Detection[];

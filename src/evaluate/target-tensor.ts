@@ -7,16 +7,15 @@ import { numbersOf, outputName, outputOf } from './tensors.js';
 import type { Accumulator } from './types.js';
 
 /** Options of metrics that compare an output with a target tensor. */
-export const targetOptions = {
+export const targetSpec = z.strictObject({
   output: z.string().min(1).describe('The output to compare. Default: the first.').optional(),
   target: z.string().min(1).describe('The target tensor. Default: that of the name of the output, or the only one.').optional(),
-} as const;
-const spec = z.strictObject(targetOptions);
+});
 
 export interface Pair { readonly output: ArrayLike<number>; readonly target: ArrayLike<number>; readonly dims: readonly number[] }
 
 /** A metric that is the mean of `score` over the samples with target tensors. Throws DATA_SHAPE where the shapes differ, DATA_LABEL where the tensor is missing. */
-export function meanAgainstTargets(metric: string, options: z.output<typeof spec>, outputs: readonly ValueInfo[], score: (pair: Pair, where: { readonly tensor: string; readonly sample: string }) => number): Accumulator {
+export function meanAgainstTargets(metric: string, options: z.output<typeof targetSpec>, outputs: readonly ValueInfo[], score: (pair: Pair, where: { readonly tensor: string; readonly sample: string }) => number): Accumulator {
   const name = outputName(metric, options.output, outputs);
   return meanOf((sample, found) => {
     const target = targetOf(metric, sample, name, options.target);

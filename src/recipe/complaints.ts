@@ -67,7 +67,7 @@ function wrongChoice(path: Path, seen: unknown, values: readonly string[]): Comp
   const key = String(path.at(-1));
   if (seen === undefined) return missing(path, values.join(' or '))[0];
   if (key === 'version') return { code: 'RECIPE_INVALID', path, atKey: false, message: `version ${shown(seen)} of the recipe format is not known`, hint: `this quantbench reads version ${values.join(', ')}` };
-  const kind = path.includes('metrics') ? 'metric' : path.includes('observer') ? 'observer' : key;
+  const kind = path.includes('metrics') && (key === 'name' || typeof path.at(-1) === 'number') ? 'metric' : path.includes('observer') ? 'observer' : key;
   const plugin = ['metric', 'observer', 'target', 'format'].includes(kind);
   const near = typeof seen === 'string' ? nearest(seen, values) : undefined;
   return {

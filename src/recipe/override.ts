@@ -53,7 +53,7 @@ export function applySetting(recipe: Plain, text: string): readonly (string | nu
 
 const IMAGE_KINDS: readonly SourceKind[] = ['images', 'imageList', 'webdataset'];
 /** Keys that say how data are read, and so hold for other data of the same kind. What belongs to one set (labels, split, order) is not among them. */
-const HOW = ['preprocess', 'input', 'classes', 'columns', 'batched', 'shape', 'dtype', 'tokenizer', 'fields', 'label', 'joint', 'maxLength', 'padTo', 'maxPixels'] as const;
+const HOW = ['preprocess', 'input', 'classes', 'columns', 'batched', 'shape', 'dtype', 'tokenizer', 'fields', 'label', 'target', 'joint', 'maxLength', 'padTo', 'maxPixels'] as const;
 const HOW_IMAGES = ['preprocess', 'input', 'classes', 'maxPixels'] as const;
 const kindOf = (data: Plain): SourceKind | undefined => SOURCE_KINDS.find((k) => data[k] !== undefined);
 

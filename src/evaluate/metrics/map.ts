@@ -5,13 +5,13 @@
 import { z } from 'zod';
 import { resampling } from '../accumulators.js';
 import { areaUnder, atPoints, matchCoco, matchVoc, PrecisionMeter } from '../average-precision.js';
-import { detectionOptions, detectionReader, type ReadDetections } from '../detections.js';
+import { detectionSpec, detectionReader, type ReadDetections } from '../detections.js';
 import type { Accumulator, Metric } from '../types.js';
 
 const iou = z.number().gt(0).max(1);
-const cocoOptions = z.strictObject({ ...detectionOptions, iou: iou.describe('A single IoU threshold, such as 0.5. Default: the mean over 0.50, 0.55, …, 0.95.').optional() });
+const cocoOptions = z.strictObject({ ...detectionSpec.shape, iou: iou.describe('A single IoU threshold, such as 0.5. Default: the mean over 0.50, 0.55, …, 0.95.').optional() });
 const vocOptions = z.strictObject({
-  ...detectionOptions,
+  ...detectionSpec.shape,
   iou: iou.default(0.5).describe('IoU from which a detection is right.'),
   points: z.enum(['11', 'all']).default('all').describe('all: area under the precision-recall curve (VOC2010 and later); 11: mean over 11 recalls (VOC2007).'),
 });

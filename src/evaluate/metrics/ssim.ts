@@ -4,11 +4,11 @@
  */
 import { z } from 'zod';
 import { fail } from '../../base/errors.js';
-import { meanAgainstTargets, targetOptions } from '../target-tensor.js';
+import { meanAgainstTargets, targetSpec } from '../target-tensor.js';
 import type { Metric } from '../types.js';
 
 const options = z.strictObject({
-  ...targetOptions,
+  ...targetSpec.shape,
   dataRange: z.number().positive().default(1).describe('Distance from the lowest to the highest possible value: 1 for images of 0 to 1, 255 for 8 bits.'),
   layout: z.enum(['NCHW', 'NHWC']).default('NCHW').describe('Axis order of an output of four axes.'),
 });

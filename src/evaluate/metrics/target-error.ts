@@ -1,10 +1,10 @@
 /** How far an output is from a target tensor: cosine, mean squared error, signal to noise, peak signal to noise. */
 import { z } from 'zod';
-import { meanAgainstTargets, targetOptions, type Pair } from '../target-tensor.js';
+import { meanAgainstTargets, targetSpec, type Pair } from '../target-tensor.js';
 import type { Metric } from '../types.js';
 
-const options = z.strictObject(targetOptions);
-const psnrOptions = z.strictObject({ ...targetOptions, dataRange: z.number().positive().default(1).describe('Distance from the lowest to the highest possible value: 1 for images of 0 to 1, 255 for 8 bits.') });
+const options = targetSpec;
+const psnrOptions = z.strictObject({ ...targetSpec.shape, dataRange: z.number().positive().default(1).describe('Distance from the lowest to the highest possible value: 1 for images of 0 to 1, 255 for 8 bits.') });
 type Options = z.output<typeof options>;
 
 export const cosine = {
