@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { ERROR_CODES, exitCodeOf, QuantError, type ErrorCode } from '../base/errors.js';
 import { ops } from '../ops/index.js';
 import type { OpSpec } from '../ops/spec.js';
+import { everyPass, optimizing } from '../passes/presets.js';
+import type { Pass } from '../rewrite/pass.js';
 import { branches, publishedSchema, recipeJsonSchema, type JsonSchema } from '../recipe/json-schema.js';
 import { compareRecordSpec } from '../record/compare.js';
 import { runRecordSpec } from '../record/run.js';
@@ -16,6 +18,7 @@ export const generatedDocs = (): Record<string, string> => ({
   'docs/recipe.md': recipeDoc(),
   'docs/errors.md': errorsDoc(),
   'docs/ops.md': opsDoc(),
+  'docs/optimize.md': optimizeDoc(),
 });
 
 const schemaOf = (title: string, spec: z.ZodType): string => `${JSON.stringify({ ...z.toJSONSchema(spec), title }, null, 1)}\n`;
@@ -31,6 +34,12 @@ function opsDoc(): string {
   return `${MADE}\n# Operators\n\nOperators that quantbench knows: it infers their types and shapes, knows their cost, and knows what quantization may do\nwith them. Others pass through untouched and stay float. Whether an operator then runs in integers is the target's\nknowledge: see \`src/targets/\`.\n\n- **compute**: multiply-accumulates of an activation and a weight; int32 accumulators\n- **arithmetic**: every input and the output has a scale of its own\n- **passthrough**: moves, selects or compares elements; input and output share one scale\n- **clamp**: disappears into the output range of the operator before it\n- **float**: stays float, for the reason given\n\n| operator | since opset | quantization | cost | what it does |\n|---|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
+
+function optimizeDoc(): string {
+  const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
+  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || 'only inside `quantize --recipe`'} | ${p.numerics} | ${cell(p.doc)} |`);
+  return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+}
 
 /** Keys as sections: one table per mapping, in the order of the schema. */
 function recipeDoc(): string {
@@ -127,4 +136,23 @@ evaluation:
   recipe without calibration data, start from what the names and headers of the files tell.
 - **Anchors, aliases and merge keys** (\`&a\`, \`*a\`, \`<<\`) work; tags, several documents, and nesting beyond 32 levels are refused.
 - **Regular expressions** (\`re:…\`) that could take exponential time are refused.
+`;
+
+const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one with fewer nodes and
+the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded random inputs: outputs must be
+equal within 1e-5 of the largest magnitude in each, integers exactly; else the command fails with \`OPTIMIZE_VERIFY\`.
+
+- **--level basic** computes what is constant and removes what does nothing. **default** also takes the default values of
+  inputs for constants (old exporters list every weight as an input), merges nodes and folds them into weights.
+  **aggressive** also computes constants that make the file larger.
+- **--explain** lists every change: the pass, nodes before → after, why, the nodes that went (−) and came (+). For a pattern
+  that nearly matched it says why it was left alone: a value that is a graph output or has another use, a size that is not
+  known, a constant that is computed.
+- **--passes a,b** runs only these, in the order of the table; **--skip c** leaves some out.
+- Passes run in turn until none finds anything: a second run changes nothing. Sizes that are not known are left alone.
+  Names of inputs and outputs stay. Values that a branch or a loop body reads count as used.
+- An axis that the model leaves open is tried at 2, 1, 5, 16, 32 and 224 until two inputs ran. A model that runs on none of
+  them cannot be compared, and is refused. A branch that random inputs do not reach is not compared.
+
+**exact** passes give the same bits; **close** ones multiply constants out, which moves the last.
 `;
