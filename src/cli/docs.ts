@@ -5,6 +5,8 @@ import { metrics } from '../evaluate/metrics/index.js';
 import type { Metric } from '../evaluate/types.js';
 import { ops } from '../ops/index.js';
 import type { OpSpec } from '../ops/spec.js';
+import { everyPass, optimizing } from '../passes/presets.js';
+import type { Pass } from '../rewrite/pass.js';
 import { branches, publishedSchema, recipeJsonSchema, type JsonSchema } from '../recipe/json-schema.js';
 import { compareRecordSpec } from '../record/compare.js';
 import { runRecordSpec } from '../record/run.js';
@@ -19,6 +21,7 @@ export const generatedDocs = (): Record<string, string> => ({
   'docs/metrics.md': metricsDoc(),
   'docs/errors.md': errorsDoc(),
   'docs/ops.md': opsDoc(),
+  'docs/optimize.md': optimizeDoc(),
 });
 
 const schemaOf = (title: string, spec: z.ZodType): string => `${JSON.stringify({ ...z.toJSONSchema(spec), title }, null, 1)}\n`;
@@ -35,6 +38,7 @@ function opsDoc(): string {
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
 
+<<<<<<< HEAD
 /** A section per metric: what it is, what it needs, and a table of its options. */
 function metricsDoc(): string {
   const sections = metrics.map((m) => {
@@ -56,6 +60,14 @@ const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string
   tensors: 'tensors as targets: `targets` of npy or npz data, or a data module',
 };
 
+=======
+function optimizeDoc(): string {
+  const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
+  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || 'only inside `quantize --recipe`'} | ${p.numerics} | ${cell(p.doc)} |`);
+  return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+}
+
+>>>>>>> elim
 /** Keys as sections: one table per mapping, in the order of the schema. */
 function recipeDoc(): string {
   const schema = recipeJsonSchema();
@@ -153,6 +165,7 @@ evaluation:
 - **Regular expressions** (\`re:…\`) that could take exponential time are refused.
 `;
 
+<<<<<<< HEAD
 const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized model on the same samples. Without it,
 \`top1\` (and \`top5\` from 100 classes on) is measured for class labels, \`spearman\` and \`pearson\` for labelled pairs. Agreement
 and the error of each output against the float model need no labels and are always measured.
@@ -199,4 +212,23 @@ export const metric = {
   },
 };
 \`\`\`
+=======
+const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one with fewer nodes and
+the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded random inputs: outputs must be
+equal within 1e-5 of the largest magnitude in each, integers exactly; else the command fails with \`OPTIMIZE_VERIFY\`.
+
+- **--level basic** computes what is constant and removes what does nothing. **default** also takes the default values of
+  inputs for constants (old exporters list every weight as an input), merges nodes and folds them into weights.
+  **aggressive** also computes constants that make the file larger.
+- **--explain** lists every change: the pass, nodes before → after, why, the nodes that went (−) and came (+). For a pattern
+  that nearly matched it says why it was left alone: a value that is a graph output or has another use, a size that is not
+  known, a constant that is computed.
+- **--passes a,b** runs only these, in the order of the table; **--skip c** leaves some out.
+- Passes run in turn until none finds anything: a second run changes nothing. Sizes that are not known are left alone.
+  Names of inputs and outputs stay. Values that a branch or a loop body reads count as used.
+- An axis that the model leaves open is tried at 2, 1, 5, 16, 32 and 224 until two inputs ran. A model that runs on none of
+  them cannot be compared, and is refused. A branch that random inputs do not reach is not compared.
+
+**exact** passes give the same bits; **close** ones multiply constants out, which moves the last.
+>>>>>>> elim
 `;

@@ -63,5 +63,5 @@ export const optimizing = {
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
-/** Every pass of any list, once. */
-export const everyPass: readonly Pass[] = [...new Set([...cleaning, ...Object.values(optimizing).flat()])];
+/** Every pass of any list, once, in the order in which the most thorough level runs them. */
+export const everyPass: readonly Pass[] = [...new Set([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning])];

@@ -1,6 +1,6 @@
 /** Seeded random models that are valid ONNX and run in onnxruntime, rich in what the optimiser looks for. */
 import { createRng, type Rng } from '../../src/base/rng.js';
-import { createModel, Graph, Node, Value, type Attr, type Dim, type Model } from '../../src/ir/graph.js';
+import { createModel, Graph, Value, type Attr, type Dim, type Model, type Node } from '../../src/ir/graph.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { specOf } from '../../src/ops/index.js';
 import { inferNode } from '../../src/ops/infer.js';

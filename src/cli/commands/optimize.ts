@@ -21,7 +21,7 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
   const lines = [
     ...(flags.explain ? traces.flatMap(explain) : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
     '',
-    `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random inputs, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
+    `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random input${agreement.feeds === 1 ? '' : 's'}, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
     ...files.map((f) => `${oneLine(f.path)} (${bytesText(f.bytes)})`),
   ];
   terminal.data(`${lines.join('\n')}\n`);

@@ -181,3 +181,33 @@ describe('doctor and init', () => {
     expect(out).toContain('# input   input float32[batch, 3, 32, 32]');
   });
 });
+
+describe('optimize', () => {
+  const demo = path.join(root, 'calibration-data/demo.onnx');
+  it('writes a smaller model, and says pass by pass how', async () => {
+    const out = path.join(temp, 'optimized.onnx');
+    const r = await run('optimize', demo, '-o', out);
+    expect(r).toMatchObject({ code: 0, err: '' });
+    expect(r.out).toMatch(/^pass +changes +nodes before +after +why\n/);
+    expect(r.out).toMatch(/\d+ → \d+ nodes \(Constants not counted\); outputs in onnxruntime equal on 2 random inputs/);
+    expect(existsSync(out)).toBe(true);
+    const again = await run('optimize', out, '-o', path.join(temp, 'again.onnx'));
+    expect(again.out).toMatch(/^nothing to change\n/);
+  });
+  it('prints JSON, and explains', async () => {
+    const out = path.join(temp, 'explained.onnx');
+    type Result = { nodes: { before: number; after: number }; passes: { pass: string }[] };
+    const optimized = async (...flags: string[]): Promise<Result> => JSON.parse((await run('optimize', demo, '-o', out, '--json', ...flags)).out) as Result;
+    const [all, json] = [await optimized(), await optimized('--skip', 'fold-batch-norm-conv')];
+    expect(all.nodes.after).toBeLessThan(json.nodes.after);
+    expect(json.passes.map((p) => p.pass)).not.toContain('fold-batch-norm-conv');
+    expect((await run('optimize', demo, '-o', out, '--explain')).out).toMatch(/^[\w-]+: \d+ changes?, \d+ → \d+ nodes\. .+\n {2}− \w+ /m);
+  });
+  it.each<[flags: string[], words: RegExp]>([[['--level', 'max'], /--level takes basic, default, aggressive, not "max"/], [['--passes', 'fold-if,fold-iff'], /"fold-iff" is not a pass\. Did you mean "fold-if"/]])('refuses %j', async (flags, words) => {
+    const out = path.join(temp, 'refused.onnx');
+    const r = await run('optimize', demo, '-o', out, ...flags);
+    expect(r.code).toBe(2);
+    expect(r.err).toMatch(words);
+    expect(existsSync(out)).toBe(false);
+  });
+});

@@ -1,0 +1,103 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseModel } from '../../../src/ir/text/parse.js';
+import { loadModel, saveModel } from '../../../src/onnx/files.js';
+import { choosePasses, countNodes, optimizeFile, optimizeGraph } from '../../../src/pipeline/optimize.js';
+import { compareOnRandomFeeds, difference } from '../../../src/pipeline/same-outputs.js';
+import { openModel } from '../../../src/runtime/open.js';
+
+const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-optimize-'));
+const HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n';
+const SCALED = `${HEADER}g (float[N,4] x, float[4] w) => (float[N,4] y) <float[4] w = {1, 1, 1, 1}> { a = Identity(x)\n b = Mul(a, w)\n y = Relu(b) }`;
+const write = (text: string, name: string): string => { const file = path.join(temp, name); saveModel(parseModel(text, {}), file); return file; };
+
+describe('optimizeGraph', () => {
+  it('lets callers override the default of an input at the basic level, and fixes it at the default level', async () => {
+    const basic = parseModel(SCALED, {});
+    await optimizeGraph(basic, { level: 'basic' });
+    expect(basic.graph.inputs.map((v) => v.name)).toEqual(['x', 'w']);
+    expect([...basic.graph.initializers].map((v) => [v.name, [...(v.data?.f32() ?? [])]])).toEqual([['w', [1, 1, 1, 1]]]);
+    expect([...basic.graph.nodes].map((n) => n.op)).toEqual(['Mul', 'Relu']);
+    const full = parseModel(SCALED, {});
+    await optimizeGraph(full, { level: 'default' });
+    expect(full.graph.inputs.map((v) => v.name)).toEqual(['x']);
+    expect([...full.graph.nodes].map((n) => n.op)).toEqual(['Relu']);
+  });
+  it('takes inputs of models before IR 4 for constants at any level, unless asked not to', async () => {
+    const old = (): ReturnType<typeof parseModel> => parseModel(SCALED.replace('ir_version: 8', 'ir_version: 3'), {});
+    const model = old();
+    await optimizeGraph(model, { level: 'basic' });
+    expect([...model.graph.nodes].map((n) => n.op)).toEqual(['Relu']);
+    const kept = old();
+    await optimizeGraph(kept, { level: 'basic', skip: ['lift-initializers'] });
+    expect([...kept.graph.nodes].map((n) => n.op)).toEqual(['Mul', 'Relu']);
+  });
+  it('says what went and came, pass by pass', async () => {
+    const model = parseModel(`${HEADER}g (float[2,3] x) => (float[2,3] y) { a = Transpose<perm = [1, 0]>(x)\n b = Transpose<perm = [1, 0]>(a)\n c = Relu(b)\n y = Clip(c) }`, {});
+    const traces = await optimizeGraph(model, { level: 'default' });
+    expect(traces.filter((t) => t.changes).map((t) => [t.pass, t.nodesBefore, t.nodesAfter, t.removed, t.added])).toEqual([
+      ['eliminate-transpose-pair', 4, 2, ['Transpose a', 'Transpose b'], []],
+      ['merge-clips', 2, 1, ['Relu c', 'Clip y'], ['Relu Clip']],
+    ]);
+    expect(countNodes(model)).toBe(1);
+  });
+});
+
+describe('choosePasses', () => {
+  it('keeps the order of the lists, and leaves out what is skipped', () => {
+    expect(choosePasses({ level: 'basic', passes: ['eliminate-dead', 'eliminate-cast'] }).map((p) => p.name)).toEqual(['eliminate-cast', 'eliminate-dead']);
+    expect(choosePasses({ level: 'default', skip: ['merge-pads'] }).some((p) => p.name === 'merge-pads')).toBe(false);
+  });
+  it('names the nearest pass for one that does not exist', () => {
+    expect(() => choosePasses({ level: 'default', skip: ['merge-pad'] })).toThrowError(expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('"merge-pads"') as string }) as Error);
+  });
+});
+
+describe('optimizeFile', () => {
+  it('writes a model that the second run leaves as it is, byte for byte', async () => {
+    const out = path.join(temp, 'once.onnx');
+    const first = await optimizeFile(write(SCALED, 'scaled.onnx'), out, { level: 'default' });
+    expect(first).toMatchObject({ nodes: { before: 3, after: 1 }, agreement: { feeds: 2, error: 0 } });
+    const twice = path.join(temp, 'twice.onnx');
+    const second = await optimizeFile(out, twice, { level: 'default' });
+    expect(second.nodes).toEqual({ before: 1, after: 1 });
+    expect(readFileSync(twice).equals(readFileSync(out))).toBe(true);
+    expect(loadModel(out).graph.inputs.map((v) => v.name)).toEqual(['x']);
+  });
+  it('refuses a model that onnxruntime cannot run on any random input, and writes nothing', async () => {
+    const out = path.join(temp, 'never.onnx');
+    const file = write(`${HEADER}g (float[N,4] x) => (float[3,5] y) <int64[2] s = {3, 5}> { u = Reshape(x, s)\n y = Relu(u) }`, 'unrunnable.onnx');
+    await expect(optimizeFile(file, out, { level: 'default' })).rejects.toMatchObject({ code: 'MODEL_RUNTIME' });
+    expect(existsSync(out)).toBe(false);
+    expect(readdirSync(temp).filter((f) => f.startsWith('never'))).toEqual([]);
+  });
+});
+
+describe('compareOnRandomFeeds', () => {
+  const open = (body: string): ReturnType<typeof openModel> => openModel(parseModel(`${HEADER}g (float[N,4] x) => (float[N,4] y) <float c = {1.001}> { ${body} }`, {}), { optimization: 'disabled' });
+  it('tells the output that differs', async () => {
+    const [a, b] = [await open('y = Relu(x)'), await open('a = Relu(x)\n y = Mul(a, c)')];
+    await expect(compareOnRandomFeeds(a, b, 'm.onnx')).rejects.toMatchObject({ code: 'OPTIMIZE_VERIFY', where: { file: 'm.onnx', tensor: 'y' } });
+    await a.close(); await b.close();
+  });
+  it('warns in place of comparing where the original draws random numbers', async () => {
+    const [a, b] = [await open('r = RandomNormalLike(x)\n y = Add(x, r)'), await open('r = RandomNormalLike(x)\n n = Neg(r)\n y = Add(x, n)')];
+    const found: string[] = [];
+    expect(await compareOnRandomFeeds(a, b, 'm.onnx', (d) => found.push(d.code))).toEqual({ feeds: 0, error: 0 });
+    expect(found).toEqual(['OUTPUTS_RANDOM']);
+    await a.close(); await b.close();
+  });
+});
+
+describe('difference', () => {
+  const f32 = (...values: number[]): { y: { dtype: 'float32'; dims: number[]; data: Float32Array } } => ({ y: { dtype: 'float32', dims: [values.length], data: Float32Array.from(values) } });
+  it('is relative to the largest magnitude, and infinite where one side only is finite', () => {
+    expect(difference(f32(100, 1), f32(100, 1.5)).error).toBeCloseTo(0.005, 12);
+    expect(difference(f32(NaN, Infinity), f32(NaN, Infinity)).error).toBe(0);
+    expect(difference(f32(1, Infinity), f32(1, 5)).error).toBe(Infinity);
+    expect(difference(f32(1), f32(1, 2)).error).toBe(Infinity);
+    expect(difference(f32(1), {}).error).toBe(Infinity);
+  });
+});
