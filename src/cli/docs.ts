@@ -38,7 +38,6 @@ function opsDoc(): string {
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
 
-<<<<<<< HEAD
 /** A section per metric: what it is, what it needs, and a table of its options. */
 function metricsDoc(): string {
   const sections = metrics.map((m) => {
@@ -60,14 +59,12 @@ const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string
   tensors: 'tensors as targets: `targets` of npy or npz data, or a data module',
 };
 
-=======
 function optimizeDoc(): string {
   const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
   const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || 'only inside `quantize --recipe`'} | ${p.numerics} | ${cell(p.doc)} |`);
   return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 
->>>>>>> elim
 /** Keys as sections: one table per mapping, in the order of the schema. */
 function recipeDoc(): string {
   const schema = recipeJsonSchema();
@@ -165,7 +162,6 @@ evaluation:
 - **Regular expressions** (\`re:…\`) that could take exponential time are refused.
 `;
 
-<<<<<<< HEAD
 const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized model on the same samples. Without it,
 \`top1\` (and \`top5\` from 100 classes on) is measured for class labels, \`spearman\` and \`pearson\` for labelled pairs. Agreement
 and the error of each output against the float model need no labels and are always measured.
@@ -212,7 +208,6 @@ export const metric = {
   },
 };
 \`\`\`
-=======
 const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one with fewer nodes and
 the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded random inputs: outputs must be
 equal within 1e-5 of the largest magnitude in each, integers exactly; else the command fails with \`OPTIMIZE_VERIFY\`.
@@ -230,5 +225,4 @@ equal within 1e-5 of the largest magnitude in each, integers exactly; else the c
   them cannot be compared, and is refused. A branch that random inputs do not reach is not compared.
 
 **exact** passes give the same bits; **close** ones multiply constants out, which moves the last.
->>>>>>> elim
 `;
