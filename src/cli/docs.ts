@@ -208,6 +208,8 @@ export const metric = {
   },
 };
 \`\`\`
+`;
+
 const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one with fewer nodes and
 the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded random inputs: outputs must be
 equal within 1e-5 of the largest magnitude in each, integers exactly; else the command fails with \`OPTIMIZE_VERIFY\`.

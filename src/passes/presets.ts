@@ -19,6 +19,7 @@ import { mergeAdditions, mergeMultiplications } from './merge-constants.js';
 import { mergePads } from './merge-pads.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
+import { withRaisedOpset } from './raise-opset.js';
 import { annotations, floatFusions, fusions, replacements } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
 
@@ -58,8 +59,8 @@ const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpression
  */
 export const optimizing = {
   basic: [...constants, ...eliminations, ...remains],
-  default: [liftInitializers, ...annotations, ...constants, ...eliminations, ...weights, ...fusions, ...merges, ...replacements, ...remains],
-  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...fusions, ...floatFusions, ...merges, ...replacements, ...remains],
+  default: [liftInitializers, ...annotations, ...constants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...replacements]), ...remains],
+  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...floatFusions, ...replacements]), ...remains],
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
