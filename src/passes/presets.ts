@@ -64,5 +64,5 @@ export const optimizing = {
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
-/** Every pass of any list, once, in the order in which the most thorough level runs them. */
-export const everyPass: readonly Pass[] = [...new Set([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning])];
+/** Every pass of any list, once by name, in the order in which the most thorough level runs them. */
+export const everyPass: readonly Pass[] = [...new Map([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning].reverse().map((p) => [p.name, p])).values()].reverse();
