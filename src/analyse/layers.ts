@@ -29,7 +29,7 @@ export interface LayersOptions {
   /** How many samples to use. Default 64. */
   readonly samples?: number;
   readonly threads?: number;
-  /** Bytes of tapped tensors of one batch; tensors beyond it are measured in further passes. Default 256 MiB. */
+  /** Bytes of tapped tensors of one batch; tensors beyond it are measured in further passes. Default 64 MiB. */
   readonly maxMemoryBytes?: number;
   /** Gets `progress` of stage `layers` after each batch, and diagnostics. */
   readonly onEvent?: OnEvent | undefined;
@@ -41,7 +41,8 @@ interface Probe { readonly name: string; readonly node: Node; readonly float: Va
 
 /** Guess for axes whose size is not known even with the shapes of the first batch. */
 const GUESSED_SIZE = 128;
-const MAX_MEMORY_BYTES = 256 * 2 ** 20;
+/** Of one side; with the copies that both runtimes and the reading of codes make, about five times as much. */
+const MAX_MEMORY_BYTES = 64 * 2 ** 20;
 
 /**
  * SQNR and cosine of every result of a node with work of its own, in graph order, named as in the float model; that of a
