@@ -1,7 +1,7 @@
 /** Error of each tensor of the quantized model against the float model: where in the graph it arises. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OnEvent } from '../base/events.js';
-import { realLength, rowsOf } from '../calibrate/rows.js';
+import { realLength, rowsOf, takesAnyBatch } from '../calibrate/rows.js';
 import { sliceRows } from '../evaluate/tensors.js';
 import type { TensorPlace } from '../formats/types.js';
 import { cloneModel } from '../ir/clone.js';
@@ -57,7 +57,7 @@ const MAX_MEMORY_BYTES = 64 * 2 ** 20;
  */
 export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
   const probes = probesOf(o.float, o.quantized, o.tensors);
-  const shrink = o.float.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
+  const shrink = takesAnyBatch(o.float);
   const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
   const names = uniqueLabels(o.float.graph.topological());
   const groups = groupsOf(probes, await elementsByName(o.float, batches), o.maxMemoryBytes ?? MAX_MEMORY_BYTES);

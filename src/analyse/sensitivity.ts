@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { rowsOf } from '../calibrate/rows.js';
+import { rowsOf, takesAnyBatch } from '../calibrate/rows.js';
 import type { Format, FormatInput } from '../formats/types.js';
 import type { Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
@@ -58,7 +58,7 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
   const layers = layersOf(o.model, o.planned);
   if (!layers.length) fail('QUANTIZE_NOTHING', 'the plan quantizes no layer, so none can be ranked', {}, 'see quantize.include and quantize.exclude');
   const names = uniqueLabels(o.model.graph.topological());
-  const shrink = o.model.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
+  const shrink = takesAnyBatch(o.model);
   const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
   const float = await floatOutputs(o, batches);
   const scores: { node: Node; score: number }[] = [];

@@ -1,6 +1,7 @@
 /** Rows of batches and of tapped tensors: which of them hold samples. */
 import type { Batch } from '../data/batch.js';
 import type { Feed, FeedTensor, TypedArray } from '../ir/feed.js';
+import type { Model } from '../ir/graph.js';
 
 /** Rows of feed k: how many there are, and how many hold samples. */
 export interface RowCount { readonly total: number; readonly real: number }
@@ -17,6 +18,9 @@ export function rowsOf(batch: Batch, k: number): RowCount {
 export function realLength(length: number, rows: RowCount): number {
   return rows.total > rows.real && length % rows.total === 0 ? (length / rows.total) * rows.real : length;
 }
+
+/** Whether a model takes batches of any size: none of its inputs fixes axis 0. */
+export const takesAnyBatch = ({ graph }: Model): boolean => graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
 
 /**
  * The batch with only the given samples, in the same shapes: freed rows repeat the last one that stays, as padding does,

@@ -9,7 +9,7 @@ import type { Session } from '../runtime/session.js';
 import { openCache, type Saved, type StatsCache } from './cache.js';
 import { kernels } from './kernels.js';
 import { createInspector, type Inspector } from './non-finite.js';
-import { keepSamples, rowsOf } from './rows.js';
+import { keepSamples, rowsOf, takesAnyBatch } from './rows.js';
 import { drawStart, tapModel, type Reading, type Tapped, type TapRequest } from './tap.js';
 import type { Observer, Statistic, TensorStats } from './types.js';
 
@@ -163,7 +163,7 @@ function channelsOf({ value, axis }: CalibrationPoint): number {
 /** One pass over the data for a group of tensors, from batch `progress.batches` on. */
 async function onePass(o: CalibrateOptions, group: readonly Slot[], progress: Progress, checkpoint: (() => void) | undefined, note: string): Promise<void> {
   const threads = o.threads ?? 1;
-  const shrink = o.model.graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
+  const shrink = takesAnyBatch(o.model);
   const tapped = tapModel(o.model, requestsOf(group), o.sampling.maxValuesPerSample);
   const inspector = createInspector(o.model, [...new Set(group.map((s) => s.point.value))], shrink, threads);
   let session: Session | undefined;

@@ -52,6 +52,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Collects the values of an option that may be given several times. */
+const repeated = (text: string, all: string[] | undefined): string[] => [...(all ?? []), text];
+
 /** The job that a command line asks for; undefined where help or the version was printed. Throws USAGE. */
 function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   let job: Job | undefined;
@@ -66,7 +69,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s; preprocessing stays')
     .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
     .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
-    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
     .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
     .option('--json', 'prints run.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
@@ -87,7 +90,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipes\'')
     .option('-o, --out <folder>', 'where the runs and the comparison go (default: reports/<name>)')
     .option('-n, --name <name>', 'name of the comparison (default: that of the sweep, or compare)')
-    .option('-s, --set <key=value>', 'changes a value of every recipe; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('-s, --set <key=value>', 'changes a value of every recipe; may be repeated', repeated)
     .option('--max-accuracy-drop <drop>', 'what the run to ship may lose: 0.5%, or 1% relative (default: 1% relative)')
     .option('--max-latency-ratio <ratio>', 'how slow it may be, float = 1').option('--max-size-ratio <ratio>', 'how large it may be, float = 1')
     .option('--fresh', 'runs every recipe again, also where its result is there')
@@ -105,9 +108,9 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .argument('<model...>', 'ONNX files, float or quantized')
     .option('-r, --recipe <file>', 'takes evaluation data, preprocessing and metrics from this recipe')
     .option('-d, --data <path>', 'evaluation data; their kind is guessed without a recipe')
-    .option('--metric <name>', 'a metric; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('--metric <name>', 'a metric; may be repeated', repeated)
     .option('--samples <n>', 'most samples to use')
-    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints no progress').option('--debug', 'shows stack traces')
     .action((files: string[], options) => { job = async (c) => (await import('./commands/evaluate.js')).evaluate(files, options, c); });
   program.command('bench').description('times models as they are, in turn; the others against the first')
@@ -130,7 +133,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .action((target: string, options) => { job = async (c) => (await import('./commands/gate.js')).gate(target, options, c); });
   program.command('cost').description('what a model costs, node by node: arithmetic, parameters, memory traffic, peak activations')
     .argument('<model>', 'an ONNX file')
-    .option('--input-shape <name=sizes>', 'a shape such as x=1x3x224x224; may be repeated', (text: string, all: string[] | undefined) => [...(all ?? []), text])
+    .option('--input-shape <name=sizes>', 'a shape such as x=1x3x224x224; may be repeated', repeated)
     .option('--device <device>', 'adds a roofline estimate: cpu (measured), or PEAK_FLOPS,BANDWIDTH such as 1e12,2e10').option('--threads <n>', 'threads of --device cpu', '1')
     .option('--picture <file.svg>', 'draws the roofline').option('--top <n>', 'how many nodes the table shows', '30')
     .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')

@@ -3,7 +3,7 @@ import { cloneGraph } from '../ir/clone.js';
 import type { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
-import type { Evaluate, Pass } from '../rewrite/pass.js';
+import type { Evaluate, Pass, PassContext, PassResult } from '../rewrite/pass.js';
 
 /** Results above this many elements are folded only when they are no larger than what they replace. */
 const LARGE_ELEMENTS = 1 << 18;
@@ -17,22 +17,20 @@ const HUGE_ELEMENTS = 1 << 24;
  */
 export const foldConstants = {
   name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
-  async run({ model, evaluate }) {
-    let changes = 0;
-    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, LARGE_ELEMENTS);
-    return { changes };
-  },
+  run: (ctx) => foldAll(ctx, LARGE_ELEMENTS),
 } satisfies Pass;
 
 /** As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file. */
 export const foldLargeConstants = {
   name: 'fold-large-constants', doc: 'Computes constant subgraphs once, also where the result makes the file much larger.', numerics: 'close',
-  async run({ model, evaluate }) {
-    let changes = 0;
-    for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, HUGE_ELEMENTS);
-    return { changes };
-  },
+  run: (ctx) => foldAll(ctx, HUGE_ELEMENTS),
 } satisfies Pass;
+
+async function foldAll({ model, evaluate }: PassContext, limit: number): Promise<PassResult> {
+  let changes = 0;
+  for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, limit);
+  return { changes };
+}
 
 async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number): Promise<number> {
   const constant = new Set<Node>();

@@ -8,7 +8,7 @@ import type { Feed } from '../ir/feed.js';
 import { profilePair } from '../runtime/profile.js';
 import { openData } from './calibration.js';
 import type { CheckInput } from './check.js';
-import { resizeBatch } from './feeds.js';
+import { atBatch } from './feeds.js';
 import type { Variant } from './variant.js';
 
 /** The samples to analyse with: those that calibrated, which must not be the judge of accuracy; else those that evaluate. Undefined without data. */
@@ -47,7 +47,7 @@ export async function analyseKernels(v: Variant, data: AnalysisData | undefined,
   const { profile, latency } = v.recipe.recipe.evaluation;
   if (profile === false || !v.measured.runtime) return;
   const threads = latency === false ? 1 : latency.threads;
-  const sized = o.inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, latency === false ? 1 : latency.batch);
+  const sized = atBatch(feed, o.inputs, latency === false ? 1 : latency.batch);
   const times = await profilePair({ float: v.float, quantized: v.file, nodes: v.nodes, feed: sized, runs: profile.runs, threads, signal: o.signal });
   const optimizations = data && await optimizationDifference({ quantized: v.file, batches: data.batches, threads, signal: o.signal });
   v.measured.runtime = { ...v.measured.runtime, profile: times, ...(optimizations ? { optimizations } : {}) };

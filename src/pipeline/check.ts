@@ -19,7 +19,7 @@ import type { EvaluationFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
-import { randomFeed, resizeBatch } from './feeds.js';
+import { atBatch, randomFeed } from './feeds.js';
 import type { Variant } from './variant.js';
 
 /** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
@@ -126,7 +126,7 @@ function collapseCheck(e: EvaluationFacts, limit: number): void {
 export async function timeAll(o: CheckInput, variants: readonly Variant[], feed: Feed): Promise<void> {
   const l = o.recipe.recipe.evaluation.latency;
   if (l === false) return;
-  const sized = o.inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, l.batch);
+  const sized = atBatch(feed, o.inputs, l.batch);
   for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
     const timed = await measureLatencies(o.floatFile, together.map((v) => v.file), { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal });
     together.forEach((v, i) => { v.measured.latency = timed[i]!; }); // one for each

@@ -41,6 +41,9 @@ export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1)
   return feed;
 }
 
+/** The feed at `batch` rows, or as it is for a model whose inputs fix their batch. */
+export const atBatch = (feed: Feed, inputs: readonly ValueInfo[], batch: number): Feed => (inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, batch));
+
 /** The first rows of a feed, repeated to `batch` rows along axis 0. */
 export function resizeBatch(feed: Feed, batch: number): Feed {
   return Object.fromEntries(Object.entries(feed).map(([name, t]) => {

@@ -13,7 +13,7 @@ import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
-import { randomFeed, resizeBatch } from './feeds.js';
+import { atBatch, randomFeed } from './feeds.js';
 
 interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
 
@@ -77,8 +77,7 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
     const inputs = sessions[0]!.inputs; // opened first
-    const one = o.feed ?? randomFeed(inputs, 0);
-    const feed = inputs.some((i) => typeof i.shape?.[0] === 'number') ? one : resizeBatch(one, o.batch);
+    const feed = atBatch(o.feed ?? randomFeed(inputs, 0), inputs, o.batch);
     const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
     const [reference, ...others] = sessions;
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first

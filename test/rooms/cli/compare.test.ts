@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../../src/cli/main.js';
 import { compareRecordSpec } from '../../../src/record/compare.js';
+import { runCli as run } from './run-cli.js';
 
 const root = path.join(import.meta.dirname, '..', '..', '..');
 const recipe = path.join(root, 'recipes', 'int8-minmax.yaml');
@@ -14,13 +14,6 @@ afterAll(() => rmSync(temp, { recursive: true, force: true }));
 afterEach(() => vi.restoreAllMocks());
 const quick = ['calibration.samples=32', 'calibration.cache=false', 'evaluation.samples=200', 'evaluation.latency={ runs: 20, memory: false }', 'evaluation.layers=false', 'evaluation.profile=false'].flatMap((s) => ['--set', s]);
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
-  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { out += String(s); return written(done); });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { err += String(s); return written(done); });
-  try { return { code: await main(argv), out, err }; } finally { vi.restoreAllMocks(); }
-}
 
 describe('a sweep', () => {
   const out = path.join(temp, 'sweep');

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../../src/cli/main.js';
 import { version } from '../../../src/base/version.js';
+import { runCli as run } from './run-cli.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-cli-'));
@@ -14,14 +14,6 @@ const quick = ['--set', 'calibration.samples=20', '--set', 'evaluation.samples=4
 
 afterEach(() => vi.restoreAllMocks());
 
-/** Runs a command line with its output caught. */
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
-  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { out += String(s); return written(done); });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { err += String(s); return written(done); });
-  try { return { code: await main(argv), out, err }; } finally { vi.restoreAllMocks(); }
-}
 function recipe(text: string, name = 'r.yaml'): string {
   const file = path.join(temp, name);
   writeFileSync(file, text);

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../../src/cli/main.js';
 import type { GateFacts, RunRecord } from '../../../src/record/index.js';
 import { flips, latencyOf, runWith } from './helpers.js';
+import { runCli } from '../cli/run-cli.js';
 
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-gate-'));
 let made = 0;
@@ -17,13 +17,9 @@ function folder(record: RunRecord | string): string {
 }
 afterEach(() => { vi.restoreAllMocks(); vi.unstubAllEnvs(); });
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
-  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { out += String(s); return written(done); });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { err += String(s); return written(done); });
+async function run(...argv: string[]): ReturnType<typeof runCli> {
   for (const [key, value] of Object.entries({ GITHUB_ACTIONS: undefined, GITHUB_STEP_SUMMARY: undefined, ...env })) vi.stubEnv(key, value);
-  try { return { code: await main(['gate', ...argv]), out, err }; } finally { vi.restoreAllMocks(); vi.unstubAllEnvs(); }
+  try { return await runCli('gate', ...argv); } finally { vi.unstubAllEnvs(); }
 }
 let env: Record<string, string> = {};
 

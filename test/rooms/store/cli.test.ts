@@ -2,21 +2,15 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../../src/cli/main.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { loadModel, saveModel } from '../../../src/onnx/files.js';
 import { runFolder, sha256, temporary } from './helpers.js';
+import { runCli } from '../cli/run-cli.js';
 
 afterEach(() => vi.restoreAllMocks());
 const dir = path.join(temporary(), 'models');
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const written = (done: unknown): true => { if (typeof done === 'function') done(); return true; };
-  vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => { out += String(s); return written(done); });
-  vi.spyOn(process.stderr, 'write').mockImplementation((s, done) => { err += String(s); return written(done); });
-  try { return { code: await main(['store', ...argv]), out, err }; } finally { vi.restoreAllMocks(); }
-}
+const run = (...argv: string[]): ReturnType<typeof runCli> => runCli('store', ...argv);
 const store = (command: string, ...argv: string[]): ReturnType<typeof run> => run(command, ...argv, '--store', dir);
 
 describe('quantize store', () => {
