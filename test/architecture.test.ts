@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 const src = fileURLToPath(new URL('../src', import.meta.url));
 const LAYERS: Readonly<Record<string, number>> = {
   base: 0, ir: 1, record: 1, onnx: 2, ops: 2, scheme: 2, rewrite: 3, targets: 3, runtime: 3, data: 3, cost: 3,
-  passes: 4, formats: 4, calibrate: 4, evaluate: 4, gate: 5, store: 5, quantize: 6, analyse: 7, recipe: 7, pipeline: 8, report: 9, cli: 10,
+  passes: 4, formats: 4, calibrate: 4, evaluate: 4, gate: 5, store: 5, quantize: 6, adjust: 6, analyse: 7, recipe: 7, pipeline: 8, report: 9, cli: 10,
 };
 /** Files over 300 lines, each with its reason. */
 const LONG: Readonly<Record<string, string>> = {

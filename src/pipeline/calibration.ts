@@ -89,7 +89,7 @@ function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, sam
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
   const key = createHash('sha256').update(JSON.stringify({
-    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
+    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: o.recipe.recipe.adjust, data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
   })).digest('hex');
   return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
 }

@@ -93,7 +93,7 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
       granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' }, observer: a.observer.name, perChannel: a.granularity === 'channel',
     },
     weights: {
-      dtype: w.dtype ?? defaults.weights.dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding,
+      dtype: w.dtype ?? defaults.weights.dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding, ...(w.bits === undefined ? {} : { bits: w.bits }),
       granularity: w.granularity ?? defaults.weightGranularity, observer: w.observer.name,
     },
     include, exclude, target,

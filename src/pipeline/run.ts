@@ -16,6 +16,8 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
+import { batchNormMoments } from '../adjust/moments.js';
+import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked } from './check.js';
@@ -63,7 +65,7 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 
 /** What recipes must have in common to run together. */
 export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
-  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, r.calibration, r.evaluation, r.target]);
+  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, r.adjust, r.calibration, r.evaluation, r.target]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
@@ -106,10 +108,12 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const about = (lines: readonly string[]): string => (variants.length === 1 ? lines[0] ?? '' : `${lines.length} of ${variants.length} recipes`);
 
   await chosenMetrics(lead); // loads the user's own before the work, so that a mistake in them is told at once
+  const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
     const done = await optimizeModel(model, floatFile, recipe.optimize, report);
     return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
+  for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
   const macs = await stage('plan', async () => {
     const example = await exampleFeed(lead, inputs);
     for (const v of variants) await attempt(v, () => v.plan(model, (m) => macsByNode(m, example)));
@@ -151,9 +155,17 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
         return [undefined, about(lines)];
       });
     }
+    for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
+    const refined = alive().filter((v) => isRefined(v.recipe.recipe));
+    if (refined.length) {
+      await stage('weights', async () => {
+        const lines: string[] = [];
+        for (const v of refined) await attempt(v, async () => { lines.push(await v.refine((own, reference) => chooseWeights(own, reference, { inputs, report, ...listen }))); });
+        return [undefined, about(lines)];
+      });
+    }
     await stage('quantize', async () => {
       const lines: string[] = [];
-      for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
       for (const v of alive()) await attempt(v, () => { lines.push(v.rewrite()); });
       return [undefined, about(lines)];
     });

@@ -8,13 +8,14 @@ import { bytesText } from '../base/text.js';
 import { version } from '../base/version.js';
 import { saturationRisk } from '../analyse/saturation.js';
 import type { TensorStats } from '../calibrate/types.js';
+import type { Layerwise } from '../adjust/layerwise/run.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Model, Value } from '../ir/graph.js';
 import { assertValid } from '../ir/verify.js';
 import { saveModel } from '../onnx/files.js';
 import { forgetInferred } from '../ops/infer.js';
 import type { Rewritten } from '../formats/types.js';
-import { assignParams, type Assigned } from '../quantize/assign.js';
+import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
@@ -41,7 +42,8 @@ export class Variant {
   #nodes: ReturnType<typeof nodeFacts> = [];
   #points: PointFacts[] = [];
   #graph: GraphFacts | undefined;
-  #params: Assigned['params'] | undefined;
+  #stats: ReadonlyMap<Value, TensorStats> = new Map();
+  #assigned: Assigned | undefined;
   #float: Model | undefined;
   #tensors: Rewritten['tensors'] = new Map();
   #staging: string | undefined;
@@ -56,7 +58,7 @@ export class Variant {
   get model(): Model { return this.#model!; } // set by plan(), which comes first
   get prepared(): Prepared { return this.#prepared!; } // as above
   get nodes(): ReturnType<typeof nodeFacts> { return this.#nodes; }
-  get params(): Assigned['params'] { return this.#params!; } // set by assign()
+  get params(): Assigned['params'] { return this.#assigned!.params; } // set by assign()
   /** The float model that was rewritten, with the same names. */
   get float(): Model { return this.#float!; } // set by rewrite()
   get tensors(): Rewritten['tensors'] { return this.#tensors; }
@@ -76,19 +78,30 @@ export class Variant {
 
   /** Chooses the parameters; once. */
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
-    if (this.#params) return;
+    if (this.#assigned) return;
     const { planned } = this.prepared;
     const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
-    this.#points = pointFacts(planned, stats, assigned);
-    this.#params = assigned.params;
+    this.#stats = stats;
+    this.#assigned = assigned;
+  }
+
+  /** Chooses the codes of weights layer after layer and corrects what they cost, where the recipe asks for it. Gives one line about it. */
+  async refine(choose: (v: Variant, reference: ReturnType<typeof cloneModel>) => Promise<Layerwise>): Promise<string> {
+    const reference = cloneModel(this.model);
+    const { params, layers, biases } = await choose(this, reference);
+    this.#float = reference.model;
+    this.#assigned = withWeightParams(this.prepared.planned.plan, this.#assigned!, params); // set by assign(), which comes first
+    this.#assigned.diagnostics.forEach(this.report);
+    return `${layers} layers${biases ? ` · ${biases} biases corrected` : ''}`;
   }
 
   /** Rewrites the model with the parameters and writes it to the staging folder. Gives one line about it. */
   rewrite(): string {
     const { planned, format, target } = this.prepared;
     const model = this.model;
-    this.#float = cloneModel(model).model;
+    this.#points = pointFacts(planned, this.#stats, this.#assigned!); // set by assign(), which comes first
+    this.#float ??= cloneModel(model).model;
     this.saturation = saturationRisk({ model, planned, params: this.params, environment: environment() });
     const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, seed: this.recipe.recipe.quantize.seed });
     this.#tensors = tensors;

@@ -71,6 +71,15 @@ export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorSt
   return { params, ranges, diagnostics };
 }
 
+/** The same parameters with others for some weights, and the biases that follow from them. */
+export function withWeightParams(plan: QuantPlan, assigned: Assigned, chosen: ReadonlyMap<QuantPoint, QuantParams>): Assigned {
+  const params = new Map([...assigned.params].filter(([p]) => plan.get(p)?.kind !== 'derived'));
+  for (const [point, made] of chosen) params.set(point, made);
+  const diagnostics: Diagnostic[] = [];
+  resolveBiases(plan, params, diagnostics);
+  return { ...assigned, params, diagnostics };
+}
+
 /** Two rounds: a bias may raise the scale of a weight that other biases use too. */
 function resolveBiases(plan: QuantPlan, params: Map<QuantPoint, QuantParams>, diagnostics: Diagnostic[]): void {
   const derived = [...plan].filter((e): e is [QuantPoint, QuantSpec & { kind: 'derived' }] => e[1].kind === 'derived');

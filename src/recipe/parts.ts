@@ -1,5 +1,7 @@
 /** Small pieces of the recipe schema. */
 import { z } from 'zod';
+import { adjustments } from '../adjust/index.js';
+import { weightMethods } from '../adjust/layerwise/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { observers } from '../calibrate/observers/index.js';
 
@@ -16,6 +18,10 @@ function named(kind: string, entries: readonly Entry[]): z.ZodType<Named, string
   return z.union([short.transform((name) => ({ name })).pipe(long), long]);
 }
 
+/** Changes of the model before quantization. */
+export const adjustmentSpec = named('An adjustment', adjustments);
+/** Ways to choose codes. */
+export const methodSpec = named('A method', weightMethods);
 export const observerSpec = named('An observer', observers);
 /** A metric of the user's own. */
 const moduleSpec = z.strictObject({

@@ -5,7 +5,7 @@ import { targets } from '../targets/index.js';
 import { formats } from '../formats/index.js';
 import { gateSpec } from '../gate/settings.js';
 import { ROUNDINGS } from '../scheme/types.js';
-import { observerSpec, filterSpec, metricSpec, bytesSpec } from './parts.js';
+import { adjustmentSpec, bytesSpec, filterSpec, methodSpec, metricSpec, observerSpec } from './parts.js';
 
 const count = z.number().int().positive();
 
@@ -30,12 +30,18 @@ export const activationSpec = z.strictObject({
 });
 
 export const weightSpec = z.strictObject({
-  dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
+  dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
+  bits: z.number().int().min(2).max(16).describe('Uses only so many bits of the type: int4 with bits: 3 has eight levels. There is no 3-bit type in ONNX, so the file has the size of the type.').optional(),
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
   granularity: z.union([z.enum(['tensor', 'channel']), z.strictObject({ block: count.describe('Elements along the reduction axis that share a scale.') })]).describe('One scale per tensor, per output channel, or per block of elements (opset 21). Default: that of the target.').optional(),
   observer: observerSpec.prefault('minmax').describe('How the range is chosen from the weights.'),
-  rounding: z.enum(ROUNDINGS).default('half-even').describe('How weights are rounded to codes. Runtimes round activations half to even.'),
+  rounding: z.enum(ROUNDINGS).default('half-even').describe('How weights are rounded to codes, with method: round. Runtimes round activations half to even.'),
+  method: methodSpec.prefault('round').describe('How the codes of weights are chosen.'),
+  correct: z.array(z.enum(['bias', 'scale'])).default([]).describe('What makes up for the error of a layer\'s weights: bias moves the mean of each output channel back to that of the float model, scale does it for the standard deviation too (as BatchNormalization statistics measured again would). Costs nothing at run time.'),
+  match: z.enum(['float', 'layer']).default('float').describe('What methods and corrections fit a layer to: float, the output in the float model, errors of earlier layers included; layer, what its float weights would give on the quantized inputs.'),
+  samples: count.default(256).describe('Calibration samples that methods and corrections look at; each layer takes one pass over them.'),
+  damping: z.number().min(0).default(0.01).describe('Share of the mean input energy that is added to each input, against fitting noise.'),
 });
 
 export const quantizeSpec = z.strictObject({
@@ -83,6 +89,8 @@ export const optimizeSpec = z.strictObject({
   skip: z.array(z.string()).default([]).describe('Passes to leave out, by name.'),
 });
 
+export const adjustSpec = z.array(adjustmentSpec).default([]).describe('Changes of the float model before it is quantized, in this order.');
+
 export const recipeSpec = z.strictObject({
   version: z.literal(1).describe('Version of the recipe format.'),
   name: z.string().min(1).describe('Name of the run; default: the name of the recipe file.').optional(),
@@ -90,6 +98,7 @@ export const recipeSpec = z.strictObject({
   target: z.enum(targets.map((t) => t.name) as [string, ...string[]]).default(targets[0]!.name).describe('The runtime that the model will ship to.'), // the list of targets is not empty
   calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
   optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
+  adjust: adjustSpec,
   quantize: quantizeSpec.prefault({}).describe('What is quantized and how.'),
   evaluation: evaluationSpec.prefault({}).describe('How the result is checked against the float model.'),
   gate: gateSpec.describe('Limits that the result must keep; the exit code tells whether it does.').optional(),

@@ -11,8 +11,10 @@ const { fround } = Math;
 
 /** Lowest and highest code that the type can store, without the lowest where the scheme is narrow. Codes are clipped to it. */
 export function clipRange(scheme: QuantScheme): readonly [number, number] {
-  const range = integerRange(scheme.dtype);
-  invariant(range, `${scheme.dtype} is no integer type`);
+  const whole = integerRange(scheme.dtype);
+  invariant(whole, `${scheme.dtype} is no integer type`);
+  const { bits } = scheme;
+  const range = bits === undefined ? whole : whole[0] < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] as const : [0, 2 ** bits - 1] as const;
   return scheme.narrow ? [range[0] + 1, range[1]] : range;
 }
 

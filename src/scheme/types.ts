@@ -18,6 +18,8 @@ export interface QuantScheme {
   /** Leaves the lowest code unused (−127..127 instead of −128..127). */
   readonly narrow?: boolean;
   readonly rounding?: Rounding;
+  /** Uses only the codes of a narrower type: 3 bits of an int4. */
+  readonly bits?: number;
 }
 
 /** What is quantized: a value for all of its uses, or one edge. Compared by identity. */

@@ -1,0 +1,6 @@
+import { gptq } from './gptq.js';
+import { round } from './round.js';
+import type { WeightMethod } from './types.js';
+
+/** Every way to choose the codes of weights, by name in recipes. */
+export const weightMethods: readonly WeightMethod<unknown>[] = [round, gptq];

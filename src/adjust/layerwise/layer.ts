@@ -1,0 +1,95 @@
+/** A layer as a matrix product: rows are output channels, columns what one output sums over. */
+import type { Node, Value } from '../../ir/graph.js';
+import { layoutOf } from '../../scheme/layout.js';
+import { clipRange } from '../../scheme/params.js';
+import type { QuantParams } from '../../scheme/types.js';
+
+/**
+ * y[row] = Σ_column W[row, column]·x[column] + b[row]. A grouped convolution has `groups` such products, each of `rows` rows.
+ * Element (group, row, column) of the weight lies at group·groupStride + row·rowStride + column·columnStride.
+ */
+export interface LayerShape {
+  readonly node: Node;
+  readonly input: Value;
+  readonly weight: Value;
+  readonly bias: Value | undefined;
+  readonly groups: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly groupStride: number;
+  readonly rowStride: number;
+  readonly columnStride: number;
+}
+
+/** The shape of a layer with a constant weight that it alone uses; undefined for other nodes. */
+export function layerShape(node: Node): LayerShape | undefined {
+  const [input, weight, bias] = node.inputs;
+  if (node.domain !== '' || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput) return undefined;
+  const { dims, dtype } = weight.data!; // an initializer has data
+  if (dtype !== 'float32') return undefined;
+  const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
+  const base = { node, input, weight, bias: own };
+  if (node.op === 'Conv') {
+    const groups = node.int('group', 1);
+    const columns = dims.slice(1).reduce((n, d) => n * d, 1);
+    const rows = dims[0]! / groups; // a convolution weight has at least two axes
+    return { ...base, groups, rows, columns, groupStride: rows * columns, rowStride: columns, columnStride: 1 };
+  }
+  if (dims.length !== 2 || (node.op !== 'MatMul' && node.op !== 'Gemm')) return undefined;
+  if (node.op === 'Gemm' && (node.int('transA', 0) !== 0 || node.float('alpha', 1) !== 1)) return undefined;
+  const turned = node.op === 'Gemm' && node.int('transB', 0) !== 0;
+  const [rows, columns] = turned ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!]; // two axes, checked above
+  return { ...base, groups: 1, rows, columns, groupStride: 0, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+}
+
+/** One group of a layer as a problem for a weight method: everything row-major [rows, columns]. */
+export interface RowsProblem {
+  readonly rows: number;
+  readonly columns: number;
+  /** What the codes should come near, in the metric of `hessian`. */
+  readonly target: Float64Array;
+  /** [columns, columns]: Σ x·xᵀ over the calibration inputs, damped. The identity where there are none. */
+  readonly hessian: Float64Array;
+  readonly grid: Grid;
+}
+
+/** The levels that weights may take: (code − zeroPoint)·scale, with one scale and zero point for each element's part. */
+export interface Grid {
+  /** Which scale an element has. */
+  readonly part: Int32Array;
+  readonly scale: Float64Array;
+  readonly zeroPoint: Int32Array;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The grid of one group of a layer, and the number of each of its parts among the weight's parameters. */
+export function gridOf(shape: LayerShape, params: QuantParams, group: number): { grid: Grid; parts: Int32Array } {
+  const { dims } = shape.weight.data!; // a layer's weight is constant
+  const layout = layoutOf(dims, params.scheme.granularity);
+  const paramAt = (at: number): number => {
+    const inner = at % layout.inner;
+    const a = Math.floor(at / layout.inner) % layout.length;
+    return Math.floor(at / (layout.inner * layout.length)) * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + inner * layout.innerStride;
+  };
+  const own = new Map<number, number>();
+  const part = new Int32Array(shape.rows * shape.columns);
+  for (let r = 0, i = 0; r < shape.rows; r++) {
+    for (let c = 0; c < shape.columns; c++, i++) {
+      const p = paramAt(group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
+      let known = own.get(p);
+      if (known === undefined) { known = own.size; own.set(p, known); }
+      part[i] = known;
+    }
+  }
+  const parts = Int32Array.from(own.keys());
+  const [low, high] = clipRange(params.scheme);
+  return { parts, grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high } }; // parts are parameters
+}
+
+/** Weights of one group, row-major. */
+export function rowsOfLayer(shape: LayerShape, values: ArrayLike<number>, group: number): Float64Array {
+  const out = new Float64Array(shape.rows * shape.columns);
+  for (let r = 0, i = 0; r < shape.rows; r++) for (let c = 0; c < shape.columns; c++) out[i++] = values[group * shape.groupStride + r * shape.rowStride + c * shape.columnStride]!;
+  return out;
+}

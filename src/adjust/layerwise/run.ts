@@ -1,0 +1,150 @@
+/** Layer after layer: codes are chosen for the inputs that the layers before, already quantized, really give. */
+import type { Diagnostic } from '../../base/errors.js';
+import type { OnEvent } from '../../base/events.js';
+import type { Feed } from '../../ir/feed.js';
+import type { Model, Node } from '../../ir/graph.js';
+import { Tensor } from '../../ir/tensor.js';
+import type { FormatPlan } from '../../formats/types.js';
+import type { QuantParams, QuantPoint } from '../../scheme/types.js';
+import { addScaled, dot, reverseCholesky, solveReverse } from '../linear.js';
+import { gridOf, layerShape, rowsOfLayer, type LayerShape } from './layer.js';
+import { measureInputs, stepsOf, type InputSums } from './measure.js';
+import type { Solved, WeightMethod } from './types.js';
+
+export interface LayerwiseOptions {
+  /** Planned; the data of its weights and biases are replaced by what the chosen codes mean. */
+  readonly model: Model;
+  /** A copy of the model from before, and its nodes by those of `model`. */
+  readonly reference: { readonly model: Model; readonly nodes: ReadonlyMap<Node, Node> };
+  readonly planned: FormatPlan;
+  /** Parameters of every point, from which weights start. */
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly method: WeightMethod;
+  readonly methodOptions: unknown;
+  /** Share of the mean input energy that is added to each, so that inputs that were never seen cannot be misused. */
+  readonly damping: number;
+  /** Whether layers are fitted to the outputs of the float model, not of the quantized layers before them. */
+  readonly matchFloat: boolean;
+  readonly correctBias: boolean;
+  readonly correctScale: boolean;
+  readonly feeds: () => AsyncIterable<Feed>;
+  /** About how many samples and feeds there are. */
+  readonly samples: number;
+  readonly totalFeeds?: number | undefined;
+  readonly threads: number;
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+export interface Layerwise { /** New parameters of weights. */ readonly params: ReadonlyMap<QuantPoint, QuantParams>; readonly layers: number; readonly biases: number }
+
+/** Chooses the codes of every planned weight, in the order of the model. Throws what running the model throws. */
+export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise> {
+  const order = o.model.graph.topological();
+  const shapes = new Map<Node, LayerShape>();
+  for (const n of order) {
+    const shape = o.planned.integerNodes.has(n) || o.planned.weightOnlyNodes.has(n) ? layerShape(n) : undefined;
+    if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
+  }
+  const activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
+  const needsInputs = o.method.needsInputs || o.correctBias || o.correctScale;
+  const chosen = new Map<QuantPoint, QuantParams>();
+  let biases = 0;
+  const steps = stepsOf(order, shapes);
+  let batches = 0;
+  for (const [i, step] of steps.entries()) {
+    o.signal?.throwIfAborted();
+    const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;
+    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, feeds: o.feeds, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
+    step.forEach((shape, k) => {
+      const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums?.[k]); // only layers with parameters are in a step
+      chosen.set(shape.weight, made.params);
+      shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
+      if (made.bias && shape.bias) { shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims); biases++; } // layerShape takes constant biases only
+    });
+  }
+  return { params: chosen, layers: shapes.size, biases };
+}
+
+interface Made { readonly params: QuantParams; readonly weights: Float32Array; readonly bias: Float32Array | undefined }
+
+function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParams, sums: readonly InputSums[] | undefined): Made {
+  const original = shape.weight.data!.f32(); // a layer's weight is constant
+  const weights = original.slice();
+  const scale = start.scale.slice();
+  const zeroPoint = start.zeroPoint.slice();
+  const oldBias = shape.bias?.data?.f64();
+  const bias = oldBias?.slice();
+  for (let g = 0; g < shape.groups; g++) {
+    const { grid, parts } = gridOf(shape, start, g);
+    const float = rowsOfLayer(shape, original, g);
+    const input = sums?.[g];
+    const hessian = hessianOf(shape.columns, input, o.damping);
+    const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
+    const solved = o.method.solve({ rows: shape.rows, columns: shape.columns, target, hessian, grid }, o.methodOptions);
+    const factors = input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns) ? factorsOf(shape, solved, grid.part, input) : undefined;
+    parts.forEach((p, i) => { scale[p] = solved.scale[i]!; zeroPoint[p] = solved.zeroPoint[i]!; }); // one for each part
+    if (factors) grid.part.forEach((part, at) => { scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!; }); // as above
+    for (let r = 0, at = 0; r < shape.rows; r++) {
+      let given = 0;
+      for (let c = 0; c < shape.columns; c++, at++) {
+        const p = parts[grid.part[at]!]!; // every element has a part
+        const value = Math.fround(solved.codes[at]! - zeroPoint[p]!) * scale[p]!; // as dequantize() does: p is a parameter
+        weights[g * shape.groupStride + r * shape.rowStride + c * shape.columnStride] = value;
+        if (input) given += value * input.sums[c]!;
+      }
+      if (bias && input && o.correctBias) bias[g * shape.rows + r] = input.output[r]! / input.outputs - given / input.places;
+    }
+  }
+  const corrected = o.correctBias && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
+  return { params: { ...start, scale, zeroPoint }, weights, bias: corrected };
+}
+
+/** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */
+function hessianOf(k: number, input: InputSums | undefined, damping: number): Float64Array {
+  const h = input ? input.products.slice() : new Float64Array(k * k);
+  let trace = 0;
+  for (let i = 0; i < k; i++) trace += h[i * k + i]!;
+  const more = trace > 0 ? (damping * trace) / k : 1;
+  for (let i = 0; i < k; i++) h[i * k + i]! += more;
+  return h;
+}
+
+/**
+ * The float weights that, on the inputs of the quantized model, give what the float model gives on its own:
+ * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
+ */
+function fitted(float: Float64Array, { rows, columns: k }: LayerShape, hessian: Float64Array, input: InputSums): Float64Array {
+  const l = reverseCholesky(hessian, k);
+  const more = hessian[0]! - input.products[0]!; // what damping added
+  const out = new Float64Array(rows * k);
+  const right = new Float64Array(k);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < k; c++) right[c] = more * float[r * k + c]! + dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
+    solveReverse(l, k, right);
+    addScaled(out, r * k, 1, right, 0, k);
+  }
+  return out;
+}
+
+/** Whether every scale belongs to one row. */
+function ownScales(part: Int32Array, parts: number, columns: number): boolean {
+  const owner = new Int32Array(parts).fill(-1);
+  for (let at = 0; at < part.length; at++) {
+    const row = Math.floor(at / columns);
+    if (owner[part[at]!] === -1) owner[part[at]!] = row; else if (owner[part[at]!] !== row) return false; // every element has a part
+  }
+  return true;
+}
+
+/** For each row, what makes its output vary as much as in the float model: BatchNormalization statistics measured again. */
+function factorsOf({ rows, columns: k }: LayerShape, solved: Solved, part: Int32Array, input: InputSums): Float64Array {
+  const made = Float64Array.from(solved.codes, (q, at) => (q - solved.zeroPoint[part[at]!]!) * solved.scale[part[at]!]!); // every element has a part
+  return Float64Array.from({ length: rows }, (_, r) => {
+    const before = input.outputSquares[r]! / input.outputs - (input.output[r]! / input.outputs) ** 2; // one for each row
+    let square = 0;
+    for (let c = 0; c < k; c++) if (made[r * k + c]) square += made[r * k + c]! * dot(input.products, c * k, made, r * k, k);
+    const after = square / input.places - (dot(input.sums, 0, made, r * k, k) / input.places) ** 2;
+    return after > 0 && before > 0 ? Math.min(2, Math.max(0.5, Math.sqrt(before / after))) : 1;
+  });
+}

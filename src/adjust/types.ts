@@ -1,0 +1,34 @@
+/** What stages before quantization are: changes of the float model that make it quantize better. */
+import type { z } from 'zod';
+import type { Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import type { Batch } from '../data/batch.js';
+import type { Model } from '../ir/graph.js';
+
+/** Mean and standard deviation of each channel of a tensor, as training left them in BatchNormalization. */
+export interface ChannelMoments { readonly mean: Float64Array; readonly deviation: Float64Array }
+
+export interface AdjustContext {
+  /** Cleaned, with inferred shapes. Changed in place. */
+  readonly model: Model;
+  /** A fresh pass over the calibration samples. Throws DATA_MISSING where the recipe names none. */
+  readonly batches: () => AsyncIterable<Batch>;
+  /** By name of the tensor that a folded BatchNormalization gave. */
+  readonly moments: ReadonlyMap<string, ChannelMoments>;
+  readonly threads: number;
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A change of the float model before it is quantized. */
+export interface Adjustment<O = unknown> {
+  readonly name: string;
+  readonly doc: string;
+  /** Strict zod object with a default and a description for each key. */
+  readonly options: z.ZodType<O>;
+  /** Whether it reads calibration samples. */
+  readonly needsData: boolean;
+  /** Gives one line about what it did. */
+  run(context: AdjustContext, options: O): Promise<string>;
+}

@@ -1,0 +1,56 @@
+/** The changes that a recipe makes to the float model and to its weights, with the recipe's own calibration samples. */
+import { fail, type Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { adjustments } from '../adjust/index.js';
+import { weightMethods } from '../adjust/layerwise/index.js';
+import { quantizeLayerwise, type Layerwise } from '../adjust/layerwise/run.js';
+import type { AdjustContext } from '../adjust/types.js';
+import { repeatable } from '../analyse/samples.js';
+import { takesAnyBatch } from '../calibrate/rows.js';
+import { batches, type Batch } from '../data/batch.js';
+import type { cloneModel } from '../ir/clone.js';
+import type { Feed, ValueInfo } from '../ir/feed.js';
+import type { Model } from '../ir/graph.js';
+import { inferShapes } from '../ops/infer.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { Recipe } from '../recipe/schema.js';
+import { openData } from './calibration.js';
+import type { Variant } from './variant.js';
+
+interface Surroundings { readonly inputs: readonly ValueInfo[]; readonly report: (d: Diagnostic) => void; readonly onEvent: OnEvent; readonly signal?: AbortSignal }
+
+/** Makes one change of the list. The model is changed in place. Gives one line about it. Throws DATA_* and what the change throws. */
+export async function adjustModel(model: Model, named: Recipe['adjust'][number], o: Surroundings & { readonly moments: AdjustContext['moments']; readonly recipe: ResolvedRecipe }): Promise<string> {
+  const { name, ...options } = named;
+  const adjustment = adjustments.find((a) => a.name === name)!; // the schema allows names of the list only
+  const line = await adjustment.run({
+    model, moments: o.moments, threads: o.recipe.recipe.calibration.threads, report: o.report, onEvent: o.onEvent, signal: o.signal,
+    batches: () => calibrationBatches(o.recipe, o, Infinity, name),
+  }, options);
+  inferShapes(model);
+  return line;
+}
+
+/** Whether weights need more than rounding. */
+export const isRefined = ({ quantize: { weights } }: Recipe): boolean => weights.method.name !== 'round' || weights.correct.length > 0;
+
+/** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
+export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, o: Surroundings): Promise<Layerwise> {
+  const { quantize: { weights: w }, calibration } = v.recipe.recipe;
+  const { name, ...methodOptions } = w.method;
+  const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
+  const kept = repeatable(() => calibrationBatches(v.recipe, o, w.samples, `weights.method: ${name}`), w.samples, { shrink: takesAnyBatch(v.model), signal: o.signal });
+  return quantizeLayerwise({
+    model: v.model, reference, planned: v.prepared.planned, params: v.params, method, methodOptions, damping: w.damping, matchFloat: w.match === 'float',
+    correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), threads: calibration.threads,
+    feeds: async function* (): AsyncGenerator<Feed> { for await (const batch of kept()) yield* batch.feeds; },
+    samples: w.samples, totalFeeds: Math.ceil(w.samples / calibration.batchSize), ...o,
+  });
+}
+
+async function* calibrationBatches(recipe: ResolvedRecipe, { inputs, signal }: Surroundings, samples: number, what: string): AsyncGenerator<Batch> {
+  const { data, samples: most, batchSize } = recipe.recipe.calibration;
+  if (!data) fail('DATA_MISSING', `${what} looks at calibration samples, and the recipe names none`, {}, 'set calibration.data or pass --calibration-data');
+  const dataset = await openData(data, inputs, recipe, () => undefined); // what it has to say is said when calibration reads the data
+  yield* batches(dataset.samples({ limit: Math.min(samples, most), ...(signal ? { signal } : {}) }), { size: batchSize, inputs, padding: dataset.padding });
+}
