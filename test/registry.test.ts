@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { adjustments } from '../src/adjust/index.js';
+import { weightMethods } from '../src/adjust/layerwise/index.js';
 import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';
@@ -27,7 +29,7 @@ async function exported(folder: string): Promise<{ file: string; key: string; pl
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass],
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass], ['adjust', adjustments], ['adjust/layerwise', weightMethods],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);

@@ -18,7 +18,7 @@ import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 export const qdq = {
   name: 'qdq',
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
-  minOpset: (schemes) => (schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
+  minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
   rewrite: (input) => new QdqRewriter(input).run(),
 } satisfies Format;
 
@@ -155,9 +155,22 @@ class QdqRewriter {
     if (known) return known;
     const data = v.data!; // planning chose constants only
     const codes = this.#b.constant(p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng), `${v.name}_quantized`);
-    const made = this.#dequantizeNode(codes, p, v.name);
+    const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;
+  }
+
+  /**
+   * onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes into an integer kernel that does not take them,
+   * and then refuses the model. A Reshape between keeps them apart: the codes are stored with a further axis of size one.
+   */
+  #unfused(codes: Value, p: QuantParams, name: string): Value {
+    const data = codes.data!; // the caller made a constant
+    const g = p.scheme.granularity;
+    codes.data = data.reshaped([1, ...data.dims]);
+    codes.shape = codes.data.dims;
+    const moved = { ...p, scheme: { ...p.scheme, granularity: g.kind === 'tensor' ? g : { ...g, axis: g.axis < 0 ? g.axis : g.axis + 1 } }, ...(p.dims ? { dims: [1, ...p.dims] } : {}) };
+    return this.#b.op('Reshape', [this.#dequantizeNode(codes, moved, name), this.#b.constant(Tensor.i64(data.dims), `${name}_shape`)], { name: `${name}_Reshape` });
   }
 
   /** Whoever still reads the float value reads the dequantized codes from now on; a graph output keeps its name. */
