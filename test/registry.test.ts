@@ -10,6 +10,7 @@ import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
+import { codings } from '../src/scheme/codings/index.js';
 import { targets } from '../src/targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -29,7 +30,7 @@ async function exported(folder: string): Promise<{ file: string; key: string; pl
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass], ['adjust', adjustments], ['adjust/layerwise', weightMethods],
+  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass], ['adjust', adjustments], ['scheme/codings', codings], ['adjust/layerwise', weightMethods],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);

@@ -6,13 +6,13 @@ import { rowsOf, takesAnyBatch } from '../calibrate/rows.js';
 import type { Format, FormatInput } from '../formats/types.js';
 import type { Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Model, Node } from '../ir/graph.js';
+import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import type { Planned } from '../quantize/plan.js';
 import type { Sensitivity } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
-import type { QuantParams, QuantPoint } from '../scheme/types.js';
+import type { QuantParams, QuantPlan, QuantPoint } from '../scheme/types.js';
 import { Distance, keepOutputs, yardstickOf, type Kept, type ScoreMeasure, type Yardstick } from './divergence.js';
 import { repeatable, type Batches } from './samples.js';
 
@@ -110,9 +110,14 @@ export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'p
   const weightOnly = o.planned.weightOnlyNodes.has(node);
   o.format.rewrite({
     model, params, target: o.target, seed: o.seed ?? 0,
-    planned: { plan: new Map(), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map() },
+    planned: { plan: codedPoints(o.planned, node, values), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map() },
   });
   return model;
+}
+
+/** Weights of the node that are coded, in the copy. */
+function codedPoints({ plan }: Planned, node: Node, values: ReadonlyMap<Value, Value>): QuantPlan {
+  return new Map(node.inputs.flatMap((v) => { const spec = v ? plan.get(v) : undefined; return v && spec?.kind === 'coded' ? [[values.get(v) ?? v, spec] as const] : []; }));
 }
 
 function measureFor(o: SensitivityOptions, { samples }: Batch): ScoreMeasure {

@@ -15,6 +15,7 @@ import type { Format, FormatInput, TensorPlace } from './types.js';
 export const dynamic = {
   name: 'dynamic',
   doc: 'int8 weights; activations quantized at run time. No calibration data needed; best for transformers.',
+  plan: 'dynamic',
   minOpset: () => 13,
   rewrite(input) {
     const rewriter = new DynamicRewriter(input);

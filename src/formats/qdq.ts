@@ -18,6 +18,7 @@ import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 export const qdq = {
   name: 'qdq',
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
+  plan: 'static',
   minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
   rewrite: (input) => new QdqRewriter(input).run(),
 } satisfies Format;

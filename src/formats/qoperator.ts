@@ -14,6 +14,7 @@ import type { Format, TensorPlace } from './types.js';
 export const qoperator = {
   name: 'qoperator',
   doc: 'Integer operators (QLinearConv, QLinearMatMul, QGemm, …), for ONNX Runtime only.',
+  plan: 'static',
   minOpset: (schemes) => qdq.minOpset(schemes),
   rewrite(input) {
     const { changes, tensors } = qdq.rewrite(input);

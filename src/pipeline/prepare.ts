@@ -10,6 +10,8 @@ import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
+import { codings } from '../scheme/codings/index.js';
+import { planCoded } from '../quantize/plan-coded.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -70,14 +72,17 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { observer: _a, perChannel: _p, ...activation } = options.activations;
   const { observer: _w, granularity, ...weight } = options.weights;
   const weightScheme: QuantScheme = { ...weight, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
-  const needed = format.minOpset(format.name === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
+  const { name: codingName, ...codingOptions } = recipe.quantize.coding;
+  const coding = codings.find((c) => c.name === codingName)!; // as above
+  const needed = format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
   const { from, to } = convertOpset(model, needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const planned = format.name === 'dynamic'
+  const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude })
+    : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
     : planQuantization(model, options);
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  if (![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
+  if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
     fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
   }
@@ -101,7 +106,7 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
 }
 
 function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned: Planned): Diagnostic[] {
-  const static_ = recipe.quantize.format !== 'dynamic';
+  const static_ = formats.find((f) => f.name === recipe.quantize.format)?.plan === 'static';
   const applies: Readonly<Record<string, boolean>> = {
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),

@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
 import { SOURCE_KINDS } from '../data/spec.js';
+import { formats } from '../formats/index.js';
 import { everyPass } from '../passes/presets.js';
 import { compileRegExp } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
@@ -130,11 +131,12 @@ function passComplaints(value: Plain): Complaint[] {
 /** What a run cannot do without. */
 function absent(value: Plain): Complaint[] {
   const wanted = (key: Path, hint: string): Complaint => ({ code: 'RECIPE_INVALID', message: `the recipe names no ${key.join('.')}`, path: key, hint, atKey: true, missing: true });
-  const dynamic = isPlain(value.quantize) && value.quantize.format === 'dynamic';
+  const format = isPlain(value.quantize) ? value.quantize.format : undefined;
+  const dataFree = formats.some((f) => f.name === format && f.plan !== 'static');
   const noData = value.calibration === undefined || value.calibration === null || (isPlain(value.calibration) && value.calibration.data === undefined);
   return [
     ...(value.model === undefined ? [wanted(['model'], 'add `model: path/to/model.onnx`, or give --model')] : []),
-    ...(noData && !dynamic ? [wanted(['calibration', 'data'], `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use quantize.format: dynamic, which needs none`)] : []),
+    ...(noData && !dataFree ? [wanted(['calibration', 'data'], `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use quantize.format: dynamic, which needs none`)] : []),
   ];
 }
 

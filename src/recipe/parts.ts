@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { adjustments } from '../adjust/index.js';
 import { weightMethods } from '../adjust/layerwise/index.js';
+import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { observers } from '../calibrate/observers/index.js';
 
@@ -22,6 +23,8 @@ function named(kind: string, entries: readonly Entry[]): z.ZodType<Named, string
 export const adjustmentSpec = named('An adjustment', adjustments);
 /** Ways to choose codes. */
 export const methodSpec = named('A method', weightMethods);
+/** Ways to store weights. */
+export const codingSpec = named('A coding', codings);
 export const observerSpec = named('An observer', observers);
 /** A metric of the user's own. */
 const moduleSpec = z.strictObject({

@@ -5,7 +5,7 @@ import { targets } from '../targets/index.js';
 import { formats } from '../formats/index.js';
 import { gateSpec } from '../gate/settings.js';
 import { ROUNDINGS } from '../scheme/types.js';
-import { adjustmentSpec, bytesSpec, filterSpec, methodSpec, metricSpec, observerSpec } from './parts.js';
+import { adjustmentSpec, bytesSpec, codingSpec, filterSpec, methodSpec, metricSpec, observerSpec } from './parts.js';
 
 const count = z.number().int().positive();
 
@@ -53,6 +53,7 @@ export const quantizeSpec = z.strictObject({
   weightOnly: z.array(filterSpec).default([]).describe('With format: dynamic, matrix products that compute in float from 8-bit weights: as small as the others, slower, but free of the error of 8-bit activations.'),
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
   embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),
+  coding: codingSpec.prefault('float16').describe('With format: coded, how weights are stored.'),
   seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),
 });
 

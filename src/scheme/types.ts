@@ -34,6 +34,8 @@ export type QuantSpec =
   | { readonly kind: 'shared'; readonly with: QuantPoint }
   /** int32 bias: scale = scale of the activation × scale of the weight. */
   | { readonly kind: 'derived'; readonly from: readonly [activation: QuantPoint, weight: QuantPoint]; readonly rule: 'bias' }
+  /** A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`. */
+  | { readonly kind: 'coded'; readonly coding: string; readonly options: unknown; readonly axis: number }
   | { readonly kind: 'float'; readonly because: string };
 export type QuantPlan = ReadonlyMap<QuantPoint, QuantSpec>;
 

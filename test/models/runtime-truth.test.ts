@@ -53,7 +53,7 @@ function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
       found = chooseParams({ min: new Float64Array(channels).fill(-4), max: new Float64Array(channels).fill(4) }, spec.scheme);
     } else if (spec.kind === 'fixed') found = { scheme: spec.scheme, scale: Float32Array.of(spec.scale), zeroPoint: Int32Array.of(spec.zeroPoint) };
     else if (spec.kind === 'shared') found = of(spec.with);
-    else {
+    else if (spec.kind === 'derived') {
       const [a, w] = [of(spec.from[0])!, of(spec.from[1])!]; // biases come from planned points
       const scale = w.scale.map((s) => s * a.scale[0]!);
       found = { scheme: { dtype: 'int32', symmetric: true, granularity: scale.length > 1 ? { kind: 'axis', axis: 0 } : { kind: 'tensor' } }, scale, zeroPoint: new Int32Array(scale.length) };

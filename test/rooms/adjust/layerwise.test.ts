@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { weightMethods } from '../../../src/adjust/layerwise/index.js';
 import { gptq } from '../../../src/adjust/layerwise/gptq.js';
 import type { RowsProblem } from '../../../src/adjust/layerwise/layer.js';
 import { round } from '../../../src/adjust/layerwise/round.js';
@@ -71,7 +72,7 @@ describe('gptq', () => {
   const plain = { actOrder: false, scaleSearch: 0, sweeps: 0 };
   it.each([2, 3, 4])('errs less than rounding at %i bits, and each refinement helps', (bits) => {
     const p = problem(12, 30, bits, bits);
-    const errors = [round.solve(p, {}), gptq.solve(p, plain), gptq.solve(p, { ...plain, actOrder: true, scaleSearch: 20 }), gptq.solve(p, { actOrder: true, scaleSearch: 20, sweeps: 8 })].map((s) => errorOf(p, s));
+    const errors = [round.solve(p), gptq.solve(p, plain), gptq.solve(p, { ...plain, actOrder: true, scaleSearch: 20 }), gptq.solve(p, { actOrder: true, scaleSearch: 20, sweeps: 8 })].map((s) => errorOf(p, s));
     expect(errors[1]!).toBeLessThan(0.7 * errors[0]!);
     expect(errors[2]!).toBeLessThan(errors[1]!);
     expect(errors[3]!).toBeLessThan(errors[2]!);
@@ -91,7 +92,7 @@ describe('gptq', () => {
     const p = problem(4, 6, 9, 4);
     const hessian = new Float64Array(36);
     for (let i = 0; i < 6; i++) hessian[i * 7] = 1;
-    expect(gptq.solve({ ...p, hessian }, plain).codes).toEqual(round.solve(p, {}).codes);
+    expect(gptq.solve({ ...p, hessian }, plain).codes).toEqual(round.solve(p).codes);
     const one = { ...p, grid: { ...p.grid, part: new Int32Array(24), scale: Float64Array.of(0.05), zeroPoint: Int32Array.of(0) } };
     const made = gptq.solve(one, { actOrder: true, scaleSearch: 0, sweeps: 4 });
     expect(made.scale).toEqual(Float64Array.of(0.05));
@@ -100,6 +101,8 @@ describe('gptq', () => {
   });
 });
 
+/** As the list has them: their option types forgotten. */
+const methods = { round: weightMethods.find((m) => m.name === 'round')!, gptq: weightMethods.find((m) => m.name === 'gptq')! };
 const net = `${header}\ng (float[N,3,8,8] x) => (float[N,5] y) <float[8,3,3,3] w1, float[8] b1, float[8,1,3,3] w2, float[8] b2, float[5,8] w3, float[5] b3> {
   [one] a = Conv<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x, w1, b1) b = Relu(a)
   [two] c = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=8>(b, w2, b2) d = Relu(c)
@@ -107,7 +110,7 @@ const net = `${header}\ng (float[N,3,8,8] x) => (float[N,5] y) <float[8,3,3,3] w
 const settings = 'activations: { observer: minmax, dtype: uint16 }\nweights: { dtype: int4, bits: 3, granularity: channel }';
 const feedsOf = (c: Case) => async function* (): AsyncGenerator<Feed> { for (const s of c.used) for (const f of s.feeds) { yield f; await Promise.resolve(); } };
 
-async function refined(method: WeightMethod<never>, more: Partial<Parameters<typeof quantizeLayerwise>[0]> = {}): Promise<{ c: Case; float: Model; codes: boolean }> {
+async function refined(method: WeightMethod, more: Partial<Parameters<typeof quantizeLayerwise>[0]> = {}): Promise<{ c: Case; float: Model; codes: boolean }> {
   const c = await prepareText(net, 'qdq', { settings });
   const reference = cloneModel(c.model);
   const params = new Map([...c.params].filter(([point]) => 'uses' in point && point.data)); // activations stay float, as in the models that are compared
@@ -133,19 +136,19 @@ async function outputError(float: Model, made: Model, c: Case): Promise<{ square
 
 describe('quantizeLayerwise', () => {
   it('gives weights that their codes reproduce exactly, with less error than rounding', async () => {
-    const [plain, better] = [await refined(round), await refined(gptq as WeightMethod<never>)]; // options of its own are passed
+    const [plain, better] = [await refined(methods.round), await refined(methods.gptq)];
     expect([plain.codes, better.codes]).toEqual([true, true]);
     expect((await outputError(better.float, better.c.model, better.c)).square).toBeLessThan(0.5 * (await outputError(plain.float, plain.c.model, plain.c)).square);
   });
 
   it('moves the mean of the outputs back by biases', async () => {
-    const plain = await refined(round);
-    const bias = await refined(round, { correctBias: true });
+    const plain = await refined(methods.round);
+    const bias = await refined(methods.round, { correctBias: true });
     expect(Math.abs((await outputError(bias.float, bias.c.model, bias.c)).mean)).toBeLessThan(1e-4 * Math.abs((await outputError(plain.float, plain.c.model, plain.c)).mean));
   });
 
   it('makes outputs of a layer vary as in the float model', async () => {
-    const { c, float } = await refined(round, { correctBias: true, correctScale: true });
+    const { c, float } = await refined(methods.round, { correctBias: true, correctScale: true });
     const spread = async (m: Model): Promise<number[]> => {
       const copy = cloneModel(m).model;
       for (const n of copy.graph.nodes) if (n.name === 'one') copy.graph.addOutput(n.outputs[0]!);
@@ -163,7 +166,7 @@ describe('quantizeLayerwise', () => {
   });
 
   it('is repeatable to the bit', async () => {
-    const weights = async (): Promise<number[][]> => [...(await refined(gptq as WeightMethod<never>, { correctBias: true })).c.model.graph.initializers].map((v) => [...v.data!.f64()]); // as above
+    const weights = async (): Promise<number[][]> => [...(await refined(methods.gptq, { correctBias: true })).c.model.graph.initializers].map((v) => [...v.data!.f64()]);
     expect(await weights()).toEqual(await weights());
   });
 });

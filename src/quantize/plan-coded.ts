@@ -1,0 +1,72 @@
+/** Planning of weights that are stored in another number format and computed with in float32. */
+import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
+import { specOf } from '../ops/index.js';
+import { createRng } from '../base/rng.js';
+import { codings } from '../scheme/codings/index.js';
+import { matrixOf } from '../scheme/codings/matrix.js';
+import type { QuantPoint, QuantSpec } from '../scheme/types.js';
+import { selectNodes, type NodeFilter } from './filter.js';
+import type { Planned } from './plan.js';
+
+export interface CodedOptions {
+  readonly coding: string;
+  readonly options: unknown;
+  readonly include: readonly NodeFilter[];
+  readonly exclude: readonly NodeFilter[];
+}
+
+/** Smaller weights stay: the nodes that decode them take more bytes than the codes save. */
+const SMALL = 512;
+
+/**
+ * Weights of products, convolutions, recurrent cells and embedding tables, in subgraphs too, float32 constants of at least 512 elements.
+ * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
+ */
+export function planCoded(model: Model, o: CodedOptions): Planned {
+  const order = [...allGraphs(model.graph)].flatMap((g) => g.topological());
+  const compute = model.graph.topological().filter((n) => specOf(n)?.quant.role === 'compute');
+  const included = o.include.length ? selectNodes(model.graph, o.include, compute) : undefined;
+  const excluded = selectNodes(model.graph, o.exclude, compute);
+  const coding = codings.find((c) => c.name === o.coding)!; // the schema allows names of the list only
+  const inputs = new Set<Value>(model.graph.inputs);
+  const plan = new Map<QuantPoint, QuantSpec>();
+  const weightOnlyNodes = new Set<Node>();
+  const floatNodes = new Map<Node, string>();
+  for (const n of order) {
+    for (const { index, axis } of weightsOf(n)) {
+      const w = n.inputs[index];
+      if (!w) continue;
+      const reason = !w.isInitializer ? 'its weight is not a constant'
+        : inputs.has(w) ? 'its weight is a graph input'
+        : w.data!.dtype !== 'float32' ? `its weight is ${w.data!.dtype}, not float32` // an initializer has data
+        : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
+        : included && !included.has(n) ? 'not included by the recipe'
+        : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : refusal(w, axis); // as above
+      if (reason !== undefined) { if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason); continue; }
+      plan.set(w, { kind: 'coded', coding: o.coding, options: o.options, axis });
+      weightOnlyNodes.add(n);
+      floatNodes.set(n, `computes in float32 from ${o.coding} weights`);
+    }
+  }
+  return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes };
+
+  function refusal(w: Value, axis: number): string | undefined {
+    if (plan.has(w)) return undefined;
+    const { data } = w;
+    const made = coding.encode(matrixOf(data!.f32(), data!.dims, axis), o.options, createRng(0, 'rounding')); // the caller checked that it is constant
+    return typeof made === 'string' ? made : undefined;
+  }
+}
+
+/** Inputs of a node that are weights, and the axis of their output channels. */
+function weightsOf(n: Node): readonly { readonly index: number; readonly axis: number }[] {
+  if (n.domain !== '') return [];
+  if (n.op === 'Gather') return n.int('axis', 0) === 0 && (n.inputs[0]?.data?.dims.length ?? 0) >= 2 ? [{ index: 0, axis: 0 }] : [];
+  // [directions, gates · hidden, inputs]: rows of a direction are found on the middle axis.
+  if (n.op === 'LSTM' || n.op === 'GRU' || n.op === 'RNN') return [{ index: 1, axis: 1 }, { index: 2, axis: 1 }];
+  const role = specOf(n)?.quant;
+  if (role?.role !== 'compute') return [];
+  const rank = n.inputs[role.weight]?.data?.dims.length ?? 0;
+  const axis = role.channelAxis(n, rank);
+  return [{ index: role.weight, axis: typeof axis === 'number' && (axis === 0 || axis === rank - 1) ? axis : 0 }];
+}

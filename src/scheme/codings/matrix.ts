@@ -1,0 +1,84 @@
+/** Rows of weights and their blocks, packing of codes, and the reference of decoding. */
+import { Tensor } from '../../ir/tensor.js';
+import type { Coded, Matrix } from './types.js';
+
+/** The matrix of a weight of shape `dims` whose output channels lie on `axis`, and on the axes before it; or on the last one alone. */
+export function matrixOf(values: Float32Array, dims: readonly number[], axis: number): Matrix {
+  const turned = axis === dims.length - 1 && axis > 0;
+  const rows = turned ? dims[axis]! : dims.slice(0, axis + 1).reduce((n, d) => n * d, 1); // the last of the dims
+  const columns = rows === 0 ? 0 : values.length / rows;
+  return { values, rows, columns, rowStride: turned ? 1 : columns, columnStride: turned ? rows : 1 };
+}
+
+/** Elements row by row, each row filled up with zeros to a multiple of `size`. */
+export function rowMajor({ values, rows, columns, rowStride, columnStride }: Matrix, size = columns): Float32Array {
+  const width = paddedWidth(columns, size);
+  const out = new Float32Array(rows * width);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[r * width + c] = values[r * rowStride + c * columnStride]!;
+  return out;
+}
+export const paddedWidth = (columns: number, size: number): number => (columns === 0 ? 0 : Math.ceil(columns / size) * size);
+
+/** Largest finite magnitude of each block of `size` neighbours. */
+export function blockMaxima(values: Float32Array, size: number): Float32Array {
+  const out = new Float32Array(size ? values.length / size : 0);
+  for (let i = 0; i < values.length; i++) { const a = Math.abs(values[i]!); const b = Math.floor(i / size); if (a > out[b]! && Number.isFinite(a)) out[b] = a; }
+  return out;
+}
+
+/** Index of the level nearest to x in ascending levels; ties to the lower one. NaN gives the level nearest to zero. */
+export function nearestLevel(levels: ArrayLike<number>, x: number): number {
+  const value = Number.isNaN(x) ? 0 : x;
+  let low = 0;
+  let high = levels.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (value > (levels[middle]! + levels[middle + 1]!) / 2) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+/** How many codes with `levels` values fit into a byte. */
+export const codesPerByte = (levels: number): number => Math.max(1, Math.floor(Math.log(256.5) / Math.log(levels)));
+
+/** Codes as the smallest type or packing for their number of levels: uint4 and uint2 where they fit exactly, else digits in bytes. */
+export function packed(codes: ArrayLike<number>, levels: number, dims: readonly number[]): Pick<Coded, 'codes' | 'perByte'> {
+  const perByte = codesPerByte(levels);
+  if (perByte === 1) return { codes: Tensor.codes('uint8', codes, dims) };
+  if (perByte === 2) return { codes: Tensor.codes('uint4', codes, dims) };
+  const bytes = new Uint8Array(Math.ceil(codes.length / perByte));
+  for (let i = codes.length - 1; i >= 0; i--) { const b = Math.floor(i / perByte); bytes[b] = bytes[b]! * levels + codes[i]!; }
+  return { codes: Tensor.codes('uint8', bytes), perByte };
+}
+
+/** For each byte the values of its codes: [levels^perByte, perByte]. */
+export function unpackTable(levels: Float32Array, perByte: number): Tensor {
+  const count = levels.length ** perByte;
+  const out = new Float32Array(count * perByte);
+  for (let b = 0; b < count; b++) for (let i = 0, rest = b; i < perByte; i++, rest = Math.floor(rest / levels.length)) out[b * perByte + i] = levels[rest % levels.length]!;
+  return Tensor.f32(out, [count, perByte]);
+}
+
+/** The float32 values of a coded weight, in the places that `matrixOf` gave them. The reference for what runtimes compute. */
+export function decode(coded: Coded, { rows, columns, rowStride, columnStride }: Omit<Matrix, 'values'>): Float32Array {
+  const size = coded.block ?? columns;
+  const width = paddedWidth(columns, size);
+  const own = coded.levels?.f32();
+  const count = coded.levels ? coded.levels.dims[coded.levels.dims.length - 1]! : 0; // levels have an axis
+  const perRow = coded.levels?.dims.length === 2;
+  const raw = coded.codes.f32();
+  const scale = coded.scale?.f32();
+  const blocks = size ? width / size : 0;
+  const out = new Float32Array(rows * columns);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const at = r * width + c;
+      const code = coded.perByte === undefined ? raw[at]! : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
+      let value = own ? own[(perRow ? r * count : 0) + code]! : code;
+      if (scale) value = Math.fround(value * scale[r * blocks + Math.floor(c / size)]!);
+      if (coded.factor !== undefined) value = Math.fround(value * Math.fround(coded.factor));
+      out[r * rowStride + c * columnStride] = value;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,36 @@
+/** Weights stored in few bits and turned back into float32 when the model is loaded: what the file holds, and what it means. */
+import type { z } from 'zod';
+import type { Rng } from '../../base/rng.js';
+import type { Tensor } from '../../ir/tensor.js';
+
+/** A weight as a matrix: `rows` output channels of `columns` elements each; element (r, c) lies at r·rowStride + c·columnStride. */
+export interface Matrix { readonly values: Float32Array; readonly rows: number; readonly columns: number; readonly rowStride: number; readonly columnStride: number }
+
+/**
+ * value = level · scale, both float32. `codes` holds one element per weight, row-major [rows, blocks · size], where each row
+ * is filled up with zeros to whole blocks; packed codes hold `perByte` of them in a byte, the first in the lowest digit to base `levels`.
+ */
+export interface Coded {
+  readonly codes: Tensor;
+  readonly perByte?: number;
+  /** Values of the codes: [levels] for all, or [rows, levels]. Codes of float types mean themselves. */
+  readonly levels?: Tensor;
+  /** [rows, blocks]; in the type that the file holds. Absent: 1. */
+  readonly scale?: Tensor;
+  /** One more factor for all. */
+  readonly factor?: number;
+  /** Elements of a row that share a scale; the row where absent. */
+  readonly block?: number;
+}
+
+export interface Coding<O = unknown> {
+  readonly name: string;
+  readonly doc: string;
+  /** Where it is fast, and where it is only small. */
+  readonly runs: string;
+  readonly options: z.ZodType<O>;
+  /** Opset that has the types of what `encode` gives. */
+  minOpset(options: O): number;
+  /** Pure but for `rng`. A string says why the weight cannot be stored so. */
+  encode(m: Matrix, options: O, rng: Rng): Coded | string;
+}
