@@ -10,6 +10,11 @@ export const samePermutation = (p: Permutation, q: Permutation): boolean => p.le
 /** The permutation that undoes p. */
 export const inverse = (p: Permutation): Permutation => p.map((_, a) => p.indexOf(a));
 export const permuteShape = (shape: Shape, p: Permutation): Shape => p.map((a) => shape[a] ?? null);
+/** What is left of a permutation where `gone` axes (of the original) are dropped. */
+export function without(p: Permutation, gone: ReadonlySet<number>): Permutation {
+  const left = p.map((_, a) => a).filter((a) => !gone.has(a));
+  return p.filter((a) => !gone.has(a)).map((a) => left.indexOf(a));
+}
 /** Whether axes longer than 1 stay in their order, so that the elements do too. A size that is not known counts as longer. */
 export function keepsOrder(shape: Shape, p: Permutation): boolean {
   const long = p.filter((a) => shape[a] !== 1);

@@ -6,7 +6,7 @@
 import type { Attr, Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { elementwiseOps } from './elementwise.js';
-import { permuteTensor, type Permutation } from './permutation.js';
+import { permuteTensor, without, type Permutation } from './permutation.js';
 import { reduceOps } from './reduce.js';
 
 /** The permuted form of a node. */
@@ -44,11 +44,6 @@ const OTHER_RANK = 'an operand has fewer axes, or an unknown number';
 /** One value per axis, in the order of the permuted axes. */
 const perAxis = <T>(values: readonly T[], p: Permutation): T[] => p.map((a) => values[a]!); // both have the rank's length
 
-/** What is left of a permutation where `gone` axes (of the original) are dropped. */
-function without(p: Permutation, gone: ReadonlySet<number>): Permutation {
-  const left = p.map((_, a) => a).filter((a) => !gone.has(a));
-  return p.filter((a) => !gone.has(a)).map((a) => left.indexOf(a));
-}
 /** Where original axes lie in the permuted tensor, in the order of the permuted tensor. */
 const moved = (axes: ReadonlySet<number>, p: Permutation): number[] => p.flatMap((a, i) => (axes.has(a) ? [i] : []));
 

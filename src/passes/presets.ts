@@ -22,6 +22,7 @@ import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
 import { annotations, floatFusions, fusions, replacements } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
+import { moveSelections } from './move-selections.js';
 import { sinkTransposes } from './sink-transposes.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -48,7 +49,7 @@ const eliminations: readonly Pass[] = [
   eliminateConcatSlice, eliminateSplitConcat, eliminateRepeats, eliminateWhere,
 ];
 /** Two nodes of a kind that one can do. */
-const merges: readonly Pass[] = [sinkTransposes, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
+const merges: readonly Pass[] = [sinkTransposes, moveSelections, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
 const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
 const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
