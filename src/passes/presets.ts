@@ -17,11 +17,14 @@ import { mergeCasts } from './merge-casts.js';
 import { mergeClips } from './merge-clips.js';
 import { mergeAdditions, mergeMultiplications } from './merge-constants.js';
 import { mergePads } from './merge-pads.js';
+import { mergeRanges } from './merge-ranges.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
 import { annotations, floatFusions, fusions, replacements } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
+import { moveGatherConcat, moveSliceConcat } from './move-concat.js';
+import { moveReshapes } from './move-reshapes.js';
 import { moveSelections } from './move-selections.js';
 import { sinkTransposes } from './sink-transposes.js';
 
@@ -49,7 +52,7 @@ const eliminations: readonly Pass[] = [
   eliminateConcatSlice, eliminateSplitConcat, eliminateRepeats, eliminateWhere,
 ];
 /** Two nodes of a kind that one can do. */
-const merges: readonly Pass[] = [sinkTransposes, moveSelections, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
+const merges: readonly Pass[] = [sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
 const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
 const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
