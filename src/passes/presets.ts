@@ -12,6 +12,7 @@ import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from
 import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants, foldLargeConstants } from './fold-constants.js';
 import { foldIf } from './fold-if.js';
+import { foldLoop } from './fold-loop.js';
 import { foldShapes } from './fold-shapes.js';
 import { mergeCasts } from './merge-casts.js';
 import { mergeClips } from './merge-clips.js';
@@ -53,7 +54,7 @@ const eliminations: readonly Pass[] = [
 ];
 /** Two nodes of a kind that one can do. */
 const merges: readonly Pass[] = [sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
-const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
+const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldLoop, foldShapes, foldConstants];
 const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
 
