@@ -25,7 +25,7 @@ export interface FollowContext {
   /** The tensor behind an input that no caller can override. */
   constant(v: Value | null | undefined): Tensor | undefined;
 }
-type Rule = (node: Node, p: Permutation, ctx: FollowContext) => Followed | string;
+type Rule = (node: Node, p: Permutation, ctx: FollowContext) => Followed | string | undefined;
 
 /** The permuted form of a node whose data inputs are permuted by `p`; a reason where this node cannot, undefined where no node of the op can. */
 export function follow(node: Node, p: Permutation, ctx: FollowContext): Followed | string | undefined {
@@ -203,7 +203,7 @@ const quantize: Rule = (node, p) => {
 
 /** x·W with a constant matrix W: rows of x may lie in any order. */
 const matMul: Rule = (node, p, ctx) => {
-  if (rankOf(node) !== p.length || ctx.constant(node.inputs[1])?.dims.length !== 2) return 'its second operand is not a constant matrix';
+  if (rankOf(node) !== p.length || ctx.constant(node.inputs[1])?.dims.length !== 2) return undefined;
   return p.at(-1) === p.length - 1 ? { data: [0], outputs: [p] } : 'the axis that is summed over would not be the last';
 };
 
