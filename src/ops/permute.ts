@@ -56,7 +56,7 @@ function list(node: Node, attribute: string, input: number, ctx: FollowContext):
 /** Writes a list where the node has it. */
 function written(node: Node, attribute: string, input: number, values: readonly number[]): Pick<Followed, 'attrs' | 'constants'> {
   if (node.attrs.has(attribute)) return { attrs: { [attribute]: ints(values) } };
-  const like = node.inputs[input]?.data;
+  const like = node.inputs[input] ?? node.inputs[1]; // the limits of a Slice and its axes are of one type
   return { constants: new Map([[input, like?.dtype === 'int32' ? Tensor.i32(values) : Tensor.i64(values)]]) };
 }
 
@@ -192,13 +192,15 @@ const gather: Rule = (node, p) => {
   return { data: [0], outputs: [picked ? p : without(p, new Set([axis]))], attrs: { axis: int(p.indexOf(axis)) } };
 };
 
-/** Scales of one number, or one for each place on an axis. */
-const quantize: Rule = (node, p) => {
+/** Scales of one number, or one for each place on an axis. Constant codes are permuted where they lie. */
+const quantize: Rule = (node, p, ctx) => {
   const scale = node.inputs[1]?.shape;
   if (rankOf(node) !== p.length || !scale) return OTHER_RANK;
   if (node.int('block_size', 0) !== 0) return 'its scales are of blocks';
-  if (scale.length === 0) return { data: [0], outputs: [p] };
-  return { data: [0], outputs: [p], attrs: { axis: int(p.indexOf(fromStart(node.int('axis', 1), p.length))) } };
+  const codes = ctx.constant(node.inputs[0]);
+  const form = codes ? { data: [], outputs: [p], constants: new Map([[0, permuteTensor(codes, p)]]) } : { data: [0], outputs: [p] };
+  if (scale.length === 0 || scale[0] === 1) return form;
+  return { ...form, attrs: { axis: int(p.indexOf(fromStart(node.int('axis', 1), p.length))) } };
 };
 
 /** x·W with a constant matrix W: rows of x may lie in any order. */

@@ -123,7 +123,7 @@ function apply(node: Node, x: Value, axes: readonly number[], steps: readonly St
     if (node.attrs.has('starts')) return b.op('Slice', [v], { attrs: { starts: node.ints('starts'), ends: node.ints('ends'), axes: along }, name });
     const given = constantInts(node.inputs[3]);
     const same = given ? given.every((a, i) => a === along[i]) : !node.inputs[3] && along.every((a, i) => a === i);
-    return b.op('Slice', [v, node.inputs[1] ?? null, node.inputs[2] ?? null, same ? node.inputs[3] ?? null : b.constant(Tensor.i64(along), `${name}_axes`), ...(node.inputs[4] ? [node.inputs[4]] : [])], { name });
+    return b.op('Slice', [v, node.inputs[1] ?? null, node.inputs[2] ?? null, same ? node.inputs[3] ?? null : b.constant(node.inputs[1]?.dtype === 'int32' ? Tensor.i32(along) : Tensor.i64(along), `${name}_axes`), ...(node.inputs[4] ? [node.inputs[4]] : [])], { name });
   };
   let y = select(x, axes, node.name);
   const pairs: [Node, Node][] = [];

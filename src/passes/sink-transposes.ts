@@ -85,7 +85,7 @@ function growRegion(seed: Node, graph: Graph, model: Model): Region {
     if (members.has(n)) return;
     const form = follow(n, lie.perm, ctx);
     if (typeof form === 'string') region.reason ||= `'${label(n)}' cannot compute in the other layout: ${form}`;
-    if (typeof form !== 'object' || !form.data.length) return;
+    if (typeof form !== 'object' || (!form.data.length && !form.constants?.size)) return;
     if (output && !samePermutation(form.outputs[n.outputs.indexOf(output)] ?? [], lie.perm)) return;
     const made = n.outputs.map((o, i): [Value, Lie] => [o, { layout: lie.layout, perm: form.outputs[i] ?? [] }]).filter(([o]) => o.name);
     if (!form.data.every((i) => fits(n.inputs[i], lie)) || !made.every(([o, l]) => fits(o, l))) return;
