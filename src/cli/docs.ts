@@ -218,8 +218,10 @@ equal within 1e-5 of the largest magnitude in each, integers exactly; else the c
   inputs for constants (old exporters list every weight as an input), merges nodes and folds them into weights.
   **aggressive** also computes constants that make the file larger.
 - **--explain** lists every change: the pass, nodes before → after, why, the nodes that went (−) and came (+). For a pattern
-  that nearly matched it says why it was left alone: a value that is a graph output or has another use, a size that is not
-  known, a constant that is computed.
+  that nearly matches the graph as it is in the end it says why it was left alone: a value that is a graph output or has
+  another use, a size that is not known, a constant that is computed.
+- Layouts: a model converted from channels last has a Transpose before and behind each Conv. Ops whose axes may lie in any
+  order take the layout with which the fewest Transposes are left, found as a minimum cut of the graph.
 - **--passes a,b** runs only these, in the order of the table; **--skip c** leaves some out.
 - Passes run in turn until none finds anything: a second run changes nothing. Sizes that are not known are left alone.
   Names of inputs and outputs stay. Values that a branch or a loop body reads count as used.

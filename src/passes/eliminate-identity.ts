@@ -1,4 +1,5 @@
-import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, type Node } from '../ir/graph.js';
+import { canBypass } from '../rewrite/bypass.js';
 import type { Pass } from '../rewrite/pass.js';
 import { replaceOutputs } from '../rewrite/pass.js';
 
@@ -8,12 +9,14 @@ import { replaceOutputs } from '../rewrite/pass.js';
  */
 export const eliminateIdentity = {
   name: 'eliminate-identity', doc: 'Removes Identity and Dropout nodes.', numerics: 'exact',
-  run({ model }) {
+  run({ model, refuse }) {
     let changes = 0;
     for (const graph of allGraphs(model.graph)) {
       for (const node of graph.topological()) {
         const x = node.inputs[0];
-        if (!x || !isIdentity(node) || !canReplace(graph, node, x)) continue;
+        if (!x || !isIdentity(node)) continue;
+        const verdict = canBypass(graph, node, x);
+        if (verdict !== true) { refuse('eliminate-identity', node, verdict); continue; }
         replaceOutputs(graph, node, [x]);
         graph.remove(node);
         changes++;
@@ -31,10 +34,4 @@ function isIdentity(node: Node): boolean {
   if (mask && (mask.uses.size > 0 || mask.isGraphOutput)) return false;
   const training = node.inputs[2];
   return !training || (training.isInitializer && training.data?.bytes()[0] === 0);
-}
-
-function canReplace(graph: Graph, node: Node, x: Value): boolean {
-  const y = node.outputs[0];
-  if (!y?.isGraphOutput) return true;
-  return x.producer?.graph === graph && !x.isGraphOutput;
 }

@@ -17,26 +17,30 @@ const HUGE_ELEMENTS = 1 << 24;
  */
 export const foldConstants = {
   name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
-  run: (ctx) => foldAll(ctx, LARGE_ELEMENTS),
+  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS),
 } satisfies Pass;
 
 /** As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file. */
 export const foldLargeConstants = {
   name: 'fold-large-constants', doc: 'Computes constant subgraphs once, also where the result makes the file much larger.', numerics: 'close',
-  run: (ctx) => foldAll(ctx, HUGE_ELEMENTS),
+  run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS),
 } satisfies Pass;
 
-async function foldAll({ model, evaluate }: PassContext, limit: number): Promise<PassResult> {
+async function foldAll({ model, evaluate, refuse }: PassContext, name: string, limit: number): Promise<PassResult> {
   let changes = 0;
-  for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, limit);
+  const tooLarge = (node: Node, elements: number): void => refuse(name, node, `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`);
+  for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, limit, tooLarge);
   return { changes };
 }
 
-async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number): Promise<number> {
+async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number, refuse: (node: Node, elements: number) => void): Promise<number> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
-  for (const node of [...constant]) if (tooLarge(node, limit)) constant.delete(node);
+  for (const node of [...constant]) {
+    const elements = resultSize(node);
+    if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) { constant.delete(node); refuse(node, elements); }
+  }
   // A node kept for its size takes its consumers out too: they have an input that is not folded.
   for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
   if (!constant.size) return 0;
@@ -61,11 +65,7 @@ function canFold(node: Node): boolean {
   return spec !== undefined && spec.foldable && node.subgraphs().length === 0 && node.op !== 'DequantizeLinear' && node.op !== 'QuantizeLinear' && !node.outputs.some((o) => o.isGraphOutput);
 }
 
-function tooLarge(node: Node, limit: number): boolean {
-  const out = node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
-  if (out <= limit) return false;
-  return out > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0);
-}
+const resultSize = (node: Node): number => node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
 
 /** A model of its own that computes the wanted values from constants. */
 function subgraphModel(model: Model, nodes: ReadonlySet<Node>, wanted: readonly Value[]): Model {

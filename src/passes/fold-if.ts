@@ -1,4 +1,5 @@
-import { allGraphs, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
+import { allGraphs, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { moveInto, replaceByResults } from '../rewrite/subgraph.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /**
@@ -29,46 +30,7 @@ export const foldIf = {
 const wantsScalar = (v: Value): boolean => [...v.uses].some((u) => u.node.op === 'Range' && u.node.domain === '');
 
 function inline(model: Model, graph: Graph, node: Node, branch: Graph): void {
-  const results = [...branch.outputs];
-  const [nodes, constants] = [[...branch.nodes], [...branch.initializers]];
-  while (branch.outputs.length) branch.removeOutput(branch.outputs.length - 1);
-  const moved = new Set<Value>([...constants, ...nodes.flatMap((n) => n.outputs)]);
-  const freeName = nameMaker(model.graph);
-  const taken = namesBut(model.graph, moved, new Set(nodes));
-  for (const v of moved) if (v.name && taken.has(v.name)) v.name = freeName(v.name);
-  for (const n of nodes) if (n.name && taken.has(n.name)) n.name = freeName(n.name);
+  const results = moveInto(model, graph, branch);
   for (const [name, attr] of [...node.attrs]) if (attr.type === 'graph' && attr.value === branch) node.attrs.delete(name);
-  for (const n of nodes) { n.graph = undefined; graph.add(n); }
-  for (const v of constants) graph.addInitializer(v);
-
-  const used = new Set<Value>();
-  node.outputs.forEach((y, i) => {
-    const result = results[i];
-    if (!result) return;
-    if (!y.isGraphOutput) { result.dtype ??= y.dtype; result.shape ??= y.shape; graph.replaceUses(y, result); return; }
-    // Only the result of a node can take the name of a graph output, and only once.
-    const own = result.producer?.graph === graph && !result.isGraphOutput && !used.has(result);
-    const value = own ? result : graph.add(new Node('Identity', [result], [freeName(`${y.name}_copy`)])).outputs[0]!; // made with one output
-    used.add(value);
-    const name = y.name;
-    value.dtype ??= y.dtype;
-    value.shape ??= y.shape;
-    y.name = `${name}__replaced`;
-    graph.replaceUses(y, value);
-    value.name = name;
-  });
-  graph.remove(node);
-}
-
-/** Names of every value and node in the model but those that move. */
-function namesBut(root: Graph, values: ReadonlySet<Value>, nodes: ReadonlySet<Node>): Set<string> {
-  const names = new Set<string>();
-  for (const g of allGraphs(root)) {
-    for (const v of [...g.inputs, ...g.initializers]) if (!values.has(v)) names.add(v.name);
-    for (const n of g.nodes) {
-      if (!nodes.has(n)) names.add(n.name);
-      for (const o of n.outputs) if (!values.has(o)) names.add(o.name);
-    }
-  }
-  return names;
+  replaceByResults(model, graph, node, results);
 }

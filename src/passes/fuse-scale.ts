@@ -22,8 +22,8 @@ export const fuseScale = {
         const scaled = node.graph === graph && scaledInput(node);
         if (!scaled) continue;
         const overridable = (v: Value): boolean => ctx.model.graph.inputs.includes(v);
-        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, graph, scaled.factor > 0, overridable);
-        if (typeof slots === 'string') { ctx.refuse('fuse-scale', node, slots); continue; }
+        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, { graph, positive: scaled.factor > 0, overridable, seen: new Map() });
+        if (typeof slots === 'string') { if (slots) ctx.refuse('fuse-scale', node, slots); continue; }
         for (const s of slots) multiply(s, scaled.factor);
         replaceOutputs(graph, node, [scaled.x]);
         graph.remove(node);
@@ -51,12 +51,22 @@ function scaledInput(node: Node): { x: Value; factor: number; constant: Value } 
 const MOVES = new Set(['Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'Flatten', 'Slice', 'Identity']);
 const POSITIVE = new Set(['Relu', 'LeakyRelu', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
 
-/** The constants to multiply so that `v` is scaled, or why there are none. */
-function findSlots(v: Value, graph: Graph, positive: boolean, overridable: (v: Value) => boolean): readonly Slot[] | string {
+interface Search { readonly graph: Graph; readonly positive: boolean; readonly overridable: (v: Value) => boolean; readonly seen: Map<Value, readonly Slot[] | string> }
+
+/** The constants to multiply so that `v` is scaled; why they cannot be; '' where no constant weights lie before it. */
+function findSlots(v: Value, search: Search): readonly Slot[] | string {
+  const known = search.seen.get(v);
+  if (known !== undefined) return known;
   const node = v.producer;
-  if (node?.graph !== graph || node.domain !== '') return 'no constant weights lie before it';
-  if (v.uses.size !== 1 || v.isGraphOutput) return `'${v.name}' has other uses`;
-  const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, graph, positive, overridable) : 'no constant weights lie before it'; };
+  let found = node?.graph === search.graph && node.domain === '' ? slotsOf(node, search) : '';
+  if (found !== '' && (v.uses.size !== 1 || v.isGraphOutput)) found = `'${v.name}' has other uses`;
+  search.seen.set(v, found);
+  return found;
+}
+
+function slotsOf(node: Node, search: Search): readonly Slot[] | string {
+  const { positive, overridable } = search;
+  const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, search) : ''; };
   const own = (...indices: number[]): readonly Slot[] | string => {
     const slots: Slot[] = [];
     for (const index of indices) {
@@ -68,20 +78,23 @@ function findSlots(v: Value, graph: Graph, positive: boolean, overridable: (v: V
     }
     return slots;
   };
-  const join = (a: readonly Slot[] | string, b: readonly Slot[] | string): readonly Slot[] | string => (typeof a === 'string' ? a : typeof b === 'string' ? b : [...a, ...b]);
   const constantSide = node.inputs.findIndex((i) => i?.isInitializer);
   if (MOVES.has(node.op) || (positive && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
   switch (node.op) {
     case 'MatMul': {
       if (constantSide >= 0) return own(constantSide);
       const left = before(0);
-      return typeof left === 'string' ? before(1) : left;
+      return typeof left === 'string' ? before(1) || left : left;
     }
     case 'Gemm': case 'Conv': case 'ConvTranspose': case 'BatchNormalization':
       return node.op === 'BatchNormalization' && node.int('training_mode', 0) !== 0 ? 'BatchNormalization is in training mode' : own(1, 2);
-    case 'Add': return constantSide >= 0 ? join(own(constantSide), before(1 - constantSide)) : 'no constant weights lie before it';
-    case 'Mul': return constantSide >= 0 ? own(constantSide) : 'no constant weights lie before it';
-    default: return 'no constant weights lie before it';
+    case 'Add': {
+      const rest = constantSide >= 0 ? before(1 - constantSide) : '';
+      const term = rest === '' ? '' : own(constantSide);
+      return typeof term === 'string' ? term : typeof rest === 'string' ? rest : [...term, ...rest];
+    }
+    case 'Mul': return constantSide >= 0 ? own(constantSide) : '';
+    default: return '';
   }
 }
 

@@ -10,6 +10,7 @@ import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
 import { fuseRmsNorm } from './fuse-rms-norm.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
+import { fuseTransposeProduct } from './fuse-transpose-product.js';
 import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
 import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
@@ -25,7 +26,7 @@ export const fusions: readonly Pass[] = [
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
   fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
   fuseScale, fuseMatmulAdd, fuseParallelMatmul,
-  fuseTransposeReshape,
+  fuseTransposeReshape, fuseTransposeProduct,
 ];
 
 /** What lets other passes see more: before fold-shapes. */

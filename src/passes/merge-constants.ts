@@ -33,10 +33,11 @@ function inner(m: Match): { readonly x: Value; readonly c: Value } {
   return q.isInitializer ? { x: p, c: q } : { x: q, c: p };
 }
 
+/** '' where the two do not both have a constant operand. */
 function mergeable(m: Match, safe: (c: number, d: number) => true | string): true | string {
   const first = inner(m).c;
   const [c, d] = [first.data, m.value('d').data];
-  if (!first.isInitializer || !c || !m.value('d').isInitializer || !d) return 'one of the two has no constant operand';
+  if (!first.isInitializer || !c || !m.value('d').isInitializer || !d) return ''; // nothing to merge
   if (c.dtype !== 'float32' || d.dtype !== 'float32') return 'the type is not float32';
   const dims = broadcastDims(c.dims, d.dims);
   if (!dims) return 'the constants do not broadcast to each other';

@@ -12,16 +12,22 @@ import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from
 import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants, foldLargeConstants } from './fold-constants.js';
 import { foldIf } from './fold-if.js';
+import { foldLoop } from './fold-loop.js';
 import { foldShapes } from './fold-shapes.js';
 import { mergeCasts } from './merge-casts.js';
 import { mergeClips } from './merge-clips.js';
 import { mergeAdditions, mergeMultiplications } from './merge-constants.js';
 import { mergePads } from './merge-pads.js';
+import { mergeRanges } from './merge-ranges.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
 import { annotations, floatFusions, fusions, replacements } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
+import { moveGatherConcat, moveSliceConcat } from './move-concat.js';
+import { moveReshapes } from './move-reshapes.js';
+import { moveSelections } from './move-selections.js';
+import { sinkTransposes } from './sink-transposes.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
 export const cleaning: readonly Pass[] = [
@@ -47,8 +53,8 @@ const eliminations: readonly Pass[] = [
   eliminateConcatSlice, eliminateSplitConcat, eliminateRepeats, eliminateWhere,
 ];
 /** Two nodes of a kind that one can do. */
-const merges: readonly Pass[] = [mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
-const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
+const merges: readonly Pass[] = [sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
+const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldLoop, foldShapes, foldConstants];
 const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
 

@@ -167,11 +167,13 @@ export function removeUnusedInitializers(root: Graph): number {
 export interface PassTrace {
   readonly pass: string;
   readonly changes: number;
+  /** Nodes in all graphs, Constants not counted. */
   readonly nodesBefore: number;
   readonly nodesAfter: number;
   /** Nodes that went and came, as `Op name`. A node that only got other inputs is in neither. */
   readonly removed: readonly string[];
   readonly added: readonly string[];
+  /** What nearly matched in the graph as it is in the end: only in traces after the last change. */
   readonly refusals: readonly { readonly node: string; readonly reason: string }[];
 }
 
@@ -182,14 +184,21 @@ function describeNodes(model: Model): Map<Node, string> {
   return found;
 }
 
-/** Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). */
+const countNodes = (nodes: ReadonlyMap<Node, string>): number => { let count = 0; for (const n of nodes.keys()) if (n.op !== 'Constant') count++; return count; };
+
+/**
+ * Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). Gives a trace for
+ * each run that changed something, then one for each pass that refused something in its last run.
+ */
 export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
   const traces: PassTrace[] = [];
+  const refused = new Map<Pass, PassTrace['refusals']>();
+  let nodes = describeNodes(model);
   for (let round = 0; round < (options.rounds ?? 10); round++) {
     let changes = 0;
     for (const pass of passes) {
       const refusals: { node: string; reason: string }[] = [];
-      const before = describeNodes(model);
+      const before = nodes;
       const result = await pass.run({
         model, evaluate: options.evaluate,
         refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
@@ -197,14 +206,17 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
       });
       options.after?.(pass);
       changes += result.changes;
-      if (!result.changes && (round > 0 || !refusals.length)) continue;
-      const after = result.changes ? describeNodes(model) : before;
+      refused.set(pass, refusals);
+      if (!result.changes) continue;
+      const after = nodes = describeNodes(model);
       traces.push({
-        pass: pass.name, changes: result.changes, nodesBefore: before.size, nodesAfter: after.size, refusals,
+        pass: pass.name, changes: result.changes, nodesBefore: countNodes(before), nodesAfter: countNodes(after), refusals: [],
         removed: [...before].filter(([n]) => !after.has(n)).map(([, text]) => text), added: [...after].filter(([n]) => !before.has(n)).map(([, text]) => text),
       });
     }
     if (!changes) break;
   }
+  const left = countNodes(nodes);
+  for (const [pass, refusals] of refused) if (refusals.length) traces.push({ pass: pass.name, changes: 0, nodesBefore: left, nodesAfter: left, refusals, removed: [], added: [] });
   return traces;
 }

@@ -298,7 +298,7 @@ const branches: Step = (w) => {
   return node.outputs.slice(0, 1);
 };
 
-/** A Loop of three steps that reads a value of the graph around it. */
+/** A Loop of up to three trips that reads a value of the graph around it, and sometimes collects its states. */
 const loops: Step = (w) => {
   const x = pick(w);
   if (!x) return undefined;
@@ -312,11 +312,14 @@ const loops: Step = (w) => {
   const next = b.op('Tanh', [b.op('Add', [b.op(oneOf(w.rng, ['Identity', 'Relu', 'Neg']), [state]), x])]);
   body.addOutput(b.op('Identity', [go]));
   body.addOutput(next);
-  const y = w.b.op('Loop', [w.b.constant(Tensor.i64([3], [])), w.b.constant(Tensor.codes('bool', [1], [])), w.b.op('Identity', [x])], { attrs: { body: { type: 'graph', value: body } } });
+  const collects = w.rng.int(3) === 0;
+  if (collects) body.addOutput(b.op('Neg', [next]));
+  const node = w.b.node('Loop', [w.b.constant(Tensor.i64([w.rng.int(4)], [])), w.b.constant(Tensor.codes('bool', [1], [])), w.b.op('Identity', [x])], collects ? 2 : 1, { attrs: { body: { type: 'graph', value: body } } });
+  const y = node.outputs[0]!; // one or two were asked for
   y.dtype = 'float32';
   y.shape = x.shape;
-  if (y.producer) inferNode(y.producer, w.model);
-  return [y];
+  inferNode(node, w.model);
+  return node.outputs;
 };
 
 const STEPS: readonly Step[] = [unary, unary, withConstant, withConstant, binary, binary, clamps, casts, transposes, transposes, views, views, slices, pads, concats, splits, repeats, reduces, images, images, products, wheres, duplicate, duplicate, shapeChain, quantized, branches, loops];

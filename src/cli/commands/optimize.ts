@@ -18,8 +18,9 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
   if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
   if (flags.quiet) { terminal.data(`${files.map((f) => f.path).join('\n')}\n`); return 0; }
   const rows = traces.filter((t) => t.changes > 0).map((t) => [t.pass, String(t.changes), String(t.nodesBefore), String(t.nodesAfter), docOf(t.pass)]);
+  const nearly = leftAlone(traces);
   const lines = [
-    ...(flags.explain ? traces.flatMap(explain) : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
+    ...(flags.explain && (rows.length || nearly.length) ? [...traces.filter((t) => t.changes > 0).flatMap(explain), ...nearly] : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
     '',
     `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random input${agreement.feeds === 1 ? '' : 's'}, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
     ...files.map((f) => `${oneLine(f.path)} (${bytesText(f.bytes)})`),
@@ -30,14 +31,39 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
 
 const docOf = (pass: string): string => everyPass.find((p) => p.name === pass)?.doc ?? '';
 
-/** What one run of a pass changed, node by node, and what it nearly did. */
+/** Names of a list that are written out; --json has all. */
+const NAMES = 3;
+
+/** What one run of a pass changed, node by node. Constants are values rather than nodes, so their number is enough. */
 function explain(t: PassTrace): string[] {
-  const refusals = new Map<string, string[]>();
-  for (const { node, reason } of t.refusals) refusals.set(reason, [...(refusals.get(reason) ?? []), node]);
+  const constants = (texts: readonly string[], sign: string): string[] => {
+    const count = texts.filter(isConstant).length;
+    return [...texts.filter((n) => !isConstant(n)).map((n) => `  ${sign} ${oneLine(n)}`), ...(count ? [`  ${sign} ${count} Constant${count === 1 ? '' : 's'}`] : [])];
+  };
   return [
-    `${t.pass}: ${t.changes ? `${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes` : 'no change'}. ${docOf(t.pass)}`,
-    ...t.removed.map((n) => `  − ${oneLine(n)}`),
-    ...t.added.map((n) => `  + ${oneLine(n)}`),
-    ...[...refusals].map(([reason, nodes]) => `  left alone: ${oneLine(reason)}: ${nodes.map(oneLine).join(', ')}`),
+    `${t.pass}: ${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes. ${docOf(t.pass)}`,
+    ...constants(t.removed, '−'),
+    ...constants(t.added, '+'),
   ];
+}
+const isConstant = (node: string): boolean => node === 'Constant' || node.startsWith('Constant ');
+
+/** What nearly matched in the end, by pass; reasons that differ in names only are told once. */
+function leftAlone(traces: readonly PassTrace[]): string[] {
+  const lines: string[] = [];
+  for (const t of traces) {
+    const kinds = new Map<string, { reason: string; nodes: string[] }>();
+    for (const { node, reason } of t.refusals) {
+      const kind = reason.replace(/'[^']*'/g, "''");
+      const found = kinds.get(kind) ?? { reason, nodes: [] };
+      found.nodes.push(node);
+      kinds.set(kind, found);
+    }
+    if (kinds.size) lines.push(`${t.pass}: ${docOf(t.pass)}`);
+    for (const { reason, nodes } of kinds.values()) {
+      const more = nodes.length - NAMES;
+      lines.push(`  left alone: ${nodes.slice(0, NAMES).map(oneLine).join(', ')}${more > 0 ? ` and ${more} more` : ''}`, `    because ${oneLine(reason)}${nodes.length > 1 && reason.includes("'") ? ', and the others alike' : ''}`);
+    }
+  }
+  return lines.length ? ['', 'Nearly matched, in the graph as it is now:', ...lines] : [];
 }

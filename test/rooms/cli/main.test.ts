@@ -193,7 +193,9 @@ describe('optimize', () => {
     const [all, json] = [await optimized(), await optimized('--skip', 'fold-batch-norm-conv')];
     expect(all.nodes.after).toBeLessThan(json.nodes.after);
     expect(json.passes.map((p) => p.pass)).not.toContain('fold-batch-norm-conv');
-    expect((await run('optimize', demo, '-o', out, '--explain')).out).toMatch(/^[\w-]+: \d+ changes?, \d+ → \d+ nodes\. .+\n {2}− \w+ /m);
+    const { out: explained } = await run('optimize', demo, '-o', out, '--explain');
+    expect(explained).toMatch(/^[\w-]+: \d+ changes?, \d+ → \d+ nodes\. .+\n {2}− \w+ /m);
+    expect(explained).toMatch(/\nNearly matched, in the graph as it is now:\nfold-bias-add: .+\n {2}left alone: (\S+, ){2}\S+ and 1 more\n {4}because '\S+' is not a constant, and the others alike\n/);
   });
   it.each<[flags: string[], words: RegExp]>([[['--level', 'max'], /--level takes basic, default, aggressive, not "max"/], [['--passes', 'fold-if,fold-iff'], /"fold-iff" is not a pass\. Did you mean "fold-if"/]])('refuses %j', async (flags, words) => {
     const out = path.join(temp, 'refused.onnx');

@@ -45,6 +45,16 @@ describe('optimizeGraph', () => {
   });
 });
 
+describe('near misses', () => {
+  it('are those of the graph as it is in the end', async () => {
+    const branches = (n: number): string => `<then_branch = t${n} () => (float[2,3] p${n}) { p${n} = Neg(x) }, else_branch = e${n} () => (float[2,3] q${n}) { q${n} = Abs(x) }>`;
+    // fold-if refuses until fold-constants has computed the condition; the second If it refuses for good.
+    const model = parseModel(`${HEADER}g (float[2,3] x, bool d) => (float[2,3] y, float[2,3] z) <bool c = {0}> { n = Not(c)\n y = If(n) ${branches(1)}\n z = If(d) ${branches(2)} }`, {});
+    const traces = await optimizeGraph(model, { level: 'basic' });
+    expect(traces.filter((t) => t.pass === 'fold-if').map((t) => [t.changes, t.refusals])).toEqual([[1, []], [0, [{ node: 'z', reason: 'its condition is not constant' }]]]);
+  });
+});
+
 describe('choosePasses', () => {
   it('keeps the order of the lists, and leaves out what is skipped', () => {
     expect(choosePasses({ level: 'basic', passes: ['eliminate-dead', 'eliminate-cast'] }).map((p) => p.name)).toEqual(['eliminate-cast', 'eliminate-dead']);
