@@ -39,7 +39,7 @@ export const fuseLayerNorm = rulePass({
   },
 });
 
-/** The same over every axis after the channels, of which there are two or more, is InstanceNormalization with scale 1. source: https://arxiv.org/abs/1607.08022 */
+/** The same over every axis after the channels is InstanceNormalization with scale 1; one known last axis is fuse-layer-norm's. source: https://arxiv.org/abs/1607.08022 */
 export const fuseInstanceNorm = rulePass({
   name: 'fuse-instance-norm', doc: 'Fuses a normalisation over all positions into InstanceNormalization.', numerics: 'close',
   pattern: NORMALIZED,
@@ -47,7 +47,7 @@ export const fuseInstanceNorm = rulePass({
     const axes = axesOf(m);
     if (typeof axes === 'string') return axes;
     const shape = m.value('x').shape ?? [];
-    if (shape.length < 4 || axes.length !== shape.length - 2 || axes[0] !== 2) return 'it does not normalise the positions of images';
+    if (shape.length < 3 || axes.length !== shape.length - 2 || axes[0] !== 2) return 'it does not normalise all positions of each channel';
     return typeof shape[1] === 'number' || 'the number of channels is not known';
   },
   rewrite(m, b) {

@@ -2,9 +2,10 @@ import type { Pass } from '../rewrite/pass.js';
 import { fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
 import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGemm, fuseChannelScaleMatmul } from './fuse-channel-scale.js';
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
+import { fuseGroupNorm } from './fuse-group-norm.js';
 import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
 import { fuseMatmulAdd } from './fuse-matmul-add.js';
-import { fuseBatchNormAffine, fuseInstanceNormAffine, fuseLayerNormAffine, fuseRmsNormScale } from './fuse-norm-affine.js';
+import { fuseBatchNormAffine, fuseGroupNormAffine, fuseInstanceNormAffine, fuseLayerNormAffine, fuseRmsNormScale } from './fuse-norm-affine.js';
 import { fusePadAveragePool, fusePadConv, fusePadMaxPool } from './fuse-pad.js';
 import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
 import { fuseRmsNorm } from './fuse-rms-norm.js';
@@ -32,7 +33,7 @@ export const fusions: readonly Pass[] = [
 export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
-export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish];
+export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine];
 
 /** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
 export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceUpsample];
