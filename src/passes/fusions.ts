@@ -4,6 +4,7 @@ import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGe
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
 import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
+import { fuseLinearConv, fuseLinearGemm, fuseLinearMatmul } from './fuse-linear.js';
 import { fuseMatmulAdd } from './fuse-matmul-add.js';
 import { fuseBatchNormAffine, fuseGroupNormAffine, fuseInstanceNormAffine, fuseLayerNormAffine, fuseRmsNormScale } from './fuse-norm-affine.js';
 import { fusePadAveragePool, fusePadConv, fusePadMaxPool } from './fuse-pad.js';
@@ -25,6 +26,7 @@ export const fusions: readonly Pass[] = [
   fuseSoftmax, fuseLogSoftmax,
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
   fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
+  fuseLinearConv, fuseLinearGemm, fuseLinearMatmul,
   fuseScale, fuseMatmulAdd, fuseParallelMatmul,
   fuseTransposeReshape,
 ];
