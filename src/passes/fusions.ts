@@ -1,5 +1,7 @@
 import type { Pass } from '../rewrite/pass.js';
 import { fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
+import { fuseAttention } from './fuse-attention.js';
+import { fuseAttentionHeads } from './fuse-attention-heads.js';
 import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGemm, fuseChannelScaleMatmul } from './fuse-channel-scale.js';
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
@@ -35,7 +37,7 @@ export const fusions: readonly Pass[] = [
 export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
-export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine];
+export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine, fuseAttention, fuseAttentionHeads];
 
 /** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
 export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceUpsample];
