@@ -3,6 +3,7 @@ import { fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-ac
 import { fuseAttention } from './fuse-attention.js';
 import { fuseAttentionHeads } from './fuse-attention-heads.js';
 import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGemm, fuseChannelScaleMatmul } from './fuse-channel-scale.js';
+import { fuseConvActivation, fuseConvAddActivation } from './fuse-conv-activation.js';
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
 import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
@@ -38,6 +39,9 @@ export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
 export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine, fuseAttention, fuseAttentionHeads];
+
+/** Fusions into operators that only some targets have. */
+export const targetFusions: readonly Pass[] = [fuseConvAddActivation, fuseConvActivation];
 
 /** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
 export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceUpsample];

@@ -20,7 +20,7 @@ import { mergePads } from './merge-pads.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
-import { annotations, floatFusions, fusions, replacements } from './fusions.js';
+import { annotations, floatFusions, fusions, replacements, targetFusions } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -60,7 +60,7 @@ const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpression
 export const optimizing = {
   basic: [...constants, ...eliminations, ...remains],
   default: [liftInitializers, ...annotations, ...constants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...replacements]), ...remains],
-  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...floatFusions, ...replacements]), ...remains],
+  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...floatFusions, ...replacements]), ...targetFusions, ...remains],
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
