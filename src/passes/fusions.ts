@@ -13,6 +13,7 @@ import { fuseBatchNormAffine, fuseGroupNormAffine, fuseInstanceNormAffine, fuseL
 import { fusePadAveragePool, fusePadConv, fusePadMaxPool } from './fuse-pad.js';
 import { fuseParallelMatmul } from './fuse-parallel-matmul.js';
 import { fuseRmsNorm } from './fuse-rms-norm.js';
+import { fuseRotary } from './fuse-rotary.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
 import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
@@ -38,7 +39,7 @@ export const fusions: readonly Pass[] = [
 export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
-export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine, fuseAttention, fuseAttentionHeads];
+export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine, fuseRotary, fuseAttention, fuseAttentionHeads];
 
 /** Fusions into operators that only some targets have. */
 export const targetFusions: readonly Pass[] = [fuseConvAddActivation, fuseConvActivation];
