@@ -19,6 +19,7 @@ import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
 import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
 import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
+import { replaceConv, replaceLinear } from './replace-linear.js';
 import { replaceMean } from './replace-mean.js';
 import { replaceUpsample } from './replace-upsample.js';
 
@@ -45,4 +46,4 @@ export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuse
 export const targetFusions: readonly Pass[] = [fuseConvAddActivation, fuseConvActivation];
 
 /** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
-export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceUpsample];
+export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceLinear, replaceConv, replaceUpsample];
