@@ -16,6 +16,7 @@ import { fuseRmsNorm } from './fuse-rms-norm.js';
 import { fuseRotary } from './fuse-rotary.js';
 import { fuseScale } from './fuse-scale.js';
 import { fuseLogSoftmax, fuseSoftmax } from './fuse-softmax.js';
+import { fuseSplitConv } from './fuse-split-conv.js';
 import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
 import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
@@ -31,7 +32,7 @@ export const fusions: readonly Pass[] = [
   fuseSoftmax, fuseLogSoftmax,
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
   fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleMatmul, fuseChannelScaleGemm,
-  fuseLinearConv, fuseLinearGemm, fuseLinearMatmul,
+  fuseSplitConv, fuseLinearConv, fuseLinearGemm, fuseLinearMatmul,
   fuseScale, fuseMatmulAdd, fuseParallelMatmul,
   fuseTransposeReshape,
 ];
