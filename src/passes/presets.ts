@@ -8,8 +8,8 @@ import { eliminateCast, eliminateConcat, eliminateExpand, eliminatePad, eliminat
 import { eliminateCastPair, eliminateConcatSlice, eliminateQuantizePair, eliminateRepeats, eliminateReshapePair, eliminateSplitConcat, eliminateSqueezePair, eliminateTransposePair, eliminateWhere } from './eliminate-pairs.js';
 import { eliminateUnusedOutputs } from './eliminate-unused-outputs.js';
 import { extractConstants } from './extract-constants.js';
-import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from './fold-batch-norm.js';
-import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
+import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBatchNormMatmul } from './fold-batch-norm.js';
+import { foldBiasAdd, foldBiasAddGemm, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants, foldLargeConstants } from './fold-constants.js';
 import { foldIf } from './fold-if.js';
 import { foldShapes } from './fold-shapes.js';
@@ -49,7 +49,7 @@ const eliminations: readonly Pass[] = [
 /** Two nodes of a kind that one can do. */
 const merges: readonly Pass[] = [mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices];
 const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldShapes, foldConstants];
-const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
+const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBatchNormMatmul, foldBiasAdd, foldBiasAddTranspose, foldBiasAddGemm];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
 
 /**
