@@ -1,5 +1,5 @@
 import type { Pass } from '../rewrite/pass.js';
-import { fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
+import { fuseHardSigmoid, fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
 import { fuseAttention } from './fuse-attention.js';
 import { fuseAttentionHeads } from './fuse-attention-heads.js';
 import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGemm, fuseChannelScaleMatmul } from './fuse-channel-scale.js';
@@ -7,6 +7,7 @@ import { fuseConvActivation, fuseConvAddActivation } from './fuse-conv-activatio
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
 import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
+import { fuseLeakyRelu, fusePrelu } from './fuse-leaky-relu.js';
 import { fuseLinearConv, fuseLinearGemm, fuseLinearMatmul } from './fuse-linear.js';
 import { fuseMatmulAdd } from './fuse-matmul-add.js';
 import { fuseBatchNormAffine, fuseGroupNormAffine, fuseInstanceNormAffine, fuseLayerNormAffine, fuseRmsNormScale } from './fuse-norm-affine.js';
@@ -26,7 +27,7 @@ import { replaceUpsample } from './replace-upsample.js';
 
 /** Several nodes into fewer, none of which takes an op with an integer kernel away from quantization. */
 export const fusions: readonly Pass[] = [
-  fuseGelu, fuseGeluTanh, fuseMish, fuseHardSwish,
+  fuseGelu, fuseGeluTanh, fuseMish, fuseHardSwish, fuseLeakyRelu,
   fuseLayerNorm, fuseInstanceNorm, fuseRmsNorm,
   fuseLayerNormAffine, fuseInstanceNormAffine, fuseBatchNormAffine, fuseRmsNormScale,
   fuseSoftmax, fuseLogSoftmax,
@@ -41,7 +42,7 @@ export const fusions: readonly Pass[] = [
 export const annotations: readonly Pass[] = [nameSizes];
 
 /** Fusions that trade ops with integer kernels for a float one: smaller graphs, but not for quantization. */
-export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseSwish, fuseGroupNorm, fuseGroupNormAffine, fuseRotary, fuseAttention, fuseAttentionHeads];
+export const floatFusions: readonly Pass[] = [fuseHardSwishClip, fuseHardSigmoid, fuseSwish, fusePrelu, fuseGroupNorm, fuseGroupNormAffine, fuseRotary, fuseAttention, fuseAttentionHeads];
 
 /** Fusions into operators that only some targets have. */
 export const targetFusions: readonly Pass[] = [fuseConvAddActivation, fuseConvActivation];
