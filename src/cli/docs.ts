@@ -5,6 +5,7 @@ import { metrics } from '../evaluate/metrics/index.js';
 import type { Metric } from '../evaluate/types.js';
 import { ops } from '../ops/index.js';
 import type { OpSpec } from '../ops/spec.js';
+import { byName } from '../passes/fusions.js';
 import { everyPass, optimizing } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { branches, publishedSchema, recipeJsonSchema, type JsonSchema } from '../recipe/json-schema.js';
@@ -61,7 +62,7 @@ const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string
 
 function optimizeDoc(): string {
   const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
-  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || 'only inside `quantize --recipe`'} | ${p.numerics} | ${cell(p.doc)} |`);
+  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || (byName.includes(p) ? 'only by `--passes`' : 'only inside `quantize --recipe`')} | ${p.numerics} | ${cell(p.doc)} |`);
   return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 

@@ -6,7 +6,7 @@ import { fuseChannelScaleConv, fuseChannelScaleConvTranspose, fuseChannelScaleGe
 import { fuseConvActivation, fuseConvAddActivation } from './fuse-conv-activation.js';
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
-import { fuseInstanceNorm, fuseLayerNorm } from './fuse-layer-norm.js';
+import { fuseInstanceNorm, fuseLayerNorm, fuseLayerNormMoments } from './fuse-layer-norm.js';
 import { fuseLeakyRelu, fusePrelu } from './fuse-leaky-relu.js';
 import { fuseLinearConv, fuseLinearGemm, fuseLinearMatmul } from './fuse-linear.js';
 import { fuseMatmulAdd } from './fuse-matmul-add.js';
@@ -21,6 +21,7 @@ import { fuseSplitConv } from './fuse-split-conv.js';
 import { fuseTransposeReshape } from './fuse-transpose-reshape.js';
 import { nameSizes } from './name-sizes.js';
 import { replaceDivision, replacePrelu, replaceSquare, replaceSubtraction } from './replace-arithmetic.js';
+import { replaceBatchNorm } from './replace-batch-norm.js';
 import { replaceConv, replaceLinear } from './replace-linear.js';
 import { replaceMean } from './replace-mean.js';
 import { replaceUpsample } from './replace-upsample.js';
@@ -28,7 +29,7 @@ import { replaceUpsample } from './replace-upsample.js';
 /** Several nodes into fewer, none of which takes an op with an integer kernel away from quantization. */
 export const fusions: readonly Pass[] = [
   fuseGelu, fuseGeluTanh, fuseMish, fuseHardSwish, fuseLeakyRelu,
-  fuseLayerNorm, fuseInstanceNorm, fuseRmsNorm,
+  fuseLayerNorm, fuseLayerNormMoments, fuseInstanceNorm, fuseRmsNorm,
   fuseLayerNormAffine, fuseInstanceNormAffine, fuseBatchNormAffine, fuseRmsNormScale,
   fuseSoftmax, fuseLogSoftmax,
   fusePadConv, fusePadAveragePool, fusePadMaxPool,
@@ -49,3 +50,6 @@ export const targetFusions: readonly Pass[] = [fuseConvAddActivation, fuseConvAc
 
 /** One op for another that is cheaper or better supported. After the fusions, whose patterns know the ops as exporters write them. */
 export const replacements: readonly Pass[] = [replaceSquare, replaceDivision, replaceSubtraction, replacePrelu, replaceMean, replaceLinear, replaceConv, replaceUpsample];
+
+/** What no level runs, for it helps some uses and harms others: `--passes` asks for it. */
+export const byName: readonly Pass[] = [replaceBatchNorm];

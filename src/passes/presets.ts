@@ -20,7 +20,7 @@ import { mergePads } from './merge-pads.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
-import { annotations, floatFusions, fusions, replacements, targetFusions } from './fusions.js';
+import { annotations, byName, floatFusions, fusions, replacements, targetFusions } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -65,4 +65,4 @@ export const optimizing = {
 export type OptimizeLevel = keyof typeof optimizing;
 
 /** Every pass of any list, once by name, in the order in which the most thorough level runs them. */
-export const everyPass: readonly Pass[] = [...new Map([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning].reverse().map((p) => [p.name, p])).values()].reverse();
+export const everyPass: readonly Pass[] = [...new Map([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning, ...byName].reverse().map((p) => [p.name, p])).values()].reverse();
