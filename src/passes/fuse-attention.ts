@@ -34,7 +34,7 @@ const FLOOR = -1e38;
 function fits(v: Value, scores: readonly Dim[]): boolean {
   const shape = v.shape;
   if (!shape || shape.length > 4) return false;
-  // The keys of a mask are as many as those of V, or one: else the product with V would not be defined.
+  // The last size of a mask is that of V's positions, or 1: else the product with V would not be defined.
   return shape.every((d, i) => { const at = i + 4 - shape.length; return at === 3 || d === 1 || sameDim(d, scores[at]); });
 }
 /** Sizes of the scores: [batch, heads, queries, keys]. */
@@ -53,6 +53,7 @@ export const fuseAttention = rulePass({
     const [q, k, v] = [m.value('q').shape, m.value('kt').shape, m.value('v').shape];
     if (q?.length !== 4 || k?.length !== 4 || v?.length !== 4 || m.value('q').dtype !== 'float32') return 'it is not float32 of four axes: batch, heads, sequence, d';
     if (typeof q[1] !== 'number' || [k, v].some((s) => !sameDim(s[0], q[0]) || !sameDim(s[1], q[1]))) return 'batch and heads are not known to be the same for Q, K and V';
+    if (!sameDim(k[3], v[2])) return 'K and V are not known to have equally many positions';
     const axis = m.node('p').int('axis', -1);
     if (axis !== -1 && axis !== 3) return 'its Softmax is not over the keys';
     if (scaleOf(m) === undefined) return 'its scale is not one float32 number';
