@@ -55,6 +55,7 @@ describe('targets', () => {
     for (const t of targets) {
       expect(t.source).toMatch(/^https:\/\//);
       for (const q of t.quirks) expect(q.source, q.code).toMatch(/^https:\/\//);
+      for (const o of t.ownOps) expect(o.source, o.op).toMatch(/^https:\/\//);
     }
   });
   it('name only formats and operators that exist', () => {
@@ -62,7 +63,12 @@ describe('targets', () => {
     for (const t of targets) {
       expect(t.formats.filter((f) => !formats.some((x) => x.name === f))).toEqual([]);
       expect([...Object.keys(t.integerOps), ...t.passthroughOps, ...t.onCodes].filter((op) => !names.has(op))).toEqual([]);
+      expect(t.ownOps.filter((o) => !ops.some((x) => `${x.domain}:${x.op}` === o.op))).toEqual([]);
     }
+  });
+  it('have what passes build beyond the standard', () => {
+    const own = targets.flatMap((t) => t.ownOps.map((o) => o.op));
+    expect(everyPass.filter((p) => p.needs !== undefined && !own.includes(p.needs)).map((p) => p.name)).toEqual([]);
   });
 });
 

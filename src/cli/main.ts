@@ -101,6 +101,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .requiredOption('-o, --out <file>', 'where to write the model')
     .option('-l, --level <level>', 'basic, default or aggressive', 'default')
     .option('--explain', 'lists every change, and what nearly matched with the reason why it was left alone')
+    .option('-t, --target <runtime>', 'may also build operators that only this runtime has, at the aggressive level (default: standard ones only)')
     .option('--passes <names>', 'only these passes, separated by commas').option('--skip <names>', 'all but these passes')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
     .action((file: string, options) => { job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c); });

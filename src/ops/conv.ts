@@ -43,6 +43,14 @@ export const conv = {
   quant: { role: 'compute', activations: [0], weight: 1, bias: 2, qlinear: { op: 'QLinearConv', domain: '', form: 'conv' }, channelAxis: () => 0 },
 } satisfies OpSpec;
 
+/** onnxruntime's convolution with an activation behind it and a sum before that. source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv */
+export const fusedConv = {
+  op: 'FusedConv', domain: 'com.microsoft', since: 1, doc: 'Convolution with an activation.', foldable: true,
+  infer: (ctx) => inferConv(ctx, 0, 1),
+  cost: ([, w], [y]) => ({ macs: convMacs(w?.shape, y?.shape), otherOps: sizeOf(y?.shape) }),
+  quant: { role: 'float', because: 'quantize the model before its activations are fused' },
+} satisfies OpSpec;
+
 export const convTranspose = {
   op: 'ConvTranspose', domain: '', since: 1, doc: 'Transposed convolution.', foldable: true,
   infer(ctx) {

@@ -1,6 +1,7 @@
 import type { Node } from '../ir/graph.js';
+import { attention, rotaryEmbedding } from './attention.js';
 import { controlOps } from './control.js';
-import { conv, convTranspose, depthToSpace, spaceToDepth } from './conv.js';
+import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
 import { elementwiseOps } from './elementwise.js';
 import { einsum, gemm, matMul } from './matmul.js';
 import { normOps } from './norm.js';
@@ -12,8 +13,8 @@ import type { OpSpec } from './spec.js';
 
 /** Every operator that the project knows. A new one is an entry in its family's file. */
 export const ops: readonly OpSpec[] = [
-  conv, convTranspose, depthToSpace, spaceToDepth,
-  matMul, gemm, einsum,
+  conv, fusedConv, convTranspose, depthToSpace, spaceToDepth,
+  matMul, gemm, einsum, attention, rotaryEmbedding,
   maxPool, averagePool, lpPool, globalAveragePool, globalMaxPool, resize, upsample,
   ...elementwiseOps, ...normOps, ...reduceOps, ...shapeOps, ...controlOps, ...quantOps,
 ];

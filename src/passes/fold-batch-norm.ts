@@ -28,20 +28,23 @@ function foldRule(name: string, op: string, channelOf: (node: Node, dims: readon
 }
 
 function fold(m: Match, b: GraphBuilder, channelOf: (node: Node, dims: readonly number[]) => (index: number) => number): Value {
-  const [conv, bn] = [m.node('c'), m.node('y')];
+  const conv = m.node('c');
+  const W = m.value('W').data!; // check() made sure that it is constant
+  const { weights, bias } = scaled(m, W, m.optional('B')?.data, channelOf(conv, W.dims));
+  return b.op(conv.op, [m.value('x'), b.constant(weights, m.value('W').name), b.constant(bias, m.optional('B')?.name ?? `${m.value('W').name}_bias`)], { attrs: Object.fromEntries(conv.attrs), name: conv.name });
+}
+
+/** W·γ/σ and (b − μ)·γ/σ + β of a match whose statistics are constants. */
+function scaled(m: Match, W: Tensor, b: Tensor | undefined, channel: (index: number) => number): { readonly weights: Tensor; readonly bias: Tensor } {
   const data = (name: string): Float64Array => m.value(name).data!.f64(); // check() made sure that it is constant
   const [gamma, beta, mean, variance] = [data('gamma'), data('beta'), data('mean'), data('var')];
-  const epsilon = bn.float('epsilon', 1e-5);
+  const epsilon = m.node('y').float('epsilon', 1e-5);
   const factor = gamma.map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
-  const W = m.value('W').data!; // as above
-  const channel = channelOf(conv, W.dims);
   const old = W.f32();
   const weights = new Float32Array(old.length);
   for (let i = 0; i < old.length; i++) weights[i] = old[i]! * factor[channel(i)]!;
-  const bias = m.optional('B')?.data?.f64();
-  const shifted = Float32Array.from(beta, (v, i) => ((bias?.[i] ?? 0) - mean[i]!) * factor[i]! + v);
-  const inputs = [m.value('x'), b.constant(Tensor.f32(weights, W.dims), m.value('W').name), b.constant(Tensor.f32(shifted), m.optional('B')?.name ?? `${m.value('W').name}_bias`)];
-  return b.op(conv.op, inputs, { attrs: Object.fromEntries(conv.attrs), name: conv.name });
+  const before = b?.f64();
+  return { weights: Tensor.f32(weights, W.dims), bias: Tensor.f32(Float32Array.from(beta, (v, i) => ((before?.[i] ?? 0) - mean[i]!) * factor[i]! + v)) };
 }
 
 const product = (dims: readonly number[]): number => dims.reduce((n, d) => n * d, 1);
@@ -55,3 +58,19 @@ export const foldBatchNormConvTranspose = rulePass(foldRule('fold-batch-norm-con
   return (i) => { const input = Math.floor(i / (spatial * perGroup)); return Math.floor(input / inputsPerGroup) * perGroup + (Math.floor(i / spatial) % perGroup); };
 }));
 export const foldBatchNormGemm = rulePass(foldRule('fold-batch-norm-gemm', 'Gemm', (node, dims) => (node.int('transB', 0) ? (i) => Math.floor(i / dims[1]!) : (i) => i % dims[1]!)));
+
+/** The same for a product of a matrix and a constant, which becomes Gemm: its bias is new. Only of matrices, whose columns are the channels. */
+export const foldBatchNormMatmul = rulePass({
+  name: 'fold-batch-norm-matmul', doc: 'Folds inference BatchNormalization into the MatMul before it, as Gemm.', numerics: 'close', opset: 7,
+  pattern: 'c = MatMul(x, W!)\ny = BatchNormalization(c, gamma!, beta!, mean!, var!)',
+  check(m) {
+    const [W, bn] = [m.value('W').data, m.node('y')];
+    if (bn.int('training_mode', 0) !== 0) return 'BatchNormalization is in training mode';
+    if (bn.outputs.slice(1).some((o) => o.uses.size || o.isGraphOutput)) return 'its statistics are used';
+    return (W?.dtype === 'float32' && W.dims.length === 2 && m.value('x').shape?.length === 2) || 'it is no float32 product of two matrices';
+  },
+  rewrite(m, b) {
+    const { weights, bias } = scaled(m, m.value('W').data!, undefined, (i) => i % m.value('W').data!.dims[1]!); // check() made sure
+    return b.op('Gemm', [m.value('x'), b.constant(weights, m.value('W').name), b.constant(bias, `${m.value('W').name}_bias`)], { name: m.node('c').name || 'Gemm' });
+  },
+});

@@ -1,4 +1,5 @@
 import type { Node } from '../ir/graph.js';
+import { floatAttr } from '../rewrite/builder.js';
 import { rulePass } from '../rewrite/pass.js';
 import type { Match } from '../rewrite/pattern.js';
 import { isNear, scalarOf } from './constants.js';
@@ -39,12 +40,36 @@ export const fuseHardSwishClip = rulePass({
   rewrite: (m, b) => b.op('HardSwish', [m.value('x')], { name: m.node('y').name || 'HardSwish' }),
 });
 
-/** x · Sigmoid(x) is Swish(x). Trades Sigmoid and Mul, which have integer kernels, for one that has none. source: https://arxiv.org/abs/1710.05941 */
+/** x · Sigmoid(αx) is Swish(x), with α = 1.702 known as QuickGelu. Trades Sigmoid and Mul, which have integer kernels, for one that has none. source: https://arxiv.org/abs/1710.05941 */
 export const fuseSwish = rulePass({
   name: 'fuse-swish', doc: 'Fuses Swish (SiLU).', numerics: 'close', opset: 24,
-  pattern: 's = Sigmoid(x)\ny = Mul(x, s)',
-  check: isFloat,
-  rewrite: (m, b) => b.op('Swish', [m.value('x')], { name: m.node('y').name || 'Swish' }),
+  pattern: ['s = Sigmoid(x)\ny = Mul(s, x)', 'k = Mul(x, alpha!)\ns = Sigmoid(k)\ny = Mul(s, x)'],
+  check: (m) => (m.has('alpha') && scalarOf(m.value('alpha'), m.value('x')) === undefined ? 'its factor is not one float32 number' : isFloat(m)),
+  rewrite: (m, b) => b.op('Swish', [m.value('x')], { attrs: m.has('alpha') ? { alpha: floatAttr(scalarOf(m.value('alpha')) ?? 1) } : {}, name: m.node('y').name || 'Swish' }),
+});
+
+/** A line, clipped and scaled to 0…1: its slope and offset, or why the match is none. */
+function lineOf(m: Match): { readonly alpha: number; readonly beta: number } | string {
+  const x = m.value('x');
+  const of = (name: string): number | undefined => (m.has(name) ? scalarOf(m.value(name), x) : 1);
+  const [before, offset, after] = [of('k'), of('three'), of('six')];
+  if (before === undefined || offset === undefined || after === undefined || x.dtype !== 'float32') return 'its slope and offset are not float32 numbers';
+  const factor = m.has('six') && m.node('y').op === 'Div' ? 1 / after : after;
+  const [low, high] = limits(m.node('c'));
+  if (low !== 0 || high === undefined || !isNear(high * factor, 1)) return 'it does not end at 0 and 1';
+  return factor * before > 0 ? { alpha: factor * before, beta: factor * offset } : 'it does not rise';
+}
+
+/** Clip(x + 3, 0, 6) / 6 and Clip(k·x + b, 0, 1) are HardSigmoid. Trades Add, Clip and Mul, which have integer kernels, for one that has none. */
+export const fuseHardSigmoid = rulePass({
+  name: 'fuse-hard-sigmoid', doc: 'Fuses HardSigmoid spelled with Clip.', numerics: 'close', opset: 6,
+  pattern: ['a = Add(x, three!)\nc = Clip(a, lo?!, hi?!)\ny = Mul|Div(c, six!)', 'l = Mul(x, k!)\na = Add(l, three!)\nc = Clip(a, lo?!, hi?!)'],
+  check: (m) => { const line = lineOf(m); return typeof line === 'string' ? line : true; },
+  rewrite(m, b) {
+    const line = lineOf(m);
+    const { alpha, beta } = typeof line === 'string' ? { alpha: 0, beta: 0 } : line; // check() refused texts
+    return b.op('HardSigmoid', [m.value('x')], { attrs: { alpha: floatAttr(alpha), beta: floatAttr(beta) }, name: m.node('c').name || 'HardSigmoid' });
+  },
 });
 
 /** Limits of a Clip: attributes before opset 11, inputs since. */

@@ -30,15 +30,19 @@ export const fuseGelu = rulePass({
   rewrite: (m, b) => build(m, b, 'none'),
 });
 
+/** The same with x taken out: √(2/π)·x·(1 + 0.044715·x²). */
+const FACTORED = ['q = Mul(x, x)\nk = Mul(q, small!)', 'q = Pow(x, two!)\nk = Mul(q, small!)', 'q = Mul(x, small!)\nk = Mul(q, x)'].flatMap((square) =>
+  ['w = Mul(x, r!)\nj = Mul(w, i)', 'w = Mul(x, i)\nj = Mul(w, r!)'].flatMap((inner) => PRODUCTS.map((p) => `${square}\ni = Add(k, unit!)\n${inner}\nt = Tanh(j)\na = Add(t, one!)\n${p}`)));
+
 /** ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) is Gelu(x) with approximate = "tanh". The Tanh is float in any case. */
 export const fuseGeluTanh = rulePass({
   name: 'fuse-gelu-tanh', doc: 'Fuses a Gelu spelled with Tanh.', numerics: 'close', opset: 20,
-  pattern: ['c = Pow(x, three!)', 'q = Mul(x, x)\nc = Mul(q, x)', 'q = Pow(x, two!)\nc = Mul(q, x)'].flatMap((cube) =>
-    PRODUCTS.map((p) => `${cube}\nk = Mul(c, small!)\ni = Add(x, k)\nj = Mul(i, r!)\nt = Tanh(j)\na = Add(t, one!)\n${p}`)),
+  pattern: [...['c = Pow(x, three!)', 'q = Mul(x, x)\nc = Mul(q, x)', 'q = Pow(x, two!)\nc = Mul(q, x)'].flatMap((cube) =>
+    PRODUCTS.map((p) => `${cube}\nk = Mul(c, small!)\ni = Add(x, k)\nj = Mul(i, r!)\nt = Tanh(j)\na = Add(t, one!)\n${p}`)), ...FACTORED],
   check(m) {
     const x = m.value('x');
     const has = (name: string, target: number): boolean => isNear(scalarOf(m.value(name), x), target);
-    const cube = m.node('c').op === 'Pow' ? has('three', 3) : m.node('q').op !== 'Pow' || has('two', 2);
+    const cube = m.has('unit') ? has('unit', 1) && (!m.has('two') || has('two', 2)) : m.node('c').op === 'Pow' ? has('three', 3) : m.node('q').op !== 'Pow' || has('two', 2);
     if (!cube || !has('small', 0.044715) || !has('r', Math.sqrt(2 / Math.PI))) return 'its constants are not those of the tanh form of Gelu';
     return isGelu(m);
   },

@@ -56,3 +56,11 @@ export const fuseBatchNormAffine = rulePass({
   check: (m) => (m.node('n').int('training_mode', 0) !== 0 ? 'BatchNormalization is in training mode' : canAbsorb(m, () => 1)),
   rewrite: (m, b) => affine(m, b, 1),
 });
+
+/** A constant per channel after GroupNormalization of opset 21, whose scale has one value per channel, joins its scale or bias. */
+export const fuseGroupNormAffine = rulePass({
+  name: 'fuse-group-norm-affine', doc: 'Takes a constant factor or sum into the GroupNormalization before it.', numerics: 'close', opset: 21,
+  pattern: ['Mul', 'Add'].map((op) => `n = GroupNormalization(x, s!, b!)\ny = ${op}(n, k!)`),
+  check: (m) => canAbsorb(m, () => 1),
+  rewrite: (m, b) => affine(m, b, 1),
+});

@@ -13,7 +13,7 @@ function sharedAxis(m: Match, ...reductions: readonly Node[]): number | string {
 }
 const found = (axis: number | string): true | string => (typeof axis === 'string' ? axis : true);
 
-const SOFTMAX = ['mx = ReduceMax(x, a1?!)\nd = Sub(x, mx)\ne = Exp(d)\ns = ReduceSum(e, a2?!)\ny = Div(e, s)', 'e = Exp(x)\ns = ReduceSum(e, a2?!)\ny = Div(e, s)'];
+const SOFTMAX = ['mx = ReduceMax(x, a1?!)\nd = Sub(x, mx)\ne = Exp(d)\ns = ReduceSum(e, a2?!)', 'e = Exp(x)\ns = ReduceSum(e, a2?!)'].flatMap((sum) => ['y = Div(e, s)', 'r = Reciprocal(s)\ny = Mul(e, r)'].map((last) => `${sum}\n${last}`));
 const softmaxAxis = (m: Match): number | string => (m.has('mx') ? sharedAxis(m, m.node('mx'), m.node('s')) : sharedAxis(m, m.node('s')));
 
 /** e^x / Σ e^x along one axis, with or without the maximum taken off first, is Softmax. Before opset 13 Softmax means several axes. */
@@ -24,8 +24,9 @@ export const fuseSoftmax = rulePass({
   rewrite: (m, b) => b.op('Softmax', [m.value('x')], { attrs: { axis: Number(softmaxAxis(m)) }, name: m.node('y').name || 'Softmax' }),
 });
 
-const LOG_SOFTMAX = ['p = Softmax(x)\ny = Log(p)', 'l = ReduceLogSumExp(x, a?!)\ny = Sub(x, l)', 'mx = ReduceMax(x, a1?!)\nd = Sub(x, mx)\ne = Exp(d)\ns = ReduceSum(e, a2?!)\nl = Log(s)\ny = Sub(d, l)'];
-const logSoftmaxAxis = (m: Match): number | string => (m.has('p') ? m.node('p').int('axis', -1) : m.has('mx') ? sharedAxis(m, m.node('mx'), m.node('s')) : sharedAxis(m, m.node('l')));
+const LOG_SOFTMAX = ['p = Softmax(x)\ny = Log(p)', 'l = ReduceLogSumExp(x, a?!)\ny = Sub(x, l)', 'mx = ReduceMax(x, a1?!)\nd = Sub(x, mx)\ne = Exp(d)\ns = ReduceSum(e, a2?!)\nl = Log(s)\ny = Sub(d, l)',
+  'mx = ReduceMax(x, a1?!)\nd = Sub(x, mx)\ne = Exp(d)\ns = ReduceSum(e, a2?!)\nl = Log(s)\nt = Add(l, mx)\ny = Sub(x, t)', 'e = Exp(x)\ns = ReduceSum(e, a2?!)\nl = Log(s)\ny = Sub(x, l)'];
+const logSoftmaxAxis = (m: Match): number | string => (m.has('p') ? m.node('p').int('axis', -1) : m.has('mx') ? sharedAxis(m, m.node('mx'), m.node('s')) : sharedAxis(m, m.node(m.has('s') ? 's' : 'l')));
 
 /** ln Softmax(x) and x − ln Σ e^x are LogSoftmax, which does not underflow. Log has no integer kernel, with or without it. */
 export const fuseLogSoftmax = rulePass({

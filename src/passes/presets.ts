@@ -8,8 +8,8 @@ import { eliminateCast, eliminateConcat, eliminateExpand, eliminatePad, eliminat
 import { eliminateCastPair, eliminateConcatSlice, eliminateQuantizePair, eliminateRepeats, eliminateReshapePair, eliminateSplitConcat, eliminateSqueezePair, eliminateTransposePair, eliminateWhere } from './eliminate-pairs.js';
 import { eliminateUnusedOutputs } from './eliminate-unused-outputs.js';
 import { extractConstants } from './extract-constants.js';
-import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm } from './fold-batch-norm.js';
-import { foldBiasAdd, foldBiasAddTranspose } from './fold-bias-add.js';
+import { foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBatchNormMatmul } from './fold-batch-norm.js';
+import { foldBiasAdd, foldBiasAddGemm, foldBiasAddTranspose } from './fold-bias-add.js';
 import { foldConstants, foldLargeConstants } from './fold-constants.js';
 import { foldIf } from './fold-if.js';
 import { foldLoop } from './fold-loop.js';
@@ -22,7 +22,7 @@ import { mergeRanges } from './merge-ranges.js';
 import { mergeSlices } from './merge-slices.js';
 import { mergeReshapes, mergeTransposes } from './merge-views.js';
 import { withRaisedOpset } from './raise-opset.js';
-import { annotations, floatFusions, fusions, replacements } from './fusions.js';
+import { annotations, byName, floatFusions, fusions, replacements, targetFusions } from './fusions.js';
 import { liftInitializers } from './lift-initializers.js';
 import { moveGatherConcat, moveSliceConcat } from './move-concat.js';
 import { moveReshapes } from './move-reshapes.js';
@@ -55,7 +55,7 @@ const eliminations: readonly Pass[] = [
 /** Two nodes of a kind that one can do. */
 const merges: readonly Pass[] = [sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
 const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldLoop, foldShapes, foldConstants];
-const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBiasAdd, foldBiasAddTranspose];
+const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBatchNormMatmul, foldBiasAdd, foldBiasAddTranspose, foldBiasAddGemm];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];
 
 /**
@@ -66,9 +66,9 @@ const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpression
 export const optimizing = {
   basic: [...constants, ...eliminations, ...remains],
   default: [liftInitializers, ...annotations, ...constants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...replacements]), ...remains],
-  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...floatFusions, ...replacements]), ...remains],
+  aggressive: [liftInitializers, ...annotations, ...constants, foldLargeConstants, ...eliminations, ...weights, ...merges, ...withRaisedOpset([...fusions, ...floatFusions, ...replacements]), ...targetFusions, ...remains],
 } satisfies Readonly<Record<string, readonly Pass[]>>;
 export type OptimizeLevel = keyof typeof optimizing;
 
 /** Every pass of any list, once by name, in the order in which the most thorough level runs them. */
-export const everyPass: readonly Pass[] = [...new Map([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning].reverse().map((p) => [p.name, p])).values()].reverse();
+export const everyPass: readonly Pass[] = [...new Map([...optimizing.aggressive, ...Object.values(optimizing).flat(), ...cleaning, ...byName].reverse().map((p) => [p.name, p])).values()].reverse();

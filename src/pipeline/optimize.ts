@@ -7,6 +7,7 @@ import { assertValid } from '../ir/verify.js';
 import { loadModel, saveModel, type SavedFile } from '../onnx/files.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { everyPass, optimizing, type OptimizeLevel } from '../passes/presets.js';
+import { targets } from '../targets/index.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel, openModel } from '../runtime/open.js';
 import { Session } from '../runtime/session.js';
@@ -22,6 +23,8 @@ export interface OptimizeOptions {
   /** Only these passes, in the order of the lists; all of the level where absent. */
   readonly passes?: readonly string[] | undefined;
   readonly skip?: readonly string[] | undefined;
+  /** A target whose operators beyond the standard may be built; only standard ones where absent. */
+  readonly target?: string | undefined;
   readonly report?: ((d: Diagnostic) => void) | undefined;
 }
 export interface OptimizedFile {
@@ -32,15 +35,20 @@ export interface OptimizedFile {
   readonly files: readonly SavedFile[];
 }
 
-/** The passes that options ask for. Throws USAGE for a name that no pass has. */
-export function choosePasses({ level, passes, skip = [] }: OptimizeOptions): readonly Pass[] {
+/** The passes that options ask for. Throws USAGE for a name that no pass or target has, and for a pass that builds what the target lacks. */
+export function choosePasses({ level, passes, skip = [], target }: OptimizeOptions): readonly Pass[] {
   for (const name of [...(passes ?? []), ...skip]) {
     if (everyPass.some((p) => p.name === name)) continue;
     const near = nearest(name, everyPass.map((p) => p.name));
     fail('USAGE', `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, {}, `passes: ${everyPass.map((p) => p.name).join(', ')}`);
   }
+  if (target !== undefined && !targets.some((t) => t.name === target)) fail('USAGE', `"${target}" is not a target`, {}, `targets: ${targets.map((t) => t.name).join(', ')}`);
+  const own = new Set(targets.find((t) => t.name === target)?.ownOps.map((o) => o.op));
+  const runs = (p: Pass): boolean => p.needs === undefined || own.has(p.needs);
+  const beyond = passes && everyPass.find((p) => passes.includes(p.name) && !runs(p));
+  if (beyond) fail('USAGE', `pass "${beyond.name}" builds ${beyond.needs}, which is no standard operator${target === undefined ? '' : ` and which ${target} does not have`}`, {}, `targets that have it: ${targets.filter((t) => t.ownOps.some((o) => o.op === beyond.needs)).map((t) => t.name).join(', ')}`);
   const listed: readonly Pass[] = passes ? everyPass.filter((p) => passes.includes(p.name)) : optimizing[level];
-  return listed.filter((p) => !skip.includes(p.name));
+  return listed.filter((p) => runs(p) && !skip.includes(p.name));
 }
 
 /**

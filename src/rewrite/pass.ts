@@ -24,6 +24,8 @@ export interface Pass {
   readonly numerics: Numerics;
   /** Version of the standard opset that has what the pass builds, where older ones lack it: it refuses below. */
   readonly opset?: number;
+  /** The operator beyond the standard, as `domain:op`, that the pass builds: it runs only for a target that has it. */
+  readonly needs?: string;
   run(ctx: PassContext): PassResult | Promise<PassResult>;
   /** Whether `run` would change something if only the model's opset were high enough. Changes nothing. */
   wouldApply?(ctx: PassContext): boolean;
@@ -36,6 +38,8 @@ export interface RewriteRule {
   readonly numerics: Numerics;
   /** As {@link Pass.opset}. */
   readonly opset?: number;
+  /** As {@link Pass.needs}. */
+  readonly needs?: string;
   /** One pattern, or several spellings of the same: the first that matches and passes the check is taken. */
   readonly pattern: string | readonly string[];
   /** True, or the reason why this match is left alone. */
@@ -48,7 +52,7 @@ export interface RewriteRule {
 export function rulePass(rule: RewriteRule): Pass {
   const patterns = (typeof rule.pattern === 'string' ? [rule.pattern] : rule.pattern).map(parsePattern);
   return {
-    name: rule.name, doc: rule.doc, numerics: rule.numerics, ...(rule.opset === undefined ? {} : { opset: rule.opset }),
+    name: rule.name, doc: rule.doc, numerics: rule.numerics, ...(rule.opset === undefined ? {} : { opset: rule.opset }), ...(rule.needs === undefined ? {} : { needs: rule.needs }),
     run(ctx) {
       const freeName = nameMaker(ctx.model.graph);
       const old = (ctx.model.opsets.get('') ?? 1) < (rule.opset ?? 1);

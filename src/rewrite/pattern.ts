@@ -19,6 +19,8 @@ export interface Pattern {
   readonly text: string;
   /** Inner outputs that several inputs name: their uses are counted once the whole match is known. */
   readonly repeated: ReadonlySet<string>;
+  /** Which node gives an inner output. */
+  readonly producers: ReadonlyMap<string, PatternNode>;
 }
 
 const LINE = /^([\w, ]+?)\s*=\s*([\w.:|]+)\s*\(([^)]*)\)$/;
@@ -38,7 +40,8 @@ export function parsePattern(text: string): Pattern {
   invariant(root, 'a pattern needs a line');
   const named = nodes.flatMap((n) => n.inputs.map((i) => i.name));
   const repeated = new Set(nodes.flatMap((n) => n.outputs).filter((o) => named.filter((i) => i === o).length > 1));
-  return { nodes, root, text, repeated };
+  const producers = new Map(nodes.flatMap((n) => n.outputs.map((o) => [o, n] as const)));
+  return { nodes, root, text, repeated, producers };
 }
 
 /** What a pattern bound: look captured values and nodes up by the names in the pattern. */
@@ -79,8 +82,8 @@ const COMMUTATIVE = new Set(['Add', 'Mul']);
 
 /** Matches a pattern whose root is `node`: the match, or the reason why not ('' when the op itself differs). */
 export function matchAt(pattern: Pattern, node: Node): Match | string {
-  const producers = new Map<string, PatternNode>();
-  for (const p of pattern.nodes) for (const o of p.outputs) producers.set(o, p);
+  if (!pattern.root.ops.some((o) => o.op === node.op && o.domain === node.domain)) return ''; // most nodes: before anything is set up
+  const { producers } = pattern;
   let reason = '';
   const attempt = (p: PatternNode, n: Node, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
     if (!p.ops.some((o) => o.op === n.op && o.domain === n.domain)) return false;

@@ -17,6 +17,9 @@ export const onnxruntimeCpu = {
   },
   passthroughOps: ['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Gather', 'Split', 'Pad', 'Expand', 'Tile', 'Resize', 'Upsample', 'DepthToSpace', 'SpaceToDepth', 'Relu', 'Clip'],
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
+  ownOps: [
+    { op: 'com.microsoft:FusedConv', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv' },
+  ],
   quirks: [
     { code: 'SIGNED_ACTIVATIONS', text: 'On x64, int8 activations run slower than float: part of the model stays in float, and where integer kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs fast.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
     { code: 'U8S8_SATURATION', text: 'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16; adjacent large weights of one sign can saturate.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8' },

@@ -15,5 +15,7 @@ export interface TargetProfile {
   readonly passthroughOps: readonly string[];
   /** Of these, the ones that the runtime leaves in float between Q and DQ: they are written directly on the codes. */
   readonly onCodes: readonly string[];
+  /** Operators beyond the standard, as `domain:op`, that it has kernels for: `quantize optimize --target` may build them. */
+  readonly ownOps: readonly { readonly op: string; readonly source: string }[];
   readonly quirks: readonly { readonly code: string; readonly text: string; readonly source: string }[];
 }

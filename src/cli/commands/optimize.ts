@@ -7,13 +7,13 @@ import type { PassTrace } from '../../rewrite/pass.js';
 import type { CommandContext } from '../main.js';
 import { table } from '../terminal.js';
 
-export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly json?: true; readonly quiet?: true }
+export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly target?: string; readonly json?: true; readonly quiet?: true }
 
 /** Throws USAGE for an unknown level or pass, MODEL_* for a bad model, OPTIMIZE_VERIFY where outputs would change. */
 export async function optimize(file: string, flags: OptimizeFlags, { terminal }: CommandContext): Promise<number> {
   const level = Object.keys(optimizing).find((l): l is OptimizeLevel => l === flags.level) ?? fail('USAGE', `--level takes ${Object.keys(optimizing).join(', ')}, not "${flags.level}"`);
   const names = (text: string | undefined): string[] | undefined => text?.split(',').map((n) => n.trim()).filter(Boolean);
-  const result = await optimizeFile(file, flags.out, { level, passes: names(flags.passes), skip: names(flags.skip), report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
+  const result = await optimizeFile(file, flags.out, { level, passes: names(flags.passes), skip: names(flags.skip), target: flags.target, report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
   const { nodes, traces, agreement, files } = result;
   if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
   if (flags.quiet) { terminal.data(`${files.map((f) => f.path).join('\n')}\n`); return 0; }

@@ -65,6 +65,19 @@ describe('choosePasses', () => {
   });
 });
 
+describe('targets', () => {
+  const names = (options: Parameters<typeof choosePasses>[0]): readonly string[] => choosePasses(options).map((p) => p.name);
+  it('let the aggressive level build operators of their own, and nothing else does', () => {
+    expect(names({ level: 'aggressive', target: 'onnxruntime-cpu' })).toContain('fuse-conv-activation');
+    expect(names({ level: 'aggressive' })).not.toContain('fuse-conv-activation');
+    expect(names({ level: 'default', target: 'onnxruntime-cpu' })).not.toContain('fuse-conv-activation');
+  });
+  it('must exist, and have what a pass that is asked for builds', () => {
+    expect(() => choosePasses({ level: 'default', target: 'onnxruntime' })).toThrowError(expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('"onnxruntime"') as string }) as Error);
+    expect(() => choosePasses({ level: 'default', passes: ['fuse-conv-activation'] })).toThrowError(expect.objectContaining({ code: 'USAGE', hint: expect.stringContaining('onnxruntime-cpu') as string }) as Error);
+  });
+});
+
 describe('optimizeFile', () => {
   it('writes a model that the second run leaves as it is, byte for byte', async () => {
     const out = path.join(temp, 'once.onnx');
