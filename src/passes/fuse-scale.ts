@@ -89,5 +89,8 @@ function multiply({ node, index }: Slot, factor: number): void {
   const value = node.inputs[index];
   const data = value?.data;
   if (!value || !data) return;
-  value.data = Tensor.f32(Float32Array.from(data.f64(), (w) => w * factor), data.dims);
+  const w = data.f32();
+  const scaled = new Float32Array(w.length);
+  for (let i = 0; i < w.length; i++) scaled[i] = w[i]! * factor; // in float64, rounded once
+  value.data = Tensor.f32(scaled, data.dims);
 }
