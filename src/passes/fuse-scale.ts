@@ -9,9 +9,10 @@ interface Slot { readonly node: Node; readonly index: number }
 /**
  * k·f(x) with a scalar constant k, where f is linear in constants that lie before: MatMul, Gemm or Conv with constant
  * weights (and bias), an added or multiplied constant, BatchNormalization; looked for through ops that only move
- * elements, MatMul of two activations (k·(A·B) = (k·A)·B: the 1/√d of attention), and for k > 0 through Relu and
- * pooling. Multiplies the constants by k and drops the Mul or Div. Refuses where a value on the way has another user,
- * a weight is shared, or nothing constant is found.
+ * elements, for k > 0 through Relu and pooling, and where k is a power of two through MatMul of two activations
+ * (k·(A·B) = (k·A)·B: the 1/√d of attention). Multiplies the constants by k and drops the Mul or Div. Refuses where a
+ * value on the way has another user, a weight is shared, or nothing constant is found. Another k rounds the weights anew,
+ * and a product of two activations that are both large, before a Softmax, makes the last bits up to 2e-5 of the output.
  */
 export const fuseScale = {
   name: 'fuse-scale', doc: 'Multiplies a constant factor into the weights before it.', numerics: 'close',
@@ -22,7 +23,7 @@ export const fuseScale = {
         const scaled = node.graph === graph && scaledInput(node);
         if (!scaled) continue;
         const overridable = (v: Value): boolean => ctx.model.graph.inputs.includes(v);
-        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, graph, scaled.factor > 0, overridable);
+        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, graph, scaled.factor, overridable);
         if (typeof slots === 'string') { ctx.refuse('fuse-scale', node, slots); continue; }
         for (const s of slots) multiply(s, scaled.factor);
         replaceOutputs(graph, node, [scaled.x]);
@@ -52,11 +53,11 @@ const MOVES = new Set(['Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'Flatten'
 const POSITIVE = new Set(['Relu', 'LeakyRelu', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
 
 /** The constants to multiply so that `v` is scaled, or why there are none. */
-function findSlots(v: Value, graph: Graph, positive: boolean, overridable: (v: Value) => boolean): readonly Slot[] | string {
+function findSlots(v: Value, graph: Graph, factor: number, overridable: (v: Value) => boolean): readonly Slot[] | string {
   const node = v.producer;
   if (node?.graph !== graph || node.domain !== '') return 'no constant weights lie before it';
   if (v.uses.size !== 1 || v.isGraphOutput) return `'${v.name}' has other uses`;
-  const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, graph, positive, overridable) : 'no constant weights lie before it'; };
+  const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, graph, factor, overridable) : 'no constant weights lie before it'; };
   const own = (...indices: number[]): readonly Slot[] | string => {
     const slots: Slot[] = [];
     for (const index of indices) {
@@ -70,10 +71,11 @@ function findSlots(v: Value, graph: Graph, positive: boolean, overridable: (v: V
   };
   const join = (a: readonly Slot[] | string, b: readonly Slot[] | string): readonly Slot[] | string => (typeof a === 'string' ? a : typeof b === 'string' ? b : [...a, ...b]);
   const constantSide = node.inputs.findIndex((i) => i?.isInitializer);
-  if (MOVES.has(node.op) || (positive && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
+  if (MOVES.has(node.op) || (factor > 0 && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
   switch (node.op) {
     case 'MatMul': {
       if (constantSide >= 0) return own(constantSide);
+      if (!Number.isInteger(Math.log2(Math.abs(factor)))) return `${Number(factor.toPrecision(3))} is not a power of two, which alone leaves the bits of a product of two activations as they are`;
       const left = before(0);
       return typeof left === 'string' ? before(1) : left;
     }
