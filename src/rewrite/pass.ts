@@ -123,7 +123,7 @@ export function replaceOutputs(graph: Graph, node: Node, values: readonly Value[
       const renamable = made.producer !== undefined && made.producer.graph === graph && !made.isGraphOutput && made.producer !== node;
       const name = old.name;
       const shape = old.shape;
-      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = made.shape ?? shape; graph.replaceUses(old, made); return; }
+      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = shape ?? made.shape; graph.replaceUses(old, made); return; }
       for (const u of [...old.uses]) u.node.setInput(u.index, made); // the node stays as the producer of the output
       return;
     }
@@ -182,9 +182,18 @@ function describeNodes(model: Model): Map<Node, string> {
   return found;
 }
 
-/** Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). */
+/** Values of all graphs whose shapes are not those of constants. */
+function* variables(model: Model): Generator<Value> {
+  for (const g of allGraphs(model.graph)) { yield* g.inputs; for (const n of g.nodes) yield* n.outputs; }
+}
+
+/**
+ * Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). Sizes that passes
+ * named for themselves lose their names again: in a file they would look like what the exporter knew.
+ */
 export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
   const traces: PassTrace[] = [];
+  const known = new Set([...variables(model)].flatMap((v) => v.shape ?? []));
   for (let round = 0; round < (options.rounds ?? 10); round++) {
     let changes = 0;
     for (const pass of passes) {
@@ -206,5 +215,6 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
     }
     if (!changes) break;
   }
+  for (const v of variables(model)) if (v.shape?.some((d) => typeof d === 'string' && !known.has(d))) v.shape = v.shape.map((d) => (typeof d === 'string' && !known.has(d) ? null : d));
   return traces;
 }

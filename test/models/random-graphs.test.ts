@@ -63,7 +63,7 @@ describe('random models', () => {
         if (result.problem) problems.push(result.problem);
         before += result.before;
         after += result.after;
-        if (level === 'default') for (const op of result.ops) seen.set(op, (seen.get(op) ?? 0) + 1);
+        for (const op of result.ops) seen.set(op, (seen.get(op) ?? 0) + 1);
       }
     }
     expect(problems.slice(0, 3).join('\n\n')).toBe('');
