@@ -9,6 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadModel, saveModel } from '../dist/onnx/files.js';
+import { comparedIntegers } from '../dist/ops/compared.js';
 import { forgetInferred } from '../dist/ops/infer.js';
 import { checkOutputs, optimizeFile, optimizeGraph } from '../dist/pipeline/optimize.js';
 
@@ -29,9 +30,10 @@ try {
     for (let run = -1; run < Number(values.runs); run++) {
       if (run === 0) for (const stage of Object.keys(times)) times[stage] = [];
       const model = await timed('load', () => loadModel(file));
+      const choices = comparedIntegers(model.graph);
       await timed('optimize', () => optimizeGraph(model, options));
       forgetInferred(model);
-      await timed('check', () => checkOutputs(file, model));
+      await timed('check', () => checkOutputs(model, { file, choices }));
       await timed('save', () => saveModel(model, out));
       await timed('all, warm', () => optimizeFile(file, out, options));
       await timed('the command', () => execFileSync(process.execPath, [command, 'optimize', file, '-o', out, '--level', values.level, '--quiet']));
