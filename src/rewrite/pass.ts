@@ -24,6 +24,8 @@ export interface Pass {
   readonly numerics: Numerics;
   /** Version of the standard opset that has what the pass builds, where older ones lack it: it refuses below. */
   readonly opset?: number;
+  /** Set where it only adds to what is known of values: no change of the model, in traces or for another round. */
+  readonly annotates?: true;
   run(ctx: PassContext): PassResult | Promise<PassResult>;
   /** Whether `run` would change something if only the model's opset were high enough. Changes nothing. */
   wouldApply?(ctx: PassContext): boolean;
@@ -205,6 +207,7 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
         report: options.report ?? (() => undefined),
       });
       options.after?.(pass);
+      if (pass.annotates) continue;
       changes += result.changes;
       if (!result.changes && (round > 0 || !refusals.length)) continue;
       const after = result.changes ? describeNodes(model) : before;

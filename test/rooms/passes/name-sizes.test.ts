@@ -23,7 +23,8 @@ describe('name-sizes', () => {
     expect(valueOf(without, 'y').producer?.inputs[1]?.isInitializer).toBe(false);
 
     const model = parse(HEADS);
-    await runPasses(model, [nameSizes, foldShapes], { evaluate: evaluateModel });
+    const traces = await runPasses(model, [nameSizes, foldShapes], { evaluate: evaluateModel });
+    expect(traces.filter((t) => t.changes).map((t) => t.pass)).toEqual(['fold-shapes']); // a name is no change of the model
     expect(valueOf(model, 'c').shape).toEqual([null, null, 8]); // the names are gone again
     expect(valueOf(model, 'y').producer?.inputs[1]?.data?.numbers()).toEqual([0, 0, 2, 4]);
   });
