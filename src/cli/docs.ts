@@ -229,7 +229,8 @@ equal within 1e-5 of the largest magnitude in each, integers exactly; else the c
 - Passes run in turn until none finds anything: a second run changes nothing. Sizes that are not known are left alone.
   Names of inputs and outputs stay. Values that a branch or a loop body reads count as used.
 - An axis that the model leaves open is tried at 2, 1, 5, 16, 32 and 224 until two inputs ran. A model that runs on none of
-  them cannot be compared, and is refused. A branch that random inputs do not reach is not compared.
+  them cannot be compared, and is refused. An input of one integer also takes the values that the model compares it with
+  (a sample rate of 16000); other branches that random inputs do not reach are not compared.
 
 **exact** passes give the same bits; **close** ones multiply constants out, which moves the last.
 `;

@@ -2,10 +2,11 @@
 import type { Attr, FunctionDef, Graph, Model, Node } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import type { ExternalPlace } from './external.js';
+import type { Pieces } from './piece-writer.js';
 import { onnx } from './proto.js';
 import { bytesOf, sparseMessage, tensorMessage } from './tensor.js';
 import { valueInfo } from './types.js';
-import { encodeMessage, fromBigInt, kept } from './wire.js';
+import { encodeMessage, encodePieces, fromBigInt, kept } from './wire.js';
 
 export interface EncodeOptions {
   /** Where a tensor's bytes lie outside the model; tensors without a place stay inside. */
@@ -13,7 +14,12 @@ export interface EncodeOptions {
 }
 
 /** The serialized model. Nodes are written in topological order; tensor data are copied once. */
-export function encodeModel(model: Model, options: EncodeOptions = {}): Uint8Array {
+export const encodeModel = (model: Model, options: EncodeOptions = {}): Uint8Array => encodeMessage(onnx.ModelProto, modelMessage(model, options));
+
+/** As {@link encodeModel}, in pieces for a file: large tensor data are not copied. */
+export const encodeModelPieces = (model: Model, options: EncodeOptions = {}): Pieces => encodePieces(onnx.ModelProto, modelMessage(model, options));
+
+function modelMessage(model: Model, options: EncodeOptions): onnx.ModelProto.$Properties {
   const places = options.places ?? new Map<Tensor, ExternalPlace>();
   const message: onnx.ModelProto.$Properties = {
     ...kept(model.extra),
@@ -28,7 +34,7 @@ export function encodeModel(model: Model, options: EncodeOptions = {}): Uint8Arr
   if (model.domain) message.domain = model.domain;
   if (model.modelVersion !== 0n) message.modelVersion = fromBigInt(model.modelVersion);
   if (model.doc) message.docString = model.doc;
-  return encodeMessage(onnx.ModelProto, message);
+  return message;
 }
 
 type Places = ReadonlyMap<Tensor, ExternalPlace>;

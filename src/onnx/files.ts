@@ -7,7 +7,7 @@ import { reason, writeFileAtomic } from '../base/files.js';
 import { allGraphs, type Attr, type Model } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import { decodeModel } from './decode.js';
-import { encodeModel } from './encode.js';
+import { encodeModel, encodeModelPieces } from './encode.js';
 import { isExternal, type ExternalPlace } from './external.js';
 
 /** protobuf cannot hold a message of 2 GiB; the slack covers what re-exporters add. */
@@ -55,14 +55,14 @@ export function saveModel(model: Model, file: string, options: SaveOptions = {})
   const tensors = mode === 'never' ? [] : [...storedTensors(model)].filter((t) => t.dtype !== 'string' && t.byteLength >= threshold);
   const inline = [...storedTensors(model)].reduce((n, t) => n + t.byteLength, 0);
   if (mode !== 'always' && inline < limit) {
-    const bytes = encodeModel(model);
-    if (bytes.length <= limit) return { files: [{ path: file, bytes: writeFileAtomic(file, bytes) }] };
+    const { byteLength, pieces } = encodeModelPieces(model);
+    if (byteLength <= limit) return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
   }
   if (mode === 'never') fail('MODEL_LIMIT', `the model takes at least ${inline} bytes, more than the ${limit} that one file may hold`, { file }, 'allow external data');
   if (tensors.length === 0) {
-    const bytes = encodeModel(model);
-    if (bytes.length > limit) fail('MODEL_LIMIT', `the model takes ${bytes.length} bytes without a tensor large enough to move outside`, { file }, 'lower externalThresholdBytes');
-    return { files: [{ path: file, bytes: writeFileAtomic(file, bytes) }] };
+    const { byteLength, pieces } = encodeModelPieces(model);
+    if (byteLength > limit) fail('MODEL_LIMIT', `the model takes ${byteLength} bytes without a tensor large enough to move outside`, { file }, 'lower externalThresholdBytes');
+    return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
   }
   return saveExternal(model, file, tensors, limit);
 }

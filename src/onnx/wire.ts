@@ -1,9 +1,10 @@
 /** The protobuf layer: messages from bytes and back, with every failure as a QuantError that says where. */
 import protobuf from 'protobufjs/minimal.js';
 import { fail, type Where } from '../base/errors.js';
+import { PieceWriter, type Pieces } from './piece-writer.js';
 import { describeFormat } from './sniff.js';
 
-const { Reader, Writer } = protobuf;
+const { Reader } = protobuf;
 
 /** The part of a generated message class that this room uses. */
 export interface DecodableType<P> {
@@ -44,13 +45,25 @@ export function decodeMessage<P extends object>(type: DecodableType<P>, bytes: U
   }
 }
 
-export function encodeMessage<P>(type: EncodableType<P>, message: P): Uint8Array {
+/** The bytes of a message, large byte fields not copied. Throws MODEL_LIMIT where messages nest too deep. */
+export function encodePieces<P>(type: EncodableType<P>, message: P): Pieces {
+  const writer = new PieceWriter();
   try {
-    return type.encode(message, new Writer()).finish();
+    type.encode(message, writer);
   } catch (error) {
     if (error instanceof Error && error.message.includes('max depth')) return fail('MODEL_LIMIT', `graphs nest more than ${Reader.recursionLimit} messages deep`, undefined, undefined, error);
     throw error;
   }
+  return writer.result();
+}
+
+/** The bytes of a message in one array. Throws as {@link encodePieces}. */
+export function encodeMessage<P>(type: EncodableType<P>, message: P): Uint8Array {
+  const { byteLength, pieces } = encodePieces(type, message);
+  const out = new Uint8Array(byteLength);
+  let at = 0;
+  for (const piece of pieces) { out.set(piece, at); at += piece.length; }
+  return out;
 }
 
 /** Tells a cut-off file from trailing garbage from damage inside, by walking the top-level fields alone. */

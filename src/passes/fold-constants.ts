@@ -1,9 +1,10 @@
+import { QuantError } from '../base/errors.js';
 import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/graph.js';
 import { cloneGraph } from '../ir/clone.js';
 import type { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
-import type { Evaluate, Pass, PassContext, PassResult } from '../rewrite/pass.js';
+import type { Pass, PassContext, PassResult } from '../rewrite/pass.js';
 
 /** Results above this many elements are folded only when they are no larger than what they replace. */
 const LARGE_ELEMENTS = 1 << 18;
@@ -26,14 +27,15 @@ export const foldLargeConstants = {
   run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS),
 } satisfies Pass;
 
-async function foldAll({ model, evaluate, refuse }: PassContext, name: string, limit: number): Promise<PassResult> {
+async function foldAll(ctx: PassContext, name: string, limit: number): Promise<PassResult> {
   let changes = 0;
-  const tooLarge = (node: Node, elements: number): void => refuse(name, node, `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`);
-  for (const graph of allGraphs(model.graph)) changes += await foldGraph(graph, model, evaluate, limit, tooLarge);
+  const tooLarge = (node: Node, elements: number): void => ctx.refuse(name, node, `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`);
+  for (const graph of allGraphs(ctx.model.graph)) changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, limit, tooLarge));
   return { changes };
 }
 
-async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: number, refuse: (node: Node, elements: number) => void): Promise<number> {
+/** Nodes that depend on constants alone. */
+function constantNodes(graph: Graph, model: Model, limit: number, refuse: (node: Node, elements: number) => void): ReadonlySet<Node> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
@@ -43,11 +45,22 @@ async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: 
   }
   // A node kept for its size takes its consumers out too: they have an input that is not folded.
   for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
-  if (!constant.size) return 0;
+  return constant;
+}
 
+/** Folds nodes in one run; where onnxruntime does not take them all, those that it takes one by one: the next round goes on from there. */
+async function foldGraph(graph: Graph, ctx: PassContext, constant: ReadonlySet<Node>): Promise<number> {
+  if (!constant.size) return 0;
   const wanted = [...constant].flatMap((n) => n.outputs).filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
   // Constant nodes that nobody uses need no run, and a model without outputs would not load.
-  const results = wanted.length ? await evaluate(subgraphModel(model, constant, wanted)) : new Map<string, Tensor>();
+  const results = wanted.length ? await evaluated(ctx, subgraphModel(ctx.model, constant, wanted)) : new Map<string, Tensor>();
+  if (typeof results === 'string') {
+    const ready = [...constant].filter((n) => n.inputs.every((v) => v === null || v.isInitializer));
+    if (constant.size === 1) { for (const n of ready) ctx.refuse('fold-constants', n, results); return 0; }
+    let removed = 0;
+    for (const n of ready) removed += await foldGraph(graph, ctx, new Set([n]));
+    return removed;
+  }
   for (const o of wanted) {
     const tensor = results.get(o.name);
     if (!tensor || o.isGraphOutput) continue;
@@ -58,6 +71,14 @@ async function foldGraph(graph: Graph, model: Model, evaluate: Evaluate, limit: 
   let removed = 0;
   for (const n of [...constant].reverse()) if (n.outputs.every((o) => o.uses.size === 0 && !o.isGraphOutput)) { graph.remove(n); removed++; }
   return removed;
+}
+
+/** The values of a constant model, or why the runtime does not compute them: an element type or opset it lacks. */
+async function evaluated({ evaluate }: PassContext, model: Model): Promise<ReadonlyMap<string, Tensor> | string> {
+  try { return await evaluate(model); } catch (e) {
+    if (e instanceof QuantError && e.code === 'MODEL_RUNTIME') return e.message;
+    throw e;
+  }
 }
 
 function canFold(node: Node): boolean {

@@ -1,10 +1,11 @@
-import { allGraphs, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, Node, type Graph, type Model, type Use, type Value } from '../ir/graph.js';
 import { moveInto, replaceByResults } from '../rewrite/subgraph.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /**
  * If with a constant condition becomes the nodes of the branch that it takes. Names that are taken elsewhere change.
- * Refuses where this would show onnxruntime a shape that it accepts only unseen.
+ * Range is defined on scalars; onnxruntime's kernel takes vectors of one element too, but its shape inference does not once
+ * they are constants that it sees: then a Squeeze is put between. Refuses where such a result's shape is not known.
  */
 export const foldIf = {
   name: 'fold-if', doc: 'Replaces an If whose condition is constant by the branch that it takes.', numerics: 'exact',
@@ -17,8 +18,10 @@ export const foldIf = {
         if (!condition || condition.size !== 1 || condition.dtype !== 'bool') { ctx.refuse('fold-if', node, 'its condition is not constant'); continue; }
         const taken = node.attrs.get(condition.bytes()[0] ? 'then_branch' : 'else_branch');
         if (taken?.type !== 'graph') continue;
-        if (node.outputs.some((y, i) => wantsScalar(y) && taken.value.outputs[i]?.shape?.length !== 0)) { ctx.refuse('fold-if', node, 'Range takes its result, which is not a scalar: onnxruntime accepts that only as long as it cannot see it'); continue; }
+        const vectors = node.outputs.flatMap((y, i) => (taken.value.outputs[i]?.shape?.length === 0 ? [] : [{ result: taken.value.outputs[i], uses: rangeUses(y) }])).filter((v) => v.uses.length);
+        if (vectors.some((v) => !v.result?.shape?.every((d) => d === 1))) { ctx.refuse('fold-if', node, 'Range takes its result, which is not known to be one element'); continue; }
         inline(ctx.model, graph, node, taken.value);
+        for (const { result, uses } of vectors) if (result) squeezeFor(uses, result, graph, ctx.model);
         changes++;
       }
     }
@@ -26,8 +29,17 @@ export const foldIf = {
   },
 } satisfies Pass;
 
-/** Range is defined on scalars; onnxruntime's kernel takes vectors of one element too, but its shape inference does not. */
-const wantsScalar = (v: Value): boolean => [...v.uses].some((u) => u.node.op === 'Range' && u.node.domain === '');
+const rangeUses = (v: Value): readonly Use[] => [...v.uses].filter((u) => u.node.op === 'Range' && u.node.domain === '');
+
+function squeezeFor(uses: readonly Use[], vector: Value, graph: Graph, model: Model): void {
+  const free = nameMaker(model.graph);
+  const node = new Node('Squeeze', [vector], [free(`${vector.name}_scalar`)]);
+  const scalar = graph.add(node).outputs[0]!; // made with one output
+  node.name = free(`${vector.name}_squeeze`);
+  scalar.dtype = vector.dtype;
+  scalar.shape = [];
+  for (const u of uses) u.node.setInput(u.index, scalar);
+}
 
 function inline(model: Model, graph: Graph, node: Node, branch: Graph): void {
   const results = moveInto(model, graph, branch);

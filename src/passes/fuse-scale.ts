@@ -9,9 +9,10 @@ interface Slot { readonly node: Node; readonly index: number }
 /**
  * k·f(x) with a scalar constant k, where f is linear in constants that lie before: MatMul, Gemm or Conv with constant
  * weights (and bias), an added or multiplied constant, BatchNormalization; looked for through ops that only move
- * elements, MatMul of two activations (k·(A·B) = (k·A)·B: the 1/√d of attention), and for k > 0 through Relu and
- * pooling. Multiplies the constants by k and drops the Mul or Div. Refuses where a value on the way has another user,
- * a weight is shared, or nothing constant is found.
+ * elements, for k > 0 through Relu and pooling, and where k is a power of two through MatMul of two activations
+ * (k·(A·B) = (k·A)·B: the 1/√d of attention). Multiplies the constants by k and drops the Mul or Div. Refuses where a
+ * value on the way has another user, a weight is shared, or nothing constant is found. Another k rounds the weights anew,
+ * and a product of two activations that are both large, before a Softmax, makes the last bits up to 2e-5 of the output.
  */
 export const fuseScale = {
   name: 'fuse-scale', doc: 'Multiplies a constant factor into the weights before it.', numerics: 'close',
@@ -22,7 +23,7 @@ export const fuseScale = {
         const scaled = node.graph === graph && scaledInput(node);
         if (!scaled) continue;
         const overridable = (v: Value): boolean => ctx.model.graph.inputs.includes(v);
-        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, { graph, positive: scaled.factor > 0, overridable, seen: new Map() });
+        const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, { graph, factor: scaled.factor, overridable, seen: new Map() });
         if (typeof slots === 'string') { if (slots) ctx.refuse('fuse-scale', node, slots); continue; }
         for (const s of slots) multiply(s, scaled.factor);
         replaceOutputs(graph, node, [scaled.x]);
@@ -51,7 +52,7 @@ function scaledInput(node: Node): { x: Value; factor: number; constant: Value } 
 const MOVES = new Set(['Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'Flatten', 'Slice', 'Identity']);
 const POSITIVE = new Set(['Relu', 'LeakyRelu', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
 
-interface Search { readonly graph: Graph; readonly positive: boolean; readonly overridable: (v: Value) => boolean; readonly seen: Map<Value, readonly Slot[] | string> }
+interface Search { readonly graph: Graph; readonly factor: number; readonly overridable: (v: Value) => boolean; readonly seen: Map<Value, readonly Slot[] | string> }
 
 /** The constants to multiply so that `v` is scaled; why they cannot be; '' where no constant weights lie before it. */
 function findSlots(v: Value, search: Search): readonly Slot[] | string {
@@ -65,7 +66,7 @@ function findSlots(v: Value, search: Search): readonly Slot[] | string {
 }
 
 function slotsOf(node: Node, search: Search): readonly Slot[] | string {
-  const { positive, overridable } = search;
+  const { factor, overridable } = search;
   const before = (i: number): readonly Slot[] | string => { const x = node.inputs[i]; return x ? findSlots(x, search) : ''; };
   const own = (...indices: number[]): readonly Slot[] | string => {
     const slots: Slot[] = [];
@@ -79,12 +80,14 @@ function slotsOf(node: Node, search: Search): readonly Slot[] | string {
     return slots;
   };
   const constantSide = node.inputs.findIndex((i) => i?.isInitializer);
-  if (MOVES.has(node.op) || (positive && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
+  if (MOVES.has(node.op) || (factor > 0 && POSITIVE.has(node.op) && node.outputs.slice(1).every((o) => !o.name))) return before(0);
   switch (node.op) {
     case 'MatMul': {
       if (constantSide >= 0) return own(constantSide);
       const left = before(0);
-      return typeof left === 'string' ? before(1) || left : left;
+      const found = typeof left === 'string' ? before(1) || left : left;
+      if (typeof found === 'string' || Number.isInteger(Math.log2(Math.abs(factor)))) return found;
+      return `${Number(factor.toPrecision(3))} is not a power of two, which alone leaves the bits of a product of two activations as they are`;
     }
     case 'Gemm': case 'Conv': case 'ConvTranspose': case 'BatchNormalization':
       return node.op === 'BatchNormalization' && node.int('training_mode', 0) !== 0 ? 'BatchNormalization is in training mode' : own(1, 2);
@@ -102,5 +105,8 @@ function multiply({ node, index }: Slot, factor: number): void {
   const value = node.inputs[index];
   const data = value?.data;
   if (!value || !data) return;
-  value.data = Tensor.f32(Float32Array.from(data.f64(), (w) => w * factor), data.dims);
+  const w = data.f32();
+  const scaled = new Float32Array(w.length);
+  for (let i = 0; i < w.length; i++) scaled[i] = w[i]! * factor; // in float64, rounded once
+  value.data = Tensor.f32(scaled, data.dims);
 }

@@ -5,18 +5,22 @@ import { inlineFunctions } from '../ir/inline.js';
 import type { Tensor } from '../ir/tensor.js';
 import { assertValid } from '../ir/verify.js';
 import { loadModel, saveModel, type SavedFile } from '../onnx/files.js';
+import { comparedIntegers } from '../ops/compared.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { everyPass, optimizing, type OptimizeLevel } from '../passes/presets.js';
 import { targets } from '../targets/index.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel, openModel } from '../runtime/open.js';
-import { Session } from '../runtime/session.js';
-import { compareOnRandomFeeds, type Agreement } from './same-outputs.js';
+import { Session, type SessionOptions } from '../runtime/session.js';
+import { compareOnRandomFeeds, type Agreement, type Comparison } from './same-outputs.js';
 
 /** Rounds until nothing changes; a pass that undoes another would go on for ever. */
 const MAX_ROUNDS = 30;
 /** Initializers need not be inputs since this IR version; before, that says nothing about whether callers feed them. */
 const IR_WITH_DEFAULTS = 4;
+
+/** For a few runs it does not pay to pack weights for the processor. */
+const CHECK: SessionOptions = { optimization: 'disabled', config: { 'session.disable_prepacking': '1' } };
 
 export interface OptimizeOptions {
   readonly level: OptimizeLevel;
@@ -92,17 +96,26 @@ export async function optimizeFile(file: string, out: string, options: OptimizeO
   choosePasses(options); // before anything slow
   const model = loadModel(file);
   const before = countNodes(model);
+  const choices = comparedIntegers(model.graph);
   const traces = await optimizeGraph(model, options);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
-  const original = await Session.open(file, { optimization: 'disabled' });
-  let agreement: Agreement;
-  try {
-    const optimized = await openModel(model, { optimization: 'disabled', label: 'the optimized model' })
-      .catch((cause: unknown) => fail('OPTIMIZE_VERIFY', (cause as Error).message, { file }, 'this is a bug in quantbench: please report it with the model; --skip leaves passes out', cause)); // session errors are Errors
-    try { agreement = await compareOnRandomFeeds(original, optimized, file, options.report); } finally { await optimized.close(); }
-  } finally { await original.close(); }
+  const agreement = await checkOutputs(model, { file, choices, report: options.report });
   const { files } = saveModel(model, out);
   return { nodes: { before, after: countNodes(model) }, traces, agreement, files };
+}
+
+/**
+ * Runs a model beside the one in `file`, of which it is a rewrite, on random inputs. Throws OPTIMIZE_VERIFY where
+ * onnxruntime does not take it or outputs differ, MODEL_RUNTIME where the original does not run.
+ */
+export async function checkOutputs(model: Model, comparison: Comparison): Promise<Agreement> {
+  const { file } = comparison;
+  const original = await Session.open(file, CHECK);
+  try {
+    const optimized = await openModel(model, { ...CHECK, label: 'the optimized model' })
+      .catch((cause: unknown) => fail('OPTIMIZE_VERIFY', (cause as Error).message, { file }, 'this is a bug in quantbench: please report it with the model; --skip leaves passes out', cause)); // session errors are Errors
+    try { return await compareOnRandomFeeds(original, optimized, comparison); } finally { await optimized.close(); }
+  } finally { await original.close(); }
 }
 
 /** Nodes in all graphs and functions, Constants not counted. */

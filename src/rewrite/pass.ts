@@ -26,6 +26,8 @@ export interface Pass {
   readonly opset?: number;
   /** The operator beyond the standard, as `domain:op`, that the pass builds: it runs only for a target that has it. */
   readonly needs?: string;
+  /** Set where it only adds to what is known of values: no change of the model, in traces or for another round. */
+  readonly annotates?: true;
   run(ctx: PassContext): PassResult | Promise<PassResult>;
   /** Whether `run` would change something if only the model's opset were high enough. Changes nothing. */
   wouldApply?(ctx: PassContext): boolean;
@@ -127,7 +129,7 @@ export function replaceOutputs(graph: Graph, node: Node, values: readonly Value[
       const renamable = made.producer !== undefined && made.producer.graph === graph && !made.isGraphOutput && made.producer !== node;
       const name = old.name;
       const shape = old.shape;
-      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = made.shape ?? shape; graph.replaceUses(old, made); return; }
+      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = shape ?? made.shape; graph.replaceUses(old, made); return; }
       for (const u of [...old.uses]) u.node.setInput(u.index, made); // the node stays as the producer of the output
       return;
     }
@@ -190,14 +192,21 @@ function describeNodes(model: Model): Map<Node, string> {
 
 const countNodes = (nodes: ReadonlyMap<Node, string>): number => { let count = 0; for (const n of nodes.keys()) if (n.op !== 'Constant') count++; return count; };
 
+/** Values of all graphs whose shapes are not those of constants. */
+function* variables(model: Model): Generator<Value> {
+  for (const g of allGraphs(model.graph)) { yield* g.inputs; for (const n of g.nodes) yield* n.outputs; }
+}
+
 /**
  * Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). Gives a trace for
- * each run that changed something, then one for each pass that refused something in its last run.
+ * each run that changed something, then one for each pass that refused something in its last run. Sizes that passes named
+ * for themselves lose their names again: in a file they would look like what the exporter knew.
  */
 export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
   const traces: PassTrace[] = [];
   const refused = new Map<Pass, PassTrace['refusals']>();
   let nodes = describeNodes(model);
+  const known = new Set([...variables(model)].flatMap((v) => v.shape ?? []));
   for (let round = 0; round < (options.rounds ?? 10); round++) {
     let changes = 0;
     for (const pass of passes) {
@@ -209,6 +218,7 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
         report: options.report ?? (() => undefined),
       });
       options.after?.(pass);
+      if (pass.annotates) continue;
       changes += result.changes;
       refused.set(pass, refusals);
       if (!result.changes) continue;
@@ -222,5 +232,6 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
   }
   const left = countNodes(nodes);
   for (const [pass, refusals] of refused) if (refusals.length) traces.push({ pass: pass.name, changes: 0, nodesBefore: left, nodesAfter: left, refusals, removed: [], added: [] });
+  for (const v of variables(model)) if (v.shape?.some((d) => typeof d === 'string' && !known.has(d))) v.shape = v.shape.map((d) => (typeof d === 'string' && !known.has(d) ? null : d));
   return traces;
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Model } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
+import { eliminateNeutral } from '../../../src/passes/eliminate-neutral.js';
 import { foldShapes } from '../../../src/passes/fold-shapes.js';
 import { nameSizes } from '../../../src/passes/name-sizes.js';
 import { runPasses } from '../../../src/rewrite/pass.js';
@@ -22,8 +23,9 @@ describe('name-sizes', () => {
     expect(valueOf(without, 'y').producer?.inputs[1]?.isInitializer).toBe(false);
 
     const model = parse(HEADS);
-    await runPasses(model, [nameSizes, foldShapes], { evaluate: evaluateModel });
-    expect(valueOf(model, 'c').shape).toEqual(['c.0', 'c.1', 8]);
+    const traces = await runPasses(model, [nameSizes, foldShapes], { evaluate: evaluateModel });
+    expect(traces.filter((t) => t.changes).map((t) => t.pass)).toEqual(['fold-shapes']); // a name is no change of the model
+    expect(valueOf(model, 'c').shape).toEqual([null, null, 8]); // the names are gone again
     expect(valueOf(model, 'y').producer?.inputs[1]?.data?.numbers()).toEqual([0, 0, 2, 4]);
   });
   it('leaves graph outputs as the file declares them', () => {
@@ -31,6 +33,14 @@ describe('name-sizes', () => {
     inferShapes(model);
     expect(nameSizes.run({ model, evaluate: evaluateModel, refuse: () => undefined, report: () => undefined }).changes).toBe(0);
     expect(model.graph.outputs[0]?.shape).toEqual([null, 8]);
+  });
+  it('leaves no name in outputs that passes replace', async () => {
+    const model = parse('g (float[N,8] x, int64[1] e) => (float[?,8] y, float[4,8] u) <int64[1] z = {0}, float one = {1.0}> { c = Slice(x, z, e, z)\n y = Mul(c, one)\n d = Mul(y, one)\n u = Abs(d) }');
+    inferShapes(model);
+    await runPasses(model, [nameSizes, eliminateNeutral], { evaluate: evaluateModel });
+    inferShapes(model);
+    expect(model.graph.nodes.size).toBe(2);
+    expect(model.graph.outputs.map((o) => o.shape)).toEqual([[null, 8], [4, 8]]);
   });
 });
 

@@ -2,8 +2,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Model } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { loadModel, saveModel } from '../../../src/onnx/files.js';
+import { comparedIntegers } from '../../../src/ops/compared.js';
 import { choosePasses, countNodes, optimizeFile, optimizeGraph } from '../../../src/pipeline/optimize.js';
 import { compareOnRandomFeeds, difference } from '../../../src/pipeline/same-outputs.js';
 import { openModel } from '../../../src/runtime/open.js';
@@ -102,15 +104,33 @@ describe('compareOnRandomFeeds', () => {
   const open = (body: string): ReturnType<typeof openModel> => openModel(parseModel(`${HEADER}g (float[N,4] x) => (float[N,4] y) <float c = {1.001}> { ${body} }`, {}), { optimization: 'disabled' });
   it('tells the output that differs', async () => {
     const [a, b] = [await open('y = Relu(x)'), await open('a = Relu(x)\n y = Mul(a, c)')];
-    await expect(compareOnRandomFeeds(a, b, 'm.onnx')).rejects.toMatchObject({ code: 'OPTIMIZE_VERIFY', where: { file: 'm.onnx', tensor: 'y' } });
+    await expect(compareOnRandomFeeds(a, b, { file: 'm.onnx', choices: new Map() })).rejects.toMatchObject({ code: 'OPTIMIZE_VERIFY', where: { file: 'm.onnx', tensor: 'y' } });
     await a.close(); await b.close();
   });
   it('warns in place of comparing where the original draws random numbers', async () => {
     const [a, b] = [await open('r = RandomNormalLike(x)\n y = Add(x, r)'), await open('r = RandomNormalLike(x)\n n = Neg(r)\n y = Add(x, n)')];
     const found: string[] = [];
-    expect(await compareOnRandomFeeds(a, b, 'm.onnx', (d) => found.push(d.code))).toEqual({ feeds: 0, error: 0 });
+    expect(await compareOnRandomFeeds(a, b, { file: 'm.onnx', choices: new Map(), report: (d) => found.push(d.code) })).toEqual({ feeds: 0, error: 0 });
     expect(found).toEqual(['OUTPUTS_RANDOM']);
     await a.close(); await b.close();
+  });
+});
+
+describe('an integer input that chooses a branch', () => {
+  const model = (factor: number): Model => parseModel(`${HEADER}g (float[N,4] x, int64 rate) => (float[N,4] y) <int64[1] axes = {0}, float two = {2.0}, float k = {${factor}}> { high = Constant<value_int = 16000>()
+ rates = Unsqueeze(rate, axes)\n c1 = Equal(rates, high)\n c = Squeeze(c1, axes)
+ y = If(c) <then_branch = t () => (float[N,4] t1) { t1 = Mul(x, k) }, else_branch = f () => (float[N,4] f1) { f1 = Mul(x, two) }> }`, {});
+  it('takes the value that the model compares it with, so that both branches are compared', async () => {
+    expect([...comparedIntegers(model(3).graph)]).toEqual([['rate', [16000]]]);
+    const [a, b] = [await openModel(model(3), { optimization: 'disabled' }), await openModel(model(3.5), { optimization: 'disabled' })];
+    expect(await compareOnRandomFeeds(a, b, { file: 'm.onnx', choices: new Map() })).toEqual({ feeds: 2, error: 0 });
+    expect(await compareOnRandomFeeds(a, a, { file: 'm.onnx', choices: new Map([['rate', [16000]]]) })).toEqual({ feeds: 3, error: 0 });
+    await expect(compareOnRandomFeeds(a, b, { file: 'm.onnx', choices: comparedIntegers(model(3).graph) })).rejects.toMatchObject({ code: 'OPTIMIZE_VERIFY', where: { tensor: 'y' } });
+    await a.close(); await b.close();
+  });
+  it('takes the values beside a limit too; tensors of more elements and computed limits are none', () => {
+    const limits = parseModel(`${HEADER}g (int64 n, int64[2] m, float[1] x) => (bool a, bool[2] b, bool d) <int64 five = {5}> { a = Less(five, n)\n b = Equal(m, five)\n s = Size(m)\n d = Equal(n, s) }`, {});
+    expect([...comparedIntegers(limits.graph)]).toEqual([['n', [4, 5, 6]]]);
   });
 });
 
