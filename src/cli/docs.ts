@@ -1,6 +1,8 @@
 /** The files that are generated from code, as text: path from the repository's root to content. */
 import { z } from 'zod';
 import { ERROR_CODES, exitCodeOf, QuantError, type ErrorCode } from '../base/errors.js';
+import { formats } from '../formats/index.js';
+import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { Metric } from '../evaluate/types.js';
 import { ops } from '../ops/index.js';
@@ -19,6 +21,7 @@ export const generatedDocs = (): Record<string, string> => ({
   'schema/run.schema.json': schemaOf('run.json: what one run decided and measured', runRecordSpec),
   'schema/compare.schema.json': schemaOf('compare.json: several runs of one model', compareRecordSpec),
   'docs/recipe.md': recipeDoc(),
+  'docs/formats.md': formatsDoc(),
   'docs/metrics.md': metricsDoc(),
   'docs/errors.md': errorsDoc(),
   'docs/ops.md': opsDoc(),
@@ -48,6 +51,21 @@ function metricsDoc(): string {
   });
   return `${MADE}\n# Metrics\n\n${METRICS_INTRODUCTION}\n${sections.join('\n')}`;
 }
+
+/** How models are written and weights stored, and what that makes faster. */
+function formatsDoc(): string {
+  const written = formats.map((f) => `| \`${f.name}\` | ${cell(f.doc)} |`);
+  const stored = codings.map((c) => `| \`${c.name}\` | ${cell(c.doc)} | ${cell(c.runs)} |`);
+  return `${MADE}\n# Formats\n\n${FORMATS_INTRODUCTION}\n| \`quantize.format\` | how the model is written |\n|---|---|\n${written.join('\n')}\n\n${CODINGS_INTRODUCTION}\n| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${stored.join('\n')}\n`;
+}
+const FORMATS_INTRODUCTION = `Smaller and faster are two things. Integer kernels make a model faster: on CPUs onnxruntime has them for 8-bit weights
+and activations (formats qdq, qoperator, dynamic). Everything narrower, and every other number format, makes the file
+smaller; what it does for speed is said below.
+`;
+const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per output channel or block, and the
+model itself turns them back into float32: a Cast or a look-up, a product with the scales, a Reshape. All of it is
+constant, so that runtimes compute it once, when they load the model. Options are in [recipes](recipe.md).
+`;
 
 function needsOf({ name, needsLabels, needsTarget }: Metric): string {
   if (needsLabels) return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
@@ -82,13 +100,15 @@ function recipeDoc(): string {
     for (const [key, value] of entries) {
       const below = path ? `${path}.${key}` : key;
       const objects = branches(value).filter((b) => b.properties);
-      if (objects.length === 1) visit(below, objects[0]!, describe(value)); // exactly one
-      else if (key === 'observer') observers(below, objects, describe(value));
+      if (objects.length === 1 && !areNamed(objects)) visit(below, objects[0]!, describe(value)); // exactly one
+      else if (areNamed(objects)) plugins(below, objects, describe(value));
+      const items = value.items && key !== 'metrics' ? branches(value.items).filter((b) => b.properties) : [];
+      if (areNamed(items)) plugins(below, items, describe(value));
       if (key === 'metrics' && value.items) sections.push(`## ${below}\n\n${describe(value)}\n\nA name, \`{ name: …, option: … }\`, or \`{ module: …, options: … }\` for one of your own: see [metrics](metrics.md).\n`);
     }
   };
   /** Plug-ins that a `name` tells apart. */
-  const observers = (path: string, objects: readonly JsonSchema[], doc: string): void => {
+  const plugins = (path: string, objects: readonly JsonSchema[], doc: string): void => {
     const shape = JSON.stringify(objects);
     const same = seen.get(shape);
     if (same !== undefined) { sections.push(`## ${path}\n\n${doc}\n\nThe same names as \`${same}\`.\n`); return; }
@@ -104,6 +124,7 @@ function recipeDoc(): string {
   return `${MADE}\n# Recipes\n\n${INTRODUCTION}\n${sections.join('\n')}`;
 }
 
+const areNamed = (objects: readonly JsonSchema[]): boolean => objects.length > 0 && objects.every((o) => o.properties?.name?.const !== undefined);
 const describe = (s: JsonSchema): string => s.description ?? (s.anyOf ?? s.oneOf ?? []).map((b) => b.description ?? '').find(Boolean) ?? '';
 const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g, ' ');
 

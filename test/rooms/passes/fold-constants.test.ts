@@ -29,7 +29,7 @@ describe('fold-constants', () => {
     const traces = await runPasses(model, [foldConstants], { evaluate: withoutSin });
     expect(model.graph.topological().map((n) => n.op)).toEqual(['Sin', 'Add', 'Add', 'Add']);
     expect([...model.graph.nodes].find((n) => n.op === 'Add')?.inputs[1]?.data?.f32()).toEqual(Float32Array.of(-3, -4));
-    expect(traces[0]?.refusals).toEqual([{ node: expect.stringContaining('s') as string, reason: 'no kernel for Sin' }]);
+    expect(traces.flatMap((t) => t.refusals)).toEqual([{ node: expect.stringContaining('s') as string, reason: 'no kernel for Sin' }]);
     expect((await runPasses(model, [foldConstants], { evaluate: withoutSin })).every((t) => t.changes === 0)).toBe(true);
   });
   it('lets errors of other kinds through', async () => {
