@@ -7,7 +7,7 @@ import { decodeSparse, decodeTensor, utf8OrBytes, type Origin } from './tensor.j
 import { describeValue } from './types.js';
 import { has, keep, toBigInt } from './wire.js';
 
-export interface Decoding { readonly origin: Origin; readonly where: Where }
+export interface Decoding { readonly origin: Origin; readonly where: Where; readonly repeats?: boolean }
 
 /** Values by name in one graph, and in the graphs around it. */
 export class Scope {
@@ -47,6 +47,7 @@ function decodeInitializers(graph: Graph, proto: GraphMessage, scope: Scope, dec
     const where = { ...decoding.where, tensor: name };
     if (name === '') fail('GRAPH_INVALID', `graph '${proto.name}' has an initializer without a name`, decoding.where);
     const listed = scope.own(name);
+    if (listed?.data && decoding.repeats) return;
     if (listed?.data) fail('GRAPH_INVALID', `initializer '${name}' is defined twice`, where);
     if (listed?.dtype && listed.dtype !== tensor.dtype) fail('MODEL_TENSOR', `input '${name}' is declared ${listed.dtype}, but its initializer is ${tensor.dtype}`, where);
     const value = listed ?? scope.define(new Value(name));

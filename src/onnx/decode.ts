@@ -14,6 +14,8 @@ export interface DecodeOptions {
   readonly dir?: string;
   /** Name of the file, for messages. */
   readonly file?: string;
+  /** Whether an initializer that a graph holds twice is taken once: onnxruntime writes such graphs of models with branches. Default: refused. */
+  readonly repeatedInitializers?: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export function decodeModel(bytes: Uint8Array, options: DecodeOptions = {}): Mod
     if (proto.opsetImport.length === 0) fail('MODEL_FORMAT', 'not an ONNX model: it has neither a graph nor opset imports', { ...where, offset: 0 }, 'the file is damaged, or of another format');
     return fail('MODEL_EMPTY', 'the model has no graph', where);
   }
-  const decoding: Decoding = { origin: options, where };
+  const decoding: Decoding = { origin: options, where, repeats: options.repeatedInitializers === true };
   const graph = decodeGraph(proto.graph, new Scope(undefined), decoding);
   if (graph.nodes.size === 0) fail('MODEL_EMPTY', 'the graph of the model has no nodes', where);
   if (graph.outputs.length === 0) fail('MODEL_EMPTY', 'the graph of the model has no outputs', where);

@@ -6,7 +6,7 @@ import { fail } from '../base/errors.js';
 import { reason, writeFileAtomic } from '../base/files.js';
 import { allGraphs, type Attr, type Model } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
-import { decodeModel } from './decode.js';
+import { decodeModel, type DecodeOptions } from './decode.js';
 import { encodeModel, encodeModelPieces } from './encode.js';
 import { isExternal, type ExternalPlace } from './external.js';
 
@@ -17,7 +17,7 @@ const SMALL_ALIGN_BYTES = 64;
 const LARGE_TENSOR_BYTES = 2 ** 20;
 
 /** The model in `file`. Throws MODEL_MISSING where it cannot be read, and what {@link decodeModel} throws. */
-export function loadModel(file: string): Model {
+export function loadModel(file: string, options: Pick<DecodeOptions, 'repeatedInitializers'> = {}): Model {
   let bytes: Uint8Array;
   try {
     const stat = fs.statSync(file);
@@ -30,7 +30,7 @@ export function loadModel(file: string): Model {
     if (error instanceof Error && 'syscall' in error) return fail('MODEL_MISSING', `cannot read model '${file}': ${reason(error)}`, { file }, undefined, error);
     throw error;
   }
-  return decodeModel(bytes, { dir: path.dirname(path.resolve(file)), file });
+  return decodeModel(bytes, { ...options, dir: path.dirname(path.resolve(file)), file });
 }
 
 export interface SaveOptions {

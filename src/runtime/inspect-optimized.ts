@@ -57,7 +57,7 @@ export async function inspectOptimized(modelFile: string, nodes: readonly Planne
     const config = { 'session.optimized_model_external_initializers_file_name': 'weights.bin', 'session.optimized_model_external_initializers_min_size_in_bytes': '64' };
     const session = await Session.open(modelFile, { saveOptimizedTo: file, config });
     await session.close();
-    return describeOptimized(loadModel(file).graph, nodes);
+    return describeOptimized(loadModel(file, { repeatedInitializers: true }).graph, nodes);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }

@@ -92,7 +92,7 @@ export interface Times { readonly byKernel: ReadonlyMap<string, { readonly op: s
 function readSide(dir: string, side: string, runs: number, nodes: readonly ProfiledNode[]): Times {
   const file = readdirSync(dir).find((f) => f.startsWith(`${side}_`) && f.endsWith('.json'));
   if (!file) fail('MODEL_RUNTIME', `onnxruntime wrote no profile of the ${side} model`);
-  return { byKernel: readTrace(readFileSync(path.join(dir, file), 'utf8'), runs), kernelOf: kernelsOf(loadModel(path.join(dir, `${side}.onnx`)).graph, nodes) };
+  return { byKernel: readTrace(readFileSync(path.join(dir, file), 'utf8'), runs), kernelOf: kernelsOf(loadModel(path.join(dir, `${side}.onnx`), { repeatedInitializers: true }).graph, nodes) };
 }
 
 /**
