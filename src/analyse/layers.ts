@@ -192,7 +192,8 @@ function withOutputs(original: Model, wanted: readonly Value[], probes?: readonl
   const { model, values } = cloneModel(original);
   wanted.forEach((v, i) => {
     const y = values.get(v)!; // probes are values of this model
-    y.dtype ??= probes?.[i]?.place.params?.scheme.dtype ?? 'float32';
+    const place = probes?.[i]?.place;
+    y.dtype ??= place?.params?.scheme.dtype ?? place?.dtype ?? 'float32';
     if (!model.graph.outputs.includes(y)) model.graph.addOutput(y);
   });
   return model;

@@ -1,3 +1,5 @@
+import type { Diagnostic } from '../base/errors.js';
+import type { DType } from '../ir/dtype.js';
 import type { Model, Node, Value } from '../ir/graph.js';
 import type { QuantParams, QuantPlan, QuantPoint, QuantScheme } from '../scheme/types.js';
 
@@ -8,16 +10,21 @@ export interface FormatPlan {
   readonly weightOnlyNodes: ReadonlySet<Node>;
   readonly fusedClamps: ReadonlyMap<Node, Node>;
 }
+/** Extremes of a tensor over all samples, one for each channel; see calibrate/types.ts. */
+export interface Extremes { readonly count: number; readonly min: Float64Array; readonly max: Float64Array }
 export interface FormatInput {
   readonly model: Model;
   readonly planned: FormatPlan;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly target: { readonly onCodes: readonly string[] };
+  /** What calibration saw, where the format is calibrated. */
+  readonly stats?: ReadonlyMap<Value, Extremes>;
+  readonly report?: (d: Diagnostic) => void;
   /** Seed of stochastic rounding. */
   readonly seed: number;
 }
 /** Where a tensor of the float model is after the rewrite: as codes of these parameters, or, without them, as floats. */
-export interface TensorPlace { readonly value: Value; readonly params?: QuantParams }
+export interface TensorPlace { readonly value: Value; readonly params?: QuantParams; /** Of floats that are not float32. */ readonly dtype?: DType }
 export interface Rewritten {
   readonly changes: number;
   /** By the name in the float model: tensors that are now codes, or floats under another name. Some may have no use left and be gone. */
@@ -28,7 +35,7 @@ export interface Format {
   readonly name: string;
   readonly doc: string;
   /** How it is planned: static needs statistics of activations, the others only look at weights. */
-  readonly plan: 'static' | 'dynamic' | 'coded';
+  readonly plan: 'static' | 'dynamic' | 'coded' | 'half';
   /** Lowest opset of the standard domain that can express these schemes. */
   minOpset(schemes: readonly QuantScheme[]): number;
   rewrite(input: FormatInput): Rewritten;

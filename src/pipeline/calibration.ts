@@ -15,7 +15,6 @@ import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
 import type { Planned } from '../quantize/plan.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import { feedOf } from './feeds.js';
 import type { CalibrationFacts } from '../record/index.js';
 
@@ -43,10 +42,15 @@ export interface Calibrated { /** By tensor, for each plan in its order. */ read
 /** One plan over the model, or over a clone of it with the same names. */
 export interface CalibrationPlan { readonly planned: Planned; readonly observerOptions: { readonly name: string } }
 
-/** Activation points of a plan that calibration must see. */
-export function observedActivations(planned: Planned): [Value, QuantSpec & { kind: 'observed' }][] {
-  const isActivation = (e: readonly [QuantPoint, QuantSpec]): e is [Value, QuantSpec & { kind: 'observed' }] => e[1].kind === 'observed' && 'uses' in e[0] && !e[0].data;
-  return [...planned.plan].filter(isActivation);
+/** Activation points of a plan that calibration must see, and how. */
+export function observedActivations(planned: Planned): [Value, { readonly observer: string; readonly axis?: number }][] {
+  return [...planned.plan].flatMap(([p, spec]): [Value, { observer: string; axis?: number }][] => {
+    if (!('uses' in p) || p.data) return [];
+    if (spec.kind === 'half') return [[p, { observer: 'minmax' }]];
+    if (spec.kind !== 'observed') return [];
+    const g = spec.scheme.granularity;
+    return [[p, { observer: spec.observer, ...(g.kind === 'axis' ? { axis: g.axis } : {}) }]];
+  });
 }
 
 /**
@@ -60,9 +64,8 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
   const dataset = await openData(c.data, inputs, o.recipe, o.report);
   const own = new Map([...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]));
   const points = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
-    const g = spec.scheme.granularity;
     const here = own.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`);
-    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: observerOptions, ...(g.kind === 'axis' ? { axis: g.axis } : {}) } };
+    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: spec.observer === observerOptions.name ? observerOptions : {}, ...(spec.axis === undefined ? {} : { axis: spec.axis }) } };
   }));
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);

@@ -12,6 +12,7 @@ import { convertOpset } from '../passes/convert-opset.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { codings } from '../scheme/codings/index.js';
 import { planCoded } from '../quantize/plan-coded.js';
+import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -74,10 +75,11 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const weightScheme: QuantScheme = { ...weight, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
   const coding = codings.find((c) => c.name === codingName)!; // as above
-  const needed = format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
+  const needed = format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan !== 'static' ? [weightScheme] : [activation, weightScheme]);
   const { from, to } = convertOpset(model, needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude })
+    : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
     : planQuantization(model, options);

@@ -12,6 +12,7 @@ export function reasonOf(spec: QuantSpec, role: PointFacts['role'], seen: Seen):
     case 'fixed': return 'its range is known beforehand';
     case 'shared': return `moves the codes of '${pointName(spec.with)}'`;
     case 'derived': return `scale of '${pointName(spec.from[0])}' × scale of '${pointName(spec.from[1])}'`;
+    case 'half': return 'float16, where calibration finds it in range';
     case 'coded': return `stored as ${spec.coding}, float32 once the model is loaded`;
     case 'float': return spec.because;
   }

@@ -131,7 +131,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   try {
     for (const v of alive()) await attempt(v, () => v.stage()); // before the work: a folder that cannot be written is told at once
     const stats = new Map<Variant, ReadonlyMap<Value, TensorStats>>();
-    const statics = alive().filter((v) => v.prepared.format.plan === 'static');
+    const statics = alive().filter((v) => v.prepared.format.plan === 'static' || (v.prepared.format.plan === 'half' && recipe.calibration.data !== undefined));
     let samples: readonly { id: string; hash: string }[] = [];
     if (statics.length) {
       calibration = await stage('calibrate', async () => {

@@ -103,7 +103,7 @@ export class Variant {
     this.#points = pointFacts(planned, this.#stats, this.#assigned!); // set by assign(), which comes first
     this.#float ??= cloneModel(model).model;
     this.saturation = saturationRisk({ model, planned, params: this.params, environment: environment() });
-    const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, seed: this.recipe.recipe.quantize.seed });
+    const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, stats: this.#stats, report: this.report, seed: this.recipe.recipe.quantize.seed });
     this.#tensors = tensors;
     model.producerName = 'quantbench';
     model.producerVersion = version;

@@ -44,7 +44,7 @@ export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorSt
   };
   const paramsOf = (point: QuantPoint, spec: QuantSpec): QuantParams | undefined => {
     switch (spec.kind) {
-      case 'float': case 'derived': case 'coded': return undefined;
+      case 'float': case 'derived': case 'coded': case 'half': return undefined;
       case 'fixed': return fixedParams(spec.scheme, spec.scale, spec.zeroPoint);
       case 'shared': return resolve(spec.with);
       case 'observed': {

@@ -5,7 +5,7 @@ import { count, text, type Deep } from './parts.js';
 const histogram = z.object({ low: z.number(), high: z.number(), counts: z.array(z.number()) });
 
 export const pointSpec = z.object({
-  name: text, role: z.enum(['activation', 'weight', 'bias']), kind: z.enum(['observed', 'fixed', 'shared', 'derived', 'coded', 'float']), because: text,
+  name: text, role: z.enum(['activation', 'weight', 'bias']), kind: z.enum(['observed', 'fixed', 'shared', 'derived', 'coded', 'half', 'float']), because: text,
   dtype: text.optional(), symmetric: z.boolean().optional(), granularity: text.optional(), observer: text.optional(),
   observedMin: z.array(z.number()).optional().describe('What calibration saw.'), observedMax: z.array(z.number()).optional(), count: z.number().optional(),
   min: z.array(z.number()).optional().describe('What was chosen; per channel one entry a channel.'), max: z.array(z.number()).optional(), scale: z.array(z.number()).optional(), zeroPoint: z.array(z.number()).optional(),

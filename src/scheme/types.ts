@@ -36,6 +36,8 @@ export type QuantSpec =
   | { readonly kind: 'derived'; readonly from: readonly [activation: QuantPoint, weight: QuantPoint]; readonly rule: 'bias' }
   /** A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`. */
   | { readonly kind: 'coded'; readonly coding: string; readonly options: unknown; readonly axis: number }
+  /** An activation that becomes float16 where calibration finds it in range. */
+  | { readonly kind: 'half' }
   | { readonly kind: 'float'; readonly because: string };
 export type QuantPlan = ReadonlyMap<QuantPoint, QuantSpec>;
 

@@ -4,7 +4,7 @@ export const onnxruntimeCpu = {
   name: 'onnxruntime-cpu',
   doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
   source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against the optimized graph of 1.30',
-  formats: ['qdq', 'qoperator', 'dynamic', 'coded'],
+  formats: ['qdq', 'qoperator', 'dynamic', 'coded', 'float16'],
   maxOpset: 23,
   defaults: {
     activations: { dtype: 'uint8', symmetric: false },
