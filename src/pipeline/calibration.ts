@@ -62,7 +62,7 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
   const points = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
     const g = spec.scheme.granularity;
     const here = own.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`);
-    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: observerOptions, ...(g.kind === 'axis' ? { axis: g.axis } : {}) } };
+    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: spec.observerOptions ?? observerOptions, ...(g.kind === 'axis' ? { axis: g.axis } : {}) } };
   }));
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);

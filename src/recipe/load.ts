@@ -106,13 +106,14 @@ function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | un
 /** Regular expressions are compiled now, so that a bad one is reported at its line. */
 function filterComplaints(value: Plain): Complaint[] {
   const quantize = isPlain(value.quantize) ? value.quantize : {};
-  return (['include', 'exclude'] as const).flatMap((key) => {
+  return (['include', 'exclude', 'weightOnly', 'layers'] as const).flatMap((key) => {
     const list: unknown[] = Array.isArray(quantize[key]) ? quantize[key] : [];
-    return list.flatMap((entry, i): Complaint[] => {
+    return list.flatMap((item, i): Complaint[] => {
+      const entry = isPlain(item) && key === 'layers' ? item.match : item;
       if (typeof entry !== 'string' || !entry.startsWith('re:')) return [];
       try { compileRegExp(entry.slice(3)); return []; } catch (error) {
         if (!(error instanceof QuantError)) throw error;
-        return [{ code: error.code, message: error.message, hint: error.hint, path: ['quantize', key, i], atKey: false }];
+        return [{ code: error.code, message: error.message, hint: error.hint, path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i], atKey: false }];
       }
     });
   });
