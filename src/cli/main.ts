@@ -21,6 +21,7 @@ Examples:
   quantize --recipe r.yaml --set quantize.activations.observer=percentile --json
   quantize init m.onnx --data images/ --out r.yaml
   quantize inspect reports/int8-kl --point input
+  quantize auto --recipe recipes/int8-kl.yaml --max-accuracy-drop 0.5% --out reports/auto
   quantize gate reports/int8-kl --max-accuracy-drop 0.5% --max-latency-ratio 0.8`;
 
 /** Runs a command line (without node and script) and gives the exit code. Prints; never throws. */
@@ -96,6 +97,20 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--fresh', 'runs every recipe again, also where its result is there')
     .option('--json', 'prints compare.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
     .action((targets: string[], options) => { job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c); });
+  program.command('auto').description('finds the recipe: the fastest or smallest model whose accuracy drop keeps a limit')
+    .argument('[model]', 'float ONNX model, instead of the recipe\'s')
+    .option('-r, --recipe <file>', 'gives model, data, preprocessing, metric and what must stay float')
+    .requiredOption('--max-accuracy-drop <drop>', 'what the model may lose on held-out samples: 0.5%, or 1%relative')
+    .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s')
+    .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
+    .option('-t, --target <runtime>', 'the runtime that the model will ship to')
+    .option('--objective <what>', 'latency or size', 'latency')
+    .option('--time-budget <time>', 'about how long the search may take: 90s, 10m', '10m')
+    .option('--proven', 'takes only a drop whose whole interval is within the limit')
+    .option('-o, --out <folder>', 'where the model, recipe.yaml and the reports go (default: reports/<name>-auto)')
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
+    .option('--json', 'prints run.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
+    .action((model: string | undefined, options) => { job = async (c) => (await import('./commands/auto.js')).auto(model, options, c); });
   program.command('optimize').description('makes the graph of a model smaller; outputs stay')
     .argument('<model>', 'an ONNX file, float or quantized')
     .requiredOption('-o, --out <file>', 'where to write the model')

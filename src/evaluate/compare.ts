@@ -97,7 +97,7 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       const cut = (all: readonly Feed[]): Feed[] => all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
       const f = cut(ofFloat);
       const q = ofCandidates.map(cut);
-      const search = searchShare > 0 && createRng(0, `search part ${row.sample.id}`).next() < searchShare;
+      const search = inSearchPart(row.sample.id, searchShare);
       for (const s of search ? searched : judged) s.add(row.sample, f, q);
       count[search ? 'searched' : 'judged']++;
       set.update(`${row.sample.id}\0${row.sample.hash}\0${search ? 1 : 0}\n`);
@@ -123,6 +123,9 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     })),
   };
 }
+
+/** Whether a sample belongs to the part that may choose between candidates. */
+export const inSearchPart = (id: string, searchShare: number): boolean => searchShare > 0 && createRng(0, `search part ${id}`).next() < searchShare;
 
 function startMeters(outputs: readonly ValueInfo[]): { errors: ReadonlyMap<string, OutputErrorMeter>; agreement: AgreementMeter | undefined } {
   const classes = classOutput(outputs);

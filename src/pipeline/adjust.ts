@@ -11,10 +11,13 @@ import { batches, type Batch } from '../data/batch.js';
 import type { cloneModel } from '../ir/clone.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Model } from '../ir/graph.js';
+import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
+import { overridesOf } from '../quantize/overrides.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Recipe } from '../recipe/schema.js';
 import { openData } from './calibration.js';
+import { overrideOf } from './prepare.js';
 import type { Variant } from './variant.js';
 
 interface Surroundings { readonly inputs: readonly ValueInfo[]; readonly report: (d: Diagnostic) => void; readonly onEvent: OnEvent; readonly signal?: AbortSignal }
@@ -32,16 +35,24 @@ export async function adjustModel(model: Model, named: Recipe['adjust'][number],
 }
 
 /** Whether weights need more than rounding. */
-export const isRefined = ({ quantize: { weights } }: Recipe): boolean => weights.method.name !== 'round' || weights.correct.length > 0;
+export const isRefined = ({ quantize: { weights, layers } }: Recipe): boolean => weights.method.name !== 'round' || weights.correct.length > 0 || layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
 
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
 export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, o: Surroundings): Promise<Layerwise> {
   const { quantize: { weights: w }, calibration } = v.recipe.recipe;
   const { name, ...methodOptions } = w.method;
   const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
+  const layers = v.recipe.recipe.quantize.layers.map(overrideOf);
+  const graph = v.model.graph;
+  const own = overridesOf(graph, layers, graph.topological().filter((n) => specOf(n)?.quant.role === 'compute'));
   const kept = repeatable(() => calibrationBatches(v.recipe, o, w.samples, `weights.method: ${name}`), w.samples, { shrink: takesAnyBatch(v.model), signal: o.signal });
   return quantizeLayerwise({
-    model: v.model, reference, planned: v.prepared.planned, params: v.params, method, methodOptions, damping: w.damping, matchFloat: w.match === 'float',
+    model: v.model, reference, planned: v.prepared.planned, params: v.params, method, methodOptions,
+    methodOf: (n) => {
+      const chosen = own.get(n)?.map((i) => layers[i]?.method).findLast((m) => m !== undefined);
+      return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options }; // as above
+    },
+    damping: w.damping, matchFloat: w.match === 'float',
     correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), threads: calibration.threads,
     feeds: async function* (): AsyncGenerator<Feed> { for await (const batch of kept()) yield* batch.feeds; },
     samples: w.samples, totalFeeds: Math.ceil(w.samples / calibration.batchSize), ...o,

@@ -43,13 +43,13 @@ export interface Calibrated { /** By tensor, for each plan in its order. */ read
 export interface CalibrationPlan { readonly planned: Planned; readonly observerOptions: { readonly name: string } }
 
 /** Activation points of a plan that calibration must see, and how. */
-export function observedActivations(planned: Planned): [Value, { readonly observer: string; readonly axis?: number }][] {
-  return [...planned.plan].flatMap(([p, spec]): [Value, { observer: string; axis?: number }][] => {
+export function observedActivations(planned: Planned): [Value, { readonly observer: string; readonly observerOptions?: unknown; readonly axis?: number }][] {
+  return [...planned.plan].flatMap(([p, spec]): [Value, { observer: string; observerOptions?: unknown; axis?: number }][] => {
     if (!('uses' in p) || p.data) return [];
     if (spec.kind === 'half') return [[p, { observer: 'minmax' }]];
     if (spec.kind !== 'observed') return [];
     const g = spec.scheme.granularity;
-    return [[p, { observer: spec.observer, ...(g.kind === 'axis' ? { axis: g.axis } : {}) }]];
+    return [[p, { observer: spec.observer, ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }), ...(g.kind === 'axis' ? { axis: g.axis } : {}) }]];
   });
 }
 
@@ -65,7 +65,7 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
   const own = new Map([...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]));
   const points = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
     const here = own.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`);
-    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: spec.observer === observerOptions.name ? observerOptions : {}, ...(spec.axis === undefined ? {} : { axis: spec.axis }) } };
+    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {}), ...(spec.axis === undefined ? {} : { axis: spec.axis }) } };
   }));
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);

@@ -8,12 +8,12 @@ import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
-import { evaluateModels, type Comparison } from '../evaluate/compare.js';
+import { evaluateModels, inSearchPart, type Comparison } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { ChosenMetric } from '../evaluate/types.js';
-import type { Feed, ValueInfo } from '../ir/feed.js';
+import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { EvaluationFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
@@ -34,9 +34,12 @@ export interface CheckInput {
   readonly report: (d: Diagnostic) => void;
   /** Runs a step of one variant; may keep its failure from stopping the others. */
   readonly attempt: <T>(v: Variant, step: () => Promise<T> | T) => Promise<T | undefined>;
+  /** Evaluates on the search part of the samples alone, and on at most so many of it. */
+  readonly searchOnly?: SearchOnly | undefined;
   readonly onEvent?: OnEvent;
   readonly signal?: AbortSignal;
 }
+export interface SearchOnly { readonly share: number; readonly samples?: number | undefined }
 export interface Checked { /** Undefined without data. */ readonly samples: number | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
 
 /** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING and DATA_MODULE for a user's own, RECIPE_INVALID for one that is named twice. */
@@ -93,14 +96,14 @@ async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open:
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
   async function* remember(): ReturnType<typeof batches> {
-    for await (const b of batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: e.batchSize, inputs: o.inputs, padding: dataset.padding })) {
+    for await (const b of batches(searched(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), o.searchOnly), { size: e.batchSize, inputs: o.inputs, padding: dataset.padding })) {
       for (const s of b.samples) seen.push({ id: s.id, hash: s.hash });
       feed ??= b.samples[0]?.feeds[0];
       yield b;
     }
   }
   const { candidates } = await evaluateModels({
-    float, candidates: open.map((x) => x.session), batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: e.searchShare, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
+    float, candidates: open.map((x) => x.session), batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: o.searchOnly ? 0 : e.searchShare, totalSamples: o.searchOnly ? o.searchOnly.samples : dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
     onEvent: o.onEvent, signal: o.signal, onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
   });
   for (const [i, { variant }] of open.entries()) {
@@ -113,6 +116,15 @@ async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open:
   const shared = e.data ? overlap(o.calibrationSamples, seen).map((p) => [p.a, p.b] as const) : [];
   if (shared.length) o.report({ severity: 'warning', code: 'DATA_OVERLAP', message: `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy is flattered`, hint: 'evaluate on other samples, or declare a split' });
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0) };
+}
+
+async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | undefined): AsyncGenerator<Sample> {
+  let given = 0;
+  for await (const s of samples) {
+    if (only && !inSearchPart(s.id, only.share)) continue;
+    yield s;
+    if (++given >= (only?.samples ?? Infinity)) return;
+  }
 }
 
 function collapseCheck(e: EvaluationFacts, limit: number): void {

@@ -15,6 +15,8 @@ import { planCoded } from '../quantize/plan-coded.js';
 import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
+import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
+import type { Named } from '../recipe/parts.js';
 import type { Recipe } from '../recipe/schema.js';
 import { runPasses, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
@@ -70,15 +72,18 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
   const options = planOptions(recipe, target);
-  const { observer: _a, perChannel: _p, ...activation } = options.activations;
-  const { observer: _w, granularity, ...weight } = options.weights;
-  const weightScheme: QuantScheme = { ...weight, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
+  const layers = options.layers ?? [];
+  const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) => merged(options.activations, [change]));
+  const weights = [{}, ...layers.map((l) => l.weights ?? {})].map((change): QuantScheme => {
+    const { granularity, ...rest } = merged(options.weights, [change]);
+    return { ...rest, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
+  });
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
-  const coding = codings.find((c) => c.name === codingName)!; // as above
-  const needed = format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan !== 'static' ? [weightScheme] : [activation, weightScheme]);
+  const codingOpset = ({ name, options: chosen }: NamedOptions): number => codings.find((c) => c.name === name)!.minOpset(chosen); // as above
+  const needed = format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
   const { from, to } = convertOpset(model, needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude })
+  const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
@@ -103,7 +108,22 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
       dtype: w.dtype ?? defaults.weights.dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding, ...(w.bits === undefined ? {} : { bits: w.bits }),
       granularity: w.granularity ?? defaults.weightGranularity, observer: w.observer.name,
     },
-    include, exclude, target,
+    include, exclude, target, layers: recipe.quantize.layers.map(overrideOf),
+  };
+}
+
+/** One entry of quantize.layers as planning takes it. */
+export function overrideOf({ match, activations: a, weights: w, coding: c }: Recipe['quantize']['layers'][number]): LayerOverride {
+  const { observer: ao, granularity, ...activations } = a ?? {};
+  const { observer: wo, method: m, ...weights } = w ?? {};
+  const named = <T extends Named>({ name, ...options }: T): NamedOptions => ({ name, options });
+  const observer = (o: Named | undefined): { observer?: string; observerOptions?: unknown } => (o ? { observer: o.name, observerOptions: named(o).options } : {});
+  const present = <T extends object>(o: T): { [K in keyof T]: Exclude<T[K], undefined> } => Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }; // the rest was filtered
+  return {
+    match,
+    ...(a ? { activations: { ...present(activations), ...observer(ao), ...(granularity === undefined ? {} : { perChannel: granularity === 'channel', granularity: granularity === 'channel' ? { kind: 'axis' as const, axis: 1 } : { kind: 'tensor' as const } }) } } : {}),
+    ...(w ? { weights: { ...present(weights), ...observer(wo) } } : {}),
+    ...(m ? { method: named(m) } : {}), ...(c ? { coding: named(c) } : {}),
   };
 }
 
@@ -112,7 +132,10 @@ function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned
   const applies: Readonly<Record<string, boolean>> = {
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
-    NO_INTEGER_KERNEL: static_ && (/16$/.test(o.activations.dtype) || o.activations.perChannel || !/^u?int8$/.test(o.weights.dtype) || typeof o.weights.granularity === 'object'),
+    NO_INTEGER_KERNEL: static_ && [undefined, ...o.layers ?? []].some((l) => {
+      const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];
+      return /16$/.test(a.dtype) || a.perChannel || !/^u?int8$/.test(w.dtype) || typeof w.granularity === 'object';
+    }),
   };
   return target.quirks.filter((q) => applies[q.code]).map((q) => ({ severity: 'warning', code: q.code, message: q.text, hint: q.source }));
 }

@@ -57,7 +57,7 @@ function row({ label, record, error }: Finished, limits: GateSettings): Row {
 }
 
 /** The first metric; without labels, agreement or the cosine of the outputs as one. */
-function compared({ evaluation }: RunRecord): MetricFacts | undefined {
+export function compared({ evaluation }: Pick<RunRecord, 'evaluation'>): MetricFacts | undefined {
   const [first] = evaluation?.metrics ?? [];
   if (first || !evaluation) return first;
   const as = (name: string, unit: string, float: number, quantized: number): MetricFacts => ({ name, unit, higherIsBetter: true, float, quantized, change: quantized - float });

@@ -20,7 +20,7 @@ import { batchNormMoments } from '../adjust/moments.js';
 import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
-import { chosenMetrics, evaluateAll, timeAll, type Checked } from './check.js';
+import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { watchSources } from './sources.js';
@@ -32,6 +32,8 @@ export interface RunListener {
   readonly signal?: AbortSignal;
   /** Turns a record into further files of its output folder (report.md, report.html). */
   readonly render?: (record: RunRecord) => Readonly<Record<string, string>>;
+  /** Adds to a record what the run itself does not know, before it is rendered. */
+  readonly complete?: (record: RunRecord) => RunRecord;
 }
 export interface RunOptions extends RunListener {
   readonly recipe: ResolvedRecipe;
@@ -49,6 +51,8 @@ export interface RunsOptions extends RunListener {
   readonly detail?: boolean;
   /** Whether a recipe that fails is left out and told of, instead of stopping all. */
   readonly keepGoing?: boolean;
+  /** Evaluates on the search part of the samples alone. */
+  readonly searchOnly?: SearchOnly;
 }
 export type RunResult = { readonly outDir: string; readonly record: RunRecord; readonly error?: undefined } | { readonly outDir: string; readonly error: QuantError };
 
@@ -169,7 +173,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       for (const v of alive()) await attempt(v, () => { lines.push(v.rewrite()); });
       return [undefined, about(lines)];
     });
-    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, ...listen };
+    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, ...listen };
     const checked: Checked = await stage('evaluate', async () => {
       const c = await evaluateAll(check, alive());
       return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
@@ -202,7 +206,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     }
     sources.assertUnchanged();
     const records = new Map<Variant, RunRecord>();
-    for (const v of alive()) await attempt(v, () => { const record = judged(recordOf(v), v.recipe); v.publish(record, o.render?.(record) ?? {}); records.set(v, record); });
+    for (const v of alive()) await attempt(v, () => { const own = judged(recordOf(v), v.recipe); const record = o.complete?.(own) ?? own; v.publish(record, o.render?.(record) ?? {}); records.set(v, record); });
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();

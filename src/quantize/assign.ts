@@ -59,11 +59,11 @@ export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorSt
   const observedRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
     const value = valueOf(point);
     const observer = observerOf(spec.observer);
-    if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, options(point, spec.observer));
+    if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, spec.observerOptions ?? options(point, spec.observer));
     const seen = stats.get(value);
     if (!seen) fail('INTERNAL', `no statistics of '${value.name}'`, { tensor: value.name });
     if (seen.count === 0) diagnostics.push({ severity: 'warning', code: 'NEVER_OBSERVED', message: `'${value.name}' was never computed during calibration; it gets scale 1`, where: { tensor: value.name } });
-    return observer.chooseRange(seen, spec.scheme, options(point, spec.observer));
+    return observer.chooseRange(seen, spec.scheme, spec.observerOptions ?? options(point, spec.observer));
   };
 
   for (const point of plan.keys()) resolve(point);

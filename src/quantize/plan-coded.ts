@@ -6,6 +6,7 @@ import { codings } from '../scheme/codings/index.js';
 import { matrixOf } from '../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import { overridesOf, type LayerOverride, type NamedOptions } from './overrides.js';
 import type { Planned } from './plan.js';
 
 export interface CodedOptions {
@@ -13,6 +14,8 @@ export interface CodedOptions {
   readonly options: unknown;
   readonly include: readonly NodeFilter[];
   readonly exclude: readonly NodeFilter[];
+  /** Other codings for single layers; later ones win. */
+  readonly layers?: readonly LayerOverride[];
 }
 
 /** Smaller weights stay: the nodes that decode them take more bytes than the codes save. */
@@ -27,12 +30,13 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
   const compute = model.graph.topological().filter((n) => specOf(n)?.quant.role === 'compute');
   const included = o.include.length ? selectNodes(model.graph, o.include, compute) : undefined;
   const excluded = selectNodes(model.graph, o.exclude, compute);
-  const coding = codings.find((c) => c.name === o.coding)!; // the schema allows names of the list only
+  const layers = overridesOf(model.graph, o.layers ?? [], compute);
   const inputs = new Set<Value>(model.graph.inputs);
   const plan = new Map<QuantPoint, QuantSpec>();
   const weightOnlyNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();
   for (const n of order) {
+    const own = (layers.get(n) ?? []).reduce((now, i) => o.layers?.[i]?.coding ?? now, { name: o.coding, options: o.options });
     for (const { index, axis } of weightsOf(n)) {
       const w = n.inputs[index];
       if (!w) continue;
@@ -41,19 +45,20 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
         : w.data!.dtype !== 'float32' ? `its weight is ${w.data!.dtype}, not float32` // an initializer has data
         : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
         : included && !included.has(n) ? 'not included by the recipe'
-        : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : refusal(w, axis); // as above
+        : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : refusal(w, axis, own); // as above
       if (reason !== undefined) { if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason); continue; }
-      plan.set(w, { kind: 'coded', coding: o.coding, options: o.options, axis });
+      if (!plan.has(w) || layers.has(n)) plan.set(w, { kind: 'coded', coding: own.name, options: own.options, axis });
       weightOnlyNodes.add(n);
-      floatNodes.set(n, `computes in float32 from ${o.coding} weights`);
+      floatNodes.set(n, `computes in float32 from ${own.name} weights`);
     }
   }
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 
-  function refusal(w: Value, axis: number): string | undefined {
-    if (plan.has(w)) return undefined;
+  function refusal(w: Value, axis: number, { name, options }: NamedOptions): string | undefined {
+    if (plan.has(w) && !layers.size) return undefined;
+    const coding = codings.find((c) => c.name === name)!; // the schema allows names of the list only
     const { data } = w;
-    const made = coding.encode(matrixOf(data!.f32(), data!.dims, axis), o.options, createRng(0, 'rounding')); // the caller checked that it is constant
+    const made = coding.encode(matrixOf(data!.f32(), data!.dims, axis), options, createRng(0, 'rounding')); // the caller checked that it is constant
     return typeof made === 'string' ? made : undefined;
   }
 }

@@ -2,9 +2,10 @@ import { type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import { merged, overridesOf, type WeightSettings } from './overrides.js';
 import type { Planned, PlanOptions } from './plan.js';
 
-export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude'> {
+export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'layers'> {
   /** ConvInteger too: slower than float on CPUs, so only on request. */
   readonly conv: boolean;
   /** Products that compute in float from weights stored in integers. */
@@ -28,15 +29,17 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
   const plan = new Map<QuantPoint, QuantSpec>();
   const integerNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();
+  const layers = overridesOf(model.graph, o.layers ?? [], compute);
   for (const n of order) {
-    const found = weightOf(n, o);
+    const settings = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+    const found = weightOf(n, o, settings);
     if (found === undefined) continue;
     const reason = typeof found === 'string' ? found
       : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
       : included && !included.has(n) ? 'not included by the recipe'
       : inputs.has(found.value) ? 'its weight is a graph input' : undefined;
     if (reason !== undefined || typeof found === 'string') { floatNodes.set(n, reason ?? ''); continue; }
-    const spec: QuantSpec = { kind: 'observed', scheme: found.scheme, observer: o.weights.observer };
+    const spec: QuantSpec = { kind: 'observed', scheme: found.scheme, observer: settings.observer, ...(settings.observerOptions === undefined ? {} : { observerOptions: settings.observerOptions }) };
     const known = plan.get(found.value);
     if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(found.index)!, spec); // the weight is an input, so it has a use
     else plan.set(found.value, spec);
@@ -47,8 +50,8 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
 }
 
 /** The weight to quantize, a reason to leave a product alone, or undefined for nodes that have nothing to do with it. */
-function weightOf(n: Node, o: DynamicOptions): { value: Value; index: number; scheme: QuantScheme } | string | undefined {
-  const { observer: _observer, granularity, ...rest } = o.weights;
+function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): { value: Value; index: number; scheme: QuantScheme } | string | undefined {
+  const { observer: _observer, observerOptions: _options, granularity, ...rest } = settings;
   const table = n.op === 'Gather' && n.domain === '' ? n.inputs[0] : undefined;
   if (table) {
     if (!o.embeddings || !table.isInitializer || table.dtype !== 'float32' || n.int('axis', 0) !== 0 || (table.data?.dims.length ?? 0) < 2 || (table.data?.size ?? 0) < SMALL_TABLE) return undefined;

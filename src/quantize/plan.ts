@@ -6,10 +6,13 @@ import type { QuantRole } from '../ops/spec.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
-  readonly activations: QuantScheme & { readonly observer: string; readonly perChannel: boolean };
-  readonly weights: Omit<QuantScheme, 'granularity'> & { readonly granularity: 'tensor' | 'channel' | { readonly block: number }; readonly observer: string };
+  readonly activations: ActivationSettings;
+  readonly weights: WeightSettings;
+  /** Settings of single layers; later ones win. Those of activations hold for what a layer reads and makes. */
+  readonly layers?: readonly LayerOverride[];
   readonly include: readonly NodeFilter[];
   readonly exclude: readonly NodeFilter[];
   readonly target: TargetProfile;
@@ -48,7 +51,8 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const fusedClamps = fuseClamps(order, integer);
   settle(order, integer, fusedClamps, floatNodes, isInput);
 
-  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options), integerNodes: integer, weightOnlyNodes: new Set(), fusedClamps, floatNodes };
+  const layers = overridesOf(model.graph, options.layers ?? [], compute);
+  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options, layers), integerNodes: integer, weightOnlyNodes: new Set(), fusedClamps, floatNodes };
 }
 
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
@@ -132,10 +136,10 @@ function settle(order: readonly Node[], integer: Set<Node>, fused: Map<Node, Nod
 }
 
 /** Writes the plan down: a spec for each point that the integer nodes touch. */
-function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions): QuantPlan {
+function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): QuantPlan {
   const plan = new Map<QuantPoint, QuantSpec>();
-  const { observer, perChannel: _perChannel, ...scheme } = o.activations;
-  const observed = (v: Value): void => { if (!plan.has(v)) plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer }); };
+  const settingsOf = activationSettings(order, integer, fused, o, layers);
+  const observed = (v: Value): void => { const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v); if (!plan.has(v)) plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer, ...(observerOptions === undefined ? {} : { observerOptions }) }); };
   const clampOf = new Set(fused.values());
 
   for (const n of order) {
@@ -146,15 +150,38 @@ function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fuse
       for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: n.inputs[0]! });
       continue;
     }
-    if (role.role === 'compute') describeWeights(plan, n, role, o);
+    if (role.role === 'compute') describeWeights(plan, n, role, merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights)));
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
+      const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
       if (role.role === 'arithmetic' && role.range && scheme.dtype === 'uint8' && !fused.has(n)) plan.set(y, { kind: 'fixed', scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } }, scale: (role.range[1] - role.range[0]) / 256, zeroPoint: 0 });
       else observed(y);
     }
   }
   for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
   return plan;
+}
+
+/** The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that pass codes through too. */
+function activationSettings(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): (v: Value) => ActivationSettings {
+  const clampOf = new Set(fused.values());
+  const origin = (v: Value): Value => {
+    const p = v.producer;
+    const role = p && integer.has(p) ? roleOf(p)?.role : undefined;
+    return p && (role === 'passthrough' || (role === 'clamp' && !clampOf.has(p))) && p.inputs[0] ? origin(p.inputs[0]) : v;
+  };
+  const entries = new Map<Value, Set<number>>();
+  for (const n of order) {
+    const own = integer.has(n) ? layers.get(n)?.filter((i) => o.layers?.[i]?.activations) : undefined;
+    if (!own?.length) continue;
+    for (const v of [...dataInputs(n).map((i) => n.inputs[i]), ...resultsOf(n, fused)]) {
+      if (!v) continue;
+      const all = entries.get(origin(v)) ?? new Set<number>();
+      own.forEach((i) => all.add(i));
+      entries.set(origin(v), all);
+    }
+  }
+  return (v) => merged(o.activations, [...entries.get(origin(v)) ?? []].sort((a, b) => a - b).map((i) => o.layers?.[i]?.activations));
 }
 
 /** Whether anything needs the value in integers: else a kernel that can give float does. */
@@ -172,17 +199,17 @@ function forRank(scheme: QuantScheme, v: Value): QuantScheme {
   return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis ? { ...scheme, granularity: { kind: 'tensor' } } : scheme;
 }
 
-function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'compute'>, o: PlanOptions): void {
+function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'compute'>, settings: WeightSettings): void {
   const w = n.inputs[role.weight]!; // candidate() checked it
   if (!w.isInitializer) return;
   const axis = role.channelAxis(n, w.shape?.length ?? 0);
   if (typeof axis !== 'number') return;
-  const { observer, granularity, ...rest } = o.weights;
+  const { observer, observerOptions, granularity, ...rest } = settings;
   const scheme: QuantScheme = {
     ...rest,
     granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(axis, w), size: granularity.block },
   };
-  const spec: QuantSpec = { kind: 'observed', scheme, observer };
+  const spec: QuantSpec = { kind: 'observed', scheme, observer, ...(observerOptions === undefined ? {} : { observerOptions }) };
   const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
   const b = role.bias === undefined ? null : n.inputs[role.bias] ?? null;
   if (!b) return;
@@ -198,7 +225,7 @@ const blockAxis = (channelAxis: number, w: Value): number => ((w.shape?.length ?
 function sharedPoint(plan: Map<QuantPoint, QuantSpec>, w: Value, use: Use, spec: QuantSpec & { kind: 'observed' }): QuantPoint {
   const known = plan.get(w);
   if (!known) { plan.set(w, spec); return w; }
-  if (known.kind === 'observed' && JSON.stringify(known.scheme) === JSON.stringify(spec.scheme)) return w;
+  if (JSON.stringify(known) === JSON.stringify(spec)) return w;
   plan.set(use, spec);
   return use;
 }

@@ -60,6 +60,18 @@ export async function resolveRecipe(input: RecipeInput, overrides: RecipeOverrid
   return single(await resolve(structuredClone(input) as Plain, { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' }, overrides));
 }
 
+/**
+ * A recipe with some of its sections replaced (paths in them are relative to its own folder), to run from another folder: it reads the same files and keeps statistics
+ * where the first does. `yaml` of the result gives the same recipe from a file in `baseDir`.
+ */
+export async function derive({ recipe, baseDir, name }: ResolvedRecipe, sections: Partial<RecipeInput>, to: { readonly baseDir: string; readonly name?: string }): Promise<ResolvedRecipe> {
+  const here = path.resolve(to.baseDir);
+  const { cache } = recipe.calibration;
+  const kept = path.resolve(baseDir) === here || cache === false ? cache : relativePath(here, cache === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, cache));
+  const moved = mapPaths({ ...recipe, ...sections as Partial<Recipe> /* written shorter, checked below */, calibration: { ...recipe.calibration, cache: kept } }, (p) => relativePath(here, path.resolve(baseDir, p)));
+  return resolveRecipe({ ...moved, ...(to.name === undefined ? {} : { name: to.name }) } as RecipeInput, { baseDir: here, name: to.name ?? name }); // checked again by the schema
+}
+
 function single(all: readonly ResolvedRecipe[]): ResolvedRecipe {
   if (all.length > 1) fail('RECIPE_INVALID', `the recipe is a sweep of ${all.length} recipes, where one is needed`, all[0]!.file === undefined ? {} : { file: all[0]!.file }, 'give one value instead of each list, or use `quantize compare`'); // there are several
   return all[0]!; // a recipe stands for at least one
@@ -106,13 +118,14 @@ function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | un
 /** Regular expressions are compiled now, so that a bad one is reported at its line. */
 function filterComplaints(value: Plain): Complaint[] {
   const quantize = isPlain(value.quantize) ? value.quantize : {};
-  return (['include', 'exclude'] as const).flatMap((key) => {
+  return (['include', 'exclude', 'weightOnly', 'layers'] as const).flatMap((key) => {
     const list: unknown[] = Array.isArray(quantize[key]) ? quantize[key] : [];
-    return list.flatMap((entry, i): Complaint[] => {
+    return list.flatMap((item, i): Complaint[] => {
+      const entry = isPlain(item) && key === 'layers' ? item.match : item;
       if (typeof entry !== 'string' || !entry.startsWith('re:')) return [];
       try { compileRegExp(entry.slice(3)); return []; } catch (error) {
         if (!(error instanceof QuantError)) throw error;
-        return [{ code: error.code, message: error.message, hint: error.hint, path: ['quantize', key, i], atKey: false }];
+        return [{ code: error.code, message: error.message, hint: error.hint, path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i], atKey: false }];
       }
     });
   });
@@ -148,21 +161,25 @@ function place(c: Complaint, origins: readonly Origin[], { source, file }: Conte
 
 /** Every key, with paths relative to the recipe's folder, so that the text can be shared. */
 function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
-  const relative = (data: Plain | undefined): Plain | undefined => data && Object.fromEntries(Object.entries(data).map(([key, v]) => [key, PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v)) ? relativeAll(v, baseDir) : v]));
-  const plain = JSON.parse(JSON.stringify({
-    ...recipe,
-    model: recipe.model === undefined ? undefined : relativeAll(recipe.model, baseDir),
-    calibration: { ...recipe.calibration, data: relative(recipe.calibration.data) },
-    evaluation: { ...recipe.evaluation, data: relative(recipe.evaluation.data), metrics: recipe.evaluation.metrics?.map((m) => ('name' in m ? m : { ...m, module: relativeAll(m.module, baseDir) })) },
-  })) as unknown; // through JSON, which drops what is undefined
+  const plain = mapPaths(recipe, (p) => (path.isAbsolute(p) ? relativePath(baseDir, p) : p));
   return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
 const PATH_KEYS: ReadonlySet<string> = new Set([...SOURCE_KINDS, 'tokenizer', 'classes', 'annotations', 'targets']);
 
-function relativeAll(value: unknown, baseDir: string): unknown {
-  if (typeof value === 'string') return path.isAbsolute(value) ? relativePath(baseDir, value) : value;
-  if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, relativeAll(v, baseDir)]));
-  return Array.isArray(value) ? value.map((v) => relativeAll(v, baseDir)) : value;
+/** As plain JSON, with every path of the recipe changed. */
+function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
+  const all = (value: unknown): unknown => {
+    if (typeof value === 'string') return change(value);
+    if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, all(v)]));
+    return Array.isArray(value) ? value.map(all) : value;
+  };
+  const data = (spec: Plain | undefined): Plain | undefined => spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v)) ? all(v) : v]));
+  return JSON.parse(JSON.stringify({
+    ...recipe,
+    model: recipe.model === undefined ? undefined : all(recipe.model),
+    calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
+    evaluation: { ...recipe.evaluation, data: data(recipe.evaluation.data), metrics: recipe.evaluation.metrics?.map((m) => (typeof m === 'string' || 'name' in m ? m : { ...m, module: all(m.module) })) },
+  })) as Plain; // through JSON, which drops what is undefined; a recipe is a mapping
 }
 
 function readBytes(absolute: string, file: string): Uint8Array {

@@ -44,12 +44,24 @@ export const weightSpec = z.strictObject({
   damping: z.number().min(0).default(0.01).describe('Share of the mean input energy that is added to each input, against fitting noise.'),
 });
 
+export const layerSpec = z.strictObject({
+  match: filterSpec.describe('Which nodes: as in exclude.'),
+  activations: z.strictObject({
+    dtype: activationSpec.shape.dtype, symmetric: activationSpec.shape.symmetric, narrow: z.boolean().optional(), granularity: z.enum(['tensor', 'channel']).optional(), observer: observerSpec.optional(),
+  }).describe('Of what the layer reads and makes.').optional(),
+  weights: z.strictObject({
+    dtype: weightSpec.shape.dtype, bits: weightSpec.shape.bits, symmetric: weightSpec.shape.symmetric, narrow: z.boolean().optional(), granularity: weightSpec.shape.granularity, observer: observerSpec.optional(), rounding: z.enum(ROUNDINGS).optional(), method: methodSpec.optional(),
+  }).describe('As quantize.weights.').optional(),
+  coding: codingSpec.describe('As quantize.coding.').optional(),
+});
+
 export const quantizeSpec = z.strictObject({
   format: z.enum(formats.map((f) => f.name) as [string, ...string[]]).default('qdq').describe(`How the quantized model is written. ${formats.map((f) => `${f.name}: ${f.doc}`).join(' ')}`), // the list of formats is not empty
   activations: activationSpec.prefault({}).describe('How activations are quantized. Not used by format: dynamic, which measures them at run time.'),
   weights: weightSpec.prefault({}).describe('How weights are quantized.'),
   include: z.array(filterSpec).default([]).describe('Only these nodes; empty means all that the target has integer kernels for.'),
   exclude: z.array(filterSpec).default([]).describe('Nodes that stay float: a name, a glob, re: and a regular expression, { opType }, or { position: first } or { position: last } for the first or last convolution or matrix product.'),
+  layers: z.array(layerSpec).default([]).describe('Other settings for single layers: { match: …, weights: { dtype: int4 } }. Entries hold in turn, the later over the earlier.'),
   weightOnly: z.array(filterSpec).default([]).describe('With format: dynamic, matrix products that compute in float from 8-bit weights: as small as the others, slower, but free of the error of 8-bit activations.'),
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
   embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),

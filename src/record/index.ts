@@ -6,3 +6,4 @@ export type * from './latency.js';
 export type * from './layers.js';
 export type * from './parts.js';
 export type * from './run.js';
+export type * from './search.js';

@@ -7,6 +7,7 @@ import { evaluationSpec } from './evaluation.js';
 import { gateSpec } from './gate.js';
 import { latencySpec } from './latency.js';
 import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpec } from './layers.js';
+import { searchSpec } from './search.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 
 export const calibrationSpec = z.object({
@@ -28,7 +29,7 @@ export const runRecordSpec = z.object({
   calibration: calibrationSpec.optional(),
   points: z.array(pointSpec), nodes: z.array(nodeSpec), graph: graphSpec.optional(),
   runtime: runtimeSpec.optional(), evaluation: evaluationSpec.optional(), latency: latencySpec.optional(),
-  layers: layersSpec.optional(), sensitivity: sensitivitySpec.optional(), gate: gateSpec.optional(),
+  layers: layersSpec.optional(), sensitivity: sensitivitySpec.optional(), gate: gateSpec.optional(), search: searchSpec.optional(),
   diagnostics: z.array(diagnosticSpec), files: z.array(fileSpec),
 }).describe('What one run of quantbench decided and measured.');
 export type RunRecord = Deep<z.output<typeof runRecordSpec>>;

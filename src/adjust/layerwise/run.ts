@@ -21,6 +21,8 @@ export interface LayerwiseOptions {
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly method: WeightMethod;
   readonly methodOptions: unknown;
+  /** Another method for single layers. */
+  readonly methodOf?: ((node: Node) => { readonly method: WeightMethod; readonly options: unknown } | undefined) | undefined;
   /** Share of the mean input energy that is added to each, so that inputs that were never seen cannot be misused. */
   readonly damping: number;
   /** Whether layers are fitted to the outputs of the float model, not of the quantized layers before them. */
@@ -47,7 +49,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
   }
   const activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
-  const needsInputs = o.method.needsInputs || o.correctBias || o.correctScale;
+  const needsInputs = o.correctBias || o.correctScale || [...shapes.keys()].some((n) => methodFor(o, n).method.needsInputs);
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);
@@ -66,6 +68,8 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   return { params: chosen, layers: shapes.size, biases };
 }
 
+const methodFor = (o: LayerwiseOptions, node: Node): { readonly method: WeightMethod; readonly options: unknown } => o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };
+
 interface Made { readonly params: QuantParams; readonly weights: Float32Array; readonly bias: Float32Array | undefined }
 
 function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParams, sums: readonly InputSums[] | undefined): Made {
@@ -81,7 +85,8 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
     const input = sums?.[g];
     const hessian = hessianOf(shape.columns, input, o.damping);
     const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
-    const solved = o.method.solve({ rows: shape.rows, columns: shape.columns, target, hessian, grid }, o.methodOptions);
+    const { method, options } = methodFor(o, shape.node);
+    const solved = method.solve({ rows: shape.rows, columns: shape.columns, target, hessian, grid }, options);
     const factors = input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns) ? factorsOf(shape, solved, grid.part, input) : undefined;
     parts.forEach((p, i) => { scale[p] = solved.scale[i]!; zeroPoint[p] = solved.zeroPoint[i]!; }); // one for each part
     if (factors) grid.part.forEach((part, at) => { scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!; }); // as above

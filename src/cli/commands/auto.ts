@@ -1,0 +1,88 @@
+/** `quantize auto`: finds the recipe that keeps a limit and is best by the objective. */
+import path from 'node:path';
+import { fail } from '../../base/errors.js';
+import { loadRecipe, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
+import type { RecipeInput } from '../../recipe/schema.js';
+import type { SearchFacts } from '../../record/index.js';
+import type { CommandContext } from '../main.js';
+import { openProgress } from '../progress.js';
+import { summaryLines } from '../summary.js';
+import { paint, table, type Terminal } from '../terminal.js';
+import { folderName } from './run.js';
+
+export interface AutoFlags {
+  readonly recipe?: string;
+  readonly maxAccuracyDrop: string;
+  readonly calibrationData?: string;
+  readonly evaluationData?: string;
+  readonly target?: string;
+  readonly objective: string;
+  readonly timeBudget: string;
+  readonly proven?: true;
+  readonly out?: string;
+  readonly set?: readonly string[];
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+/** Throws QuantError; gives exit code 0 where the limit is kept on the held-out part, 1 where it is missed, 5 where it is missed but the interval holds it. */
+export async function auto(model: string | undefined, flags: AutoFlags, { terminal, signal }: CommandContext): Promise<number> {
+  const { objective } = flags;
+  if (objective !== 'latency' && objective !== 'size') fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
+  const timeBudgetMs = durationOf(flags.timeBudget);
+  const base = await baseOf(model, flags);
+  const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
+  const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([import('../../pipeline/auto.js'), import('../../gate/limits.js'), import('../../report/index.js')]);
+  const limit = marginSpec.safeParse(/^\s*[\d.]+\s*$/.test(flags.maxAccuracyDrop) ? Number(flags.maxAccuracyDrop) : flags.maxAccuracyDrop);
+  if (!limit.success) fail('USAGE', `"${flags.maxAccuracyDrop}" is not a drop`, {}, '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %');
+  const progress = flags.quiet ? undefined : await openProgress(terminal);
+  try {
+    const found = await findRecipe({
+      base, outDir, objective, timeBudgetMs, maxAccuracyDrop: limit.data, signal, ...(flags.proven ? { proven: true } : {}), ...(progress ? { onEvent: progress.onEvent } : {}),
+      render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
+    });
+    progress?.close();
+    if (flags.json) terminal.data(`${JSON.stringify(found.record, null, 1)}\n`);
+    else {
+      if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, terminal); }
+      terminal.data([...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(found.outDir, f)}\n`).join(''));
+    }
+    const last = found.search.heldOut.at(-1);
+    return found.search.outcome === 'met' ? 0 : last?.verdict === 'fail' ? 1 : 5;
+  } finally {
+    progress?.close();
+  }
+}
+
+async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {
+  const overrides: RecipeOverrides = {
+    set: [...flags.set ?? [], ...(flags.target === undefined ? [] : [`target=${flags.target}`])], ...(model === undefined ? {} : { model }),
+    ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }), ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }),
+  };
+  if (flags.recipe !== undefined) return loadRecipe(flags.recipe, overrides);
+  if (model === undefined) fail('USAGE', 'neither a model nor a recipe was given', {}, 'quantize auto MODEL --calibration-data D --evaluation-data E, or quantize auto --recipe BASE');
+  const input: RecipeInput = { version: 1 };
+  return resolveRecipe(input, { ...overrides, name: path.basename(model).replace(/\.onnx$/i, '') });
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, h: 36e5 };
+/** 90s, 10m or 1.5h in milliseconds. Throws USAGE. */
+export function durationOf(text: string): number {
+  const [, amount, unit] = /^\s*(\d+(?:\.\d+)?)\s*(s|m|h)(?:in|r|ec)?\s*$/i.exec(text) ?? [];
+  const ms = Number(amount) * (UNITS[(unit ?? '').toLowerCase()] ?? NaN);
+  return ms > 0 ? ms : fail('USAGE', `"${text}" is not a time`, {}, '--time-budget 90s, 10m or 1h');
+}
+
+function say(search: SearchFacts, terminal: Terminal): void {
+  const p = paint(terminal);
+  const number = (x: number | undefined, digits: number, unit = ''): string => (x === undefined ? '–' : `${x.toFixed(digits)}${unit}`);
+  const digits = search.unit === '%' ? 2 : 4;
+  const rows = search.trials.map((t) => [String(t.round), t.label, String(t.samples), t.outcome === 'failed' ? 'failed' : number(t.drop, digits), t.loss === undefined ? '' : t.loss.toPrecision(2), number(t.latencyRatio, 2, ' ×'), number(t.sizeRatio, 2, ' ×'), t.error ?? t.next]);
+  const [head = '', ...body] = table([['', 'recipe', 'samples', `drop of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6]).map((l) => `  ${l}`);
+  terminal.say(p.bold(head));
+  body.forEach((line, i) => terminal.say(search.trials[i]?.next.startsWith('chosen') ? p.green(line) : line));
+  terminal.say('');
+  terminal.say(`  ${search.outcome === 'met' ? p.green(p.bold(search.sentence)) : p.red(p.bold(search.sentence))}`);
+  for (const note of search.notes) terminal.say(`  ${p.dim(note)}`);
+  terminal.say('');
+}
