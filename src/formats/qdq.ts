@@ -1,5 +1,5 @@
 import { createRng, type Rng } from '../base/rng.js';
-import type { Model, Node, Value } from '../ir/graph.js';
+import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
@@ -20,14 +20,19 @@ export const qdq = {
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
   plan: 'static',
   minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
-  rewrite: (input) => new QdqRewriter(input).run(),
+  rewrite(input) {
+    const freeName = new GraphBuilder(input.model).freeName;
+    // Bodies first: they read what is float around them.
+    const made = [...allGraphs(input.model.graph)].reverse().map((graph) => new QdqRewriter(input, graph, freeName).run());
+    return { changes: made.reduce((n, m) => n + m.changes, 0), tensors: made[made.length - 1]!.tensors }; // the main graph is one
+  },
 } satisfies Format;
 
 /** Walks the integer nodes in order and keeps, for each quantized value, its codes and its dequantized form. */
 class QdqRewriter {
   readonly #b: GraphBuilder;
   readonly #in: FormatInput;
-  readonly #model: Model;
+  readonly #graph: Graph;
   readonly #codes = new Map<Value, Value>();
   readonly #floats = new Map<Value, Value>();
   readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
@@ -36,15 +41,15 @@ class QdqRewriter {
   readonly #rng: Rng;
   #changes = 0;
 
-  constructor(input: FormatInput) {
+  constructor(input: FormatInput, graph: Graph, freeName: (base: string) => string) {
     this.#in = input;
-    this.#model = input.model;
-    this.#b = new GraphBuilder(input.model);
+    this.#graph = graph;
+    this.#b = new GraphBuilder(input.model, graph, freeName);
     this.#rng = createRng(input.seed, 'rounding');
   }
 
   run(): Rewritten {
-    const graph = this.#model.graph;
+    const graph = this.#graph;
     const order = graph.topological();
     const clamps = new Set(this.#in.planned.fusedClamps.values());
     for (const n of order) {

@@ -306,6 +306,18 @@ export function* allGraphs(graph: Graph): Generator<Graph> {
   for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* allGraphs(g);
 }
 
+/** Renames values of bodies that have the name of another value: siblings may share names, but names are what statistics are kept by. */
+export function distinguishBodies(root: Graph): void {
+  const freeName = nameMaker(root);
+  const seen = new Set<string>();
+  for (const g of allGraphs(root)) {
+    for (const v of [...g.inputs, ...g.initializers, ...[...g.nodes].flatMap((n) => n.outputs)]) {
+      if (v.name && seen.has(v.name) && g !== root && !(g.inputs.includes(v) && g.initializers.has(v))) v.name = freeName(v.name);
+      seen.add(v.name);
+    }
+  }
+}
+
 /** A function that gives names not taken anywhere in the model: `base`, `base_1`, … */
 export function nameMaker(root: Graph): (base: string) => string {
   const taken = new Set<string>();

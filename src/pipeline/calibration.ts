@@ -1,16 +1,17 @@
 /** Calibration of a plan: data, batches, cache key, runner. */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { measureBodies } from '../calibrate/bodies.js';
 import { calibrate } from '../calibrate/runner.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Diagnostic } from '../base/errors.js';
 import { fail } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { batches } from '../data/batch.js';
+import { batches, type Batch } from '../data/batch.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
 import type { DataSpec } from '../data/spec.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
-import type { Model, Value } from '../ir/graph.js';
+import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
 import type { Planned } from '../quantize/plan.js';
@@ -63,21 +64,33 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
   const inputs = inputInfo(o.model);
   const dataset = await openData(c.data, inputs, o.recipe, o.report);
   const own = new Map([...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]));
-  const points = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
-    const here = own.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`);
-    return { planValue: value, point: { value: here, observer: observerOf(spec.observer), options: spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {}), ...(spec.axis === undefined ? {} : { axis: spec.axis }) } };
+  const inBodies = new Map([...allGraphs(o.model.graph)].slice(1).flatMap((g) => [...g.inputs, ...[...g.nodes].flatMap((n) => n.outputs)]).map((v) => [v.name, v]));
+  const observed = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
+    const here = own.get(value.name);
+    const point = here && { value: here, observer: observerOf(spec.observer), options: spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {}), ...(spec.axis === undefined ? {} : { axis: spec.axis }) };
+    return { planValue: value, point, body: here ? undefined : inBodies.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`) };
   }));
+  const points = observed.map((list) => list.flatMap((p) => (p.point ? [{ planValue: p.planValue, point: p.point }] : [])));
+  const bodyValues = [...new Set(observed.flat().flatMap((p) => p.body ?? []))];
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);
   const cache = cacheOf(o, samples);
-  const result = await calibrate({
+  const read = (): AsyncIterable<Batch> => batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), { size: c.batchSize, inputs, padding: dataset.padding });
+  const result = bodyValues.length && !points.flat().length ? undefined : await calibrate({
     model: o.model, points: points.flat().map((p) => p.point), totalSamples: total, threads: c.threads, onNonFinite: c.onNonFinite,
     ...(c.maxMemory ? { maxMemoryBytes: c.maxMemory } : {}),
     sampling: { maxValuesPerSample: c.maxValuesPerSample, seed: c.seed },
-    batches: () => batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), { size: c.batchSize, inputs, padding: dataset.padding }),
+    batches: read,
     ...(cache ? { cache } : {}), ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}),
   });
-  return { stats: points.map((list) => new Map(list.map((p) => [p.planValue, result.statsOf(p.point)]))), samples, facts: { ...result.facts, data: dataset.describe } };
+  let runs = 0;
+  const bodies = await measureBodies({
+    model: o.model, values: bodyValues, threads: c.threads, strict: c.onNonFinite === 'fail',
+    feeds: async function* () { if (bodyValues.length) for await (const batch of read()) { runs++; yield* batch.feeds; } },
+  });
+  const statsOf = (p: (typeof observed)[number][number]): TensorStats => (p.point ? result!.statsOf(p.point) : bodies.get(p.body!)!); // points of the main graph were calibrated; the others are of a body, and were asked for
+  const facts = result?.facts ?? { samples: samples.length, batches: runs, tensors: 0, cache: 'off' as const, sampling: 'extremes only', nonFinite: [], skippedSamples: 0 };
+  return { stats: observed.map((list) => new Map(list.map((p) => [p.planValue, statsOf(p)]))), samples, facts: { ...facts, tensors: facts.tensors + bodyValues.length, data: dataset.describe } };
 }
 
 /** Id and content hash of the samples that calibration will use: for the cache key, and to find them again in the evaluation data. */

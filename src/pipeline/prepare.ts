@@ -3,7 +3,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import { formats } from '../formats/index.js';
 import type { Format } from '../formats/types.js';
 import { isFloat } from '../ir/dtype.js';
-import { allGraphs, type Model, type Node } from '../ir/graph.js';
+import { allGraphs, distinguishBodies, type Model, type Node } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { loadModel } from '../onnx/files.js';
 import { specOf } from '../ops/index.js';
@@ -61,6 +61,7 @@ export async function optimizeModel(model: Model, file: string, recipe: Recipe['
   const passes = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
   const traces = recipe.enabled ? await runPasses(model, passes.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
+  distinguishBodies(model.graph);
   inferShapes(model);
   return traces;
 }
@@ -81,13 +82,15 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
   const codingOpset = ({ name, options: chosen }: NamedOptions): number => codings.find((c) => c.name === name)!.minOpset(chosen); // as above
   const needed = format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
-  const { from, to } = convertOpset(model, needed);
+  const { rest } = recipe.quantize;
+  const { name: restName = codingName, ...restOptions } = rest ?? {};
+  const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
-    : planQuantization(model, options);
+    : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);

@@ -14,6 +14,8 @@ import type { Model, Value } from '../ir/graph.js';
 import { assertValid } from '../ir/verify.js';
 import { saveModel } from '../onnx/files.js';
 import { forgetInferred } from '../ops/infer.js';
+import { coded } from '../formats/coded.js';
+import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -105,12 +107,22 @@ export class Variant {
     this.saturation = saturationRisk({ model, planned, params: this.params, environment: environment() });
     const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, stats: this.#stats, report: this.report, seed: this.recipe.recipe.quantize.seed });
     this.#tensors = tensors;
+    const stored = this.#storeRest();
     model.producerName = 'quantbench';
     model.producerVersion = version;
     assertValid(model);
     forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
     saveModel(model, this.file);
-    return `${format.name} form, ${changes} nodes rewritten · ${bytesText(statSync(this.file).size)}`;
+    return `${format.name} form, ${changes} nodes rewritten${stored ? `, ${stored} weights stored otherwise` : ''} · ${bytesText(statSync(this.file).size)}`;
+  }
+
+  /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
+  #storeRest(): number {
+    const { rest, seed } = this.recipe.recipe.quantize;
+    if (!rest || this.prepared.format.plan === 'coded' || this.prepared.format.plan === 'half') return 0;
+    const { name, ...options } = rest;
+    const { target } = this.prepared;
+    return coded.rewrite({ model: this.model, planned: planCoded(this.model, { coding: name, options, include: [], exclude: [] }), params: new Map(), target, seed }).changes;
   }
 
   /** The record of what was done so far. */

@@ -26,7 +26,7 @@ export function nameTest(pattern: string): (name: string) => boolean {
  * The nodes that a list of filters names. A filter that matches nothing is a mistake: throws RECIPE_UNKNOWN_NAME with
  * the nearest name.
  */
-export function selectNodes(graph: Graph, filters: readonly NodeFilter[], computeNodes: readonly Node[]): Map<Node, string> {
+export function selectNodes(graph: Pick<Graph, 'topological'>, filters: readonly NodeFilter[], computeNodes: readonly Node[]): Map<Node, string> {
   const chosen = new Map<Node, string>();
   const all = graph.topological();
   for (const f of filters) {

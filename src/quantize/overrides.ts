@@ -17,7 +17,7 @@ export interface LayerOverride {
 }
 
 /** For each node the entries that select it, by their place in the list. Throws RECIPE_UNKNOWN_NAME for one that selects none. */
-export function overridesOf(graph: Graph, layers: readonly LayerOverride[], compute: readonly Node[]): ReadonlyMap<Node, readonly number[]> {
+export function overridesOf(graph: Pick<Graph, 'topological'>, layers: readonly LayerOverride[], compute: readonly Node[]): ReadonlyMap<Node, readonly number[]> {
   const found = new Map<Node, number[]>();
   layers.forEach(({ match }, i) => { for (const n of selectNodes(graph, [match], compute).keys()) found.set(n, [...found.get(n) ?? [], i]); });
   return found;

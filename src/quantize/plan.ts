@@ -1,6 +1,6 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { fail } from '../base/errors.js';
-import { label, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, label, type Graph, type Model, type Node, type Use, type Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
@@ -16,6 +16,8 @@ export interface PlanOptions {
   readonly include: readonly NodeFilter[];
   readonly exclude: readonly NodeFilter[];
   readonly target: TargetProfile;
+  /** Whether bodies of If, Loop and Scan are planned too. Default: they stay float. */
+  readonly bodies?: boolean;
 }
 
 export interface Planned {
@@ -33,26 +35,36 @@ export interface Planned {
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
 const roleOf = (n: Node): QuantRole | undefined => specOf(n)?.quant;
 
-/** Plans the main graph. Subgraphs (If, Loop, Scan) stay float. Throws RECIPE_UNKNOWN_NAME for filters that name nothing. */
+/**
+ * Plans the main graph and, with `bodies`, those inside of If, Loop and Scan, each for itself: what comes in from outside
+ * is quantized there anew. Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
+ */
 export function planQuantization(model: Model, options: PlanOptions): Planned {
-  const order = model.graph.topological();
-  const compute = order.filter((n) => roleOf(n)?.role === 'compute');
-  const included = options.include.length ? selectNodes(model.graph, options.include, compute) : undefined;
-  const excluded = selectNodes(model.graph, options.exclude, compute);
-  const floatNodes = new Map<Node, string>();
-  const isInput = new Set<Value>(model.graph.inputs);
-
-  const integer = new Set<Node>();
-  for (const n of order) {
-    const verdict = candidate(n, isInput, options, included, excluded);
-    if (verdict === true) integer.add(n);
-    else if (verdict) floatNodes.set(n, verdict);
+  const graphs = options.bodies ? [...allGraphs(model.graph)] : [model.graph];
+  const orders = graphs.map((g) => g.topological());
+  const everything = { topological: () => orders.flat() };
+  const compute = everything.topological().filter((n) => roleOf(n)?.role === 'compute');
+  const included = options.include.length ? selectNodes(everything, options.include, compute) : undefined;
+  const excluded = selectNodes(everything, options.exclude, compute);
+  const layers = overridesOf(everything, options.layers ?? [], compute);
+  const isInput = new Set<Value>(graphs.flatMap((g) => g.inputs));
+  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>() };
+  for (const order of orders) {
+    const floatNodes = new Map<Node, string>();
+    const integer = new Set<Node>();
+    for (const n of order) {
+      const verdict = candidate(n, isInput, options, included, excluded);
+      if (verdict === true) integer.add(n);
+      else if (verdict) floatNodes.set(n, verdict);
+    }
+    const fusedClamps = fuseClamps(order, integer);
+    settle(order, integer, fusedClamps, floatNodes, isInput);
+    describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
+    for (const n of integer) whole.integerNodes.add(n);
+    for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
+    for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
-  const fusedClamps = fuseClamps(order, integer);
-  settle(order, integer, fusedClamps, floatNodes, isInput);
-
-  const layers = overridesOf(model.graph, options.layers ?? [], compute);
-  return { plan: describePoints(order, integer, fusedClamps, floatNodes, options, layers), integerNodes: integer, weightOnlyNodes: new Set(), fusedClamps, floatNodes };
+  return whole;
 }
 
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
@@ -135,11 +147,17 @@ function settle(order: readonly Node[], integer: Set<Node>, fused: Map<Node, Nod
   }
 }
 
-/** Writes the plan down: a spec for each point that the integer nodes touch. */
-function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): QuantPlan {
-  const plan = new Map<QuantPoint, QuantSpec>();
+/** Writes the plan of one graph down: a spec for each point that the integer nodes touch. */
+function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): void {
+  /** Tensors of bodies leave them as extremes only. */
+  const inBody = (v: Value): boolean => (v.producer ? v.producer.graph !== main : !v.isInitializer && !main.inputs.includes(v));
   const settingsOf = activationSettings(order, integer, fused, o, layers);
-  const observed = (v: Value): void => { const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v); if (!plan.has(v)) plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer, ...(observerOptions === undefined ? {} : { observerOptions }) }); };
+  const observed = (v: Value): void => { 
+    const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v);
+    if ((plan.get(v)?.kind ?? 'float') !== 'float') return; // a body may want in integers what stays float around it
+    if (inBody(v)) plan.set(v, { kind: 'observed', scheme: { ...scheme, granularity: { kind: 'tensor' } }, observer: 'minmax', observerOptions: {} });
+    else plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer, ...(observerOptions === undefined ? {} : { observerOptions }) });
+  };
   const clampOf = new Set(fused.values());
 
   for (const n of order) {
@@ -159,7 +177,6 @@ function describePoints(order: readonly Node[], integer: ReadonlySet<Node>, fuse
     }
   }
   for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
-  return plan;
 }
 
 /** The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that pass codes through too. */

@@ -66,6 +66,7 @@ export const quantizeSpec = z.strictObject({
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
   embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),
   coding: codingSpec.prefault('float16').describe('With format: coded, how weights are stored.'),
+  rest: codingSpec.describe('With format: qdq, qoperator or dynamic, how the weights that stay float are stored, such as those of recurrent cells. Default: float32.').optional(),
   seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),
 });
 

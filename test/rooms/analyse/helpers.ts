@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import type { Diagnostic } from '../../../src/base/errors.js';
+import { measureBodies } from '../../../src/calibrate/bodies.js';
 import { calibrate } from '../../../src/calibrate/runner.js';
 import type { TensorStats } from '../../../src/calibrate/types.js';
 import { batches } from '../../../src/data/batch.js';
@@ -43,10 +44,14 @@ export async function prepareText(text: string, format: string, o: { settings?: 
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const prepared = planModel(model, recipe, report);
   const samples = (o.feeds ?? Array.from({ length: 4 }, (_, i) => randomFeed(inputs, i + 1, 1))).map((feed, i) => sample(feed, String(i)));
-  const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
+  const inMain = new Set([...model.graph.inputs, ...[...model.graph.nodes].flatMap((n) => n.outputs)]);
+  const observed = observedActivations(prepared.planned);
+  const points = observed.filter(([v]) => inMain.has(v)).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
   const batchesOf = (size: number): Batches => () => batches(samples, { size, inputs });
   const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: batchesOf(1) })).stats;
-  const assigned = assignParams(prepared.planned.plan, stats, () => recipe.quantize.weights.observer);
+  const feeds = async function* (): AsyncGenerator<Feed> { for (const x of samples) yield* x.feeds; await Promise.resolve(); };
+  const bodies = await measureBodies({ model, values: observed.map(([v]) => v).filter((v) => !inMain.has(v)), feeds, threads: 1, strict: true });
+  const assigned = assignParams(prepared.planned.plan, new Map([...stats, ...bodies]), () => recipe.quantize.weights.observer);
   return { ...prepared, model, params: assigned.params, assigned, stats, used: samples, diagnostics, batchesOf };
 }
 
