@@ -7,6 +7,7 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { fail } from '../base/errors.js';
 import { writeFileAtomic } from '../base/files.js';
+import { groupBy } from '../base/group.js';
 import { secondsText } from '../base/text.js';
 import { judgeRun } from '../gate/index.js';
 import { marginOf, type Margin } from '../gate/limits.js';
@@ -118,7 +119,10 @@ class Search {
   ranked(): Tried[] {
     const { objective } = this.#o;
     const rest = this.trials.filter((t) => t.round > 1 && this.#within(t));
-    const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio : t.latencyRatio) ?? Infinity;
+    const ratios = groupBy(rest, kernelsOf);
+    // Recipes that run the same kernels have the same latency: their median is told from noise.
+    const latency = (t: Tried): number => { const all = (ratios.get(kernelsOf(t)) ?? []).flatMap((x) => x.latencyRatio ?? []).sort((a, b) => a - b); return all[Math.floor((all.length - 1) / 2)] ?? Infinity; };
+    const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio ?? Infinity : latency(t));
     const out: Tried[] = [];
     while (rest.length) {
       const least = Math.min(...rest.map(value));
@@ -175,6 +179,11 @@ class Search {
       return [tried, `${tried.length} recipe${tried.length === 1 ? '' : 's'}${how.samples === undefined ? '' : how.samples > 1 ? `, at most ${how.samples} samples each` : ''} · closest to float: ${ok[0]?.label ?? 'none'}`];
     });
   }
+}
+
+/** What decides which kernels run: all but how ranges and codes are chosen. */
+function kernelsOf({ candidate: { quantize: { format, activations, weights, layers, exclude, coding, weightOnly } } }: Tried): string {
+  return JSON.stringify([format ?? 'qdq', activations?.dtype, activations?.granularity ?? 'tensor', weights?.dtype, weights?.granularity, layers ?? [], exclude ?? [], weightOnly ?? [], format === 'coded' ? coding : undefined]);
 }
 
 const familyOf = (format: string): Candidate['family'] => (format === 'dynamic' ? 'dynamic' : format === 'coded' ? 'stored' : 'static');
