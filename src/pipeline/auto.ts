@@ -14,7 +14,7 @@ import { marginOf, type Margin } from '../gate/limits.js';
 import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import type { RecipeInput } from '../recipe/schema.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
-import { exclusions, firstRound, refinements, safest, type Candidate, type Objective, type Work } from './candidates.js';
+import { exclusions, firstRound, mixtures, refinements, safest, type Candidate, type Objective, type Work } from './candidates.js';
 import { compared } from './rank.js';
 import { runRecipe, type RunListener } from './run.js';
 import { publish, stagingDir } from './staging.js';
@@ -108,6 +108,11 @@ class Search {
       for (const t of refined) t.next = this.#verdict(t);
       const leading = byLoss([best, ...refined.filter((t) => t.candidate.quantize.weights?.dtype === undefined)])[0]!; // best is one
       if (!this.#within(leading)) await this.#exclude(leading);
+      const narrow = refined.filter((t) => t.outcome === 'ok' && t.candidate.quantize.weights?.dtype === 'int4');
+      if (narrow.length && !narrow.some((t) => this.#within(t)) && this.#within(leading)) {
+        const mixed = await this.#try(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!), { samples: undefined, latency: true }); // what ran has a file
+        for (const t of mixed) t.next = this.#verdict(t);
+      }
     }
     if (!this.trials.some((t) => this.#within(t) && t.samples > 0 && full.length && t.round > 1)) {
       const safe = await this.#try(safest(base.recipe).filter((c) => !this.trials.some((t) => t.round > 1 && t.label === c.label)), { samples: undefined, latency: true }, true);

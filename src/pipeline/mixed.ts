@@ -83,10 +83,12 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
     recipe: { ...o.recipe, recipe: made.recipe, yaml: made.yaml },
     facts: {
       budget: kind, limit, spent, solver: budget.solver, measure: budget.measure, samples: budget.samples, choices: budget.choices.map((c) => (c === 'float' ? c : describe(c))),
-      layers: priced.map((l, i) => ({ node: l.name, chosen: chosen[i]!, loss: l.choices.map((c) => c.loss), cost: l.choices.map((c) => c.cost) })), // as above
+      layers: priced.map((l, i) => ({ node: l.name, chosen: chosen[i]!, loss: l.choices.map((c) => known(c.loss)), cost: l.choices.map((c) => known(c.cost)) })), // as above
     },
   };
 }
+
+const known = (x: number): number | null => (Number.isFinite(x) ? x : null);
 
 /** A filter that means this name alone. */
 const filterOf = (name: string): string => (/[*?]/.test(name) || name.startsWith('re:') ? `re:^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$` : name);
