@@ -45,7 +45,7 @@ export async function prepareText(text: string, format: string, o: { settings?: 
   const samples = (o.feeds ?? Array.from({ length: 4 }, (_, i) => randomFeed(inputs, i + 1, 1))).map((feed, i) => sample(feed, String(i)));
   const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.scheme.granularity.kind === 'axis' ? { axis: spec.scheme.granularity.axis } : {}) }));
   const batchesOf = (size: number): Batches => () => batches(samples, { size, inputs });
-  const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: batchesOf(1) })).stats;
+  const stats: ReadonlyMap<Value, TensorStats> = prepared.format.plan !== 'static' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: batchesOf(1) })).stats;
   const assigned = assignParams(prepared.planned.plan, stats, () => recipe.quantize.weights.observer);
   return { ...prepared, model, params: assigned.params, assigned, stats, used: samples, diagnostics, batchesOf };
 }
