@@ -2,7 +2,7 @@
  * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out part.
  * Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole search part.
  */
-import { rmSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { fail } from '../base/errors.js';
@@ -65,6 +65,7 @@ export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
     return await confirm(o, search, share, staging, spent, stage);
   } finally {
     rmSync(staging, { recursive: true, force: true });
+    if (!readdirSync(o.outDir).length) rmdirSync(o.outDir);
   }
 }
 
@@ -94,7 +95,12 @@ class Search {
   async explore(work: Work): Promise<void> {
     const { base, objective } = this.#o;
     const given: Candidate = { label: 'as given', why: 'the recipe that was given', family: familyOf(base.recipe.quantize.format), adjust: base.recipe.adjust, quantize: base.recipe.quantize };
-    const first = await this.#try([given, ...firstRound(base.recipe, work, objective)], { samples: PROXY_SAMPLES, latency: false });
+    const others: Candidate[] = [];
+    for (const c of firstRound(base.recipe, work, objective)) {
+      const { recipe } = await derive(base, { adjust: c.adjust, quantize: c.quantize }, { baseDir: base.baseDir });
+      if (JSON.stringify([recipe.adjust, recipe.quantize]) !== JSON.stringify([base.recipe.adjust, base.recipe.quantize])) others.push(c); // the given one is tried anyway
+    }
+    const first = await this.#try([given, ...others], { samples: PROXY_SAMPLES, latency: false });
     const statics = byLoss(first.filter((t) => t.candidate.family === 'static'));
     const survivors = [...new Set([...statics.slice(0, 3), ...byLoss(first.filter((t) => t.candidate.family === 'dynamic')).slice(0, 1), ...byLoss(first.filter((t) => t.candidate.family === 'stored')).slice(0, 3)])];
     for (const t of first) t.next = t.outcome === 'failed' ? 'left out: it failed' : survivors.includes(t) ? 'one of the closest to float in its family: measured on the whole search part' : 'others of its family are closer to float';
