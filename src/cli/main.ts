@@ -97,6 +97,12 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--fresh', 'runs every recipe again, also where its result is there')
     .option('--json', 'prints compare.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
     .action((targets: string[], options) => { job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c); });
+  program.command('explain').description('tells what a recipe does, stage by stage, and why; runs nothing')
+    .argument('<recipe>', 'the recipe (YAML)')
+    .option('-m, --model <file>', 'float ONNX model, instead of the recipe\'s')
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
+    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
+    .action((file: string, options) => { job = async (c) => (await import('./commands/explain.js')).explain(file, options, c); });
   program.command('auto').description('finds the recipe: the fastest or smallest model whose accuracy drop keeps a limit')
     .argument('[model]', 'float ONNX model, instead of the recipe\'s')
     .option('-r, --recipe <file>', 'gives model, data, preprocessing, metric and what must stay float')

@@ -2,18 +2,19 @@
  * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out part.
  * Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole search part.
  */
-import { rmSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { fail } from '../base/errors.js';
 import { writeFileAtomic } from '../base/files.js';
+import { groupBy } from '../base/group.js';
 import { secondsText } from '../base/text.js';
 import { judgeRun } from '../gate/index.js';
 import { marginOf, type Margin } from '../gate/limits.js';
 import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import type { RecipeInput } from '../recipe/schema.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
-import { exclusions, firstRound, refinements, safest, type Candidate, type Objective, type Work } from './candidates.js';
+import { exclusions, firstRound, mixtures, refinements, safest, type Candidate, type Objective, type Work } from './candidates.js';
 import { compared } from './rank.js';
 import { runRecipe, type RunListener } from './run.js';
 import { publish, stagingDir } from './staging.js';
@@ -64,6 +65,7 @@ export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
     return await confirm(o, search, share, staging, spent, stage);
   } finally {
     rmSync(staging, { recursive: true, force: true });
+    if (!readdirSync(o.outDir).length) rmdirSync(o.outDir);
   }
 }
 
@@ -93,7 +95,12 @@ class Search {
   async explore(work: Work): Promise<void> {
     const { base, objective } = this.#o;
     const given: Candidate = { label: 'as given', why: 'the recipe that was given', family: familyOf(base.recipe.quantize.format), adjust: base.recipe.adjust, quantize: base.recipe.quantize };
-    const first = await this.#try([given, ...firstRound(base.recipe, work, objective)], { samples: PROXY_SAMPLES, latency: false });
+    const others: Candidate[] = [];
+    for (const c of firstRound(base.recipe, work, objective)) {
+      const { recipe } = await derive(base, { adjust: c.adjust, quantize: c.quantize }, { baseDir: base.baseDir });
+      if (JSON.stringify([recipe.adjust, recipe.quantize]) !== JSON.stringify([base.recipe.adjust, base.recipe.quantize])) others.push(c); // the given one is tried anyway
+    }
+    const first = await this.#try([given, ...others], { samples: PROXY_SAMPLES, latency: false });
     const statics = byLoss(first.filter((t) => t.candidate.family === 'static'));
     const survivors = [...new Set([...statics.slice(0, 3), ...byLoss(first.filter((t) => t.candidate.family === 'dynamic')).slice(0, 1), ...byLoss(first.filter((t) => t.candidate.family === 'stored')).slice(0, 3)])];
     for (const t of first) t.next = t.outcome === 'failed' ? 'left out: it failed' : survivors.includes(t) ? 'one of the closest to float in its family: measured on the whole search part' : 'others of its family are closer to float';
@@ -107,6 +114,11 @@ class Search {
       for (const t of refined) t.next = this.#verdict(t);
       const leading = byLoss([best, ...refined.filter((t) => t.candidate.quantize.weights?.dtype === undefined)])[0]!; // best is one
       if (!this.#within(leading)) await this.#exclude(leading);
+      const narrow = refined.filter((t) => t.outcome === 'ok' && t.candidate.quantize.weights?.dtype === 'int4');
+      if (narrow.length && !narrow.some((t) => this.#within(t)) && this.#within(leading)) {
+        const mixed = await this.#try(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!), { samples: undefined, latency: true }); // what ran has a file
+        for (const t of mixed) t.next = this.#verdict(t);
+      }
     }
     if (!this.trials.some((t) => this.#within(t) && t.samples > 0 && full.length && t.round > 1)) {
       const safe = await this.#try(safest(base.recipe).filter((c) => !this.trials.some((t) => t.round > 1 && t.label === c.label)), { samples: undefined, latency: true }, true);
@@ -118,7 +130,10 @@ class Search {
   ranked(): Tried[] {
     const { objective } = this.#o;
     const rest = this.trials.filter((t) => t.round > 1 && this.#within(t));
-    const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio : t.latencyRatio) ?? Infinity;
+    const ratios = groupBy(rest, kernelsOf);
+    // Recipes that run the same kernels have the same latency: their median is told from noise.
+    const latency = (t: Tried): number => { const all = (ratios.get(kernelsOf(t)) ?? []).flatMap((x) => x.latencyRatio ?? []).sort((a, b) => a - b); return all[Math.floor((all.length - 1) / 2)] ?? Infinity; };
+    const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio ?? Infinity : latency(t));
     const out: Tried[] = [];
     while (rest.length) {
       const least = Math.min(...rest.map(value));
@@ -175,6 +190,11 @@ class Search {
       return [tried, `${tried.length} recipe${tried.length === 1 ? '' : 's'}${how.samples === undefined ? '' : how.samples > 1 ? `, at most ${how.samples} samples each` : ''} · closest to float: ${ok[0]?.label ?? 'none'}`];
     });
   }
+}
+
+/** What decides which kernels run: all but how ranges and codes are chosen. */
+function kernelsOf({ candidate: { quantize: { format, activations, weights, layers, exclude, coding, weightOnly } } }: Tried): string {
+  return JSON.stringify([format ?? 'qdq', activations?.dtype, activations?.granularity ?? 'tensor', weights?.dtype, weights?.granularity, layers ?? [], exclude ?? [], weightOnly ?? [], format === 'coded' ? coding : undefined]);
 }
 
 const familyOf = (format: string): Candidate['family'] => (format === 'dynamic' ? 'dynamic' : format === 'coded' ? 'stored' : 'static');

@@ -71,6 +71,18 @@ export function refinements(best: Candidate, objective: Objective): Candidate[] 
   ];
 }
 
+/** Between all weights in int4 and all in int8: each layer gets its bits by measured sensitivity. Ratios are of file sizes to that of the float model. */
+export function mixtures(best: Candidate, int4: number, int8: number): Candidate[] {
+  const w = best.quantize.weights ?? {};
+  return [1 / 3, 2 / 3].map((part) => {
+    const sizeRatio = Number((int4 + part * (int8 - int4)).toPrecision(4));
+    return {
+      ...best, label: `${best.label} + mixed int4 and int8 in ${sizeRatio} ×`, why: 'int4 for all misses the limit: the layers that need it get int8',
+      quantize: { ...best.quantize, weights: { ...w, method: 'gptq', correct: ['bias'], samples: 512 }, budget: { sizeRatio, choices: [{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }] } },
+    } satisfies Candidate;
+  });
+}
+
 /** The best static candidate with its most sensitive layers in float. `order` is most accuracy per multiply-accumulate first. */
 export function exclusions(best: Candidate, order: readonly string[]): Candidate[] {
   const counts = [1, 2, 4, 8, 16].filter((n) => n < order.length);

@@ -13,7 +13,7 @@ import type { TensorStats } from '../calibrate/types.js';
 import type { Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CalibrationFacts, NodeFacts, RunRecord } from '../record/index.js';
+import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { batchNormMoments } from '../adjust/moments.js';
@@ -22,6 +22,7 @@ import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from 
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
+import { spendBudget } from './mixed.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { watchSources } from './sources.js';
 import { createStages } from './stages.js';
@@ -118,9 +119,16 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
   for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
+  const budgets = o.dryRun ? [] : variants.filter((v) => v.recipe.recipe.quantize.budget);
+  if (budgets.length) {
+    await stage('budget', async () => {
+      for (const v of budgets) await attempt(v, async () => { const { recipe: made, facts } = await spendBudget({ recipe: v.recipe, model, floatFile, contentSha256: () => sources.contentSha256(), inputs, report, ...listen }); v.recipe = made; v.measured.mixed = facts; });
+      return [undefined, about(budgets.flatMap((v) => (v.measured.mixed ? [mixedText(v.measured.mixed)] : [])))];
+    });
+  }
   const macs = await stage('plan', async () => {
     const example = await exampleFeed(lead, inputs);
-    for (const v of variants) await attempt(v, () => v.plan(model, (m) => macsByNode(m, example)));
+    for (const v of alive()) await attempt(v, () => v.plan(model, (m) => macsByNode(m, example)));
     return [[...macsByNode(model, example).values()].reduce((n, x) => n + x, 0), about(alive().map((v) => planText(v.nodes)))];
   });
   const float = { ...original, macs };
@@ -215,6 +223,11 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
 /** With the verdict of the recipe's gate, where it has one. */
 const judged = (record: RunRecord, { recipe: { gate } }: ResolvedRecipe): RunRecord => (gate ? { ...record, gate: judgeRun(record, gate) } : record);
+
+/** Such as `12 × weights dtype int8, 8 × weights dtype int4 · sizeRatio 0.199 of 0.2`. */
+function mixedText({ choices, layers, budget, spent, limit }: MixedFacts): string {
+  return `${choices.map((c, i) => `${layers.filter((l) => l.chosen === i).length} × ${c}`).join(', ')} · ${budget} ${Number(spent.toPrecision(4))} of ${limit}`;
+}
 
 /** Such as `15 of 16 Conv, Gemm in integers (99.2 % of MACs)`. */
 function planText(nodes: readonly NodeFacts[]): string {

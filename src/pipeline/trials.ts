@@ -6,6 +6,7 @@ import type { OnEvent } from '../base/events.js';
 import { groupBy } from '../base/group.js';
 import { stringify } from 'yaml';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
+import type { Recipe } from '../recipe/schema.js';
 import type { RunRecord, Trial } from '../record/index.js';
 import type { Candidate } from './candidates.js';
 import { compared } from './rank.js';
@@ -59,7 +60,9 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
     const perTrialMs = (performance.now() - started) / together.length;
     together.forEach(({ candidate, outDir }, i) => {
       const r = results[i]!; // one for each
-      found.set(candidate, { ...trialOf(candidate, o.round, r.error ? { error: `${r.error.code} ${r.error.message}` } : r.record), candidate, record: r.error ? undefined : r.record, perTrialMs, next: '' });
+      // What a budget was spent on is kept, so that the recipe reproduces without measuring again.
+      const resolved = r.error || !candidate.quantize.budget ? candidate : { ...candidate, quantize: (r.record.recipe.resolved as Recipe).quantize }; // this very version resolved it
+      found.set(candidate, { ...trialOf(resolved, o.round, r.error ? { error: `${r.error.code} ${r.error.message}` } : r.record), candidate: resolved, record: r.error ? undefined : r.record, perTrialMs, next: '' });
       rmSync(outDir, { recursive: true, force: true });
     });
   }

@@ -19,7 +19,7 @@ import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, MixedFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
 import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
@@ -27,10 +27,11 @@ import { planModel, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
 /** What one variant measured, filled in stage by stage. */
-export interface Measured { runtime?: RuntimeFacts; kernels?: readonly KernelOf[]; evaluation?: EvaluationFacts; latency?: LatencyFacts; layers?: LayerErrors; sensitivity?: Sensitivity }
+export interface Measured { runtime?: RuntimeFacts; kernels?: readonly KernelOf[]; evaluation?: EvaluationFacts; latency?: LatencyFacts; layers?: LayerErrors; sensitivity?: Sensitivity; mixed?: MixedFacts }
 
 export class Variant {
-  readonly recipe: ResolvedRecipe;
+  /** As given, until a budget is spent. */
+  recipe: ResolvedRecipe;
   readonly outDir: string;
   readonly diagnostics: Diagnostic[] = [];
   readonly report: (d: Diagnostic) => void;

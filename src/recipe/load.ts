@@ -24,6 +24,8 @@ export interface ResolvedRecipe {
   readonly baseDir: string;
   /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
   readonly yaml: string;
+  /** What was written, by the recipe or by flags, before defaults. */
+  readonly written?: Readonly<Record<string, unknown>>;
 }
 
 export interface RecipeOverrides {
@@ -90,7 +92,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
     if (complaints.length) throw gather(complaints.map((c) => place(c, origins, context)));
     const recipe = parsed.data!; // without complaints, parsing succeeded
     const name = recipe.name ?? context.name;
-    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
+    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), written: value, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
   });
 }
 

@@ -4,6 +4,7 @@ import { dataSpec } from '../data/spec.js';
 import { targets } from '../targets/index.js';
 import { formats } from '../formats/index.js';
 import { gateSpec } from '../gate/settings.js';
+import { SOLVERS } from '../quantize/knapsack.js';
 import { ROUNDINGS } from '../scheme/types.js';
 import { adjustmentSpec, bytesSpec, codingSpec, filterSpec, methodSpec, metricSpec, observerSpec } from './parts.js';
 
@@ -55,6 +56,19 @@ export const layerSpec = z.strictObject({
   coding: codingSpec.describe('As quantize.coding.').optional(),
 });
 
+const choiceSpec = z.union([z.literal('float').describe('Stays float.'), layerSpec.omit({ match: true })]);
+export const budgetSpec = z.strictObject({
+  sizeBytes: bytesSpec.describe('The file, such as 200 KB.').optional(),
+  sizeRatio: z.number().positive().describe('The file ÷ that of the float model.').optional(),
+  macBits: z.number().positive().describe('Bits of the weight × bits of the activation, mean over the multiply-accumulates: 64 for int8, 1024 for float32.').optional(),
+  latencyRatio: z.number().positive().describe('Kernel time ÷ that of the float model, by onnxruntime\'s profile.').optional(),
+  choices: z.array(choiceSpec).min(2).default([{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }]).describe('What a layer may be: float, or settings as in quantize.layers without match.'),
+  solver: z.enum(SOLVERS).default('integer').describe('integer: the exact optimum of the sum of the losses. greedy: cheaper layer by layer, each time at the least loss for what is saved.'),
+  samples: count.default(32).describe('Calibration samples that the loss of each layer is measured with.'),
+  measure: z.enum(['kl', 'loss']).default('kl').describe('As evaluation.sensitivity.measure.'),
+}).refine((b) => [b.sizeBytes, b.sizeRatio, b.macBits, b.latencyRatio].filter((x) => x !== undefined).length === 1, 'a budget has exactly one of sizeBytes, sizeRatio, macBits, latencyRatio')
+  .refine((b) => new Set(b.choices.map((c) => JSON.stringify(c))).size === b.choices.length, 'choices lists one twice');
+
 export const quantizeSpec = z.strictObject({
   format: z.enum(formats.map((f) => f.name) as [string, ...string[]]).default('qdq').describe(`How the quantized model is written. ${formats.map((f) => `${f.name}: ${f.doc}`).join(' ')}`), // the list of formats is not empty
   activations: activationSpec.prefault({}).describe('How activations are quantized. Not used by format: dynamic, which measures them at run time.'),
@@ -62,6 +76,7 @@ export const quantizeSpec = z.strictObject({
   include: z.array(filterSpec).default([]).describe('Only these nodes; empty means all that the target has integer kernels for.'),
   exclude: z.array(filterSpec).default([]).describe('Nodes that stay float: a name, a glob, re: and a regular expression, { opType }, or { position: first } or { position: last } for the first or last convolution or matrix product.'),
   layers: z.array(layerSpec).default([]).describe('Other settings for single layers: { match: …, weights: { dtype: int4 } }. Entries hold in turn, the later over the earlier.'),
+  budget: budgetSpec.describe('Mixed precision: each layer gets one of the choices, so that the sum of the measured losses is least within the budget. The resolved recipe has the result in quantize.layers.').optional(),
   weightOnly: z.array(filterSpec).default([]).describe('With format: dynamic, matrix products that compute in float from 8-bit weights: as small as the others, slower, but free of the error of 8-bit activations.'),
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
   embeddings: z.boolean().default(true).describe('With format: dynamic, embedding tables in int8 with one scale a row.'),

@@ -7,8 +7,9 @@ import { evaluationSpec } from './evaluation.js';
 import { gateSpec } from './gate.js';
 import { latencySpec } from './latency.js';
 import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpec } from './layers.js';
-import { searchSpec } from './search.js';
+import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
+import { searchSpec } from './search.js';
 
 export const calibrationSpec = z.object({
   samples: count, batches: count, tensors: count, observer: text, cache: z.enum(['off', 'miss', 'hit', 'resumed']), data: z.unknown(), sampling: text,
@@ -29,7 +30,7 @@ export const runRecordSpec = z.object({
   calibration: calibrationSpec.optional(),
   points: z.array(pointSpec), nodes: z.array(nodeSpec), graph: graphSpec.optional(),
   runtime: runtimeSpec.optional(), evaluation: evaluationSpec.optional(), latency: latencySpec.optional(),
-  layers: layersSpec.optional(), sensitivity: sensitivitySpec.optional(), gate: gateSpec.optional(), search: searchSpec.optional(),
+  layers: layersSpec.optional(), sensitivity: sensitivitySpec.optional(), gate: gateSpec.optional(), search: searchSpec.optional(), mixed: mixedSpec.optional(),
   diagnostics: z.array(diagnosticSpec), files: z.array(fileSpec),
 }).describe('What one run of quantbench decided and measured.');
 export type RunRecord = Deep<z.output<typeof runRecordSpec>>;

@@ -10,6 +10,7 @@ import { page, together } from './html/page.js';
 import { diagnosticsSection, passesSection, provenanceSection, recipeSection, sizeSection } from './html/provenance.js';
 import { runtimeSection } from './html/runtime.js';
 import { script } from './html/script/index.js';
+import { mixedSection, searchSection } from './html/search.js';
 import { sensitivitySection } from './html/sensitivity.js';
 import { tiles } from './html/tiles.js';
 import { layersOf } from './join.js';
@@ -29,11 +30,13 @@ ${verdictLine(record)}
 ${said.length > 0 && html`<section><h2>What happened</h2><p>${together(said.join(' '))}</p></section>`}
 <section><h2>Results</h2>${resultsTable(record)}</section>
 ${gateSection(record.gate)}
+${searchSection(record)}
 ${accuracySection(record)}
 ${latencySection(record)}
 ${sizeSection(record)}
 ${layersSection(record, layers)}
 ${sensitivitySection(record)}
+${mixedSection(record)}
 ${graphSection(record, layers)}
 ${runtimeSection(record)}
 ${passesSection(record)}

@@ -1,6 +1,6 @@
 /** report.md: the run record as Markdown (GitHub's flavour), verdict first. */
 import type { RunRecord } from '../record/index.js';
-import { accuracy, gate, saturation, sensitivity } from './markdown/findings.js';
+import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
@@ -14,12 +14,14 @@ export function renderMarkdown(record: RunRecord): string {
     table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
+    section('Search', search(record)),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),
     section('Clean-up', table(['pass', 'changes', 'nodes before', 'nodes after'], record.passes.filter((p) => p.changes > 0).map((p) => [code(p.pass), count(p.changes), count(p.nodesBefore), count(p.nodesAfter)]))),
     section('Layers', layers(record)),
     section('Tensors', tensors(record)),
     section('Sensitivity', sensitivity(record)),
+    section('Mixed precision', mixed(record)),
     section('Runtime', [runtime(record), saturation(record)].filter(Boolean).join('\n\n')),
     section('Diagnostics', diagnostics(record)),
     section('Recipe as resolved', fence(record.recipe.yaml, 'yaml')),

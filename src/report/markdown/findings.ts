@@ -36,3 +36,19 @@ export function saturation({ runtime }: RunRecord): string {
   const named = risky.slice(0, 5).map((l) => `${code(l.node)} ${fixed(l.worst, 2)} ×`).join(', ');
   return `${s.risk === 'here' ? '**This CPU can saturate**' : 'CPUs without VNNI can saturate'} in 16 bits: ${many(risky.length, 'layer')} ${risky.length === 1 ? 'has' : 'have'} adjacent weights whose products exceed 32767 (${named}${risky.length > 5 ? ', …' : ''}). Weights in 7 bits avoid it.`;
 }
+
+export function search({ search: s }: RunRecord): string {
+  if (!s) return '';
+  const drop = (x: number | undefined): string => (isNumber(x) ? (s.unit === '%' ? fixed(x, 2) : real(x)) : '–');
+  const ratio = (x: number | undefined): string => (isNumber(x) ? `${fixed(x, 2)} ×` : '–');
+  const rows = s.trials.map((t) => [count(t.round), text(t.label), count(t.samples), drop(t.drop), isNumber(t.loss) ? real(t.loss) : '–', ratio(t.latencyRatio), ratio(t.sizeRatio), text(t.error ?? t.next)]);
+  const head = `**${text(s.sentence)}**\n\nAllowed: a drop of ${text(s.limitText)} of ${text(s.metric)}; best by ${s.objective}. ${count(s.searchSamples)} samples chose, ${count(s.heldOutSamples)} others were held out.`;
+  const looks = s.heldOut.map((l, i) => `${i + 1}. ${text(l.label)}: ${text(l.text)}`).join('\n');
+  return [head, table(['round', 'recipe', 'samples', 'drop', 'loss', 'latency', 'size', 'then'], rows), `Held-out samples:\n\n${looks}`, s.notes.map((n) => `- ${text(n)}`).join('\n')].filter(Boolean).join('\n\n');
+}
+
+export function mixed({ mixed: m }: RunRecord): string {
+  if (!m) return '';
+  const rows = m.layers.map((l) => [code(l.node), text(m.choices[l.chosen] ?? ''), l.loss.map((x) => (isNumber(x) ? real(x) : '–')).join(' · ')]);
+  return `${m.budget} ${real(m.spent)} of ${real(m.limit)}; choices: ${m.choices.map(text).join(' · ')}; ${many(m.samples, 'sample')}, solver ${text(m.solver)}.\n\n${table(['layer', 'chosen', 'loss of each choice'], rows)}`;
+}
