@@ -1,6 +1,7 @@
+import { absorbBias } from './absorb-bias.js';
 import { equalise } from './equalise.js';
 import { smooth } from './smooth.js';
 import type { Adjustment } from './types.js';
 
 /** Every change of the float model before quantization, by name in recipes. */
-export const adjustments: readonly Adjustment<unknown>[] = [equalise, smooth];
+export const adjustments: readonly Adjustment<unknown>[] = [equalise, absorbBias, smooth];

@@ -40,7 +40,7 @@ export const smooth = {
     if (!units.length) return 'no layer whose input can be scaled';
     const ranges = await channelRanges(context, units);
     const feeds = await firstFeeds(context, o.samples);
-    const weights = new Weights();
+    const weights = new Weights(context.moments);
     const alphas = o.alpha === 'search' ? GRID : [o.alpha];
     const tried = [units.map((u) => new Float64Array(u.factors).fill(1)), ...alphas.map((alpha) => units.map((u) => factorsOf(u, ranges, weights, alpha)))];
     const errors: Float64Array[] = [];

@@ -38,7 +38,7 @@ export const weightSpec = z.strictObject({
   observer: observerSpec.prefault('minmax').describe('How the range is chosen from the weights.'),
   rounding: z.enum(ROUNDINGS).default('half-even').describe('How weights are rounded to codes, with method: round. Runtimes round activations half to even.'),
   method: methodSpec.prefault('round').describe('How the codes of weights are chosen.'),
-  correct: z.array(z.enum(['bias', 'scale'])).default([]).describe('What makes up for the error of a layer\'s weights: bias moves the mean of each output channel back to that of the float model, scale does it for the standard deviation too (as BatchNormalization statistics measured again would). Costs nothing at run time.'),
+  correct: z.array(z.enum(['bias', 'scale', 'expected-bias'])).default([]).describe('What makes up for the error of a layer\'s weights: bias moves the mean of each output channel back to that of the float model, scale does it for the standard deviation too (as BatchNormalization statistics measured again would); expected-bias is bias without samples, from the means that BatchNormalization says the inputs have. Costs nothing at run time.'),
   match: z.enum(['float', 'layer']).default('float').describe('What methods and corrections fit a layer to: float, the output in the float model, errors of earlier layers included; layer, what its float weights would give on the quantized inputs.'),
   samples: count.default(256).describe('Calibration samples that methods and corrections look at; each layer takes one pass over them.'),
   damping: z.number().min(0).default(0.01).describe('Share of the mean input energy that is added to each input, against fitting noise.'),
