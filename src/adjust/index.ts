@@ -1,7 +1,8 @@
 import { absorbBias } from './absorb-bias.js';
 import { equalise } from './equalise.js';
 import { smooth } from './smooth.js';
+import { splitOutliers } from './split-outliers.js';
 import type { Adjustment } from './types.js';
 
 /** Every change of the float model before quantization, by name in recipes. */
-export const adjustments: readonly Adjustment<unknown>[] = [equalise, absorbBias, smooth];
+export const adjustments: readonly Adjustment<unknown>[] = [equalise, absorbBias, smooth, splitOutliers];

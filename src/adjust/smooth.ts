@@ -1,13 +1,11 @@
 import { z } from 'zod';
-import { calibrate } from '../calibrate/runner.js';
-import { minmax } from '../calibrate/observers/minmax.js';
-import { extremeRange } from '../calibrate/statistics/extremes.js';
 import { Node, type Value } from '../ir/graph.js';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import type { Range } from '../scheme/types.js';
 import { Weights } from './scaling.js';
+import { channelRanges } from './smoothing/ranges.js';
 import { inverse, layerErrors } from './smoothing/search.js';
 import { smoothUnits, type SmoothUnit } from './smoothing/units.js';
 import type { AdjustContext, Adjustment } from './types.js';
@@ -70,13 +68,6 @@ export const smooth = {
     return `${folded + inserted} of ${units.length} inputs${inserted ? `, ${inserted} with a Mul` : ''}${share}`;
   },
 } satisfies Adjustment<Options>;
-
-/** Least and greatest value of each channel of every input. */
-async function channelRanges({ model, batches, threads, onEvent, signal }: AdjustContext, units: readonly SmoothUnit[]): Promise<ReadonlyMap<Value, Range>> {
-  const points = units.flatMap((u) => u.inputs.map(({ value, axis }) => ({ value, axis, observer: minmax, options: {} })));
-  const { stats } = await calibrate({ model, points, batches, threads, onNonFinite: 'fail', sampling: { maxValuesPerSample: 1, seed: 0 }, onEvent, ...(signal ? { signal } : {}) });
-  return new Map([...stats].map(([value, s]) => [value, extremeRange(s)]));
-}
 
 /** Feeds of the first samples. Throws CALIBRATION_EMPTY where there is none. */
 async function firstFeeds({ batches }: AdjustContext, samples: number): Promise<Feed[]> {
