@@ -32,6 +32,7 @@ export const activationSpec = z.strictObject({
 export const weightSpec = z.strictObject({
   dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
   bits: z.number().int().min(2).max(16).describe('Uses only so many bits of the type: int4 with bits: 3 has eight levels. There is no 3-bit type in ONNX, so the file has the size of the type.').optional(),
+  reduceRange: z.union([z.boolean(), z.literal('auto')]).default(false).describe('8-bit weights use 7 bits, so that kernels of x64 CPUs without VNNI, which add two products in 16 bits, cannot saturate. auto: where the CPU of this machine is such a one; the file then depends on the machine.'),
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
   granularity: z.union([z.enum(['tensor', 'channel']), z.strictObject({ block: count.describe('Elements along the reduction axis that share a scale.') })]).describe('One scale per tensor, per output channel, or per block of elements (opset 21). Default: that of the target.').optional(),
