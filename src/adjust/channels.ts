@@ -94,7 +94,7 @@ class Finder {
       if (node.graph !== this.#graph) { this.#fix(place); continue; }
       const onward = ties(node).filter((t) => t.a.value === value && t.a.axis === axis);
       if (onward.length) { for (const t of onward) this.#join(t.a, t.b, t.offset ?? 0, t.repeat ?? 1); continue; }
-      const slabs = readSlabs(node, index, axis, this.#size(place), (v) => this.#ownConstant(v));
+      const slabs = index === 0 ? readSlabs(node, axis, this.#size(place), (v) => this.#ownConstant(v)) : undefined;
       const base = this.#visit(place);
       if (!slabs || base === undefined) this.#fix(place);
       else slabs.forEach((s, c) => this.#own[base + c]!.consumers.push(s));
@@ -193,10 +193,10 @@ function madeBy(n: Node, axis: number, rank: number, size: number, own: (v: Valu
   return typeof weightAxis === 'number' && dims[weightAxis] === size && (n.op !== 'MatMul' || dims.length === 2) ? { weight, weightAxis, bias: bias ?? undefined } : undefined;
 }
 
-/** For each channel of input `index`, the elements of the weight that read it; undefined where no weight does. */
-function readSlabs(n: Node, index: number, axis: number, size: number, own: (v: Value | null | undefined) => v is Value): Slab[] | undefined {
+/** For each channel of the data input, the elements of the weight that read it; undefined where no weight that is `own` does. */
+export function readSlabs(n: Node, axis: number, size: number, own: (v: Value | null | undefined) => v is Value): Slab[] | undefined {
   const weight = n.inputs[1];
-  if (n.domain !== '' || index !== 0 || !own(weight)) return undefined;
+  if (n.domain !== '' || !own(weight)) return undefined;
   const { dims } = weight.data!; // own: constant
   const rank = n.inputs[0]?.shape?.length ?? 0;
   const all = (each: (c: number) => Slab): Slab[] => Array.from({ length: size }, (_, c) => each(c));

@@ -18,9 +18,9 @@ export const equalise = {
   doc: 'Scales channels so that the weights before and after them have equal ranges (cross-layer equalisation). Needs no data; changes no result.',
   options,
   needsData: false,
-  run({ model }, { rounds }) {
+  run({ model, moments }, { rounds }) {
     const sets = channelSets(model);
-    const weights = new Weights();
+    const weights = new Weights(moments);
     let done = 0;
     const moved = new Set<number>();
     for (let change = Infinity; done < rounds && change > 1e-3; done++) {

@@ -2,10 +2,14 @@
 import { Tensor } from '../ir/tensor.js';
 import type { Value } from '../ir/graph.js';
 import type { ChannelSet, Slab } from './channels.js';
+import type { ChannelMoments } from './types.js';
 
 /** Editable copies of constants, written back once. */
 export class Weights {
   readonly #data = new Map<Value, Float64Array>();
+  readonly #moments: ReadonlyMap<string, ChannelMoments>;
+  /** `moments` are kept up to date with what is scaled. */
+  constructor(moments: ReadonlyMap<string, ChannelMoments> = new Map()) { this.#moments = moments; }
 
   of(v: Value): Float64Array {
     const known = this.#data.get(v);
@@ -32,6 +36,10 @@ export class Weights {
     for (const s of set.producers) this.scale(s, by);
     for (const s of set.biases) this.scale(s, by);
     for (const s of set.consumers) this.scale(s, 1 / by);
+    for (const { value, axis, channel } of set.places) {
+      const m = axis === 1 ? this.#moments.get(value.name) : undefined;
+      if (m) { m.mean[channel]! *= by; m.deviation[channel]! *= by; }
+    }
   }
   /** Puts the edited values into the model, rounded to float32. */
   commit(): void {

@@ -10,6 +10,7 @@ import { openNpy } from './sources/npy.js';
 import { openNpz } from './sources/npz.js';
 import { openRaw } from './sources/raw.js';
 import { openTestData } from './sources/test-data.js';
+import { openSynthetic } from './sources/synthetic.js';
 import { openText } from './sources/text.js';
 import { openWebdataset } from './sources/webdataset.js';
 import { sourceKind, type DataSpec, type SourceKind } from './spec.js';
@@ -33,7 +34,7 @@ const READ_AHEAD = 4;
 
 const OPEN = {
   images: (spec, ...rest) => (spec.annotations === undefined ? openImages : openAnnotatedImages)(spec, ...rest), imageList: openImageList, npy: openNpy, npz: openNpz, raw: openRaw, testData: openTestData,
-  webdataset: openWebdataset, text: openText, module: openModule,
+  webdataset: openWebdataset, text: openText, synthetic: openSynthetic, module: openModule,
 } as const satisfies Record<SourceKind, OpenSource>;
 
 /**
@@ -54,7 +55,7 @@ export async function openDataset(spec: DataSpec, inputs: readonly ValueInfo[], 
       identities: (options = {}) => readStream(source, spec, bad, options),
     };
   }
-  const order: Order = spec.order ?? (source.group ? 'interleaved' : kind === 'testData' ? 'listed' : 'shuffled');
+  const order: Order = spec.order ?? (source.group ? 'interleaved' : kind === 'testData' || kind === 'synthetic' ? 'listed' : 'shuffled');
   if (order === 'interleaved' && !source.group) fail('DATA_LABEL', `order interleaved needs classes that are known before reading, which ${kind} does not have here`, {}, 'use order: shuffled');
   const indices = orderOf(source, order, context.seed, spec.split);
   if (!indices.length) fail('DATA_MISSING', `the ${spec.split?.part ?? ''} part of the split is empty: none of ${source.count} samples`, {}, 'change split.fraction or split.seed');

@@ -12,6 +12,10 @@ export interface ImageReader {
   readonly details: Readonly<Record<string, unknown>>;
   read(bytes: Uint8Array, where: Where): Promise<Feed>;
   /** Also tells where the image went, so that what is known of its pixels can follow. */
+  /** A feed of pixels that have the size of the model input already. */
+  fromPixels(image: Pixels): Feed;
+  /** Size of the model input in pixels, where the model or the settings fix it. */
+  readonly size: { readonly height: number | undefined; readonly width: number | undefined };
   readFramed(bytes: Uint8Array, where: Where): Promise<{ readonly feed: Feed; readonly frame: ImageFrame }>;
 }
 
@@ -57,6 +61,8 @@ export function createImageReader(
   };
   return {
     details: { input: input.name, dtype, layout, colour, scale: preprocess.scale ?? 1, mean: preprocess.mean ?? 0, std: preprocess.std ?? 1, resize: preprocess.resize ?? null, crop: preprocess.crop ?? null, pad: preprocess.pad ?? null },
+    fromPixels: (image) => ({ [input.name]: toTensor(image, tables, dtype, layout, colour) }),
+    size: { height: height ?? preprocess.pad?.height ?? preprocess.crop?.height ?? preprocess.resize?.height, width: width ?? preprocess.pad?.width ?? preprocess.crop?.width ?? preprocess.resize?.width },
     read: async (bytes, where) => (await readFramed(bytes, where)).feed,
     readFramed,
   };

@@ -47,17 +47,20 @@ const fields = {
   testData: path.describe('ONNX backend-test folder with test_data_set_*/input_*.pb, or one such data set.').optional(),
   webdataset: z.union([path, z.array(path).min(1)]).describe('WebDataset shard (.tar), a folder of shards, a pattern such as train-{0000..0003}.tar or *.tar, or a list of these.').optional(),
   text: path.describe('Table of texts: .tsv, .csv or .jsonl; needs tokenizer and fields.').optional(),
+  synthetic: z.enum(['leaves', 'fractal', 'both']).describe('Images that are made up, where no data may be read: leaves are discs and rectangles of random colours that cover each other, fractal is noise with the 1/f spectrum of photographs, both takes them in turn. preprocess applies as to images.').optional(),
   module: path.describe('JavaScript module that exports samples(options, inputs), an (async) iterable of { feed | feeds, label?, target?, id? }; target holds boxes with size, text or tensors. It runs with your rights: name only modules you trust.').optional(),
 };
 /** The keys of a data spec that name its source; exactly one is given. */
-export const SOURCE_KINDS = ['images', 'imageList', 'npy', 'npz', 'raw', 'testData', 'webdataset', 'text', 'module'] as const satisfies readonly (keyof typeof fields)[];
+export const SOURCE_KINDS = ['images', 'imageList', 'npy', 'npz', 'raw', 'testData', 'webdataset', 'text', 'synthetic', 'module'] as const satisfies readonly (keyof typeof fields)[];
+/** Those whose value names files. */
+export const PATH_KINDS = SOURCE_KINDS.filter((k) => k !== 'synthetic');
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** Keys that only some sources understand. Anything else is common to all. */
 const ONLY_FOR: Readonly<Record<string, readonly SourceKind[]>> = {
-  preprocess: ['images', 'imageList', 'webdataset'],
+  preprocess: ['images', 'imageList', 'webdataset', 'synthetic'],
   maxPixels: ['images', 'imageList', 'webdataset'],
-  input: ['images', 'imageList', 'webdataset', 'npy', 'raw'],
+  input: ['images', 'imageList', 'webdataset', 'npy', 'raw', 'synthetic'],
   classes: ['images', 'imageList', 'webdataset'],
   columns: ['imageList'],
   labels: ['npy', 'npz'],
@@ -75,6 +78,7 @@ const ONLY_FOR: Readonly<Record<string, readonly SourceKind[]>> = {
   maxLength: ['text'],
   padTo: ['text'],
   options: ['module'],
+  count: ['synthetic'],
 };
 
 export const dataSpec = z.strictObject({
@@ -97,6 +101,7 @@ export const dataSpec = z.strictObject({
   fields: z.array(z.string().min(1)).min(1).max(2).describe('Columns or JSON fields that hold the text; two for sentence pairs.').optional(),
   label: z.string().min(1).describe('Column or JSON field of the score or class index.').optional(),
   target: z.string().min(1).describe('Column or JSON field of the text that the output should be, as wer needs it.').optional(),
+  count: size.describe('How many images synthetic makes. Default: 1024. They depend on the seed of calibration.').optional(),
   joint: z.boolean().describe('Encodes both texts as one sequence with separators (cross-encoder) instead of two feeds (bi-encoder). Default: false.').optional(),
   maxLength: size.describe('Longest token sequence, special tokens included; longer ones are cut. Default: that of tokenizer.json, else 512.').optional(),
   padTo: z.enum(['none', 'longest', 'maxLength']).describe('none stacks only sequences of equal length, so that no statistic sees padding; longest pads to the longest of a batch; maxLength pads all. Default: none.').optional(),

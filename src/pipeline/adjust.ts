@@ -4,6 +4,7 @@ import type { OnEvent } from '../base/events.js';
 import { adjustments } from '../adjust/index.js';
 import { weightMethods } from '../adjust/layerwise/index.js';
 import { quantizeLayerwise, type Layerwise } from '../adjust/layerwise/run.js';
+import { expectedMoments } from '../adjust/moments.js';
 import type { AdjustContext } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
@@ -38,7 +39,7 @@ export async function adjustModel(model: Model, named: Recipe['adjust'][number],
 export const isRefined = ({ quantize: { weights, layers } }: Recipe): boolean => weights.method.name !== 'round' || weights.correct.length > 0 || layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
 
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
-export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, o: Surroundings): Promise<Layerwise> {
+export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] }): Promise<Layerwise> {
   const { quantize: { weights: w }, calibration } = v.recipe.recipe;
   const { name, ...methodOptions } = w.method;
   const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
@@ -53,7 +54,7 @@ export async function chooseWeights(v: Variant, reference: ReturnType<typeof clo
       return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options }; // as above
     },
     damping: w.damping, matchFloat: w.match === 'float',
-    correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), threads: calibration.threads,
+    correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined, threads: calibration.threads,
     feeds: async function* (): AsyncGenerator<Feed> { for await (const batch of kept()) yield* batch.feeds; },
     samples: w.samples, totalFeeds: Math.ceil(w.samples / calibration.batchSize), ...o,
   });

@@ -19,6 +19,7 @@ import { merged, type LayerOverride, type NamedOptions } from '../quantize/overr
 import type { Named } from '../recipe/parts.js';
 import type { Recipe } from '../recipe/schema.js';
 import { runPasses, type PassTrace } from '../rewrite/pass.js';
+import { environment, u8s8Saturates, type EnvironmentFacts } from '../runtime/environment.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { targets } from '../targets/index.js';
@@ -69,10 +70,10 @@ export async function optimizeModel(model: Model, file: string, recipe: Recipe['
 export interface Prepared { readonly planned: Planned; readonly format: Format; readonly target: TargetProfile; readonly raisedOpset: number | undefined }
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
-export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
+export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'> = environment()): Prepared {
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
-  const options = planOptions(recipe, target);
+  const options = planOptions(recipe, target, cpu);
   const layers = options.layers ?? [];
   const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) => merged(options.activations, [change]));
   const weights = [{}, ...layers.map((l) => l.weights ?? {})].map((change): QuantScheme => {
@@ -99,16 +100,19 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   return { planned, format, target, raisedOpset: to !== from ? to : undefined };
 }
 
-function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
+function planOptions(recipe: Recipe, target: TargetProfile, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'>): PlanOptions {
   const { activations: a, weights: w, include, exclude } = recipe.quantize;
   const defaults = target.defaults;
+  const dtype = w.dtype ?? defaults.weights.dtype;
+  const reduced = /^u?int8$/.test(dtype) && (w.reduceRange === 'auto' ? u8s8Saturates(cpu) === true : w.reduceRange);
+  const bits = reduced ? Math.min(7, w.bits ?? 7) : w.bits;
   return {
     activations: {
       dtype: a.dtype ?? defaults.activations.dtype, symmetric: a.symmetric ?? defaults.activations.symmetric, narrow: a.narrow,
       granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' }, observer: a.observer.name, perChannel: a.granularity === 'channel',
     },
     weights: {
-      dtype: w.dtype ?? defaults.weights.dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding, ...(w.bits === undefined ? {} : { bits: w.bits }),
+      dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding, ...(bits === undefined ? {} : { bits }),
       granularity: w.granularity ?? defaults.weightGranularity, observer: w.observer.name,
     },
     include, exclude, target, layers: recipe.quantize.layers.map(overrideOf),

@@ -172,7 +172,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     if (refined.length) {
       await stage('weights', async () => {
         const lines: string[] = [];
-        for (const v of refined) await attempt(v, async () => { lines.push(await v.refine((own, reference) => chooseWeights(own, reference, { inputs, report, ...listen }))); });
+        for (const v of refined) await attempt(v, async () => { lines.push(await v.refine((own, reference) => chooseWeights(own, reference, { moments, inputs, report, ...listen }))); });
         return [undefined, about(lines)];
       });
     }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
-import { SOURCE_KINDS } from '../data/spec.js';
+import { PATH_KINDS, SOURCE_KINDS } from '../data/spec.js';
 import { formats } from '../formats/index.js';
 import { everyPass } from '../passes/presets.js';
 import { compileRegExp } from '../quantize/filter.js';
@@ -166,7 +166,7 @@ function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
   const plain = mapPaths(recipe, (p) => (path.isAbsolute(p) ? relativePath(baseDir, p) : p));
   return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
-const PATH_KEYS: ReadonlySet<string> = new Set([...SOURCE_KINDS, 'tokenizer', 'classes', 'annotations', 'targets']);
+const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations', 'targets']);
 
 /** As plain JSON, with every path of the recipe changed. */
 function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {

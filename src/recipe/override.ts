@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { nearest, QuantError } from '../base/errors.js';
 import { guessDataSpec } from '../data/init.js';
-import { SOURCE_KINDS, type SourceKind } from '../data/spec.js';
+import { PATH_KINDS, SOURCE_KINDS, type SourceKind } from '../data/spec.js';
 import { keysAt } from './json-schema.js';
 import { parseRecipeText } from './text.js';
 
@@ -51,7 +51,7 @@ export function applySetting(recipe: Plain, text: string): readonly (string | nu
   return parts;
 }
 
-const IMAGE_KINDS: readonly SourceKind[] = ['images', 'imageList', 'webdataset'];
+const IMAGE_KINDS: readonly SourceKind[] = ['images', 'imageList', 'webdataset', 'synthetic'];
 /** Keys that say how data are read, and so hold for other data of the same kind. What belongs to one set (labels, split, order) is not among them. */
 const HOW = ['preprocess', 'input', 'classes', 'columns', 'batched', 'shape', 'dtype', 'tokenizer', 'fields', 'label', 'target', 'joint', 'maxLength', 'padTo', 'maxPixels'] as const;
 const HOW_IMAGES = ['preprocess', 'input', 'classes', 'maxPixels'] as const;
@@ -80,7 +80,7 @@ export async function redirectData(existing: Plain | undefined, file: string, ba
     if (!existing || !kind) throw error;
   }
   if (existing && kind && (!guessed || kind === kindOf(guessed))) return { ...existing, [kind]: here(absolute) };
-  for (const key of [...SOURCE_KINDS, 'classes', 'tokenizer'] as const) {
+  for (const key of [...PATH_KINDS, 'classes', 'tokenizer'] as const) {
     const value = guessed?.[key];
     if (guessed && typeof value === 'string') guessed[key] = here(value);
   }

@@ -37,6 +37,19 @@ describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped wher
     expect(r.runtime!.floatCompute).toEqual([]);
   });
 
+  it('unequalised ResNet-20 without data: top-1 at least 79.5 of 80.45', async () => {
+    const r = await run('cifar10/int8-data-free.yaml', 'evaluation.latency=false');
+    expect(r.calibration!.data).toMatchObject({ source: 'synthetic' });
+    expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(79.5);
+  });
+
+  it('MiniLM static with SmoothQuant: Spearman at least 0.731 of 0.7321, all products in integers, at least twice as fast as float', async () => {
+    const r = await run('sts/int8-smoothquant.yaml');
+    expect(metric(r, 'spearman').quantized).toBeGreaterThanOrEqual(0.731);
+    expect(r.runtime!.integerMacsShare).toBe(1);
+    expect(r.latency!.speedup).toBeGreaterThanOrEqual(2);
+  });
+
   it('MiniLM dynamic: Spearman at least 0.730 of 0.7321, at most 23 MB', async () => {
     const r = await run('sts/int8-dynamic.yaml', 'evaluation.latency=false');
     expect(metric(r, 'spearman').float).toBeCloseTo(0.7321, 4);

@@ -2,13 +2,14 @@
 import type { Diagnostic } from '../../base/errors.js';
 import type { OnEvent } from '../../base/events.js';
 import type { Feed } from '../../ir/feed.js';
-import type { Model, Node } from '../../ir/graph.js';
+import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
 import { addScaled, dot, reverseCholesky, solveReverse } from '../linear.js';
 import { gridOf, layerShape, rowsOfLayer, type LayerShape } from './layer.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
+import type { ChannelMoments } from '../types.js';
 import type { Solved, WeightMethod } from './types.js';
 
 export interface LayerwiseOptions {
@@ -29,6 +30,8 @@ export interface LayerwiseOptions {
   readonly matchFloat: boolean;
   readonly correctBias: boolean;
   readonly correctScale: boolean;
+  /** By value, the mean of each channel along axis 1, where biases are to be corrected by it; where inputs are measured, by those. */
+  readonly expected?: ReadonlyMap<Value, ChannelMoments> | undefined;
   readonly feeds: () => AsyncIterable<Feed>;
   /** About how many samples and feeds there are. */
   readonly samples: number;
@@ -79,6 +82,7 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
   const zeroPoint = start.zeroPoint.slice();
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
+  const expected = sums || (shape.node.op !== 'Conv' && shape.input.shape?.length !== 2) ? undefined : o.expected?.get(shape.input)?.mean; // moments are along axis 1
   for (let g = 0; g < shape.groups; g++) {
     const { grid, parts } = gridOf(shape, start, g);
     const float = rowsOfLayer(shape, original, g);
@@ -97,12 +101,20 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
         const value = Math.fround(solved.codes[at]! - zeroPoint[p]!) * scale[p]!; // as dequantize() does: p is a parameter
         weights[g * shape.groupStride + r * shape.rowStride + c * shape.columnStride] = value;
         if (input) given += value * input.sums[c]!;
+        if (expected && bias) bias[g * shape.rows + r]! -= (value - float[at]!) * expected[channelOf(shape, g, c)]!; // one for each column, one for each channel
       }
       if (bias && input && o.correctBias) bias[g * shape.rows + r] = input.output[r]! / input.outputs - given / input.places;
     }
   }
-  const corrected = o.correctBias && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
+  const corrected = (o.correctBias || expected) && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
   return { params: { ...start, scale, zeroPoint }, weights, bias: corrected };
+}
+
+/** The channel of the layer's input that a column of a group reads. */
+function channelOf({ node, weight, columns }: LayerShape, group: number, column: number): number {
+  if (node.op !== 'Conv') return column;
+  const channels = weight.data!.dims[1]!; // a convolution's weight is constant, of at least two axes
+  return group * channels + Math.floor(column / (columns / channels));
 }
 
 /** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */

@@ -6,7 +6,7 @@ import { fail } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import { oneLine } from '../../base/text.js';
 import { guessDataSpec } from '../../data/init.js';
-import { SOURCE_KINDS } from '../../data/spec.js';
+import { PATH_KINDS, SOURCE_KINDS } from '../../data/spec.js';
 import type { Value } from '../../ir/graph.js';
 import { loadModel } from '../../onnx/files.js';
 import { relativePath } from '../../recipe/override.js';
@@ -30,7 +30,7 @@ export async function init(modelFile: string, flags: { readonly data?: string; r
   return 0;
 }
 
-const isPath = (key: string): boolean => ([...SOURCE_KINDS, 'tokenizer', 'classes'] as readonly string[]).includes(key);
+const isPath = (key: string): boolean => ([...PATH_KINDS, 'tokenizer', 'classes'] as readonly string[]).includes(key);
 
 export interface Starter { readonly model: string; readonly inputs: readonly Value[]; readonly outputs: readonly Value[]; readonly data?: Readonly<Record<string, unknown>> }
 

@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import type { Node, Value } from '../ir/graph.js';
+import { Tensor } from '../ir/tensor.js';
+import { forgetInferred } from '../ops/infer.js';
+import { layerShape } from './layerwise/layer.js';
+import { Weights } from './scaling.js';
+import { channelRanges } from './smoothing/ranges.js';
+import { smoothUnits, type SmoothUnit } from './smoothing/units.js';
+import type { Adjustment } from './types.js';
+
+const options = z.strictObject({
+  of: z.enum(['weights', 'activations']).default('weights').describe('What becomes smaller: the weights that read a channel are halved, or the channel itself (its range is measured on calibration samples).'),
+  ratio: z.number().gt(0).max(1).default(0.02).describe('How many channels are added, as a share of those there are, rounded up: computing and storing grows by as much.'),
+});
+
+/**
+ * Outlier channel splitting: the channel with the largest weight (or value) is made twice, and each copy counts half, so that
+ * the largest magnitude halves while the function stays: w·x = (w/2)·x + (w/2)·x. Again until `ratio` more channels are there.
+ * Only chains of layers with nothing but Relu and its like between, as more channels must fit everything on the way.
+ * source: Zhao et al. 2019, https://arxiv.org/abs/1901.09504
+ */
+export const splitOutliers = {
+  name: 'split-outliers',
+  doc: 'Makes channels with outliers twice and halves them (outlier channel splitting). Changes no result; computes a little more.',
+  options,
+  needsData: true,
+  async run(context, o) {
+    const weights = new Weights();
+    const units = smoothUnits(context.model).filter(isChain);
+    const ranges = o.of === 'activations' && units.length ? await channelRanges(context, units) : undefined;
+    let added = 0;
+    for (const unit of units) {
+      const [input] = unit.inputs;
+      const range = ranges?.get(input!.value); // a chain has one input
+      const size = Float64Array.from(input!.factor, (_, c) => (range ? Math.max(-range.min[c]!, range.max[c]!) : Math.max(...input!.slabs[c]!.map((s) => weights.largest(s))))); // one for each channel
+      const { from, share } = splits(size, Math.ceil(o.ratio * size.length));
+      added += from.length - size.length;
+      split(unit, from, share, o.of);
+    }
+    forgetInferred(context.model);
+    return `${added} channels added to ${units.length} layers`;
+  },
+} satisfies Adjustment<z.output<typeof options>>;
+
+/** Which channel each of the new ones comes from, and which share of it it carries. */
+export function splits(size: Float64Array, more: number): { readonly from: readonly number[]; readonly share: readonly number[] } {
+  const from = Array.from(size, (_, c) => c);
+  const share = from.map(() => 1);
+  for (let k = 0; k < more; k++) {
+    let largest = 0;
+    for (let c = 1; c < from.length; c++) if (share[c]! * size[from[c]!]! > share[largest]! * size[from[largest]!]!) largest = c; // within the lists
+    share[largest]! /= 2;
+    from.push(from[largest]!); // as above
+    share.push(share[largest]!); // as above
+  }
+  return { from, share };
+}
+
+const SHAPELESS = new Set(['Relu', 'LeakyRelu', 'Identity', 'Dropout', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
+
+/** One layer makes the channels, with a bias of its own at most, and layers without groups read them in the same order. */
+function isChain({ inputs, sets }: SmoothUnit): boolean {
+  const made = sets?.[0]?.producers[0]?.node;
+  const layer = made && layerShape(made);
+  if (!sets || !layer || inputs.length !== 1 || layer.groups !== 1 || layer.rows !== sets.length || sets.length !== inputs[0]!.factor.length) return false;
+  return inputs[0]!.layers.every((n) => layerShape(n)?.groups === 1) && sets.every((set, c) => set.producers.length === 1 && set.producers[0]!.node === made
+    && set.biases.every((b) => b.constant === layer.bias) && set.consumers.every((s) => inputs[0]!.layers.includes(s.node))
+    && inputs[0]!.factor[c] === c && set.places.every((p) => p.channel === c && (p.value.producer === made || SHAPELESS.has(p.value.producer?.op ?? ''))));
+}
+
+function split({ inputs, sets }: SmoothUnit, from: readonly number[], share: readonly number[], of: 'weights' | 'activations'): void {
+  const made = layerShape(sets![0]!.producers[0]!.node)!; // isChain() checked it
+  const whole = from.map(() => 1);
+  spread(made.weight, outputAxis(made.node), from, of === 'activations' ? share : whole);
+  if (made.bias) spread(made.bias, made.bias.data!.dims.length - 1, from, of === 'activations' ? share : whole); // a layer's bias is constant
+  for (const n of inputs[0]!.layers) spread(layerShape(n)!.weight, n.op === 'Conv' ? 1 : 1 - outputAxis(n), from, of === 'weights' ? share : whole); // as above
+}
+
+const outputAxis = (n: Node): number => (n.op === 'Conv' || (n.op === 'Gemm' && n.int('transB', 0) !== 0) ? 0 : 1);
+
+/** Slice k of the new constant is slice from[k] of the old one, times share[k]. */
+function spread(v: Value, axis: number, from: readonly number[], share: readonly number[]): void {
+  const { dims } = v.data!; // constants only
+  const old = v.data!.f32(); // as above
+  const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
+  const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
+  const out = new Float32Array(outer * from.length * inner);
+  for (let o = 0, to = 0; o < outer; o++) for (let k = 0; k < from.length; k++) for (let i = 0, at = (o * dims[axis]! + from[k]!) * inner; i < inner; i++) out[to++] = old[at++]! * share[k]!; // within the constant
+  v.data = Tensor.f32(out, dims.map((d, a) => (a === axis ? from.length : d)));
+  v.shape = v.data.dims;
+}
