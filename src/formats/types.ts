@@ -7,6 +7,15 @@ export interface FormatPlan {
   readonly integerNodes: ReadonlySet<Node>;
   readonly weightOnlyNodes: ReadonlySet<Node>;
   readonly fusedClamps: ReadonlyMap<Node, Node>;
+  /** How weight-only nodes are written. */
+  readonly weightOnly?: WeightOnlyForm;
+}
+/** Operators beyond the standard that may be used for quantized weights. */
+export interface WeightOnlyForm {
+  readonly matMulNBits: boolean;
+  readonly gatherBlockQuantized: boolean;
+  /** Attribute accuracy_level of MatMulNBits; 0 is left out. */
+  readonly accuracyLevel: number;
 }
 export interface FormatInput {
   readonly model: Model;
@@ -28,7 +37,7 @@ export interface Format {
   readonly name: string;
   readonly doc: string;
   /** How it is planned: static needs statistics of activations, the others only look at weights. */
-  readonly plan: 'static' | 'dynamic' | 'coded';
+  readonly plan: 'static' | 'dynamic' | 'coded' | 'weight-only';
   /** Lowest opset of the standard domain that can express these schemes. */
   minOpset(schemes: readonly QuantScheme[]): number;
   rewrite(input: FormatInput): Rewritten;

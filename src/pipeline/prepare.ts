@@ -13,6 +13,7 @@ import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { codings } from '../scheme/codings/index.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
+import { planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import type { Recipe } from '../recipe/schema.js';
 import { runPasses, type PassTrace } from '../rewrite/pass.js';
@@ -74,12 +75,14 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const weightScheme: QuantScheme = { ...weight, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
   const coding = codings.find((c) => c.name === codingName)!; // as above
-  const needed = format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
+  const weightOnly = () => planWeightOnly(model, { ...options, weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } }, embeddings: recipe.quantize.embeddings, standardOps: recipe.quantize.standardOps, accuracyLevel: recipe.quantize.accuracyLevel });
+  const needed = format.plan === 'weight-only' ? weightOnlyOpset(weightOnly()) : format.plan === 'coded' ? coding.minOpset(codingOptions) : format.minOpset(format.plan === 'dynamic' ? [weightScheme] : [activation, weightScheme]);
   const { from, to } = convertOpset(model, needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude })
+    : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
-    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
+    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
     : planQuantization(model, options);
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
