@@ -27,6 +27,7 @@ export const gptq = {
     const { rows, columns, target, hessian: h, grid } = problem;
     const scale = o.scaleSearch > 0 ? searchScales(problem, o.scaleSearch) : grid.scale.slice();
     const current = { ...grid, scale };
+    if (isDiagonal(h, columns)) return { codes: Int32Array.from(target, (w, at) => nearest(current, at, w)), scale, zeroPoint: grid.zeroPoint }; // no column can make up for another
     const order = o.actOrder ? byInput(h, columns) : Int32Array.from({ length: columns }, (_, i) => i);
     const permuted = new Float64Array(columns * columns);
     for (let i = 0; i < columns; i++) for (let j = 0; j < columns; j++) permuted[i * columns + j] = h[order[i]! * columns + order[j]!]!; // a permutation
@@ -52,6 +53,11 @@ function nearest(g: Grid, at: number, value: number): number {
   const p = g.part[at]!; // as above
   const code = roundHalfEven(value / g.scale[p]!) + g.zeroPoint[p]!;
   return Math.min(g.high, Math.max(g.low, code));
+}
+
+function isDiagonal(h: Float64Array, n: number): boolean {
+  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) if (h[i * n + j] !== 0) return false;
+  return true;
 }
 
 /** Columns by the energy of their inputs, largest first; equal ones keep their order. */
@@ -89,17 +95,17 @@ function ownersOf({ part, scale }: Grid, columns: number): Int32Array {
   return owner;
 }
 
-/** Coordinate descent on one row's codes, and after each round the scales that fit the codes best. Changes grid.scale of parts that are the row's own. */
+/**
+ * Coordinate descent on one row's codes, and after each round the scales that fit the codes best. Changes grid.scale of
+ * parts that are the row's own. `gradient` = H·error is kept up to date, so that a round costs what it changes.
+ */
 function descend({ columns, target, hessian: h }: RowsProblem, grid: Grid, codes: Int32Array, r: number, sweeps: number, owners: Int32Array): void {
   const from = r * columns;
-  const own = [...new Set(grid.part.subarray(from, from + columns))].filter((p) => owners[p] === r);
+  const own = ownParts(grid, from, columns, r, owners);
   const error = new Float64Array(columns);
   const gradient = new Float64Array(columns);
-  const refresh = (): void => {
-    for (let c = 0; c < columns; c++) error[c] = target[from + c]! - valueOf(grid, from + c, codes[from + c]!);
-    for (let c = 0; c < columns; c++) gradient[c] = dot(h, c * columns, error, 0, columns);
-  };
-  refresh();
+  for (let c = 0; c < columns; c++) error[c] = target[from + c]! - valueOf(grid, from + c, codes[from + c]!);
+  for (let c = 0; c < columns; c++) gradient[c] = dot(h, c * columns, error, 0, columns);
   for (let s = 0; s < sweeps; s++) {
     let changed = 0;
     for (let c = 0; c < columns; c++) {
@@ -107,32 +113,46 @@ function descend({ columns, target, hessian: h }: RowsProblem, grid: Grid, codes
       const value = valueOf(grid, at, codes[at]!);
       const code = nearest(grid, at, value + gradient[c]! / h[c * columns + c]!);
       if (code === codes[at]) continue;
-      const step = valueOf(grid, at, code) - value;
+      addScaled(gradient, 0, value - valueOf(grid, at, code), h, c * columns, columns);
       codes[at] = code;
-      addScaled(gradient, 0, -step, h, c * columns, columns);
       changed++;
     }
-    if (own.length) { for (const p of own) refit(grid, codes, h, from, columns, p, target); refresh(); }
-    if (!changed) break;
+    for (const [p, of] of own) refit(grid, codes, h, from, columns, p, of, gradient);
+    if (changed * SETTLED <= columns) break;
   }
 }
 
-/** The scale of part p that is best for the row's codes, the others as they are. */
-function refit(grid: Grid, codes: Int32Array, h: Float64Array, from: number, columns: number, p: number, target: Float64Array): void {
-  const steps = new Float64Array(columns);
-  const error = new Float64Array(columns);
+/** A round that changes fewer than one code in so many is the last. */
+const SETTLED = 200;
+/** Smaller relative changes of a scale are not worth a pass over the gradient. */
+const LEAST_CHANGE = 1e-4;
+
+/** The parts that are a row's own, each with its columns. */
+function ownParts({ part }: Grid, from: number, columns: number, r: number, owners: Int32Array): Map<number, number[]> {
+  const own = new Map<number, number[]>();
   for (let c = 0; c < columns; c++) {
-    const at = from + c;
-    if (grid.part[at] === p) steps[c] = codes[at]! - grid.zeroPoint[p]!; // p is a part
-    error[c] = target[at]! - valueOf(grid, at, codes[at]!);
+    const p = part[from + c]!; // every element has a part
+    if (owners[p] !== r) continue;
+    const known = own.get(p);
+    if (known) known.push(c); else own.set(p, [c]);
   }
+  return own;
+}
+
+/** The scale of part p, of columns `of`, that is best for the row's codes, the others as they are: s + qᵀHe / qᵀHq. */
+function refit(grid: Grid, codes: Int32Array, h: Float64Array, from: number, columns: number, p: number, of: readonly number[], gradient: Float64Array): void {
+  const zero = grid.zeroPoint[p]!; // p is a part
   let up = 0;
   let down = 0;
-  for (let c = 0; c < columns; c++) {
-    if (!steps[c]) continue;
-    up += steps[c]! * dot(h, c * columns, error, 0, columns);
-    down += steps[c]! * dot(h, c * columns, steps, 0, columns);
+  for (const c of of) {
+    const q = codes[from + c]! - zero;
+    if (!q) continue;
+    up += q * gradient[c]!;
+    for (const d of of) down += q * h[c * columns + d]! * (codes[from + d]! - zero);
   }
-  const made = grid.scale[p]! + (down > 0 ? up / down : 0);
-  if (made > 0 && Number.isFinite(made)) grid.scale[p] = made;
+  const change = down > 0 ? up / down : 0;
+  const made = grid.scale[p]! + change;
+  if (!(made > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * made) return;
+  for (const c of of) { const q = codes[from + c]! - zero; if (q) addScaled(gradient, 0, -change * q, h, c * columns, columns); }
+  grid.scale[p] = made;
 }

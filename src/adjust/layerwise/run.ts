@@ -7,7 +7,8 @@ import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
 import { addScaled, dot, reverseCholesky, solveReverse } from '../linear.js';
-import { gridOf, layerShape, rowsOfLayer, type LayerShape } from './layer.js';
+import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowRange } from './layer.js';
+import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
 import type { Solved, WeightMethod } from './types.js';
 
@@ -51,19 +52,24 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);
+  const frontier = new Frontier(o.feeds);
   let batches = 0;
+  const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
+    const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums); // only layers with parameters are asked for
+    chosen.set(shape.weight, made.params);
+    shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
+    if (made.bias && shape.bias) { shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims); biases++; } // layerShape takes constant biases only
+  };
+  // Tables first: what products see comes from them.
+  const tables = order.filter((n) => o.planned.weightOnlyNodes.has(n)).flatMap((n) => tableShape(n) ?? []).filter((t) => o.params.has(t.weight));
+  for (const table of tables) { o.signal?.throwIfAborted(); quantizeOne(table); }
   for (const [i, step] of steps.entries()) {
     o.signal?.throwIfAborted();
     const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;
-    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, feeds: o.feeds, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
-    step.forEach((shape, k) => {
-      const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums?.[k]); // only layers with parameters are in a step
-      chosen.set(shape.weight, made.params);
-      shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
-      if (made.bias && shape.bias) { shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims); biases++; } // layerShape takes constant biases only
-    });
+    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
+    step.forEach((shape, k) => quantizeOne(shape, sums?.[k]));
   }
-  return { params: chosen, layers: shapes.size, biases };
+  return { params: chosen, layers: shapes.size + tables.length, biases };
 }
 
 interface Made { readonly params: QuantParams; readonly weights: Float32Array; readonly bias: Float32Array | undefined }
@@ -75,17 +81,18 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
   const zeroPoint = start.zeroPoint.slice();
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
-  for (let g = 0; g < shape.groups; g++) {
-    const { grid, parts } = gridOf(shape, start, g);
-    const float = rowsOfLayer(shape, original, g);
+  for (const range of rangesOf(shape, start)) {
+    const { group: g, first, rows } = range;
+    const { grid, parts } = gridOf(shape, start, range);
+    const float = rowsOfLayer(shape, original, range);
     const input = sums?.[g];
     const hessian = hessianOf(shape.columns, input, o.damping);
     const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
-    const solved = o.method.solve({ rows: shape.rows, columns: shape.columns, target, hessian, grid }, o.methodOptions);
+    const solved = o.method.solve({ rows, columns: shape.columns, target, hessian, grid }, o.methodOptions);
     const factors = input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns) ? factorsOf(shape, solved, grid.part, input) : undefined;
     parts.forEach((p, i) => { scale[p] = solved.scale[i]!; zeroPoint[p] = solved.zeroPoint[i]!; }); // one for each part
     if (factors) grid.part.forEach((part, at) => { scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!; }); // as above
-    for (let r = 0, at = 0; r < shape.rows; r++) {
+    for (let r = first, at = 0; r < first + rows; r++) {
       let given = 0;
       for (let c = 0; c < shape.columns; c++, at++) {
         const p = parts[grid.part[at]!]!; // every element has a part
@@ -93,11 +100,19 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
         weights[g * shape.groupStride + r * shape.rowStride + c * shape.columnStride] = value;
         if (input) given += value * input.sums[c]!;
       }
-      if (bias && input && o.correctBias) bias[g * shape.rows + r] = input.output[r]! / input.outputs - given / input.places;
+      if (bias && input && o.correctBias) bias[g * shape.rows + r] = (shape.biasApart ? bias[r]! : 0) + input.output[r]! / input.outputs - given / input.places;
     }
   }
   const corrected = o.correctBias && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
   return { params: { ...start, scale, zeroPoint }, weights, bias: corrected };
+}
+
+/** Rows of a table that are solved at a time: memory stays flat. */
+const TABLE_ROWS = 2048;
+/** What is solved together: the rows of a group; of a table, whose rows have nothing in common but a scale of the whole, fewer. */
+function rangesOf({ node, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
+  if (node.op !== 'Gather' || scheme.granularity.kind === 'tensor') return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
+  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => ({ group: 0, first: i * TABLE_ROWS, rows: Math.min(TABLE_ROWS, rows - i * TABLE_ROWS) }));
 }
 
 /** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */
