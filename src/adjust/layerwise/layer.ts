@@ -83,6 +83,8 @@ export interface Grid {
   readonly zeroPoint: Int32Array;
   readonly low: number;
   readonly high: number;
+  /** Zero points may not change. */
+  readonly symmetric: boolean;
 }
 
 /** The rows of a layer that are solved together. */
@@ -109,7 +111,7 @@ export function gridOf(shape: LayerShape, params: QuantParams, { group, first, r
   }
   const parts = Int32Array.from(own.keys());
   const [low, high] = clipRange(params.scheme);
-  return { parts, grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high } }; // parts are parameters
+  return { parts, grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high, symmetric: params.scheme.symmetric } }; // parts are parameters
 }
 
 /** Weights of some rows, row-major. */
