@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { addScaled, dot, reverseCholesky } from '../linear.js';
+import { addLines, addScaled, dot, reverseCholesky } from '../linear.js';
 import { roundHalfEven } from '../../scheme/rounding.js';
 import type { Grid } from './layer.js';
 import { searchGrid } from './search.js';
@@ -8,7 +8,7 @@ import { nearestCodes, type WeightMethod } from './types.js';
 const options = z.strictObject({
   actOrder: z.boolean().default(true).describe('Columns with the largest inputs are rounded first, while most others can still make up for it.'),
   scaleSearch: z.number().int().min(0).default(40).describe('Narrower ranges that are tried for each scale, from the observer\'s down to a fifth of it, by error weighted with the inputs; 0 keeps the observer\'s.'),
-  sweeps: z.number().int().min(0).default(4).describe('Most rounds of coordinate descent after it: codes that lower the error are changed, then each scale is fitted again.'),
+  sweeps: z.number().int().min(0).default(2).describe('Most rounds of coordinate descent after it: codes that lower the error are changed, then each scale is fitted again.'),
 });
 type Options = z.output<typeof options>;
 
@@ -153,6 +153,6 @@ function refit({ first, columns, order, grid, codes }: Rows, b: number, h: Float
   const change = down > 0 ? up / down : 0;
   const made = grid.scale[p]! + change;
   if (!(made > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * made) return;
-  for (let m = 0; m < of.length; m++) if (q[m]) addScaled(gradient, b * columns, -change * q[m]!, h, of[m]! * columns, columns);
+  addLines(gradient, b * columns, q.map((x) => -change * x), h, of, columns, columns);
   grid.scale[p] = made;
 }

@@ -99,19 +99,18 @@ export function gridOf(shape: LayerShape, params: QuantParams, { group, first, r
     const a = Math.floor(at / layout.inner) % layout.length;
     return Math.floor(at / (layout.inner * layout.length)) * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + inner * layout.innerStride;
   };
-  const own = new Map<number, number>();
+  const own = new Int32Array(layout.count).fill(-1);
+  const parts: number[] = [];
   const part = new Int32Array(rows * shape.columns);
   for (let r = first, i = 0; r < first + rows; r++) {
     for (let c = 0; c < shape.columns; c++, i++) {
       const p = paramAt(group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
-      let known = own.get(p);
-      if (known === undefined) { known = own.size; own.set(p, known); }
-      part[i] = known;
+      if (own[p] === -1) { own[p] = parts.length; parts.push(p); }
+      part[i] = own[p]!; // set just now
     }
   }
-  const parts = Int32Array.from(own.keys());
   const [low, high] = clipRange(params.scheme);
-  return { parts, grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high, symmetric: params.scheme.symmetric } }; // parts are parameters
+  return { parts: Int32Array.from(parts), grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high, symmetric: params.scheme.symmetric } }; // parts are parameters
 }
 
 /** Weights of some rows, row-major. */

@@ -87,7 +87,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     output: new Float64Array(l.rows), outputSquares: new Float64Array(l.rows), outputs: 0,
   })));
   const kept = next && o.frontier.collector(next);
-  const session = await openModel(model, { threads: o.threads, label: 'the model up to a layer' });
+  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
   const rows = [...shared.values()].flatMap((t) => ('rows' in t ? [t] : []));
   try {
     for await (const feed of o.frontier.feeds()) {

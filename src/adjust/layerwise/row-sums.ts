@@ -45,7 +45,7 @@ export class RowSums {
     const k = this.#columns;
     const n = this.#filled;
     const rows = (data: Float32Array) => ({ dtype: 'float32' as const, dims: [n, k], data: data.subarray(0, n * k) });
-    this.#session ??= await openModel(productModel(k, this.#y !== undefined), { threads: this.#threads, label: 'sums of products' });
+    this.#session ??= await openModel(productModel(k, this.#y !== undefined), { threads: this.#threads, spinning: false, label: 'sums of products' });
     const out = await this.#session.run({ x: rows(this.#x), ...(this.#y ? { y: rows(this.#y) } : {}) });
     accumulate(this.sums.products, out.products!.data as Float32Array); // float32 outputs
     if (this.#y) accumulate(this.sums.cross, out.cross!.data as Float32Array); // as above

@@ -6,7 +6,7 @@ import type { Model, Node } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
-import { addScaled, dot, reverseCholesky, solveReverse } from '../linear.js';
+import { dot, reverseCholesky, solveReverse } from '../linear.js';
 import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowRange } from './layer.js';
 import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
@@ -130,17 +130,15 @@ function hessianOf(k: number, input: InputSums | undefined, damping: number): Fl
  * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
  */
 function fitted(float: Float64Array, { rows, columns: k }: LayerShape, hessian: Float64Array, input: InputSums): Float64Array {
-  const l = reverseCholesky(hessian, k);
   const more = hessian[0]! - input.products[0]!; // what damping added
-  const out = new Float64Array(rows * k);
-  const right = new Float64Array(k);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < k; c++) right[c] = more * float[r * k + c]! + dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
-    solveReverse(l, k, right);
-    addScaled(out, r * k, 1, right, 0, k);
+  const right = float.map((w) => more * w);
+  for (let first = 0; first < rows; first += ROWS) { // some rows together: each line of the sums is fetched once for all of them
+    for (let c = 0; c < k; c++) for (let r = first; r < Math.min(rows, first + ROWS); r++) right[r * k + c]! += dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
   }
-  return out;
+  solveReverse(reverseCholesky(hessian, k), k, right, rows);
+  return right;
 }
+const ROWS = 16;
 
 /** Whether every scale belongs to one row. */
 function ownScales(part: Int32Array, parts: number, columns: number): boolean {
