@@ -33,7 +33,7 @@ export function loadFloatModel(file: string): Model {
 function assertFloat(model: Model, file: string): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
-      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|ConvInteger|DynamicQuantize)/.test(n.op))) {
+      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|MatMulNBits|GatherBlockQuantized|ConvInteger|DynamicQuantize)/.test(n.op))) {
         fail('MODEL_QUANTIZED', `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`, { file, node: n.name }, 'give the float model');
       }
     }
