@@ -72,7 +72,7 @@ function absorb({ bias, readers }: Site, c: Float64Array): void {
     const channels = r.node.op === 'Conv' ? c.length / r.groups : r.columns;
     const each = r.columns / channels;
     for (let g = 0; g < r.groups; g++) {
-      const w = rowsOfLayer(r, r.weight.data!.f64(), g); // a layer's weight is constant
+      const w = rowsOfLayer(r, r.weight.data!.f64(), { group: g, first: 0, rows: r.rows }); // a layer's weight is constant
       for (let row = 0, at = 0; row < r.rows; row++) for (let k = 0; k < r.columns; k++) more[g * r.rows + row]! += w[at++]! * c[g * channels + Math.floor(k / each)]!; // one for each column and channel
     }
     add(r.bias, more);

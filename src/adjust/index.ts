@@ -1,4 +1,5 @@
 import { absorbBias } from './absorb-bias.js';
+import { awq } from './awq.js';
 import { equalise } from './equalise.js';
 import { rotate } from './rotate.js';
 import { smooth } from './smooth.js';
@@ -6,4 +7,4 @@ import { splitOutliers } from './split-outliers.js';
 import type { Adjustment } from './types.js';
 
 /** Every change of the float model before quantization, by name in recipes. */
-export const adjustments: readonly Adjustment<unknown>[] = [rotate, equalise, absorbBias, smooth, splitOutliers];
+export const adjustments: readonly Adjustment<unknown>[] = [rotate, equalise, absorbBias, smooth, awq, splitOutliers];

@@ -110,7 +110,7 @@ export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'p
   const weightOnly = o.planned.weightOnlyNodes.has(node);
   o.format.rewrite({
     model, params, target: o.target, seed: o.seed ?? 0,
-    planned: { plan: codedPoints(o.planned, node, values), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map() },
+    planned: { plan: codedPoints(o.planned, node, values), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map(), ...(o.planned.weightOnly ? { weightOnly: o.planned.weightOnly } : {}) },
   });
   return model;
 }

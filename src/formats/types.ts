@@ -9,6 +9,15 @@ export interface FormatPlan {
   readonly integerNodes: ReadonlySet<Node>;
   readonly weightOnlyNodes: ReadonlySet<Node>;
   readonly fusedClamps: ReadonlyMap<Node, Node>;
+  /** How weight-only nodes are written. */
+  readonly weightOnly?: WeightOnlyForm;
+}
+/** Operators beyond the standard that may be used for quantized weights. */
+export interface WeightOnlyForm {
+  readonly matMulNBits: boolean;
+  readonly gatherBlockQuantized: boolean;
+  /** Attribute accuracy_level of MatMulNBits; 0 is left out. */
+  readonly accuracyLevel: number;
 }
 /** Extremes of a tensor over all samples, one for each channel; see calibrate/types.ts. */
 export interface Extremes { readonly count: number; readonly min: Float64Array; readonly max: Float64Array }
@@ -35,7 +44,7 @@ export interface Format {
   readonly name: string;
   readonly doc: string;
   /** How it is planned: static needs statistics of activations, the others only look at weights. */
-  readonly plan: 'static' | 'dynamic' | 'coded' | 'half';
+  readonly plan: 'static' | 'dynamic' | 'coded' | 'weight-only' | 'half';
   /** Lowest opset of the standard domain that can express these schemes. */
   minOpset(schemes: readonly QuantScheme[]): number;
   rewrite(input: FormatInput): Rewritten;

@@ -39,6 +39,22 @@ export const quantOps: readonly OpSpec[] = [
     infer: (ctx) => [{ dtype: ctx.input(7) ? ctx.input(8)?.dtype ?? ctx.input(0)?.dtype : 'float32', shape: [ctx.input(0)?.shape?.[ctx.node.int('transA', 0)] ?? null, ctx.input(3)?.shape?.[ctx.node.int('transB', 0) ? 0 : 1] ?? null] }],
     cost: ([a], [y], node) => ({ macs: sizeOf(y?.shape) * sizeOf(a?.shape?.[node.int('transA', 0) ? 0 : 1] === undefined ? undefined : [a.shape[node.int('transA', 0) ? 0 : 1]!]), otherOps: 0 }),
   },
+  {
+    ...base('MatMulNBits', MS, 1, 'Matrix product with a weight of 2, 4 or 8 bits in blocks.'),
+    infer: (ctx) => { const a = ctx.input(0)?.shape; return [{ dtype: ctx.input(0)?.dtype, shape: a && [...a.slice(0, -1), ctx.node.int('N')] }]; },
+    cost: ([a], _outputs, node) => ({ macs: sizeOf(a?.shape) * node.int('N'), otherOps: 0 }),
+  },
+  {
+    ...base('GatherBlockQuantized', MS, 1, 'Looks up rows of a table of 2, 4 or 8 bits in blocks.'),
+    infer: (ctx) => {
+      const [data, indices] = [ctx.input(0), ctx.input(1)?.shape];
+      const axis = ctx.node.int('gather_axis', 0);
+      const codes = data?.dtype === 'uint8' ? 8 / ctx.node.int('bits', 4) : 1; // of a byte
+      const rows = data?.shape?.map((d, i, all) => (i === all.length - 1 && typeof d === 'number' ? d * codes : d));
+      return [{ dtype: ctx.input(2)?.dtype, shape: rows && indices && [...rows.slice(0, axis), ...indices, ...rows.slice(axis + 1)] }];
+    },
+    cost: perElement,
+  },
   qlinear('QLinearAdd', MS, 2), qlinear('QLinearMul', MS, 2), qlinear('QLinearSigmoid', MS, 1), qlinear('QLinearLeakyRelu', MS, 1), qlinear('QLinearSoftmax', MS, 1),
   { ...qlinear('QLinearGlobalAveragePool', MS, 1), infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape?.map((d, i) => (i < 2 ? d : 1)) }] },
 ];

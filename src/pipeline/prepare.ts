@@ -14,6 +14,7 @@ import { codings } from '../scheme/codings/index.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
+import { planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
@@ -36,7 +37,7 @@ export function loadFloatModel(file: string): Model {
 function assertFloat(model: Model, file: string): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
-      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|ConvInteger|DynamicQuantize)/.test(n.op))) {
+      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|MatMulNBits|GatherBlockQuantized|ConvInteger|DynamicQuantize)/.test(n.op))) {
         fail('MODEL_QUANTIZED', `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`, { file, node: n.name }, 'give the float model');
       }
     }
@@ -82,15 +83,17 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   });
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
   const codingOpset = ({ name, options: chosen }: NamedOptions): number => codings.find((c) => c.name === name)!.minOpset(chosen); // as above
-  const needed = format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
+  const weightOnly = () => planWeightOnly(model, { ...options, weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } }, embeddings: recipe.quantize.embeddings, standardOps: recipe.quantize.standardOps, accuracyLevel: recipe.quantize.accuracyLevel });
+  const needed = format.plan === 'weight-only' ? weightOnlyOpset(weightOnly()) : format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
   const { rest } = recipe.quantize;
   const { name: restName = codingName, ...restOptions } = rest ?? {};
   const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
+    : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
-    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings })
+    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
     : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {

@@ -1,6 +1,7 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { fail } from '../base/errors.js';
 import { allGraphs, label, type Graph, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import type { WeightOnlyForm } from '../formats/types.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
@@ -30,6 +31,8 @@ export interface Planned {
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
   readonly floatNodes: ReadonlyMap<Node, string>;
+  /** How weight-only nodes are written, with that format. */
+  readonly weightOnly?: WeightOnlyForm;
 }
 
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;

@@ -4,7 +4,7 @@ export const onnxruntimeCpu = {
   name: 'onnxruntime-cpu',
   doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
   source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against the optimized graph of 1.30',
-  formats: ['qdq', 'qoperator', 'dynamic', 'coded', 'float16'],
+  formats: ['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'],
   maxOpset: 23,
   defaults: {
     activations: { dtype: 'uint8', symmetric: false },
@@ -19,6 +19,8 @@ export const onnxruntimeCpu = {
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
   ownOps: [
     { op: 'com.microsoft:FusedConv', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv' },
+    { op: 'com.microsoft:MatMulNBits', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits' },
+    { op: 'com.microsoft:GatherBlockQuantized', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GatherBlockQuantized' },
   ],
   quirks: [
     { code: 'SIGNED_ACTIVATIONS', text: 'On x64, int8 activations run slower than float: part of the model stays in float, and where integer kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs fast.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },

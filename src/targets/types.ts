@@ -5,7 +5,7 @@ export interface TargetProfile {
   readonly name: string;
   readonly doc: string;
   readonly source: string;
-  readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic' | 'coded' | 'float16')[];
+  readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic' | 'coded' | 'weight-only' | 'float16')[];
   readonly maxOpset: number;
   /** What the runtime runs fastest, used where the recipe says nothing. */
   readonly defaults: { readonly activations: Omit<QuantScheme, 'granularity'>; readonly weights: Omit<QuantScheme, 'granularity'>; readonly weightGranularity: 'tensor' | 'channel' };

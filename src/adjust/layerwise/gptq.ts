@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import { addScaled, dot, reverseCholesky } from '../linear.js';
+import { addLines, addScaled, dot, reverseCholesky } from '../linear.js';
 import { roundHalfEven } from '../../scheme/rounding.js';
-import type { Grid, RowsProblem } from './layer.js';
-import type { Solved, WeightMethod } from './types.js';
+import type { Grid } from './layer.js';
+import { searchGrid } from './search.js';
+import { nearestCodes, type WeightMethod } from './types.js';
 
 const options = z.strictObject({
   actOrder: z.boolean().default(true).describe('Columns with the largest inputs are rounded first, while most others can still make up for it.'),
   scaleSearch: z.number().int().min(0).default(40).describe('Narrower ranges that are tried for each scale, from the observer\'s down to a fifth of it, by error weighted with the inputs; 0 keeps the observer\'s.'),
-  sweeps: z.number().int().min(0).default(8).describe('Rounds of coordinate descent after it: codes that lower the error are changed, then each scale is fitted again.'),
+  sweeps: z.number().int().min(0).default(2).describe('Most rounds of coordinate descent after it: codes that lower the error are changed, then each scale is fitted again.'),
 });
 type Options = z.output<typeof options>;
 
@@ -25,27 +26,45 @@ export const gptq = {
   needsInputs: true,
   solve(problem, o) {
     const { rows, columns, target, hessian: h, grid } = problem;
-    const scale = o.scaleSearch > 0 ? searchScales(problem, o.scaleSearch) : grid.scale.slice();
-    const current = { ...grid, scale };
+    const { scale, zeroPoint } = o.scaleSearch > 0 ? searchGrid(problem, o.scaleSearch) : { scale: grid.scale.slice(), zeroPoint: grid.zeroPoint };
+    const current = { ...grid, scale, zeroPoint };
+    if (isDiagonal(h, columns)) return { codes: nearestCodes(target, current), scale, zeroPoint }; // no column can make up for another
     const order = o.actOrder ? byInput(h, columns) : Int32Array.from({ length: columns }, (_, i) => i);
     const permuted = new Float64Array(columns * columns);
     for (let i = 0; i < columns; i++) for (let j = 0; j < columns; j++) permuted[i * columns + j] = h[order[i]! * columns + order[j]!]!; // a permutation
     const l = reverseCholesky(permuted, columns);
     const codes = new Int32Array(rows * columns);
-    const error = new Float64Array(columns);
     const owners = ownersOf(grid, columns);
-    for (let r = 0; r < rows; r++) {
-      for (let i = 0; i < columns; i++) {
-        const at = r * columns + order[i]!; // as above
-        const wanted = target[at]! + dot(l, i * columns, error, 0, i) / l[i * columns + i]!;
-        codes[at] = nearest(current, at, wanted);
-        error[i] = target[at]! - valueOf(current, at, codes[at]!);
-      }
-      if (o.sweeps > 0) descend(problem, current, codes, r, o.sweeps, owners);
+    for (let first = 0; first < rows; first += TOGETHER) {
+      const some: Rows = { first, count: Math.min(TOGETHER, rows - first), columns, order, target, grid: current, codes };
+      const gradient = roundInOrder(some, l);
+      if (o.sweeps > 0) descend(some, permuted, gradient, o.sweeps, owners);
     }
-    return { codes, scale, zeroPoint: grid.zeroPoint } satisfies Solved;
+    return { codes, scale, zeroPoint };
   },
 } satisfies WeightMethod<Options>;
+
+/** Rows that go through the matrix together, so that a line of it is fetched once for all of them. */
+const TOGETHER = 16;
+interface Rows { readonly first: number; readonly count: number; readonly columns: number; readonly order: Int32Array; readonly target: Float64Array; readonly grid: Grid; readonly codes: Int32Array }
+
+/** Rounds columns in order. Gives the gradient H·e [count, columns], columns in order, as Lᵀ(L·e): L·e is known on the way. */
+function roundInOrder({ first, count, columns, order, target, grid, codes }: Rows, l: Float64Array): Float64Array {
+  const error = new Float64Array(count * columns);
+  const gradient = new Float64Array(count * columns);
+  for (let i = 0; i < columns; i++) {
+    const pivot = l[i * columns + i]!;
+    for (let b = 0; b < count; b++) {
+      const at = (first + b) * columns + order[i]!; // a permutation
+      const before = dot(l, i * columns, error, b * columns, i);
+      codes[at] = nearest(grid, at, target[at]! + before / pivot);
+      const e = target[at]! - valueOf(grid, at, codes[at]!);
+      error[b * columns + i] = e;
+      addScaled(gradient, b * columns, before + pivot * e, l, i * columns, i + 1);
+    }
+  }
+  return gradient;
+}
 
 const valueOf = (g: Grid, at: number, code: number): number => (code - g.zeroPoint[g.part[at]!]!) * g.scale[g.part[at]!]!; // every element has a part
 function nearest(g: Grid, at: number, value: number): number {
@@ -54,29 +73,14 @@ function nearest(g: Grid, at: number, value: number): number {
   return Math.min(g.high, Math.max(g.low, code));
 }
 
+function isDiagonal(h: Float64Array, n: number): boolean {
+  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) if (h[i * n + j] !== 0) return false;
+  return true;
+}
+
 /** Columns by the energy of their inputs, largest first; equal ones keep their order. */
 function byInput(h: Float64Array, columns: number): Int32Array {
   return Int32Array.from({ length: columns }, (_, i) => i).sort((a, b) => h[b * columns + b]! - h[a * columns + a]! || a - b);
-}
-
-/** The scale of each part that rounds its weights with the least error, weighted by the diagonal of H. */
-function searchScales({ rows, columns, target, hessian, grid }: RowsProblem, steps: number): Float64Array {
-  const parts = grid.scale.length;
-  const best = new Float64Array(parts).fill(Infinity);
-  const scale = grid.scale.slice();
-  for (let s = 0; s < steps; s++) {
-    const factor = 1 - (0.8 * s) / steps;
-    const tried = { ...grid, scale: grid.scale.map((x) => x * factor) };
-    const error = new Float64Array(parts);
-    for (let r = 0, at = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++, at++) {
-        const e = target[at]! - valueOf(tried, at, nearest(tried, at, target[at]!));
-        error[grid.part[at]!]! += hessian[c * columns + c]! * e * e; // every element has a part
-      }
-    }
-    for (let p = 0; p < parts; p++) if (error[p]! < best[p]!) { best[p] = error[p]!; scale[p] = tried.scale[p]!; }
-  }
-  return scale;
 }
 
 /** The row that alone uses each part's scale, or −1 where several do. */
@@ -89,50 +93,66 @@ function ownersOf({ part, scale }: Grid, columns: number): Int32Array {
   return owner;
 }
 
-/** Coordinate descent on one row's codes, and after each round the scales that fit the codes best. Changes grid.scale of parts that are the row's own. */
-function descend({ columns, target, hessian: h }: RowsProblem, grid: Grid, codes: Int32Array, r: number, sweeps: number, owners: Int32Array): void {
-  const from = r * columns;
-  const own = [...new Set(grid.part.subarray(from, from + columns))].filter((p) => owners[p] === r);
-  const error = new Float64Array(columns);
-  const gradient = new Float64Array(columns);
-  const refresh = (): void => {
-    for (let c = 0; c < columns; c++) error[c] = target[from + c]! - valueOf(grid, from + c, codes[from + c]!);
-    for (let c = 0; c < columns; c++) gradient[c] = dot(h, c * columns, error, 0, columns);
-  };
-  refresh();
-  for (let s = 0; s < sweeps; s++) {
-    let changed = 0;
-    for (let c = 0; c < columns; c++) {
-      const at = from + c;
-      const value = valueOf(grid, at, codes[at]!);
-      const code = nearest(grid, at, value + gradient[c]! / h[c * columns + c]!);
-      if (code === codes[at]) continue;
-      const step = valueOf(grid, at, code) - value;
-      codes[at] = code;
-      addScaled(gradient, 0, -step, h, c * columns, columns);
-      changed++;
+/**
+ * Coordinate descent on the codes of some rows, and after each round the scales that fit the codes best. Changes grid.scale of
+ * parts that belong to one row. H and `gradient` = H·error have their columns in order; the gradient is kept up to date.
+ */
+function descend(some: Rows, h: Float64Array, gradient: Float64Array, sweeps: number, owners: Int32Array): void {
+  const { first, count, columns, order, grid, codes } = some;
+  const own = Array.from({ length: count }, (_, b) => ownParts(some, b, owners));
+  const most = Math.max(...own.map((parts) => parts.length));
+  const moving = new Uint8Array(count).fill(1);
+  for (let s = 0; s < sweeps && moving.includes(1); s++) {
+    const changed = new Int32Array(count);
+    for (let i = 0; i < columns; i++) {
+      for (let b = 0; b < count; b++) {
+        if (!moving[b]) continue;
+        const at = (first + b) * columns + order[i]!; // a permutation
+        const value = valueOf(grid, at, codes[at]!);
+        const code = nearest(grid, at, value + gradient[b * columns + i]! / h[i * columns + i]!);
+        if (code === codes[at]) continue;
+        addScaled(gradient, b * columns, value - valueOf(grid, at, code), h, i * columns, columns);
+        codes[at] = code;
+        changed[b]!++;
+      }
     }
-    if (own.length) { for (const p of own) refit(grid, codes, h, from, columns, p, target); refresh(); }
-    if (!changed) break;
+    for (let j = 0; j < most; j++) for (let b = 0; b < count; b++) { const part = moving[b] ? own[b]![j] : undefined; if (part) refit(some, b, h, part, gradient); } // one list for each row
+    for (let b = 0; b < count; b++) if (changed[b]! * SETTLED <= columns) moving[b] = 0;
   }
 }
 
-/** The scale of part p that is best for the row's codes, the others as they are. */
-function refit(grid: Grid, codes: Int32Array, h: Float64Array, from: number, columns: number, p: number, target: Float64Array): void {
-  const steps = new Float64Array(columns);
-  const error = new Float64Array(columns);
-  for (let c = 0; c < columns; c++) {
-    const at = from + c;
-    if (grid.part[at] === p) steps[c] = codes[at]! - grid.zeroPoint[p]!; // p is a part
-    error[c] = target[at]! - valueOf(grid, at, codes[at]!);
+/** A round that changes fewer than one code in so many is the last. */
+const SETTLED = 200;
+/** Smaller relative changes of a scale are not worth a pass over the gradient. */
+const LEAST_CHANGE = 1e-3;
+
+interface OwnPart { readonly part: number; /** Positions in order. */ readonly of: number[] }
+/** The parts that are a row's own, each with its columns. */
+function ownParts({ first, columns, order, grid }: Rows, b: number, owners: Int32Array): OwnPart[] {
+  const own = new Map<number, OwnPart>();
+  for (let i = 0; i < columns; i++) {
+    const p = grid.part[(first + b) * columns + order[i]!]!; // every element has a part
+    if (owners[p] !== first + b) continue;
+    const known = own.get(p);
+    if (known) known.of.push(i); else own.set(p, { part: p, of: [i] });
   }
+  return [...own.values()].sort((a, z) => a.part - z.part); // rows of one matrix have the same columns at the same place
+}
+
+/** The scale of a part that is best for the row's codes, the others as they are: s + qᵀHe / qᵀHq. */
+function refit({ first, columns, order, grid, codes }: Rows, b: number, h: Float64Array, { part: p, of }: OwnPart, gradient: Float64Array): void {
+  const zero = grid.zeroPoint[p]!; // p is a part
+  const q = Float64Array.from(of, (i) => codes[(first + b) * columns + order[i]!]! - zero); // a permutation
   let up = 0;
   let down = 0;
-  for (let c = 0; c < columns; c++) {
-    if (!steps[c]) continue;
-    up += steps[c]! * dot(h, c * columns, error, 0, columns);
-    down += steps[c]! * dot(h, c * columns, steps, 0, columns);
+  for (let m = 0; m < of.length; m++) {
+    if (!q[m]) continue;
+    up += q[m]! * gradient[b * columns + of[m]!]!;
+    for (let n = 0; n < of.length; n++) down += q[m]! * h[of[m]! * columns + of[n]!]! * q[n]!;
   }
-  const made = grid.scale[p]! + (down > 0 ? up / down : 0);
-  if (made > 0 && Number.isFinite(made)) grid.scale[p] = made;
+  const change = down > 0 ? up / down : 0;
+  const made = grid.scale[p]! + change;
+  if (!(made > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * made) return;
+  addLines(gradient, b * columns, q.map((x) => -change * x), h, of, columns, columns);
+  grid.scale[p] = made;
 }

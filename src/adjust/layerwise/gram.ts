@@ -5,22 +5,25 @@ import type { GraphBuilder } from '../../rewrite/builder.js';
 import type { LayerShape } from './layer.js';
 
 /**
- * Nodes that give the inputs of a layer as columns: float32 [groups, columns, places]. For a convolution these are its
+ * Nodes that give the inputs of a convolution as columns: float32 [groups, columns, places]. These are its
  * patches, taken with its own strides, pads and dilations by a depthwise convolution with unit kernels. Of the places in
  * one sample every `step`-th is taken.
  */
 export function columnsOf(b: GraphBuilder, { node, groups, columns }: LayerShape, x: Value, step: number): Value {
   const ints = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'gram_constant');
   const thinned = (v: Value, axis: number): Value => (step === 1 ? v : b.op('Slice', [v, ints(0), ints(Number.MAX_SAFE_INTEGER), ints(axis), ints(step)], { name: 'gram' }));
-  if (node.op !== 'Conv') {
-    const flat = thinned(b.op('Reshape', [x, ints(-1, columns)], { name: 'gram' }), 0);
-    return b.op('Unsqueeze', [b.op('Transpose', [flat], { attrs: { perm: [1, 0] }, name: 'gram' }), ints(0)], { name: 'gram' });
-  }
   const patches = isPointwise(node) ? x : b.op('Conv', [x, unitKernels(b, node, groups * (node.inputs[1]!.data!.dims[1]!))], { // a layer's weight is a constant of at least two axes
     name: 'gram', attrs: { ...Object.fromEntries(node.attrs), group: groups * node.inputs[1]!.data!.dims[1]! }, // as above
   });
   const split = thinned(b.op('Reshape', [patches, ints(0, groups, columns, -1)], { name: 'gram' }), 3);
   return b.op('Reshape', [b.op('Transpose', [split], { attrs: { perm: [1, 2, 0, 3] }, name: 'gram' }), ints(groups, columns, -1)], { name: 'gram' });
+}
+
+/** The inputs of a product as rows: float32 [places, columns], every `step`-th of them. */
+export function rowsOf(b: GraphBuilder, { columns }: LayerShape, x: Value, step: number): Value {
+  const ints = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'gram_constant');
+  const flat = b.op('Reshape', [x, ints(-1, columns)], { name: 'gram' });
+  return step === 1 ? flat : b.op('Slice', [flat, ints(0), ints(Number.MAX_SAFE_INTEGER), ints(0), ints(step)], { name: 'gram' });
 }
 
 /** A convolution whose patches are single elements, each used once. */

@@ -12,7 +12,10 @@ export interface LayerShape {
   readonly node: Node;
   readonly input: Value;
   readonly weight: Value;
+  /** What is added to the outputs: an input of the node, or the constant of a sum behind a product. */
   readonly bias: Value | undefined;
+  /** Whether the bias is added by another node. */
+  readonly biasApart: boolean;
   readonly groups: number;
   readonly rows: number;
   readonly columns: number;
@@ -28,7 +31,7 @@ export function layerShape(node: Node): LayerShape | undefined {
   const { dims, dtype } = weight.data!; // an initializer has data
   if (dtype !== 'float32') return undefined;
   const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
-  const base = { node, input, weight, bias: own };
+  const base = { node, input, weight, bias: own, biasApart: false };
   if (node.op === 'Conv') {
     const groups = node.int('group', 1);
     const columns = dims.slice(1).reduce((n, d) => n * d, 1);
@@ -39,7 +42,26 @@ export function layerShape(node: Node): LayerShape | undefined {
   if (node.op === 'Gemm' && (node.int('transA', 0) !== 0 || node.float('alpha', 1) !== 1)) return undefined;
   const turned = node.op === 'Gemm' && node.int('transB', 0) !== 0;
   const [rows, columns] = turned ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!]; // two axes, checked above
-  return { ...base, groups: 1, rows, columns, groupStride: 0, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+  const apart = node.op === 'MatMul' ? biasBehind(node, rows) : undefined;
+  return { ...base, ...(apart ? { bias: apart, biasApart: true } : {}), groups: 1, rows, columns, groupStride: 0, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+}
+
+/** The constant vector that the only reader of a product adds to it. */
+function biasBehind(node: Node, rows: number): Value | undefined {
+  const y = node.outputs[0]!; // a product has an output
+  const [use] = y.uses;
+  if (y.uses.size !== 1 || y.isGraphOutput || use!.node.op !== 'Add' || use!.node.domain !== '' || use!.node.graph !== node.graph) return undefined;
+  const b = use!.node.inputs[1 - use!.index]; // Add has two inputs
+  return b?.isInitializer && b.data?.dtype === 'float32' && b.data.dims.length === 1 && b.data.size === rows && b.uses.size === 1 && !b.isGraphOutput ? b : undefined;
+}
+
+/** A constant embedding table as a layer without inputs; undefined for other nodes. */
+export function tableShape(node: Node): LayerShape | undefined {
+  const [weight, input] = node.inputs;
+  if (node.op !== 'Gather' || node.domain !== '' || !input || !weight?.isInitializer || weight.data?.dtype !== 'float32' || weight.uses.size !== 1 || weight.isGraphOutput || node.int('axis', 0) !== 0) return undefined;
+  const [rows, ...rest] = weight.data.dims;
+  const columns = rest.reduce((n, d) => n * d, 1);
+  return rows === undefined ? undefined : { node, input, weight, bias: undefined, biasApart: false, groups: 1, rows, columns, groupStride: 0, rowStride: columns, columnStride: 1 };
 }
 
 /** One group of a layer as a problem for a weight method: everything row-major [rows, columns]. */
@@ -61,10 +83,15 @@ export interface Grid {
   readonly zeroPoint: Int32Array;
   readonly low: number;
   readonly high: number;
+  /** Zero points may not change. */
+  readonly symmetric: boolean;
 }
 
-/** The grid of one group of a layer, and the number of each of its parts among the weight's parameters. */
-export function gridOf(shape: LayerShape, params: QuantParams, group: number): { grid: Grid; parts: Int32Array } {
+/** The rows of a layer that are solved together. */
+export interface RowRange { readonly group: number; readonly first: number; readonly rows: number }
+
+/** The grid of some rows of a layer, and the number of each of its parts among the weight's parameters. */
+export function gridOf(shape: LayerShape, params: QuantParams, { group, first, rows }: RowRange): { grid: Grid; parts: Int32Array } {
   const { dims } = shape.weight.data!; // a layer's weight is constant
   const layout = layoutOf(dims, params.scheme.granularity);
   const paramAt = (at: number): number => {
@@ -72,24 +99,23 @@ export function gridOf(shape: LayerShape, params: QuantParams, group: number): {
     const a = Math.floor(at / layout.inner) % layout.length;
     return Math.floor(at / (layout.inner * layout.length)) * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + inner * layout.innerStride;
   };
-  const own = new Map<number, number>();
-  const part = new Int32Array(shape.rows * shape.columns);
-  for (let r = 0, i = 0; r < shape.rows; r++) {
+  const own = new Int32Array(layout.count).fill(-1);
+  const parts: number[] = [];
+  const part = new Int32Array(rows * shape.columns);
+  for (let r = first, i = 0; r < first + rows; r++) {
     for (let c = 0; c < shape.columns; c++, i++) {
       const p = paramAt(group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
-      let known = own.get(p);
-      if (known === undefined) { known = own.size; own.set(p, known); }
-      part[i] = known;
+      if (own[p] === -1) { own[p] = parts.length; parts.push(p); }
+      part[i] = own[p]!; // set just now
     }
   }
-  const parts = Int32Array.from(own.keys());
   const [low, high] = clipRange(params.scheme);
-  return { parts, grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high } }; // parts are parameters
+  return { parts: Int32Array.from(parts), grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high, symmetric: params.scheme.symmetric } }; // parts are parameters
 }
 
-/** Weights of one group, row-major. */
-export function rowsOfLayer(shape: LayerShape, values: ArrayLike<number>, group: number): Float64Array {
-  const out = new Float64Array(shape.rows * shape.columns);
-  for (let r = 0, i = 0; r < shape.rows; r++) for (let c = 0; c < shape.columns; c++) out[i++] = values[group * shape.groupStride + r * shape.rowStride + c * shape.columnStride]!;
+/** Weights of some rows, row-major. */
+export function rowsOfLayer(shape: LayerShape, values: ArrayLike<number>, { group, first, rows }: RowRange): Float64Array {
+  const out = new Float64Array(rows * shape.columns);
+  for (let r = first, i = 0; r < first + rows; r++) for (let c = 0; c < shape.columns; c++) out[i++] = values[group * shape.groupStride + r * shape.rowStride + c * shape.columnStride]!;
   return out;
 }

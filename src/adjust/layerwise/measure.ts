@@ -1,13 +1,17 @@
 /** One pass over the calibration samples for the layers of one step: their inputs in the model so far and in the float model. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel, copyInto } from '../../ir/clone.js';
-import type { Feed, FeedTensor } from '../../ir/feed.js';
+import type { DType } from '../../ir/dtype.js';
+import type { FeedTensor } from '../../ir/feed.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { GraphBuilder } from '../../rewrite/builder.js';
+import { removeUnused, removeUnusedInitializers } from '../../rewrite/pass.js';
 import { openModel } from '../../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
 import { Tensor } from '../../ir/tensor.js';
-import { columnsOf, outputSums, productsOf, sumsOf } from './gram.js';
+import { ancestors, cutAt, frontierOf, type Frontier } from './frontier.js';
+import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
+import { RowSums } from './row-sums.js';
 import type { LayerShape } from './layer.js';
 
 /** Sums over the inputs of one group: x̂ as the model so far gives them, x and y as the float model does. */
@@ -33,7 +37,8 @@ export interface MeasureOptions {
   /** Parameters of activations, by point of `model`: they are quantized on the way. */
   readonly activations: ReadonlyMap<QuantPoint, QuantParams>;
   readonly layers: readonly LayerShape[];
-  readonly feeds: () => AsyncIterable<Feed>;
+  /** Where the pass starts; it moves on to this step. */
+  readonly frontier: Frontier;
   /** About how many samples the feeds hold. */
   readonly samples: number;
   /** Whether Σ x̂·xᵀ is wanted. */
@@ -49,9 +54,12 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   const { model, nodes, values } = cloneModel(o.model);
   while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
   const beside = copyInto(model.graph, o.reference.model.graph, (name) => `${MARK}${name}`);
+  const next = nextFrontier(o);
+  const replaced = cutAt(model.graph, o.frontier.names);
+  const now = (v: Value): Value => replaced.get(v) ?? v;
   const b = new GraphBuilder(model);
-  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, values.get(point)!, params); // every value has a copy
-  const output = (v: Value, dtype: 'float32' | 'int64' = 'float32'): string => { v.dtype = dtype; model.graph.addOutput(v); return v.name; };
+  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(values.get(point)!), params); // every value has a copy
+  const output = (v: Value, dtype: DType = 'float32'): string => { v.dtype = dtype; model.graph.addOutput(v); return v.name; };
   const shared = new Map<string, InputTaps>();
   const taps = o.layers.map((layer): Taps => {
     const key = geometryKey(layer);
@@ -60,32 +68,59 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     let input = shared.get(key);
     if (!input) {
       const step = stepFor(layer, o.samples);
-      const x = columnsOf(b, layer, nodes.get(layer.node)!.inputs[0]!, step); // every node has a copy, and a layer an input
-      const float = o.cross ? columnsOf(b, layer, beside.get(twin.inputs[0]!)!, step) : undefined; // all of the reference was copied
-      input = { products: output(productsOf(b, x, x)), sums: output(sumsOf(b, x)), size: output(b.op('Shape', [x], { name: 'gram' }), 'int64'), cross: float && output(productsOf(b, x, float)) };
+      const x = nodes.get(layer.node)!.inputs[0]!; // every node has a copy, and a layer an input
+      const float = o.cross ? now(beside.get(twin.inputs[0]!)!) : undefined; // all of the reference was copied
+      input = layer.node.op === 'Conv' ? sumTaps(b, layer, x, float, step, output) : { rows: new RowSums(layer.columns, o.cross, o.threads), x: output(rowsOf(b, layer, x, step)), float: float && output(rowsOf(b, layer, float, step)) };
       shared.set(key, input);
     }
     const rank = y.shape?.length ?? (layer.node.op === 'Gemm' ? 2 : layer.weight.data!.dims.length); // a layer's weight is constant
-    const copy = beside.get(y)!; // as above
+    const copy = now(beside.get(y)!); // as above
     const seen = outputSums(b, layer, copy, rank);
-    return { ...input, output: output(seen.sums), outputSquares: output(seen.squares), outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64') };
+    return { input, output: output(seen.sums), outputSquares: output(seen.squares), outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64') };
   });
+  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs)) if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
+  removeUnused(model.graph, model.graph.topological().reverse());
+  removeUnusedInitializers(model.graph);
+  for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
   const sums = o.layers.map((l) => Array.from({ length: l.groups }, (): InputSums => ({
     products: new Float64Array(l.columns * l.columns), cross: new Float64Array(o.cross ? l.columns * l.columns : 0), sums: new Float64Array(l.columns), places: 0,
     output: new Float64Array(l.rows), outputSquares: new Float64Array(l.rows), outputs: 0,
   })));
-  const session = await openModel(model, { threads: o.threads, label: 'the model up to a layer' });
+  const kept = next && o.frontier.collector(next);
+  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
+  const rows = [...shared.values()].flatMap((t) => ('rows' in t ? [t] : []));
   try {
-    for await (const feed of o.feeds()) {
+    for await (const feed of o.frontier.feeds()) {
       const outputs = await session.run(feed);
       o.layers.forEach((l, i) => add(sums[i]!, l, taps[i]!, outputs)); // one for each layer
+      for (const t of rows) await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
+      kept?.add(feed, outputs);
       o.onBatch?.();
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
+    for (const t of rows) await t.rows.finish();
+    o.layers.forEach((_, i) => { const t = taps[i]!.input; if ('rows' in t) Object.assign(sums[i]![0]!, t.rows.sums); }); // one for each layer; products have one group
   } finally {
     await session.close();
+    for (const t of rows) await t.rows.close();
   }
+  kept?.finish();
   return sums;
+}
+
+/** Names of what later steps need of what this one computes, in the model so far and in the float model. */
+function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet<string> | undefined {
+  const { node, input } = layers[0]!; // a step has a layer
+  const own = frontierOf(model.graph, ancestors(input));
+  const float = frontierOf(reference.model.graph, ancestors(reference.nodes.get(node)!.inputs[0]!)); // the reference is a clone
+  return own && float && new Set([...own.map((v) => v.name), ...float.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)]);
+}
+
+type Output = (v: Value, dtype?: DType) => string;
+function sumTaps(b: GraphBuilder, layer: LayerShape, input: Value, floatInput: Value | undefined, step: number, output: Output): SumTaps {
+  const x = columnsOf(b, layer, input, step);
+  const float = floatInput && columnsOf(b, layer, floatInput, step);
+  return { products: output(productsOf(b, x, x)), sums: output(sumsOf(b, x)), size: output(b.op('Shape', [x], { name: 'gram' }), 'int64'), cross: float && output(productsOf(b, x, float)) };
 }
 
 /** Layers that read the same input in the same way share their sums: products of one input, convolutions of one geometry. */
@@ -95,8 +130,12 @@ function geometryKey({ node, columns, groups }: LayerShape): string {
   return `conv ${groups} ${node.inputs[1]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`; // a layer's weight is constant
 }
 
-interface InputTaps { readonly products: string; readonly cross: string | undefined; readonly sums: string; readonly size: string }
-interface Taps extends InputTaps { readonly output: string; readonly outputSquares: string; readonly outputSize: string }
+/** Sums that the graph takes for each feed: right where a feed has more places than columns. */
+interface SumTaps { readonly products: string; readonly cross: string | undefined; readonly sums: string; readonly size: string }
+/** Inputs that are gathered over feeds first: those of products, of which a feed has few. */
+interface RowTaps { readonly rows: RowSums; readonly x: string; readonly float: string | undefined }
+type InputTaps = SumTaps | RowTaps;
+interface Taps { readonly input: InputTaps; readonly output: string; readonly outputSquares: string; readonly outputSize: string }
 
 /** Columns enough for a sound sum: a few for each of its entries' rows. */
 const COLUMNS_PER_COLUMN = 100;
@@ -108,16 +147,20 @@ function stepFor({ node, columns }: LayerShape, samples: number): number {
   return step < 2 ? 1 : Math.min(step - (1 - (step % 2)), Math.max(1, places));
 }
 
+const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array => outputs[name]!.data as Float32Array; // the taps are float32 outputs
+
 function add(sums: readonly InputSums[], { columns: k, groups, rows }: LayerShape, taps: Taps, outputs: Readonly<Record<string, FeedTensor>>): void {
-  const read = (name: string): Float32Array => outputs[name]!.data as Float32Array; // the taps are float32 outputs
+  const { input } = taps;
   for (let g = 0; g < groups; g++) {
     const s = sums[g]!; // one for each group
-    accumulate(s.products, read(taps.products), g * k * k);
-    if (taps.cross !== undefined) accumulate(s.cross, read(taps.cross), g * k * k);
-    accumulate(s.sums, read(taps.sums), g * k);
-    s.places += Number(outputs[taps.size]!.data[2]); // the shape has three sizes
-    accumulate(s.output, read(taps.output), g * rows);
-    accumulate(s.outputSquares, read(taps.outputSquares), g * rows);
+    if ('products' in input) {
+      accumulate(s.products, floats(outputs, input.products), g * k * k);
+      if (input.cross !== undefined) accumulate(s.cross, floats(outputs, input.cross), g * k * k);
+      accumulate(s.sums, floats(outputs, input.sums), g * k);
+      s.places += Number(outputs[input.size]!.data[2]); // the shape has three sizes
+    }
+    accumulate(s.output, floats(outputs, taps.output), g * rows);
+    accumulate(s.outputSquares, floats(outputs, taps.outputSquares), g * rows);
     s.outputs += Number(outputs[taps.outputSize]!.data[0]) / (groups * rows); // a scalar
   }
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { roundHalfEven } from '../../scheme/rounding.js';
-import type { WeightMethod } from './types.js';
+import { nearestCodes, type WeightMethod } from './types.js';
 
 const options = z.strictObject({});
 
@@ -10,12 +9,5 @@ export const round = {
   doc: 'Rounds each weight to the nearest code (or as `rounding` says).',
   options,
   needsInputs: false,
-  solve({ target, grid }) {
-    const { part, scale, zeroPoint, low, high } = grid;
-    const codes = Int32Array.from(target, (w, at) => {
-      const p = part[at]!; // every element has a part
-      return Math.min(high, Math.max(low, roundHalfEven(w / scale[p]!) + zeroPoint[p]!)); // p is a part
-    });
-    return { codes, scale, zeroPoint };
-  },
+  solve: ({ target, grid }) => ({ codes: nearestCodes(target, grid), scale: grid.scale, zeroPoint: grid.zeroPoint }),
 } satisfies WeightMethod<z.output<typeof options>>;

@@ -6,8 +6,9 @@ import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
-import { addScaled, dot, reverseCholesky, solveReverse } from '../linear.js';
-import { gridOf, layerShape, rowsOfLayer, type LayerShape } from './layer.js';
+import { dot, reverseCholesky, solveReverse } from '../linear.js';
+import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowRange } from './layer.js';
+import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
 import type { ChannelMoments } from '../types.js';
 import type { Solved, WeightMethod } from './types.js';
@@ -56,19 +57,24 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);
+  const frontier = new Frontier(o.feeds);
   let batches = 0;
+  const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
+    const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums); // only layers with parameters are asked for
+    chosen.set(shape.weight, made.params);
+    shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
+    if (made.bias && shape.bias) { shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims); biases++; } // layerShape takes constant biases only
+  };
+  // Tables first: what products see comes from them.
+  const tables = order.filter((n) => o.planned.weightOnlyNodes.has(n)).flatMap((n) => tableShape(n) ?? []).filter((t) => o.params.has(t.weight));
+  for (const table of tables) { o.signal?.throwIfAborted(); quantizeOne(table); }
   for (const [i, step] of steps.entries()) {
     o.signal?.throwIfAborted();
     const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;
-    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, feeds: o.feeds, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
-    step.forEach((shape, k) => {
-      const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums?.[k]); // only layers with parameters are in a step
-      chosen.set(shape.weight, made.params);
-      shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
-      if (made.bias && shape.bias) { shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims); biases++; } // layerShape takes constant biases only
-    });
+    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
+    step.forEach((shape, k) => quantizeOne(shape, sums?.[k]));
   }
-  return { params: chosen, layers: shapes.size, biases };
+  return { params: chosen, layers: shapes.size + tables.length, biases };
 }
 
 const methodFor = (o: LayerwiseOptions, node: Node): { readonly method: WeightMethod; readonly options: unknown } => o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };
@@ -83,18 +89,19 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
   const expected = sums || (shape.node.op !== 'Conv' && shape.input.shape?.length !== 2) ? undefined : o.expected?.get(shape.input)?.mean; // moments are along axis 1
-  for (let g = 0; g < shape.groups; g++) {
-    const { grid, parts } = gridOf(shape, start, g);
-    const float = rowsOfLayer(shape, original, g);
+  for (const range of rangesOf(shape, start)) {
+    const { group: g, first, rows } = range;
+    const { grid, parts } = gridOf(shape, start, range);
+    const float = rowsOfLayer(shape, original, range);
     const input = sums?.[g];
     const hessian = hessianOf(shape.columns, input, o.damping);
     const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
     const { method, options } = methodFor(o, shape.node);
-    const solved = method.solve({ rows: shape.rows, columns: shape.columns, target, hessian, grid }, options);
+    const solved = method.solve({ rows, columns: shape.columns, target, hessian, grid }, options);
     const factors = input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns) ? factorsOf(shape, solved, grid.part, input) : undefined;
     parts.forEach((p, i) => { scale[p] = solved.scale[i]!; zeroPoint[p] = solved.zeroPoint[i]!; }); // one for each part
     if (factors) grid.part.forEach((part, at) => { scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!; }); // as above
-    for (let r = 0, at = 0; r < shape.rows; r++) {
+    for (let r = first, at = 0; r < first + rows; r++) {
       let given = 0;
       for (let c = 0; c < shape.columns; c++, at++) {
         const p = parts[grid.part[at]!]!; // every element has a part
@@ -103,7 +110,7 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
         if (input) given += value * input.sums[c]!;
         if (expected && bias) bias[g * shape.rows + r]! -= (value - float[at]!) * expected[channelOf(shape, g, c)]!; // one for each column, one for each channel
       }
-      if (bias && input && o.correctBias) bias[g * shape.rows + r] = input.output[r]! / input.outputs - given / input.places;
+      if (bias && input && o.correctBias) bias[g * shape.rows + r] = (shape.biasApart ? bias[r]! : 0) + input.output[r]! / input.outputs - given / input.places;
     }
   }
   const corrected = (o.correctBias || expected) && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
@@ -115,6 +122,14 @@ function channelOf({ node, weight, columns }: LayerShape, group: number, column:
   if (node.op !== 'Conv') return column;
   const channels = weight.data!.dims[1]!; // a convolution's weight is constant, of at least two axes
   return group * channels + Math.floor(column / (columns / channels));
+}
+
+/** Rows of a table that are solved at a time: memory stays flat. */
+const TABLE_ROWS = 2048;
+/** What is solved together: the rows of a group; of a table, whose rows have nothing in common but a scale of the whole, fewer. */
+function rangesOf({ node, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
+  if (node.op !== 'Gather' || scheme.granularity.kind === 'tensor') return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
+  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => ({ group: 0, first: i * TABLE_ROWS, rows: Math.min(TABLE_ROWS, rows - i * TABLE_ROWS) }));
 }
 
 /** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */
@@ -132,17 +147,15 @@ function hessianOf(k: number, input: InputSums | undefined, damping: number): Fl
  * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
  */
 function fitted(float: Float64Array, { rows, columns: k }: LayerShape, hessian: Float64Array, input: InputSums): Float64Array {
-  const l = reverseCholesky(hessian, k);
   const more = hessian[0]! - input.products[0]!; // what damping added
-  const out = new Float64Array(rows * k);
-  const right = new Float64Array(k);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < k; c++) right[c] = more * float[r * k + c]! + dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
-    solveReverse(l, k, right);
-    addScaled(out, r * k, 1, right, 0, k);
+  const right = float.map((w) => more * w);
+  for (let first = 0; first < rows; first += ROWS) { // some rows together: each line of the sums is fetched once for all of them
+    for (let c = 0; c < k; c++) for (let r = first; r < Math.min(rows, first + ROWS); r++) right[r * k + c]! += dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
   }
-  return out;
+  solveReverse(reverseCholesky(hessian, k), k, right, rows);
+  return right;
 }
+const ROWS = 16;
 
 /** Whether every scale belongs to one row. */
 function ownScales(part: Int32Array, parts: number, columns: number): boolean {

@@ -56,7 +56,7 @@ function problem(rows: number, columns: number, seed: number, bits: number): Row
   const high = 2 ** (bits - 1) - 1;
   const part = Int32Array.from(target, (_, at) => Math.floor(at / columns));
   const scale = Float64Array.from({ length: rows }, (_, r) => Math.max(...target.subarray(r * columns, (r + 1) * columns).map(Math.abs)) / high);
-  return { rows, columns, target, hessian: gram(columns, seed + 1), grid: { part, scale, zeroPoint: new Int32Array(rows), low: -high - 1, high } };
+  return { rows, columns, target, hessian: gram(columns, seed + 1), grid: { part, scale, zeroPoint: new Int32Array(rows), low: -high - 1, high, symmetric: true } };
 }
 /** Σ eᵀHe over the rows. */
 function errorOf(p: RowsProblem, s: Solved): number {

@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { cloneModel } from '../ir/clone.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model, Node } from '../ir/graph.js';
+import { channelSets, type ChannelSet } from './channels.js';
+import { dot } from './linear.js';
+import { Frontier } from './layerwise/frontier.js';
+import { layerShape, rowsOfLayer, type LayerShape } from './layerwise/layer.js';
+import { measureInputs, stepsOf, type InputSums } from './layerwise/measure.js';
+import { Weights } from './scaling.js';
+import type { AdjustContext, Adjustment } from './types.js';
+
+const options = z.strictObject({
+  bits: z.number().int().min(2).max(8).default(4).describe('Bits that the weights will have.'),
+  block: z.number().int().positive().default(32).describe('Elements along the reduction axis that will share a scale.'),
+  steps: z.number().int().positive().default(20).describe('Exponents between 0 (no scaling) and 1 that are tried for each group of channels.'),
+  samples: z.number().int().positive().default(128).describe('Calibration samples to look at.'),
+});
+type Options = z.output<typeof options>;
+
+/**
+ * Activation-aware scaling: channels with large inputs get larger weights, and so a smaller relative rounding error, and are
+ * made smaller where they come from. s = x^α with x the root mean square of the channel (the paper takes the mean
+ * magnitude), divided by √(max·min); α is searched by the error of the layer's outputs, eᵀ(Σxxᵀ)e with e what rounding to
+ * `bits` in blocks does. Exact: only channels of {@link channelSets} that products read.
+ * source: Lin et al. 2023, https://arxiv.org/abs/2306.00978
+ */
+export const awq = {
+  name: 'awq',
+  doc: 'Scales channels by the size of their inputs, as far as it lowers the error of rounded weights (activation-aware weight quantization, AWQ). Changes no result.',
+  options,
+  needsData: true,
+  async run(context, o) {
+    const { model } = context;
+    const shapes = new Map<Node, LayerShape>();
+    for (const n of model.graph.nodes) { const shape = n.op === 'Conv' ? undefined : layerShape(n); if (shape) shapes.set(n, shape); }
+    const groups = groupsOf(channelSets(model), shapes);
+    if (!groups.length) return 'no channels that products read can be scaled';
+    const wanted = new Map([...shapes].filter(([n]) => groups.some((g) => g.readers.has(n))));
+    const inputs = await measure(model, wanted, context, o.samples);
+    const weights = new Weights();
+    let [channels, layers] = [0, 0];
+    const exponents: number[] = [];
+    for (const group of groups) {
+      const { exponent, scale } = bestScale(group, shapes, inputs, o);
+      exponents.push(exponent);
+      if (exponent === 0) continue;
+      group.sets.forEach((set, i) => weights.rescale(set, 1 / scale[i]!)); // one for each set
+      channels += group.sets.length;
+      layers += group.readers.size;
+    }
+    weights.commit();
+    return `${channels} channels before ${layers} products · exponents ${Math.min(...exponents).toFixed(2)} to ${Math.max(...exponents).toFixed(2)}`;
+  },
+} satisfies Adjustment<Options>;
+
+/** Channels that the same products read, and which of them is which column: −1 for none. */
+interface Group { readonly sets: ChannelSet[]; readonly readers: Map<Node, Int32Array> }
+
+function groupsOf(sets: readonly ChannelSet[], shapes: ReadonlyMap<Node, LayerShape>): Group[] {
+  const groups = new Map<string, Group>();
+  const ids = new Map<Node, number>();
+  const id = (n: Node): number => { const known = ids.get(n) ?? ids.size; ids.set(n, known); return known; };
+  for (const set of sets) {
+    if (!set.consumers.every((s) => shapes.get(s.node)?.weight === s.constant)) continue;
+    const key = [...set.consumers.map((s) => id(s.node)), -1, ...set.producers.map((s) => id(s.node))].join(' ');
+    const group = groups.get(key) ?? { sets: [], readers: new Map<Node, Int32Array>() };
+    groups.set(key, group);
+    for (const s of set.consumers) {
+      const columns = group.readers.get(s.node) ?? new Int32Array(shapes.get(s.node)!.columns).fill(-1); // checked above
+      group.readers.set(s.node, columns);
+      columns[s.start / s.inner] = group.sets.length; // column c of a matrix starts at c·inner
+    }
+    group.sets.push(set);
+  }
+  return [...groups.values()];
+}
+
+async function measure(model: Model, shapes: ReadonlyMap<Node, LayerShape>, { batches, threads, onEvent, signal }: AdjustContext, samples: number): Promise<Map<Node, InputSums>> {
+  const kept: Feed[] = [];
+  let seen = 0;
+  for await (const batch of batches()) { kept.push(...batch.feeds); seen += batch.samples.length; if (seen >= samples) break; }
+  const reference = cloneModel(model);
+  const frontier = new Frontier(async function* () { yield* kept; await Promise.resolve(); });
+  const found = new Map<Node, InputSums>();
+  const steps = stepsOf(model.graph.topological(), shapes);
+  for (const [i, layers] of steps.entries()) {
+    signal?.throwIfAborted();
+    const sums = await measureInputs({ model, reference, activations: new Map(), layers, frontier, samples: seen, cross: false, threads });
+    layers.forEach((l, k) => found.set(l.node, sums[k]![0]!)); // one for each layer; products have one group
+    onEvent({ type: 'progress', stage: 'awq', done: i + 1, total: steps.length });
+  }
+  return found;
+}
+
+/** Multiply-accumulates that the search for one layer may take; rows beyond them are left out evenly. */
+const BUDGET = 2e8;
+
+function bestScale({ sets, readers }: Group, shapes: ReadonlyMap<Node, LayerShape>, inputs: ReadonlyMap<Node, InputSums>, { bits, block, steps }: Options): { exponent: number; scale: Float64Array } {
+  const energy = new Float64Array(sets.length);
+  for (const [n, columns] of readers) {
+    const { products, places } = inputs.get(n)!; // measured
+    columns.forEach((set, c) => { if (set >= 0) energy[set] = Math.max(energy[set]!, products[c * (columns.length + 1)]! / places); });
+  }
+  const layers = [...readers].map(([n, columns]) => {
+    const shape = shapes.get(n)!; // readers have a shape
+    const all = rowsOfLayer(shape, shape.weight.data!.f32(), { group: 0, first: 0, rows: shape.rows }); // a layer's weight is constant
+    const step = Math.max(1, Math.ceil((shape.rows * columns.length ** 2 * steps) / BUDGET));
+    return { columns, all, rows: shape.rows, step, products: inputs.get(n)!.products }; // measured
+  });
+  let best = { exponent: 0, scale: new Float64Array(sets.length).fill(1), error: Infinity };
+  for (let s = 0; s <= steps; s++) {
+    const exponent = s / steps;
+    const raw = energy.map((e) => (e > 0 ? Math.sqrt(e) ** exponent : 1));
+    const middle = Math.sqrt(raw.reduce((a, b) => Math.max(a, b), 0) * raw.reduce((a, b) => Math.min(a, b), Infinity));
+    const scale = raw.map((x) => x / middle);
+    let error = 0;
+    for (const l of layers) {
+      const e = new Float64Array(l.columns.length);
+      for (let r = 0; r < l.rows; r += l.step) { roundingErrors(l.all, r * e.length, l.columns, scale, bits, block, e); for (let c = 0; c < e.length; c++) error += l.step * e[c]! * dot(l.products, c * e.length, e, 0, e.length); }
+    }
+    if (error < best.error) best = { exponent, scale, error };
+  }
+  return best;
+}
+
+/** What rounding one row of scaled weights to blocks with zero points does to the weights themselves. */
+function roundingErrors(w: Float64Array, from: number, columns: Int32Array, scale: Float64Array, bits: number, block: number, error: Float64Array): void {
+  const high = 2 ** bits - 1;
+  const by = (c: number): number => { const set = columns[c]!; return set < 0 ? 1 : scale[set]!; }; // a column
+  for (let start = 0; start < columns.length; start += block) {
+    const end = Math.min(columns.length, start + block);
+    let [min, max] = [0, 0];
+    for (let c = start; c < end; c++) { const x = w[from + c]! * by(c); if (x < min) min = x; if (x > max) max = x; }
+    const step = (max - min) / high || 1;
+    const zero = Math.round(-min / step);
+    for (let c = start; c < end; c++) {
+      const s = by(c);
+      const code = Math.min(high, Math.max(0, Math.round((w[from + c]! * s) / step) + zero));
+      error[c] = ((code - zero) * step) / s - w[from + c]!;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
+import type { Model, Node, Value } from '../ir/graph.js';
+import { dtypeBits } from '../ir/dtype.js';
+import { specOf } from '../ops/index.js';
+import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../formats/weight-only.js';
+import type { WeightOnlyForm } from '../formats/types.js';
+import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import { selectNodes } from './filter.js';
+import { merged, overridesOf } from './overrides.js';
+import type { Planned, PlanOptions } from './plan.js';
+
+export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'target' | 'layers'> {
+  /** Whether embedding tables are quantized, and in which type where it is not that of the other weights. */
+  readonly embeddings: boolean | QuantScheme['dtype'];
+  /** Only operators of the ONNX standard, even where the target has its own. */
+  readonly standardOps: boolean;
+  /** MatMulNBits: 0 leaves the choice to the runtime, 1 float32, 4 int8 inputs. */
+  readonly accuracyLevel: number;
+}
+
+/** Smaller weights stay: codes, scales and nodes take more bytes than they save. */
+const SMALL = 512;
+/** Tables with fewer elements than this are not worth the extra nodes. */
+const SMALL_TABLE = 4096;
+
+/**
+ * Weights of products, convolutions and embedding tables of the main graph: float32 constants.
+ * Blocks run along what one output sums over: the rows of a MatMul weight, the input channels of a convolution (one scale
+ * for each output channel where there are fewer of them than a block has), the columns of a table.
+ * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
+ */
+export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { readonly weightOnly: WeightOnlyForm } {
+  const order = model.graph.topological();
+  const compute = order.filter((n) => specOf(n)?.quant.role === 'compute');
+  const included = o.include.length ? selectNodes(model.graph, o.include, order) : undefined;
+  const excluded = selectNodes(model.graph, o.exclude, compute);
+  const layers = overridesOf(model.graph, o.layers ?? [], compute);
+  const inputs = new Set<Value>(model.graph.inputs);
+  const plan = new Map<QuantPoint, QuantSpec>();
+  const weightOnlyNodes = new Set<Node>();
+  const floatNodes = new Map<Node, string>();
+  for (const n of order) {
+    const index = weightIndex(n);
+    const w = index === undefined ? undefined : n.inputs[index];
+    if (index === undefined || !w) continue;
+    const table = n.op === 'Gather';
+    if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE || n.int('axis', 0) !== 0 || w.data.dims.length < 2)) continue;
+    const reason = !w.isInitializer ? 'its weight is not a constant'
+      : inputs.has(w) ? 'its weight is a graph input'
+      : w.data!.dtype !== 'float32' ? `its weight is ${w.data!.dtype}, not float32` // an initializer has data
+      : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
+      : included && !included.has(n) ? 'not included by the recipe'
+      : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : undefined; // as above
+    if (reason !== undefined) { floatNodes.set(n, reason); continue; }
+    const weights = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+    const spec: QuantSpec = { kind: 'observed', scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }), observer: weights.observer, ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }) }; // as above
+    const known = plan.get(w);
+    if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
+    else plan.set(w, spec);
+    weightOnlyNodes.add(n);
+    floatNodes.set(n, `computes in float from ${spec.scheme.bits ?? dtypeBits(spec.scheme.dtype)}-bit weights`);
+  }
+  const own = (op: string): boolean => !o.standardOps && o.target.ownOps.some((x) => x.op === op);
+  const weightOnly = { matMulNBits: own(MAT_MUL_N_BITS), gatherBlockQuantized: own(GATHER_BLOCK_QUANTIZED), accuracyLevel: o.accuracyLevel };
+  return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
+}
+
+/** Lowest opset of the standard domain that has the operators and types that the plan will be written with. */
+export function weightOnlyOpset({ plan, weightOnlyNodes, weightOnly }: ReturnType<typeof planWeightOnly>): number {
+  let opset = 7;
+  for (const n of weightOnlyNodes) {
+    const index = weightIndex(n)!; // planned nodes have a weight
+    const spec = plan.get(n.use(index)!) ?? plan.get(n.inputs[index]!); // one of both is planned
+    if (spec?.kind !== 'observed' || blockedForm(n, spec.scheme, weightOnly)) continue;
+    const { dtype, granularity } = spec.scheme;
+    opset = Math.max(opset, /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : 13);
+  }
+  return opset;
+}
+
+/** The input that is a weight or a table; undefined for other nodes. */
+function weightIndex(n: Node): number | undefined {
+  if (n.domain !== '') return undefined;
+  if (n.op === 'Gather') return 0;
+  const role = specOf(n)?.quant;
+  return role?.role === 'compute' && (n.inputs[role.weight]?.shape?.length ?? 0) >= 2 ? role.weight : undefined;
+}
+
+function schemeOf(n: Node, dims: readonly number[], table: boolean, { weights, embeddings }: Pick<WeightOnlyOptions, 'weights' | 'embeddings'>): QuantScheme {
+  const { observer: _observer, granularity, ...rest } = weights;
+  const { bits: _bits, ...whole } = rest;
+  const base = table && typeof embeddings === 'string' ? { ...whole, dtype: embeddings } : rest;
+  if (granularity === 'tensor') return { ...base, granularity: { kind: 'tensor' } };
+  const rank = dims.length;
+  const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
+  const channels = table || turned || n.op === 'Conv' ? 0 : n.op === 'ConvTranspose' ? 1 : rank - 1;
+  const summed = table ? rank - 1 : n.op === 'Conv' ? 1 : n.op === 'ConvTranspose' ? 0 : turned ? 1 : rank - 2;
+  if (granularity === 'channel') return { ...base, granularity: { kind: 'axis', axis: channels } };
+  const short = rank > 2 && !table && dims[summed]! < granularity.block; // a weight has these axes
+  return { ...base, granularity: short ? { kind: 'axis', axis: channels } : { kind: 'block', axis: summed, size: granularity.block } };
+}
