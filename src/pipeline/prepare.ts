@@ -13,7 +13,7 @@ import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { codings } from '../scheme/codings/index.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
-import { planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
+import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import type { Recipe } from '../recipe/schema.js';
 import { runPasses, type PassTrace } from '../rewrite/pass.js';
@@ -110,8 +110,11 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
 
 function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned: Planned): Diagnostic[] {
   const static_ = formats.find((f) => f.name === recipe.quantize.format)?.plan === 'static';
+  const dequantized = dequantizedNodes(planned);
   const applies: Readonly<Record<string, boolean>> = {
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
+    WEIGHTS_DEQUANTIZED: dequantized.length > 0,
+    DEQUANTIZED_PRODUCT_FUSED: dequantized.some((n) => n.op === 'MatMul') && /4$/.test(o.weights.dtype),
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
     NO_INTEGER_KERNEL: static_ && (/16$/.test(o.activations.dtype) || o.activations.perChannel || !/^u?int8$/.test(o.weights.dtype) || typeof o.weights.granularity === 'object'),
   };
