@@ -1,7 +1,6 @@
 /** The files that are generated from code, as text: path from the repository's root to content. */
 import { z } from 'zod';
 import { ERROR_CODES, exitCodeOf, QuantError, type ErrorCode } from '../base/errors.js';
-import { formats } from '../formats/index.js';
 import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { Metric } from '../evaluate/types.js';
@@ -21,7 +20,7 @@ export const generatedDocs = (): Record<string, string> => ({
   'schema/run.schema.json': schemaOf('run.json: what one run decided and measured', runRecordSpec),
   'schema/compare.schema.json': schemaOf('compare.json: several runs of one model', compareRecordSpec),
   'docs/recipe.md': recipeDoc(),
-  'docs/formats.md': formatsDoc(),
+  'docs/codings.md': codingsDoc(),
   'docs/metrics.md': metricsDoc(),
   'docs/errors.md': errorsDoc(),
   'docs/ops.md': opsDoc(),
@@ -52,16 +51,11 @@ function metricsDoc(): string {
   return `${MADE}\n# Metrics\n\n${METRICS_INTRODUCTION}\n${sections.join('\n')}`;
 }
 
-/** How models are written and weights stored, and what that makes faster. */
-function formatsDoc(): string {
-  const written = formats.map((f) => `| \`${f.name}\` | ${cell(f.doc)} |`);
-  const stored = codings.map((c) => `| \`${c.name}\` | ${cell(c.doc)} | ${cell(c.runs)} |`);
-  return `${MADE}\n# Formats\n\n${FORMATS_INTRODUCTION}\n| \`quantize.format\` | how the model is written |\n|---|---|\n${written.join('\n')}\n\n${CODINGS_INTRODUCTION}\n| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${stored.join('\n')}\n`;
+/** How weights can be stored, and what that makes faster. */
+function codingsDoc(): string {
+  const rows = codings.map((c) => `| \`${c.name}\` | ${cell(c.doc)} | ${cell(c.runs)} |`);
+  return `${MADE}\n# Codings\n\n${CODINGS_INTRODUCTION}\n| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n`;
 }
-const FORMATS_INTRODUCTION = `Smaller and faster are two things. Integer kernels make a model faster: on CPUs onnxruntime has them for 8-bit weights
-and activations (formats qdq, qoperator, dynamic). Everything narrower, and every other number format, makes the file
-smaller; what it does for speed is said below.
-`;
 const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per output channel or block, and the
 model itself turns them back into float32: a Cast or a look-up, a product with the scales, a Reshape. All of it is
 constant, so that runtimes compute it once, when they load the model. Options are in [recipes](recipe.md).

@@ -14,7 +14,7 @@ import { codings } from '../scheme/codings/index.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
-import { planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
+import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
@@ -139,8 +139,11 @@ export function overrideOf({ match, activations: a, weights: w, coding: c }: Rec
 
 function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned: Planned): Diagnostic[] {
   const static_ = formats.find((f) => f.name === recipe.quantize.format)?.plan === 'static';
+  const dequantized = dequantizedNodes(planned);
   const applies: Readonly<Record<string, boolean>> = {
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
+    WEIGHTS_DEQUANTIZED: dequantized.length > 0,
+    DEQUANTIZED_PRODUCT_FUSED: dequantized.some((n) => n.op === 'MatMul') && /4$/.test(o.weights.dtype),
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
     NO_INTEGER_KERNEL: static_ && [undefined, ...o.layers ?? []].some((l) => {
       const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];

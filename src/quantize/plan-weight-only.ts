@@ -4,7 +4,7 @@ import { dtypeBits } from '../ir/dtype.js';
 import { specOf } from '../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import type { WeightOnlyForm } from '../formats/types.js';
-import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes } from './filter.js';
 import { merged, overridesOf } from './overrides.js';
 import type { Planned, PlanOptions } from './plan.js';
@@ -65,17 +65,22 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
 }
 
+/** The nodes whose weights are written before a DequantizeLinear. */
+export function dequantizedNodes({ plan, weightOnlyNodes, weightOnly }: Planned): Node[] {
+  return weightOnly ? [...weightOnlyNodes].filter((n) => { const scheme = schemeAt(plan, n); return scheme && !blockedForm(n, scheme, weightOnly); }) : [];
+}
+function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
+  const index = weightIndex(n)!; // planned nodes have a weight
+  const spec = plan.get(n.use(index)!) ?? plan.get(n.inputs[index]!); // one of both is planned
+  return spec?.kind === 'observed' ? spec.scheme : undefined;
+}
+
 /** Lowest opset of the standard domain that has the operators and types that the plan will be written with. */
-export function weightOnlyOpset({ plan, weightOnlyNodes, weightOnly }: ReturnType<typeof planWeightOnly>): number {
-  let opset = 7;
-  for (const n of weightOnlyNodes) {
-    const index = weightIndex(n)!; // planned nodes have a weight
-    const spec = plan.get(n.use(index)!) ?? plan.get(n.inputs[index]!); // one of both is planned
-    if (spec?.kind !== 'observed' || blockedForm(n, spec.scheme, weightOnly)) continue;
-    const { dtype, granularity } = spec.scheme;
-    opset = Math.max(opset, /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : 13);
-  }
-  return opset;
+export function weightOnlyOpset(planned: Planned): number {
+  return Math.max(7, ...dequantizedNodes(planned).map((n) => {
+    const { dtype, granularity } = schemeAt(planned.plan, n)!; // they have one
+    return /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : 13;
+  }));
 }
 
 /** The input that is a weight or a table; undefined for other nodes. */
