@@ -61,13 +61,12 @@ export function refinements(best: Candidate, objective: Objective): Candidate[] 
   if (best.family !== 'static') return [];
   const w = best.quantize.weights ?? {};
   const of = (suffix: string, why: string, weights: Quantize['weights'], more: Quantize = {}): Candidate => ({ ...best, label: `${best.label} + ${suffix}`, why, quantize: { ...best.quantize, ...more, weights: { ...w, ...weights } } });
-  return [
+  return objective === 'latency' ? [
     of('bias correction', 'moves the mean of each channel back', { correct: ['bias'], samples: 128 }),
     of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'] }),
-    ...(objective === 'size' ? [
-      of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'], samples: 512 }),
-      of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'], samples: 512 }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
-    ] : []),
+  ] : [
+    of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'] }),
+    of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
   ];
 }
 
@@ -78,7 +77,7 @@ export function mixtures(best: Candidate, int4: number, int8: number): Candidate
     const sizeRatio = Number((int4 + part * (int8 - int4)).toPrecision(4));
     return {
       ...best, label: `${best.label} + mixed int4 and int8 in ${sizeRatio} ×`, why: 'int4 for all misses the limit: the layers that need it get int8',
-      quantize: { ...best.quantize, weights: { ...w, method: 'gptq', correct: ['bias'], samples: 512 }, budget: { sizeRatio, choices: [{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }] } },
+      quantize: { ...best.quantize, weights: { ...w, method: 'gptq', correct: ['bias'] }, budget: { sizeRatio, choices: [{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }] } },
     } satisfies Candidate;
   });
 }

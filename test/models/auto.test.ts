@@ -6,8 +6,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { findRecipe, type AutoResult } from '../../src/pipeline/auto.js';
+import { findRecipe } from '../../src/pipeline/auto.js';
 import { runRecipe } from '../../src/pipeline/run.js';
+import type { AutoResult } from '../../src/pipeline/search.js';
 import { loadRecipe } from '../../src/recipe/load.js';
 
 const root = path.join(import.meta.dirname, '..', '..');

@@ -1,0 +1,110 @@
+/** The end of `quantize auto`: looks at the held-out samples, and what is written. */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { fail } from '../base/errors.js';
+import { writeFileAtomic } from '../base/files.js';
+import { secondsText } from '../base/text.js';
+import { judgeRun } from '../gate/index.js';
+import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
+import type { RecipeInput } from '../recipe/schema.js';
+import type { RunRecord, SearchFacts } from '../record/index.js';
+import type { Candidate } from './candidates.js';
+import { compared } from './rank.js';
+import { runRecipe } from './run.js';
+import type { AutoOptions, AutoResult, Search, Stage } from './search.js';
+import { publish, stagingDir } from './staging.js';
+import type { Tried } from './trials.js';
+
+/** Looks at the held-out part: each more widens the intervals. */
+const LOOKS = 3;
+
+/**
+ * Makes the best recipe once more and looks at it on the held-out part; where it misses the limit, the next that is closer to float.
+ * What keeps the limit goes to the output folder, else the best that was looked at to its folder best-found.
+ */
+export async function confirm(o: AutoOptions, search: Search, share: number, staging: string, spent: () => number, stage: Stage): Promise<AutoResult> {
+  const order = search.ranked();
+  const closest = search.closest() ?? fail('QUANTIZE_VERIFY', 'no recipe ran on the search part', {}, 'look at the recipe alone: quantize --recipe');
+  const limit = search.limit!; // a trial ran, so there is one
+  const looks: (SearchFacts['heldOut'][number] & { readonly folder: string; readonly record: RunRecord; readonly label: string; readonly made: ResolvedRecipe })[] = [];
+  const queue = order.length ? order : [closest];
+  let current: Tried | undefined = queue[0];
+  while (current && looks.length < LOOKS) {
+    const tried: Tried = current;
+    const folder = path.join(staging, `held-out-${looks.length}`);
+    const made = await finalRecipe(o, tried.candidate, share);
+    const facts = await stage('held out', async () => {
+      let found: SearchFacts | undefined;
+      let look: SearchFacts['heldOut'][number] | undefined;
+      const { record } = await runRecipe({
+        recipe: made, outDir: folder, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
+        onEvent: (e) => { if (e.type === 'progress' || (e.type === 'diagnostic' && e.diagnostic.severity !== 'note')) o.onEvent?.(e); },
+        complete: (own) => {
+          look = lookAt(own, tried.label, limit, looks.length + 1, o.proven === true);
+          found = factsOf(o, search, own, tried, limit, [...looks, look], spent());
+          return { ...own, search: found };
+        },
+      });
+      return [{ record, look: look!, found: found! }, look!.text]; // complete() ran before the record was given
+    });
+    looks.push({ ...facts.look, folder, record: facts.record, made });
+    if (facts.look.met) {
+      publishRun(folder, o.outDir, facts.record, made, o);
+      return { record: facts.record, outDir: o.outDir, search: facts.found };
+    }
+    // The next is one that moved the outputs less: the objective gives way to the limit.
+    const missed: Tried = tried;
+    current = queue.filter((t) => (t.loss ?? Infinity) < (missed.loss ?? Infinity) && !looks.some((l) => l.label === t.label))[0];
+  }
+  const best = [...looks].sort((a, b) => a.drop - b.drop)[0]!; // at least one look
+  const folder = path.join(o.outDir, 'best-found');
+  rmSync(stagingDir(folder), { recursive: true, force: true }); // makes the folder, and tells where it cannot
+  publishRun(best.folder, folder, best.record, await finalRecipe({ ...o, outDir: folder }, search.trials.find((t) => t.label === best.label && t.round > 1)!.candidate, share), o); // it was looked at
+  return { record: best.record, outDir: folder, search: best.record.search! }; // complete() added it
+}
+
+/** The recipe of a candidate as a file in the output folder gives it: parsed from the text that is written. */
+async function finalRecipe(o: AutoOptions, c: Candidate, share: number): Promise<ResolvedRecipe> {
+  const { base } = o;
+  const name = `${base.recipe.name ?? base.name} auto`;
+  const made = await derive(base, { adjust: c.adjust, quantize: c.quantize, evaluation: { ...base.recipe.evaluation, searchShare: share } }, { baseDir: o.outDir, name });
+  const moved = await derive(made, {}, { baseDir: o.outDir });
+  return resolveRecipe(parse(moved.yaml) as RecipeInput, { baseDir: o.outDir, name }); // the schema checks it
+}
+
+function publishRun(from: string, to: string, record: RunRecord, made: ResolvedRecipe, o: AutoOptions): void {
+  const lines = made.yaml.split('\n').slice(1).join('\n');
+  writeFileAtomic(path.join(from, 'recipe.yaml'), `# Found by quantize auto; makes the model beside it again, byte for byte: quantize --recipe recipe.yaml\n${lines}`);
+  const texts = Object.keys(o.render?.(record) ?? {});
+  publish(from, to, [...record.files.map((f) => f.path).filter((f) => f !== 'model.onnx'), 'model.onnx', 'recipe.yaml', ...texts, 'run.json']);
+}
+
+/** The verdict on the held-out part; with each look the confidence of the intervals is raised, so that all together err as one would. */
+function lookAt(record: RunRecord, label: string, limit: number, looks: number, proven: boolean): SearchFacts['heldOut'][number] {
+  const metric = compared(record)!; // trials had one
+  const drop = (metric.higherIsBetter ? 1 : -1) * ((metric.float ?? NaN) - metric.quantized);
+  const judged = record.evaluation?.metrics.length ? judgeRun(record, { confidence: 1 - 0.05 / looks, accuracyDrop: { max: metric.unit === '%' ? `${limit} points` : limit } }).rules[0] : undefined;
+  const verdict = judged?.verdict ?? (drop <= limit ? 'undecided' : 'fail');
+  const met = drop <= limit && (!proven || verdict === 'pass');
+  const text = judged?.text ?? `${metric.name} dropped by ${drop.toPrecision(3)}`;
+  return { label, drop, ...(judged?.interval ? { interval: judged.interval } : {}), verdict, met, text };
+}
+
+function factsOf(o: AutoOptions, search: Search, record: RunRecord, chosen: Tried, limit: number, heldOut: SearchFacts['heldOut'], ms: number): SearchFacts {
+  const metric = compared(record)!; // trials had one
+  const last = heldOut.at(-1)!; // at least the one that is asked about
+  const floatMs = record.latency?.floatMs.p50;
+  const full = Math.max(...search.trials.map((t) => t.samples));
+  return {
+    objective: o.objective, metric: metric.name, unit: metric.unit, limit, limitText: String(o.maxAccuracyDrop), timeBudgetMs: o.timeBudgetMs, ms,
+    searchSamples: full, heldOutSamples: record.evaluation?.samples ?? 0, ...(floatMs === undefined ? {} : { floatLatencyMs: floatMs }),
+    trials: search.trials.map(({ candidate: _c, record: _r, perTrialMs: _p, next, ...t }) => ({ ...t, next: t.label === chosen.label && t.round === chosen.round ? 'chosen, and looked at on the held-out part' : next })),
+    heldOut: heldOut.map(({ label, drop, interval, verdict, met, text }) => ({ label, drop, ...(interval ? { interval } : {}), verdict, met, text })),
+    chosen: chosen.label, outcome: last.met ? 'met' : 'missed',
+    sentence: last.met
+      ? `${chosen.label} keeps the limit on the held-out samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ${last.text}. Found in ${secondsText(ms)}.`
+      : `No recipe is known to keep the limit on the held-out samples; ${chosen.label} is the best that was found: ${last.text}.`,
+    notes: search.notes,
+  };
+}
