@@ -18,6 +18,7 @@ interface Pair { readonly of: Value; readonly low: Value; readonly high: Value }
  * run gives +∞ and −∞. Throws CALIBRATION_NON_FINITE and what running the model throws.
  */
 export async function measureBodies(o: { readonly model: Model; readonly values: readonly Value[]; readonly feeds: () => AsyncIterable<Feed>; readonly threads: number; /** Whether NaN and infinity stop it; else they are passed over. */ readonly strict: boolean }): Promise<ReadonlyMap<Value, TensorStats>> {
+  if (!o.values.length) return new Map();
   const copy = cloneModel(o.model);
   const original = new Map(o.values.map((v) => [copy.values.get(v)!, v])); // every value has a copy
   const { graph } = copy.model;

@@ -8,6 +8,7 @@ import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { overridesOf, type LayerOverride, type NamedOptions } from './overrides.js';
 import type { Planned } from './plan.js';
+import { keptBecause } from './stored-weight.js';
 
 export interface CodedOptions {
   readonly coding: string;
@@ -17,9 +18,6 @@ export interface CodedOptions {
   /** Other codings for single layers; later ones win. */
   readonly layers?: readonly LayerOverride[];
 }
-
-/** Smaller weights stay: the nodes that decode them take more bytes than the codes save. */
-const SMALL = 512;
 
 /**
  * Weights of products, convolutions, recurrent cells and embedding tables, in subgraphs too, float32 constants of at least 512 elements.
@@ -40,12 +38,7 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
     for (const { index, axis } of weightsOf(n)) {
       const w = n.inputs[index];
       if (!w) continue;
-      const reason = !w.isInitializer ? 'its weight is not a constant'
-        : inputs.has(w) ? 'its weight is a graph input'
-        : w.data!.dtype !== 'float32' ? `its weight is ${w.data!.dtype}, not float32` // an initializer has data
-        : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
-        : included && !included.has(n) ? 'not included by the recipe'
-        : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : refusal(w, axis, own); // as above
+      const reason = keptBecause(n, w, { inputs, included, excluded }) ?? refusal(w, axis, own);
       if (reason !== undefined) { if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason); continue; }
       if (!plan.has(w) || layers.has(n)) plan.set(w, { kind: 'coded', coding: own.name, options: own.options, axis });
       weightOnlyNodes.add(n);

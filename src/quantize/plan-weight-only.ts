@@ -8,6 +8,7 @@ import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/ty
 import { selectNodes } from './filter.js';
 import { merged, overridesOf } from './overrides.js';
 import type { Planned, PlanOptions } from './plan.js';
+import { keptBecause } from './stored-weight.js';
 
 export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'target' | 'layers'> {
   /** Whether embedding tables are quantized, and in which type where it is not that of the other weights. */
@@ -18,8 +19,6 @@ export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'includ
   readonly accuracyLevel: number;
 }
 
-/** Smaller weights stay: codes, scales and nodes take more bytes than they save. */
-const SMALL = 512;
 /** Tables with fewer elements than this are not worth the extra nodes. */
 const SMALL_TABLE = 4096;
 
@@ -45,15 +44,10 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     if (index === undefined || !w) continue;
     const table = n.op === 'Gather';
     if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE || n.int('axis', 0) !== 0 || w.data.dims.length < 2)) continue;
-    const reason = !w.isInitializer ? 'its weight is not a constant'
-      : inputs.has(w) ? 'its weight is a graph input'
-      : w.data!.dtype !== 'float32' ? `its weight is ${w.data!.dtype}, not float32` // an initializer has data
-      : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
-      : included && !included.has(n) ? 'not included by the recipe'
-      : w.data!.size < SMALL ? `its weight has only ${w.data!.size} elements` : undefined; // as above
+    const reason = keptBecause(n, w, { inputs, included, excluded });
     if (reason !== undefined) { floatNodes.set(n, reason); continue; }
     const weights = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
-    const spec: QuantSpec = { kind: 'observed', scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }), observer: weights.observer, ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }) }; // as above
+    const spec: QuantSpec = { kind: 'observed', scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }), observer: weights.observer, ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }) }; // what is not kept is constant
     const known = plan.get(w);
     if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
     else plan.set(w, spec);

@@ -1,0 +1,18 @@
+/** What formats that only store weights otherwise ask of each weight. */
+import type { Node, Value } from '../ir/graph.js';
+
+/** Smaller weights stay: codes, scales and the nodes that decode them take more bytes than they save. */
+const SMALL = 512;
+
+export interface Selection { readonly inputs: ReadonlySet<Value>; readonly included: ReadonlyMap<Node, string> | undefined; readonly excluded: ReadonlyMap<Node, string> }
+
+/** Why the weight of a node stays float32; undefined where it need not. */
+export function keptBecause(n: Node, w: Value, { inputs, included, excluded }: Selection): string | undefined {
+  if (!w.isInitializer) return 'its weight is not a constant';
+  if (inputs.has(w)) return 'its weight is a graph input';
+  const { dtype, size } = w.data!; // an initializer has data
+  if (dtype !== 'float32') return `its weight is ${dtype}, not float32`;
+  if (excluded.has(n)) return `excluded by the recipe (${excluded.get(n)})`;
+  if (included && !included.has(n)) return 'not included by the recipe';
+  return size < SMALL ? `its weight has only ${size} elements` : undefined;
+}
