@@ -8,8 +8,10 @@ const FEW_CODES = 8;
 const NARROWEST = 0.2;
 
 /**
- * Tries `steps` narrower ranges, from that of the grid down to a fifth of it, with each zero point that may do where the
- * grid leaves it free. The error is that of rounding, weighted with the diagonal of the Hessian.
+ * Tries `steps` ranges, from the widest down to a fifth of that of the grid, with each zero point that may do where the grid
+ * leaves it free. The widest is that of the grid, or the one that clips no weight: symmetric grids have one level less above
+ * zero than below, which at 2 bits cuts a third off the largest weight. The error is that of rounding, weighted with the
+ * diagonal of the Hessian.
  */
 export function searchGrid(problem: RowsProblem, steps: number): { readonly scale: Float64Array; readonly zeroPoint: Int32Array } {
   const { grid: { low, high, symmetric, ...grid } } = problem;
@@ -18,9 +20,11 @@ export function searchGrid(problem: RowsProblem, steps: number): { readonly scal
   for (const { part: p, values, weights } of partsOf(problem)) {
     const start = grid.zeroPoint[p]!; // p is a part
     const [from, to] = symmetric ? [start, start] : high - low < FEW_CODES ? [low, high] : [Math.max(low, start - 1), Math.min(high, start + 1)];
+    const widest = symmetric ? Math.max(grid.scale[p]!, unclipped(values, low - start, high - start)) : grid.scale[p]!;
+    const shrinks = widest - NARROWEST * grid.scale[p]!;
     let least = Infinity;
     for (let s = 0; s < steps; s++) {
-      const tried = grid.scale[p]! * (1 - ((1 - NARROWEST) * s) / steps);
+      const tried = widest - (shrinks * s) / steps;
       for (let z = from; z <= to; z++) {
         const error = roundingError(values, weights, tried, z, low, high);
         if (error < least) { least = error; scale[p] = tried; zeroPoint[p] = z; }
@@ -28,4 +32,11 @@ export function searchGrid(problem: RowsProblem, steps: number): { readonly scal
     }
   }
   return { scale, zeroPoint };
+}
+
+/** The least scale at which codes from `low` to `high` reach every value: 0 is among the codes. */
+function unclipped(values: Float64Array, low: number, high: number): number {
+  let least = 0;
+  for (const v of values) least = Math.max(least, v > 0 ? v / Math.max(high, 1) : v / Math.min(low, -1));
+  return least;
 }

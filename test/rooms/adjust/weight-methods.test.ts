@@ -95,6 +95,16 @@ it('weights on a grid are kept to the digit by every method', () => {
   for (const made of [round.solve(exact), clip.solve(exact, { steps: 40 }), hqq.solve(exact, hqq.options.parse({})), kQuant.solve(exact, { steps: 20 })]) expect(error(exact, made)).toBeLessThan(1e-20);
 });
 
+it.each([2, 3, 4])('a weight that symmetric codes of %i bits cut off is reached by a wider scale', (bits) => {
+  const p = problem(1, bits, true, 1);
+  const target = new Float64Array(16);
+  target[3] = 10; // one level less above zero than below
+  const scale = p.grid.scale.map(() => 10 / (2 ** (bits - 1) - 0.5));
+  const single = { ...p, target, grid: { ...p.grid, scale } };
+  expect(error(single, round.solve(single))).toBeGreaterThan(1 / 4 ** bits);
+  for (const made of [clip.solve(single, { steps: 40 }), gptq.solve(single, { actOrder: true, scaleSearch: 40, sweeps: 2 })]) expect(error(single, made)).toBeLessThan(1e-20);
+});
+
 it('zeros, constants and single weights have defined answers', () => {
   for (const fill of [0, 3, -2e-30]) {
     const p = { ...problem(1, 4, false, 1), target: new Float64Array(16).fill(fill) };
