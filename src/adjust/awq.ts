@@ -3,7 +3,7 @@ import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import type { Model, Node } from '../ir/graph.js';
 import { channelSets, type ChannelSet } from './channels.js';
-import { dot } from './linear.js';
+import { dot } from './linear-kernels.js';
 import { Frontier } from './layerwise/frontier.js';
 import { layerShape, rowsOfLayer, type LayerShape } from './layerwise/layer.js';
 import { measureInputs, stepsOf, type InputSums } from './layerwise/measure.js';

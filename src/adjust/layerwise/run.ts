@@ -6,7 +6,8 @@ import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
-import { dot, reverseCholesky, solveReverse } from '../linear.js';
+import { factorReverse, solveReverse } from '../linear.js';
+import { dot, linearKernels } from '../linear-kernels.js';
 import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowRange } from './layer.js';
 import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
@@ -147,13 +148,24 @@ function hessianOf(k: number, input: InputSums | undefined, damping: number): Fl
  * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
  */
 function fitted(float: Float64Array, { rows, columns: k }: LayerShape, hessian: Float64Array, input: InputSums): Float64Array {
+  const kernels = linearKernels();
+  const [l, cross, own, right, room] = kernels.arrays(k * k, k * k, ROWS * k, ROWS * k, ROWS * ROWS) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array]; // as many as asked for
   const more = hessian[0]! - input.products[0]!; // what damping added
-  const right = float.map((w) => more * w);
+  const made = new Float64Array(rows * k);
+  l.set(hessian);
+  factorReverse(l, k, room, kernels);
+  cross.set(input.cross);
   for (let first = 0; first < rows; first += ROWS) { // some rows together: each line of the sums is fetched once for all of them
-    for (let c = 0; c < k; c++) for (let r = first; r < Math.min(rows, first + ROWS); r++) right[r * k + c]! += dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
+    const count = Math.min(ROWS, rows - first);
+    own.set(float.subarray(first * k, (first + count) * k));
+    for (let c = 0; c < k; c++) {
+      kernels.dots(cross, c * k, own, 0, k, count, k, room, 0); // cross[c][j] = Σ x̂_c·x_j
+      for (let r = 0; r < count; r++) right[r * k + c] = more * own[r * k + c]! + room[r]!;
+    }
+    solveReverse(l, k, right, count, room, kernels);
+    made.set(right.subarray(0, count * k), first * k);
   }
-  solveReverse(reverseCholesky(hessian, k), k, right, rows);
-  return right;
+  return made;
 }
 const ROWS = 16;
 

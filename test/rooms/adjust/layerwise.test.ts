@@ -5,7 +5,8 @@ import type { RowsProblem } from '../../../src/adjust/layerwise/layer.js';
 import { round } from '../../../src/adjust/layerwise/round.js';
 import { quantizeLayerwise } from '../../../src/adjust/layerwise/run.js';
 import type { Solved, WeightMethod } from '../../../src/adjust/layerwise/types.js';
-import { dot, reverseCholesky, solveReverse } from '../../../src/adjust/linear.js';
+import { reverseCholesky, solveReverse } from '../../../src/adjust/linear.js';
+import { dot } from '../../../src/adjust/linear-kernels.js';
 import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed } from '../../../src/ir/feed.js';
@@ -41,7 +42,7 @@ describe('linear algebra', () => {
     }
     const x = Float64Array.from({ length: k }, (_, i) => i - 1.5);
     const right = Float64Array.from({ length: k }, (_, i) => dot(h, i * k, x, 0, k));
-    solveReverse(l, k, right);
+    solveReverse(l, k, right, 1, new Float64Array(256));
     right.forEach((v, i) => expect(v).toBeCloseTo(x[i]!, 7));
   });
 
