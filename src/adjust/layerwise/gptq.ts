@@ -24,7 +24,7 @@ export const gptq = {
   name: 'gptq',
   doc: 'Rounds weights one column after the other and lets the rest make up for the error (GPTQ), measured on calibration inputs.',
   options,
-  needsInputs: true,
+  inputs: 'required',
   solve: (problem, o) => solveWith(linearKernels(), problem, o),
 } satisfies WeightMethod<Options>;
 

@@ -30,6 +30,8 @@ export interface LayerwiseOptions {
   readonly damping: number;
   /** Whether layers are fitted to the outputs of the float model, not of the quantized layers before them. */
   readonly matchFloat: boolean;
+  /** Whether there are calibration data for methods that can do without. */
+  readonly hasInputs: boolean;
   readonly correctBias: boolean;
   readonly correctScale: boolean;
   /** By value, the mean of each channel along axis 1, where biases are to be corrected by it; where inputs are measured, by those. */
@@ -54,7 +56,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
   }
   const activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
-  const needsInputs = o.correctBias || o.correctScale || [...shapes.keys()].some((n) => methodFor(o, n).method.needsInputs);
+  const needsInputs = o.correctBias || o.correctScale || [...shapes.keys()].some((n) => { const { inputs } = methodFor(o, n).method; return inputs === 'required' || (inputs === 'optional' && o.hasInputs); });
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);

@@ -116,7 +116,7 @@ async function refined(method: WeightMethod, more: Partial<Parameters<typeof qua
   const reference = cloneModel(c.model);
   const params = new Map([...c.params].filter(([point]) => 'uses' in point && point.data)); // activations stay float, as in the models that are compared
   const made = await quantizeLayerwise({
-    model: c.model, reference, planned: c.planned, params, method, methodOptions: { actOrder: true, scaleSearch: 20, sweeps: 4 }, damping: 0.01, matchFloat: true,
+    model: c.model, reference, planned: c.planned, params, method, methodOptions: { actOrder: true, scaleSearch: 20, sweeps: 4 }, damping: 0.01, matchFloat: true, hasInputs: true,
     correctBias: false, correctScale: false, feeds: feedsOf(c), samples: c.used.length, threads: 1, report: () => undefined, ...more,
   });
   const codes = [...made.params].every(([point, p]) => { const v = point as unknown as { data: { f32(): Float32Array; dims: readonly number[] } }; return dequantize(quantize(v.data.f32(), v.data.dims, p), p).every((x, i) => x === v.data.f32()[i]); }); // points of weights are values
