@@ -10,8 +10,9 @@ import { createRng } from '../../../src/base/rng.js';
 
 const file = new URL('../../../dist/linear.wasm', import.meta.url);
 const SIZES = [1, 2, 3, 7, 16, 33, 128, 385];
-/** The bits of numbers, so that −0, 0 and NaN are told apart. */
-const bits = (a: Float64Array): BigUint64Array => new BigUint64Array(a.slice().buffer);
+/** The bytes of numbers, so that −0, 0 and NaN are told apart. */
+const bits = (a: Float64Array): string => Buffer.from(a.slice().buffer).toString('latin1');
+const farthest = (a: Float64Array, of: (i: number) => number): number => a.reduce((most, x, i) => Math.max(most, Math.abs(x - of(i))), 0);
 const finite = (a: Float64Array): boolean => a.every(Number.isFinite);
 
 /** Arrays of the kernels' that hold given numbers. */
@@ -22,14 +23,15 @@ function random(seed: number): (n: number) => Float64Array {
   const rng = createRng(seed);
   return (n) => Float64Array.from({ length: n }, () => rng.normal());
 }
-/** XᵀX of `samples` random vectors: singular where they are fewer than `k`. */
-function gram(k: number, samples: number, seed: number): Float64Array {
+/** XᵀX of `samples` random vectors of `k` numbers, and `more` on the diagonal: singular where both are few. */
+function gram(k: number, samples: number, more: number, seed: number): Float64Array {
   const next = random(seed);
   const h = new Float64Array(k * k);
   for (let s = 0; s < samples; s++) {
     const x = next(k);
-    for (let i = 0; i < k; i++) for (let j = 0; j < k; j++) h[i * k + j]! += x[i]! * x[j]!;
+    for (let i = 0; i < k; i++) plainLinear.addScaled(h, i * k, x[i]!, x, 0, k);
   }
+  for (let i = 0; i < k; i++) h[i * k + i]! += more;
   return h;
 }
 
@@ -37,7 +39,7 @@ describe.skipIf(!existsSync(file))('linear algebra in WebAssembly gives the byte
   const wasm = wasmLinear(readFileSync(file));
   const same = (of: (kernels: LinearKernels) => Float64Array): Float64Array => {
     const [a, b] = [of(plainLinear), of(wasm)];
-    expect(bits(b)).toEqual(bits(a));
+    expect(bits(b) === bits(a)).toBe(true);
     return b.slice();
   };
 
@@ -47,11 +49,11 @@ describe.skipIf(!existsSync(file))('linear algebra in WebAssembly gives the byte
       const [rows, lines, by] = [next(count * n), next(9 * n), next(count * 9)];
       const first = (kernels: LinearKernels): Float64Array[] => held(kernels, rows, lines, by, new Float64Array(count));
       const sums = same((kernels) => { const [r, l, , out] = first(kernels); kernels.dots(l!, 2 * n, r!, 0, n, count, n, out!, 0); return out!; });
-      sums.forEach((s, r) => expect(s).toBeCloseTo(rows.subarray(r * n, (r + 1) * n).reduce((sum, x, k) => sum + x * lines[2 * n + k]!, 0), 9));
+      expect(farthest(sums, (r) => rows.subarray(r * n, (r + 1) * n).reduce((sum, x, k) => sum + x * lines[2 * n + k]!, 0))).toBeLessThan(1e-9);
       same((kernels) => { const [r, l, b] = first(kernels); kernels.addScaled(r!, 0, b![0]!, l!, n, n); return r!; });
       for (const which of [[8], [1, 0, 3, 2], [7, 6, 5, 4, 3, 2, 1, 0, 8]]) {
         const added = same((kernels) => { const [r, l, b] = first(kernels); kernels.addLines(r!, 0, n, count, b!, 9, l!, which.map((m) => m * n), n); return r!; });
-        added.forEach((x, at) => expect(x).toBeCloseTo(rows[at]! + which.reduce((sum, line, m) => sum + by[Math.floor(at / n) * 9 + m]! * lines[line * n + (at % n)]!, 0), 9));
+        expect(farthest(added, (at) => rows[at]! + which.reduce((sum, line, m) => sum + by[Math.floor(at / n) * 9 + m]! * lines[line * n + (at % n)]!, 0))).toBeLessThan(1e-9);
       }
     }
     for (const doublings of [0, 1, 4]) {
@@ -59,16 +61,16 @@ describe.skipIf(!existsSync(file))('linear algebra in WebAssembly gives the byte
       const once = same((kernels) => { const [a] = held(kernels, v); kernels.hadamard(a!, n); return a!; });
       const [twice] = held(wasm, once);
       wasm.hadamard(twice!, n);
-      twice!.forEach((x, i) => expect(x / 2 ** doublings).toBeCloseTo(v[i]!, 9)); // its own inverse but for a factor
+      expect(farthest(twice!, (i) => v[i]! * 2 ** doublings)).toBeLessThan(1e-9); // its own inverse but for a factor
     }
   });
 
   it.each(SIZES)('factors and solutions of matrices of %i, also singular ones', (n) => {
-    for (const samples of [2 * n, Math.ceil(n / 2), 0]) {
-      const h = gram(n, samples, n + samples);
+    for (const [samples, more] of [[40, 1], [Math.min(40, Math.ceil(n / 2)), 0], [0, 0]] as const) {
+      const h = gram(n, samples, more, n + samples);
       const l = same((kernels) => reverseCholesky(h, n, kernels));
       expect(finite(l)).toBe(true);
-      if (samples < n) continue; // solutions of singular systems are huge, not wrong
+      if (!more) continue; // solutions of singular systems are huge, not wrong
       for (const count of [1, 5, 16]) {
         const right = random(n + count)(count * n);
         const x = same((kernels) => { const [a, rows, room] = held(kernels, l, right, new Float64Array(256)); solveReverse(a!, n, rows!, count, room!, kernels); return rows!; });
@@ -107,7 +109,7 @@ describe.skipIf(!existsSync(file))('linear algebra in WebAssembly gives the byte
   });
 
   it('arrays from elsewhere get the same answer', () => {
-    const h = gram(33, 66, 4);
+    const h = gram(33, 40, 1, 4);
     const l = h.slice();
     factorReverse(l, 33, new Float64Array(16), wasm);
     expect(bits(l)).toEqual(bits(reverseCholesky(h, 33, wasm)));
@@ -118,7 +120,7 @@ function problemOf(rows: number, columns: number, block: number, seed: number): 
   const next = random(seed);
   const blocks = Math.ceil(columns / block);
   const target = next(rows * columns);
-  const hessian = gram(columns, 2 * columns, seed + 1);
+  const hessian = gram(columns, 40, 1, seed + 1);
   const part = Int32Array.from(target, (_, at) => Math.floor(at / columns) * blocks + Math.floor((at % columns) / block));
   return { rows, columns, target, hessian, grid: { part, scale: new Float64Array(rows * blocks).fill(0.3), zeroPoint: new Int32Array(rows * blocks).fill(8), low: 0, high: 15, symmetric: false } };
 }
