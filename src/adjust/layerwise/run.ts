@@ -61,7 +61,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   let biases = 0;
   const steps = stepsOf(order, shapes);
   const frontier = new Frontier(o.feeds);
-  let batches = 0;
+  let [batches, layers] = [0, 0];
   const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
     const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums); // only layers with parameters are asked for
     chosen.set(shape.weight, made.params);
@@ -71,13 +71,45 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   // Tables first: what products see comes from them.
   const tables = order.filter((n) => o.planned.weightOnlyNodes.has(n)).flatMap((n) => tableShape(n) ?? []).filter((t) => o.params.has(t.weight));
   for (const table of tables) { o.signal?.throwIfAborted(); quantizeOne(table); }
+  const pace = new Pace(steps);
   for (const [i, step] of steps.entries()) {
     o.signal?.throwIfAborted();
+    const all = step.length === 1 ? `layer ${layers + 1}` : `layers ${layers + 1} to ${layers + step.length}`;
     const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;
-    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
+    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `${all} of ${shapes.size}`, secondsLeft: pace.left(i) }); } }) : undefined;
+    pace.measured();
     step.forEach((shape, k) => quantizeOne(shape, sums?.[k]));
+    pace.solved();
+    layers += step.length;
+    if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
+}
+
+/** How long the rest takes: passes over the data are alike, and solving a layer takes its rows times its columns squared. */
+class Pace {
+  readonly #works: readonly number[];
+  #from = performance.now();
+  #passes = 0;
+  #solving = 0;
+  constructor(steps: readonly (readonly LayerShape[])[]) {
+    this.#works = steps.map((step) => step.reduce((sum, l) => sum + l.groups * l.rows * l.columns ** 2, 0));
+  }
+  measured(): void { this.#passes += this.#lap(); }
+  solved(): void { this.#solving += this.#lap(); }
+  /** Seconds, while a step is measured; unknown during the first. */
+  left(step: number): number | undefined {
+    if (step === 0) return undefined;
+    const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+    const ms = (this.#passes / step) * (this.#works.length - step) + (this.#solving / sum(this.#works.slice(0, step))) * sum(this.#works.slice(step));
+    return Math.max(0, ms - (performance.now() - this.#from)) / 1000;
+  }
+  #lap(): number {
+    const now = performance.now();
+    const ms = now - this.#from;
+    this.#from = now;
+    return ms;
+  }
 }
 
 const methodFor = (o: LayerwiseOptions, node: Node): { readonly method: WeightMethod; readonly options: unknown } => o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };

@@ -166,6 +166,20 @@ describe('quantizeLayerwise', () => {
     got.forEach((v, i) => expect(v / wanted[i]!).toBeCloseTo(1, 2));
   });
 
+  it('tells which layer it is at and, from the second on, how long the rest takes', async () => {
+    const told: { note?: string; secondsLeft?: number | undefined }[] = [];
+    await refined(methods.gptq, { onEvent: (e) => { if (e.type === 'progress' && e.stage === 'weights') told.push(e); } });
+    expect([...new Set(told.map((e) => e.note))]).toEqual(['layer 1 of 3', 'layer 2 of 3', 'layer 3 of 3']);
+    for (const e of told) if (e.note === 'layer 1 of 3') expect(e.secondsLeft).toBeUndefined(); else expect(e.secondsLeft).toBeGreaterThanOrEqual(0);
+  });
+
+  it('takes inputs for methods that can do without only where there are calibration data', async () => {
+    const clip = weightMethods.find((m) => m.name === 'clip')!;
+    const weights = async (method: WeightMethod, hasInputs: boolean): Promise<number[][]> => [...(await refined(method, { methodOptions: { steps: 40 }, hasInputs })).c.model.graph.initializers].map((v) => [...v.data!.f64()]);
+    expect(await weights(clip, true)).not.toEqual(await weights(clip, false));
+    expect(await weights(methods.round, true)).toEqual(await weights(methods.round, false));
+  });
+
   it('is repeatable to the bit', async () => {
     const weights = async (): Promise<number[][]> => [...(await refined(methods.gptq, { correctBias: true })).c.model.graph.initializers].map((v) => [...v.data!.f64()]);
     expect(await weights()).toEqual(await weights());
