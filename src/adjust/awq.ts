@@ -2,18 +2,21 @@ import { z } from 'zod';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import type { Model, Node } from '../ir/graph.js';
-import { channelSets, type ChannelSet } from './channels.js';
-import { dot } from './linear.js';
+import { dot } from './linear-kernels.js';
 import { Frontier } from './layerwise/frontier.js';
 import { layerShape, rowsOfLayer, type LayerShape } from './layerwise/layer.js';
 import { measureInputs, stepsOf, type InputSums } from './layerwise/measure.js';
+import { GraphBuilder } from '../rewrite/builder.js';
 import { Weights } from './scaling.js';
+import { insertMul } from './smoothing/insert.js';
+import { smoothUnits, type SmoothUnit } from './smoothing/units.js';
 import type { AdjustContext, Adjustment } from './types.js';
 
 const options = z.strictObject({
   bits: z.number().int().min(2).max(8).default(4).describe('Bits that the weights will have.'),
   block: z.number().int().positive().default(32).describe('Elements along the reduction axis that will share a scale.'),
   steps: z.number().int().positive().default(20).describe('Exponents between 0 (no scaling) and 1 that are tried for each group of channels.'),
+  insert: z.boolean().default(true).describe('Puts a Mul before products whose input no weight before can scale (behind GELU, or a sum that others read), where it saves a tenth of their error.'),
   samples: z.number().int().positive().default(128).describe('Calibration samples to look at.'),
 });
 type Options = z.output<typeof options>;
@@ -22,7 +25,7 @@ type Options = z.output<typeof options>;
  * Activation-aware scaling: channels with large inputs get larger weights, and so a smaller relative rounding error, and are
  * made smaller where they come from. s = x^α with x the root mean square of the channel (the paper takes the mean
  * magnitude), divided by √(max·min); α is searched by the error of the layer's outputs, eᵀ(Σxxᵀ)e with e what rounding to
- * `bits` in blocks does. Exact: only channels of {@link channelSets} that products read.
+ * `bits` in blocks does. Exact: what is divided goes into the weights before, else into a Mul.
  * source: Lin et al. 2023, https://arxiv.org/abs/2306.00978
  */
 export const awq = {
@@ -34,46 +37,39 @@ export const awq = {
     const { model } = context;
     const shapes = new Map<Node, LayerShape>();
     for (const n of model.graph.nodes) { const shape = n.op === 'Conv' ? undefined : layerShape(n); if (shape) shapes.set(n, shape); }
-    const groups = groupsOf(channelSets(model), shapes);
+    const groups = groupsOf(smoothUnits(model), shapes).filter((g) => g.unit.sets !== undefined || o.insert);
     if (!groups.length) return 'no channels that products read can be scaled';
     const wanted = new Map([...shapes].filter(([n]) => groups.some((g) => g.readers.has(n))));
     const inputs = await measure(model, wanted, context, o.samples);
     const weights = new Weights();
-    let [channels, layers] = [0, 0];
+    const b = new GraphBuilder(model);
+    let [channels, layers, inserted] = [0, 0, 0];
     const exponents: number[] = [];
     for (const group of groups) {
-      const { exponent, scale } = bestScale(group, shapes, inputs, o);
+      const { exponent, scale, saved } = bestScale(group, shapes, inputs, o);
+      const { sets, factors } = group.unit;
+      if (exponent === 0 || (!sets && saved < WORTH_A_MUL)) continue;
       exponents.push(exponent);
-      if (exponent === 0) continue;
-      group.sets.forEach((set, i) => weights.rescale(set, 1 / scale[i]!)); // one for each set
-      channels += group.sets.length;
+      if (sets) sets.forEach((set, i) => { weights.rescale(set, 1 / scale[i]!); }); // one for each set
+      else { insertMul(b, group.unit, scale, weights, 'awq'); inserted++; }
+      channels += factors;
       layers += group.readers.size;
     }
+    if (!exponents.length) return 'no scaling errs less than none';
     weights.commit();
-    return `${channels} channels before ${layers} products · exponents ${Math.min(...exponents).toFixed(2)} to ${Math.max(...exponents).toFixed(2)}`;
+    return `${channels} channels before ${layers} products${inserted ? `, ${inserted} Mul inserted` : ''} · exponents ${Math.min(...exponents).toFixed(2)} to ${Math.max(...exponents).toFixed(2)}`;
   },
 } satisfies Adjustment<Options>;
 
-/** Channels that the same products read, and which of them is which column: −1 for none. */
-interface Group { readonly sets: ChannelSet[]; readonly readers: Map<Node, Int32Array> }
+/** Channels that share factors, and the factor that each column of the products which read them has. */
+interface Group { readonly unit: SmoothUnit; readonly readers: ReadonlyMap<Node, Int32Array> }
 
-function groupsOf(sets: readonly ChannelSet[], shapes: ReadonlyMap<Node, LayerShape>): Group[] {
-  const groups = new Map<string, Group>();
-  const ids = new Map<Node, number>();
-  const id = (n: Node): number => { const known = ids.get(n) ?? ids.size; ids.set(n, known); return known; };
-  for (const set of sets) {
-    if (!set.consumers.every((s) => shapes.get(s.node)?.weight === s.constant)) continue;
-    const key = [...set.consumers.map((s) => id(s.node)), -1, ...set.producers.map((s) => id(s.node))].join(' ');
-    const group = groups.get(key) ?? { sets: [], readers: new Map<Node, Int32Array>() };
-    groups.set(key, group);
-    for (const s of set.consumers) {
-      const columns = group.readers.get(s.node) ?? new Int32Array(shapes.get(s.node)!.columns).fill(-1); // checked above
-      group.readers.set(s.node, columns);
-      columns[s.start / s.inner] = group.sets.length; // column c of a matrix starts at c·inner
-    }
-    group.sets.push(set);
-  }
-  return [...groups.values()];
+/** Units that products alone read. */
+function groupsOf(units: readonly SmoothUnit[], shapes: ReadonlyMap<Node, LayerShape>): Group[] {
+  return units.flatMap((unit) => {
+    const readers = new Map(unit.inputs.flatMap(({ layers, factor }) => layers.map((n) => [n, factor] as const)));
+    return [...readers].every(([n, factor]) => shapes.get(n)?.columns === factor.length) ? [{ unit, readers }] : [];
+  });
 }
 
 async function measure(model: Model, shapes: ReadonlyMap<Node, LayerShape>, { batches, threads, onEvent, signal }: AdjustContext, samples: number): Promise<Map<Node, InputSums>> {
@@ -95,9 +91,11 @@ async function measure(model: Model, shapes: ReadonlyMap<Node, LayerShape>, { ba
 
 /** Multiply-accumulates that the search for one layer may take; rows beyond them are left out evenly. */
 const BUDGET = 2e8;
+/** A Mul costs time, so it must save at least this share of the squared error of its products. */
+const WORTH_A_MUL = 0.1;
 
-function bestScale({ sets, readers }: Group, shapes: ReadonlyMap<Node, LayerShape>, inputs: ReadonlyMap<Node, InputSums>, { bits, block, steps }: Options): { exponent: number; scale: Float64Array } {
-  const energy = new Float64Array(sets.length);
+function bestScale({ unit: { factors }, readers }: Group, shapes: ReadonlyMap<Node, LayerShape>, inputs: ReadonlyMap<Node, InputSums>, { bits, block, steps }: Options): { exponent: number; scale: Float64Array; /** Share of the squared error. */ saved: number } {
+  const energy = new Float64Array(factors);
   for (const [n, columns] of readers) {
     const { products, places } = inputs.get(n)!; // measured
     columns.forEach((set, c) => { if (set >= 0) energy[set] = Math.max(energy[set]!, products[c * (columns.length + 1)]! / places); });
@@ -108,7 +106,8 @@ function bestScale({ sets, readers }: Group, shapes: ReadonlyMap<Node, LayerShap
     const step = Math.max(1, Math.ceil((shape.rows * columns.length ** 2 * steps) / BUDGET));
     return { columns, all, rows: shape.rows, step, products: inputs.get(n)!.products }; // measured
   });
-  let best = { exponent: 0, scale: new Float64Array(sets.length).fill(1), error: Infinity };
+  let best = { exponent: 0, scale: new Float64Array(factors).fill(1), error: Infinity };
+  let plain = 0;
   for (let s = 0; s <= steps; s++) {
     const exponent = s / steps;
     const raw = energy.map((e) => (e > 0 ? Math.sqrt(e) ** exponent : 1));
@@ -119,9 +118,10 @@ function bestScale({ sets, readers }: Group, shapes: ReadonlyMap<Node, LayerShap
       const e = new Float64Array(l.columns.length);
       for (let r = 0; r < l.rows; r += l.step) { roundingErrors(l.all, r * e.length, l.columns, scale, bits, block, e); for (let c = 0; c < e.length; c++) error += l.step * e[c]! * dot(l.products, c * e.length, e, 0, e.length); }
     }
+    if (s === 0) plain = error;
     if (error < best.error) best = { exponent, scale, error };
   }
-  return best;
+  return { ...best, saved: plain > 0 ? 1 - best.error / plain : 0 };
 }
 
 /** What rounding one row of scaled weights to blocks with zero points does to the weights themselves. */

@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import { Node, type Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import type { Range } from '../scheme/types.js';
 import { Weights } from './scaling.js';
 import { channelRanges } from './smoothing/ranges.js';
-import { inverse, layerErrors } from './smoothing/search.js';
+import { insertMul } from './smoothing/insert.js';
+import { layerErrors } from './smoothing/search.js';
 import { smoothUnits, type SmoothUnit } from './smoothing/units.js';
 import type { AdjustContext, Adjustment } from './types.js';
 
@@ -95,18 +96,4 @@ function factorsOf(unit: SmoothUnit, ranges: ReadonlyMap<Value, Range>, weights:
   const known = logs.filter((l) => !Number.isNaN(l));
   const mean = known.reduce((a, l) => a + l, 0) / Math.max(1, known.length);
   return logs.map((l) => (Number.isNaN(l) ? 1 : Math.exp(l - mean)));
-}
-
-/** The layers of the unit's only input read it divided by the factors. */
-function insertMul(b: GraphBuilder, { inputs }: SmoothUnit, factors: Float64Array, weights: Weights): void {
-  const input = inputs[0]!; // a unit without sets has one input
-  const { value, layers } = input;
-  const node = new Node('Mul', [value, b.constant(inverse(input, factors), `${value.name}_smooth`)], [b.freeName(`${value.name}_smoothed`)]);
-  node.name = b.freeName(`${value.name}_smooth`);
-  b.graph.add(node);
-  const [scaled] = node.outputs;
-  scaled!.dtype = value.dtype; // made with one output
-  scaled!.shape = value.shape; // as above
-  for (const n of layers) n.setInput(0, scaled!); // as above
-  input.slabs.forEach((slabs, c) => { for (const s of slabs) weights.scale(s, factors[input.factor[c]!]!); }); // one factor for each channel
 }

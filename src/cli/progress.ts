@@ -33,7 +33,7 @@ export async function openProgress(terminal: Terminal): Promise<Progress> {
       bar.start(Math.max(1, total), e.done, { stage: name(e.stage), note: '', left: '' });
     }
     if (total) bar.setTotal(total);
-    bar.update(e.done, { stage: name(e.stage), note: e.note === undefined ? '' : `${oneLine(e.note)}  `, left: total ? eta(bar) : '' });
+    bar.update(e.done, { stage: name(e.stage), note: e.note === undefined ? '' : `${oneLine(e.note)}  `, left: e.secondsLeft === undefined ? (total ? eta(bar) : '') : `ETA ${Math.ceil(e.secondsLeft)} s` });
   };
 
   return {

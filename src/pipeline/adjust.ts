@@ -53,7 +53,7 @@ export async function chooseWeights(v: Variant, reference: ReturnType<typeof clo
       const chosen = own.get(n)?.map((i) => layers[i]?.method).findLast((m) => m !== undefined);
       return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options }; // as above
     },
-    damping: w.damping, matchFloat: w.match === 'float',
+    damping: w.damping, matchFloat: w.match === 'float', hasInputs: calibration.data !== undefined,
     correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined, threads: calibration.threads,
     feeds: async function* (): AsyncGenerator<Feed> { for await (const batch of kept()) yield* batch.feeds; },
     samples: w.samples, totalFeeds: Math.ceil(w.samples / calibration.batchSize), ...o,

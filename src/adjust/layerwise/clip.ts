@@ -9,9 +9,9 @@ const options = z.strictObject({
 /** The range of each channel or block that rounds its weights with the least squared error; outliers may be clipped. */
 export const clip = {
   name: 'clip',
-  doc: 'Rounds to nearest on the scale and zero point that give each channel or block the least squared error, by search. Needs no data.',
+  doc: 'Rounds to nearest on the scale and zero point that give each channel or block the least squared error, by search, weighted with the inputs where there are calibration data.',
   options,
-  needsInputs: false,
+  inputs: 'optional',
   solve(problem, { steps }) {
     const { scale, zeroPoint } = searchGrid(problem, steps);
     return { codes: nearestCodes(problem.target, { ...problem.grid, scale, zeroPoint }), scale, zeroPoint };

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { addLines, addScaled, dot, reverseCholesky } from '../linear.js';
+import { factorReverse } from '../linear.js';
+import { dot, linearKernels, type LinearKernels } from '../linear-kernels.js';
 import { roundHalfEven } from '../../scheme/rounding.js';
-import type { Grid } from './layer.js';
+import type { Grid, RowsProblem } from './layer.js';
 import { searchGrid } from './search.js';
-import { nearestCodes, type WeightMethod } from './types.js';
+import { nearestCodes, type Solved, type WeightMethod } from './types.js';
 
 const options = z.strictObject({
   actOrder: z.boolean().default(true).describe('Columns with the largest inputs are rounded first, while most others can still make up for it.'),
@@ -23,47 +24,66 @@ export const gptq = {
   name: 'gptq',
   doc: 'Rounds weights one column after the other and lets the rest make up for the error (GPTQ), measured on calibration inputs.',
   options,
-  needsInputs: true,
-  solve(problem, o) {
-    const { rows, columns, target, hessian: h, grid } = problem;
-    const { scale, zeroPoint } = o.scaleSearch > 0 ? searchGrid(problem, o.scaleSearch) : { scale: grid.scale.slice(), zeroPoint: grid.zeroPoint };
-    const current = { ...grid, scale, zeroPoint };
-    if (isDiagonal(h, columns)) return { codes: nearestCodes(target, current), scale, zeroPoint }; // no column can make up for another
-    const order = o.actOrder ? byInput(h, columns) : Int32Array.from({ length: columns }, (_, i) => i);
-    const permuted = new Float64Array(columns * columns);
-    for (let i = 0; i < columns; i++) for (let j = 0; j < columns; j++) permuted[i * columns + j] = h[order[i]! * columns + order[j]!]!; // a permutation
-    const l = reverseCholesky(permuted, columns);
-    const codes = new Int32Array(rows * columns);
-    const owners = ownersOf(grid, columns);
-    for (let first = 0; first < rows; first += TOGETHER) {
-      const some: Rows = { first, count: Math.min(TOGETHER, rows - first), columns, order, target, grid: current, codes };
-      const gradient = roundInOrder(some, l);
-      if (o.sweeps > 0) descend(some, permuted, gradient, o.sweeps, owners);
-    }
-    return { codes, scale, zeroPoint };
-  },
+  inputs: 'required',
+  solve: (problem, o) => solveWith(linearKernels(), problem, o),
 } satisfies WeightMethod<Options>;
+
+/** As the method solves it, with given kernels: all give the same bytes. */
+export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Options): Solved {
+  const { rows, columns, target, hessian, grid } = problem;
+  const { scale, zeroPoint } = o.scaleSearch > 0 ? searchGrid(problem, o.scaleSearch, kernels) : { scale: grid.scale.slice(), zeroPoint: grid.zeroPoint };
+  const current = { ...grid, scale, zeroPoint };
+  if (isDiagonal(hessian, columns)) return { codes: nearestCodes(target, current), scale, zeroPoint }; // no column can make up for another
+  const order = o.actOrder ? byInput(hessian, columns) : Int32Array.from({ length: columns }, (_, i) => i);
+  const codes = new Int32Array(rows * columns);
+  const owners = ownersOf(grid, columns);
+  const block = o.sweeps > 0 ? longestBlock(grid, owners, columns) : 0;
+  const together = TOGETHER * columns;
+  const [h, l, error, spread, gradient, part, moves, sums, inner] = kernels.arrays(columns ** 2, columns ** 2, together, together, together, columns, columns, Math.max(columns, TOGETHER), block ** 2) as Room; // as many as asked for
+  for (let i = 0; i < columns; i++) for (let j = 0; j < columns; j++) h[i * columns + j] = hessian[order[i]! * columns + order[j]!]!; // a permutation
+  l.set(h);
+  factorReverse(l, columns, sums, kernels);
+  for (let first = 0; first < rows; first += TOGETHER) {
+    const some: Rows = { kernels, first, count: Math.min(TOGETHER, rows - first), columns, order, target, grid: current, codes, h, l, error, spread, gradient, part, moves, sums, inner };
+    roundInOrder(some);
+    if (o.sweeps > 0) descend(some, o.sweeps, owners);
+  }
+  return { codes, scale, zeroPoint };
+}
+
+type Room = [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
 
 /** Rows that go through the matrix together, so that a line of it is fetched once for all of them. */
 const TOGETHER = 16;
-interface Rows { readonly first: number; readonly count: number; readonly columns: number; readonly order: Int32Array; readonly target: Float64Array; readonly grid: Grid; readonly codes: Int32Array }
+interface Rows {
+  readonly kernels: LinearKernels; readonly first: number; readonly count: number; readonly columns: number; readonly order: Int32Array; readonly target: Float64Array; readonly grid: Grid; readonly codes: Int32Array;
+  /** H and L with their columns in order. */
+  readonly h: Float64Array; readonly l: Float64Array;
+  /** e, L·e and H·e of each row [TOGETHER, columns], columns in order. */
+  readonly error: Float64Array; readonly spread: Float64Array; readonly gradient: Float64Array;
+  /** Room for the codes of a part, for moves along lines of H, for sums, and for the part of H that one scale sees. */
+  readonly part: Float64Array; readonly moves: Float64Array; readonly sums: Float64Array; readonly inner: Float64Array;
+}
 
-/** Rounds columns in order. Gives the gradient H·e [count, columns], columns in order, as Lᵀ(L·e): L·e is known on the way. */
-function roundInOrder({ first, count, columns, order, target, grid, codes }: Rows, l: Float64Array): Float64Array {
-  const error = new Float64Array(count * columns);
-  const gradient = new Float64Array(count * columns);
+/** Rounds columns in order. Leaves the gradient H·e as Lᵀ(L·e): L·e is known on the way. */
+function roundInOrder({ kernels, first, count, columns, order, target, grid, codes, l, error, spread, gradient, sums }: Rows): void {
   for (let i = 0; i < columns; i++) {
     const pivot = l[i * columns + i]!;
+    kernels.dots(l, i * columns, error, 0, columns, count, i, sums, 0);
     for (let b = 0; b < count; b++) {
       const at = (first + b) * columns + order[i]!; // a permutation
-      const before = dot(l, i * columns, error, b * columns, i);
+      const before = sums[b]!;
       codes[at] = nearest(grid, at, target[at]! + before / pivot);
       const e = target[at]! - valueOf(grid, at, codes[at]!);
       error[b * columns + i] = e;
-      addScaled(gradient, b * columns, before + pivot * e, l, i * columns, i + 1);
+      spread[b * columns + i] = before + pivot * e;
     }
   }
-  return gradient;
+  gradient.fill(0);
+  for (let i = 0; i < columns; i += TOGETHER) {
+    const end = Math.min(columns, i + TOGETHER);
+    kernels.addLines(gradient, 0, columns, count, spread.subarray(i), columns, l, Array.from({ length: end - i }, (_, m) => (i + m) * columns), end);
+  }
 }
 
 const valueOf = (g: Grid, at: number, code: number): number => (code - g.zeroPoint[g.part[at]!]!) * g.scale[g.part[at]!]!; // every element has a part
@@ -93,12 +113,19 @@ function ownersOf({ part, scale }: Grid, columns: number): Int32Array {
   return owner;
 }
 
+/** Columns of the longest part that belongs to one row and is not the whole of it. */
+function longestBlock({ part, scale }: Grid, owners: Int32Array, columns: number): number {
+  const length = new Int32Array(scale.length);
+  for (const p of part) length[p]!++;
+  return length.reduce((most, n, p) => (owners[p]! >= 0 && n < columns ? Math.max(most, n) : most), 0); // one for each part
+}
+
 /**
  * Coordinate descent on the codes of some rows, and after each round the scales that fit the codes best. Changes grid.scale of
- * parts that belong to one row. H and `gradient` = H·error have their columns in order; the gradient is kept up to date.
+ * parts that belong to one row. The gradient H·e is kept up to date.
  */
-function descend(some: Rows, h: Float64Array, gradient: Float64Array, sweeps: number, owners: Int32Array): void {
-  const { first, count, columns, order, grid, codes } = some;
+function descend(some: Rows, sweeps: number, owners: Int32Array): void {
+  const { kernels, first, count, columns, order, grid, codes, h, gradient } = some;
   const own = Array.from({ length: count }, (_, b) => ownParts(some, b, owners));
   const most = Math.max(...own.map((parts) => parts.length));
   const moving = new Uint8Array(count).fill(1);
@@ -111,12 +138,21 @@ function descend(some: Rows, h: Float64Array, gradient: Float64Array, sweeps: nu
         const value = valueOf(grid, at, codes[at]!);
         const code = nearest(grid, at, value + gradient[b * columns + i]! / h[i * columns + i]!);
         if (code === codes[at]) continue;
-        addScaled(gradient, b * columns, value - valueOf(grid, at, code), h, i * columns, columns);
+        kernels.addScaled(gradient, b * columns, value - valueOf(grid, at, code), h, i * columns, columns);
         codes[at] = code;
         changed[b]!++;
       }
     }
-    for (let j = 0; j < most; j++) for (let b = 0; b < count; b++) { const part = moving[b] ? own[b]![j] : undefined; if (part) refit(some, b, h, part, gradient); } // one list for each row
+    for (let j = 0; j < most; j++) {
+      let seen: OwnPart | undefined;
+      for (let b = 0; b < count; b++) {
+        const part = moving[b] ? own[b]![j] : undefined; // one list for each row
+        if (!part) continue;
+        if (!seen || !sameColumns(seen, part)) gatherInner(some, part);
+        seen = part;
+        refit(some, b, part);
+      }
+    }
     for (let b = 0; b < count; b++) if (changed[b]! * SETTLED <= columns) moving[b] = 0;
   }
 }
@@ -138,21 +174,29 @@ function ownParts({ first, columns, order, grid }: Rows, b: number, owners: Int3
   }
   return [...own.values()].sort((a, z) => a.part - z.part); // rows of one matrix have the same columns at the same place
 }
+const sameColumns = (a: OwnPart, b: OwnPart): boolean => a.of.length === b.of.length && a.of.every((i, m) => i === b.of[m]);
+
+/** The lines and columns of H that belong to a part; a part that is a whole row takes H itself. */
+function gatherInner({ columns, h, inner }: Rows, { of }: OwnPart): void {
+  const n = of.length;
+  if (n < columns) for (let a = 0; a < n; a++) for (let b = 0; b < n; b++) inner[a * n + b] = h[of[a]! * columns + of[b]!]!; // positions
+}
 
 /** The scale of a part that is best for the row's codes, the others as they are: s + qᵀHe / qᵀHq. */
-function refit({ first, columns, order, grid, codes }: Rows, b: number, h: Float64Array, { part: p, of }: OwnPart, gradient: Float64Array): void {
+function refit({ kernels, first, columns, order, grid, codes, h, gradient, part: q, moves, sums, inner }: Rows, b: number, { part: p, of }: OwnPart): void {
   const zero = grid.zeroPoint[p]!; // p is a part
-  const q = Float64Array.from(of, (i) => codes[(first + b) * columns + order[i]!]! - zero); // a permutation
+  const n = of.length;
   let up = 0;
-  let down = 0;
-  for (let m = 0; m < of.length; m++) {
-    if (!q[m]) continue;
+  for (let m = 0; m < n; m++) {
+    q[m] = codes[(first + b) * columns + order[of[m]!]!]! - zero; // a permutation
     up += q[m]! * gradient[b * columns + of[m]!]!;
-    for (let n = 0; n < of.length; n++) down += q[m]! * h[of[m]! * columns + of[n]!]! * q[n]!;
   }
+  kernels.dots(q, 0, n < columns ? inner : h, 0, n, n, n, sums, 0);
+  const down = dot(q, 0, sums, 0, n);
   const change = down > 0 ? up / down : 0;
   const made = grid.scale[p]! + change;
   if (!(made > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * made) return;
-  addLines(gradient, b * columns, q.map((x) => -change * x), h, of, columns, columns);
+  for (let m = 0; m < n; m++) moves[m] = -change * q[m]!;
+  kernels.addLines(gradient, b * columns, columns, 1, moves, n, h, of.map((i) => i * columns), columns);
   grid.scale[p] = made;
 }

@@ -20,9 +20,9 @@ type Options = z.output<typeof options>;
  */
 export const hqq = {
   name: 'hqq',
-  doc: 'Fits zero points, or scales where the zero point is fixed, so that few large errors count less than many small ones (half-quadratic quantization). Needs no data.',
+  doc: 'Fits zero points, or scales where the zero point is fixed, so that few large errors count less than many small ones (half-quadratic quantization). Needs no data; where there are, weights are first fitted to what earlier layers really give.',
   options,
-  needsInputs: false,
+  inputs: 'optional',
   solve(problem, o) {
     const { grid } = problem;
     const scale = grid.scale.slice();
@@ -44,20 +44,28 @@ function fitPart(values: Float64Array, startScale: number, startZero: number, { 
   let [scale, zero] = [startScale, startZero];
   let best = { scale, zero: startZero, error: norm(values, startScale, startZero, low, high, p) };
   let beta = first;
+  let least = Infinity;
+  let tried = startZero;
   for (let round = 0; round < rounds; round++, beta *= kappa) {
-    let [sum, up, down] = [0, 0, 0];
+    const all = (1 / beta) ** (1 / (2 - p)); // smaller errors are shrunk to nothing
+    let [sum, up, down, off] = [0, 0, 0, 0];
     for (let i = 0; i < n; i++) {
       const w = values[i]!;
       const q = clipped(roundHalfEven(w / scale + zero));
       const e = w - (q - zero) * scale;
       const size = Math.abs(e);
-      const kept = size === 0 ? 0 : Math.max(0, size - size ** (p - 1) / beta) * Math.sign(e);
+      const kept = size <= all ? 0 : Math.max(0, size - size ** (p - 1) / beta) * Math.sign(e);
+      off += size;
       sum += q - (w - kept) / scale;
       up += (w - kept) * (q - zero);
       down += (q - zero) ** 2;
     }
+    if (off >= least) break;
+    least = off;
     if (symmetric) { const made = down > 0 ? up / down : 0; if (!(made > 0)) break; scale = made; } else zero = sum / n;
     const whole = symmetric ? startZero : Math.min(high, Math.max(low, roundHalfEven(zero)));
+    if (!symmetric && whole === tried) continue;
+    tried = whole;
     const error = norm(values, scale, whole, low, high, p);
     if (error < best.error) best = { scale, zero: whole, error };
   }

@@ -9,15 +9,16 @@ const options = z.strictObject({
 
 /**
  * The scale and zero point of each block by weighted least squares: for each of some scales around the first the weights are
- * rounded, and the scale and offset that fit those codes best are taken, errors weighted with √⟨x²⟩ + |x|, so that large weights count more.
+ * rounded, and the scale and offset that fit those codes best are taken, errors weighted with √⟨x²⟩ + |x|, so that large weights count more,
+ * and with the mean square of the input where there are calibration data (the importance matrix there).
  * source: make_qkx2_quants (and make_qx_quants without offset) of llama.cpp, https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-quants.c;
  * offsets become whole zero points here.
  */
 export const kQuant = {
   name: 'k-quant',
-  doc: 'Weighted least squares for scale and zero point of each block, large weights counting more (as the k-quants of llama.cpp). Needs no data.',
+  doc: 'Weighted least squares for scale and zero point of each block, large weights counting more (as the k-quants of llama.cpp), and large inputs where there are calibration data.',
   options,
-  needsInputs: false,
+  inputs: 'optional',
   solve(problem, { steps }) {
     const { grid } = problem;
     const scale = grid.scale.slice();
@@ -26,7 +27,7 @@ export const kQuant = {
       let squares = 0;
       for (let i = 0; i < values.length; i++) squares += values[i]! ** 2;
       const level = Math.sqrt(squares / values.length);
-      for (let i = 0; i < values.length; i++) weights[i] = level + Math.abs(values[i]!); // the arrays are ours until the next part
+      for (let i = 0; i < values.length; i++) weights[i]! *= level + Math.abs(values[i]!); // the arrays are ours until the next part
       const fitted = fitPart(values, weights, grid.scale[part]!, grid.zeroPoint[part]!, grid, steps); // a part of the grid
       scale[part] = fitted.scale;
       zeroPoint[part] = fitted.zero;

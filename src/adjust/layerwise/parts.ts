@@ -5,7 +5,7 @@ import type { RowsProblem } from './layer.js';
 export interface PartElements { readonly part: number; readonly at: Int32Array; readonly values: Float64Array; readonly weights: Float64Array }
 
 /** Every part of a problem, elements in their order. Errors are weighted with the diagonal of the Hessian. The arrays are reused: copy what is kept. */
-export function* partsOf({ columns, target, hessian, grid: { part, scale } }: RowsProblem): Generator<PartElements> {
+export function* partsOf({ columns, target, hessian, grid: { part, scale } }: RowsProblem, room = (n: number): [Float64Array, Float64Array] => [new Float64Array(n), new Float64Array(n)]): Generator<PartElements> {
   const starts = new Int32Array(scale.length + 1);
   for (let at = 0; at < part.length; at++) starts[part[at]! + 1]!++;
   let most = 0;
@@ -13,8 +13,7 @@ export function* partsOf({ columns, target, hessian, grid: { part, scale } }: Ro
   const next = starts.slice();
   const sorted = new Int32Array(part.length);
   for (let at = 0; at < part.length; at++) sorted[next[part[at]!]!++] = at;
-  const values = new Float64Array(most);
-  const weights = new Float64Array(most);
+  const [values, weights] = room(most);
   for (let p = 0; p < scale.length; p++) {
     const own = sorted.subarray(starts[p], starts[p + 1]);
     for (let i = 0; i < own.length; i++) { const at = own[i]!; const c = at % columns; values[i] = target[at]!; weights[i] = hessian[c * columns + c]!; }

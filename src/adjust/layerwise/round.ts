@@ -8,6 +8,6 @@ export const round = {
   name: 'round',
   doc: 'Rounds each weight to the nearest code (or as `rounding` says).',
   options,
-  needsInputs: false,
+  inputs: 'none',
   solve: ({ target, grid }) => ({ codes: nearestCodes(target, grid), scale: grid.scale, zeroPoint: grid.zeroPoint }),
 } satisfies WeightMethod<z.output<typeof options>>;

@@ -6,7 +6,8 @@ import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
-import { dot, reverseCholesky, solveReverse } from '../linear.js';
+import { factorReverse, solveReverse } from '../linear.js';
+import { dot, linearKernels } from '../linear-kernels.js';
 import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowRange } from './layer.js';
 import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
@@ -29,6 +30,8 @@ export interface LayerwiseOptions {
   readonly damping: number;
   /** Whether layers are fitted to the outputs of the float model, not of the quantized layers before them. */
   readonly matchFloat: boolean;
+  /** Whether there are calibration data for methods that can do without. */
+  readonly hasInputs: boolean;
   readonly correctBias: boolean;
   readonly correctScale: boolean;
   /** By value, the mean of each channel along axis 1, where biases are to be corrected by it; where inputs are measured, by those. */
@@ -53,12 +56,12 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
   }
   const activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
-  const needsInputs = o.correctBias || o.correctScale || [...shapes.keys()].some((n) => methodFor(o, n).method.needsInputs);
+  const needsInputs = o.correctBias || o.correctScale || [...shapes.keys()].some((n) => { const { inputs } = methodFor(o, n).method; return inputs === 'required' || (inputs === 'optional' && o.hasInputs); });
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);
   const frontier = new Frontier(o.feeds);
-  let batches = 0;
+  let [batches, layers] = [0, 0];
   const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
     const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums); // only layers with parameters are asked for
     chosen.set(shape.weight, made.params);
@@ -68,13 +71,45 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   // Tables first: what products see comes from them.
   const tables = order.filter((n) => o.planned.weightOnlyNodes.has(n)).flatMap((n) => tableShape(n) ?? []).filter((t) => o.params.has(t.weight));
   for (const table of tables) { o.signal?.throwIfAborted(); quantizeOne(table); }
+  const pace = new Pace(steps);
   for (const [i, step] of steps.entries()) {
     o.signal?.throwIfAborted();
+    const all = step.length === 1 ? `layer ${layers + 1}` : `layers ${layers + 1} to ${layers + step.length}`;
     const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;
-    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `step ${i + 1} of ${steps.length}` }); } }) : undefined;
+    const sums = needsInputs ? await measureInputs({ model: o.model, reference: o.reference, activations, layers: step, frontier, samples: o.samples, cross: o.matchFloat, threads: o.threads, onBatch: () => { batches++; o.signal?.throwIfAborted(); o.onEvent?.({ type: 'progress', stage: 'weights', done: batches, total, note: `${all} of ${shapes.size}`, secondsLeft: pace.left(i) }); } }) : undefined;
+    pace.measured();
     step.forEach((shape, k) => quantizeOne(shape, sums?.[k]));
+    pace.solved();
+    layers += step.length;
+    if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
+}
+
+/** How long the rest takes: passes over the data are alike, and solving a layer takes its rows times its columns squared. */
+class Pace {
+  readonly #works: readonly number[];
+  #from = performance.now();
+  #passes = 0;
+  #solving = 0;
+  constructor(steps: readonly (readonly LayerShape[])[]) {
+    this.#works = steps.map((step) => step.reduce((sum, l) => sum + l.groups * l.rows * l.columns ** 2, 0));
+  }
+  measured(): void { this.#passes += this.#lap(); }
+  solved(): void { this.#solving += this.#lap(); }
+  /** Seconds, while a step is measured; unknown during the first. */
+  left(step: number): number | undefined {
+    if (step === 0) return undefined;
+    const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+    const ms = (this.#passes / step) * (this.#works.length - step) + (this.#solving / sum(this.#works.slice(0, step))) * sum(this.#works.slice(step));
+    return Math.max(0, ms - (performance.now() - this.#from)) / 1000;
+  }
+  #lap(): number {
+    const now = performance.now();
+    const ms = now - this.#from;
+    this.#from = now;
+    return ms;
+  }
 }
 
 const methodFor = (o: LayerwiseOptions, node: Node): { readonly method: WeightMethod; readonly options: unknown } => o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };
@@ -147,13 +182,24 @@ function hessianOf(k: number, input: InputSums | undefined, damping: number): Fl
  * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
  */
 function fitted(float: Float64Array, { rows, columns: k }: LayerShape, hessian: Float64Array, input: InputSums): Float64Array {
+  const kernels = linearKernels();
+  const [l, cross, own, right, room] = kernels.arrays(k * k, k * k, ROWS * k, ROWS * k, ROWS * ROWS) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array]; // as many as asked for
   const more = hessian[0]! - input.products[0]!; // what damping added
-  const right = float.map((w) => more * w);
+  const made = new Float64Array(rows * k);
+  l.set(hessian);
+  factorReverse(l, k, room, kernels);
+  cross.set(input.cross);
   for (let first = 0; first < rows; first += ROWS) { // some rows together: each line of the sums is fetched once for all of them
-    for (let c = 0; c < k; c++) for (let r = first; r < Math.min(rows, first + ROWS); r++) right[r * k + c]! += dot(input.cross, c * k, float, r * k, k); // cross[c][j] = Σ x̂_c·x_j
+    const count = Math.min(ROWS, rows - first);
+    own.set(float.subarray(first * k, (first + count) * k));
+    for (let c = 0; c < k; c++) {
+      kernels.dots(cross, c * k, own, 0, k, count, k, room, 0); // cross[c][j] = Σ x̂_c·x_j
+      for (let r = 0; r < count; r++) right[r * k + c] = more * own[r * k + c]! + room[r]!;
+    }
+    solveReverse(l, k, right, count, room, kernels);
+    made.set(right.subarray(0, count * k), first * k);
   }
-  solveReverse(reverseCholesky(hessian, k), k, right, rows);
-  return right;
+  return made;
 }
 const ROWS = 16;
 

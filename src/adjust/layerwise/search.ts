@@ -1,6 +1,7 @@
 /** The scale and zero point of each part that round its weights with the least error. */
 import type { RowsProblem } from './layer.js';
-import { partsOf, roundingError } from './parts.js';
+import { linearKernels, type LinearKernels } from '../linear-kernels.js';
+import { partsOf } from './parts.js';
 
 /** Below this many codes every zero point is tried, from here on the start's and its neighbours. */
 const FEW_CODES = 8;
@@ -13,23 +14,25 @@ const NARROWEST = 0.2;
  * zero than below, which at 2 bits cuts a third off the largest weight. The error is that of rounding, weighted with the
  * diagonal of the Hessian.
  */
-export function searchGrid(problem: RowsProblem, steps: number): { readonly scale: Float64Array; readonly zeroPoint: Int32Array } {
+export function searchGrid(problem: RowsProblem, steps: number, kernels: LinearKernels = linearKernels()): { readonly scale: Float64Array; readonly zeroPoint: Int32Array } {
   const { grid: { low, high, symmetric, ...grid } } = problem;
   const scale = grid.scale.slice();
   const zeroPoint = grid.zeroPoint.slice();
-  for (const { part: p, values, weights } of partsOf(problem)) {
+  let scratch: Float64Array | undefined;
+  const room = (n: number): [Float64Array, Float64Array] => {
+    const [values, weights, third] = kernels.arrays(n, n, n) as [Float64Array, Float64Array, Float64Array]; // as many as asked for
+    scratch = third;
+    return [values, weights];
+  };
+  for (const { part: p, values, weights } of partsOf(problem, room)) {
     const start = grid.zeroPoint[p]!; // p is a part
     const [from, to] = symmetric ? [start, start] : high - low < FEW_CODES ? [low, high] : [Math.max(low, start - 1), Math.min(high, start + 1)];
     const widest = symmetric ? Math.max(grid.scale[p]!, unclipped(values, low - start, high - start)) : grid.scale[p]!;
-    const shrinks = widest - NARROWEST * grid.scale[p]!;
-    let least = Infinity;
-    for (let s = 0; s < steps; s++) {
-      const tried = widest - (shrinks * s) / steps;
-      for (let z = from; z <= to; z++) {
-        const error = roundingError(values, weights, tried, z, low, high);
-        if (error < least) { least = error; scale[p] = tried; zeroPoint[p] = z; }
-      }
-    }
+    const narrowest = (NARROWEST * grid.scale[p]!) / widest;
+    const best = kernels.search(values, weights, values.length, scratch!, { start: widest, narrowest, steps, from, to, low, high }); // partsOf asks for room first
+    const s = Math.floor(best / (to - from + 1));
+    scale[p] = widest * (1 - ((1 - narrowest) * s) / steps);
+    zeroPoint[p] = from + (best % (to - from + 1));
   }
   return { scale, zeroPoint };
 }

@@ -1,5 +1,6 @@
 /** Rotations that spread what one channel holds over all of them and leave the mean of the channels where it is. */
 import { createRng, permutation } from '../../base/rng.js';
+import { linearKernels, type LinearKernels } from '../linear-kernels.js';
 
 export interface Rotation {
   readonly size: number;
@@ -13,7 +14,12 @@ export interface Rotation {
  * gives LN(x)·Q for x·Q. Entries of Q are about 1/√size. Takes size·(k + m) steps, not size².
  * source: QuaRot, https://arxiv.org/abs/2404.00456, with the mean kept so that LayerNormalization need not become RMS
  */
-export function createRotation(size: number, seed: number): Rotation {
+export function createRotation(size: number, seed: number, kernels: LinearKernels = linearKernels()): Rotation {
+  const hadamard = (v: Float64Array): void => { // orthonormal and its own inverse
+    kernels.hadamard(v, m);
+    const scale = Math.sqrt(m / size);
+    for (let i = 0; i < size; i++) v[i]! *= scale;
+  };
   let m = size;
   while (m % 2 === 0) m /= 2;
   const rng = createRng(seed, `rotation ${size}`);
@@ -37,28 +43,13 @@ export function createRotation(size: number, seed: number): Rotation {
     size,
     turn(v) {
       short(v, false);
-      hadamard(v, m);
+      hadamard(v);
       other.set(v);
       for (let i = 1; i < size; i++) v[i] = sign[i]! * other[order[i - 1]! + 1]!; // a permutation of what follows the first place
-      hadamard(v, m);
+      hadamard(v);
       short(v, true);
     },
   };
-}
-
-/** Walsh–Hadamard transform over runs of m neighbours, orthonormal and its own inverse. */
-function hadamard(v: Float64Array, m: number): void {
-  for (let half = m; half < v.length; half *= 2) {
-    for (let from = 0; from < v.length; from += 2 * half) {
-      for (let i = from; i < from + half; i++) {
-        const [a, b] = [v[i]!, v[i + half]!];
-        v[i] = a + b;
-        v[i + half] = a - b;
-      }
-    }
-  }
-  const scale = Math.sqrt(m / v.length);
-  for (let i = 0; i < v.length; i++) v[i]! *= scale;
 }
 
 /** Every vector along an axis turned, after its elements were multiplied by `factor`. */
@@ -66,7 +57,7 @@ export function turnAxis(r: Rotation, data: ArrayLike<number>, dims: readonly nu
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
   const out = new Float32Array(data.length);
-  const v = new Float64Array(r.size);
+  const [v] = linearKernels().arrays(r.size) as [Float64Array]; // as many as asked for
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {
       const from = o * r.size * inner + i;

@@ -66,8 +66,22 @@ describe('awq', () => {
     expect(await weights()).toEqual(await weights());
   });
 
-  it('leaves a model without such channels alone', async () => {
-    const model = parseModel('<ir_version: 8, opset_import: ["" : 17]>\ng (float[N,64] x) => (float[N,8] y) <float[64,8] w> { y = MatMul(x, w) }', { randomInitializers: 1 });
-    expect(await awq.run(context(model, []), awq.options.parse({}))).toBe('no channels that products read can be scaled');
+  const lone = '<ir_version: 8, opset_import: ["" : 17]>\ng (float[N,64] x) => (float[N,32] y) <float[64,32] w> { y = MatMul(x, w) }';
+  it('leaves a model without such channels alone where it may not insert a Mul', async () => {
+    const model = parseModel(lone, { randomInitializers: 1 });
+    inferShapes(model);
+    expect(await awq.run(context(model, []), awq.options.parse({ insert: false }))).toBe('no channels that products read can be scaled');
+  });
+
+  it('divides by a Mul where no weight before can take the factors: the same function, less error of rounded weights', async () => {
+    const model = parseModel(lone, { randomInitializers: 1 });
+    inferShapes(model);
+    const before = cloneModel(model).model;
+    const rng = createRng(6);
+    const feeds = Array.from({ length: 4 }, (): Feed => ({ x: { dtype: 'float32', dims: [20, 64], data: Float32Array.from({ length: 1280 }, (_, i) => rng.normal() * (i % 16 === 5 ? 20 : 1)) } }));
+    expect(await awq.run(context(model, feeds), awq.options.parse({}))).toContain('1 Mul inserted');
+    const error = async (a: Model, b: Model): Promise<number> => { const [x, y] = [(await outputs(a, feeds[0]!)).y!, (await outputs(b, feeds[0]!)).y!]; return x.reduce((sum, v, i) => sum + (v - y[i]!) ** 2, 0) / x.reduce((sum, v) => sum + v * v, 0); };
+    expect(await error(before, model)).toBeLessThan(1e-11);
+    expect(await error(before, rounded(model))).toBeLessThan(0.7 * (await error(before, rounded(before))));
   });
 });

@@ -5,7 +5,8 @@ import type { RowsProblem } from '../../../src/adjust/layerwise/layer.js';
 import { round } from '../../../src/adjust/layerwise/round.js';
 import { quantizeLayerwise } from '../../../src/adjust/layerwise/run.js';
 import type { Solved, WeightMethod } from '../../../src/adjust/layerwise/types.js';
-import { dot, reverseCholesky, solveReverse } from '../../../src/adjust/linear.js';
+import { reverseCholesky, solveReverse } from '../../../src/adjust/linear.js';
+import { dot } from '../../../src/adjust/linear-kernels.js';
 import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed } from '../../../src/ir/feed.js';
@@ -41,7 +42,7 @@ describe('linear algebra', () => {
     }
     const x = Float64Array.from({ length: k }, (_, i) => i - 1.5);
     const right = Float64Array.from({ length: k }, (_, i) => dot(h, i * k, x, 0, k));
-    solveReverse(l, k, right);
+    solveReverse(l, k, right, 1, new Float64Array(256));
     right.forEach((v, i) => expect(v).toBeCloseTo(x[i]!, 7));
   });
 
@@ -115,7 +116,7 @@ async function refined(method: WeightMethod, more: Partial<Parameters<typeof qua
   const reference = cloneModel(c.model);
   const params = new Map([...c.params].filter(([point]) => 'uses' in point && point.data)); // activations stay float, as in the models that are compared
   const made = await quantizeLayerwise({
-    model: c.model, reference, planned: c.planned, params, method, methodOptions: { actOrder: true, scaleSearch: 20, sweeps: 4 }, damping: 0.01, matchFloat: true,
+    model: c.model, reference, planned: c.planned, params, method, methodOptions: { actOrder: true, scaleSearch: 20, sweeps: 4 }, damping: 0.01, matchFloat: true, hasInputs: true,
     correctBias: false, correctScale: false, feeds: feedsOf(c), samples: c.used.length, threads: 1, report: () => undefined, ...more,
   });
   const codes = [...made.params].every(([point, p]) => { const v = point as unknown as { data: { f32(): Float32Array; dims: readonly number[] } }; return dequantize(quantize(v.data.f32(), v.data.dims, p), p).every((x, i) => x === v.data.f32()[i]); }); // points of weights are values
@@ -163,6 +164,20 @@ describe('quantizeLayerwise', () => {
     };
     const [wanted, got] = [await spread(float), await spread(c.model)];
     got.forEach((v, i) => expect(v / wanted[i]!).toBeCloseTo(1, 2));
+  });
+
+  it('tells which layer it is at and, from the second on, how long the rest takes', async () => {
+    const told: { note?: string; secondsLeft?: number | undefined }[] = [];
+    await refined(methods.gptq, { onEvent: (e) => { if (e.type === 'progress' && e.stage === 'weights') told.push(e); } });
+    expect([...new Set(told.map((e) => e.note))]).toEqual(['layer 1 of 3', 'layer 2 of 3', 'layer 3 of 3']);
+    for (const e of told) if (e.note === 'layer 1 of 3') expect(e.secondsLeft).toBeUndefined(); else expect(e.secondsLeft).toBeGreaterThanOrEqual(0);
+  });
+
+  it('takes inputs for methods that can do without only where there are calibration data', async () => {
+    const clip = weightMethods.find((m) => m.name === 'clip')!;
+    const weights = async (method: WeightMethod, hasInputs: boolean): Promise<number[][]> => [...(await refined(method, { methodOptions: { steps: 40 }, hasInputs })).c.model.graph.initializers].map((v) => [...v.data!.f64()]);
+    expect(await weights(clip, true)).not.toEqual(await weights(clip, false));
+    expect(await weights(methods.round, true)).toEqual(await weights(methods.round, false));
   });
 
   it('is repeatable to the bit', async () => {

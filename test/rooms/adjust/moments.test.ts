@@ -88,7 +88,7 @@ describe('expected-bias', () => {
       const reference = cloneModel(model);
       const params = new Map([...c.params].filter(([p]) => 'uses' in p && p.data?.dims.length === 2 && p.name === 'w2').map(([p, q]) => [values.get(p as never)!, q])); // points of weights are values
       await quantizeLayerwise({
-        model, reference, planned: { ...c.planned, integerNodes: new Set([...c.planned.integerNodes].map((n) => nodes.get(n)!)) }, params, method: round as WeightMethod, methodOptions: {}, damping: 0.01, matchFloat: true, correctBias: false, correctScale: false,
+        model, reference, planned: { ...c.planned, integerNodes: new Set([...c.planned.integerNodes].map((n) => nodes.get(n)!)) }, params, method: round as WeightMethod, methodOptions: {}, damping: 0.01, matchFloat: true, hasInputs: true, correctBias: false, correctScale: false,
         expected: expected ? expectedMoments(model, own) : undefined, feeds: () => { throw new Error('reads data'); }, samples: 0, threads: 1, report: () => undefined,
       });
       const rng = createRng(3);
