@@ -91,7 +91,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
 const known = (x: number): number | null => (Number.isFinite(x) ? x : null);
 
 /** A filter that means this name alone. */
-const filterOf = (name: string): string => (/[*?]/.test(name) || name.startsWith('re:') ? `re:^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$` : name);
+export const filterOf = (name: string): string => (/[*?]/.test(name) || name.startsWith('re:') ? `re:^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$` : name);
 
 const describe = (c: object): string => JSON.stringify(c, (_k, v: unknown) => v).replace(/["{}]/g, '').replace(/:/g, ' ').replace(/,/g, ', ');
 
