@@ -17,6 +17,7 @@ import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../reco
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { batchNormMoments } from '../adjust/moments.js';
+import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
@@ -70,7 +71,7 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 
 /** What recipes must have in common to run together. */
 export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
-  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, r.adjust, r.calibration, r.evaluation, r.target]);
+  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
