@@ -42,15 +42,17 @@ export function sectionsOf(c: Candidate, base: Recipe): Pick<RecipeInput, 'adjus
 export const familyOf = (format: string): Family => (format === 'dynamic' || format === 'weight-only' ? format : format === 'coded' || format === 'float16' ? 'stored' : 'static');
 
 const OBSERVERS = ['minmax', 'percentile', 'kl', 'mse'] as const;
+/** Outliers of transformers carry meaning: kl and percentile cut them off, at five times the error on MiniLM. */
+const GENTLE = ['minmax', 'mse'] as const;
 
 /** What the user decided stays as it is: which nodes, and the seed. */
 const kept = ({ quantize: { include, exclude, seed } }: Recipe): Quantize => ({ include, exclude, seed });
 
-/** The first round: every family that can win by the objective. */
+/** The first round: every family that can win by the objective, in the order in which time is spent on them. */
 export function firstRound(base: Recipe, work: Work, objective: Objective): Candidate[] {
   return [
-    ...statics(base, work), ...dataFree(base, work), ...(work.products > 0.5 ? [dynamic(base)] : []),
-    ...(work.products > 0.5 && (objective === 'size' || work.blockKernels) ? weightOnly(base, objective) : []), ...(objective === 'size' ? stored(base) : []),
+    ...(work.products > 0.5 ? [dynamic(base)] : []), ...(work.products > 0.5 && (objective === 'size' || work.blockKernels) ? weightOnly(base, objective) : []),
+    ...statics(base, work), ...dataFree(base, work), ...(objective === 'size' ? stored(base) : []),
   ];
 }
 
@@ -60,7 +62,7 @@ function statics(base: Recipe, { products, convolutions, hasData }: Work): Candi
     ...(convolutions > 0 ? [{ name: 'equalise', why: 'channels of unequal range share a scale badly' }] : []),
     ...(products > 0.5 ? [{ name: 'smooth', why: 'outliers of activations move into the weights' }] : []),
   ];
-  return hasData ? [undefined, ...changes].flatMap((change) => OBSERVERS.map((observer): Candidate => ({
+  return hasData ? [undefined, ...changes].flatMap((change) => (products > 0.5 ? GENTLE : OBSERVERS).map((observer): Candidate => ({
     label: [...(change ? [change.name] : []), `int8 ${observer}`].join(' + '), family: 'static', why: change ? change.why : 'integer kernels for weights and activations; observers differ in what they cut off',
     adjust: change ? [change.name] : [], quantize: { ...kept(base), format: 'qdq', activations: { observer } },
   }))) : [];
@@ -85,7 +87,7 @@ function weightOnly(base: Recipe, objective: Objective): Candidate[] {
   return [
     ...(objective === 'latency' ? [of('uint8 weight-only', 'blocks keep 8-bit weights exact, and each run finds the ranges of its inputs block by block', { dtype: 'uint8' })] : []),
     of('uint4 weight-only', 'half the bytes of int8, tables too; blocks keep the scales close', { dtype: 'uint4' }),
-    of('uint4 weight-only, HQQ', 'zero points that fit many small errors before few large ones; needs no data', { dtype: 'uint4', method: 'hqq' }),
+    ...(objective === 'size' ? [of('uint4 weight-only, HQQ', 'zero points that fit many small errors before few large ones; needs no data', { dtype: 'uint4', method: 'hqq' })] : []),
   ];
 }
 

@@ -28,6 +28,13 @@ export interface AutoOptions extends RunListener {
 export interface AutoResult { readonly record: RunRecord; readonly outDir: string; readonly search: SearchFacts }
 
 const PROXY_SAMPLES = 256;
+/** Fewer tell recipes apart badly. */
+const LEAST_SAMPLES = 48;
+/** Samples of the probe: it only tells what things cost. */
+const PROBE_SAMPLES = 8;
+/** Candidates of the first round may take this share of the time; a third is aimed at, by fewer samples. */
+const FIRST_ROUND = 0.45;
+const FIRST_ROUND_AIM = 0.3;
 const LATENCY_RUNS = 30;
 /** Latencies closer than this are the same; so are sizes. */
 const SAME: Readonly<Record<Objective, number>> = { latency: 1.05, size: 1.02 };
@@ -65,7 +72,9 @@ export class Search {
 
   async explore(work: Work): Promise<void> {
     const { objective } = this.#o;
-    const first = await this.#try(await this.#first(work), { samples: PROXY_SAMPLES, latency: false });
+    const candidates = await this.#first(work);
+    await this.#probe(candidates);
+    const first = await this.#try(candidates, { samples: this.#proxySamples(candidates), latency: false });
     const survivors = FAMILIES.flatMap((f) => byLoss(first.filter((t) => t.candidate.family === f)).slice(0, SURVIVORS[f]));
     for (const t of first) t.next ||= t.outcome === 'failed' ? 'left out: it failed' : survivors.includes(t) ? 'one of the closest to float in its family: measured on the whole search part' : 'others of its family are closer to float';
     const full = await this.#try(survivors.map((t) => t.candidate), WHOLE);
@@ -75,6 +84,34 @@ export class Search {
     for (const t of best.sort((a, b) => value(a) - value(b))) await this.#improve(t, work);
     if (this.ranked().length) return;
     for (const t of await this.#try(safest(this.#o.base.recipe).filter((c) => !this.trials.some((t) => t.round > 1 && t.label === c.label)), WHOLE)) t.next ||= this.#verdict(t);
+  }
+
+  /** Runs the first candidate that can, on few samples: what it takes tells what all the others will. Finds the limit too. */
+  async #probe(candidates: readonly Candidate[]): Promise<void> {
+    const { base, signal } = this.#o;
+    const { share, folder, stage, forecast } = this.#s;
+    await stage('probe', async () => {
+      for (const c of candidates) {
+        const list = [c];
+        const [t] = await tryAll(list, {
+          base, round: 0, share, samples: PROBE_SAMPLES, latencyRuns: 0, sensitivity: 0, folder, onEvent: () => undefined, signal,
+          allow: () => ({ take: forecast.left() > 0 ? 1 : 0, ms: forecast.left(), why: '' }), ran: (ran, record) => forecast.learn({ candidates: ran, samples: record.evaluation?.samples ?? 0, latency: false, sensitivity: 0 }, record),
+        });
+        if (t?.record) { this.limit = limitOf(this.#o.maxAccuracyDrop, t.record); return [undefined, `${c.label} on ${t.samples} samples tells what others will take`]; }
+        if (t?.outcome === 'skipped') return this.#tooShort();
+      }
+      return [undefined, 'no recipe ran'];
+    });
+  }
+
+  /** Fewer than usual where the first round would take too much of the time. */
+  #proxySamples(candidates: readonly Candidate[]): number {
+    const { forecast, samples, share } = this.#s;
+    const all = Math.min(PROXY_SAMPLES, Math.ceil(share * samples));
+    const groups = [...groupBy(candidates, (c) => JSON.stringify([c.adjust, c.calibration])).values()];
+    const ms = (n: number): number => groups.reduce((sum, list) => sum + forecast.of({ candidates: list, samples: n, latency: false, sensitivity: 0 }), 0);
+    const [fixed, each] = [ms(0), (ms(all) - ms(0)) / all];
+    return Math.max(Math.min(LEAST_SAMPLES, all), Math.min(all, Math.floor((FIRST_ROUND_AIM * forecast.totalMs - fixed) / each)));
   }
 
   /** The recipe as it was given, and every candidate of the first round that is not the same. */
@@ -183,14 +220,15 @@ export class Search {
   /** How many of a group fit into the time that is left when the held-out part has had its own. */
   #allow(errand: Errand, patience: number): Allowance {
     const { forecast } = this.#s;
-    const free = forecast.left() - this.#reserve();
+    const left = forecast.left() - this.#reserve();
+    const free = this.#round === 1 && forecast.knows ? Math.min(left, FIRST_ROUND * forecast.totalMs - (forecast.totalMs - forecast.left())) : left;
     const ms = patience * free;
     // The first recipe of all may take what there is: without it there is nothing to tell the rest from.
     if (!forecast.knows) return { take: free > 0 ? errand.candidates.length : 0, ms, why: 'left out: the time was up' };
     let take = errand.candidates.length;
     while (take > 0 && forecast.of({ ...errand, candidates: errand.candidates.slice(0, take) }) > ms) take--;
-    const needs = forecast.of({ ...errand, candidates: errand.candidates.slice(0, 1) });
-    return { take, ms, why: `left out: it takes about ${secondsText(needs)}, and the search has ${secondsText(Math.max(0, ms))} for it` };
+    const needs = forecast.of({ ...errand, candidates: errand.candidates.slice(0, take + 1) });
+    return { take, ms, why: `left out: ${take ? 'with those before, it takes' : 'it takes'} about ${secondsText(needs)}, and the search has ${secondsText(Math.max(0, ms))} for ${take ? 'them' : 'it'}` };
   }
 
   /** A round. What there is no time for is told of in its trial. */
@@ -202,18 +240,11 @@ export class Search {
     const errand = (list: readonly Candidate[]): Errand => ({ candidates: list, samples, latency: how.latency, sensitivity: how.sensitivity ?? 0 });
     return stage('try', async () => {
       const { base, onEvent = () => undefined, signal } = this.#o;
-      const tried: Tried[] = [];
-      // The first alone: what it takes tells what all the others will.
-      for (const part of forecast.knows ? [candidates] : [...candidates.slice(0, 1).map((c) => [c]), candidates.slice(1)]) {
-        if (!part.length) continue;
-        const done = await tryAll(part, {
-          base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, folder, onEvent, signal,
-          allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => forecast.learn(errand(list), record),
-        });
-        tried.push(...done);
-        this.trials.push(...done);
-        for (const t of tried) if (t.record) this.limit ??= limitOf(this.#o.maxAccuracyDrop, t.record);
-      }
+      const tried = await tryAll(candidates, {
+        base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, folder, onEvent, signal,
+        allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => forecast.learn(errand(list), record),
+      });
+      this.trials.push(...tried);
       const skipped = tried.filter((t) => t.outcome === 'skipped');
       if (skipped.length) this.notes.push(`round ${round}: the time budget left no room for ${skipped.map((t) => t.label).join('; ')}`);
       const ok = byLoss(tried);
@@ -226,7 +257,11 @@ export class Search {
     const failed = tried.find((t) => t.error !== undefined);
     if (failed) fail('QUANTIZE_NOTHING', `none of the ${tried.length} recipes ran: ${failed.error ?? ''}`, {}, 'see quantize.include and quantize.exclude of the recipe');
     if (!tried.length) fail('QUANTIZE_NOTHING', 'there is no recipe to try: the model has no convolution or matrix product that could be quantized', {}, 'see the model with `quantize inspect`, or try --objective size');
-    return fail('USAGE', `--time-budget ${secondsText(this.#s.forecast.totalMs)} is too short: it ended before the first recipe was tried`, {}, 'give more time, such as --time-budget 10m, or fewer samples with --set calibration.samples=64');
+    return this.#tooShort();
+  }
+
+  #tooShort(): never {
+    return fail('USAGE', `--time-budget ${secondsText(this.#s.forecast.totalMs)} is too short: it ended before a single recipe was tried`, {}, 'give more time, such as --time-budget 10m, or fewer samples with --set calibration.samples=64');
   }
 }
 
