@@ -22,6 +22,8 @@ const RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4, weights: 4 
 const METHOD_SAMPLES = 256;
 /** What a full run does besides: errors of layers on 16 samples, whole tensors at a time. */
 const DETAIL_RUNS = 400;
+/** About what opening data and sessions takes, until two evaluations were measured. */
+const OPENING_MS = 200;
 /** Two processes that only load and run a model. */
 const PROCESSES_MS = 1000;
 /** Forecasts are this much too low now and then; the held-out part must fit all the same. */
@@ -32,8 +34,8 @@ export class Forecast {
   readonly #started = performance.now();
   /** ms by stage; of those in PER_RECIPE and of methods, for one recipe. */
   readonly #known = new Map<string, number>();
-  /** One run of one model on one sample. */
-  #runMs = 0;
+  /** Evaluations with the fewest and with the most runs: opening data and sessions takes its time too. */
+  readonly #evaluations: { readonly runs: number; readonly ms: number }[] = [];
   #layers = 1;
   #look: number | undefined;
 
@@ -42,14 +44,26 @@ export class Forecast {
   spent(): number { return performance.now() - this.#started; }
   left(): number { return this.totalMs - this.spent(); }
   /** Whether anything was measured yet. */
-  get knows(): boolean { return this.#runMs > 0; }
+  get knows(): boolean { return this.#evaluations.length > 0; }
+
+  /** One run of one model on one sample. */
+  get #runMs(): number {
+    const [few, many] = [this.#evaluations[0], this.#evaluations.at(-1)];
+    if (!few || !many) return 0;
+    return many.runs >= 3 * few.runs ? Math.max(0, many.ms - few.ms) / (many.runs - few.runs) : Math.max(many.ms - OPENING_MS, 0.2 * many.ms) / many.runs;
+  }
+
+  #evaluation(runs: number): number {
+    const [few] = this.#evaluations;
+    return few ? Math.max(0, few.ms - few.runs * this.#runMs) + runs * this.#runMs : 0;
+  }
 
   /** Learns from a group that ran; `record` is of any of its recipes, for they share their stages. */
   learn(e: Errand, record: RunRecord): void {
     const n = e.candidates.length;
     const refined = e.candidates.filter((c) => methodKey(c) !== undefined);
     for (const { name, ms } of record.stages) {
-      if (name === 'evaluate') this.#runMs = ms / Math.max(1, (record.evaluation?.samples ?? 1) * (n + 1));
+      if (name === 'evaluate') this.#see(Math.max(1, (record.evaluation?.samples ?? 1) * (n + 1)), ms);
       else if (name === 'weights') for (const c of refined) this.#know(methodKey(c)!, ms / refined.length); // filtered
       else this.#know(name, PER_RECIPE.has(name) ? ms / n : ms);
     }
@@ -67,7 +81,7 @@ export class Forecast {
     const methods = candidates.reduce((ms, c) => { const key = methodKey(c); return ms + (key === undefined ? 0 : stage(key, RUNS.weights! * (c.quantize.weights?.samples ?? METHOD_SAMPLES))); }, 0); // in the table
     const budgets = candidates.filter((c) => c.quantize.budget).length * stage('budget', 2 * this.#layers * 32);
     const own = n * (stage('quantize') + stage('verify') + (e.latency ? stage('latency') : 0));
-    return shared + methods + budgets + own + (n + 1) * e.samples * this.#runMs + (e.sensitivity ? stage('sensitivity', this.#layers * e.sensitivity) : 0);
+    return shared + methods + budgets + own + this.#evaluation((n + 1) * e.samples) + (e.sensitivity ? stage('sensitivity', this.#layers * e.sensitivity) : 0);
   }
 
   /** ms that a look at `samples` held-out and search samples takes, with everything that a full run measures. */
@@ -83,6 +97,11 @@ export class Forecast {
   /** Learns what a look took over making and evaluating its model. */
   looked(c: Candidate, samples: number, ms: number): void {
     this.#look = Math.max(0, ms - this.of({ candidates: [c], samples, latency: true, sensitivity: 0 }));
+  }
+
+  #see(runs: number, ms: number): void {
+    const all = [...this.#evaluations, { runs, ms }].sort((a, b) => a.runs - b.runs);
+    this.#evaluations.splice(0, Infinity, all[0]!, ...(all.length > 1 ? [all.at(-1)!] : [])); // one was just added
   }
 
   /** The longest that was measured counts: the machine has other work now and then. */

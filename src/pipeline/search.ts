@@ -67,6 +67,8 @@ export class Search {
   readonly #o: AutoOptions;
   readonly #s: SearchSetting;
   #round = 0;
+  /** Whether a recipe ran. */
+  #tried = false;
 
   constructor(o: AutoOptions, setting: SearchSetting) { this.#o = o; this.#s = setting; }
 
@@ -208,27 +210,27 @@ export class Search {
   #verdict(t: Tried): string { return t.outcome === 'failed' ? 'left out: it failed' : this.#within(t) ? 'keeps the limit on the search part' : 'misses the limit on the search part'; }
 
   /** ms that are kept for the look at the held-out part; where that would be most of the time, without what only explains it. */
-  #reserve(): number {
+  #reserve(first: Candidate): number {
     const { forecast, samples } = this.#s;
     const { latency } = this.#o.base.recipe.evaluation;
-    const next = this.ranked()[0] ?? this.closest();
-    if (!next) return 0;
-    const whole = forecast.look(next.candidate, samples, latency === false ? 0 : latency.runs);
-    return whole < forecast.totalMs / 2 ? whole : forecast.bare(next.candidate, samples);
+    const next = (this.ranked()[0] ?? this.closest())?.candidate ?? first;
+    const whole = forecast.look(next, samples, latency === false ? 0 : latency.runs);
+    return whole < forecast.totalMs / 2 ? whole : forecast.bare(next, samples);
   }
 
   /** How many of a group fit into the time that is left when the held-out part has had its own. */
   #allow(errand: Errand, patience: number): Allowance {
     const { forecast } = this.#s;
-    const left = forecast.left() - this.#reserve();
-    const free = this.#round === 1 && forecast.knows ? Math.min(left, FIRST_ROUND * forecast.totalMs - (forecast.totalMs - forecast.left())) : left;
-    const ms = patience * free;
-    // The first recipe of all may take what there is: without it there is nothing to tell the rest from.
-    if (!forecast.knows) return { take: free > 0 ? errand.candidates.length : 0, ms, why: 'left out: the time was up' };
-    let take = errand.candidates.length;
-    while (take > 0 && forecast.of({ ...errand, candidates: errand.candidates.slice(0, take) }) > ms) take--;
-    const needs = forecast.of({ ...errand, candidates: errand.candidates.slice(0, take + 1) });
-    return { take, ms, why: `left out: ${take ? 'with those before, it takes' : 'it takes'} about ${secondsText(needs)}, and the search has ${secondsText(Math.max(0, ms))} for ${take ? 'them' : 'it'}` };
+    const { candidates } = errand;
+    const of = (n: number): number => forecast.of({ ...errand, candidates: candidates.slice(0, n) });
+    const left = forecast.left() - this.#reserve(candidates[0]!); // groups are not empty
+    const ms = patience * (this.#round === 1 ? Math.min(left, FIRST_ROUND * forecast.totalMs - forecast.spent()) : left);
+    if (!forecast.knows) return { take: left > 0 ? candidates.length : 0, ms: left, why: 'left out: the time was up' };
+    let take = candidates.length;
+    while (take > 0 && of(take) > ms) take--;
+    // One recipe must be tried, whatever its share.
+    if (!take && !this.#tried && of(1) <= left) return { take: 1, ms: left, why: 'left out: the time is short' };
+    return { take, ms, why: `left out: ${take ? 'with those before, it takes' : 'it takes'} about ${secondsText(of(take + 1))}, and the search has ${secondsText(Math.max(0, ms))} for ${take ? 'them' : 'it'}` };
   }
 
   /** A round. What there is no time for is told of in its trial. */
@@ -242,7 +244,7 @@ export class Search {
       const { base, onEvent = () => undefined, signal } = this.#o;
       const tried = await tryAll(candidates, {
         base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, folder, onEvent, signal,
-        allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => forecast.learn(errand(list), record),
+        allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => { this.#tried = true; forecast.learn(errand(list), record); },
       });
       this.trials.push(...tried);
       const skipped = tried.filter((t) => t.outcome === 'skipped');
