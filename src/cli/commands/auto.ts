@@ -49,12 +49,16 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
       if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, terminal); }
       terminal.data([...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(found.outDir, f)}\n`).join(''));
     }
-    // Of what is given back, best-found included.
-    const verdict = found.search.heldOut.findLast((l) => l.label === found.search.chosen)?.verdict;
-    return found.search.outcome === 'met' ? 0 : verdict === 'fail' ? 1 : 5;
+    return exitCodeOfSearch(found.search);
   } finally {
     progress?.close();
   }
+}
+
+/** 0 where the limit is kept; for what was given instead, 1 where it misses the limit, 5 where its interval still holds it. */
+export function exitCodeOfSearch({ outcome, chosen, heldOut }: Pick<SearchFacts, 'outcome' | 'chosen' | 'heldOut'>): number {
+  if (outcome === 'met') return 0;
+  return heldOut.findLast((l) => l.label === chosen)?.verdict === 'fail' ? 1 : 5;
 }
 
 async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {
