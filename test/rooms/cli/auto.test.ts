@@ -53,7 +53,6 @@ describe('what is given', () => {
     const r = await run('auto', demo, '-c', images('calibration'), '-e', images('test'), '-t', 'onnxruntime-cpu', ...drop, ...preprocess, ...quick, '--time-budget', '5min', '--out', out);
     expect(r.code).toBe(0);
     expect(r.out).toBe(['model.onnx', 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(out, f)}\n`).join(''));
-    // eslint-disable-next-line no-control-regex -- it is these that must not be there
     expect(r.err).not.toMatch(/\u001b|\r/);
     expect(r.err).toMatch(/keeps the limit on the held-out samples/);
     expect(r.err).not.toContain('as given'); // no recipe was
