@@ -70,6 +70,14 @@ export class Forecast {
     this.#layers = Math.max(1, record.nodes.filter((x) => x.macs > 0).length);
   }
 
+  /** Learns from a group that was stopped: what was not known of it takes at least so long. */
+  stopped(e: Errand, ms: number): void {
+    const rest = ms - this.of(e);
+    const keys = e.candidates.flatMap((c) => [methodKey(c), ...c.adjust.map((a) => (typeof a === 'string' ? a : a.name))]).filter((k) => k !== undefined && !this.#known.has(k));
+    const [key] = keys;
+    if (key !== undefined) this.#know(key, Math.max(ms / e.candidates.length, rest));
+  }
+
   /** ms that a group takes. */
   of(e: Errand): number {
     const { candidates } = e;

@@ -245,6 +245,7 @@ export class Search {
       const tried = await tryAll(candidates, {
         base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, folder, onEvent, signal,
         allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => { this.#tried = true; forecast.learn(errand(list), record); },
+        stopped: (list, ms) => { forecast.stopped(errand(list), ms); },
       });
       this.trials.push(...tried);
       const skipped = tried.filter((t) => t.outcome === 'skipped');

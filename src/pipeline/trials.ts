@@ -31,6 +31,8 @@ export interface TrialOptions {
   readonly allow: (together: readonly Candidate[]) => Allowance;
   /** Told of each group that ran, with the record of one of its recipes. */
   readonly ran: (together: readonly Candidate[], record: RunRecord) => void;
+  /** Told of each group that was stopped after so long. */
+  readonly stopped?: (together: readonly Candidate[], ms: number) => void;
   readonly onEvent: OnEvent;
   readonly signal?: AbortSignal | undefined;
 }
@@ -80,6 +82,7 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
       if (!limit.aborted) throw error;
       return undefined;
     });
+    if (!results) o.stopped?.(together.map((i) => i.candidate), performance.now() - started);
     if (!results) skip(together, `stopped after ${secondsText(performance.now() - started)}: more time than the search has for it`);
     const ran = results?.find((r) => !r.error)?.record;
     if (ran) o.ran(together.map((i) => i.candidate), ran);
