@@ -29,13 +29,14 @@ const UNKNOWN_COUNT = 2000;
 /**
  * Writes into `outDir` the model that is best by the objective among those that keep the limit, with recipe.yaml, which
  * makes the same file again. Where none keeps it on the held-out part, the closest goes to `outDir`/best-found instead.
- * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric and for a time budget that
+ * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not measured and for a time budget that
  * ends before one recipe was looked at, and the signal's reason.
  */
 export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
   const { base, signal } = o;
   const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
+  if (o.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
   const forecast = new Forecast(o.timeBudgetMs);
   const onEvent = o.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);

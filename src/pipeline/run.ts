@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { groupBy } from '../base/group.js';
@@ -98,6 +99,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const variants = o.runs.map((r) => new Variant(r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
   const alive = (): Variant[] => variants.filter((v) => !v.error);
   const attempt = async <T>(v: Variant, step: () => T | Promise<T>): Promise<T | undefined> => {
+    await nextTurn(); // much of a step blocks the thread: signals and timers get their turn here
+    o.signal?.throwIfAborted();
     try { return await step(); } catch (error) {
       if (!o.keepGoing || !(error instanceof QuantError)) throw error;
       v.error = error;

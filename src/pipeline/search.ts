@@ -133,11 +133,11 @@ export class Search {
     const { objective } = this.#o;
     const [winner] = this.ranked();
     const within = this.#within(best);
-    const told = (next: string): void => { if (winner !== best || within) best.next = next; };
-    if (winner && winner !== best && objective === 'latency' && !((best.latencyRatio ?? 0) * SAME.latency < (winner.latencyRatio ?? Infinity))) return told(`${best.next}; no faster than ${winner.label}, so it is not refined`);
-    if (winner && winner !== best && objective === 'size' && !((best.sizeRatio ?? 0) * (best.candidate.family === 'static' ? NARROWER : 1 / SAME.size) < (winner.sizeRatio ?? Infinity))) return told(`${best.next}; cannot become smaller than ${winner.label}`);
+    const other = winner !== undefined && winner !== best;
+    if (other && objective === 'latency' && !((best.latencyRatio ?? 0) * SAME.latency < (winner.latencyRatio ?? Infinity))) { best.next += `; no faster than ${winner.label}, so it is not refined`; return; }
+    if (other && objective === 'size' && !((best.sizeRatio ?? 0) * (best.candidate.family === 'static' ? NARROWER : 1 / SAME.size) < (winner.sizeRatio ?? Infinity))) { best.next += `; cannot become smaller than ${winner.label}`; return; }
     // Corrections cost nothing at run time, but gain no speed either: where the limit is far they are left.
-    if (within && (objective === 'latency' || best.candidate.family !== 'static') && best.drop! <= this.limit! / 2) return told('keeps the limit on the search part, and is far from it'); // within() checked both
+    if (within && (objective === 'latency' || best.candidate.family !== 'static') && best.drop! <= this.limit! / 2) { best.next += ', and is far from it'; return; } // within() checked both
     best.next = `${within ? 'keeps' : 'misses'} the limit on the search part, closest to float of its family: refined`;
     const refined: Tried[] = [];
     // One after the other: each takes long, and the first that keeps the limit is enough.
@@ -248,6 +248,9 @@ export class Search {
         stopped: (list, ms) => { forecast.stopped(errand(list), ms); },
       });
       this.trials.push(...tried);
+      // Of the most samples: a relative limit is a share of what float scores on them.
+      const most = tried.filter((t) => t.record).sort((a, b) => b.samples - a.samples)[0]?.record;
+      if (most && !how.sensitivity) this.limit = limitOf(this.#o.maxAccuracyDrop, most);
       const skipped = tried.filter((t) => t.outcome === 'skipped');
       if (skipped.length) this.notes.push(`round ${round}: the time budget left no room for ${skipped.map((t) => t.label).join('; ')}`);
       const ok = byLoss(tried);

@@ -27,6 +27,7 @@ describe('what is refused', () => {
     [['--recipe', recipe, '--max-accuracy-drop', '-1%'], 2, /"-1%" is not a drop/],
     [['--recipe', recipe, ...drop, '--objective', 'fast'], 2, /"fast" is not an objective/],
     [['--recipe', recipe, ...drop, '--time-budget', '10'], 2, /"10" is not a time/],
+    [['--recipe', recipe, ...drop, '--set', 'evaluation.latency=false'], 2, /the objective is latency/],
     [['--recipe', recipe, ...drop, '--target', 'tensorrt'], 2, /RECIPE_UNKNOWN_NAME {2}"tensorrt" is not a target/],
     [['--recipe', 'absent.yaml', ...drop], 2, /RECIPE_MISSING/],
     [[demo, ...drop], 3, /DATA_MISSING.*evaluation data/],
