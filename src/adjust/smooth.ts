@@ -27,16 +27,20 @@ const WORTH_A_MUL = 0.25;
  * SmoothQuant: channels of a layer's input are divided by s = max|x|^α ÷ max|w|^(1−α), and its weights multiplied, so that
  * one scale for the whole tensor wastes less on channels that are much wider than the others. The division goes into the
  * weights before where every op between is homogeneous (products, LayerNormalization, Relu, sums), else into a Mul.
- * Exact in float. source: Xiao et al. 2023, https://arxiv.org/abs/2211.10438, equation 4
+ * Exact in float. α is searched with the types that the recipe gives inputs and weights; layers whose inputs stay float have
+ * nothing to win and are left alone. source: Xiao et al. 2023, https://arxiv.org/abs/2211.10438, equation 4
  */
 export const smooth = {
   name: 'smooth',
   doc: 'Divides wide channels of activations and multiplies the weights that read them (SmoothQuant), with α searched for each layer. Changes no result.',
   options,
   needsData: true,
+  readsSchemes: true,
   async run(context, o) {
-    const units = smoothUnits(context.model).filter((u) => u.sets !== undefined || o.insert !== false);
-    if (!units.length) return 'no layer whose input can be scaled';
+    const found = smoothUnits(context.model).filter((u) => u.sets !== undefined || o.insert !== false);
+    if (!found.length) return 'no layer whose input can be scaled';
+    const units = found.filter((u) => u.inputs.some((i) => i.layers.some((n) => context.schemesOf(n).activations !== undefined)));
+    if (!units.length) return 'nothing to win: the recipe leaves the inputs of these layers in float';
     const ranges = await channelRanges(context, units);
     const feeds = await firstFeeds(context, o.samples);
     const weights = new Weights(context.moments);
@@ -47,17 +51,17 @@ export const smooth = {
       context.signal?.throwIfAborted();
       const before = errors.length * feeds.length;
       let run = 0;
-      errors.push(await layerErrors({ model: context.model, units, factors, ranges, feeds, threads: context.threads, onFeed: () => { context.signal?.throwIfAborted(); run++; context.onEvent({ type: 'progress', stage: 'smooth', done: before + run, total: tried.length * feeds.length }); } }));
+      errors.push(await layerErrors({ model: context.model, schemesOf: context.schemesOf, units, factors, ranges, feeds, threads: context.threads, onFeed: () => { context.signal?.throwIfAborted(); run++; context.onEvent({ type: 'progress', stage: 'smooth', done: before + run, total: tried.length * feeds.length }); } }));
     }
     const b = new GraphBuilder(context.model);
     let [folded, inserted, before, after] = [0, 0, 0, 0];
     units.forEach((unit, u) => {
-      const found = errors.map((e) => e[u]!); // one for each unit
-      const plain = found[0]!; // of no scaling, the first that was tried
-      let best = o.alpha === 'search' ? found.indexOf(Math.min(...found)) : 1;
-      if (!unit.sets && o.insert === 'auto' && found[best]! > (1 - WORTH_A_MUL) * plain) best = 0;
+      const own = errors.map((e) => e[u]!); // one for each unit
+      const plain = own[0]!; // of no scaling, the first that was tried
+      let best = o.alpha === 'search' ? own.indexOf(Math.min(...own)) : 1;
+      if (!unit.sets && o.insert === 'auto' && own[best]! > (1 - WORTH_A_MUL) * plain) best = 0;
       before += plain;
-      after += found[best]!; // as above
+      after += own[best]!; // as above
       if (best === 0) return;
       const factors = tried[best]![u]!; // as above
       if (unit.sets) { unit.sets.forEach((set, k) => { weights.rescale(set, 1 / factors[k]!); }); folded++; return; } // one for each set

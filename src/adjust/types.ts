@@ -3,10 +3,14 @@ import type { z } from 'zod';
 import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import type { Batch } from '../data/batch.js';
-import type { Model } from '../ir/graph.js';
+import type { Model, Node } from '../ir/graph.js';
+import type { QuantScheme } from '../scheme/types.js';
 
 /** Mean and standard deviation of each channel of a tensor, as training left them in BatchNormalization. */
 export interface ChannelMoments { readonly mean: Float64Array; readonly deviation: Float64Array }
+
+/** How a product with a constant weight will be quantized; what is absent stays float. */
+export interface LayerSchemes { readonly activations?: QuantScheme | undefined; readonly weights?: QuantScheme | undefined }
 
 export interface AdjustContext {
   /** Cleaned, with inferred shapes. Changed in place. */
@@ -15,6 +19,8 @@ export interface AdjustContext {
   readonly batches: () => AsyncIterable<Batch>;
   /** By name of the tensor that a folded BatchNormalization gave. */
   readonly moments: ReadonlyMap<string, ChannelMoments>;
+  /** What the recipe will do with a layer of the model. Only for adjustments with `readsSchemes`. */
+  readonly schemesOf: (layer: Node) => LayerSchemes;
   readonly threads: number;
   readonly report: (d: Diagnostic) => void;
   readonly onEvent: OnEvent;
@@ -29,6 +35,8 @@ export interface Adjustment<O = unknown> {
   readonly options: z.ZodType<O>;
   /** Whether it reads calibration samples. */
   readonly needsData: boolean;
+  /** Whether what it does depends on how the recipe quantizes, and not only on the model and the data. */
+  readonly readsSchemes?: boolean;
   /** Gives one line about what it did. */
   run(context: AdjustContext, options: O): Promise<string>;
 }

@@ -5,20 +5,21 @@ import { adjustments } from '../adjust/index.js';
 import { weightMethods } from '../adjust/layerwise/index.js';
 import { quantizeLayerwise, type Layerwise } from '../adjust/layerwise/run.js';
 import { expectedMoments } from '../adjust/moments.js';
-import type { AdjustContext } from '../adjust/types.js';
+import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
 import { batches, type Batch } from '../data/batch.js';
-import type { cloneModel } from '../ir/clone.js';
+import { cloneModel } from '../ir/clone.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
-import type { Model } from '../ir/graph.js';
+import type { Model, Node, Use, Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { overridesOf } from '../quantize/overrides.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Recipe } from '../recipe/schema.js';
 import { openData } from './calibration.js';
-import { overrideOf } from './prepare.js';
+import type { QuantScheme, QuantSpec } from '../scheme/types.js';
+import { overrideOf, planModel } from './prepare.js';
 import type { Variant } from './variant.js';
 
 interface Surroundings { readonly inputs: readonly ValueInfo[]; readonly report: (d: Diagnostic) => void; readonly onEvent: OnEvent; readonly signal?: AbortSignal }
@@ -29,10 +30,36 @@ export async function adjustModel(model: Model, named: Recipe['adjust'][number],
   const adjustment = adjustments.find((a) => a.name === name)!; // the schema allows names of the list only
   const line = await adjustment.run({
     model, moments: o.moments, threads: o.recipe.recipe.calibration.threads, report: o.report, onEvent: o.onEvent, signal: o.signal,
-    batches: () => calibrationBatches(o.recipe, o, Infinity, name),
+    batches: () => calibrationBatches(o.recipe, o, Infinity, name), schemesOf: schemesOf(model, o.recipe.recipe),
   }, options);
   inferShapes(model);
   return line;
+}
+
+/** Onnxruntime measures the range of each run. */
+const DYNAMIC: QuantScheme = { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' } };
+
+/** How a recipe quantizes the layers of a model, planned on a copy when it is first asked. */
+function schemesOf(model: Model, recipe: Recipe): (layer: Node) => LayerSchemes {
+  let planned: { readonly made: ReturnType<typeof planModel>['planned']; readonly nodes: ReadonlyMap<Node, Node>; readonly dynamic: boolean } | undefined;
+  return (layer) => {
+    if (!planned) {
+      const copy = cloneModel(model);
+      const { planned: made, format } = planModel(copy.model, recipe, () => undefined); // said when the adjusted model is planned
+      planned = { made, nodes: copy.nodes, dynamic: format.plan === 'dynamic' };
+    }
+    const { made: { plan, integerNodes }, nodes, dynamic } = planned;
+    const own = nodes.get(layer)!; // the caller asks for nodes of the model
+    const schemeAt = (index: number): QuantScheme | undefined => { const v = own.inputs[index]; return v ? resolved(plan, v, own.use(index)) : undefined; };
+    return { activations: dynamic ? (integerNodes.has(own) ? DYNAMIC : undefined) : schemeAt(0), weights: schemeAt(1) };
+  };
+}
+
+/** The scheme of a point, through those that it shares parameters with. */
+function resolved(plan: ReturnType<typeof planModel>['planned']['plan'], v: Value, use: Use | undefined): QuantScheme | undefined {
+  let spec: QuantSpec | undefined = (use && plan.get(use)) ?? plan.get(v);
+  for (let steps = 0; spec?.kind === 'shared' && steps < plan.size; steps++) spec = plan.get(spec.with);
+  return spec?.kind === 'observed' || spec?.kind === 'fixed' ? spec.scheme : undefined;
 }
 
 /** Whether weights need more than rounding. */

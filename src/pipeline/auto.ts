@@ -2,54 +2,88 @@
  * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out part.
  * Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole search part.
  */
-import { readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { batchNormMoments } from '../adjust/moments.js';
 import { fail } from '../base/errors.js';
-import { derive, type ResolvedRecipe } from '../recipe/load.js';
+import type { DataSpec } from '../data/spec.js';
+import { uniqueLabels } from '../ir/labels.js';
+import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import { targets } from '../targets/index.js';
+import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
 import { confirm } from './confirm.js';
-import { runRecipe } from './run.js';
+import { macsByNode } from './facts.js';
+import { Forecast } from './forecast.js';
+import { loadFloatModel, optimizeModel } from './prepare.js';
 import { Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from './staging.js';
 import { createStages } from './stages.js';
 
 /** Share of the samples that choose, unless the recipe gives one. */
 const SEARCH_SHARE = 0.4;
+/** Samples of data that do not tell how many they are. */
+const UNKNOWN_COUNT = 2000;
 
 /**
  * Writes into `outDir` the model that is best by the objective among those that keep the limit, with recipe.yaml, which
  * makes the same file again. Where none keeps it on the held-out part, the closest goes to `outDir`/best-found instead.
- * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, and the signal's reason.
+ * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not measured and for a time budget that
+ * ends before one recipe was looked at, and the signal's reason.
  */
 export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
   const { base, signal } = o;
-  const { evaluation, calibration } = base.recipe;
+  const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
-  const started = performance.now();
-  const spent = (): number => performance.now() - started;
+  if (o.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
+  const forecast = new Forecast(o.timeBudgetMs);
   const onEvent = o.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);
   const share = evaluation.searchShare || SEARCH_SHARE;
-  const staging = stagingDir(o.outDir);
+  const folder = stagingDir(o.outDir);
   try {
     onEvent({ type: 'start', title: `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${o.objective} with a drop of at most ${String(o.maxAccuracyDrop)}` });
-    const work = await stage('look', async () => { const w = await workOf(base, calibration.data !== undefined, staging, signal); return [w, `${(100 * w.convolutions).toFixed(0)} % of the work is convolutions, ${(100 * w.products).toFixed(0)} % matrix products`]; });
-    const search = new Search(o, share, staging, stage, spent);
+    const { work, samples } = await stage('look', async () => {
+      const found = await look(base, evaluation.data!, signal); // checked above
+      return [found, `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ${(100 * found.work.products).toFixed(0)} % matrix products`];
+    });
+    const setting = { share, samples, folder, stage, forecast };
+    const search = new Search(o, setting);
     await search.explore(work);
-    return await confirm(o, search, share, staging, spent, stage);
+    return await confirm(o, search, setting);
   } finally {
-    rmSync(staging, { recursive: true, force: true });
-    if (!readdirSync(o.outDir).length) rmdirSync(o.outDir);
+    rmSync(folder, { recursive: true, force: true });
+    if (existsSync(o.outDir) && !readdirSync(o.outDir).length) rmdirSync(o.outDir);
   }
 }
 
-/** What does the work, by a plan alone. */
-async function workOf(base: ResolvedRecipe, hasData: boolean, outDir: string, signal: AbortSignal | undefined): Promise<Work> {
-  // Format coded plans every model that has a weight, whatever its operators.
-  const plain = await derive(base, { adjust: [], quantize: { format: 'coded' } }, { baseDir: base.baseDir });
-  const { record } = await runRecipe({ recipe: plain, outDir, dryRun: true, ...(signal ? { signal } : {}) });
-  const sum = (test: (op: string) => boolean): number => record.nodes.filter((n) => test(n.op)).reduce((n, x) => n + x.macs, 0);
-  const all = sum(() => true) || 1;
-  const convolutions = sum((op) => op.startsWith('Conv')) / all;
-  return { convolutions, products: sum((op) => op === 'MatMul' || op === 'Gemm') / all, hasData };
+/** What does the work, and how many samples there are; runs nothing but what cleaning the graph needs. */
+async function look(base: ResolvedRecipe, data: DataSpec, signal: AbortSignal | undefined): Promise<{ readonly work: Work; readonly samples: number }> {
+  const { recipe } = base;
+  const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
+  const model = loadFloatModel(file);
+  const moments = batchNormMoments(model).size > 0;
+  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
+  signal?.throwIfAborted();
+  await optimizeModel(model, file, recipe.optimize, () => undefined); // as above
+  const macs = macsByNode(model, await exampleFeed(base, inputs));
+  const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({ op: n.op, macs: macs.get(name) ?? 0 }));
+  const all = work.reduce((n, x) => n + x.macs, 0) || 1;
+  const share = (test: (op: string) => boolean): number => work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
+  return {
+    samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
+    work: {
+      convolutions: share((op) => op.startsWith('Conv')), products: share((op) => op === 'MatMul' || op === 'Gemm'), hasData: recipe.calibration.data !== undefined, moments,
+      synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,
+      blockKernels: targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) === true,
+    },
+  };
+}
+
+/** Made-up images that are read as the real ones are; undefined where the data are none. */
+function madeUp({ images, imageList, webdataset, preprocess, input }: DataSpec): Work['synthetic'] {
+  if (images === undefined && imageList === undefined && webdataset === undefined) return undefined;
+  return { synthetic: 'both', ...(preprocess === undefined ? {} : { preprocess }), ...(input === undefined ? {} : { input }) };
 }

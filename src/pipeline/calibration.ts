@@ -16,6 +16,7 @@ import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
 import type { Planned } from '../quantize/plan.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import { adjustKey } from './adjust-key.js';
 import { feedOf } from './feeds.js';
 import type { CalibrationFacts } from '../record/index.js';
 
@@ -105,7 +106,7 @@ function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, sam
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
   const key = createHash('sha256').update(JSON.stringify({
-    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: o.recipe.recipe.adjust, data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
+    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: adjustKey(o.recipe.recipe), data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
   })).digest('hex');
   return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
 }

@@ -1,51 +1,99 @@
-/** What `quantize auto` tries, and in which round. */
-import { adjustments } from '../adjust/index.js';
-import type { RecipeInput } from '../recipe/schema.js';
-import type { Recipe } from '../recipe/schema.js';
+/**
+ * What `quantize auto` tries. Candidates come in families; what differs between families (kernels, size) is decided by
+ * measuring one of each, what differs within one (ranges, codes) by how near the outputs stay. See docs/adr/0008.
+ */
+import type { Recipe, RecipeInput } from '../recipe/schema.js';
 
 type Quantize = NonNullable<RecipeInput['quantize']>;
+type Calibration = NonNullable<RecipeInput['calibration']>;
+/** Candidates of one family differ little in size and speed. */
+export const FAMILIES = ['static', 'dynamic', 'weight-only', 'stored'] as const;
+export type Family = (typeof FAMILIES)[number];
 export interface Candidate {
   readonly label: string;
   readonly why: string;
-  /** Candidates of one family differ little in size and speed. */
-  readonly family: 'static' | 'dynamic' | 'stored';
+  readonly family: Family;
   readonly adjust: NonNullable<RecipeInput['adjust']>;
   readonly quantize: Quantize;
+  /** What it changes of the recipe's calibration. */
+  readonly calibration?: Calibration;
 }
 export type Objective = 'latency' | 'size';
 
-/** Which ops do the work, as shares of the multiply-accumulates. */
-export interface Work { readonly products: number; readonly convolutions: number; readonly hasData: boolean }
+/** What is known of the model before anything is measured. */
+export interface Work {
+  /** Shares of the multiply-accumulates. */
+  readonly products: number;
+  readonly convolutions: number;
+  readonly hasData: boolean;
+  /** Made-up images of the model's kind, where the recipe has no calibration data and its evaluation data are images. */
+  readonly synthetic: Calibration['data'];
+  /** Whether BatchNormalization tells the means of channels. */
+  readonly moments: boolean;
+  /** Whether the target has kernels that read weights of 4 bits. */
+  readonly blockKernels: boolean;
+}
+
+/** The sections of a recipe that a candidate replaces. */
+export function sectionsOf(c: Candidate, base: Recipe): Pick<RecipeInput, 'adjust' | 'quantize' | 'calibration'> {
+  return { adjust: c.adjust, quantize: c.quantize, ...(c.calibration ? { calibration: { ...base.calibration, ...c.calibration } } : {}) };
+}
+
+export const familyOf = (format: string): Family => (format === 'dynamic' || format === 'weight-only' ? format : format === 'coded' || format === 'float16' ? 'stored' : 'static');
 
 const OBSERVERS = ['minmax', 'percentile', 'kl', 'mse'] as const;
+/** Outliers of transformers carry meaning: kl and percentile cut them off, at five times the error on MiniLM. */
+const GENTLE = ['minmax', 'mse'] as const;
 
 /** What the user decided stays as it is: which nodes, and the seed. */
 const kept = ({ quantize: { include, exclude, seed } }: Recipe): Quantize => ({ include, exclude, seed });
 
-/** Changes of the float model to try before static quantization: each alone, as most do much the same. */
-function changes({ products, convolutions }: Work): { readonly name: string; readonly why: string }[] {
-  const known = (name: string): boolean => adjustments.some((a) => a.name === name);
+/** The first round: every family that can win by the objective, in the order in which time is spent on them. */
+export function firstRound(base: Recipe, work: Work, objective: Objective): Candidate[] {
   return [
-    ...(convolutions > 0 && known('equalise') ? [{ name: 'equalise', why: 'channels of unequal range share a scale badly' }] : []),
-    ...(products > 0.5 && known('smooth') ? [{ name: 'smooth', why: 'outliers of activations move into the weights' }] : []),
+    ...(work.products > 0.5 ? [dynamic(base)] : []), ...(work.products > 0.5 && (objective === 'size' || work.blockKernels) ? weightOnly(base, objective) : []),
+    ...statics(base, work), ...dataFree(base, work), ...(objective === 'size' ? stored(base) : []),
   ];
 }
 
-/** The first round: every family, with all observers. */
-export function firstRound(base: Recipe, work: Work, objective: Objective): Candidate[] {
-  const own = kept(base);
-  const statics = work.hasData ? [undefined, ...changes(work)].flatMap((change) => OBSERVERS.map((observer): Candidate => ({
+/** Integer kernels for weights and activations, with every observer; adjustments each alone, as most do much the same. */
+function statics(base: Recipe, { products, convolutions, hasData }: Work): Candidate[] {
+  const changes = [
+    ...(convolutions > 0 ? [{ name: 'equalise', why: 'channels of unequal range share a scale badly' }] : []),
+    ...(products > 0.5 ? [{ name: 'smooth', why: 'outliers of activations move into the weights' }] : []),
+  ];
+  return hasData ? [undefined, ...changes].flatMap((change) => (products > 0.5 ? GENTLE : OBSERVERS).map((observer): Candidate => ({
     label: [...(change ? [change.name] : []), `int8 ${observer}`].join(' + '), family: 'static', why: change ? change.why : 'integer kernels for weights and activations; observers differ in what they cut off',
-    adjust: change ? [change.name] : [], quantize: { ...own, format: 'qdq', activations: { observer } },
+    adjust: change ? [change.name] : [], quantize: { ...kept(base), format: 'qdq', activations: { observer } },
   }))) : [];
-  const dynamic: Candidate[] = work.products > 0.5 ? [{ label: 'int8 dynamic', family: 'dynamic', why: 'matrix products are most of the work, and ranges found at run time need no calibration', adjust: [], quantize: { ...own, format: 'dynamic' } }] : [];
-  return [...statics, ...dynamic, ...(objective === 'size' ? stored(base) : [])];
+}
+
+/** Static int8 without calibration data (DFQ): ranges from made-up images, means from BatchNormalization. */
+function dataFree(base: Recipe, { convolutions, synthetic, moments }: Work): Candidate[] {
+  if (synthetic === undefined || convolutions === 0) return [];
+  const of = (observer: string, adjust: Candidate['adjust'], corrected: boolean): Candidate => ({
+    label: [...adjust, `int8 ${observer}`, ...(corrected ? ['expected bias'] : []), 'made-up images'].join(' + '), family: 'static', why: 'no calibration data: made-up images give the ranges',
+    adjust, calibration: { data: synthetic }, quantize: { ...kept(base), format: 'qdq', activations: { observer }, ...(corrected ? { weights: { correct: ['expected-bias'] } } : {}) },
+  });
+  const correct = moments ? [false, true] : [false];
+  return correct.flatMap((c) => [of('minmax', [], c), of('minmax', ['equalise', 'absorb-bias'], c), of('percentile', ['equalise', 'absorb-bias'], c)]);
+}
+
+const dynamic = (base: Recipe): Candidate => ({ label: 'int8 dynamic', family: 'dynamic', why: 'matrix products are most of the work, and ranges found at run time need no calibration', adjust: [], quantize: { ...kept(base), format: 'dynamic' } });
+
+/** Weights in blocks that products read as codes; activations stay float, or become int8 inside the kernel where speed is asked for. */
+function weightOnly(base: Recipe, objective: Objective): Candidate[] {
+  const of = (label: string, why: string, weights: Quantize['weights']): Candidate => ({ label, family: 'weight-only', why, adjust: [], quantize: { ...kept(base), format: 'weight-only', weights: { symmetric: false, granularity: { block: 32 }, ...weights }, ...(objective === 'latency' ? { accuracyLevel: 4 } : {}) } });
+  return [
+    ...(objective === 'latency' ? [of('uint8 weight-only', 'blocks keep 8-bit weights exact, and each run finds the ranges of its inputs block by block', { dtype: 'uint8' })] : []),
+    of('uint4 weight-only', 'half the bytes of int8, tables too; blocks keep the scales close', { dtype: 'uint4' }),
+    ...(objective === 'size' ? [of('uint4 weight-only, HQQ', 'zero points that fit many small errors before few large ones; needs no data', { dtype: 'uint4', method: 'hqq' })] : []),
+  ];
 }
 
 /** Weights that are only stored in few bits: as exact as float activations are, and as slow. */
-export function stored(base: Recipe): Candidate[] {
-  const own = kept(base);
-  const of = (label: string, why: string, coding: Quantize['coding']): Candidate => ({ label, family: 'stored', why, adjust: [], quantize: { ...own, format: 'coded', ...(coding === undefined ? {} : { coding }) } });
+function stored(base: Recipe): Candidate[] {
+  const of = (label: string, why: string, coding: Quantize['coding']): Candidate => ({ label, family: 'stored', why, adjust: [], quantize: { ...kept(base), format: 'coded', ...(coding === undefined ? {} : { coding }) } });
   return [
     of('stored int8', 'only the weights lose bits; runs at the speed of float', { name: 'integer', bits: 8 }),
     of('stored int4, blocks of 32', 'half of int8; blocks keep the scales close', { name: 'integer', bits: 4, block: 32 }),
@@ -56,18 +104,22 @@ export function stored(base: Recipe): Candidate[] {
 /** The safest there is, where nothing else keeps the limit. */
 export const safest = (base: Recipe): Candidate[] => stored(base).slice(0, 1);
 
-/** Around the best static candidate: corrections, which cost nothing at run time; for size, narrower weights. */
-export function refinements(best: Candidate, objective: Objective): Candidate[] {
-  if (best.family !== 'static') return [];
+/** Around the best of a family: other codes of the same weights, which cost nothing at run time; for size, narrower weights. */
+export function refinements(best: Candidate, objective: Objective, { hasData }: Work): Candidate[] {
+  if (!hasData) return [];
   const w = best.quantize.weights ?? {};
   const of = (suffix: string, why: string, weights: Quantize['weights'], more: Quantize = {}): Candidate => ({ ...best, label: `${best.label} + ${suffix}`, why, quantize: { ...best.quantize, ...more, weights: { ...w, ...weights } } });
-  return objective === 'latency' ? [
-    of('bias correction', 'moves the mean of each channel back', { correct: ['bias'], samples: 128 }),
-    of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'] }),
-  ] : [
-    of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'] }),
-    of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
-  ];
+  switch (best.family) {
+    case 'static': return objective === 'latency' ? [
+      of('bias correction', 'moves the mean of each channel back', { correct: ['bias'], samples: 128 }),
+      of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'] }),
+    ] : [
+      of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'] }),
+      of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
+    ];
+    case 'weight-only': return /4$/.test(w.dtype ?? '') ? [of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'], match: 'layer', samples: 128 })] : [];
+    case 'dynamic': case 'stored': return [];
+  }
 }
 
 /** Between all weights in int4 and all in int8: each layer gets its bits by measured sensitivity. Ratios are of file sizes to that of the float model. */
@@ -82,11 +134,20 @@ export function mixtures(best: Candidate, int4: number, int8: number): Candidate
   });
 }
 
-/** The best static candidate with its most sensitive layers in float. `order` is most accuracy per multiply-accumulate first. */
+/** The best of a family with its most sensitive layers spared: in float, with float inputs, or with 8-bit weights. `order` is the layer to spare first. */
 export function exclusions(best: Candidate, order: readonly string[]): Candidate[] {
-  const counts = [1, 2, 4, 8, 16].filter((n) => n < order.length);
-  return counts.map((n) => ({
-    ...best, label: `${best.label} − ${n} layer${n === 1 ? '' : 's'}`, why: `left in float: ${order.slice(0, Math.min(n, 4)).join(', ')}${n > 4 ? ' …' : ''}`,
-    quantize: { ...best.quantize, exclude: [...best.quantize.exclude ?? [], ...order.slice(0, n)] },
+  const { quantize: q } = best;
+  const spared = (nodes: readonly string[]): Quantize => {
+    switch (best.family) {
+      case 'static': return { ...q, exclude: [...q.exclude ?? [], ...nodes] };
+      case 'dynamic': return { ...q, weightOnly: [...q.weightOnly ?? [], ...nodes] };
+      case 'weight-only': return { ...q, layers: [...q.layers ?? [], ...nodes.map((match) => ({ match, weights: { dtype: 'uint8' as const } }))] };
+      case 'stored': return { ...q, exclude: [...q.exclude ?? [], ...nodes] };
+    }
+  };
+  const how = { static: 'left in float', dynamic: 'with float inputs', 'weight-only': 'with 8-bit weights', stored: 'left in float' }[best.family];
+  return [1, 2, 4, 8, 16].filter((n) => n < order.length).map((n) => ({
+    ...best, label: `${best.label} − ${n} layer${n === 1 ? '' : 's'}`, why: `${how}: ${order.slice(0, Math.min(n, 4)).join(', ')}${n > 4 ? ' …' : ''}`,
+    quantize: spared(order.slice(0, n)),
   }));
 }

@@ -9,21 +9,25 @@ import { judgeRun } from '../gate/index.js';
 import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import type { RecipeInput } from '../recipe/schema.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
-import type { Candidate } from './candidates.js';
+import { sectionsOf, type Candidate } from './candidates.js';
 import { compared } from './rank.js';
-import { runRecipe } from './run.js';
-import type { AutoOptions, AutoResult, Search, Stage } from './search.js';
+import { runRecipes } from './run.js';
+import type { AutoOptions, AutoResult, Search, SearchSetting } from './search.js';
 import { publish, stagingDir } from './staging.js';
 import type { Tried } from './trials.js';
 
 /** Looks at the held-out part: each more widens the intervals. */
 const LOOKS = 3;
+/** Share of the time budget that the last step may take over it: a look that is begun is worth ending. */
+const OVERTIME = 0.05;
 
 /**
  * Makes the best recipe once more and looks at it on the held-out part; where it misses the limit, the next that is closer to float.
  * What keeps the limit goes to the output folder, else the best that was looked at to its folder best-found.
  */
-export async function confirm(o: AutoOptions, search: Search, share: number, staging: string, spent: () => number, stage: Stage): Promise<AutoResult> {
+export async function confirm(o: AutoOptions, search: Search, { share, samples, folder: staging, stage, forecast }: SearchSetting): Promise<AutoResult> {
+  const { latency } = o.base.recipe.evaluation;
+  const runs = latency === false ? 0 : latency.runs;
   const order = search.ranked();
   const closest = search.closest() ?? fail('QUANTIZE_VERIFY', 'no recipe ran on the search part', {}, 'look at the recipe alone: quantize --recipe');
   const limit = search.limit!; // a trial ran, so there is one
@@ -33,19 +37,31 @@ export async function confirm(o: AutoOptions, search: Search, share: number, sta
   while (current && looks.length < LOOKS) {
     const tried: Tried = current;
     const folder = path.join(staging, `held-out-${looks.length}`);
+    const needs = forecast.look(tried.candidate, samples, runs);
+    if (forecast.left() + OVERTIME * forecast.totalMs < forecast.bare(tried.candidate, samples)) {
+      if (!looks.length) fail('USAGE', `--time-budget ${secondsText(forecast.totalMs)} is too short: ${secondsText(Math.max(0, forecast.left()))} are left, and ${tried.label} must be made and looked at on the held-out samples, which takes about ${secondsText(needs)}`, {}, `give more time, such as --time-budget ${Math.ceil((forecast.spent() + 2 * needs) / 1000)}s, or fewer samples with --set evaluation.samples=500`);
+      search.notes.push(`${tried.label} was not looked at on the held-out part: the time budget left no room for it`);
+      break;
+    }
+    const detail = forecast.left() >= needs; // the record tells less, the model is the same
+    if (!detail) search.notes.push('the errors and times of single layers were not measured: the time budget was short');
     const made = await finalRecipe(o, tried.candidate, share);
+    const started = performance.now();
     const facts = await stage('held out', async () => {
       let found: SearchFacts | undefined;
       let look: SearchFacts['heldOut'][number] | undefined;
-      const { record } = await runRecipe({
-        recipe: made, outDir: folder, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
+      const [result] = await runRecipes({
+        runs: [{ recipe: made, outDir: folder }], title: made.name, detail, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
         onEvent: (e) => { if (e.type === 'progress' || (e.type === 'diagnostic' && e.diagnostic.severity !== 'note')) o.onEvent?.(e); },
         complete: (own) => {
           look = lookAt(own, tried.label, limit, looks.length + 1, o.proven === true);
-          found = factsOf(o, search, own, tried, limit, [...looks, look], spent());
+          found = factsOf(o, search, own, tried, limit, [...looks, look], forecast.spent());
           return { ...own, search: found };
         },
       });
+      if (!result || result.error) throw result?.error ?? new Error('no result'); // without keepGoing it has thrown
+      if (detail) forecast.looked(tried.candidate, samples, performance.now() - started);
+      const { record } = result;
       return [{ record, look: look!, found: found! }, look!.text]; // complete() ran before the record was given
     });
     looks.push({ ...facts.look, folder, record: facts.record, made });
@@ -60,7 +76,7 @@ export async function confirm(o: AutoOptions, search: Search, share: number, sta
   const best = [...looks].sort((a, b) => a.drop - b.drop)[0]!; // at least one look
   const folder = path.join(o.outDir, 'best-found');
   rmSync(stagingDir(folder), { recursive: true, force: true }); // makes the folder, and tells where it cannot
-  publishRun(best.folder, folder, best.record, await finalRecipe({ ...o, outDir: folder }, search.trials.find((t) => t.label === best.label && t.round > 1)!.candidate, share), o); // it was looked at
+  publishRun(best.folder, folder, best.record, await finalRecipe({ ...o, outDir: folder }, search.trials.findLast((t) => t.label === best.label)!.candidate, share), o); // it was looked at
   return { record: best.record, outDir: folder, search: best.record.search! }; // complete() added it
 }
 
@@ -68,7 +84,7 @@ export async function confirm(o: AutoOptions, search: Search, share: number, sta
 async function finalRecipe(o: AutoOptions, c: Candidate, share: number): Promise<ResolvedRecipe> {
   const { base } = o;
   const name = `${base.recipe.name ?? base.name} auto`;
-  const made = await derive(base, { adjust: c.adjust, quantize: c.quantize, evaluation: { ...base.recipe.evaluation, searchShare: share } }, { baseDir: o.outDir, name });
+  const made = await derive(base, { ...sectionsOf(c, base.recipe), evaluation: { ...base.recipe.evaluation, searchShare: share } }, { baseDir: o.outDir, name });
   const moved = await derive(made, {}, { baseDir: o.outDir });
   return resolveRecipe(parse(moved.yaml) as RecipeInput, { baseDir: o.outDir, name }); // the schema checks it
 }
@@ -99,7 +115,7 @@ function factsOf(o: AutoOptions, search: Search, record: RunRecord, chosen: Trie
   return {
     objective: o.objective, metric: metric.name, unit: metric.unit, limit, limitText: String(o.maxAccuracyDrop), timeBudgetMs: o.timeBudgetMs, ms,
     searchSamples: full, heldOutSamples: record.evaluation?.samples ?? 0, ...(floatMs === undefined ? {} : { floatLatencyMs: floatMs }),
-    trials: search.trials.map(({ candidate: _c, record: _r, perTrialMs: _p, next, ...t }) => ({ ...t, next: t.label === chosen.label && t.round === chosen.round ? 'chosen, and looked at on the held-out part' : next })),
+    trials: search.trials.map(({ candidate: _c, record: _r, next, ...t }) => ({ ...t, next: t.label === chosen.label && t.round === chosen.round ? 'chosen, and looked at on the held-out part' : next })),
     heldOut: heldOut.map(({ label, drop, interval, verdict, met, text }) => ({ label, drop, ...(interval ? { interval } : {}), verdict, met, text })),
     chosen: chosen.label, outcome: last.met ? 'met' : 'missed',
     sentence: last.met

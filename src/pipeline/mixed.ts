@@ -39,6 +39,8 @@ export interface MixedOptions {
   readonly inputs: readonly ValueInfo[];
   readonly report: (d: Diagnostic) => void;
   readonly onEvent: OnEvent;
+  /** Where the times of layers come from. Default: onnxruntime's profile. */
+  readonly profile?: typeof profilePair;
   readonly signal?: AbortSignal | undefined;
 }
 export interface Mixed { /** Without the budget: its layers say what was chosen, so that it reproduces. */ readonly recipe: ResolvedRecipe; readonly facts: MixedFacts }
@@ -71,6 +73,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
   const chosen = solveChoices(priced.map((l) => l.choices), allowed - fixed, budget.solver);
   const least = fixed + priced.reduce((n, l) => n + Math.min(...l.choices.map((c) => c.cost)), 0);
   if (!chosen) return fail('RECIPE_INVALID', `quantize.budget: ${kind} ${limit} cannot be kept: with the cheapest choice for each layer it is ${Number((least / unit).toPrecision(4))}`, {}, 'raise the budget, or add a choice with fewer bits');
+  if (chosen.every((c) => budget.choices[c] === 'float')) return fail('RECIPE_INVALID', `quantize.budget: ${kind} ${limit} is kept with every layer in float, so nothing would be quantized`, {}, 'lower the budget, or take float out of its choices');
   const spent = (fixed + chosen.reduce((n, c, i) => n + priced[i]!.choices[c]!.cost, 0)) / unit; // one for each
   const list: NonNullable<NonNullable<RecipeInput['quantize']>['layers']> = [];
   const floats: string[] = [];
@@ -91,7 +94,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
 const known = (x: number): number | null => (Number.isFinite(x) ? x : null);
 
 /** A filter that means this name alone. */
-const filterOf = (name: string): string => (/[*?]/.test(name) || name.startsWith('re:') ? `re:^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$` : name);
+export const filterOf = (name: string): string => (/[*?]/.test(name) || name.startsWith('re:') ? `re:^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$` : name);
 
 const describe = (c: object): string => JSON.stringify(c, (_k, v: unknown) => v).replace(/["{}]/g, '').replace(/:/g, ' ').replace(/,/g, ', ');
 
@@ -228,7 +231,7 @@ async function timeLayers(o: MixedOptions, versions: readonly (Version | undefin
     if (!v) continue;
     const nodes = nodeFacts(v.model, v.prepared.planned, macs);
     const float32 = cloneModel(v.model).model;
-    const profile = await profilePair({ float: float32, quantized: rewrite(o, v), nodes, feed, runs: 50, threads: 1, signal: o.signal });
+    const profile = await (o.profile ?? profilePair)({ float: float32, quantized: rewrite(o, v), nodes, feed, runs: 50, threads: 1, signal: o.signal });
     const times = new Map(profile.layers.map((l) => [l.node, l]));
     if (fixed === undefined) {
       float = profile.floatUs;

@@ -4,6 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { groupBy } from '../base/group.js';
@@ -17,6 +18,7 @@ import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../reco
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { batchNormMoments } from '../adjust/moments.js';
+import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
@@ -70,7 +72,7 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 
 /** What recipes must have in common to run together. */
 export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
-  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, r.adjust, r.calibration, r.evaluation, r.target]);
+  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
@@ -97,6 +99,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const variants = o.runs.map((r) => new Variant(r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
   const alive = (): Variant[] => variants.filter((v) => !v.error);
   const attempt = async <T>(v: Variant, step: () => T | Promise<T>): Promise<T | undefined> => {
+    await nextTurn(); // much of a step blocks the thread: signals and timers get their turn here
+    o.signal?.throwIfAborted();
     try { return await step(); } catch (error) {
       if (!o.keepGoing || !(error instanceof QuantError)) throw error;
       v.error = error;

@@ -70,7 +70,7 @@ export async function derive({ recipe, baseDir, name }: ResolvedRecipe, sections
   const here = path.resolve(to.baseDir);
   const { cache } = recipe.calibration;
   const kept = path.resolve(baseDir) === here || cache === false ? cache : relativePath(here, cache === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, cache));
-  const moved = mapPaths({ ...recipe, ...sections as Partial<Recipe> /* written shorter, checked below */, calibration: { ...recipe.calibration, cache: kept } }, (p) => relativePath(here, path.resolve(baseDir, p)));
+  const moved = mapPaths({ ...recipe, ...sections as Partial<Recipe> /* written shorter, checked below */, calibration: { ...recipe.calibration, ...sections.calibration as Partial<Recipe['calibration']> /* as above */, cache: kept } }, (p) => relativePath(here, path.resolve(baseDir, p)));
   return resolveRecipe({ ...moved, ...(to.name === undefined ? {} : { name: to.name }) } as RecipeInput, { baseDir: here, name: to.name ?? name }); // checked again by the schema
 }
 

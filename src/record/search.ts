@@ -4,7 +4,7 @@ import { verdictSpec } from './gate.js';
 import { count, interval, text, type Deep } from './parts.js';
 
 export const trialSpec = z.object({
-  round: count, label: text, settings: text.describe('adjust and quantize of the recipe, as YAML.'), why: text.describe('Why it was tried.'), samples: count.describe('Samples of the search part.'), outcome: z.enum(['ok', 'failed']), error: text.optional(),
+  round: count, label: text, settings: text.describe('adjust and quantize of the recipe, as YAML.'), why: text.describe('Why it was tried.'), samples: count.describe('Samples of the search part.'), outcome: z.enum(['ok', 'failed', 'skipped']).describe('skipped: there was no time for it, or it took too long.'), error: text.optional(),
   metric: z.number().optional(), drop: z.number().optional().describe('By how much the metric got worse than float, in its unit.'),
   loss: z.number().optional().describe('How far the outputs moved, with less noise than the metric: mean KL divergence, or Σ error² ÷ Σ float² where there are no class scores.'),
   bytes: z.number().optional(), sizeRatio: z.number().optional(), latencyMs: z.number().optional(), latencyRatio: z.number().optional(), next: text.describe('What followed from it.'),

@@ -1,4 +1,5 @@
 /** Layer after layer: codes are chosen for the inputs that the layers before, already quantized, really give. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Diagnostic } from '../../base/errors.js';
 import type { OnEvent } from '../../base/events.js';
 import type { Feed } from '../../ir/feed.js';
@@ -70,9 +71,10 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   };
   // Tables first: what products see comes from them.
   const tables = order.filter((n) => o.planned.weightOnlyNodes.has(n)).flatMap((n) => tableShape(n) ?? []).filter((t) => o.params.has(t.weight));
-  for (const table of tables) { o.signal?.throwIfAborted(); quantizeOne(table); }
+  for (const table of tables) { await nextTurn(); o.signal?.throwIfAborted(); quantizeOne(table); }
   const pace = new Pace(steps);
   for (const [i, step] of steps.entries()) {
+    await nextTurn(); // solving blocks the thread: signals and drawing get their turn here
     o.signal?.throwIfAborted();
     const all = step.length === 1 ? `layer ${layers + 1}` : `layers ${layers + 1} to ${layers + step.length}`;
     const total = o.totalFeeds === undefined ? undefined : o.totalFeeds * steps.length;

@@ -31,6 +31,8 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
   if (objective !== 'latency' && objective !== 'size') fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
   const timeBudgetMs = durationOf(flags.timeBudget);
   const base = await baseOf(model, flags);
+  // Without a recipe there is nothing given to try, unless --set gives it.
+  const tryBase = flags.recipe !== undefined || (flags.set ?? []).some((s) => /^\s*(quantize|adjust)\b/.test(s));
   const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
   const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([import('../../pipeline/auto.js'), import('../../gate/limits.js'), import('../../report/index.js')]);
   const limit = marginSpec.safeParse(/^\s*[\d.]+\s*$/.test(flags.maxAccuracyDrop) ? Number(flags.maxAccuracyDrop) : flags.maxAccuracyDrop);
@@ -38,7 +40,7 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const found = await findRecipe({
-      base, outDir, objective, timeBudgetMs, maxAccuracyDrop: limit.data, signal, ...(flags.proven ? { proven: true } : {}), ...(progress ? { onEvent: progress.onEvent } : {}),
+      base, tryBase, outDir, objective, timeBudgetMs, maxAccuracyDrop: limit.data, signal, ...(flags.proven ? { proven: true } : {}), ...(progress ? { onEvent: progress.onEvent } : {}),
       render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
     });
     progress?.close();
@@ -47,11 +49,16 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
       if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, terminal); }
       terminal.data([...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(found.outDir, f)}\n`).join(''));
     }
-    const last = found.search.heldOut.at(-1);
-    return found.search.outcome === 'met' ? 0 : last?.verdict === 'fail' ? 1 : 5;
+    return exitCodeOfSearch(found.search);
   } finally {
     progress?.close();
   }
+}
+
+/** 0 where the limit is kept; for what was given instead, 1 where it misses the limit, 5 where its interval still holds it. */
+export function exitCodeOfSearch({ outcome, chosen, heldOut }: Pick<SearchFacts, 'outcome' | 'chosen' | 'heldOut'>): number {
+  if (outcome === 'met') return 0;
+  return heldOut.findLast((l) => l.label === chosen)?.verdict === 'fail' ? 1 : 5;
 }
 
 async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {
@@ -61,7 +68,8 @@ async function baseOf(model: string | undefined, flags: AutoFlags): Promise<Reso
   };
   if (flags.recipe !== undefined) return loadRecipe(flags.recipe, overrides);
   if (model === undefined) fail('USAGE', 'neither a model nor a recipe was given', {}, 'quantize auto MODEL --calibration-data D --evaluation-data E, or quantize auto --recipe BASE');
-  const input: RecipeInput = { version: 1 };
+  // Without calibration data a base of another format would be refused; which formats are tried, the search decides.
+  const input: RecipeInput = { version: 1, ...(flags.calibrationData === undefined ? { quantize: { format: 'dynamic' } } : {}) };
   return resolveRecipe(input, { ...overrides, name: path.basename(model).replace(/\.onnx$/i, '') });
 }
 

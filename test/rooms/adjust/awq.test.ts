@@ -13,6 +13,7 @@ import { fakeQuantize } from '../../../src/scheme/arithmetic.js';
 import { chooseParams } from '../../../src/scheme/params.js';
 import { dataRange } from '../../../src/scheme/layout.js';
 import type { QuantScheme } from '../../../src/scheme/types.js';
+import { int8Schemes } from './helpers.js';
 
 /** A normalisation with a few large channels before two products, as in transformers; a chain of products; one that cannot be scaled. */
 const TEXT = `<ir_version: 8, opset_import: ["" : 17]>
@@ -28,7 +29,7 @@ function made(): { model: Model; feeds: Feed[] } {
   return { model, feeds: Array.from({ length: 6 }, () => ({ x: { dtype: 'float32', dims: [20, 64], data: Float32Array.from({ length: 1280 }, () => rng.normal()) } })) };
 }
 const context = (model: Model, feeds: readonly Feed[]): AdjustContext => ({
-  model, moments: new Map(), threads: 1, report: () => undefined, onEvent: () => undefined,
+  model, moments: new Map(), schemesOf: int8Schemes, threads: 1, report: () => undefined, onEvent: () => undefined,
   batches: async function* () { for (const feed of feeds) { yield { feeds: [feed], samples: [{ id: '', hash: '', feeds: [feed] }], rows: [], realRows: [20] }; await Promise.resolve(); } },
 });
 async function outputs(model: Model, feed: Feed): Promise<Record<string, Float32Array>> {

@@ -2,12 +2,16 @@
 import { createRng } from '../../../src/base/rng.js';
 import { batches, type Batch } from '../../../src/data/batch.js';
 import type { Feed, Sample } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { LayerSchemes } from '../../../src/adjust/types.js';
+import type { Model, Node } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { inputInfo } from '../../../src/pipeline/calibration.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';
+
+/** What static int8 does with every layer: uint8 inputs, int8 weights with one scale per output channel. */
+export const int8Schemes = (n: Node): LayerSchemes => ({ activations: { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' } }, weights: { dtype: 'int8', symmetric: true, granularity: { kind: 'axis', axis: n.op === 'MatMul' ? 1 : 0 } } });
 
 export function readModel(body: string, opset = 17): Model {
   const model = parseModel(`<ir_version: 8, opset_import: ["" : ${opset}]>\n${body}`, { randomInitializers: 3 });

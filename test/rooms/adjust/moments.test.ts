@@ -11,11 +11,11 @@ import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Model } from '../../../src/ir/graph.js';
 import { header, prepareText } from '../analyse/helpers.js';
-import { largestDifference, outputsOf, readModel } from './helpers.js';
+import { int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
 const moments = (mean: readonly number[], deviation: readonly number[]): ChannelMoments => ({ mean: Float64Array.from(mean), deviation: Float64Array.from(deviation) });
 const context = (model: Model, own: ReadonlyMap<string, ChannelMoments>, found: Diagnostic[] = []): AdjustContext => ({
-  model, moments: own, batches: () => { throw new Error('reads data'); }, threads: 1, report: (d) => { found.push(d); }, onEvent: () => undefined,
+  model, moments: own, batches: () => { throw new Error('reads data'); }, schemesOf: int8Schemes, threads: 1, report: (d) => { found.push(d); }, onEvent: () => undefined,
 });
 
 describe('moments', () => {

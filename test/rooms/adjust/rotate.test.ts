@@ -5,7 +5,7 @@ import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Feed } from '../../../src/ir/feed.js';
 import type { Model } from '../../../src/ir/graph.js';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { largestDifference, outputsOf, readModel } from './helpers.js';
+import { int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
 describe('a rotation', () => {
   it.each([2, 8, 24, 7, 96])('of %i is orthogonal, keeps the mean and spreads every channel', (n) => {
@@ -35,7 +35,7 @@ const decoder = (tail: string): string => `g (int64[N,5] ids, float[N,5,24] extr
 const HEAD = decoder('n3 = LayerNormalization(h2, g3, b3) y = MatMul(n3, head)');
 
 const ids: Feed = { ids: { dtype: 'int64', dims: [2, 5], data: BigInt64Array.from([3, 1, 7, 15, 0, 2, 2, 9, 11, 4], BigInt) }, extra: { dtype: 'float32', dims: [2, 5, 24], data: Float32Array.from({ length: 240 }, (_, i) => Math.sin(i)) } };
-const context = (model: Model): AdjustContext => ({ model, batches: () => { throw new Error('reads data'); }, moments: new Map(), threads: 1, report: () => undefined, onEvent: () => undefined });
+const context = (model: Model): AdjustContext => ({ model, batches: () => { throw new Error('reads data'); }, moments: new Map(), schemesOf: int8Schemes, threads: 1, report: () => undefined, onEvent: () => undefined });
 const run = (model: Model, o: object = {}): Promise<string> => rotate.run(context(model), rotate.options.parse(o));
 const count = (m: Model, op: string): number => [...m.graph.nodes].filter((n) => n.op === op).length;
 

@@ -4,7 +4,7 @@ import { smoothUnits } from '../../../src/adjust/smoothing/units.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Model } from '../../../src/ir/graph.js';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { batchesOf, largestDifference, outputsOf, readModel } from './helpers.js';
+import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
 const NORM = 'g (float[N,5,8] x) => (float[N,5,3] b, float[N,5,2] c) <float[8] s, float[8] t, float[8,3] w, float[8,2] v> { a = LayerNormalization(x, s, t) b = MatMul(a, w) c = MatMul(a, v) }';
 const GELU = 'g (float[N,5,8] x) => (float[N,5,3] b) <float[8] s, float[8] t, float[8,3] w> { n = LayerNormalization(x, s, t) a = Tanh(n) k = Mul(a, n) b = MatMul(k, w) }';
@@ -15,7 +15,7 @@ function widen(model: Model): Model {
   for (const v of model.graph.initializers) if (v.name === 's' || v.name === 't') { const data = v.data!.f32().slice(); data[2]! *= 60; v.data = Tensor.f32(data, v.data!.dims); } // initializers have data
   return model;
 }
-const context = (model: Model): AdjustContext => ({ model, batches: () => batchesOf(model, 6), moments: new Map(), threads: 1, report: () => undefined, onEvent: () => undefined });
+const context = (model: Model): AdjustContext => ({ model, batches: () => batchesOf(model, 6), moments: new Map(), schemesOf: int8Schemes, threads: 1, report: () => undefined, onEvent: () => undefined });
 const options = (o: object) => smooth.options.parse(o);
 const ops = (m: Model): string[] => m.graph.topological().map((n) => n.op);
 
@@ -54,6 +54,25 @@ describe('smooth', () => {
       y.forEach((v, i) => { largest[i % 8] = Math.max(largest[i % 8]!, Math.abs(v)); });
     }
     for (const v of largest) expect(v / largest[0]!).toBeCloseTo(1, 4);
+  });
+  it('finds nothing to win where inputs stay float', async () => {
+    const model = widen(readModel(NORM));
+    const before = model.graph.topological().map((n) => n.inputs[1]!.data); // weights are constants
+    expect(await smooth.run({ ...context(model), schemesOf: (n) => ({ weights: int8Schemes(n).weights }) }, options({}))).toBe('nothing to win: the recipe leaves the inputs of these layers in float');
+    expect(model.graph.topological().map((n) => n.inputs[1]!.data)).toEqual(before);
+  });
+  it('searches α with the types of the recipe: with 16-bit inputs and 4-bit weights it makes the weights that wide channels read larger still, as AWQ does', async () => {
+    const spreadOf = async (schemesOf: AdjustContext['schemesOf']): Promise<number> => {
+      const model = widen(readModel(NORM));
+      const w = model.graph.topological()[1]!.inputs[1]!; // of a MatMul
+      const old = w.data!.f32().slice(); // it is constant
+      await smooth.run({ ...context(model), schemesOf }, options({}));
+      const now = w.data!.f32();
+      return Math.max(...old.map((x, i) => Math.abs(now[i]! / x))) / Math.min(...old.map((x, i) => Math.abs(now[i]! / x))); // as long
+    };
+    const [eight, four] = [await spreadOf(int8Schemes), await spreadOf((n) => ({ activations: { ...int8Schemes(n).activations!, dtype: 'uint16' }, weights: { ...int8Schemes(n).weights!, dtype: 'int4' } }))]; // both are given
+    expect(eight).toBeGreaterThan(2);
+    expect(four).toBeGreaterThan(1.5 * eight);
   });
   it('leaves alone what is in codes before it could be scaled', () => {
     const units = smoothUnits(readModel(CODES));

@@ -4,6 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { afterAll, describe, expect, it } from 'vitest';
+import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { spendBudget, type MixedOptions } from '../../../src/pipeline/mixed.js';
+import { loadFloatModel, optimizeModel } from '../../../src/pipeline/prepare.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe, resolveRecipe } from '../../../src/recipe/load.js';
 import type { Recipe } from '../../../src/recipe/schema.js';
@@ -46,7 +49,57 @@ describe('quantize.budget', () => {
     await expect(runRecipe({ recipe: await withBudget('{ sizeRatio: 0.05, samples: 4 }'), outDir: path.join(root, 'none') })).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringMatching(/sizeRatio 0\.05 cannot be kept: with the cheapest choice for each layer it is 0\.\d+/) });
     expect(() => statSync(path.join(root, 'none', 'model.onnx'))).toThrow();
   }, 60_000);
+  it('says so where float keeps the budget', async () => {
+    await expect(runRecipe({ recipe: await withBudget('{ macBits: 1100, samples: 4, choices: [ { weights: { dtype: int8 } }, float ] }'), outDir: path.join(root, 'all-float') })).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('with every layer in float') });
+  }, 60_000);
   it('asks for exactly one limit', async () => {
     await expect(withBudget('{ sizeRatio: 0.2, macBits: 64 }')).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('exactly one') });
   });
+});
+
+describe('quantize.budget.latencyRatio', () => {
+  /** Float layers take 10 µs, integer layers 4 µs, and what belongs to no layer 8 µs. */
+  const profile: NonNullable<MixedOptions['profile']> = ({ nodes }) => {
+    const layers = nodes.filter((n) => n.macs > 0).map((n) => ({ node: n.name, op: n.op, floatUs: 10, quantizedUs: 4 }));
+    return Promise.resolve({ runs: 1, floatUs: 8 + 10 * layers.length, quantizedUs: 8 + 4 * layers.length, layers, rest: { float: [], quantized: [] } });
+  };
+  async function spend(budget: string): ReturnType<typeof spendBudget> {
+    const recipe = await withBudget(budget);
+    const floatFile = path.resolve(recipe.baseDir, recipe.recipe.model!); // the recipe names one
+    const model = loadFloatModel(floatFile);
+    const inputs = inputInfo(model);
+    await optimizeModel(model, floatFile, recipe.recipe.optimize, () => undefined);
+    return spendBudget({ recipe, model, floatFile, contentSha256: () => '', inputs, report: () => undefined, onEvent: () => undefined, profile });
+  }
+  const choices = 'choices: [ { weights: { dtype: int8 } }, float ], samples: 8';
+
+  it('leaves in float the layers that lose most, as many as the time allows', async () => {
+    const { facts, recipe } = await spend(`{ latencyRatio: 0.6, ${choices} }`);
+    const n = facts.layers.length;
+    const whole = 8 + 10 * n;
+    const most = Math.floor((0.6 * whole - 8 - 4 * n) / 6); // each float layer costs 6 µs more
+    const floats = facts.layers.filter((l) => l.chosen === 1);
+    expect(floats).toHaveLength(most);
+    expect(facts.spent).toBeCloseTo((8 + 4 * n + 6 * most) / whole, 10);
+    const loss = (l: (typeof floats)[number]): number => l.loss[0]!; // every layer can be int8
+    expect(Math.min(...floats.map(loss))).toBeGreaterThanOrEqual(Math.max(...facts.layers.filter((l) => l.chosen === 0).map(loss)));
+    expect(recipe.recipe.quantize.exclude).toEqual(floats.map((l) => l.node));
+    expect(recipe.recipe.quantize.budget).toBeUndefined();
+  }, 60_000);
+  it('says how fast the fastest is where the budget cannot be kept', async () => {
+    await expect(spend(`{ latencyRatio: 0.3, ${choices} }`)).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringMatching(/latencyRatio 0\.3 cannot be kept: with the cheapest choice for each layer it is 0\.4\d*$/) });
+  }, 60_000);
+  it('takes real times from onnxruntime, and gives a recipe without the budget', async () => {
+    const recipe = await withBudget('{ latencyRatio: 50, samples: 4, choices: [ { weights: { dtype: int8 } }, { weights: { dtype: int8, granularity: tensor } } ] }');
+    const { record } = await runRecipe({ recipe, outDir: path.join(root, 'time') });
+    const { mixed } = record;
+    expect(mixed).toMatchObject({ budget: 'latencyRatio', limit: 50 });
+    expect(mixed!.spent).toBeGreaterThan(0); // it ran
+    expect(mixed!.layers.flatMap((l) => l.cost).every((c) => c !== null && c >= 0)).toBe(true);
+    expect(mixed!.layers.some((l) => l.cost[0]! > 0)).toBe(true); // as above
+    const again = await resolveRecipe(parse(record.recipe.yaml) as never, { baseDir: recipe.baseDir }); // the schema checks it
+    await runRecipe({ recipe: again, outDir: path.join(root, 'time-again') });
+    expect(readFileSync(path.join(root, 'time-again', 'model.onnx')).equals(readFileSync(path.join(root, 'time', 'model.onnx')))).toBe(true);
+    await expect(runRecipe({ recipe: await withBudget('{ latencyRatio: 0.0001, samples: 4 }'), outDir: path.join(root, 'no-time') })).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
+  }, 60_000);
 });
