@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Tensor } from '../../ir/tensor.js';
-import { nearestLevel, packed, rowMajor } from './matrix.js';
+import { nearestLevel, packed, packingOf, rowMajor } from './matrix.js';
 import type { Coding } from './types.js';
 
 const options = z.strictObject({
@@ -16,7 +16,7 @@ const options = z.strictObject({
 export const kMeans = {
   name: 'k-means', doc: 'Weights share a few values found by k-means; the file holds small indices and the table.', options,
   runs: 'onnxruntime looks the values up once, when the model is loaded: the file is smaller, speed and memory are those of float32.',
-  minOpset: ({ bits }) => (bits === 3 || bits === 4 ? 21 : 13),
+  minOpset: ({ bits }) => (packingOf(2 ** bits) === 'uint4' ? 21 : 13),
   encode(m, { bits, scope, iterations }) {
     const values = rowMajor(m);
     const count = 2 ** bits;
