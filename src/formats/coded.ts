@@ -24,9 +24,7 @@ export const coded = {
       if (spec.kind !== 'coded' || !('uses' in point) || !point.data) continue;
       const coding = codings.find((c) => c.name === spec.coding)!; // the schema allows names of the list only
       const matrix = matrixOf(point.data.f32(), point.data.dims, spec.axis);
-      const made = coding.encode(matrix, spec.options, writer.rng);
-      if (typeof made === 'string') continue; // planning has told why
-      writer.replace(point, made, matrix);
+      writer.replace(point, coding.encode(matrix, spec.options, writer.rng), matrix);
       changes++;
     }
     return { changes, tensors: new Map() };

@@ -35,6 +35,8 @@ export interface Coding<O = unknown> {
   readonly options: z.ZodType<O>;
   /** Opset that has the types of what `encode` gives. */
   minOpset(options: O): number;
-  /** Pure but for `rng`. A string says why the weight cannot be stored so. */
-  encode(m: Matrix, options: O, rng: Rng): Coded | string;
+  /** Why a weight cannot be stored so; undefined where it can. Absent: every weight can. Cheap, as planning asks it. */
+  refusal?(m: Matrix, options: O): string | undefined;
+  /** Pure but for `rng`. */
+  encode(m: Matrix, options: O, rng: Rng): Coded;
 }
