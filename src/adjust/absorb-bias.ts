@@ -12,7 +12,9 @@ const options = z.strictObject({
  * Channels that Relu almost never cuts carry a constant share: c = max(0, β − 3γ) by BatchNormalization. It is taken from
  * the bias before Relu and put into the biases of the layers behind, b + W·c, so that the range of the tensor shrinks by c.
  * Refuses where a reader pads with zeros (which were no c away from zero), is no layer with a bias of its own, or where
- * somebody else reads the tensor. source: high biases, Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 4.1.3
+ * somebody else reads the tensor. With padding it would take a Pad for each channel's −c, or a map of biases added after the
+ * convolution, which keeps the kernels from fusing; models have too little to gain: of the channels before Relu, 0 of 352 of ResNet-20
+ * and 31 of 2272 of UltraFace have β > 3γ. source: high biases, Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 4.1.3
  */
 export const absorbBias = {
   name: 'absorb-bias',

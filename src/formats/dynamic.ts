@@ -1,5 +1,5 @@
 import { createRng, type Rng } from '../base/rng.js';
-import type { Node, Value } from '../ir/graph.js';
+import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { GraphBuilder } from '../rewrite/builder.js';
@@ -10,58 +10,104 @@ import type { Format, FormatInput, TensorPlace } from './types.js';
 
 /**
  * Weights stored in int8, activations quantized while the model runs (DynamicQuantizeLinear), products in integers
- * (MatMulInteger, ConvInteger). Needs no calibration. Embedding tables keep one scale a row and are looked up as codes.
+ * (MatMulInteger, ConvInteger, DynamicQuantizeLSTM). Needs no calibration. Embedding tables keep one scale a row and are looked
+ * up as codes. Bodies of If, Loop and Scan are written too.
  */
 export const dynamic = {
   name: 'dynamic',
-  doc: 'int8 weights; activations quantized at run time. No calibration data needed; best for transformers.',
+  doc: 'int8 weights; activations quantized at run time. No calibration data needed; best for transformers and LSTMs.',
   plan: 'dynamic',
   minOpset: () => 13,
   rewrite(input) {
-    const rewriter = new DynamicRewriter(input);
-    for (const n of input.model.graph.topological()) {
-      if (input.planned.integerNodes.has(n)) rewriter.rewrite(n);
-      else if (input.planned.weightOnlyNodes.has(n)) rewriter.dequantizeWeight(n);
-    }
-    removeUnused(input.model.graph, input.model.graph.topological().reverse());
+    const store = new WeightStore(input);
+    const graphs = [...allGraphs(input.model.graph)];
+    const [main] = graphs.map((graph) => {
+      const rewriter = new DynamicRewriter(input, graph, store);
+      for (const n of graph.topological()) {
+        if (input.planned.integerNodes.has(n)) rewriter.rewrite(n);
+        else if (input.planned.weightOnlyNodes.has(n)) rewriter.dequantizeWeight(n);
+      }
+      return rewriter;
+    });
+    for (const graph of graphs) removeUnused(graph, graph.topological().reverse());
     removeUnusedInitializers(input.model.graph);
-    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: rewriter.tensors };
+    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: main!.tensors }; // there is a main graph, and it comes first
   },
 } satisfies Format;
 
 const FLOAT = dtypeCode('float32');
 
-class DynamicRewriter {
+interface StoredWeight { readonly codes: Value; readonly scale: Value; readonly zeroPoint: Value | null }
+
+/** Weights as constants of the graph that held them in float, so that bodies share what lies around them. */
+class WeightStore {
+  readonly freeName: (base: string) => string;
   readonly #in: FormatInput;
-  readonly #b: GraphBuilder;
-  readonly #activations = new Map<Value, { codes: Value; scale: Value; zeroPoint: Value }>();
-  readonly #weights = new Map<QuantParams, { codes: Value; scale: Value; zeroPoint: Value | null }>();
   readonly #rng: Rng;
-  readonly tensors = new Map<string, TensorPlace>();
+  readonly #owner = new Map<Value, Graph>();
+  readonly #stored = new Map<QuantParams, StoredWeight>();
+
   constructor(input: FormatInput) {
     this.#in = input;
-    this.#b = new GraphBuilder(input.model);
     this.#rng = createRng(input.seed, 'rounding');
+    this.freeName = new GraphBuilder(input.model).freeName;
+    for (const g of allGraphs(input.model.graph)) for (const v of g.initializers) this.#owner.set(v, g);
+  }
+
+  /** An edge that needs its own parameters comes before what the other users share. */
+  paramsOf(n: Node, index: number): QuantParams {
+    return this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!; // one of both is planned
+  }
+
+  /** The codes of an input of a node. Without `change` they are stored once; a changed copy serves only nodes that want it so. */
+  get(n: Node, index: number, change?: (codes: Tensor) => Tensor, paramDims?: readonly number[]): StoredWeight {
+    const v = n.inputs[index]!; // planning chose constant weights
+    const p = this.paramsOf(n, index);
+    const known = change ? undefined : this.#stored.get(p);
+    if (known) return known;
+    const data = v.data!; // as above
+    const codes = quantize(data.f32(), data.dims, p, this.#rng);
+    const b = new GraphBuilder(this.#in.model, this.#owner.get(v), this.freeName);
+    const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
+    const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);
+    const made = {
+      codes: b.constant(change ? change(codes) : codes, `${v.name}_quantized`),
+      scale: b.constant(Tensor.f32(spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)), dims), `${v.name}_scale`),
+      zeroPoint: paramDims || p.zeroPoint.some((z) => z !== 0) ? b.constant(Tensor.codes(p.scheme.dtype, spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)), dims), `${v.name}_zero_point`) : null,
+    };
+    if (!change) this.#stored.set(p, made);
+    return made;
+  }
+}
+
+class DynamicRewriter {
+  readonly #store: WeightStore;
+  readonly #b: GraphBuilder;
+  readonly #activations = new Map<Value, { codes: Value; scale: Value; zeroPoint: Value }>();
+  readonly tensors = new Map<string, TensorPlace>();
+  constructor(input: FormatInput, graph: Graph, store: WeightStore) {
+    this.#b = new GraphBuilder(input.model, graph, store.freeName);
+    this.#store = store;
   }
 
   rewrite(n: Node): void {
     if (n.op === 'Gather') this.#lookup(n);
+    else if (n.op === 'LSTM') this.#lstm(n);
     else if (n.op === 'Conv') this.#conv(n);
     else this.#product(n);
   }
 
   /** The weight is stored as codes and dequantized before the float product. */
   dequantizeWeight(n: Node): void {
-    const w = this.#weight(n, false);
-    const point = this.#paramsOf(n, 1);
-    const g = point.scheme.granularity;
+    const w = this.#store.get(n, 1);
+    const g = this.#store.paramsOf(n, 1).scheme.granularity;
     n.setInput(1, this.#b.op('DequantizeLinear', [w.codes, w.scale, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs: g.kind === 'axis' ? { axis: g.axis } : {}, name: `${n.name}_weight` }));
   }
 
   #product(n: Node): void {
     const b = this.#b;
     const x = this.#activation(n.inputs[0]!); // planning chose nodes with both inputs
-    const w = this.#weight(n, n.op === 'Gemm' && n.int('transB', 0) === 1);
+    const w = this.#store.get(n, 1, n.op === 'Gemm' && n.int('transB', 0) === 1 ? transpose : undefined);
     const product = b.op('MatMulInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], { name: `${n.name}_quant` });
     const scales = b.op('Mul', [x.scale, w.scale], { name: `${n.name}_scales` });
     let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], { name: `${n.name}_scaled` });
@@ -73,7 +119,7 @@ class DynamicRewriter {
   #conv(n: Node): void {
     const b = this.#b;
     const x = this.#activation(n.inputs[0]!); // planning chose nodes with both inputs
-    const w = this.#weight(n, false);
+    const w = this.#store.get(n, 1);
     const attrs = Object.fromEntries(n.attrs);
     const product = b.op('ConvInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs, name: `${n.name}_quant` });
     const rank = n.inputs[1]!.data!.dims.length; // a constant weight, by planning
@@ -88,13 +134,36 @@ class DynamicRewriter {
   /** Rows of codes and their scales are looked up separately and multiplied. */
   #lookup(n: Node): void {
     const b = this.#b;
-    const w = this.#weight(n, false);
+    const w = this.#store.get(n, 0);
     const indices = n.inputs[1]!; // Gather has indices
     const codes = b.op('Cast', [b.op('Gather', [w.codes, indices], { attrs: { axis: 0 }, name: `${n.name}_codes` })], { attrs: { to: FLOAT }, name: `${n.name}_cast` });
     const perRow = w.scale.data!.size > 1; // made by #weight from a tensor
     const rank = n.inputs[0]!.data!.dims.length; // a constant table, by planning
     const scale = perRow ? b.op('Gather', [b.constant(w.scale.data!.reshaped([w.scale.data!.size, ...Array<number>(rank - 1).fill(1)]), `${n.name}_row_scale`), indices], { attrs: { axis: 0 }, name: `${n.name}_scales` }) : w.scale;
     this.#replace(n, b.op('Mul', [codes, scale], { name: `${n.name}_scaled` }));
+  }
+
+  /**
+   * The kernel wants both weights as [directions, inputs, 4 · hidden], with scales and zero points [directions] or [directions, 4 · hidden].
+   * source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
+   */
+  #lstm(n: Node): void {
+    const stored = [1, 2].map((i) => {
+      const { dims } = n.inputs[i]!.data!; // planning chose constant weights
+      const perRow = this.#store.paramsOf(n, i).scheme.granularity.kind === 'block';
+      return this.#store.get(n, i, transpose, dims.slice(0, perRow ? 2 : 1));
+    });
+    const [w, r] = stored as [StoredWeight, StoredWeight]; // two were asked for
+    const rest = Array.from({ length: 5 }, (_, i) => n.inputs[3 + i] ?? null); // bias, lengths, states, peepholes
+    const made = this.#b.node('DynamicQuantizeLSTM', [n.inputs[0]!, w.codes, r.codes, ...rest, w.scale, w.zeroPoint, r.scale, r.zeroPoint], n.outputs.length, { domain: 'com.microsoft', attrs: Object.fromEntries(n.attrs), name: n.name || n.op }); // planned with an input
+    n.outputs.forEach((y, i) => {
+      const to = made.outputs[i]!; // as many
+      to.dtype = y.dtype;
+      to.shape = y.shape;
+      if (y.name === '') to.name = '';
+      else this.tensors.set(y.name, { value: to });
+    });
+    replaceOutputs(this.#b.graph, n, made.outputs);
   }
 
   #replace(n: Node, made: Value): void {
@@ -113,36 +182,13 @@ class DynamicRewriter {
     return made;
   }
 
-  /** An edge that needs its own parameters comes before what the other users share. */
-  #paramsOf(n: Node, index: number): QuantParams {
-    return this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!; // one of both is planned
-  }
-
-  #weight(n: Node, transposed: boolean): { codes: Value; scale: Value; zeroPoint: Value | null } {
-    const index = n.op === 'Gather' ? 0 : 1;
-    const v = n.inputs[index]!; // planning chose constant weights
-    const p = this.#paramsOf(n, index);
-    // A transposed copy serves only products that want it so.
-    const known = transposed ? undefined : this.#weights.get(p);
-    if (known) return known;
-    const data = v.data!; // as above
-    let codes = quantize(data.f32(), data.dims, p, this.#rng);
-    if (transposed) codes = transpose(codes);
-    const made = {
-      codes: this.#b.constant(codes, `${v.name}_quantized`),
-      scale: this.#b.constant(Tensor.f32(p.scale, p.scale.length === 1 ? [] : [p.scale.length]), `${v.name}_scale`),
-      zeroPoint: p.zeroPoint.some((z) => z !== 0) ? this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, p.zeroPoint.length === 1 ? [] : [p.zeroPoint.length]), `${v.name}_zero_point`) : null,
-    };
-    if (!transposed) this.#weights.set(p, made);
-    return made;
-  }
 }
 
-/** The transpose of a matrix of one-byte codes. */
+/** One-byte codes with their last two axes exchanged. */
 function transpose(t: Tensor): Tensor {
-  const [rows, columns] = t.dims as readonly [number, number]; // Gemm weights are matrices
+  const [rows, columns] = t.dims.slice(-2) as [number, number]; // weights have at least two axes
   const from = t.bytes();
   const to = new Uint8Array(from.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) to[c * rows + r] = from[r * columns + c]!;
-  return new Tensor(t.dtype, [columns, rows], to);
+  for (let base = 0; base < from.length; base += rows * columns) for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) to[base + c * rows + r] = from[base + r * columns + c]!;
+  return new Tensor(t.dtype, [...t.dims.slice(0, -2), columns, rows], to);
 }

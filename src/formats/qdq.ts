@@ -7,7 +7,7 @@ import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
-import { codeRange } from '../scheme/params.js';
+import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
@@ -75,6 +75,7 @@ class QdqRewriter {
   #between(n: Node): void {
     const { planned, params } = this.#in;
     const role = specOf(n)?.quant;
+    if (role?.role === 'arithmetic' && role.twin && planned.plan.get(n.outputs[0]!)?.kind === 'fixed') { this.#asTwin(n, role.twin); return; } // arithmetic has an output
     const data = dataInputs(n);
     for (const i of data) { const v = n.inputs[i]; if (v && params.has(v)) n.setInput(i, this.#float(v)); }
     if (role?.role === 'compute') {
@@ -96,6 +97,20 @@ class QdqRewriter {
       this.#replaced.add(clamp);
       this.#codes.set(y, this.#clampCodes(this.#quantizeNode(raw, p, y.name), clamp, p, y.name));
     });
+  }
+
+  /** DQ → twin → Q, whose codes are those of `n` under the scales of its output. */
+  #asTwin(n: Node, { op, factor, range }: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] }): void {
+    const [x, y] = [n.inputs[0]!, n.outputs[0]!]; // arithmetic of one operand
+    const p = this.#in.params.get(x)!; // inputs of integer nodes are planned
+    const { scheme } = this.#in.params.get(y)!; // its range is fixed
+    const name = n.name || n.op;
+    const { scale, zeroPoint } = fixedCodes(range, scheme);
+    const float = this.#dequantizeNode(this.#codesOf(x), { ...p, scale: p.scale.map((s) => s * factor) }, `${name}_${x.name}`);
+    const made = this.#b.op(op, [float], { name: `${name}_${op}` });
+    this.#codes.set(y, this.#quantizeNode(made, fixedParams(scheme, scale, zeroPoint), `${name}_${op}`));
+    this.#replaced.add(n);
+    this.#changes++;
   }
 
   /** ONNX Runtime clips 8-bit codes only, and one limit cannot serve channels with scales of their own: else the clamp stays float. */

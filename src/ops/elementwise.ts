@@ -99,7 +99,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   { ...unary('Clip', 1, 'Clamps to [min, max].', { role: 'clamp', bounds: clipBounds }) },
   unary('LeakyRelu', 1, 'x or alpha·x.', { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') }),
   unary('Sigmoid', 1, '1 / (1 + e^−x).', { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSigmoid') }),
-  unary('Tanh', 1, 'Hyperbolic tangent.', { ...noKernel }),
+  unary('Tanh', 1, 'Hyperbolic tangent.', { role: 'arithmetic', inputs: [0], range: [-1, 1], twin: { op: 'Sigmoid', factor: 2, range: [0, 1] } }), // tanh x = 2 · sigmoid(2x) − 1
   unary('Erf', 9, 'Error function.'), unary('Exp', 1, 'e^x.'), unary('Log', 1, 'Natural logarithm.'), unary('Sqrt', 1, 'Square root.'),
   unary('Reciprocal', 1, '1 / x.'), unary('Neg', 1, '−x.'), unary('Abs', 1, '|x|.'), unary('Ceil', 1, 'Rounds up.'), unary('Floor', 1, 'Rounds down.'),
   unary('Round', 11, 'Rounds half to even.'), unary('Sign', 9, 'Sign.'), unary('Elu', 1, 'Exponential linear unit.'), unary('Selu', 1, 'Scaled ELU.'),

@@ -47,7 +47,9 @@ export type QuantRole =
   | { readonly role: 'compute'; readonly activations: readonly number[]; readonly weight: number; readonly bias?: number; readonly qlinear?: QLinearForm;
       /** Axis of the weight that holds output channels, or a reason why the node cannot be quantized. */
       channelAxis(node: Node, weightRank: number): number | { readonly float: string } }
-  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number]; readonly qlinear?: QLinearForm }
+  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number]; readonly qlinear?: QLinearForm;
+      /** An op with a kernel of which this one is an image: f(x) = a · twin(factor · x) + b takes `range` to `range` of the twin, so that the codes are the same under other scales. */
+      readonly twin?: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] } }
   | { readonly role: 'passthrough'; readonly data: 'all' | readonly number[]; when?(node: Node): true | string }
   | { readonly role: 'clamp'; bounds(node: Node): readonly [number, number] | undefined }
   | { readonly role: 'float'; readonly because: string };

@@ -206,7 +206,7 @@ function weightBytes(n: Node, { prepared, assigned }: Version): number {
   const spec = prepared.planned.plan.get(w);
   if (spec?.kind === 'coded') {
     const made = codings.find((c) => c.name === spec.coding)!.encode(matrixOf(w.data.f32(), w.data.dims, spec.axis), spec.options, createRng(0, 'rounding')); // planned
-    return typeof made === 'string' ? 4 * w.data.size : made.codes.byteLength + (made.scale?.byteLength ?? 0) + (made.levels?.byteLength ?? 0);
+    return made.codes.byteLength + (made.scale?.byteLength ?? 0) + (made.levels?.byteLength ?? 0);
   }
   const use = n.use(n.inputs.indexOf(w));
   const p = assigned.params.get(w) ?? (use && assigned.params.get(use));

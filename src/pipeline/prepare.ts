@@ -96,7 +96,7 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
     : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather')) {
+  if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
     fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
   }

@@ -1,7 +1,6 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
-import { createRng } from '../base/rng.js';
 import { codings } from '../scheme/codings/index.js';
 import { matrixOf } from '../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
@@ -47,12 +46,9 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
   }
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 
-  function refusal(w: Value, axis: number, { name, options }: NamedOptions): string | undefined {
-    if (plan.has(w) && !layers.size) return undefined;
+  function refusal({ data }: Value, axis: number, { name, options }: NamedOptions): string | undefined {
     const coding = codings.find((c) => c.name === name)!; // the schema allows names of the list only
-    const { data } = w;
-    const made = coding.encode(matrixOf(data!.f32(), data!.dims, axis), options, createRng(0, 'rounding')); // the caller checked that it is constant
-    return typeof made === 'string' ? made : undefined;
+    return coding.refusal?.(matrixOf(data!.f32(), data!.dims, axis), options); // the caller checked that it is constant
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Model, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
@@ -17,48 +17,71 @@ export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' 
 /** Tables with fewer elements than this are not worth the extra nodes. */
 const SMALL_TABLE = 4096;
 
-/** Plans dynamic quantization: matrix products with constant weights, embedding tables and, on request, convolutions. */
+/** Plans dynamic quantization, in bodies too: matrix products with constant weights, LSTMs, embedding tables and, on request, convolutions. */
 export function planDynamic(model: Model, o: DynamicOptions): Planned {
-  const order = model.graph.topological();
+  const graphs = [...allGraphs(model.graph)];
+  const order = graphs.flatMap((g) => g.topological());
+  const everything = { topological: () => order };
   const compute = order.filter((n) => specOf(n)?.quant.role === 'compute');
-  const included = o.include.length ? selectNodes(model.graph, o.include, compute) : undefined;
-  const excluded = selectNodes(model.graph, o.exclude, compute);
-  const weightOnly = selectNodes(model.graph, o.weightOnly, compute);
+  const included = o.include.length ? selectNodes(everything, o.include, compute) : undefined;
+  const excluded = selectNodes(everything, o.exclude, compute);
+  const weightOnly = selectNodes(everything, o.weightOnly, compute);
   const weightOnlyNodes = new Set<Node>();
-  const inputs = new Set<Value>(model.graph.inputs);
+  const inputs = new Set<Value>(graphs.flatMap((g) => g.inputs));
   const plan = new Map<QuantPoint, QuantSpec>();
   const integerNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();
-  const layers = overridesOf(model.graph, o.layers ?? [], compute);
+  const layers = overridesOf(everything, o.layers ?? [], compute);
   for (const n of order) {
     const settings = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
-    const found = weightOf(n, o, settings);
+    const found = n.op === 'LSTM' && n.domain === '' ? lstmWeights(n, settings) : weightOf(n, o, settings);
     if (found === undefined) continue;
     const reason = typeof found === 'string' ? found
       : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
       : included && !included.has(n) ? 'not included by the recipe'
-      : inputs.has(found.value) ? 'its weight is a graph input' : undefined;
+      : weightOnly.has(n) && found.length > 1 ? 'an LSTM has no float form with integer weights; quantize.rest stores them otherwise'
+      : found.some((w) => inputs.has(w.value)) ? 'its weight is a graph input' : undefined;
     if (reason !== undefined || typeof found === 'string') { floatNodes.set(n, reason ?? ''); continue; }
-    const spec: QuantSpec = { kind: 'observed', scheme: found.scheme, observer: settings.observer, ...(settings.observerOptions === undefined ? {} : { observerOptions: settings.observerOptions }) };
-    const known = plan.get(found.value);
-    if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(found.index)!, spec); // the weight is an input, so it has a use
-    else plan.set(found.value, spec);
-    if (weightOnly.has(n) && found.index !== 0) { weightOnlyNodes.add(n); floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`); } else integerNodes.add(n);
+    for (const { value, index, scheme } of found) {
+      const spec: QuantSpec = { kind: 'observed', scheme, observer: settings.observer, ...(settings.observerOptions === undefined ? {} : { observerOptions: settings.observerOptions }) };
+      const known = plan.get(value);
+      if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
+      else plan.set(value, spec);
+    }
+    if (weightOnly.has(n) && found.length === 1 && found[0]!.index !== 0) { weightOnlyNodes.add(n); floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`); } else integerNodes.add(n);
   }
   for (const [n, because] of floatNodes) if (!weightOnlyNodes.has(n)) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
   return { plan, integerNodes, weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 }
 
+interface Weight { readonly value: Value; readonly index: number; readonly scheme: QuantScheme }
+
+/** Both weights of an LSTM, [directions, 4 · hidden, inputs]: a scale for each row, or one for all. A reason where the kernel cannot take them. */
+function lstmWeights(n: Node, { observer: _observer, observerOptions: _options, granularity, ...rest }: WeightSettings): readonly Weight[] | string {
+  if (n.int('layout', 0) !== 0) return 'the integer kernel has no batch-first layout';
+  if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer LSTM of ${rest.dtype} weights`;
+  const found: Weight[] = [];
+  for (const index of [1, 2]) {
+    const value = n.inputs[index];
+    if (!value?.isInitializer) return 'its weights are not constants';
+    const { dtype, dims } = value.data!; // an initializer has data
+    if (dtype !== 'float32' || dims.length !== 3) return `its weight is ${dtype} of ${dims.length} axes, not float32 of 3`;
+    // The kernel takes zero points per row only where all are the same.
+    found.push({ value, index, scheme: { ...rest, symmetric: true, granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'block', axis: 2, size: dims[2]! } } });
+  }
+  return found;
+}
+
 /** The weight to quantize, a reason to leave a product alone, or undefined for nodes that have nothing to do with it. */
-function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): { value: Value; index: number; scheme: QuantScheme } | string | undefined {
+function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonly Weight[] | string | undefined {
   const { observer: _observer, observerOptions: _options, granularity, ...rest } = settings;
   const table = n.op === 'Gather' && n.domain === '' ? n.inputs[0] : undefined;
   if (table) {
     if (!o.embeddings || !table.isInitializer || table.dtype !== 'float32' || n.int('axis', 0) !== 0 || (table.data?.dims.length ?? 0) < 2 || (table.data?.size ?? 0) < SMALL_TABLE) return undefined;
-    return { value: table, index: 0, scheme: { ...rest, granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'axis', axis: 0 } } };
+    return [{ value: table, index: 0, scheme: { ...rest, granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'axis', axis: 0 } } }];
   }
   const role = specOf(n)?.quant;
-  if (role?.role !== 'compute') return undefined;
+  if (role?.role !== 'compute') return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN') ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise` : undefined;
   const w = n.inputs[role.weight];
   if (!w?.isInitializer) return 'its weight is not a constant';
   if (w.dtype !== 'float32') return `its weight is ${w.dtype ?? 'of unknown type'}, not float32`;
@@ -68,5 +91,5 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): { value
   if (typeof axis !== 'number') return axis.float;
   const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || n.op === 'Conv');
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer product of ${rest.dtype} weights`;
-  return { value: w, index: role.weight, scheme: { ...rest, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } } };
+  return [{ value: w, index: role.weight, scheme: { ...rest, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } } }];
 }

@@ -11,12 +11,13 @@ export const FLOAT16_MAX = 65504;
 const KEPT: Readonly<Record<string, string>> = {
   Cast: 'converts types itself', CastLike: 'converts types itself', ConstantOfShape: 'has a type of its own', Range: 'counts, which float16 does only to 2048', CumSum: 'sums along an axis, which loses what is small',
   RandomNormal: 'has a type of its own', RandomUniform: 'has a type of its own', RandomNormalLike: 'has a type of its own', RandomUniformLike: 'has a type of its own', EyeLike: 'has a type of its own', Multinomial: 'draws',
-  QuantizeLinear: 'is quantized', DequantizeLinear: 'is quantized', DynamicQuantizeLinear: 'is quantized', NonMaxSuppression: 'is defined for float32 only', RoiAlign: 'has coordinates in float32', Bernoulli: 'draws', Optional: 'holds optionals',
+  QuantizeLinear: 'is quantized', DequantizeLinear: 'is quantized', DynamicQuantizeLinear: 'is quantized', NonMaxSuppression: 'is defined for float32 only', Celu: 'is defined for float32 only', RoiAlign: 'has coordinates in float32', Bernoulli: 'draws', Optional: 'holds optionals',
 };
 
 /**
  * Every node of the main graph that computes float32 from float32 becomes float16, but for those that the recipe excludes,
- * nodes with graphs inside, operators of other domains, and nodes with constants beyond 65504. Activations are observed:
+ * nodes with graphs inside, operators of other domains, those that have no float16 form (onnxruntime casts around what its CPU
+ * has no float16 kernel of, so others load), and nodes with constants beyond 65504. Activations are observed:
  * those beyond the range stay float32 with the nodes around them. Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
  */
 export function planHalf(model: Model, o: { readonly include: readonly NodeFilter[]; readonly exclude: readonly NodeFilter[] }): Planned {
@@ -35,6 +36,8 @@ export function planHalf(model: Model, o: { readonly include: readonly NodeFilte
       : included && compute.includes(n) && !included.has(n) ? 'not included by the recipe'
       : n.domain !== '' ? `${n.domain}.${n.op} may not take float16`
       : n.subgraphs().length ? 'control flow'
+      : [...n.inputs, ...n.outputs].some((v) => v !== null && v.name !== '' && v.dtype === undefined) ? 'the type of one of its tensors is not known'
+      : !n.inputs.some((v) => v?.dtype === 'float32') ? 'makes float32 whatever it reads'
       : KEPT[n.op] ?? constantReason(n, inputs);
     if (reason !== undefined) { floatNodes.set(n, reason); continue; }
     half.add(n);

@@ -4,6 +4,7 @@ import { allGraphs, label, type Graph, type Model, type Node, type Use, type Val
 import type { WeightOnlyForm } from '../formats/types.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
+import { fixedCodes } from '../scheme/params.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
@@ -175,7 +176,7 @@ function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: re
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
-      if (role.role === 'arithmetic' && role.range && scheme.dtype === 'uint8' && !fused.has(n)) plan.set(y, { kind: 'fixed', scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } }, scale: (role.range[1] - role.range[0]) / 256, zeroPoint: 0 });
+      if (role.role === 'arithmetic' && role.range && /^u?int8$/.test(scheme.dtype) && !scheme.narrow && !fused.has(n)) plan.set(y, { kind: 'fixed', scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } }, ...fixedCodes(role.range, scheme) });
       else observed(y);
     }
   }

@@ -67,6 +67,14 @@ function bounded(x: number): number {
   return fround(Math.min(FLOAT32_MAX, Math.max(-FLOAT32_MAX, x)));
 }
 
+/** Scale and zero point that give every code of a type of 8 bits a place in [low, high): [0, 1] has scale 1/256, as onnxruntime wants of Softmax and Sigmoid. */
+export function fixedCodes([low, high]: readonly [number, number], { dtype }: QuantScheme): { readonly scale: number; readonly zeroPoint: number } {
+  const whole = integerRange(dtype);
+  invariant(whole, `${dtype} is no integer type`);
+  const scale = (high - low) / (whole[1] - whole[0] + 1);
+  return { scale, zeroPoint: whole[0] - low / scale };
+}
+
 /** The parameters of one known scale and zero point. Throws MODEL_TENSOR where they cannot work. */
 export function fixedParams(scheme: QuantScheme, scale: number, zeroPoint: number): QuantParams {
   const rounded = fround(scale);

@@ -13,7 +13,7 @@ export const onnxruntimeCpu = {
   },
   integerOps: {
     Conv: {}, Gemm: { floatOutput: true }, MatMul: { floatOutput: true },
-    Add: {}, Mul: {}, Concat: {}, AveragePool: {}, GlobalAveragePool: {}, LeakyRelu: {}, Sigmoid: {}, Softmax: {}, Where: {},
+    Add: {}, Mul: {}, Concat: {}, AveragePool: {}, GlobalAveragePool: {}, LeakyRelu: {}, Sigmoid: {}, Tanh: {}, Softmax: {}, Where: {},
   },
   passthroughOps: ['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Gather', 'Split', 'Pad', 'Expand', 'Tile', 'Resize', 'Upsample', 'DepthToSpace', 'SpaceToDepth', 'Relu', 'Clip'],
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],

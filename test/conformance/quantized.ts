@@ -55,7 +55,7 @@ export async function quantizeText(text: string, format: string, settings = ''):
   const feeds = Array.from({ length: SAMPLES }, (_, i) => randomFeed(inputs, i + 1, 1));
   const samples = feeds.map((feed, i): Sample => ({ id: String(i), hash: String(i), feeds: [feed] }));
   const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
-  const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: () => batches(samples, { size: 1, inputs }) })).stats;
+  const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' || format === 'coded' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: () => batches(samples, { size: 1, inputs }) })).stats;
   const nodes = nodeFacts(model, prepared.planned, macsByNode(model, undefined));
   const { params } = assignParams(prepared.planned.plan, stats, () => recipe.quantize.weights.observer);
   const paramsByName = new Map([...params].map(([p, q]) => ['uses' in p ? p.name : p.node.inputs[p.index]!.name, q])); // an edge in a plan has a value

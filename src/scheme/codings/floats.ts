@@ -12,11 +12,11 @@ const dimsOf = (m: Matrix, size = m.columns): number[] => [m.rows, paddedWidth(m
 /** IEEE binary16: 11 bits of precision, up to 65504. */
 export const float16 = {
   name: 'float16', doc: 'float16 weights: half the size. Weights beyond 65504 stay float32.', runs: ON_LOAD, options: none, minOpset: () => 13,
-  encode(m) {
-    const values = rowMajor(m);
+  refusal({ values }) {
     const most = blockMaxima(values, values.length)[0] ?? 0;
-    return most >= 65520 ? `it holds ${most}, beyond the range of float16` : { codes: encodeTensor('float16', dimsOf(m), values) };
+    return most >= 65520 ? `it holds ${most}, beyond the range of float16` : undefined;
   },
+  encode: (m) => ({ codes: encodeTensor('float16', dimsOf(m), rowMajor(m)) }),
 } satisfies Coding<z.output<typeof none>>;
 
 /** 8 bits of precision with the range of float32. */

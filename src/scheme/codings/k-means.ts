@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Tensor } from '../../ir/tensor.js';
-import { nearestLevel, packed, rowMajor } from './matrix.js';
+import { nearestLevel, packed, packingOf, rowMajor } from './matrix.js';
 import type { Coding } from './types.js';
 
 const options = z.strictObject({
@@ -16,7 +16,7 @@ const options = z.strictObject({
 export const kMeans = {
   name: 'k-means', doc: 'Weights share a few values found by k-means; the file holds small indices and the table.', options,
   runs: 'onnxruntime looks the values up once, when the model is loaded: the file is smaller, speed and memory are those of float32.',
-  minOpset: ({ bits }) => (bits === 3 || bits === 4 ? 21 : 13),
+  minOpset: ({ bits }) => (packingOf(2 ** bits) === 'uint4' ? 21 : 13),
   encode(m, { bits, scope, iterations }) {
     const values = rowMajor(m);
     const count = 2 ** bits;
@@ -28,7 +28,7 @@ export const kMeans = {
       const own = values.subarray(t * width, (t + 1) * width);
       const found = cluster(own, count, iterations);
       levels.set(found, t * count);
-      own.forEach((x, i) => { codes[t * width + i] = nearestLevel(found, x); });
+      for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, own[i]!);
     }
     return { ...packed(codes, count, [m.rows, m.columns]), levels: Tensor.f32(levels, scope === 'tensor' ? [count] : [tables, count]) };
   },
@@ -36,16 +36,24 @@ export const kMeans = {
 
 /** At most `count` centres of the values, ascending; fewer distinct values leave some centres equal. */
 function cluster(values: Float32Array, count: number, iterations: number): Float32Array {
-  const sorted = values.filter(Number.isFinite).sort();
+  const sorted = finite(values).sort();
   if (!sorted.length) return new Float32Array(count);
   const sums = new Float64Array(sorted.length + 1);
   const squares = new Float64Array(sorted.length + 1);
-  sorted.forEach((x, i) => { sums[i + 1] = sums[i]! + x; squares[i + 1] = squares[i]! + x * x; });
+  for (let i = 0; i < sorted.length; i++) { const x = sorted[i]!; sums[i + 1] = sums[i]! + x; squares[i + 1] = squares[i]! + x * x; }
   const [low, high] = [sorted[0]!, sorted[sorted.length - 1]!]; // not empty
   const even = Float32Array.from({ length: count }, (_, k) => low + ((high - low) * (k + 0.5)) / count);
   const quantiles = Float32Array.from({ length: count }, (_, k) => sorted[Math.floor(((k + 0.5) * sorted.length) / count)]!); // within the list
   const results = [even, quantiles].map((start) => lloyd(sorted, sums, squares, start, iterations));
   return results[results[1]!.error < results[0]!.error ? 1 : 0]!.centres; // two starts
+}
+
+/** A copy without NaN and infinity. */
+function finite(values: Float32Array): Float32Array {
+  const out = new Float32Array(values.length);
+  let n = 0;
+  for (let i = 0; i < values.length; i++) { const x = values[i]!; if (x - x === 0) out[n++] = x; }
+  return out.subarray(0, n);
 }
 
 function lloyd(sorted: Float32Array, sums: Float64Array, squares: Float64Array, centres: Float32Array, iterations: number): { centres: Float32Array; error: number } {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Rng } from '../../base/rng.js';
 import { Tensor } from '../../ir/tensor.js';
-import { blockMaxima, nearestLevel, packed, rowMajor } from './matrix.js';
+import { blockMaxima, nearestLevel, packed, packingOf, rowMajor } from './matrix.js';
 import type { Coded, Coding, Matrix } from './types.js';
 
 const ON_LOAD = 'onnxruntime turns it back into float32 when the model is loaded: the file is smaller, speed and memory are those of float32.';
@@ -32,7 +32,7 @@ function nearestCodes(m: Matrix, levels: Float32Array, powerOfTwoScale: boolean)
 }
 
 const symmetric = (positive: Iterable<number>): Float32Array => Float32Array.from(new Set([0, ...[...positive].flatMap((x) => [x, -x])])).sort();
-const opsetOf = (levels: number): number => (levels > 6 && levels <= 16 ? 21 : 13); // uint4 is of opset 21; others are bytes
+const opsetOf = (levels: number): number => (packingOf(levels) === 'uint4' ? 21 : 13); // uint4 is of opset 21; others are bytes
 
 const powerOptions = z.strictObject({ bits: z.number().int().min(2).max(8).default(4).describe('Bits of a code: 2^bits − 1 levels.'), ...scaleOptions });
 /** ±2^−k and 0. source: Zhou et al. 2017, Incremental Network Quantization, https://arxiv.org/abs/1702.03044 */

@@ -41,14 +41,55 @@ export function nearestLevel(levels: ArrayLike<number>, x: number): number {
 /** How many codes with `levels` values fit into a byte. */
 export const codesPerByte = (levels: number): number => Math.max(1, Math.floor(Math.log(256.5) / Math.log(levels)));
 
-/** Codes as the smallest type or packing for their number of levels: uint4 and uint2 where they fit exactly, else digits in bytes. */
-export function packed(codes: ArrayLike<number>, levels: number, dims: readonly number[]): Pick<Coded, 'codes' | 'perByte'> {
+/** How codes with `levels` values are stored: digits in bytes where that is tightest, a type of ONNX that fits, or bit planes. */
+export function packingOf(levels: number): 'digits' | 'planes' | 'uint4' | 'uint8' {
+  const bits = Math.ceil(Math.log2(levels));
+  return bits === 8 ? 'uint8' : bits === 4 ? 'uint4' : codesPerByte(levels) > 2 ? 'digits' : 'planes';
+}
+
+/** Codes in the smallest storage for their number of levels. */
+export function packed(codes: ArrayLike<number>, levels: number, dims: readonly number[]): Pick<Coded, 'codes' | 'perByte' | 'planes'> {
+  const packing = packingOf(levels);
+  if (packing === 'uint8' || packing === 'uint4') return { codes: Tensor.codes(packing, codes, dims) };
+  if (packing === 'planes') { const planes = Math.ceil(Math.log2(levels)); return { codes: bitPlanes(codes, planes), planes }; }
   const perByte = codesPerByte(levels);
-  if (perByte === 1) return { codes: Tensor.codes('uint8', codes, dims) };
-  if (perByte === 2) return { codes: Tensor.codes('uint4', codes, dims) };
   const bytes = new Uint8Array(Math.ceil(codes.length / perByte));
   for (let i = codes.length - 1; i >= 0; i--) { const b = Math.floor(i / perByte); bytes[b] = bytes[b]! * levels + codes[i]!; }
   return { codes: Tensor.codes('uint8', bytes), perByte };
+}
+
+/** Widths of the planes of codes of 3, 5, 6 or 7 bits; the first holds the lowest bits. */
+export const planeWidths = (bits: number): readonly number[] => [4, 2, 1].filter((width) => (bits & width) !== 0);
+
+/**
+ * Codes of `bits` bits as [bits, length / 8] bytes: `width` rows for each plane. The codes are eight runs of a length; byte j of
+ * row r of a plane holds digit j of runs r, r + width, r + 2·width …, the first in the lowest bits. So all planes unpack by shifts
+ * that broadcast to [2, 2, 2, length / 8]. The last run is filled up with zeros.
+ */
+function bitPlanes(codes: ArrayLike<number>, bits: number): Tensor {
+  const run = Math.ceil(codes.length / 8);
+  const out = new Uint8Array(bits * run);
+  let low = 0;
+  for (const width of planeWidths(bits)) {
+    for (let i = 0; i < codes.length; i++) {
+      const s = Math.floor(i / run);
+      out[(low + (s % width)) * run + (i % run)]! |= ((codes[i]! >> low) & (2 ** width - 1)) << (Math.floor(s / width) * width);
+    }
+    low += width; // rows and bits are as many
+  }
+  return Tensor.codes('uint8', out, [bits, run]);
+}
+
+/** Code i of bit planes. */
+function planeCode(bytes: Float32Array, bits: number, i: number): number {
+  const run = bytes.length / bits;
+  const s = Math.floor(i / run);
+  let [low, code] = [0, 0];
+  for (const width of planeWidths(bits)) {
+    code |= ((bytes[(low + (s % width)) * run + (i % run)]! >> (Math.floor(s / width) * width)) & (2 ** width - 1)) << low;
+    low += width;
+  }
+  return code;
 }
 
 /** For each byte the values of its codes: [levels^perByte, perByte]. */
@@ -73,8 +114,9 @@ export function decode(coded: Coded, { rows, columns, rowStride, columnStride }:
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       const at = r * width + c;
-      const code = coded.perByte === undefined ? raw[at]! : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
-      let value = own ? own[(perRow ? r * count : 0) + code]! : code;
+      const code = coded.planes !== undefined ? planeCode(raw, coded.planes, at)
+        : coded.perByte === undefined ? raw[at]! : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
+      let value = own ? own[(perRow ? r * count : 0) + code]! : code - (coded.zeroPoint ?? 0);
       if (scale) value = Math.fround(value * scale[r * blocks + Math.floor(c / size)]!);
       if (coded.factor !== undefined) value = Math.fround(value * Math.fround(coded.factor));
       out[r * rowStride + c * columnStride] = value;

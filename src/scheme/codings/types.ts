@@ -8,13 +8,17 @@ export interface Matrix { readonly values: Float32Array; readonly rows: number; 
 
 /**
  * value = level · scale, both float32. `codes` holds one element per weight, row-major [rows, blocks · size], where each row
- * is filled up with zeros to whole blocks; packed codes hold `perByte` of them in a byte, the first in the lowest digit to base `levels`.
+ * is filled up with zeros to whole blocks; packed codes hold `perByte` of them in a byte, the first in the lowest digit to base `levels`,
+ * or `planes` bits each, apart, as bitPlanes() of matrix.ts lays them out.
  */
 export interface Coded {
   readonly codes: Tensor;
   readonly perByte?: number;
-  /** Values of the codes: [levels] for all, or [rows, levels]. Codes of float types mean themselves. */
+  /** Bits of a code in planes: 3, 5, 6 or 7. */
+  readonly planes?: number;
+  /** Values of the codes: [levels] for all, or [rows, levels]. Absent: codes mean themselves, less `zeroPoint`. */
   readonly levels?: Tensor;
+  readonly zeroPoint?: number;
   /** [rows, blocks]; in the type that the file holds. Absent: 1. */
   readonly scale?: Tensor;
   /** One more factor for all. */
@@ -31,6 +35,8 @@ export interface Coding<O = unknown> {
   readonly options: z.ZodType<O>;
   /** Opset that has the types of what `encode` gives. */
   minOpset(options: O): number;
-  /** Pure but for `rng`. A string says why the weight cannot be stored so. */
-  encode(m: Matrix, options: O, rng: Rng): Coded | string;
+  /** Why a weight cannot be stored so; undefined where it can. Absent: every weight can. Cheap, as planning asks it. */
+  refusal?(m: Matrix, options: O): string | undefined;
+  /** Pure but for `rng`. */
+  encode(m: Matrix, options: O, rng: Rng): Coded;
 }

@@ -20,7 +20,7 @@ async function split(model: Model, o: object): Promise<string> {
 
 describe('split-outliers', () => {
   it('halves the largest channel again and again', () => {
-    expect(splits(Float64Array.of(1, 10, 3), 3)).toEqual({ from: [0, 1, 2, 1, 1, 1], share: [1, 0.25, 1, 0.25, 0.25, 0.25] });
+    expect(splits(Float64Array.of(1, 10, 3), 3)).toEqual({ from: [0, 1, 2, 1, 1, 1], share: [1, 0.25, 1, 0.25, 0.25, 0.25], shift: [0, -0.375, 0, -0.125, 0.125, 0.375] });
   });
   it.each([['convolutions', CONV, 'v', 1, 'weights'], ['products', MATMUL, 'v', 0, 'weights'], ['convolutions', CONV, 'w', 0, 'activations']] as const)('of %s keep the function', async (_name, body, name, axis, of) => {
     const model = readModel(body);
@@ -36,6 +36,21 @@ describe('split-outliers', () => {
     v.data = Tensor.f32([0.1, 0.2, 0.3, 8, 0.5, 0.4, 0.2, 0.1], [4, 2]);
     await split(model, { ratio: 0.1 });
     expect([...constant(model, 'v').f32()]).toEqual([0.1, 0.2, 0.15, 4, 0.5, 0.4, 0.2, 0.1, 0.15, 4].map(Math.fround));
+  });
+  it('with bits, halves are apart by half a step: rounded, they sum to the rounding of the whole', async () => {
+    const model = readModel(MATMUL);
+    const v = [...model.graph.initializers].find((i) => i.name === 'v')!;
+    const step = 4 / 127; // what is left of 8 after halving
+    const before = [0.1, 0.2, 0.3, 3.33, 8, 8, 0.2, 0.1];
+    v.data = Tensor.f32(before, [4, 2]);
+    await split(model, { ratio: 0.1, bits: 8, granularity: 'tensor' });
+    const after = [...constant(model, 'v').f32()];
+    for (const j of [0, 1]) {
+      const [a, b] = [after[4 + j]!, after[8 + j]!]; // row 2 and its copy
+      expect(a + b).toBeCloseTo(before[4 + j]!, 5);
+      expect(b - a).toBeCloseTo(step / 2, 5);
+      expect(Math.abs(Math.round(a / step) * step + Math.round(b / step) * step - before[4 + j]!)).toBeLessThan(step / 2 + 1e-6);
+    }
   });
   it('halves the channel with the largest values', async () => {
     const model = readModel(CONV);

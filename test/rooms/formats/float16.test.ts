@@ -72,3 +72,20 @@ describe('float16', () => {
     expect([b.y!.dtype, b.t!.dtype, b.k!.dtype]).toEqual(['float32', 'float32', 'int64']);
   });
 });
+
+describe('operators without a float16 form', () => {
+  it.each([
+    ['Celu', 'g (float[1,3] x) => (float[1,3] y) { a = Mul(x, x) [kept] b = Celu(a) y = Mul(b, b) }', 'is defined for float32 only'],
+    ['what reads a window, whose type is not known,', 'g (float[1,3] x, int64 n) => (float[1,3] y) { w = HammingWindow(n) a = Slice(w, from, to) [kept] y = Mul(x, a) }'.replace('=> (float[1,3] y)', '=> (float[1,3] y) <int64[1] from={0}, int64[1] to={3}>'), 'the type of one of its tensors is not known'],
+    ['an operator that is not known', 'g (float[1,2,2] x) => (float[1] y) { a = Mul(x, x) [kept] b = Det(a) y = Mul(b, b) }', 'the type of one of its tensors is not known'],
+  ])('%s stays float32, and onnxruntime loads the model', async (_name, body, why) => {
+    const { model, float, reasons } = made(body);
+    expect(reasons.get('kept')).toBe(why);
+    expect(verify(model)).toEqual([]);
+    const dims = model.graph.inputs[0]!.shape!.map(Number);
+    const size = dims.reduce((n, d) => n * d, 1);
+    const feed: Record<string, FeedTensor> = { x: { dtype: 'float32', dims, data: Float32Array.from({ length: size }, (_, i) => 0.5 + i) }, ...(model.graph.inputs.length > 1 ? { n: { dtype: 'int64', dims: [], data: BigInt64Array.of(8n) } as const } : {}) };
+    const [a, b] = [(await run(float, feed)).y!, (await run(model, feed)).y!];
+    (b.data as Float32Array).forEach((v, i) => expect(v).toBeCloseTo((a.data as Float32Array)[i]!, 1)); // float32 outputs
+  });
+});
