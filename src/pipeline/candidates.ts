@@ -81,9 +81,9 @@ function dataFree(base: Recipe, { convolutions, synthetic, moments }: Work): Can
 
 const dynamic = (base: Recipe): Candidate => ({ label: 'int8 dynamic', family: 'dynamic', why: 'matrix products are most of the work, and ranges found at run time need no calibration', adjust: [], quantize: { ...kept(base), format: 'dynamic' } });
 
-/** Weights in blocks that products read as codes; activations stay float, or become int8 inside the kernel where speed is asked for. */
+/** Weights in blocks that products read as codes; activations become int8 inside the kernel, block by block, which is as exact and some times faster. */
 function weightOnly(base: Recipe, objective: Objective): Candidate[] {
-  const of = (label: string, why: string, weights: Quantize['weights']): Candidate => ({ label, family: 'weight-only', why, adjust: [], quantize: { ...kept(base), format: 'weight-only', weights: { symmetric: false, granularity: { block: 32 }, ...weights }, ...(objective === 'latency' ? { accuracyLevel: 4 } : {}) } });
+  const of = (label: string, why: string, weights: Quantize['weights']): Candidate => ({ label, family: 'weight-only', why, adjust: [], quantize: { ...kept(base), format: 'weight-only', weights: { symmetric: false, granularity: { block: 32 }, ...weights }, accuracyLevel: 4 } });
   return [
     ...(objective === 'latency' ? [of('uint8 weight-only', 'blocks keep 8-bit weights exact, and each run finds the ranges of its inputs block by block', { dtype: 'uint8' })] : []),
     of('uint4 weight-only', 'half the bytes of int8, tables too; blocks keep the scales close', { dtype: 'uint4' }),
@@ -117,7 +117,10 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
       of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'] }),
       of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
     ];
-    case 'weight-only': return /4$/.test(w.dtype ?? '') ? [of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'], match: 'layer', samples: 128 })] : [];
+    case 'weight-only': return /4$/.test(w.dtype ?? '') ? [
+      of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'], match: 'layer', samples: 128 }),
+      ...(objective === 'size' ? [of('2 bits by GPTQ, tables in 4', 'half the bytes of products again; only GPTQ makes up for such steps', { dtype: 'uint2', method: 'gptq', correct: ['bias'] }, { embeddings: 'uint4' })] : []),
+    ] : [];
     case 'dynamic': case 'stored': return [];
   }
 }

@@ -20,6 +20,7 @@ import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
+import { slowness } from './slowness.js';
 import type { Variant } from './variant.js';
 
 /** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
@@ -141,7 +142,11 @@ export async function timeAll(o: CheckInput, variants: readonly Variant[], feed:
   const sized = atBatch(feed, o.inputs, l.batch);
   for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
     const timed = await measureLatencies(o.floatFile, together.map((v) => v.file), { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal });
-    together.forEach((v, i) => { v.measured.latency = timed[i]!; }); // one for each
+    together.forEach((v, i) => {
+      v.measured.latency = timed[i]!; // one for each
+      const slow = slowness(v.measured.latency, v.recipe.recipe.quantize);
+      if (slow) v.report(slow);
+    });
   }
   if (!l.memory) return;
   const measured = await measureOwnProcesses([o.floatFile, ...variants.map((v) => v.file)], { feed: sized, threads: l.threads, signal: o.signal });
