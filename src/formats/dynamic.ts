@@ -6,6 +6,7 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams } from '../scheme/types.js';
+import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
 import type { Format, FormatInput, TensorPlace } from './types.js';
 
 /**
@@ -17,7 +18,7 @@ export const dynamic = {
   name: 'dynamic',
   doc: 'int8 weights; activations quantized at run time. No calibration data needed; best for transformers and LSTMs.',
   plan: 'dynamic',
-  minOpset: () => 13,
+  minOpset: (schemes) => (schemes.some(isNarrow) ? NARROW_CODES_OPSET : 13),
   rewrite(input) {
     const store = new WeightStore(input);
     const graphs = [...allGraphs(input.model.graph)];
@@ -71,12 +72,19 @@ class WeightStore {
     const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
     const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);
     const made = {
-      codes: b.constant(change ? change(codes) : codes, `${v.name}_quantized`),
+      codes: change || !isNarrow(p.scheme) ? b.constant(change ? change(codes) : codes, `${v.name}_quantized`) : this.#narrowOf(b).int8(codes, p.scheme, `${v.name}_quantized`),
       scale: b.constant(Tensor.f32(spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)), dims), `${v.name}_scale`),
       zeroPoint: paramDims || p.zeroPoint.some((z) => z !== 0) ? b.constant(Tensor.codes(p.scheme.dtype, spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)), dims), `${v.name}_zero_point`) : null,
     };
     if (!change) this.#stored.set(p, made);
     return made;
+  }
+
+  readonly #narrow = new Map<Graph, NarrowCodes>();
+  #narrowOf(b: GraphBuilder): NarrowCodes {
+    const known = this.#narrow.get(b.graph) ?? new NarrowCodes(b);
+    this.#narrow.set(b.graph, known);
+    return known;
   }
 }
 

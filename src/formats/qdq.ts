@@ -9,6 +9,7 @@ import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
+import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
@@ -19,7 +20,7 @@ export const qdq = {
   name: 'qdq',
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
   plan: 'static',
-  minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : 13),
+  minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : schemes.some(isNarrow) ? NARROW_CODES_OPSET : 13),
   rewrite(input) {
     const freeName = new GraphBuilder(input.model).freeName;
     // Bodies first: they read what is float around them.
@@ -31,6 +32,7 @@ export const qdq = {
 /** Walks the integer nodes in order and keeps, for each quantized value, its codes and its dequantized form. */
 class QdqRewriter {
   readonly #b: GraphBuilder;
+  readonly #narrow: NarrowCodes;
   readonly #in: FormatInput;
   readonly #graph: Graph;
   readonly #codes = new Map<Value, Value>();
@@ -45,6 +47,7 @@ class QdqRewriter {
     this.#in = input;
     this.#graph = graph;
     this.#b = new GraphBuilder(input.model, graph, freeName);
+    this.#narrow = new NarrowCodes(this.#b);
     this.#rng = createRng(input.seed, 'rounding');
   }
 
@@ -175,7 +178,8 @@ class QdqRewriter {
     const known = byParams.get(p);
     if (known) return known;
     const data = v.data!; // planning chose constants only
-    const codes = this.#b.constant(p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng), `${v.name}_quantized`);
+    const stored = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng);
+    const codes = isNarrow(p.scheme) ? this.#narrow.int8(stored, p.scheme, `${v.name}_quantized`) : this.#b.constant(stored, `${v.name}_quantized`);
     const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;

@@ -7,6 +7,7 @@ import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewri
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
 import { blockedCodes, type BlockedCodes } from './blocked.js';
+import { isNarrow, NarrowCodes } from './narrow-codes.js';
 import type { Format, FormatInput, TensorPlace, WeightOnlyForm } from './types.js';
 
 export const MAT_MUL_N_BITS = 'com.microsoft:MatMulNBits';
@@ -52,6 +53,7 @@ class Writer {
   readonly #in: FormatInput;
   readonly #form: WeightOnlyForm;
   readonly #b: GraphBuilder;
+  readonly #narrow: NarrowCodes;
   readonly #rng: Rng;
   /** Weights that several nodes share are stored once for each way to store them. */
   readonly #stored = new Map<QuantParams, Map<string, readonly Value[]>>();
@@ -61,6 +63,7 @@ class Writer {
     this.#in = input;
     this.#form = input.planned.weightOnly ?? { matMulNBits: false, gatherBlockQuantized: false, accuracyLevel: 0 };
     this.#b = new GraphBuilder(input.model);
+    this.#narrow = new NarrowCodes(this.#b);
     this.#rng = createRng(input.seed, 'rounding');
   }
 
@@ -105,8 +108,12 @@ class Writer {
     const bits = dtypeBits(params.scheme.dtype);
     const perBlock = (blockSize(params) * bits) / 8;
     const codes = padded ? new Tensor('uint8', [c.rows, c.blocks, perBlock], c.padded()) : new Tensor('uint8', [c.rows, (c.columns * bits) / 8], c.exact());
+    const used = params.scheme.bits ?? bits;
+    // Signed codes were moved up by half of the type's range: the narrower ones begin higher up.
+    const base = params.scheme.dtype.startsWith('u') ? 0 : 2 ** (bits - 1) - 2 ** (used - 1);
     return [
-      this.#b.constant(codes, `${name}_quantized`), this.#b.constant(Tensor.f32(c.scale, [c.rows, c.blocks]), `${name}_scale`),
+      used < bits ? this.#narrow.fields({ bytes: codes.bytes(), dims: codes.dims, width: bits, bits: used, base, name: `${name}_quantized` }) : this.#b.constant(codes, `${name}_quantized`),
+      this.#b.constant(Tensor.f32(c.scale, [c.rows, c.blocks]), `${name}_scale`),
       ...(c.zeroPoint ? [this.#b.constant(new Tensor('uint8', [c.rows, c.zeroPoint.length / c.rows], c.zeroPoint), `${name}_zero_point`)] : []),
     ];
   }
@@ -120,7 +127,8 @@ class Writer {
       const apart = /2$/.test(dtype) ? 1 : 0;
       const lead = apart ? [1] : [];
       const paramDims = g.kind === 'tensor' ? [] : g.kind === 'axis' ? [params.scale.length] : [...lead, ...params.dims!]; // blocks have dims
-      const codes = this.#b.constant(this.#codes(w, params).reshaped([...lead, ...dims]), `${w.name}_quantized`);
+      const stored = this.#codes(w, params).reshaped([...lead, ...dims]);
+      const codes = isNarrow(params.scheme) ? this.#narrow.int8(stored, params.scheme, `${w.name}_quantized`) : this.#b.constant(stored, `${w.name}_quantized`);
       const zero = params.zeroPoint.some((z) => z !== 0) ? [this.#b.constant(Tensor.codes(dtype, params.zeroPoint, paramDims), `${w.name}_zero_point`)] : [];
       const attrs = g.kind === 'tensor' ? {} : { axis: (g.axis < 0 ? g.axis + dims.length : g.axis) + apart, ...(g.kind === 'block' ? { block_size: g.size } : {}) };
       const made = this.#b.op('DequantizeLinear', [codes, this.#b.constant(Tensor.f32(params.scale, paramDims), `${w.name}_scale`), ...zero], { attrs, name: `${w.name}_DequantizeLinear` });

@@ -114,8 +114,10 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
       of('bias correction', 'moves the mean of each channel back', { correct: ['bias'], samples: 128 }),
       of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'] }),
     ] : [
-      of('int4 GPTQ', 'half the weight bytes; GPTQ makes up for most of the error', { dtype: 'int4', method: 'gptq', correct: ['bias'] }),
-      of('int4 GPTQ, first and last int8', 'the first and the last layer are small and sensitive', { dtype: 'int4', method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { dtype: 'int8' } }, { match: { position: 'last' }, weights: { dtype: 'int8' } }] }),
+      of('2-bit GPTQ', 'a quarter of the weight bytes, in the same kernels; means and deviations of channels are put right', { dtype: 'int8', bits: 2, method: 'gptq', correct: ['bias', 'scale'] }),
+      of('3-bit GPTQ', 'three eighths of the weight bytes, in the same kernels', { dtype: 'int8', bits: 3, method: 'gptq', correct: ['bias'] }),
+      of('4-bit GPTQ', 'half the weight bytes, in the same kernels; GPTQ makes up for most of the error', { dtype: 'int8', bits: 4, method: 'gptq', correct: ['bias'] }),
+      of('4-bit GPTQ, first and last 8', 'the first and the last layer are small and sensitive', { dtype: 'int8', bits: 4, method: 'gptq', correct: ['bias'] }, { layers: [{ match: { position: 'first' }, weights: { bits: 8 } }, { match: { position: 'last' }, weights: { bits: 8 } }] }),
     ];
     case 'weight-only': return /4$/.test(w.dtype ?? '') ? [
       of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'], match: 'layer', samples: 128 }),
@@ -125,14 +127,17 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
   }
 }
 
-/** Between all weights in int4 and all in int8: each layer gets its bits by measured sensitivity. Ratios are of file sizes to that of the float model. */
-export function mixtures(best: Candidate, int4: number, int8: number): Candidate[] {
+/** Bits that a weight takes in the file. */
+export const weightBits = ({ weights: w }: Quantize): number => w?.bits ?? Number(/\d+$/.exec(w?.dtype ?? 'int8')![0]); // types end in their bits
+
+/** Between all weights in 4 bits and all in 8: each layer gets its bits by measured sensitivity. Ratios are of file sizes to that of the float model. */
+export function mixtures(best: Candidate, four: number, eight: number): Candidate[] {
   const w = best.quantize.weights ?? {};
   return [1 / 3, 2 / 3].map((part) => {
-    const sizeRatio = Number((int4 + part * (int8 - int4)).toPrecision(4));
+    const sizeRatio = Number((four + part * (eight - four)).toPrecision(4));
     return {
-      ...best, label: `${best.label} + mixed int4 and int8 in ${sizeRatio} ×`, why: 'int4 for all misses the limit: the layers that need it get int8',
-      quantize: { ...best.quantize, weights: { ...w, method: 'gptq', correct: ['bias'] }, budget: { sizeRatio, choices: [{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }] } },
+      ...best, label: `${best.label} + mixed 4 and 8 bits in ${sizeRatio} ×`, why: '4 bits for all miss the limit: the layers that need it get 8',
+      quantize: { ...best.quantize, weights: { ...w, method: 'gptq', correct: ['bias'] }, budget: { sizeRatio } },
     } satisfies Candidate;
   });
 }

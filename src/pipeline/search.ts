@@ -5,7 +5,7 @@ import { secondsText } from '../base/text.js';
 import { marginOf, type Margin } from '../gate/limits.js';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
-import { exclusions, FAMILIES, familyOf, firstRound, mixtures, refinements, safest, sectionsOf, type Candidate, type Family, type Objective, type Work } from './candidates.js';
+import { exclusions, FAMILIES, familyOf, firstRound, mixtures, refinements, safest, sectionsOf, weightBits, type Candidate, type Family, type Objective, type Work } from './candidates.js';
 import type { Errand, Forecast } from './forecast.js';
 import { filterOf } from './mixed.js';
 import { compared } from './rank.js';
@@ -148,10 +148,10 @@ export class Search {
       refined.push(t);
       if (this.#within(t)) break;
     }
-    const leading = byLoss([best, ...refined.filter((t) => t.candidate.quantize.weights?.dtype === best.candidate.quantize.weights?.dtype)])[0]!; // best is one
+    const leading = byLoss([best, ...refined.filter((t) => weightBits(t.candidate.quantize) === weightBits(best.candidate.quantize))])[0]!; // best is one
     if (!this.#within(leading) && best.candidate.family !== 'stored') await this.#exclude(leading);
-    const narrow = refined.filter((t) => t.outcome === 'ok' && t.candidate.quantize.weights?.dtype === 'int4' && best.candidate.quantize.weights?.dtype !== 'int4');
-    if (narrow.length && !narrow.some((t) => this.#within(t)) && this.#within(leading)) {
+    const narrow = refined.filter((t) => t.outcome === 'ok' && t.candidate.family === 'static' && weightBits(t.candidate.quantize) === 4 && weightBits(best.candidate.quantize) > 4);
+    if (narrow.length && !refined.some((t) => weightBits(t.candidate.quantize) <= 4 && this.#within(t)) && this.#within(leading)) {
       const mixed = await this.#try(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!), WHOLE, PATIENCE); // what ran has a file
       for (const t of mixed) t.next ||= this.#verdict(t);
     }

@@ -3,6 +3,7 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { specOf } from '../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../formats/weight-only.js';
+import { isNarrow, NARROW_CODES_OPSET } from '../formats/narrow-codes.js';
 import type { WeightOnlyForm } from '../formats/types.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes } from './filter.js';
@@ -71,9 +72,12 @@ function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
 
 /** Lowest opset of the standard domain that has the operators and types that the plan will be written with. */
 export function weightOnlyOpset(planned: Planned): number {
-  return Math.max(7, ...dequantizedNodes(planned).map((n) => {
-    const { dtype, granularity } = schemeAt(planned.plan, n)!; // they have one
-    return /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : 13;
+  const dequantized = new Set(dequantizedNodes(planned));
+  return Math.max(7, ...[...planned.weightOnlyNodes].map((n) => {
+    const scheme = schemeAt(planned.plan, n)!; // planned nodes have one
+    const { dtype, granularity, bits } = scheme;
+    if (!dequantized.has(n)) return bits !== undefined && bits < dtypeBits(dtype) ? NARROW_CODES_OPSET : 7;
+    return /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : isNarrow(scheme) ? NARROW_CODES_OPSET : 13;
   }));
 }
 

@@ -32,7 +32,7 @@ export const activationSpec = z.strictObject({
 
 export const weightSpec = z.strictObject({
   dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
-  bits: z.number().int().min(2).max(16).describe('Uses only so many bits of the type: int4 with bits: 3 has eight levels. There is no 3-bit type in ONNX, so the file has the size of the type.').optional(),
+  bits: z.number().int().min(2).max(16).describe('Uses only so many bits of the type: int8 with bits: 4 has sixteen levels. 8-bit types with 2 to 6 bits take no more than these in the file and are widened when the model is loaded, so that integer kernels run on them; so do all types in blocks with format: weight-only. Other types keep their size.').optional(),
   reduceRange: z.union([z.boolean(), z.literal('auto')]).default(false).describe('8-bit weights use 7 bits, so that kernels of x64 CPUs without VNNI, which add two products in 16 bits, cannot saturate. auto: where the CPU of this machine is such a one; the file then depends on the machine.'),
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
@@ -63,7 +63,7 @@ export const budgetSpec = z.strictObject({
   sizeRatio: z.number().positive().describe('The file ÷ that of the float model.').optional(),
   macBits: z.number().positive().describe('Bits of the weight × bits of the activation, mean over the multiply-accumulates: 64 for int8, 1024 for float32.').optional(),
   latencyRatio: z.number().positive().describe('Kernel time ÷ that of the float model, by onnxruntime\'s profile.').optional(),
-  choices: z.array(choiceSpec).min(2).default([{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int4' } }]).describe('What a layer may be: float, or settings as in quantize.layers without match.'),
+  choices: z.array(choiceSpec).min(2).default([{ weights: { dtype: 'int8' } }, { weights: { dtype: 'int8', bits: 4 } }]).describe('What a layer may be: float, or settings as in quantize.layers without match.'),
   solver: z.enum(SOLVERS).default('integer').describe('integer: the exact optimum of the sum of the losses. greedy: cheaper layer by layer, each time at the least loss for what is saved.'),
   samples: count.default(32).describe('Calibration samples that the loss of each layer is measured with.'),
   measure: z.enum(['kl', 'loss']).default('kl').describe('As evaluation.sensitivity.measure.'),

@@ -41,6 +41,7 @@ g (float[3,100] x, int64[2,3] i, float[1,40,6,6] c) => (float[3,24] a, float[3,2
 const TYPES: readonly (readonly [string, Quantize['weights']])[] = [
   ['int8', { dtype: 'int8' }], ['uint8 with zero points', { dtype: 'uint8', symmetric: false }],
   ['int4', { dtype: 'int4' }], ['uint4 with zero points', { dtype: 'uint4', symmetric: false }], ['int4 with zero points', { dtype: 'int4', symmetric: false }], ['3 bits of int4', { dtype: 'int4', bits: 3 }], ['3 bits of uint4 with zero points', { dtype: 'uint4', bits: 3, symmetric: false }],
+  ['5 bits of int8', { dtype: 'int8', bits: 5 }], ['6 bits of uint8 with zero points', { dtype: 'uint8', bits: 6, symmetric: false }], ['7 bits of int8', { dtype: 'int8', bits: 7 }], ['3 bits of uint8', { dtype: 'uint8', bits: 3, symmetric: false }],
   ['int2', { dtype: 'int2' }], ['uint2 with zero points', { dtype: 'uint2', symmetric: false }],
 ];
 
@@ -94,7 +95,7 @@ describe('sizes', () => {
   it.each<[string, Quantize['weights'], number]>([
     ['int8', { dtype: 'int8', granularity: { block: 32 } }, 8 + 1], ['uint8 with zero points', { dtype: 'uint8', symmetric: false, granularity: { block: 32 } }, 8 + 1 + 8 / 32],
     ['int4', { dtype: 'int4', granularity: { block: 32 } }, 4 + 1], ['uint4 with zero points', { dtype: 'uint4', symmetric: false, granularity: { block: 128 } }, 4 + 36 / 128],
-    ['3 bits of int4', { dtype: 'int4', bits: 3, granularity: { block: 32 } }, 4 + 1], ['int2', { dtype: 'int2', granularity: { block: 64 } }, 2 + 0.5], ['uint2 with zero points', { dtype: 'uint2', symmetric: false, granularity: { block: 64 } }, 2 + 34 / 64],
+    ['3 bits of int8', { dtype: 'int8', bits: 3, granularity: { block: 32 } }, 3 + 1], ['5 bits of int8', { dtype: 'int8', bits: 5, granularity: { block: 32 } }, 5 + 1], ['int2', { dtype: 'int2', granularity: { block: 64 } }, 2 + 0.5], ['uint2 with zero points', { dtype: 'uint2', symmetric: false, granularity: { block: 64 } }, 2 + 34 / 64],
   ])('%s: within 3 %% of codes, scales and zero points, graph counted', async (_name, weights, bits) => {
     for (const standardOps of [false, true]) {
       for (const text of ['g (float[N,1024] x) => (float[N,2048] y) <float[1024,2048] w> { y = MatMul(x, w) }', 'g (int64[N] x) => (float[N,1024] y) <float[2048,1024] w> { y = Gather(w, x) }', 'g (float[N,512,8,8] x) => (float[N,1024,6,6] y) <float[1024,512,2,2] w> { y = Conv<kernel_shape=[2,2]>(x, w) }']) {

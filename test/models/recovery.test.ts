@@ -27,7 +27,7 @@ describe.skipIf(!existsSync(shared))('recovery (skipped where ../shared is absen
   it.each<[bits: number, bar: number, plain: number, set: string[]]>([
     [4, 80, 78, []],
     [3, 79, 70, ['quantize.weights.bits=3']],
-    [2, 72, 20, ['quantize.weights.dtype=int2', 'quantize.weights.correct=[bias,scale]']],
+    [2, 72, 20, ['quantize.weights.bits=2', 'quantize.weights.correct=[bias,scale]']],
   ])('ResNet-20 with %i-bit weights and 8-bit activations: top-1 at least %f; plain rounding stays below %f', async (_bits, bar, plain, set) => {
     const made = await run('cifar10/w4-gptq.yaml', ...set);
     expect(top1(made)).toBeGreaterThanOrEqual(bar);

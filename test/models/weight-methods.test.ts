@@ -27,7 +27,7 @@ function measure(recipe: string, ...settings: string[]): { float: number; quanti
   return values;
 }
 const plain = 'quantize.weights.correct=[]';
-const resnet = (bits: number, method: string) => measure('cifar10/w4-gptq', 'evaluation.samples=1000', plain, `quantize.weights.dtype=${bits === 2 ? 'int2' : 'int4'}`, `quantize.weights.bits=${bits}`, `quantize.weights.method=${method}`);
+const resnet = (bits: number, method: string) => measure('cifar10/w4-gptq', 'evaluation.samples=1000', plain, `quantize.weights.bits=${bits}`, `quantize.weights.method=${method}`);
 const encoder = (bits: number, method: string, ...more: string[]) => measure('sts/w3-gptq', 'evaluation.samples=400', plain, `quantize.weights.dtype=${bits === 2 ? 'uint2' : 'uint4'}`, `quantize.weights.bits=${bits}`, `quantize.weights.method=${method}`, ...more);
 
 describe.skipIf(!existsSync(path.join(root, '..', 'shared')))('weight methods on real models (skipped where ../shared is absent)', () => {
