@@ -2,7 +2,7 @@
  * Codes that use fewer bits than the fields a kernel reads them from: the file holds bit planes, put together from constants and so
  * once, when the model is loaded. Integer kernels then run on weights that take 2 to 6 bits in the file.
  */
-import { dtypeCode } from '../ir/dtype.js';
+import { dtypeBits, dtypeCode } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import type { GraphBuilder } from '../rewrite/builder.js';
@@ -11,11 +11,19 @@ import type { QuantScheme } from '../scheme/types.js';
 
 /** First opset with BitwiseAnd. */
 export const NARROW_CODES_OPSET = 18;
-/** About what the nodes of one weight take. */
-const NODES_BYTES = 600;
+/** About what the nodes of one plane take. */
+const PLANE_BYTES = 320;
 
 /** Whether a weight's codes are stored in fewer bits than the 8 of their type. 7 bits, as half-range weights have, save too little. */
 export const isNarrow = ({ dtype, bits }: QuantScheme): boolean => bits !== undefined && bits <= 6 && /^u?int8$/.test(dtype);
+
+const planesBytes = (count: number, bits: number): number => (count * bits) / 8 + PLANE_BYTES * planeWidths(bits).length;
+
+/** Bytes that `count` codes take in the file, nodes included where they are narrow. */
+export function codesBytes(scheme: QuantScheme, count: number): number {
+  const whole = (count * dtypeBits(scheme.dtype)) / 8;
+  return isNarrow(scheme) ? Math.min(whole, planesBytes(count, scheme.bits!)) : whole; // narrow schemes have bits
+}
 
 export interface Fields {
   /** Fields of `width` bits; each minus `base` fits into `bits` bits. */
@@ -36,7 +44,7 @@ export class NarrowCodes {
   /** 8-bit codes of {@link isNarrow} schemes as a value of their type; a plain constant where planes would not be smaller. */
   int8(codes: Tensor, { dtype, bits }: QuantScheme, name: string): Value {
     const used = bits ?? 8;
-    if (codes.size * (1 - used / 8) < NODES_BYTES) return this.#b.constant(codes, name);
+    if (planesBytes(codes.size, used) >= codes.size) return this.#b.constant(codes, name);
     const signed = dtype === 'int8';
     // In two's complement −2^(bits−1) is the byte 256 − 2^(bits−1), and sums of bytes wrap around.
     const bytes = this.fields({ bytes: codes.bytes(), dims: codes.dims, width: 8, bits: used, base: signed ? 256 - 2 ** (used - 1) : 0, name });

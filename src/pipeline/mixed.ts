@@ -7,7 +7,7 @@ import { groupBy } from '../base/group.js';
 import { createRng } from '../base/rng.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { cloneModel } from '../ir/clone.js';
-import { isNarrow } from '../formats/narrow-codes.js';
+import { codesBytes } from '../formats/narrow-codes.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Model, Node, Value } from '../ir/graph.js';
@@ -212,8 +212,7 @@ function weightBytes(n: Node, { prepared, assigned }: Version): number {
   const use = n.use(n.inputs.indexOf(w));
   const p = assigned.params.get(w) ?? (use && assigned.params.get(use));
   if (!p) return 4 * w.data.size;
-  const bits = isNarrow(p.scheme) ? p.scheme.bits! : dtypeBits(p.scheme.dtype); // narrow schemes have bits
-  return (bits * w.data.size) / 8 + p.scale.length * (4 + bits / 8);
+  return codesBytes(p.scheme, w.data.size) + p.scale.length * (4 + dtypeBits(p.scheme.dtype) / 8);
 }
 
 /** Writes a choice into its model: the last that is done with it. */

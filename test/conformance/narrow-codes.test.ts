@@ -17,7 +17,7 @@ describe.each(BITS)('%i bits', (bits) => {
     const [low, high] = dtype === 'int8' ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
     const scheme: QuantScheme = { dtype, bits, symmetric: dtype === 'int8', granularity: { kind: 'tensor' } };
     const rng = createRng(bits);
-    for (const dims of [[2400], [37, 83], [5, 7, 3, 29], [1, 3001]]) {
+    for (const dims of [[3200], [37, 83], [5, 7, 3, 29], [1, 3001]]) {
       const size = dims.reduce((n, d) => n * d, 1);
       const codes = Array.from({ length: size }, (_, i) => (i < high - low + 1 ? low + i : low + Math.floor(rng.next() * (high - low + 1))));
       const model = createModel(new Graph(), 18);
