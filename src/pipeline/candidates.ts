@@ -123,7 +123,8 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
       of('GPTQ', 'rounds weights so that they make up for each other', { method: 'gptq', correct: ['bias'], match: 'layer', samples: 128 }),
       ...(objective === 'size' ? [of('2 bits by GPTQ, tables in 4', 'half the bytes of products again; only GPTQ makes up for such steps', { dtype: 'uint2', method: 'gptq', correct: ['bias'] }, { embeddings: 'uint4' })] : []),
     ] : [];
-    case 'dynamic': case 'stored': return [];
+    case 'dynamic': return objective === 'size' ? [4, 5, 6].map((bits) => of(`${bits}-bit GPTQ`, 'fewer weight bytes in the same kernels', { bits, method: 'gptq', correct: ['bias'] })) : [];
+    case 'stored': return [];
   }
 }
 

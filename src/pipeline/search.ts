@@ -135,9 +135,9 @@ export class Search {
     const within = this.#within(best);
     const other = winner !== undefined && winner !== best;
     if (other && objective === 'latency' && !((best.latencyRatio ?? 0) * SAME.latency < (winner.latencyRatio ?? Infinity))) { best.next += `; no faster than ${winner.label}, so it is not refined`; return; }
-    if (other && objective === 'size' && !((best.sizeRatio ?? 0) * (best.candidate.family === 'static' ? NARROWER : 1 / SAME.size) < (winner.sizeRatio ?? Infinity))) { best.next += `; cannot become smaller than ${winner.label}`; return; }
+    if (other && objective === 'size' && !((best.sizeRatio ?? 0) * (best.candidate.family === 'stored' ? 1 / SAME.size : NARROWER) < (winner.sizeRatio ?? Infinity))) { best.next += `; cannot become smaller than ${winner.label}`; return; }
     // Corrections cost nothing at run time, but gain no speed either: where the limit is far they are left.
-    if (within && (objective === 'latency' || best.candidate.family !== 'static') && best.drop! <= this.limit! / 2) { best.next += ', and is far from it'; return; } // within() checked both
+    if (within && (objective === 'latency' || best.candidate.family === 'stored') && best.drop! <= this.limit! / 2) { best.next += ', and is far from it'; return; } // within() checked both
     best.next = `${within ? 'keeps' : 'misses'} the limit on the search part, closest to float of its family: refined`;
     const refined: Tried[] = [];
     // One after the other: each takes long, and the first that keeps the limit is enough.
