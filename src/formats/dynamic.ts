@@ -72,7 +72,7 @@ class WeightStore {
     const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
     const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);
     const made = {
-      codes: change || !isNarrow(p.scheme) ? b.constant(change ? change(codes) : codes, `${v.name}_quantized`) : this.#narrowOf(b).int8(codes, p.scheme, `${v.name}_quantized`),
+      codes: change ? b.constant(change(codes), `${v.name}_quantized`) : this.#narrowOf(b).codes(codes, p.scheme, `${v.name}_quantized`),
       scale: b.constant(Tensor.f32(spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)), dims), `${v.name}_scale`),
       zeroPoint: paramDims || p.zeroPoint.some((z) => z !== 0) ? b.constant(Tensor.codes(p.scheme.dtype, spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)), dims), `${v.name}_zero_point`) : null,
     };

@@ -41,11 +41,11 @@ export class NarrowCodes {
   readonly #shared = new Map<string, Value>();
   constructor(b: GraphBuilder) { this.#b = b; }
 
-  /** 8-bit codes of {@link isNarrow} schemes as a value of their type; a plain constant where planes would not be smaller. */
-  int8(codes: Tensor, { dtype, bits }: QuantScheme, name: string): Value {
-    const used = bits ?? 8;
-    if (planesBytes(codes.size, used) >= codes.size) return this.#b.constant(codes, name);
-    const signed = dtype === 'int8';
+  /** Codes as a value of their type: of {@link isNarrow} schemes in planes where these are smaller, else a plain constant. */
+  codes(codes: Tensor, scheme: QuantScheme, name: string): Value {
+    if (!isNarrow(scheme) || planesBytes(codes.size, scheme.bits!) >= codes.size) return this.#b.constant(codes, name); // narrow schemes have bits
+    const used = scheme.bits!; // as above
+    const signed = scheme.dtype === 'int8';
     // In two's complement −2^(bits−1) is the byte 256 − 2^(bits−1), and sums of bytes wrap around.
     const bytes = this.fields({ bytes: codes.bytes(), dims: codes.dims, width: 8, bits: used, base: signed ? 256 - 2 ** (used - 1) : 0, name });
     return signed ? this.#b.op('Cast', [bytes], { attrs: { to: dtypeCode('int8') }, name: 'codes' }) : bytes;

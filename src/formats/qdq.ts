@@ -179,7 +179,7 @@ class QdqRewriter {
     if (known) return known;
     const data = v.data!; // planning chose constants only
     const stored = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng);
-    const codes = isNarrow(p.scheme) ? this.#narrow.int8(stored, p.scheme, `${v.name}_quantized`) : this.#b.constant(stored, `${v.name}_quantized`);
+    const codes = this.#narrow.codes(stored, p.scheme, `${v.name}_quantized`);
     const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;

@@ -7,7 +7,7 @@ import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewri
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
 import { blockedCodes, type BlockedCodes } from './blocked.js';
-import { isNarrow, NarrowCodes } from './narrow-codes.js';
+import { NarrowCodes } from './narrow-codes.js';
 import type { Format, FormatInput, TensorPlace, WeightOnlyForm } from './types.js';
 
 export const MAT_MUL_N_BITS = 'com.microsoft:MatMulNBits';
@@ -127,8 +127,7 @@ class Writer {
       const apart = /2$/.test(dtype) ? 1 : 0;
       const lead = apart ? [1] : [];
       const paramDims = g.kind === 'tensor' ? [] : g.kind === 'axis' ? [params.scale.length] : [...lead, ...params.dims!]; // blocks have dims
-      const stored = this.#codes(w, params).reshaped([...lead, ...dims]);
-      const codes = isNarrow(params.scheme) ? this.#narrow.int8(stored, params.scheme, `${w.name}_quantized`) : this.#b.constant(stored, `${w.name}_quantized`);
+      const codes = this.#narrow.codes(this.#codes(w, params).reshaped([...lead, ...dims]), params.scheme, `${w.name}_quantized`);
       const zero = params.zeroPoint.some((z) => z !== 0) ? [this.#b.constant(Tensor.codes(dtype, params.zeroPoint, paramDims), `${w.name}_zero_point`)] : [];
       const attrs = g.kind === 'tensor' ? {} : { axis: (g.axis < 0 ? g.axis + dims.length : g.axis) + apart, ...(g.kind === 'block' ? { block_size: g.size } : {}) };
       const made = this.#b.op('DequantizeLinear', [codes, this.#b.constant(Tensor.f32(params.scale, paramDims), `${w.name}_scale`), ...zero], { attrs, name: `${w.name}_DequantizeLinear` });

@@ -22,7 +22,7 @@ describe.each(BITS)('%i bits', (bits) => {
       const codes = Array.from({ length: size }, (_, i) => (i < high - low + 1 ? low + i : low + Math.floor(rng.next() * (high - low + 1))));
       const model = createModel(new Graph(), 18);
       const b = new GraphBuilder(model);
-      const made = new NarrowCodes(b).int8(Tensor.codes(dtype, codes, dims), scheme, 'w');
+      const made = new NarrowCodes(b).codes(Tensor.codes(dtype, codes, dims), scheme, 'w');
       expect(made.dtype).toBe(dtype);
       expect(made.shape).toEqual(dims);
       model.graph.addOutput(made);
