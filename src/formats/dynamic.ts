@@ -4,7 +4,7 @@ import { Tensor } from '../ir/tensor.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
-import { quantize } from '../scheme/arithmetic.js';
+import { weightCodes } from '../scheme/arithmetic.js';
 import type { QuantParams } from '../scheme/types.js';
 import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
 import type { Format, FormatInput, TensorPlace } from './types.js';
@@ -67,7 +67,7 @@ class WeightStore {
     const known = change ? undefined : this.#stored.get(p);
     if (known) return known;
     const data = v.data!; // as above
-    const codes = quantize(data.f32(), data.dims, p, this.#rng);
+    const codes = weightCodes(data, p, this.#rng);
     const b = new GraphBuilder(this.#in.model, this.#owner.get(v), this.freeName);
     const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
     const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);

@@ -4,7 +4,7 @@ import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
-import { quantize } from '../scheme/arithmetic.js';
+import { quantize, weightCodes } from '../scheme/arithmetic.js';
 import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
@@ -158,7 +158,7 @@ class QdqRewriter {
     const known = this.#codes.get(v);
     if (known) return known;
     const p = this.#in.params.get(v)!; // callers asked has()
-    const codes = v.isInitializer && v.data ? this.#b.constant(quantize(v.data.f32(), v.data.dims, p, this.#rng), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
+    const codes = v.isInitializer && v.data ? this.#b.constant(weightCodes(v.data, p, this.#rng), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
     this.#codes.set(v, codes);
     return codes;
   }
@@ -178,7 +178,7 @@ class QdqRewriter {
     const known = byParams.get(p);
     if (known) return known;
     const data = v.data!; // planning chose constants only
-    const stored = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : quantize(data.f32(), data.dims, p, this.#rng);
+    const stored = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : weightCodes(data, p, this.#rng);
     const codes = this.#narrow.codes(stored, p.scheme, `${v.name}_quantized`);
     const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);

@@ -75,7 +75,7 @@ export async function chooseWeights(v: Variant, reference: ReturnType<typeof clo
   const own = overridesOf(graph, layers, graph.topological().filter((n) => specOf(n)?.quant.role === 'compute'));
   const kept = repeatable(() => calibrationBatches(v.recipe, o, w.samples, `weights.method: ${name}`), w.samples, { shrink: takesAnyBatch(v.model), signal: o.signal });
   return quantizeLayerwise({
-    model: v.model, reference, planned: v.prepared.planned, params: v.params, method, methodOptions,
+    model: v.model, reference, planned: v.prepared.planned, packings: v.prepared.planned.packings, params: v.params, method, methodOptions,
     methodOf: (n) => {
       const chosen = own.get(n)?.map((i) => layers[i]?.method).findLast((m) => m !== undefined);
       return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options }; // as above

@@ -115,7 +115,7 @@ async function prepareVersions(o: MixedOptions, quantize: Omit<Recipe['quantize'
     const c = await calibratePlans({ model: same[0]!.model, contentSha256: o.contentSha256, plans: same.map((p) => ({ planned: p.prepared.planned, observerOptions: quantize.activations.observer })), recipe: o.recipe, report: o.report, onEvent: o.onEvent, ...(o.signal ? { signal: o.signal } : {}) }); // groups are not empty
     same.forEach((p, i) => stats.set(p, c.stats[i]!)); // one for each plan
   }
-  return planned.map((p) => p && { ...p, assigned: assignParams(p.prepared.planned.plan, stats.get(p) ?? new Map(), (point, observer) => {
+  return planned.map((p) => p && { ...p, assigned: assignParams(p.prepared.planned, stats.get(p) ?? new Map(), (point, observer) => {
     const { name, ...options } = quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer;
     return name === observer ? options : {};
   }) });

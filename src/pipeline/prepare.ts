@@ -15,12 +15,12 @@ import { planCoded } from '../quantize/plan-coded.js';
 import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
+import { packingsOf } from '../quantize/unsaturated.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
-import type { Recipe } from '../recipe/schema.js';
+import type { Recipe, SaturationRule } from '../recipe/schema.js';
 import { runPasses, type PassTrace } from '../rewrite/pass.js';
-import { environment, u8s8Saturates, type EnvironmentFacts } from '../runtime/environment.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { targets } from '../targets/index.js';
@@ -71,10 +71,10 @@ export async function optimizeModel(model: Model, file: string, recipe: Recipe['
 export interface Prepared { readonly planned: Planned; readonly format: Format; readonly target: TargetProfile; readonly raisedOpset: number | undefined }
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
-export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'> = environment()): Prepared {
+export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
-  const options = planOptions(recipe, target, cpu);
+  const options = planOptions(recipe, target);
   const layers = options.layers ?? [];
   const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) => merged(options.activations, [change]));
   const weights = [{}, ...layers.map((l) => l.weights ?? {})].map((change): QuantScheme => {
@@ -89,12 +89,14 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { name: restName = codingName, ...restOptions } = rest ?? {};
   const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
+  const made = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
     : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
+  const guarded = saturationRule(recipe, target) === 'safe' && (format.plan === 'static' || format.plan === 'dynamic');
+  const planned: Planned = guarded ? { ...made, packings: packingsOf(made) } : made;
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
@@ -103,11 +105,18 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   return { planned, format, target, raisedOpset: to !== from ? to : undefined };
 }
 
-function planOptions(recipe: Recipe, target: TargetProfile, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'>): PlanOptions {
+/** What a recipe does about kernels that saturate, or what its target wants. */
+export function saturationRule({ quantize: { weights: w } }: Recipe, target: TargetProfile): SaturationRule {
+  if (w.saturation) return w.saturation;
+  if (w.reduceRange) return w.reduceRange === 'auto' ? 'safe' : 'reduce';
+  return target.u8s8 === 'pairs' ? 'safe' : 'allow';
+}
+
+function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
   const { activations: a, weights: w, include, exclude } = recipe.quantize;
   const defaults = target.defaults;
   const dtype = w.dtype ?? defaults.weights.dtype;
-  const reduced = /^u?int8$/.test(dtype) && (w.reduceRange === 'auto' ? u8s8Saturates(cpu) === true : w.reduceRange);
+  const reduced = /^u?int8$/.test(dtype) && saturationRule(recipe, target) === 'reduce';
   const bits = reduced ? Math.min(7, w.bits ?? 7) : w.bits;
   return {
     activations: {

@@ -83,7 +83,7 @@ export class Variant {
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
     if (this.#assigned) return;
     const { planned } = this.prepared;
-    const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
+    const assigned = assignParams(planned, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
     this.#stats = stats;
     this.#assigned = assigned;
@@ -94,7 +94,7 @@ export class Variant {
     const reference = cloneModel(this.model);
     const { params, layers, biases } = await choose(this, reference);
     this.#float = reference.model;
-    this.#assigned = withWeightParams(this.prepared.planned.plan, this.#assigned!, params); // set by assign(), which comes first
+    this.#assigned = withWeightParams(this.prepared.planned, this.#assigned!, params); // set by assign(), which comes first
     this.#assigned.diagnostics.forEach(this.report);
     return `${layers} layers${biases ? ` · ${biases} biases corrected` : ''}`;
   }

@@ -4,11 +4,12 @@ import type { Value } from '../ir/graph.js';
 import { observers } from '../calibrate/observers/index.js';
 import { observeWeights } from '../calibrate/weights.js';
 import type { Observer, TensorStats } from '../calibrate/types.js';
-import { biasParams } from '../scheme/bias.js';
+import { biasParams, type BiasParams } from '../scheme/bias.js';
 import { layoutOf } from '../scheme/layout.js';
 import { chooseParams, fixedParams } from '../scheme/params.js';
-import type { QuantParams, QuantPlan, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
-import { pointName } from './plan.js';
+import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
+import { pointName, type Planned } from './plan.js';
+import { unsaturatedParams } from './unsaturated.js';
 
 /** An observer by name. Throws RECIPE_UNKNOWN_NAME with the nearest name. */
 export function observerOf(name: string): Observer<TensorStats, unknown> {
@@ -25,11 +26,18 @@ export interface Assigned {
 
 const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : p.node.inputs[p.index]!); // an edge in a plan has a value
 
+/** What parameters follow from: the plan, and in which order kernels that may saturate take weights. */
+type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;
+
 /**
  * Parameters for every quantized point of a plan. `options` gives each observer's options. Where an int32 bias would
- * overflow, the weight's scale is raised before anything is quantized with it.
+ * overflow, the weight's scale is raised before anything is quantized with it. Weights with packings get codes that cannot
+ * saturate.
  */
-export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorStats>, options: (point: QuantPoint, observer: string) => unknown): Assigned {
+export function assignParams(
+  planned: PlannedPoints, stats: ReadonlyMap<Value, TensorStats>, options: (point: QuantPoint, observer: string) => unknown,
+): Assigned {
+  const { plan } = planned;
   const params = new Map<QuantPoint, QuantParams>();
   const ranges = new Map<QuantPoint, Range>();
   const diagnostics: Diagnostic[] = [];
@@ -67,34 +75,50 @@ export function assignParams(plan: QuantPlan, stats: ReadonlyMap<Value, TensorSt
   };
 
   for (const point of plan.keys()) resolve(point);
-  resolveBiases(plan, params, diagnostics);
+  resolveBiases(planned, params, diagnostics);
   return { params, ranges, diagnostics };
 }
 
 /** The same parameters with others for some weights, and the biases that follow from them. */
-export function withWeightParams(plan: QuantPlan, assigned: Assigned, chosen: ReadonlyMap<QuantPoint, QuantParams>): Assigned {
-  const params = new Map([...assigned.params].filter(([p]) => plan.get(p)?.kind !== 'derived'));
+export function withWeightParams(planned: PlannedPoints, assigned: Assigned, chosen: ReadonlyMap<QuantPoint, QuantParams>): Assigned {
+  const params = new Map([...assigned.params].filter(([p]) => planned.plan.get(p)?.kind !== 'derived'));
   for (const [point, made] of chosen) params.set(point, made);
   const diagnostics: Diagnostic[] = [];
-  resolveBiases(plan, params, diagnostics);
+  resolveBiases(planned, params, diagnostics);
   return { ...assigned, params, diagnostics };
 }
 
-/** Two rounds: a bias may raise the scale of a weight that other biases use too. */
-function resolveBiases(plan: QuantPlan, params: Map<QuantPoint, QuantParams>, diagnostics: Diagnostic[]): void {
+/**
+ * A bias may raise the scale of a weight, which other biases use too; then the codes of weights are made safe from
+ * saturation, which may widen scales again; then biases get the scales that follow.
+ */
+function resolveBiases({ plan, packings }: PlannedPoints, params: Map<QuantPoint, QuantParams>, diagnostics: Diagnostic[]): void {
   const derived = [...plan].filter((e): e is [QuantPoint, QuantSpec & { kind: 'derived' }] => e[1].kind === 'derived');
-  for (const round of ['raise', 'assign'] as const) {
-    for (const [point, { from: [activation, weight] }] of derived) {
-      const a = params.get(activation);
-      const w = params.get(weight);
-      const bias = valueOf(point).data;
-      if (!a || !w || !bias) continue;
-      if (a.scale.length !== 1 || w.scheme.granularity.kind === 'block') continue; // per-channel activations and blocked weights have no int32 bias
-      const made = biasParams(bias.f32(), a.scale[0]!, w.scale);
-      if (round === 'assign') { params.set(point, made.params); continue; }
-      if (!made.raised.length) continue;
-      params.set(weight, { ...w, scale: made.weightScale });
-      diagnostics.push({ severity: 'note', code: 'BIAS_OVERFLOW', message: `the scale of ${made.raised.length} channels of '${pointName(weight)}' was raised so that the bias fits int32`, where: { tensor: pointName(weight) } });
-    }
+  for (const [, { weight, made }] of biasesOf(derived, params)) {
+    if (!made.raised.length) continue;
+    const { codes: _codes, ...old } = params.get(weight)!; // biasesOf found them
+    params.set(weight, { ...old, scale: made.weightScale });
+    diagnostics.push({
+      severity: 'note', code: 'BIAS_OVERFLOW', where: { tensor: pointName(weight) },
+      message: `the scale of ${made.raised.length} channels of '${pointName(weight)}' was raised so that the bias fits int32`,
+    });
+  }
+  for (const [point, ways] of packings ?? []) {
+    const own = params.get(point);
+    if (own) params.set(point, unsaturatedParams(valueOf(point), own, ways));
+  }
+  for (const [point, { made }] of biasesOf(derived, params)) params.set(point, made.params);
+}
+
+type DerivedPoint = readonly [QuantPoint, QuantSpec & { kind: 'derived' }];
+/** What each bias asks for, looked at in turn: the next sees what was done about the one before. */
+function* biasesOf(derived: readonly DerivedPoint[], params: ReadonlyMap<QuantPoint, QuantParams>): Generator<[QuantPoint, { weight: QuantPoint; made: BiasParams }]> {
+  for (const [point, { from: [activation, weight] }] of derived) {
+    const a = params.get(activation);
+    const w = params.get(weight);
+    const bias = valueOf(point).data;
+    if (!a || !w || !bias) continue;
+    if (a.scale.length !== 1 || w.scheme.granularity.kind === 'block') continue; // per-channel activations and blocked weights have no int32 bias
+    yield [point, { weight, made: biasParams(bias.f32(), a.scale[0]!, w.scale) }];
   }
 }

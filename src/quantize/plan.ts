@@ -8,6 +8,7 @@ import { fixedCodes } from '../scheme/params.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import type { Packings } from './unsaturated.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -34,6 +35,8 @@ export interface Planned {
   readonly floatNodes: ReadonlyMap<Node, string>;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
+  /** Weights that must not saturate, and how kernels take them. */
+  readonly packings?: Packings;
 }
 
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;

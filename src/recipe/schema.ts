@@ -8,6 +8,10 @@ import { SOLVERS } from '../quantize/knapsack.js';
 import { ROUNDINGS } from '../scheme/types.js';
 import { adjustmentSpec, bytesSpec, codingSpec, filterSpec, methodSpec, metricSpec, observerSpec } from './parts.js';
 
+/** What may be done about kernels that saturate. */
+export const SATURATION = ['safe', 'reduce', 'allow'] as const;
+export type SaturationRule = (typeof SATURATION)[number];
+
 const count = z.number().int().positive();
 
 export const calibrationSpec = z.strictObject({
@@ -33,7 +37,8 @@ export const activationSpec = z.strictObject({
 export const weightSpec = z.strictObject({
   dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']).describe('Type of the codes. Default: what the target runs fastest.').optional(),
   bits: z.number().int().min(2).max(16).describe('Uses only so many bits of the type: int8 with bits: 4 has sixteen levels. 8-bit types with 2 to 6 bits take no more than these in the file and are widened when the model is loaded, so that integer kernels run on them; so do all types in blocks with format: weight-only. Other types keep their size.').optional(),
-  reduceRange: z.union([z.boolean(), z.literal('auto')]).default(false).describe('8-bit weights use 7 bits, so that kernels of x64 CPUs without VNNI, which add two products in 16 bits, cannot saturate. auto: where the CPU of this machine is such a one; the file then depends on the machine.'),
+  saturation: z.enum(SATURATION).describe('What is done about kernels of x64 CPUs without VNNI, which add two products of uint8 inputs and int8 weights in 16 bits. safe: where two neighbouring weights could saturate, their channel gets a slightly wider scale or they give way to the nearest codes that cannot; all others keep their 8 bits. reduce: 7 bits for all 8-bit weights. allow: nothing; the model loses accuracy on such CPUs. Default: safe where the target has such CPUs, else allow.').optional(),
+  reduceRange: z.union([z.boolean(), z.literal('auto')]).describe('An older name: true is saturation: reduce, auto is saturation: safe, false leaves it to the target.').optional(),
   symmetric: z.boolean().describe('Zero point fixed at the middle. Default: that of the target.').optional(),
   narrow: z.boolean().default(false).describe('Leaves the lowest code unused: −127..127 instead of −128..127.'),
   granularity: z.union([z.enum(['tensor', 'channel']), z.strictObject({ block: count.describe('Elements along the reduction axis that share a scale.') })]).describe('One scale per tensor, per output channel, or per block of elements (opset 21). Default: that of the target.').optional(),
@@ -44,7 +49,7 @@ export const weightSpec = z.strictObject({
   match: z.enum(['float', 'layer']).default('float').describe('What methods and corrections fit a layer to: float, the output in the float model, errors of earlier layers included; layer, what its float weights would give on the quantized inputs.'),
   samples: count.default(256).describe('Calibration samples that methods and corrections look at; each layer takes one pass over them.'),
   damping: z.number().min(0).default(0.01).describe('Share of the mean input energy that is added to each input, against fitting noise.'),
-});
+}).refine((w) => w.saturation === undefined || w.reduceRange === undefined, 'weights has saturation and its older name reduceRange: keep saturation');
 
 export const layerSpec = z.strictObject({
   match: filterSpec.describe('Which nodes: as in exclude.'),

@@ -27,6 +27,10 @@ export function quantize(values: Float32Array, dims: readonly number[], params: 
   return Tensor.codes(dtype, codes, dims);
 }
 
+/** The codes of a constant: those that were chosen for it, else each value rounded. Throws what {@link quantize} throws. */
+export const weightCodes = (data: Tensor, params: QuantParams, rng?: Rng): Tensor => (
+  params.codes ?? quantize(data.f32(), data.dims, params, rng));
+
 /** float32 values of codes: (q − zeroPoint) · scale, rounded to float32. Throws MODEL_TENSOR where types or sizes do not fit. */
 export function dequantize(codes: Tensor, params: QuantParams): Float32Array {
   if (codes.dtype !== params.scheme.dtype) fail('MODEL_TENSOR', `${codes.dtype} codes cannot be read with ${params.scheme.dtype} parameters`);

@@ -1,6 +1,7 @@
 /** The shared vocabulary of quantization: planning, calibration, formats and targets speak it and do not import each other. */
 import type { DType } from '../ir/dtype.js';
 import type { Use, Value } from '../ir/graph.js';
+import type { Tensor } from '../ir/tensor.js';
 
 /**
  * How values share a scale. For a tensor of shape [A,B,C]:
@@ -48,6 +49,8 @@ export interface QuantParams {
   readonly zeroPoint: Int32Array;
   /** Shape of scale and zeroPoint for block granularity. */
   readonly dims?: readonly number[];
+  /** The codes of this constant, where they were chosen otherwise than by rounding each value. */
+  readonly codes?: Tensor;
 }
 
 /** Closed real intervals, one per channel (length 1 per tensor). Not yet widened to include zero. */

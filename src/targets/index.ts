@@ -1,5 +1,6 @@
 import { onnxruntimeCpu } from './onnxruntime-cpu.js';
+import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni.js';
 import type { TargetProfile } from './types.js';
 
 /** Every target, by name in recipes. */
-export const targets: readonly TargetProfile[] = [onnxruntimeCpu];
+export const targets: readonly TargetProfile[] = [onnxruntimeCpu, onnxruntimeCpuVnni];

@@ -9,6 +9,8 @@ export interface TargetProfile {
   readonly maxOpset: number;
   /** What the runtime runs fastest, used where the recipe says nothing. */
   readonly defaults: { readonly activations: Omit<QuantScheme, 'granularity'>; readonly weights: Omit<QuantScheme, 'granularity'>; readonly weightGranularity: 'tensor' | 'channel' };
+  /** What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `exact` never does. */
+  readonly u8s8: 'pairs' | 'exact';
   /** Ops with integer kernels. `floatOutput`: the kernel can also give float, so an output that nobody needs in integers stays float. */
   readonly integerOps: Readonly<Record<string, { readonly floatOutput?: boolean }>>;
   /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */

@@ -21,7 +21,7 @@ import { resolveRecipe } from '../../src/recipe/load.js';
 import type { RecipeInput } from '../../src/recipe/schema.js';
 import { describeOptimized, type OptimizedGraph, type PlannedNode } from '../../src/runtime/inspect-optimized.js';
 import { openModel } from '../../src/runtime/open.js';
-import { fakeQuantize } from '../../src/scheme/arithmetic.js';
+import { dequantize, fakeQuantize, weightCodes } from '../../src/scheme/arithmetic.js';
 import { quantizeBias } from '../../src/scheme/bias.js';
 import type { QuantParams, QuantPoint } from '../../src/scheme/types.js';
 
@@ -57,7 +57,7 @@ export async function quantizeText(text: string, format: string, settings = ''):
   const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
   const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' || format === 'coded' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: () => batches(samples, { size: 1, inputs }) })).stats;
   const nodes = nodeFacts(model, prepared.planned, macsByNode(model, undefined));
-  const { params } = assignParams(prepared.planned.plan, stats, () => recipe.quantize.weights.observer);
+  const { params } = assignParams(prepared.planned, stats, () => recipe.quantize.weights.observer);
   const paramsByName = new Map([...params].map(([p, q]) => ['uses' in p ? p.name : p.node.inputs[p.index]!.name, q])); // an edge in a plan has a value
   const integers = [...prepared.planned.integerNodes].length - prepared.planned.fusedClamps.size;
   prepared.format.rewrite({ model, planned: prepared.planned, params, target: prepared.target, seed: recipe.quantize.seed });
@@ -106,7 +106,7 @@ export async function reference(q: Quantized): Promise<Outputs> {
     const p = q.paramsByName.get(v.name);
     const data = v.data;
     if (!p || !data) continue;
-    v.data = Tensor.f32(p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p).f64().map((c, i) => c * p.scale[i % p.scale.length]!) : fakeQuantize(data.f32(), data.dims, p), data.dims);
+    v.data = Tensor.f32(p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p).f64().map((c, i) => c * p.scale[i % p.scale.length]!) : dequantize(weightCodes(data, p), p), data.dims);
   }
   const feed = Object.fromEntries(Object.entries(q.feed).map(([name, t]) => {
     const p = q.paramsByName.get(name);

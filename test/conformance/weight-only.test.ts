@@ -22,7 +22,7 @@ async function made(text: string, quantize: Quantize, seed = 1): Promise<{ model
   const model = parseModel(text, { randomInitializers: seed });
   const { recipe } = await resolveRecipe({ version: 1, model: 'x.onnx', quantize: { ...quantize, format: 'weight-only' } });
   const { planned, target } = planModel(model, recipe, () => undefined);
-  const { params } = assignParams(planned.plan, new Map(), () => ({}));
+  const { params } = assignParams(planned, new Map(), () => ({}));
   const { model: reference, values } = cloneModel(model);
   for (const [point, p] of params) if ('uses' in point) { const v = values.get(point)!; v.data = Tensor.f32(fakeQuantize(v.data!.f32(), v.data!.dims, p), v.data!.dims); }
   const reasons = [...planned.floatNodes.values()];

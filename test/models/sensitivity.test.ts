@@ -32,7 +32,7 @@ async function prepare(...set: string[]): Promise<{ options: SensitivityOptions;
   await optimizeModel(model, file, recipe.optimize, say);
   const { planned, format, target } = planModel(model, recipe, say);
   const { stats: [stats] } = await calibratePlans({ model, contentSha256: () => '', plans: [{ planned, observerOptions: recipe.quantize.activations.observer }], recipe: resolved, report: say });
-  const { params } = assignParams(planned.plan, stats!, (point) => { const { name: _name, ...options } = recipe.quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer; return options; });
+  const { params } = assignParams(planned, stats!, (point) => { const { name: _name, ...options } = recipe.quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer; return options; });
   const inputs = inputInfo(model);
   const calibration = await openData(recipe.calibration.data!, inputs, resolved, say);
   const evaluation = await openData(recipe.evaluation.data!, inputs, resolved, say);

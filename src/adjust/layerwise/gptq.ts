@@ -3,6 +3,7 @@ import { factorReverse } from '../linear.js';
 import { dot, linearKernels, type LinearKernels } from '../linear-kernels.js';
 import { roundHalfEven } from '../../scheme/rounding.js';
 import type { Grid, RowsProblem } from './layer.js';
+import { beside, pairLimits, type PairLimits } from './pairs.js';
 import { searchGrid } from './search.js';
 import { nearestCodes, type Solved, type WeightMethod } from './types.js';
 
@@ -31,8 +32,10 @@ export const gptq = {
 /** As the method solves it, with given kernels: all give the same bytes. */
 export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Options): Solved {
   const { rows, columns, target, hessian, grid } = problem;
-  const { scale, zeroPoint } = o.scaleSearch > 0 ? searchGrid(problem, o.scaleSearch, kernels) : { scale: grid.scale.slice(), zeroPoint: grid.zeroPoint };
-  const current = { ...grid, scale, zeroPoint };
+  const searched = o.scaleSearch > 0 ? searchGrid(problem, o.scaleSearch, kernels) : { scale: grid.scale.slice(), zeroPoint: grid.zeroPoint };
+  const pairs = pairLimits(problem, { ...grid, ...searched });
+  const current = pairs?.grid ?? { ...grid, ...searched };
+  const { scale, zeroPoint } = current;
   if (isDiagonal(hessian, columns)) return { codes: nearestCodes(target, current), scale, zeroPoint }; // no column can make up for another
   const order = o.actOrder ? byInput(hessian, columns) : Int32Array.from({ length: columns }, (_, i) => i);
   const codes = new Int32Array(rows * columns);
@@ -44,7 +47,7 @@ export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Optio
   l.set(h);
   factorReverse(l, columns, sums, kernels);
   for (let first = 0; first < rows; first += TOGETHER) {
-    const some: Rows = { kernels, first, count: Math.min(TOGETHER, rows - first), columns, order, target, grid: current, codes, h, l, error, spread, gradient, part, moves, sums, inner };
+    const some: Rows = { kernels, first, count: Math.min(TOGETHER, rows - first), columns, order, target, grid: current, codes, pairs, h, l, error, spread, gradient, part, moves, sums, inner };
     roundInOrder(some);
     if (o.sweeps > 0) descend(some, o.sweeps, owners);
   }
@@ -56,7 +59,7 @@ type Room = [Float64Array, Float64Array, Float64Array, Float64Array, Float64Arra
 /** Rows that go through the matrix together, so that a line of it is fetched once for all of them. */
 const TOGETHER = 16;
 interface Rows {
-  readonly kernels: LinearKernels; readonly first: number; readonly count: number; readonly columns: number; readonly order: Int32Array; readonly target: Float64Array; readonly grid: Grid; readonly codes: Int32Array;
+  readonly kernels: LinearKernels; readonly first: number; readonly count: number; readonly columns: number; readonly order: Int32Array; readonly target: Float64Array; readonly grid: Grid; readonly codes: Int32Array; readonly pairs: PairLimits | undefined;
   /** H and L with their columns in order. */
   readonly h: Float64Array; readonly l: Float64Array;
   /** e, L·e and H·e of each row [TOGETHER, columns], columns in order. */
@@ -66,14 +69,15 @@ interface Rows {
 }
 
 /** Rounds columns in order. Leaves the gradient H·e as Lᵀ(L·e): L·e is known on the way. */
-function roundInOrder({ kernels, first, count, columns, order, target, grid, codes, l, error, spread, gradient, sums }: Rows): void {
+function roundInOrder({ kernels, first, count, columns, order, target, grid, codes, pairs, l, error, spread, gradient, sums }: Rows): void {
   for (let i = 0; i < columns; i++) {
     const pivot = l[i * columns + i]!;
     kernels.dots(l, i * columns, error, 0, columns, count, i, sums, 0);
     for (let b = 0; b < count; b++) {
       const at = (first + b) * columns + order[i]!; // a permutation
       const before = sums[b]!;
-      codes[at] = nearest(grid, at, target[at]! + before / pivot);
+      const code = nearest(grid, at, target[at]! + before / pivot);
+      codes[at] = pairs ? beside(pairs, codes, at, columns, Math.min(pairs.cap[at]!, Math.max(-pairs.cap[at]!, code))) : code; // one cap for each weight
       const e = target[at]! - valueOf(grid, at, codes[at]!);
       error[b * columns + i] = e;
       spread[b * columns + i] = before + pivot * e;
@@ -125,7 +129,7 @@ function longestBlock({ part, scale }: Grid, owners: Int32Array, columns: number
  * parts that belong to one row. The gradient H·e is kept up to date.
  */
 function descend(some: Rows, sweeps: number, owners: Int32Array): void {
-  const { kernels, first, count, columns, order, grid, codes, h, gradient } = some;
+  const { kernels, first, count, columns, order, grid, codes, pairs, h, gradient } = some;
   const own = Array.from({ length: count }, (_, b) => ownParts(some, b, owners));
   const most = Math.max(...own.map((parts) => parts.length));
   const moving = new Uint8Array(count).fill(1);
@@ -136,7 +140,8 @@ function descend(some: Rows, sweeps: number, owners: Int32Array): void {
         if (!moving[b]) continue;
         const at = (first + b) * columns + order[i]!; // a permutation
         const value = valueOf(grid, at, codes[at]!);
-        const code = nearest(grid, at, value + gradient[b * columns + i]! / h[i * columns + i]!);
+        const wanted = nearest(grid, at, value + gradient[b * columns + i]! / h[i * columns + i]!);
+        const code = pairs ? beside(pairs, codes, at, columns, wanted) : wanted;
         if (code === codes[at]) continue;
         kernels.addScaled(gradient, b * columns, value - valueOf(grid, at, code), h, i * columns, columns);
         codes[at] = code;

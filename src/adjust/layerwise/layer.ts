@@ -73,6 +73,8 @@ export interface RowsProblem {
   /** [columns, columns]: Σ x·xᵀ over the calibration inputs, damped. The identity where there are none. */
   readonly hessian: Float64Array;
   readonly grid: Grid;
+  /** Columns in the order in which the kernel takes them, two by two: neighbours must not saturate. Undefined where they may be anything. */
+  readonly packed?: Int32Array | undefined;
 }
 
 /** The levels that weights may take: (code − zeroPoint)·scale, with one scale and zero point for each element's part. */

@@ -6,6 +6,7 @@ import type { Feed } from '../../ir/feed.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { FormatPlan } from '../../formats/types.js';
+import { packedOrder, type Packing } from '../../ops/packing.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
 import { factorReverse, solveReverse } from '../linear.js';
 import { dot, linearKernels } from '../linear-kernels.js';
@@ -13,6 +14,7 @@ import { gridOf, layerShape, rowsOfLayer, tableShape, type LayerShape, type RowR
 import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
 import type { ChannelMoments } from '../types.js';
+import { settled } from './pairs.js';
 import type { Solved, WeightMethod } from './types.js';
 
 export interface LayerwiseOptions {
@@ -21,6 +23,8 @@ export interface LayerwiseOptions {
   /** A copy of the model from before, and its nodes by those of `model`. */
   readonly reference: { readonly model: Model; readonly nodes: ReadonlyMap<Node, Node> };
   readonly planned: FormatPlan;
+  /** How kernels take weights that must not saturate. */
+  readonly packings?: ReadonlyMap<QuantPoint, readonly Packing[]> | undefined;
   /** Parameters of every point, from which weights start. */
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly method: WeightMethod;
@@ -126,6 +130,8 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
   const expected = sums || (shape.node.op !== 'Conv' && shape.input.shape?.length !== 2) ? undefined : o.expected?.get(shape.input)?.mean; // moments are along axis 1
+  const packing = o.packings?.get(shape.weight)?.[0]; // layers have weights of their own, so that there is one way to take them
+  const packed = packing && packedOrder(packing).map((offset) => offset / shape.columnStride);
   for (const range of rangesOf(shape, start)) {
     const { group: g, first, rows } = range;
     const { grid, parts } = gridOf(shape, start, range);
@@ -134,7 +140,8 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
     const hessian = hessianOf(shape.columns, input, o.damping);
     const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
     const { method, options } = methodFor(o, shape.node);
-    const solved = method.solve({ rows, columns: shape.columns, target, hessian, grid }, options);
+    const problem = { rows, columns: shape.columns, target, hessian, grid, packed };
+    const solved = settled(problem, method.solve(problem, options));
     const factors = input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns) ? factorsOf(shape, solved, grid.part, input) : undefined;
     parts.forEach((p, i) => { scale[p] = solved.scale[i]!; zeroPoint[p] = solved.zeroPoint[i]!; }); // one for each part
     if (factors) grid.part.forEach((part, at) => { scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!; }); // as above
@@ -151,7 +158,8 @@ function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParam
     }
   }
   const corrected = (o.correctBias || expected) && bias && bias.length === shape.groups * shape.rows ? Float32Array.from(bias) : undefined;
-  return { params: { ...start, scale, zeroPoint }, weights, bias: corrected };
+  const { codes: _codes, ...rest } = start; // these were of the float weights
+  return { params: { ...rest, scale, zeroPoint }, weights, bias: corrected };
 }
 
 /** The channel of the layer's input that a column of a group reads. */

@@ -21,10 +21,10 @@ export const convInteger: ReferenceOperator = (inputs, attributes) => {
  * onnxruntime requantizes. w_scale and w_zero_point are one value, or one per output channel; B is int32.
  * source: https://onnx.ai/onnx/operators/onnx__QLinearConv.html
  */
-export const qLinearConv: ReferenceOperator = (inputs, attributes) => {
+export const qLinearConv = (inputs: Parameters<ReferenceOperator>[0], attributes: ReferenceAttributes, sum?: SumOf): Tensor[] => {
   const w = required(inputs, 3, 'w');
   const yZero = required(inputs, 7, 'y_zero_point');
-  const { sums, dims } = convolve(required(inputs, 0, 'x'), w, inputs[2], inputs[5], inputs[8], attributes);
+  const { sums, dims } = convolve(required(inputs, 0, 'x'), w, inputs[2], inputs[5], inputs[8], attributes, sum);
   const xScale = scalarOf(required(inputs, 1, 'x_scale'), 1);
   const wScale = perChannel(required(inputs, 4, 'w_scale'), w.dims[0]!);
   const yScale = scalarOf(required(inputs, 6, 'y_scale'), 1);
@@ -38,8 +38,13 @@ export const qLinearConv: ReferenceOperator = (inputs, attributes) => {
   return [encodeTensor(yZero.dtype, dims, codes)];
 };
 
-/** x [N,C,…], w [M,C/group,…] → int32 sums [N,M,…]. */
-function convolve(x: Tensor, w: Tensor, xZero: Tensor | undefined, wZero: Tensor | undefined, bias: Tensor | undefined, attributes: ReferenceAttributes): { sums: Int32Array; dims: number[] } {
+/** Σ (input − its zero point) · (weight − weightZero) over `length` codes, in the order [position, channel]. Padding is the zero point of the input. */
+export type SumOf = (length: number, input: (i: number) => number, weight: (i: number) => number, weightZero: number) => number;
+
+/** x [N,C,…], w [M,C/group,…] → int32 sums [N,M,…]; `sum` adds up in another way than exactly. */
+function convolve(
+  x: Tensor, w: Tensor, xZero: Tensor | undefined, wZero: Tensor | undefined, bias: Tensor | undefined, attributes: ReferenceAttributes, sumOf?: SumOf,
+): { sums: Int32Array; dims: number[] } {
   const group = numberOf(attributes, 'group', 1);
   const [batch, channels, ...size] = x.dims;
   const [outputs, depth, ...kernel] = w.dims;
@@ -76,6 +81,15 @@ function convolve(x: Tensor, w: Tensor, xZero: Tensor | undefined, wZero: Tensor
       for (let m = 0; m < outputs; m++) {
         const first = Math.floor(m / (outputs / group)) * depth;
         let sum = biases ? biases[m]! : 0;
+        if (sumOf) {
+          const input = (i: number): number => {
+            const offset = offsets[Math.floor(i / depth)]!; // one for each position
+            return offset < 0 ? zero : xValues[(n * channels + first + (i % depth)) * inSize + offset]!;
+          };
+          const weight = (i: number): number => wValues[(m * depth + (i % depth)) * kernelSize + Math.floor(i / depth)]!; // a place in the weight
+          sums[(n * outputs + m) * outSize + position] = sum + sumOf(depth * kernelSize, input, weight, wZeros[m]!); // as above
+          continue;
+        }
         for (let c = 0; c < depth; c++) {
           const plane = (n * channels + first + c) * inSize;
           const weights = (m * depth + c) * kernelSize;

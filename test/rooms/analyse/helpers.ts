@@ -51,7 +51,7 @@ export async function prepareText(text: string, format: string, o: { settings?: 
   const stats: ReadonlyMap<Value, TensorStats> = prepared.format.plan !== 'static' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: batchesOf(1) })).stats;
   const feeds = async function* (): AsyncGenerator<Feed> { for (const x of samples) yield* x.feeds; await Promise.resolve(); };
   const bodies = await measureBodies({ model, values: observed.map(([v]) => v).filter((v) => !inMain.has(v)), feeds, threads: 1, strict: true });
-  const assigned = assignParams(prepared.planned.plan, new Map([...stats, ...bodies]), () => recipe.quantize.weights.observer);
+  const assigned = assignParams(prepared.planned, new Map([...stats, ...bodies]), () => recipe.quantize.weights.observer);
   return { ...prepared, model, params: assigned.params, assigned, stats, used: samples, diagnostics, batchesOf };
 }
 

@@ -4,7 +4,7 @@ import { header, prepareText } from './helpers.js';
 
 const avx2 = { arch: 'x64', cpuFeatures: ['avx2', 'avx512f'] };
 const vnni = { arch: 'x64', cpuFeatures: ['avx2', 'avx512f', 'avx512_vnni'] };
-const minmax = 'weights: { observer: minmax }';
+const minmax = 'weights: { observer: minmax, saturation: allow }';
 /** Column 0: 127 + 127 of one sign. Column 1: 127 − 127. Column 2: 64 + 64 with scale 1, since its third row has 127, alone. */
 const product = (weights = '127, 127, 64,  127, -127, 64,  1, 1, 127'): string => `${header}\ng (float[N,3] x) => (float[N,3] y) <float[3,3] w = {${weights}}> { [p] y = MatMul(x, w) }`;
 
@@ -29,10 +29,14 @@ describe('saturationRisk', () => {
     expect(saturationRisk({ ...c, environment: avx2 }).layers.map((l) => l.node)).toEqual(['p']);
   });
 
+  it('holds for signed activations, which onnxruntime turns into unsigned ones', async () => {
+    const c = await prepareText(product(), 'qdq', { settings: `activations: { dtype: int8, symmetric: true }\n${minmax}` });
+    expect(saturationRisk({ ...c, environment: avx2 })).toMatchObject({ risk: 'here', layers: [{ node: 'p' }] });
+  });
+
   it.each([
     ['opposite signs', product('127, 127, 64,  -127, -127, 64,  1, 1, 127'), minmax],
-    ['signed activations', product(), `activations: { dtype: int8, symmetric: true }\n${minmax}`],
-    ['unsigned weights', product(), 'weights: { dtype: uint8, observer: minmax }'],
+    ['unsigned weights', product(), 'weights: { dtype: uint8, observer: minmax, saturation: allow }'],
     ['4-bit weights', product(), 'weights: { dtype: int4, observer: minmax }'],
   ])('is none with %s', async (_name, text, settings) => {
     const c = await prepareText(text, 'qdq', { settings });
@@ -46,5 +50,11 @@ describe('saturationRisk', () => {
     expect(await risk(conv('127, 127, 127, -127', 1))).toMatchObject({ risk: 'here', layers: [{ node: 'c', share: 0.5 }] });
     expect(await risk(conv('127, -127, 1, 127', 1))).toMatchObject({ risk: 'none' }); // 127 + 1 fits
     expect(await risk(conv('127, 127, 127, 127', 2))).toMatchObject({ risk: 'none' });
+  });
+
+  it('a depthwise convolution with two outputs a channel is a product like others: pairs lie along its positions', async () => {
+    const text = `${header}\ng (float[N,2,1,4] x) => (float[N,4,1,3] y) <float[4,1,1,2] w = {127, 127, 1, 127, 127, -127, 1, 127}> { [c] y = Conv<group=2>(x, w) }`;
+    const risk = saturationRisk({ ...await prepareText(text, 'qdq', { settings: minmax }), environment: avx2 });
+    expect(risk).toMatchObject({ risk: 'here', layers: [{ node: 'c', share: 0.25 }] });
   });
 });
