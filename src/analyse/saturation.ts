@@ -5,6 +5,8 @@ import type { Planned } from '../quantize/plan.js';
 import { packedProducts, pairsOf } from '../quantize/unsaturated.js';
 import type { Environment, RuntimeFacts } from '../record/index.js';
 import { u8s8Saturates } from '../runtime/environment.js';
+import { windowOf, type SaturatingLayer } from './saturation-effect.js';
+import { weightCodes } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 
 export interface SaturationOptions {
@@ -14,6 +16,8 @@ export interface SaturationOptions {
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   /** Of the machine that the numbers of the record come from. */
   readonly environment: Pick<Environment, 'arch' | 'cpuFeatures'>;
+  /** Whether the target has only CPUs whose kernels are exact. */
+  readonly promised?: boolean;
 }
 type Saturation = NonNullable<RuntimeFacts['saturation']>;
 
@@ -38,5 +42,24 @@ export function saturationRisk(o: SaturationOptions): Saturation {
     if (over && !(known && known.worst >= worst)) layers.set(node, { node: names.get(node)!, worst, share: over / pairs }); // every node of the graph has a name
   }
   const sorted = [...layers.values()].sort((a, b) => b.share - a.share);
-  return { risk: !sorted.length ? 'none' : u8s8Saturates(o.environment) ? 'here' : 'elsewhere', layers: sorted };
+  return {
+    risk: !sorted.length ? 'none' : u8s8Saturates(o.environment) ? 'here' : 'elsewhere', promised: o.promised ?? false,
+    products: new Set([...packedProducts(o.planned)].map((p) => p.node)).size, layers: sorted,
+  };
+}
+
+/** The layers of {@link saturationRisk} with what their results follow from, the largest sums first. */
+export function saturatingLayers(o: Omit<SaturationOptions, 'environment'>): SaturatingLayer[] {
+  const names = uniqueLabels([...allGraphs(o.model.graph)].flatMap((g) => g.topological()));
+  return packedProducts(o.planned).flatMap(({ node, weight, point, packing }) => {
+    const params = o.params.get(point);
+    const input = node.inputs[0];
+    if (!weight.data || !params || !input || input.isInitializer) return [];
+    const { widest, over } = pairsOf(weight.data, params, packing);
+    if (!over) return [];
+    return [{
+      node: names.get(node)!, input: input.name, inputParams: o.params.get(node.use(0)!) ?? o.params.get(input), // every node has a name, every input a use
+      codes: weightCodes(weight.data, params).f64(), weightZeroPoint: params.zeroPoint[0]!, packing, window: windowOf(node, weight.data.dims), widest,
+    }];
+  }).sort((a, b) => b.widest - a.widest);
 }

@@ -35,6 +35,13 @@ export function openData(spec: DataSpec, inputs: readonly ValueInfo[], recipe: R
 export async function exampleFeed(recipe: ResolvedRecipe, inputs: readonly ValueInfo[]): Promise<Feed | undefined> {
   const spec = recipe.recipe.evaluation.data ?? recipe.recipe.calibration.data;
   if (!spec || inputs.every((i) => i.shape?.slice(1).every((d) => typeof d === 'number'))) return undefined; // all but the batch is known
+  return firstFeed(recipe, inputs);
+}
+
+/** The inputs of the first sample of a recipe's data; undefined where it names none. */
+export async function firstFeed(recipe: ResolvedRecipe, inputs: readonly ValueInfo[]): Promise<Feed | undefined> {
+  const spec = recipe.recipe.evaluation.data ?? recipe.recipe.calibration.data;
+  if (!spec) return undefined;
   const dataset = await openData(spec, inputs, recipe, () => undefined);
   for await (const sample of dataset.samples({ limit: 1 })) return sample.feeds[0];
   return undefined;

@@ -1,6 +1,7 @@
 /** Which of several runs to ship: the front of those that nothing beats, and the fastest one that is proven to be good enough. */
 import type { QuantError } from '../base/errors.js';
 import { judgeRun, type GateSettings } from '../gate/index.js';
+import { SATURATION_ADVICE } from './saturation.js';
 import type { CompareRecord, CompareRun, GateFacts, MetricFacts, RunRecord } from '../record/index.js';
 
 export interface Finished { readonly label: string; readonly folder: string; readonly record?: RunRecord; readonly error?: QuantError }
@@ -22,7 +23,9 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
   const notes: string[] = [];
   const chosenOn = split ? 'the search part of the samples; the figures are of the rest' : 'all samples';
   if (!split && ok.length > 1) notes.push('The runs are ranked and judged on the same samples, so the best of many looks a little better than it is; evaluation.searchShare keeps a part of the samples apart for choosing.');
-  const candidates = fast(ok.filter((r) => (split ? within(r.search!) : r.run.gate?.verdict === 'pass'))); // split: all have one
+  const onVnni = ok.filter((r) => r.dependsOnVnni);
+  if (onVnni.length) notes.push(`${onVnni.map((r) => r.run.label).join(', ')} cannot be chosen: the accuracy depends on VNNI, which the target does not promise. ${SATURATION_ADVICE[0]!.toUpperCase()}${SATURATION_ADVICE.slice(1)}.`); // a text
+  const candidates = fast(ok.filter((r) => !r.dependsOnVnni).filter((r) => (split ? within(r.search!) : r.run.gate?.verdict === 'pass'))); // split: all have one
   const fastest = candidates[0]?.run;
   const tied = candidates.filter((r) => (r.run.speedupInterval?.[1] ?? r.run.speedup ?? 0) >= (fastest?.speedupInterval?.[0] ?? fastest?.speedup ?? 0));
   const best = [...tied].sort((a, b) => accuracyOf(b.run) - accuracyOf(a.run) || (a.run.bytes ?? Infinity) - (b.run.bytes ?? Infinity))[0]; // stable: the faster first
@@ -34,10 +37,10 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
   return { runs, chosenOn, notes };
 }
 
-interface Row { readonly run: Omit<CompareRun, 'folder'>; /** The gate on the search part. */ readonly search: GateFacts | undefined }
+interface Row { /** Whether its accuracy is another on CPUs that the target may have. */ readonly dependsOnVnni: boolean; readonly run: Omit<CompareRun, 'folder'>; /** The gate on the search part. */ readonly search: GateFacts | undefined }
 
 function row({ label, record, error }: Finished, limits: GateSettings): Row {
-  if (!record) return { run: { label, outcome: 'failed', error: error ? `${error.code} ${error.message}` : 'failed', summary: '', metrics: [], front: false, durationMs: 0 }, search: undefined };
+  if (!record) return { run: { label, outcome: 'failed', error: error ? `${error.code} ${error.message}` : 'failed', summary: '', metrics: [], front: false, durationMs: 0 }, dependsOnVnni: false, search: undefined };
   const { evaluation, latency, model, runtime } = record;
   const plain = ({ paired: _p, classes: _c, ...m }: MetricFacts): CompareRun['metrics'][number] => m;
   const agreement = evaluation?.agreement && (({ flips: _f, ...a }) => a)(evaluation.agreement);
@@ -52,6 +55,7 @@ function row({ label, record, error }: Finished, limits: GateSettings): Row {
       ...(after ? { bytes: after.bytes, sizeRatio: after.bytes / model.float.bytes } : {}),
       ...(latency?.process ? { peakBytes: latency.process.quantized.peakBytes } : {}), ...(runtime ? { integerMacsShare: runtime.integerMacsShare } : {}),
     },
+    dependsOnVnni: runtime?.saturation !== undefined && runtime.saturation.risk !== 'none' && !runtime.saturation.promised,
     search: evaluation?.search && judgeRun({ ...record, evaluation: { ...evaluation, ...evaluation.search } }, limits),
   };
 }

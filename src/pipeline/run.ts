@@ -21,12 +21,14 @@ import { batchNormMoments } from '../adjust/moments.js';
 import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
-import { calibratePlans, exampleFeed, inputInfo } from './calibration.js';
+import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
+import { atBatch, randomFeed } from './feeds.js';
 import { spendBudget } from './mixed.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { watchSources } from './sources.js';
+import { tellOfSaturation } from './saturation.js';
 import { createStages } from './stages.js';
 import { Variant } from './variant.js';
 
@@ -183,6 +185,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     await stage('quantize', async () => {
       const lines: string[] = [];
       for (const v of alive()) await attempt(v, () => { lines.push(v.rewrite()); });
+      for (const v of alive()) if (v.saturating.length) await lookInto(v, async () => tellOfSaturation(v, atBatch(await firstFeed(lead, inputs) ?? randomFeed(inputs, 0), inputs, 1)));
       return [undefined, about(lines)];
     });
     const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, ...listen };

@@ -6,7 +6,8 @@ import { type Diagnostic } from '../base/errors.js';
 import { sha256File, writeFileAtomic } from '../base/files.js';
 import { bytesText } from '../base/text.js';
 import { version } from '../base/version.js';
-import { saturationRisk } from '../analyse/saturation.js';
+import { saturatingLayers, saturationRisk } from '../analyse/saturation.js';
+import type { SaturatingLayer } from '../analyse/saturation-effect.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Layerwise } from '../adjust/layerwise/run.js';
 import { cloneModel } from '../ir/clone.js';
@@ -40,6 +41,8 @@ export class Variant {
   error: QuantError | undefined;
   observer: string | undefined;
   saturation: RuntimeFacts['saturation'];
+  /** The layers that can saturate. */
+  saturating: readonly SaturatingLayer[] = [];
   #model: Model | undefined;
   #prepared: Prepared | undefined;
   #nodes: ReturnType<typeof nodeFacts> = [];
@@ -105,7 +108,9 @@ export class Variant {
     const model = this.model;
     this.#points = pointFacts(planned, this.#stats, this.#assigned!); // set by assign(), which comes first
     this.#float ??= cloneModel(model).model;
-    this.saturation = saturationRisk({ model, planned, params: this.params, environment: environment() });
+    const exposed = { model, planned, params: this.params, promised: target.u8s8 === 'exact' };
+    this.saturation = saturationRisk({ ...exposed, environment: environment() });
+    this.saturating = this.saturation.risk === 'none' ? [] : saturatingLayers(exposed);
     const { changes, tensors } = format.rewrite({ model, planned, params: this.params, target, stats: this.#stats, report: this.report, seed: this.recipe.recipe.quantize.seed });
     this.#tensors = tensors;
     const stored = this.#storeRest();

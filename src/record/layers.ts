@@ -55,7 +55,12 @@ export const runtimeSpec = z.object({
   optimizations: z.object({ samples: count, cosine: z.number(), maxAbsError: z.number(), sameTop: z.number().optional().describe('Share of samples with the same top class.') }).optional().describe('The quantized model with onnxruntime\'s optimizations on, against off.'),
   saturation: z.object({
     risk: z.enum(['none', 'here', 'elsewhere']).describe('here: this CPU adds pairs of products in 16 bits; elsewhere: CPUs without VNNI do.'),
-    layers: z.array(z.object({ node: text, worst: z.number().describe('Largest sum of two adjacent products by weight codes, ÷ 32767: above 1 can saturate.'), share: z.number().describe('Share of adjacent pairs that can.') })),
+    promised: z.boolean().default(false).describe('Whether the target has only CPUs that add exactly, so that no accuracy depends on the CPU.'),
+    products: count.default(0).describe('Layers that multiply 8-bit inputs with int8 weights.'),
+    layers: z.array(z.object({
+      difference: z.number().optional().describe('√(Σ (saturated − exact)² ÷ Σ exact²) of some results on one sample, by reckoning: what such a CPU makes of the layer.'),
+      node: text, worst: z.number().describe('Largest sum of two adjacent products by weight codes, ÷ 32767: above 1 can saturate.'), share: z.number().describe('Share of adjacent pairs that can.'),
+    })),
   }).optional(),
 }).describe('Read from onnxruntime\'s own optimized graph and profile of the quantized model.');
 export type RuntimeFacts = Deep<z.output<typeof runtimeSpec>>;

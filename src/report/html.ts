@@ -14,6 +14,7 @@ import { mixedSection, searchSection } from './html/search.js';
 import { sensitivitySection } from './html/sensitivity.js';
 import { tiles } from './html/tiles.js';
 import { layersOf } from './join.js';
+import { saturationSentence } from './saturation.js';
 import { story } from './story.js';
 import { gateSentence, measured, VERDICTS } from './summary.js';
 import { fixed, visible } from './text.js';
@@ -26,6 +27,7 @@ export function renderHtml(record: RunRecord): string {
 <h1>${title}</h1>
 ${about(record)}
 ${verdictLine(record)}
+${saturationBanner(record)}
 <div class="tiles">${tiles(record)}</div>
 ${said.length > 0 && html`<section><h2>What happened</h2><p>${together(said.join(' '))}</p></section>`}
 <section><h2>Results</h2>${resultsTable(record)}</section>
@@ -51,6 +53,11 @@ function verdictLine(record: RunRecord): Part {
   const { tone, text } = measured(record);
   if (!record.gate || record.outcome === 'failed') return html`<p class="verdict ${tone}">${together(text)}</p>`;
   return html`<p class="verdict ${VERDICTS[record.gate.verdict].tone}">${verdictBadge(record.gate.verdict)} <strong>${together(gateSentence(record.gate))}.</strong> ${together(text)}</p>`;
+}
+
+function saturationBanner(record: RunRecord): Part {
+  const sentence = saturationSentence(record);
+  return sentence !== undefined && html`<p class="verdict worse" id="saturation">${together(sentence)}</p>`;
 }
 
 function about({ recipe, model, environment: e, startedAt, durationMs, quantbench }: RunRecord): Markup {

@@ -10,6 +10,7 @@ export function renderMarkdown(record: RunRecord): string {
   const parts = [
     `# ${text(record.recipe.name)}`,
     `**${text(verdict(record).text)}**`,
+    saturation(record),
     about(record),
     table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
     section('What happened', story(record).map(text).join(' ')),
@@ -22,7 +23,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('Tensors', tensors(record)),
     section('Sensitivity', sensitivity(record)),
     section('Mixed precision', mixed(record)),
-    section('Runtime', [runtime(record), saturation(record)].filter(Boolean).join('\n\n')),
+    section('Runtime', runtime(record)),
     section('Diagnostics', diagnostics(record)),
     section('Recipe as resolved', fence(record.recipe.yaml, 'yaml')),
     section('Provenance', provenance(record)),

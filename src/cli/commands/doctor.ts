@@ -28,7 +28,7 @@ export async function doctor(flags: { readonly json?: true }, { terminal }: Comm
   checks.push({ name: 'CPU', state: 'ok', text: `${env?.cpu ?? 'unknown'}, ${env?.cores ?? '?'} cores, ${process.arch}` });
   checks.push({ name: 'instructions', state: features.length ? 'ok' : 'note', text: features.join(', ') || 'the system does not tell' });
   const saturates = u8s8Saturates({ arch: process.arch, cpuFeatures: features });
-  checks.push({ name: 'uint8 × int8', state: saturates ? 'note' : 'ok', text: saturates === undefined ? 'unknown' : saturates ? 'may saturate: no VNNI. If accuracy drops, try quantize.weights.dtype: uint8' : 'exact on this CPU' });
+  checks.push({ name: 'uint8 × int8', state: saturates ? 'note' : 'ok', text: saturates === undefined ? 'unknown' : saturates ? 'no VNNI: products saturate in models whose weights allow it (quantize.weights.saturation: safe, the default, does not)' : 'exact on this CPU' });
   checks.push({ name: 'memory', state: 'ok', text: env ? bytesText(env.memoryBytes) : 'unknown' });
   const ready = checks.every((c) => c.state !== 'failed');
   if (flags.json) terminal.data(`${JSON.stringify({ ready, environment: env ?? null, u8s8Saturates: saturates ?? null, checks }, null, 1)}\n`);

@@ -1,4 +1,5 @@
 /** README.md for the Hugging Face hub: front matter that the hub reads, then what people ask before they use a model. */
+import { saturationSentence } from '../saturation.js';
 import { stringify } from 'yaml';
 import type { ModelFacts, RunRecord } from '../../record/index.js';
 import { code, fence, section, table, text } from '../markdown/parts.js';
@@ -52,14 +53,15 @@ function hardware({ environment: e, latency: l }: RunRecord): string {
 /** Such as `2.21 × faster than float`. */
 const against = (speedup: number): string => { const said = speedText(speedup); return said === 'as fast' ? 'as fast as float' : said === '–' ? 'no ratio to float' : `${said} than float`; };
 
-function limits({ evaluation: e, gate, runtime: r, calibration: c, latency: l }: RunRecord): string[] {
+function limits(record: RunRecord): string[] {
+  const { evaluation: e, gate, runtime: r, calibration: c, latency: l } = record;
   return [
     e ? `Accuracy is that on ${many(e.samples, 'sample')}; other data were not tried.` : 'Accuracy was not measured.',
     gate && `Gate: ${VERDICTS[gate.verdict].word}, ${text(gateSentence(gate))}.`,
     c && `Activation ranges come from ${many(c.samples, 'calibration sample')}: inputs unlike them may be clipped.`,
     c?.overlapWithEvaluation.length ? `${many(c.overlapWithEvaluation.length, 'evaluation sample')} were also used for calibration, which flatters the accuracy.` : undefined,
     r && r.integerMacsShare < 1 && `${percent(1 - r.integerMacsShare)} of the multiply-accumulates stay in float.`,
-    r?.saturation && r.saturation.risk !== 'none' && r.saturation.layers.some((x) => x.worst > 1) && 'On x86 CPUs without VNNI, products of uint8 and int8 can saturate, and accuracy can be lower.',
+    saturationSentence(record),
     l?.process && `Loading and running takes ${bytes(l.process.quantized.peakBytes)} of memory beyond the bare process (float: ${bytes(l.process.float.peakBytes)}).`,
   ].filter((s) => typeof s === 'string');
 }

@@ -1,6 +1,6 @@
 /** What onnxruntime made of the model, as opposed to what was planned. */
 import type { RunRecord, RuntimeFacts } from '../../record/index.js';
-import { count, fixed, many, percent, real } from '../text.js';
+import { count, fixed, isNumber, many, percent, real } from '../text.js';
 import { html, name, type Part } from './markup.js';
 import { section, sortKey, table } from './page.js';
 
@@ -24,6 +24,6 @@ function saturation({ saturation: s }: RuntimeFacts): Part {
   if (!s) return undefined;
   const risky = s.layers.filter((l) => l.worst > 1).sort((a, b) => b.worst - a.worst);
   if (s.risk === 'none' || !risky.length) return html`<p>No pair of adjacent products can exceed 16 bits, so CPUs without VNNI give the same results.</p>`;
-  const rows = risky.slice(0, MOST).map((l) => html`<tr><th scope="row">${name(l.node, 80)}</th><td class="num" data-v="${sortKey(l.worst)}">${fixed(l.worst, 2)} ×</td><td class="num" data-v="${sortKey(l.share)}">${percent(l.share, 2)}</td></tr>`);
-  return html`<p${s.risk === 'here' && html` class="bad"`}>${s.risk === 'here' ? 'This CPU adds pairs of products of uint8 and int8 in 16 bits, which can saturate:' : 'This CPU is safe, but CPUs without VNNI add pairs of products of uint8 and int8 in 16 bits. There, the same file can give other results:'} ${many(risky.length, 'layer')} ${risky.length === 1 ? 'has' : 'have'} pairs of weights that can. Weights in 7 bits avoid it.</p>${table(html`<th>layer</th><th class="num">largest sum ÷ 32767</th><th class="num">pairs that can saturate</th>`, rows, 'layers that can saturate', true)}`;
+  const rows = risky.slice(0, MOST).map((l) => html`<tr><th scope="row">${name(l.node, 80)}</th><td class="num" data-v="${sortKey(l.worst)}">${fixed(l.worst, 2)} ×</td><td class="num" data-v="${sortKey(l.share)}">${percent(l.share, 2)}</td><td class="num" data-v="${sortKey(l.difference)}">${isNumber(l.difference) ? percent(l.difference, 1) : '–'}</td></tr>`);
+  return html`<p${s.risk === 'here' && html` class="bad"`}>${s.risk === 'here' ? 'This CPU adds pairs of products of uint8 and int8 in 16 bits, which can saturate:' : 'This CPU is safe, but CPUs without VNNI add pairs of products of uint8 and int8 in 16 bits. There, the same file can give other results:'} ${many(risky.length, 'layer')} ${risky.length === 1 ? 'has' : 'have'} pairs of weights that can. ${s.promised ? 'The target promises CPUs that add exactly.' : 'quantize.weights.saturation: safe avoids it.'}</p>${table(html`<th>layer</th><th class="num">largest sum ÷ 32767</th><th class="num">pairs that can saturate</th><th class="num">results move by</th>`, rows, 'layers that can saturate', true)}`;
 }

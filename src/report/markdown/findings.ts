@@ -2,6 +2,7 @@
 import type { RunRecord } from '../../record/index.js';
 import { VERDICTS } from '../summary.js';
 import { count, fixed, isNumber, many, percent, real, signed } from '../text.js';
+import { saturationSentence } from '../saturation.js';
 import { code, table, text } from './parts.js';
 
 const TOP = 10;
@@ -29,12 +30,9 @@ export function sensitivity({ sensitivity: s }: RunRecord): string {
   return `One layer quantized at a time, ${many(s.samples, 'sample')}; the score is the ${measure}.\n\n${table(['layer', 'op', 'score', 'share'], s.layers.slice(0, TOP).map((l) => [code(l.node), code(l.op), real(l.score), percent(l.share)]))}${rest(s.layers.length, 'layer')}`;
 }
 
-export function saturation({ runtime }: RunRecord): string {
-  const s = runtime?.saturation;
-  const risky = s?.risk === 'none' ? [] : (s?.layers ?? []).filter((l) => l.worst > 1).sort((a, b) => b.worst - a.worst);
-  if (!s || !risky.length) return '';
-  const named = risky.slice(0, 5).map((l) => `${code(l.node)} ${fixed(l.worst, 2)} ×`).join(', ');
-  return `${s.risk === 'here' ? '**This CPU can saturate**' : 'CPUs without VNNI can saturate'} in 16 bits: ${many(risky.length, 'layer')} ${risky.length === 1 ? 'has' : 'have'} adjacent weights whose products exceed 32767 (${named}${risky.length > 5 ? ', …' : ''}). Weights in 7 bits avoid it.`;
+export function saturation(record: RunRecord): string {
+  const sentence = saturationSentence(record);
+  return sentence === undefined ? '' : `**${text(sentence)}**`;
 }
 
 export function search({ search: s }: RunRecord): string {

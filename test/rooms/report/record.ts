@@ -81,7 +81,7 @@ const runtime = (nodes: readonly NodeFacts[], prefix: string): RuntimeFacts => (
     rest: { float: [{ node: 'reorder', op: 'ReorderInput', us: 11 }], quantized: [{ node: 'q', op: 'QuantizeLinear', us: 5 }, { node: 'd', op: 'DequantizeLinear', us: 3 }] },
   },
   optimizations: { samples: 64, cosine: 0.999998, maxAbsError: 0.012, sameTop: 1 },
-  saturation: { risk: 'elsewhere', layers: nodes.slice(0, 3).map((n, i) => ({ node: n.name, worst: (14 - 3 * i) / 10, share: 0.01 })) },
+  saturation: { risk: 'elsewhere', promised: false, products: 12, layers: nodes.slice(0, 3).map((n, i) => ({ node: n.name, worst: (14 - 3 * i) / 10, share: 0.01 })) },
 });
 
 const classes: ClassFacts[] = ['cat', 'dog', 'ship', 'frog'].map((name, i) => ({ class: i, name, samples: 500, float: 0.97, quantized: 0.97 + [0.004, -0.02, 0, -0.004][i]!, rightToWrong: [0, 10, 1, 3][i]!, wrongToRight: [2, 0, 1, 1][i]! }));

@@ -157,7 +157,7 @@ describe('report.md', () => {
     expect(markdown.indexOf('`dog`')).toBeLessThan(markdown.indexOf('`cat`'));
     expect(markdown).toContain('| `/block0/conv0/Conv` | `Conv` | 0.02 | 32.2 % |');
     expect(markdown).toContain('… and 2 layers more in report.html.');
-    expect(markdown).toContain('CPUs without VNNI can saturate in 16 bits: 2 layers have adjacent weights whose products exceed 32767 (`/block0/conv0/Conv` 1.40 ×, `/block0/conv1/Conv` 1.10 ×).');
+    expect(markdown).toContain('x64 CPUs without VNNI add pairs of products in 16 bits, and 2 of 12 integer layers can exceed them (/block0/conv0/Conv: 1.40 × what fits). quantize.weights.saturation: safe avoids it.**');
     expect(markdown).toContain('Figures are of 2,000 samples; 500 other samples may have chosen between recipes.');
   });
 });
