@@ -12,6 +12,8 @@ import type { Tensor } from './tensor.js';
 /** A known size, a symbolic name, or unknown. */
 export type Dim = number | string | null;
 export type Shape = readonly Dim[];
+/** Most axes of a tensor: runtimes and numpy stop at 64 or before. */
+export const MAX_RANK = 64;
 /** An edge: one input slot of one node. Compared by identity. */
 export interface Use { readonly node: Node; readonly index: number }
 
@@ -325,9 +327,12 @@ export function nameMaker(root: Graph): (base: string) => string {
     for (const v of [...g.inputs, ...g.initializers]) taken.add(v.name);
     for (const n of g.nodes) { if (n.name) taken.add(n.name); for (const o of n.outputs) taken.add(o.name); }
   }
+  const next = new Map<string, number>(); // lower numbers are taken, and never become free again
   return (base) => {
     let name = base;
-    for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
+    let i = next.get(base) ?? 1;
+    for (; taken.has(name); i++) name = `${base}_${i}`;
+    if (name !== base) next.set(base, i);
     taken.add(name);
     return name;
   };

@@ -1,6 +1,7 @@
 /** TensorProto and SparseTensorProto to and from ir Tensors. */
 import { fail, type Where } from '../base/errors.js';
 import { byteLength, dtypeCode, dtypeFromCode, type DType } from '../ir/dtype.js';
+import { MAX_RANK } from '../ir/graph.js';
 import { elementCount, Tensor, type ByteSource } from '../ir/tensor.js';
 import { openExternal, type ExternalPlace } from './external.js';
 import type { SparseMessage, TensorMessage } from './messages.js';
@@ -43,6 +44,7 @@ export function decodeTensor(message: TensorMessage, label: string, origin: Orig
 }
 
 function decodeDims(dims: readonly unknown[], label: string, where: Where): number[] {
+  if (dims.length > MAX_RANK) fail('MODEL_LIMIT', `tensor '${label}' has ${dims.length} axes`, where, `tensors have at most ${MAX_RANK}`);
   const sizes = dims.map((d) => Number(toBigInt(d)));
   for (const d of sizes) if (!Number.isSafeInteger(d) || d < 0) fail('MODEL_TENSOR', `tensor '${label}' has dims [${sizes.join(',')}]; sizes cannot be negative or beyond 2^53`, where);
   let n = 1;
