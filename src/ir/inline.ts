@@ -33,8 +33,9 @@ export function inlineFunctions(model: Model): number {
   return calls;
 }
 
-/** Most nodes that calls may become: no exporter comes near, and in memory they take about as much as 200 MB. */
-const MOST_INLINED = 100_000;
+/** Most nodes that calls may become: these, and so many times what the model itself holds. No exporter comes near. */
+const MOST_INLINED = 10_000;
+const TIMES = 20;
 
 /** Counts before anything is copied: each function of a chain that calls the next one twice doubles the nodes. */
 function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDef>): void {
@@ -56,8 +57,10 @@ function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDe
     return known;
   };
   const total = sizeOf(model.graph, []);
-  const own = [...allGraphs(model.graph)].reduce((n, g) => n + g.nodes.size, 0);
-  if (total > own + MOST_INLINED) fail('MODEL_LIMIT', `the functions of the model call each other so often that it would have ${total} nodes`, {}, `calls may become ${MOST_INLINED} nodes`);
+  let own = 0;
+  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) own += g.nodes.size;
+  const most = MOST_INLINED + TIMES * own;
+  if (total > most) fail('MODEL_LIMIT', `the functions of the model call each other so often that it would have ${total} nodes`, {}, `its ${own} nodes and functions may become ${most}`);
 }
 
 /** Omitted trailing inputs and outputs are fine; ones that the function does not have would be left dangling. */

@@ -29,7 +29,7 @@ export function printGraph(graph: Graph, options: PrintOptions = {}, indent = ''
   const nodes = graph.topological();
   const given = new Set<Value>([...graph.inputs, ...graph.outputs]);
   const infos = nodes.flatMap((n) => n.outputs).filter((v) => v.name && !given.has(v) && typeOf(v) !== undefined);
-  const initializers = [...graph.initializers].filter((v) => v.data && !(graph.inputs.includes(v) && isListedWithData(v)));
+  const initializers = [...graph.initializers].filter((v) => v.data && !(graph.isInput(v) && isListedWithData(v)));
   const list = [...initializers.map((v) => printInitializer(v, v.data!, options)), ...infos.map(printValue)]; // filtered by data
   const inputs = graph.inputs.map((v) => (v.data && isListedWithData(v) ? printInitializer(v, v.data, options) : printValue(v)));
   const body = nodes.map((n) => `${indent}  ${printNode(n, options, `${indent}  `)}\n`).join('');
