@@ -1,5 +1,6 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
-import type { Dim, Shape } from '../ir/graph.js';
+import { fail } from '../base/errors.js';
+import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
 import { atLeastOne, axesOf, axisOf, broadcast, intsOf, numbersOf, ofRank, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
@@ -163,7 +164,11 @@ export const shapeOps: readonly OpSpec[] = [
   }),
   spec('Transpose', 1, 'Permutes axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
-    const perm = ctx.node.ints('perm', (x?.shape ?? []).map((_, i) => (x?.shape?.length ?? 0) - 1 - i));
+    const rank = x?.shape?.length;
+    const perm = ctx.node.attrs.has('perm') ? ctx.node.ints('perm') : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
+    if (perm.length > MAX_RANK || !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) || (x?.shape && perm.length !== rank)) {
+      fail('GRAPH_INVALID', `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`, { node: label(ctx.node) }, 'each axis once, from 0');
+    }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),
   spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, inferSqueeze),
