@@ -3,6 +3,8 @@
  * A code's prefix decides the process exit code (see {@link exitCodeOf}); docs/errors.md is generated from the list.
  */
 
+import { shorten, shortName } from './shorten.js';
+
 /** What is wrong, by code. Keep each prefix's codes together and sorted. */
 export const ERROR_CODES = {
   CALIBRATION_CHANNELS: 'A tensor observed per channel changed its number of channels, or has no such axis.',
@@ -67,7 +69,18 @@ export interface Diagnostic {
   readonly hint?: string;
 }
 
-/** An error with a code, the place and what would be right. Thrown for every mistake in a recipe, a model or data. */
+interface ErrorOptions {
+  readonly where?: Where | undefined;
+  readonly hint?: string | undefined;
+  readonly cause?: unknown;
+  readonly excerpt?: string | undefined;
+  readonly more?: readonly QuantError[];
+}
+
+/**
+ * An error with a code, the place and what would be right. Thrown for every mistake in a recipe, a model or data.
+ * What message, hint and place quote is shortened here (see {@link shorten}), for names and lists come from files.
+ */
 export class QuantError extends Error {
   override readonly name = 'QuantError';
   readonly code: ErrorCode;
@@ -77,14 +90,27 @@ export class QuantError extends Error {
   readonly excerpt: string | undefined;
   /** Further mistakes of the same input, where all could be found at once. */
   readonly more: readonly QuantError[];
-  constructor(code: ErrorCode, message: string, options: { where?: Where | undefined; hint?: string | undefined; cause?: unknown; excerpt?: string | undefined; more?: readonly QuantError[] } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(shorten(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.where = options.where ?? {};
-    this.hint = options.hint;
+    this.where = shortPlace(options.where ?? {});
+    this.hint = options.hint === undefined ? undefined : shorten(options.hint, HINT_LENGTH);
     this.excerpt = options.excerpt;
     this.more = options.more ?? [];
   }
+}
+
+const HINT_LENGTH = 4000;
+
+/** The place without the tail of very long names; a file stays whole, since it is opened from the message. */
+function shortPlace(where: Where): Where {
+  const { node, tensor, sample } = where;
+  return {
+    ...where,
+    ...(node === undefined ? {} : { node: shortName(node) }),
+    ...(tensor === undefined ? {} : { tensor: shortName(tensor) }),
+    ...(sample === undefined ? {} : { sample: shortName(sample) }),
+  };
 }
 
 /** Shorthand for `throw new QuantError(...)` in expression position. */
@@ -104,25 +130,46 @@ export function exitCodeOf(error: unknown): number {
   return error.code === 'INTERNAL' ? 4 : 3;
 }
 
-/** The candidate nearest to `name` by edit distance, or undefined where none is close enough to suggest. */
+/** Longest name that a suggestion is looked for: no one misspells a longer one by hand. */
+const NEAREST_LENGTH = 200;
+/** Cells of edit distances that one suggestion may cost: some tenths of a second. */
+const NEAREST_WORK = 1e8;
+
+/**
+ * The candidate nearest to `name` by edit distance, or undefined where none is close enough to suggest. Names beyond 200
+ * characters are not compared, and of many candidates only as many as can be in a moment: names may come from a file.
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+  if (name.length > NEAREST_LENGTH) return undefined;
+  const wanted = name.toLowerCase();
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 2)) + 1;
+  let work = 0;
   for (const candidate of candidates) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    work += 8;
+    if (work > NEAREST_WORK) break;
+    if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
+    work += wanted.length * candidate.length;
+    const distance = editDistance(wanted, candidate.toLowerCase(), bestDistance);
     if (distance < bestDistance) { bestDistance = distance; best = candidate; }
   }
   return best;
 }
 
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+/** Edit distance of two short names; from `limit` on, any number from there on. */
+function editDistance(a: string, b: string, limit: number): number {
+  let previous = Uint32Array.from({ length: b.length + 1 }, (_, j) => j);
+  let row = new Uint32Array(b.length + 1);
   for (let i = 1; i <= a.length; i++) {
-    const row = [i];
+    row[0] = i;
+    let least = i;
     for (let j = 1; j <= b.length; j++) {
-      row.push(Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      const d = Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      row[j] = d;
+      if (d < least) least = d;
     }
-    previous = row;
+    if (least >= limit) return limit;
+    [previous, row] = [row, previous];
   }
-  return previous[b.length]!;
+  return previous[b.length]!; // one more than the length of b
 }

@@ -73,7 +73,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory', ENOTDIR: 'a part of the path is not a directory', EISDIR: 'it is a directory',
   EACCES: 'permission denied', EPERM: 'operation not permitted', EROFS: 'the file system is read-only',
   ENOSPC: 'no space left on the device', EDQUOT: 'the disk quota is used up', EFBIG: 'the file system allows no file that large',
-  EXDEV: 'the path crosses file systems', ENAMETOOLONG: 'the name is too long', ELOOP: 'too many symbolic links', EMFILE: 'too many open files',
+  EXDEV: 'the path crosses file systems', ENAMETOOLONG: 'the name is too long', ELOOP: 'too many symbolic links', EMFILE: 'too many open files', ENFILE: 'too many open files in the whole system', ENOMEM: 'not enough memory', EIO: 'the device fails', EBUSY: 'it is in use',
 };
 
 // The process id keeps two runs apart; a leftover of a killed run with the same id is replaced.

@@ -1,13 +1,13 @@
 /** Text for people: names from models and files may hold anything, so they are made harmless before they are shown. */
 
+/** Control characters and direction marks. Tab and line feed stay: excerpts and model text are made of lines. */
+const HARMFUL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu;
+
 /** `text` with control characters and direction marks as escapes (`\x1b`, `\u202e`), so that it cannot drive a terminal or reorder a line. */
-export function printable(text: string): string {
-  // Tab and line feed stay: excerpts and model text are made of lines.
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu, (c) => {
-    const code = c.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
-  });
-}
+export const printable = (text: string): string => text.replace(HARMFUL, (c) => (c.charCodeAt(0) < 256 ? `\\x${hex(c, 2)}` : `\\u${hex(c, 4)}`));
+/** The same with escapes that JSON has too (`\u001b`): text that holds JSON stays JSON. */
+export const printableJson = (text: string): string => text.replace(HARMFUL, (c) => `\\u${hex(c, 4)}`);
+const hex = (c: string, digits: number): string => c.charCodeAt(0).toString(16).padStart(digits, '0');
 /** As {@link printable}, on one line. */
 export const oneLine = (text: string): string => printable(text).replace(/\n/g, '\\n').replace(/\t/g, '\\t');
 

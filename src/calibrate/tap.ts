@@ -93,7 +93,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     const { value, axis } = request;
     const x = values.get(value);
     if (!x) fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the main graph of the model`);
-    if (model.graph.inputs.includes(x)) return wholeTap(request, undefined, 0, maxValues);
+    if (model.graph.isInput(x)) return wholeTap(request, undefined, 0, maxValues);
     const bound = isNonNegative(x);
     const dims = x.shape;
     const known = dims && dims.length >= 1 && dims.slice(1).every((d): d is number => typeof d === 'number' && d > 0) ? dims.slice(1) as number[] : undefined; // checked by the guard

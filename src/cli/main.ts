@@ -1,6 +1,9 @@
 /** The command line. Only commander and base/ are loaded up front: everything heavy waits for its command. */
+import { writeSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { asSystemError } from '../base/environment-errors.js';
 import { exitCodeOf, nearest, QuantError } from '../base/errors.js';
+import { reason } from '../base/files.js';
 import { version } from '../base/version.js';
 import type * as StoreCommands from './commands/store.js';
 import { renderError } from './errors.js';
@@ -37,18 +40,29 @@ export async function main(argv: readonly string[]): Promise<number> {
     terminal.say('stopping; nothing half-written is left (again to stop at once)');
     interrupt.abort();
   };
-  const onStray = (error: unknown): void => { show(error); process.exit(error instanceof QuantError ? exitCodeOf(error) : 4); };
+  const onStray = (thrown: unknown): void => { const error = asSystemError(thrown) ?? thrown; show(error); process.exit(exitCodeOf(error)); };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('uncaughtException', onStray).on('unhandledRejection', onStray);
+  const run = async (): Promise<number> => {
+    try {
+      const job = parse(argv, terminal);
+      return job ? await job({ terminal, signal: interrupt.signal }) : 0;
+    } catch (thrown) {
+      if (interrupt.signal.aborted) return signalCode;
+      const error = asSystemError(thrown) ?? thrown;
+      show(error);
+      if (argv.includes('--json')) terminal.data(`${JSON.stringify(failure(error), null, 1)}\n`);
+      return exitCodeOf(error);
+    }
+  };
   try {
-    const job = parse(argv, terminal);
-    return job ? await job({ terminal, signal: interrupt.signal }) : 0;
-  } catch (error) {
-    if (interrupt.signal.aborted) return signalCode;
-    show(error);
-    if (argv.includes('--json')) terminal.data(`${JSON.stringify(failure(error), null, 1)}\n`);
-    return exitCodeOf(error);
+    const code = await run();
+    const lost = await terminal.close();
+    if (!lost) return code;
+    // What was printed is cut off: a program that reads it must not take it for whole.
+    const error = new QuantError('OUTPUT_WRITE', `the output could not be printed: ${reason(lost)}`, { cause: lost });
+    try { writeSync(2, `${renderError(error, { colour: false, debug })}\n`); } catch { /* stderr is what failed */ }
+    return code > 1 && code !== 5 ? code : exitCodeOf(error);
   } finally {
-    await terminal.close();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('uncaughtException', onStray).off('unhandledRejection', onStray);
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fail, QuantError } from '../base/errors.js';
+import { globTest } from '../base/match.js';
 
 export const sha256 = (...parts: readonly (Uint8Array | string)[]): string => {
   const hash = createHash('sha256');
@@ -99,13 +100,31 @@ export async function expandPaths(pattern: string, baseDir: string, extension: s
     return files.map((f) => join(path, f));
   }
   const folder = resolve(path, '..');
-  const tests = expandBraces(name, path).map(wildcard);
+  const tests = expandBraces(name, path).map(globTest);
   const files = (await listFolder(folder)).files.filter((f) => tests.some((t) => t(f)));
   if (!files.length) fail('DATA_MISSING', `no file matches ${path}`, { file: path });
   return files.map((f) => join(folder, f));
 }
 
+/** Most names that braces may stand for. */
+const MOST_NAMES = 100_000;
+
 function expandBraces(pattern: string, path: string): string[] {
+  let names = [pattern];
+  for (let more = true; more;) {
+    const next: string[] = [];
+    for (const name of names) {
+      for (const n of expandFirst(name, path)) next.push(n);
+      if (next.length > MOST_NAMES) fail('DATA_FORMAT', `the braces of '${pattern}' stand for more than ${MOST_NAMES} names`, { file: path });
+    }
+    more = next.length !== names.length || next.some((n, i) => n !== names[i]);
+    names = next;
+  }
+  return names;
+}
+
+/** The names that the first braces stand for. */
+function expandFirst(pattern: string, path: string): string[] {
   const match = /^(.*?)\{([^{}]*)\}(.*)$/.exec(pattern);
   if (!match) return [pattern];
   const [, head = '', body = '', tail = ''] = match;
@@ -116,22 +135,7 @@ function expandBraces(pattern: string, path: string): string[] {
     if (last < first || last - first > 100_000) fail('DATA_FORMAT', `the range {${body}} is empty or too long`, { file: path });
     parts = Array.from({ length: last - first + 1 }, (_, i) => String(first + i).padStart(range[1]!.length, '0'));
   }
-  return parts.flatMap((p) => expandBraces(head + p + tail, path));
-}
-
-/** Matches by walking both strings, since a regular expression of many `*` can take exponential time. */
-function wildcard(pattern: string): (name: string) => boolean {
-  return (name) => {
-    let p = 0; let n = 0; let star = -1; let resume = 0;
-    while (n < name.length) {
-      if (pattern[p] === '*') { star = p++; resume = n; }
-      else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === name[n])) { p++; n++; }
-      else if (star >= 0) { p = star + 1; n = ++resume; }
-      else return false;
-    }
-    while (pattern[p] === '*') p++;
-    return p === pattern.length;
-  };
+  return parts.map((p) => head + p + tail);
 }
 
 function ioError(error: unknown, path: string, sample?: string): never {

@@ -9,6 +9,10 @@ export const isImageName = (name: string): boolean => /\.(jpe?g|png|webp|gif|tif
 /** Formats by content. SVG and PDF are left out: they are programs rather than pixels. */
 const FORMATS: ReadonlySet<string> = new Set(['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif', 'avif']);
 
+/** An image of more pixels must have a byte for so many: a picture of one colour in a PNG has one for about 1,000. */
+const FREE_PIXELS = 8_000_000;
+const MOST_PER_BYTE = 8000;
+
 /**
  * Decodes an image to 8-bit RGB: first frame of animations, turned upright by EXIF, alpha dropped without blending,
  * gray repeated, CMYK converted to sRGB, 16 bits cut to their high 8. ICC profiles are ignored except for CMYK, as
@@ -22,6 +26,7 @@ export async function decodeImage(bytes: Uint8Array, maxPixels: number, where: W
   if (!FORMATS.has(metadata.format)) fail('DATA_IMAGE', `${name} is ${metadata.format}, which is not read`, where, 'expected JPEG, PNG, WebP, GIF, TIFF or AVIF');
   const pixels = metadata.width * metadata.height;
   if (pixels > maxPixels) fail('DATA_IMAGE', `${name} has ${metadata.width} × ${metadata.height} = ${pixels} pixels, over the limit of ${maxPixels}`, where, 'raise maxPixels if the image is what you mean');
+  if (pixels > FREE_PIXELS && pixels > MOST_PER_BYTE * bytes.length) fail('DATA_IMAGE', `${name} claims ${metadata.width} × ${metadata.height} = ${pixels} pixels in ${bytes.length} bytes`, where, 'no picture is stored in so few; the file is damaged, or made to fill the memory');
   const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', ignoreIcc: metadata.space !== 'cmyk' })
     .autoOrient().toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => fail('DATA_IMAGE', `${name} cannot be decoded: ${messageOf(cause)}`, where, 'the file is damaged; remove it, or set onBadSample: skip', cause));

@@ -32,13 +32,14 @@ export async function* tarEntries(path: string): AsyncGenerator<TarEntry> {
       const meta = type === 'x' || type === 'L' || type === 'K' || type === 'g';
       const size = meta ? number(header, 124, 12) : paxSize ?? number(header, 124, 12);
       const body = at + BLOCK;
-      if (!Number.isSafeInteger(size) || body + size > fileSize) fail('DATA_FORMAT', `an entry of ${path} claims ${size} bytes, beyond the end of the file`, { file: path, offset: at }, 'the archive is truncated');
+      if (!Number.isSafeInteger(size) || size < 0) fail('DATA_FORMAT', `an entry of ${path} claims a size of ${size} bytes`, { file: path, offset: at }, 'the archive is damaged');
+      if (body + size > fileSize) fail('DATA_FORMAT', `an entry of ${path} claims ${size} bytes, beyond the end of the file`, { file: path, offset: at }, 'the archive is truncated');
       at = body + Math.ceil(size / BLOCK) * BLOCK;
       if (meta) {
         if (size > META_LIMIT) fail('DATA_UNSAFE', `${path} has a ${size}-byte header record, over the limit of ${META_LIMIT}`, { file: path, offset: body });
         const bytes = await reader(body, size);
         if (type === 'L') longName = text(bytes);
-        if (type === 'x') { const pax = paxRecords(bytes, path, body); longName = pax.get('path') ?? longName; const s = pax.get('size'); if (s !== undefined) paxSize = Number(s); }
+        if (type === 'x') { const pax = paxRecords(bytes, path, body); longName = pax.get('path') ?? longName; const s = pax.get('size'); if (s !== undefined) paxSize = /^\d+$/.test(s) ? Number(s) : fail('DATA_FORMAT', `a pax record of ${path} gives the size '${s}'`, { file: path, offset: body }, 'a size is a number from 0 on'); }
         continue;
       }
       const prefix = text(header.subarray(257, 262)) === 'ustar' && header[262] === 0 ? text(header.subarray(345, 500)) : '';

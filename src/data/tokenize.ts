@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { fail, QuantError } from '../base/errors.js';
+import { repeatsRepeats } from '../base/match.js';
 import { readText } from './files.js';
 
 export interface Tokens { readonly ids: readonly number[]; readonly types: readonly number[] }
@@ -20,6 +21,7 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
     if (e instanceof QuantError && e.code === 'DATA_MISSING') return new Map<string, unknown>();
     throw e;
   });
+  refuseExponential(Object.fromEntries(json), file);
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(Object.fromEntries(json), Object.fromEntries(config));
@@ -30,16 +32,37 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
   const limit = maxLength ?? declared ?? 512;
   const pad = config.get('pad_token');
   const padId = numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
-  const body = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  if (!Number.isInteger(limit) || limit < 1) fail('DATA_FORMAT', `${file} says truncation.max_length ${limit}`, { file }, 'a whole number from 1 on, or give maxLength');
+  if (!Number.isInteger(padId) || padId < 0) fail('DATA_FORMAT', `${file} says padding.pad_id ${padId}`, { file }, 'a whole number from 0 on');
+  const encoded = (text: string, options: EncodeOptions): Tokens => {
+    let found: unknown;
+    try { found = tokenizer.encode(text, options); } catch (cause) {
+      return fail('DATA_FORMAT', `the tokenizer of ${file} does not encode a text: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, 'the file is damaged, or not of a Hugging Face fast tokenizer', cause);
+    }
+    return checkedTokens(found, file);
+  };
+  const body = (text: string): readonly number[] => encoded(text, { add_special_tokens: false }).ids;
   return {
     padId, maxLength: limit,
     encode: (text, pair) => {
-      const full = tokenizer.encode(text, { ...(pair === undefined ? {} : { text_pair: pair }), return_token_type_ids: true });
-      const types = full.token_type_ids;
-      if (full.ids.length <= limit) return { ids: full.ids, types };
-      return truncate({ ids: full.ids, types }, body(text), pair === undefined ? [] : body(pair), limit, file);
+      const full = encoded(text, { ...(pair === undefined ? {} : { text_pair: pair }), return_token_type_ids: true });
+      if (full.ids.length <= limit) return full;
+      return truncate(full, body(text), pair === undefined ? [] : body(pair), limit, file);
     },
   };
+}
+
+type EncodeOptions = NonNullable<Parameters<Tokenizer['encode']>[1]>;
+
+/** What the library gave, which follows the file: ids may be missing, or anything that the vocabulary holds. Throws DATA_FORMAT. */
+function checkedTokens(found: unknown, file: string): Tokens {
+  const { ids, token_type_ids: types } = found as { readonly ids?: unknown; readonly token_type_ids?: unknown }; // an object by declaration
+  const isId = (v: unknown): v is number => Number.isSafeInteger(v) && Number(v) >= 0;
+  if (!Array.isArray(ids)) return fail('DATA_FORMAT', `the tokenizer of ${file} gives no token ids`, { file });
+  const bad = ids.findIndex((v) => !isId(v));
+  if (bad >= 0) fail('DATA_FORMAT', `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`, { file }, 'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens');
+  const segments = Array.isArray(types) && types.length === ids.length ? types : ids.map(() => 0);
+  return { ids, types: segments.map((v) => (isId(v) ? v : fail('DATA_FORMAT', `the post-processor of ${file} gives a segment id that is no whole number`, { file }))) };
 }
 
 /** Drops the tail of the longer text, one token at a time (HF's `longest_first`), wherever the template placed the texts. */
@@ -59,6 +82,16 @@ function truncate(full: Tokens, first: readonly number[], second: readonly numbe
 function find(ids: readonly number[], part: readonly number[], from: number): number {
   for (let at = from; at + part.length <= ids.length; at++) if (part.every((id, i) => ids[at + i] === id)) return at;
   return -1;
+}
+
+/** The library matches with JavaScript's engine, which backtracks: a group repeated without end around another such repeat may never come back. */
+function refuseExponential(value: unknown, file: string): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === 'Regex' && typeof inner === 'string' && repeatsRepeats(inner)) fail('DATA_FORMAT', `the expression "${inner}" in ${file} repeats a group that repeats inside; matching it could take forever`, { file }, 'write it without nested repetition');
+    // Vocabularies are long lists of numbers, and hold no expressions.
+    if (key !== 'vocab' && key !== 'merges') refuseExponential(inner, file);
+  }
 }
 
 async function readJson(file: string): Promise<Map<string, unknown>> {

@@ -12,6 +12,8 @@ import type { Tensor } from './tensor.js';
 /** A known size, a symbolic name, or unknown. */
 export type Dim = number | string | null;
 export type Shape = readonly Dim[];
+/** Most axes of a tensor: runtimes and numpy stop at 64 or before. */
+export const MAX_RANK = 64;
 /** An edge: one input slot of one node. Compared by identity. */
 export interface Use { readonly node: Node; readonly index: number }
 
@@ -171,14 +173,17 @@ export class Graph {
   readonly initializers = new Set<Value>();
   extra: unknown;
   readonly #inputs: Value[] = [];
+  readonly #isInput = new Set<Value>();
   readonly #outputs: Value[] = [];
   readonly #nodes = new Set<Node>();
   get inputs(): readonly Value[] { return this.#inputs; }
   get outputs(): readonly Value[] { return this.#outputs; }
   get nodes(): ReadonlySet<Node> { return this.#nodes; }
 
-  addInput(v: Value): Value { this.#inputs.push(v); return v; }
-  removeInput(v: Value): void { const i = this.#inputs.indexOf(v); if (i >= 0) this.#inputs.splice(i, 1); }
+  addInput(v: Value): Value { this.#inputs.push(v); this.#isInput.add(v); return v; }
+  removeInput(v: Value): void { if (this.#isInput.delete(v)) this.#inputs.splice(this.#inputs.indexOf(v), 1); }
+  /** Whether `inputs` holds a value, without looking through all of them. */
+  isInput(v: Value): boolean { return this.#isInput.has(v); }
   addOutput(v: Value): void { this.#outputs.push(v); v._returned(this, 1); }
   setOutput(index: number, v: Value): void {
     const old = this.#outputs[index];
@@ -312,7 +317,7 @@ export function distinguishBodies(root: Graph): void {
   const seen = new Set<string>();
   for (const g of allGraphs(root)) {
     for (const v of [...g.inputs, ...g.initializers, ...[...g.nodes].flatMap((n) => n.outputs)]) {
-      if (v.name && seen.has(v.name) && g !== root && !(g.inputs.includes(v) && g.initializers.has(v))) v.name = freeName(v.name);
+      if (v.name && seen.has(v.name) && g !== root && !(g.isInput(v) && g.initializers.has(v))) v.name = freeName(v.name);
       seen.add(v.name);
     }
   }
@@ -325,9 +330,12 @@ export function nameMaker(root: Graph): (base: string) => string {
     for (const v of [...g.inputs, ...g.initializers]) taken.add(v.name);
     for (const n of g.nodes) { if (n.name) taken.add(n.name); for (const o of n.outputs) taken.add(o.name); }
   }
+  const next = new Map<string, number>(); // lower numbers are taken, and never become free again
   return (base) => {
     let name = base;
-    for (let i = 1; taken.has(name); i++) name = `${base}_${i}`;
+    let i = next.get(base) ?? 1;
+    for (; taken.has(name); i++) name = `${base}_${i}`;
+    if (name !== base) next.set(base, i);
     taken.add(name);
     return name;
   };

@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.js';
+import { shortName } from '../base/shorten.js';
 import { cloneGraph } from './clone.js';
 import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type Model, type Value } from './graph.js';
 
@@ -7,10 +8,12 @@ import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type M
  * number of calls. Attribute references take the call's attribute, else the function's default, else vanish. Names in
  * the body are made unique; the outputs keep the caller's names.
  * Throws GRAPH_CYCLE where functions call each other in a circle, MODEL_UNSUPPORTED where a called function imports
- * another version of an opset than the model. Source: https://github.com/onnx/onnx/blob/main/docs/IR.md#functions
+ * another version of an opset than the model, GRAPH_INVALID for a call of more inputs or outputs than the function has,
+ * MODEL_LIMIT where functions that call each other become too many nodes. Source: https://github.com/onnx/onnx/blob/main/docs/IR.md#functions
  */
 export function inlineFunctions(model: Model): number {
   const functions = new Map(model.functions.map((f) => [keyOf(f.domain, f.name, f.overload), f]));
+  refuseExplosion(model, functions);
   const unique = nameMaker(model.graph);
   let calls = 0;
   const expand = (graph: Graph, nodes: readonly Node[], path: readonly FunctionDef[]): void => {
@@ -19,6 +22,7 @@ export function inlineFunctions(model: Model): number {
       const f = functions.get(keyOf(node.domain, node.op, node.overload));
       if (!f) continue;
       if (path.includes(f)) fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+      checkCall(node, f);
       adoptOpsets(model, f);
       calls++;
       expand(graph, inlineCall(graph, node, f, unique), [...path, f]);
@@ -27,6 +31,44 @@ export function inlineFunctions(model: Model): number {
   expand(model.graph, [...model.graph.nodes], []);
   model.functions.length = 0;
   return calls;
+}
+
+/** Most nodes that calls may become: these, and so many times what the model itself holds. No exporter comes near. */
+const MOST_INLINED = 10_000;
+const TIMES = 20;
+
+/** Counts before anything is copied: each function of a chain that calls the next one twice doubles the nodes. */
+function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDef>): void {
+  const sizes = new Map<FunctionDef, number>();
+  const sizeOf = (graph: Graph, path: readonly FunctionDef[]): number => {
+    let nodes = 0;
+    for (const g of allGraphs(graph)) {
+      for (const n of g.nodes) {
+        const f = functions.get(keyOf(n.domain, n.op, n.overload));
+        nodes += f ? inlined(f, path) : 1;
+      }
+    }
+    return nodes;
+  };
+  const inlined = (f: FunctionDef, path: readonly FunctionDef[]): number => {
+    if (path.includes(f)) fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+    const known = sizes.get(f) ?? 1 + sizeOf(f.graph, [...path, f]);
+    sizes.set(f, known);
+    return known;
+  };
+  const total = sizeOf(model.graph, []);
+  let own = 0;
+  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) own += g.nodes.size;
+  const most = MOST_INLINED + TIMES * own;
+  if (total > most) fail('MODEL_LIMIT', `the functions of the model call each other so often that it would have ${total} nodes`, {}, `its ${own} nodes and functions may become ${most}`);
+}
+
+/** Omitted trailing inputs and outputs are fine; ones that the function does not have would be left dangling. */
+function checkCall(call: Node, f: FunctionDef): void {
+  const place = { node: label(call) };
+  const [inputs, outputs] = [f.graph.inputs.length, f.graph.outputs.length];
+  if (call.inputs.length > inputs) fail('GRAPH_INVALID', `'${label(call)}' gives ${call.inputs.length} inputs to function '${f.name}', which has ${inputs}`, place);
+  if (call.outputs.length > outputs) fail('GRAPH_INVALID', `'${label(call)}' takes ${call.outputs.length} outputs of function '${f.name}', which has ${outputs}`, place);
 }
 
 const keyOf = (domain: string, name: string, overload: string): string => `${domain}::${name}::${overload}`;
@@ -44,7 +86,7 @@ function inlineCall(graph: Graph, call: Node, f: FunctionDef, unique: (base: str
   const values = new Map<Value, Value>();
   f.graph.inputs.forEach((formal, i) => { const actual = call.inputs[i]; if (actual) values.set(formal, actual); });
   const body = cloneGraph(f.graph, values);
-  const prefix = label(call);
+  const prefix = shortName(label(call)); // names of nested calls add up
   const own = [...allGraphs(body)];
   own.forEach((g, depth) => {
     for (const v of depth === 0 ? [] : [...new Set([...g.inputs, ...g.initializers])]) v.name = unique(`${prefix}/${v.name}`);

@@ -3,6 +3,7 @@ import { fail, type Where } from '../base/errors.js';
 import type { Attr, FunctionDef, Model } from '../ir/graph.js';
 import { allGraphs, Graph, Node, Value } from '../ir/graph.js';
 import { decodeAttributes, decodeBody, decodeGraph, Scope, type Decoding } from './decode-graph.js';
+import { refuseInflation } from './footprint.js';
 import type { FunctionMessage, OpsetMessage } from './messages.js';
 import { onnx } from './proto.js';
 import { describeFormat } from './sniff.js';
@@ -26,6 +27,7 @@ export interface DecodeOptions {
 export function decodeModel(bytes: Uint8Array, options: DecodeOptions = {}): Model {
   const where: Where = options.file === undefined ? {} : { file: options.file };
   if (bytes.length === 0) fail('MODEL_FORMAT', 'not an ONNX model: the file is empty (0 bytes)', { ...where, offset: 0 }, 'download or export it again');
+  refuseInflation(bytes, where);
   const proto = decodeMessage(onnx.ModelProto, bytes, 'an ONNX model', where);
   if (!proto.graph) {
     const seen = describeFormat(bytes);

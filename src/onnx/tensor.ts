@@ -1,13 +1,17 @@
 /** TensorProto and SparseTensorProto to and from ir Tensors. */
 import { fail, type Where } from '../base/errors.js';
 import { byteLength, dtypeCode, dtypeFromCode, type DType } from '../ir/dtype.js';
+import { MAX_RANK } from '../ir/graph.js';
 import { elementCount, Tensor, type ByteSource } from '../ir/tensor.js';
 import { openExternal, type ExternalPlace } from './external.js';
 import type { SparseMessage, TensorMessage } from './messages.js';
 import { onnx } from './proto.js';
 import { decodeMessage, encodeMessage, fromBigInt, has, keep, kept, toBigInt, toUnsigned } from './wire.js';
 
-const MAX_DENSE_BYTES = 2 ** 31;
+/** Dense bytes of a sparse tensor: these, or so many times what it stores. */
+const MAX_DENSE_BYTES = 2 ** 24;
+const DENSE_TIMES = 100;
+const MAX_EMPTY = 2 ** 24;
 
 /** The directory that external data may come from, and the model file for messages. */
 export interface Origin { readonly dir?: string | undefined; readonly file?: string | undefined }
@@ -43,11 +47,14 @@ export function decodeTensor(message: TensorMessage, label: string, origin: Orig
 }
 
 function decodeDims(dims: readonly unknown[], label: string, where: Where): number[] {
+  if (dims.length > MAX_RANK) fail('MODEL_LIMIT', `tensor '${label}' has ${dims.length} axes`, where, `tensors have at most ${MAX_RANK}`);
   const sizes = dims.map((d) => Number(toBigInt(d)));
   for (const d of sizes) if (!Number.isSafeInteger(d) || d < 0) fail('MODEL_TENSOR', `tensor '${label}' has dims [${sizes.join(',')}]; sizes cannot be negative or beyond 2^53`, where);
   let n = 1;
   for (const d of sizes) n *= d;
   if (!Number.isSafeInteger(n)) fail('MODEL_LIMIT', `tensor '${label}' has dims [${sizes.join(',')}], whose element count overflows`, where);
+  // Nothing backs the other sizes of an empty tensor, and rows without elements would be looped over.
+  if (n === 0 && sizes.reduce((m, d) => m * (d || 1), 1) > MAX_EMPTY) fail('MODEL_LIMIT', `tensor '${label}' of dims [${sizes.join(',')}] has no element, but ${Math.max(...sizes)} rows`, where);
   return sizes;
 }
 
@@ -136,7 +143,7 @@ export function decodeSparse(message: SparseMessage, origin: Origin): { name: st
   }
   const positions = linearPositions(indices, dims, linear, name, where);
   const total = byteLength(values.dtype, elementCount(dims));
-  if (total > MAX_DENSE_BYTES) fail('MODEL_LIMIT', `sparse tensor '${name}' would take ${total} bytes when dense`, where);
+  if (total > Math.max(MAX_DENSE_BYTES, DENSE_TIMES * (values.byteLength + indices.byteLength))) fail('MODEL_LIMIT', `sparse tensor '${name}' would take ${total} bytes when dense`, where);
   const width = byteLength(values.dtype, 1);
   let dense: Uint8Array | undefined;
   const read = (): Uint8Array => {

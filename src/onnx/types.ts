@@ -1,7 +1,7 @@
 /** TypeProto and ValueInfoProto to and from what a Value says of its type. */
 import { fail, type Where } from '../base/errors.js';
 import { dtypeCode, dtypeFromCode, type DType } from '../ir/dtype.js';
-import type { Dim, OtherType, Shape, Value } from '../ir/graph.js';
+import { MAX_RANK, type Dim, type OtherType, type Shape, type Value } from '../ir/graph.js';
 import type { DimensionMessage, TypeMessage, ValueInfoMessage } from './messages.js';
 import type { onnx } from './proto.js';
 import { fromBigInt, has, keep, toBigInt, type Extra } from './wire.js';
@@ -27,6 +27,8 @@ export function describeValue(value: Value, info: ValueInfoMessage, where: Where
     const dtype = dtypeFromCode(tensor.elemType) ?? fail('MODEL_TENSOR', `'${value.name}' is declared with unknown element type ${tensor.elemType}`, { ...where, tensor: value.name }, 'ONNX defines types 1 to 26');
     value.dtype ??= dtype;
   }
+  const rank = tensor.shape?.dim.length ?? 0;
+  if (rank > MAX_RANK) fail('MODEL_LIMIT', `'${value.name}' is declared with ${rank} axes`, { ...where, tensor: value.name }, `tensors have at most ${MAX_RANK}`);
   if (tensor.shape && value.shape === undefined) value.shape = tensor.shape.dim.map(decodeDim);
   if (hasMore(type)) value.extra = { ...extraOf(value), type: { proto: type, dtype: value.dtype, shape: value.shape } };
 }

@@ -6,6 +6,17 @@ import { describeFormat } from './sniff.js';
 
 const { Reader } = protobuf;
 
+/** Reads 64-bit integers that a double holds as numbers: lists of them take 8 bytes an entry, objects 50. */
+class ModelReader extends Reader {
+  override int64(): Declared { return small(super.int64()); }
+  override uint64(): Declared { return small(super.uint64()); }
+}
+type Declared = ReturnType<protobuf.Reader['int64']>;
+function small(value: Declared): Declared {
+  const { low, high } = value;
+  return high >= -0x200000 && high < 0x200000 ? (high * 2 ** 32 + (low >>> 0)) as unknown as Declared : value; // `toBigInt` reads both
+}
+
 /** The part of a generated message class that this room uses. */
 export interface DecodableType<P> {
   decode(reader: protobuf.Reader): P;
@@ -30,7 +41,7 @@ type Scalar = string | number | Uint8Array | Int64;
 export function decodeMessage<P extends object>(type: DecodableType<P>, bytes: Uint8Array, what: string, where: Where): Decoded<P> {
   // A plain Uint8Array view: for a Buffer, protobufjs would pick its Buffer reader, whose slices are Buffers.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const reader = new Reader(plain);
+  const reader = new ModelReader(plain);
   reader.discardUnknown = false;
   try {
     return type.decode(reader) as Decoded<P>; // see Decoded
@@ -92,7 +103,7 @@ function failDamaged(bytes: Uint8Array, what: string, where: Where, offset: numb
   return fail('MODEL_FORMAT', `not a valid ${what.replace(/^an? /, '')}: ${message} (at byte ${offset} of ${bytes.length})`, { ...where, offset }, 'the file is damaged, or of another format', message);
 }
 
-/** 64-bit integers as protobufjs hands them out (Long) and takes them in. */
+/** 64-bit integers as protobufjs hands them out (Long), where they are beyond 2^53, and takes them in. */
 export interface Int64 { readonly low: number; readonly high: number }
 
 export function toBigInt(value: unknown): bigint {

@@ -16,7 +16,7 @@ export function comparedIntegers(graph: Graph): ReadonlyMap<string, readonly num
       const [a, b] = node.inputs;
       for (const [x, other] of [[a, b], [b, a]] as const) {
         const [input, c] = [x && sourceOf(x), other && integerOf(other)];
-        if (!input || typeof c !== 'number' || !graph.inputs.includes(input) || !input.shape?.every((d) => d === 1)) continue;
+        if (!input || typeof c !== 'number' || !graph.isInput(input) || !input.shape?.every((d) => d === 1)) continue;
         if (input.dtype !== 'int64' && input.dtype !== 'int32') continue;
         const values = found.get(input.name) ?? new Set();
         for (const v of node.op === 'Equal' ? [c] : [c - 1, c, c + 1]) values.add(v);

@@ -50,7 +50,10 @@ export const loop = {
 
 export const scan = {
   op: 'Scan', domain: '', since: 8, doc: 'Runs a subgraph over slices.', foldable: false, cost: 'free', quant: { role: 'float', because: 'control flow' },
-  infer: (ctx) => ctx.node.outputs.map((_, i) => ({ dtype: ctx.subgraph('body')[i]?.dtype, shape: undefined })),
+  infer(ctx) {
+    const body = ctx.subgraph('body');
+    return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
+  },
 } satisfies OpSpec;
 
 function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): OpSpec {

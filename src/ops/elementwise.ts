@@ -2,7 +2,7 @@
 import type { DType } from '../ir/dtype.js';
 import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
-import { broadcast, intsOf, perElement, qlinearEach, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import { atLeastOne, broadcast, intsOf, perElement, qlinearEach, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 const noKernel = float('no integer kernel');
@@ -63,7 +63,10 @@ const arithmetic = (qlinear: string): QuantRole => ({ role: 'arithmetic', inputs
 function variadic(op: string, since: number, doc: string): OpSpec {
   return {
     op, domain: '', since, doc, foldable: true, cost: perElement, quant: noKernel,
-    infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.node.inputs.map((_, i) => ctx.input(i)?.shape).reduce((a, b) => broadcast(a, b)) }],
+    infer(ctx) {
+      atLeastOne(ctx);
+      return [{ dtype: ctx.input(0)?.dtype, shape: ctx.node.inputs.map((_, i) => ctx.input(i)?.shape).reduce((a, b) => broadcast(a, b)) }];
+    },
   };
 }
 

@@ -1,6 +1,7 @@
-import { allGraphs, type Dim, type Graph, type Model, type Node, type Shape, type Value } from '../ir/graph.js';
+import { fail } from '../base/errors.js';
+import { allGraphs, label, MAX_RANK, type Dim, type Graph, type Model, type Node, type Shape, type Value } from '../ir/graph.js';
 import { specOf } from './index.js';
-import type { InferContext, Known } from './spec.js';
+import { wholeSize, type InferContext, type Known } from './spec.js';
 
 /** What inference found: small integer contents of shape tensors, beside the dtype and shape set on the values. */
 export interface Inference { readonly ints: ReadonlyMap<Value, readonly Dim[]> }
@@ -32,8 +33,21 @@ function inferGraph(graph: Graph, model: Model, ints: Map<Value, readonly Dim[]>
 /** Infers one node's outputs from what is known of its inputs. */
 export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Dim[]> = new Map()): void {
   const outputs = specOf(node)?.infer(contextOf(node, model, ints)) ?? [];
-  node.outputs.forEach((o, i) => { const k = outputs[i]; if (k) learn(o, k, ints); });
+  node.outputs.forEach((o, i) => {
+    const k = outputs[i];
+    if (!k) return;
+    if (k.shape && k.shape.length > MAX_RANK) fail('MODEL_LIMIT', `'${label(node)}' (${node.op}) gives a tensor of ${k.shape.length} axes`, { node: label(node) }, `tensors have at most ${MAX_RANK}`);
+    // Sizes of damaged models may be fractions, negative or NaN; and computed lists may have holes.
+    learn(o, { dtype: k.dtype, shape: k.shape && Array.from(k.shape, wholeSize), ints: k.ints && k.ints.length <= MAX_INTS ? Array.from(k.ints, wholeNumber) : undefined }, ints);
+  });
 }
+
+/** Longer integer constants are data, not shapes. */
+const MAX_INTS = 4096;
+/** Of so many values, only lists that can be shapes are remembered: memory must not grow far beyond the file. */
+const MANY = 512;
+/** An element of shape arithmetic; unknown where a double cannot hold it. */
+const wholeNumber = (d: Dim | undefined): Dim => (typeof d === 'number' && !Number.isSafeInteger(d) ? null : d ?? null);
 
 const knownOf = (v: Value, ints: ReadonlyMap<Value, readonly Dim[]>): Known => ({ dtype: v.dtype, shape: v.shape, ints: ints.get(v) });
 
@@ -50,7 +64,7 @@ function contextOf(node: Node, model: Model, ints: Map<Value, readonly Dim[]>): 
 /** Joins what is inferred with what was known; a number beats a symbol beats nothing. */
 function learn(v: Value, k: Known, ints: Map<Value, readonly Dim[]>): void {
   if (k.dtype) v.dtype = k.dtype;
-  if (k.ints && k.ints.length <= 4096) ints.set(v, k.ints);
+  if (k.ints && (k.ints.length <= MAX_RANK || ints.size < MANY)) ints.set(v, k.ints);
   if (!k.shape) return;
   const old = v.shape;
   if (!old || old.length !== k.shape.length) { v.shape = k.shape; return; }

@@ -1,7 +1,7 @@
 /** Pooling and resizing: https://onnx.ai/onnx/operators/onnx__MaxPool.html and neighbours. */
 import type { Shape } from '../ir/graph.js';
 import { windowSizes } from './conv.js';
-import { numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
+import { axisOf, numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
 
 function inferPool(ctx: InferContext): Known[] {
   const x = ctx.input(0);
@@ -51,7 +51,7 @@ export const resize = {
     const shape = x?.shape;
     const unknown = [{ dtype: x?.dtype, shape: shape?.map(() => null) }];
     if (!shape) return unknown;
-    const axes = ctx.node.ints('axes', shape.map((_, i) => i)).map((a) => (a < 0 ? a + shape.length : a));
+    const axes = ctx.node.ints('axes', shape.map((_, i) => i)).map((a) => axisOf(ctx, a, shape.length));
     const sizes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : undefined;
     const scalesInput = ctx.opset < 11 ? 1 : 2;
     const scales = ctx.constant(scalesInput);

@@ -1,6 +1,6 @@
 /** Quantized ops, standard and ONNX Runtime's: enough to infer and to count what a quantized model does. */
 import { dtypeFromCode, type DType } from '../ir/dtype.js';
-import { broadcast, perElement, sizeOf, type Known, type OpSpec } from './spec.js';
+import { axisOf, broadcast, perElement, sizeOf, type Known, type OpSpec } from './spec.js';
 import { convMacs, inferConv } from './conv.js';
 import { matMulShape } from './matmul.js';
 
@@ -48,8 +48,8 @@ export const quantOps: readonly OpSpec[] = [
     ...base('GatherBlockQuantized', MS, 1, 'Looks up rows of a table of 2, 4 or 8 bits in blocks.'),
     infer: (ctx) => {
       const [data, indices] = [ctx.input(0), ctx.input(1)?.shape];
-      const axis = ctx.node.int('gather_axis', 0);
       const codes = data?.dtype === 'uint8' ? 8 / ctx.node.int('bits', 4) : 1; // of a byte
+      const axis = data?.shape ? axisOf(ctx, ctx.node.int('gather_axis', 0), data.shape.length) : 0;
       const rows = data?.shape?.map((d, i, all) => (i === all.length - 1 && typeof d === 'number' ? d * codes : d));
       return [{ dtype: ctx.input(2)?.dtype, shape: rows && indices && [...rows.slice(0, axis), ...indices, ...rows.slice(axis + 1)] }];
     },

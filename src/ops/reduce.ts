@@ -1,7 +1,7 @@
 /** Reductions: https://onnx.ai/onnx/operators/onnx__ReduceMean.html and neighbours. */
 import type { DType } from '../ir/dtype.js';
 import type { Dim } from '../ir/graph.js';
-import { axesOf, normalAxis, sizeOf, type OpSpec, type QuantRole } from './spec.js';
+import { axesOf, axisOf, sizeOf, type OpSpec, type QuantRole } from './spec.js';
 
 const noKernel: QuantRole = { role: 'float', because: 'no integer kernel' };
 
@@ -17,7 +17,7 @@ function reduce(op: string, doc: string): OpSpec {
       const keep = ctx.node.int('keepdims', 1) === 1;
       if (!given && ctx.node.inputs[1]) return [{ dtype: x.dtype, shape: keep ? shape.map(() => null) : undefined }];
       if (!given?.length && ctx.node.int('noop_with_empty_axes', 0) === 1) return [{ dtype: x.dtype, shape }];
-      const axes = new Set((given?.length ? given : shape.map((_, i) => i)).map((a) => normalAxis(a, shape.length)));
+      const axes = new Set((given?.length ? given : shape.map((_, i) => i)).map((a) => axisOf(ctx, a, shape.length)));
       const out: Dim[] = [];
       shape.forEach((d, i) => { if (!axes.has(i)) out.push(d); else if (keep) out.push(1); });
       return [{ dtype: x.dtype, shape: out }];
@@ -33,7 +33,7 @@ function argReduce(op: string, doc: string): OpSpec {
       const shape = ctx.input(0)?.shape;
       const dtype: DType = 'int64';
       if (!shape) return [{ dtype, shape: undefined }];
-      const axis = normalAxis(ctx.node.int('axis', 0), shape.length);
+      const axis = axisOf(ctx, ctx.node.int('axis', 0), shape.length);
       const keep = ctx.node.int('keepdims', 1) === 1;
       return [{ dtype, shape: shape.flatMap((d, i) => (i !== axis ? [d] : keep ? [1] : [])) }];
     },

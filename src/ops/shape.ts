@@ -1,6 +1,7 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
-import type { Dim, Shape } from '../ir/graph.js';
-import { axesOf, broadcast, intsOf, normalAxis, numbersOf, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import { fail } from '../base/errors.js';
+import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
+import { atLeastOne, axesOf, axisOf, broadcast, intsOf, numbersOf, ofRank, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
@@ -10,7 +11,7 @@ const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[
 function inferReshape(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = ctx.node.attrs.has('shape') ? ctx.node.ints('shape') : intsOf(ctx, 1);
-  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' ? Array<null>(n).fill(null) : undefined); }
+  if (!target) return of(x, ofRank(ctx.input(1)?.shape?.[0]));
   const zeroCopies = ctx.node.int('allowzero', 0) === 0;
   const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? x?.shape?.[i] ?? null : d));
   const hole = out.indexOf(-1);
@@ -47,15 +48,15 @@ function inferSlice(ctx: InferContext): readonly Known[] {
   const given = attrs ? ctx.node.ints('axes', (starts ?? []).map((_, i) => i)) : ctx.node.inputs[3] ? numbersOf(ctx, 3) : starts?.map((_, i) => i);
   if (!starts || !ends || !given) {
     if (!given) return of(x, shape.map(() => null));
-    const cut = new Set(given.map((a) => normalAxis(a, shape.length)));
+    const cut = new Set(given.map((a) => axisOf(ctx, a, shape.length)));
     return of(x, shape.map((d, i) => (cut.has(i) ? null : d)));
   }
   const steps = ctx.node.inputs[4] ? numbersOf(ctx, 4) : undefined;
   const out: Dim[] = [...shape];
-  const axes = given.map((a) => normalAxis(a, shape.length));
+  const axes = given.map((a) => axisOf(ctx, a, shape.length));
   axes.forEach((a, i) => {
     const d = shape[a];
-    const [s, e, step] = [starts[i]!, ends[i]!, steps?.[i] ?? 1];
+    const [s, e, step] = [starts[i] ?? 0, ends[i] ?? 0, steps?.[i] ?? 1];
     if (typeof d !== 'number') { out[a] = s === 0 && step === 1 && e >= Number.MAX_SAFE_INTEGER ? d ?? null : null; return; }
     const clampTo = (v: number, low: number, high: number): number => Math.min(Math.max(v < 0 ? v + d : v, low), high);
     const from = step > 0 ? clampTo(s, 0, d) : clampTo(s, 0, d - 1);
@@ -63,7 +64,7 @@ function inferSlice(ctx: InferContext): readonly Known[] {
     out[a] = Math.max(0, Math.ceil((to - from) / step));
   });
   const ints = intsOf(ctx, 0);
-  const [s, e, step] = [starts[0]!, ends[0]!, steps?.[0] ?? 1];
+  const [s, e, step] = [starts[0] ?? 0, ends[0] ?? 0, steps?.[0] ?? 1];
   const cut = ints && shape.length === 1 && step === 1 ? ints.slice(s, e >= ints.length ? undefined : e) : undefined;
   return of(x, out, cut);
 }
@@ -72,7 +73,7 @@ function inferGather(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const indices = ctx.input(1);
   if (!x?.shape || !indices?.shape) return of(x, undefined);
-  const axis = normalAxis(ctx.node.int('axis', 0), x.shape.length);
+  const axis = axisOf(ctx, ctx.node.int('axis', 0), x.shape.length);
   const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
   const data = intsOf(ctx, 0);
   const at = numbersOf(ctx, 1);
@@ -85,7 +86,7 @@ function inferUnsqueeze(ctx: InferContext): readonly Known[] {
   const axes = axesOf(ctx, 1);
   if (!x?.shape || !axes) return of(x, undefined, intsOf(ctx, 0));
   const rank = x.shape.length + axes.length;
-  const at = new Set(axes.map((a) => normalAxis(a, rank)));
+  const at = new Set(axes.map((a) => axisOf(ctx, a, rank)));
   const rest = [...x.shape];
   return of(x, Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : rest.shift() ?? null)), intsOf(ctx, 0));
 }
@@ -94,16 +95,17 @@ function inferSqueeze(ctx: InferContext): readonly Known[] {
   const axes = axesOf(ctx, 1);
   if (!x?.shape || (!axes && ctx.node.inputs[1])) return of(x, undefined, intsOf(ctx, 0));
   const rank = x.shape.length;
-  const at = axes && new Set(axes.map((a) => normalAxis(a, rank)));
+  const at = axes && new Set(axes.map((a) => axisOf(ctx, a, rank)));
   return of(x, x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)), intsOf(ctx, 0));
 }
 
 function inferConcat(ctx: InferContext): readonly Known[] {
+  atLeastOne(ctx);
   const parts = ctx.node.inputs.map((_, i) => ctx.input(i));
   const first = parts.find((p) => p?.shape)?.shape;
   const dtype = parts.find((p) => p?.dtype)?.dtype;
   if (!first) return [{ dtype, shape: undefined }];
-  const axis = normalAxis(ctx.node.int('axis', 1), first.length);
+  const axis = axisOf(ctx, ctx.node.int('axis', 1), first.length);
   const shape = first.map((d, i): Dim => {
     if (i !== axis) return parts.map((p) => p?.shape?.[i]).find((v) => typeof v === 'number') ?? d;
     return parts.every((p) => typeof p?.shape?.[i] === 'number') ? parts.reduce((n, p) => n + Number(p?.shape?.[i]), 0) : null;
@@ -118,7 +120,7 @@ function inferSplit(ctx: InferContext): readonly Known[] {
   const n = ctx.node.outputs.length;
   const sizes = ctx.node.attrs.has('split') ? ctx.node.ints('split') : ctx.node.inputs[1] ? numbersOf(ctx, 1) : undefined;
   if (!x?.shape) return ctx.node.outputs.map(() => ({ dtype: x?.dtype, shape: undefined }));
-  const axis = normalAxis(ctx.node.int('axis', 0), x.shape.length);
+  const axis = axisOf(ctx, ctx.node.int('axis', 0), x.shape.length);
   const d = x.shape[axis];
   const part = typeof d === 'number' ? Math.ceil(d / n) : null;
   return ctx.node.outputs.map((_, k) => {
@@ -135,14 +137,14 @@ function inferPad(ctx: InferContext): readonly Known[] {
   const axes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : shape.map((_, i) => i);
   if (!axes) return of(x, shape.map(() => null));
   const out: Dim[] = [...shape];
-  axes.forEach((a, i) => { const at = normalAxis(a, shape.length); const d = shape[at]; const more = pads[i]! + pads[i + axes.length]!; out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null; });
+  axes.forEach((a, i) => { const at = axisOf(ctx, a, shape.length); const d = shape[at]; const more = (pads[i] ?? 0) + (pads[i + axes.length] ?? 0); out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null; });
   return of(x, out);
 }
 
 function inferExpand(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = intsOf(ctx, 1);
-  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' && x?.shape ? Array<null>(Math.max(n, x.shape.length)).fill(null) : undefined); }
+  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' && x?.shape ? ofRank(Math.max(n, x.shape.length)) : undefined); }
   return of(x, broadcast(x?.shape, target));
 }
 
@@ -152,7 +154,7 @@ export const shapeOps: readonly OpSpec[] = [
     const x = ctx.input(0);
     const shape = x?.shape;
     if (!shape) return of(x, undefined);
-    const axis = normalAxis(ctx.node.int('axis', 1), shape.length);
+    const axis = ctx.node.int('axis', 1) === shape.length ? shape.length : axisOf(ctx, ctx.node.int('axis', 1), shape.length);
     const product = (part: Shape): Dim => {
       const rest = part.filter((d) => d !== 1);
       if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
@@ -162,7 +164,11 @@ export const shapeOps: readonly OpSpec[] = [
   }),
   spec('Transpose', 1, 'Permutes axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
-    const perm = ctx.node.ints('perm', (x?.shape ?? []).map((_, i) => (x?.shape?.length ?? 0) - 1 - i));
+    const rank = x?.shape?.length;
+    const perm = ctx.node.attrs.has('perm') ? ctx.node.ints('perm') : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
+    if (perm.length > MAX_RANK || !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) || (x?.shape && perm.length !== rank)) {
+      fail('GRAPH_INVALID', `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`, { node: label(ctx.node) }, 'each axis once, from 0');
+    }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),
   spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, inferSqueeze),
@@ -178,7 +184,7 @@ export const shapeOps: readonly OpSpec[] = [
   spec('Tile', 1, 'Repeats along axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
     const repeats = numbersOf(ctx, 1);
-    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null)));
+    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * (repeats[i] ?? 1) : null)));
   }),
   spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), (ctx) => {
     const shape = ctx.input(0)?.shape;
@@ -194,11 +200,11 @@ export const shapeOps: readonly OpSpec[] = [
     const value = ctx.node.attrs.get('value');
     const shape = intsOf(ctx, 0);
     const rank = ctx.input(0)?.shape?.[0];
-    const fill = value?.type === 'tensor' && value.value.dtype === 'int64' ? Number(value.value.ints()[0]) : undefined;
+    const fill = value?.type === 'tensor' && value.value.dtype === 'int64' ? Number(value.value.ints()[0] ?? 0) : undefined;
     const n = shape?.every((d): d is number => typeof d === 'number') && shape.length === 1 ? shape[0] : undefined;
     return [{
       dtype: value?.type === 'tensor' ? value.value.dtype : 'float32',
-      shape: shape ?? (typeof rank === 'number' ? Array<null>(rank).fill(null) : undefined),
+      shape: shape ?? ofRank(rank),
       ints: fill !== undefined && typeof n === 'number' && n <= 64 ? Array<number>(n).fill(fill) : undefined,
     }];
   }),
@@ -213,13 +219,13 @@ export const shapeOps: readonly OpSpec[] = [
     const shape = ctx.input(0)?.shape;
     const depth = numbersOf(ctx, 1)?.[0] ?? null;
     if (!shape) return [{ dtype: ctx.input(2)?.dtype, shape: undefined }];
-    const axis = normalAxis(ctx.node.int('axis', -1), shape.length + 1);
+    const axis = axisOf(ctx, ctx.node.int('axis', -1), shape.length + 1);
     return [{ dtype: ctx.input(2)?.dtype, shape: [...shape.slice(0, axis), depth, ...shape.slice(axis)] }];
   }),
   spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), (ctx) => [{ dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] }]),
   spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), (ctx) => {
     const x = ctx.input(0);
-    const axis = normalAxis(ctx.node.int('axis', -1), x?.shape?.length ?? 1);
+    const axis = x?.shape ? axisOf(ctx, ctx.node.int('axis', -1), x.shape.length) : 0;
     const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : numbersOf(ctx, 1)?.[0] ?? null;
     const shape = x?.shape?.map((d, i) => (i === axis ? k : d));
     return [{ dtype: x?.dtype, shape }, { dtype: 'int64', shape }];

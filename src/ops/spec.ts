@@ -1,6 +1,7 @@
 /** What the project knows about an operator. Every facet is required, so adding one makes the compiler list the work. */
+import { fail } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
-import type { Dim, Node, Shape } from '../ir/graph.js';
+import { label, MAX_RANK, type Dim, type Node, type Shape } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 
 /** What is known of a value without running the model. */
@@ -60,7 +61,10 @@ export interface OpSpec {
   /** First opset that has the op. */
   readonly since: number;
   readonly doc: string;
-  /** Facts about the outputs. Unknown parts stay undefined; it never throws on shapes that it does not understand. */
+  /**
+   * Facts about the outputs. Unknown parts stay undefined, and sizes that cannot be are cleaned afterwards. What no
+   * runtime takes, such as an axis that the input lacks, throws GRAPH_INVALID.
+   */
   infer(ctx: InferContext): readonly Known[];
   readonly cost: ((inputs: readonly (Known | undefined)[], outputs: readonly Known[], node: Node) => Cost) | 'free';
   readonly quant: QuantRole;
@@ -96,6 +100,24 @@ export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | u
 
 /** An axis as given (negative counts from the end) → 0..rank-1. */
 export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/** As {@link normalAxis}, for a node of a file. Throws GRAPH_INVALID for an axis that a tensor of `rank` axes does not have. */
+export function axisOf({ node }: Pick<InferContext, 'node'>, axis: number, rank: number): number {
+  const from = normalAxis(axis, rank);
+  // Runtimes take axis 0 of a scalar for the scalar itself.
+  if (from >= 0 && from < Math.max(rank, 1)) return from;
+  return fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) names axis ${axis} of a tensor of ${rank} axes`, { node: label(node) }, rank === 0 ? 'a scalar has no axes' : `axes are ${-rank} to ${rank - 1}`);
+}
+
+/** Throws GRAPH_INVALID for a node of any number of inputs that has none. */
+export function atLeastOne({ node }: Pick<InferContext, 'node'>): void {
+  if (node.inputs.length === 0) fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) has no inputs`, { node: label(node) }, 'it takes at least one');
+}
+
+/** Of a tensor of which only the number of axes is known; nothing where that is not a number of axes. */
+export const ofRank = (rank: Dim | undefined): Shape | undefined => (typeof rank === 'number' && rank >= 0 && rank <= MAX_RANK ? Array<null>(rank).fill(null) : undefined);
+/** A size that was computed: unknown where it is no whole number from 0 to 2^53, which no tensor has. */
+export const wholeSize = (d: Dim | undefined): Dim => (typeof d === 'number' && !(Number.isSafeInteger(d) && d >= 0) ? null : d ?? null);
 
 /** Integer elements of an input: from its constant, or from shape arithmetic. Elements beyond 2^53 are unknown. */
 export function intsOf(ctx: InferContext, i: number): readonly Dim[] | undefined {

@@ -25,7 +25,7 @@ export function reducedAxes(node: Node, rank: number): readonly number[] | undef
 /**
  * One value per channel from a constant that is combined with a tensor of `rank` axes whose axis `axis` has `channels`
  * elements: [C,1,1] beside [N,C,H,W] gives C values, a scalar gives C equal ones. Undefined where the constant varies
- * along another axis, has more axes than the tensor, or is not float32.
+ * along another axis, has more axes than the tensor, or is not float32, and for more channels than {@link canFill} allows.
  */
 export function perChannel(v: Value, rank: number, axis: number, channels: number): Float64Array | undefined {
   const data = v.isInitializer ? v.data : undefined;
@@ -33,8 +33,13 @@ export function perChannel(v: Value, rank: number, axis: number, channels: numbe
   const aligned = [...Array<number>(rank - data.dims.length).fill(1), ...data.dims];
   if (!aligned.every((d, i) => d === 1 || (i === axis && d === channels))) return undefined;
   const values = data.f64();
-  return values.length === channels ? values : new Float64Array(channels).fill(values[0] ?? 0);
+  if (values.length === channels) return values;
+  return canFill(channels) === true ? new Float64Array(channels).fill(values[0] ?? 0) : undefined;
 }
 
-/** A float32 vector of n equal numbers. */
+/** Longest vector that a pass makes out of a declared size alone: a file of 200 bytes may declare 2^32. */
+const MOST_FILLED = 1 << 16;
+/** Whether a vector as long as a declared size may be made, or why not. */
+export const canFill = (size: number): true | string => size <= MOST_FILLED || `a vector of ${size} elements would be made for it`;
+/** A float32 vector of n equal numbers: see {@link canFill}. */
 export const filled = (n: number, value: number): Tensor => Tensor.f32(new Float32Array(n).fill(value));

@@ -3,6 +3,7 @@ import { allGraphs, label, Value, type Graph, type Model, type Node } from '../i
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, replaceOutputs } from '../rewrite/pass.js';
+import { canFill } from './constants.js';
 
 /**
  * What changed for an op when the standard domain reached `version`: rewrites a node of the version before so that it
@@ -145,7 +146,7 @@ function renameOp(n: Node, g: Graph, model: Model, op: string): void {
 function groupNormTo21(n: Node, g: Graph): void {
   const channels = n.inputs[0]?.shape?.[1];
   const groups = n.int('num_groups');
-  if (typeof channels !== 'number') return refuse(n, 'GroupNormalization of an unknown number of channels cannot be converted to opset 21');
+  if (typeof channels !== 'number' || canFill(channels) !== true) return refuse(n, 'GroupNormalization of an unknown or very large number of channels cannot be converted to opset 21');
   for (const i of [1, 2]) {
     const v = n.inputs[i];
     if (!v?.data) return refuse(n, 'GroupNormalization with computed scale or bias cannot be converted to opset 21');

@@ -18,7 +18,7 @@ function visit(graph: Graph, outer: ReadonlyMap<string, readonly Value[]>): numb
   let changes = 0;
   for (const v of [...graph.initializers]) {
     const t = v.data;
-    if (!t || v.isGraphOutput || graph.inputs.includes(v)) continue;
+    if (!t || v.isGraphOutput || graph.isInput(v)) continue;
     const key = `${t.dtype}[${t.dims.join()}]`;
     const alike = known.get(key) ?? [];
     const same = alike.find((o) => o.data !== undefined && equal(o.data, t));

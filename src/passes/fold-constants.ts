@@ -37,7 +37,7 @@ async function foldAll(ctx: PassContext, name: string, limit: number): Promise<P
 /** Nodes that depend on constants alone. */
 function constantNodes(graph: Graph, model: Model, limit: number, refuse: (node: Node, elements: number) => void): ReadonlySet<Node> {
   const constant = new Set<Node>();
-  const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.inputs.includes(v) : v.producer !== undefined && constant.has(v.producer));
+  const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer));
   for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
   for (const node of [...constant]) {
     const elements = resultSize(node);

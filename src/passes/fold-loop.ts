@@ -21,7 +21,7 @@ export const foldLoop = {
   name: 'fold-loop', doc: 'Replaces a Loop of known trips, or a Scan of one, by its body.', numerics: 'exact',
   run(ctx) {
     let changes = 0;
-    const constant = (v: Value | null | undefined): Tensor | undefined => (v?.isInitializer && !ctx.model.graph.inputs.includes(v) ? v.data : undefined);
+    const constant = (v: Value | null | undefined): Tensor | undefined => (v?.isInitializer && !ctx.model.graph.isInput(v) ? v.data : undefined);
     for (const graph of allGraphs(ctx.model.graph)) {
       for (const node of [...graph.nodes]) {
         const body = node.graph === graph && node.domain === '' && (node.op === 'Loop' || node.op === 'Scan') ? bodyOf(node) : undefined;
@@ -68,8 +68,9 @@ function inlineScan(node: Node, body: Graph, b: GraphBuilder): true | string {
   if ((b.model.opsets.get('') ?? 1) < 9) return 'before opset 9 it runs over a batch';
   const scanned = node.int('num_scan_inputs');
   const first = node.inputs.length - scanned;
+  if (scanned < 0 || first < 0 || body.inputs.length !== node.inputs.length) return 'its inputs are not those of its body';
   const states = node.inputs.slice(0, first);
-  const axes = node.ints('scan_input_axes', Array<number>(scanned).fill(0));
+  const axes = node.ints('scan_input_axes', []);
   const given: { readonly x: Value; readonly axis: number }[] = [];
   for (const [i, x] of node.inputs.slice(first).entries()) {
     const axis = fromStart(axes[i] ?? 0, x?.shape?.length ?? 0);

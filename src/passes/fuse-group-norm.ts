@@ -4,7 +4,7 @@ import { floatAttr } from '../rewrite/builder.js';
 import { sameDim, sameShape } from '../rewrite/facts.js';
 import { rulePass } from '../rewrite/pass.js';
 import type { Match } from '../rewrite/pattern.js';
-import { filled } from './constants.js';
+import { canFill, filled } from './constants.js';
 
 const ops = ['InstanceNormalization(r, s!, b!)', 'LayerNormalization(r, s!, b?!)'];
 
@@ -13,6 +13,7 @@ function groupsOf(m: Match): { readonly groups: number; readonly channels: numbe
   const [x, r, y] = [m.value('x').shape, m.value('r').shape, m.value('y').shape];
   const [groups, channels] = [r?.[1], x?.[1]];
   if (!x || !r || x.length < 3 || r.length < 3 || typeof groups !== 'number' || typeof channels !== 'number' || !sameDim(x[0], r[0])) return 'its batch, channels or groups are not known';
+  if (canFill(channels) !== true) return String(canFill(channels));
   if (channels % groups) return `${channels} channels are not ${groups} groups of whole channels`;
   if (!sameShape(x, y)) return 'it does not give the shape of its input back, as far as is known';
   if (m.value('x').dtype !== 'float32') return 'the type is not known to be float32';

@@ -3,7 +3,7 @@ import { Tensor } from '../ir/tensor.js';
 import { floatAttr } from '../rewrite/builder.js';
 import { rulePass } from '../rewrite/pass.js';
 import type { Match } from '../rewrite/pattern.js';
-import { filled, isNear, perChannel, reducedAxes, scalarOf } from './constants.js';
+import { canFill, filled, isNear, perChannel, reducedAxes, scalarOf } from './constants.js';
 
 /** (x − μ) / √(σ² + ε): the square as Pow or Mul, the division as Div or as Mul with a Reciprocal. */
 const NORMALIZED = ['q = Pow(d, two!)', 'q = Mul(d, d)'].flatMap((square) => ['y = Div(d, s)', 'r = Reciprocal(s)\ny = Mul(d, r)', 'r = Div(one!, s)\ny = Mul(d, r)'].map((last) =>
@@ -33,7 +33,8 @@ export const fuseLayerNorm = rulePass({
     if (typeof axes === 'string') return axes;
     const shape = m.value('x').shape ?? [];
     if (axes.length !== 1 || axes[0] !== shape.length - 1) return 'it normalises more, or other, than the last axis';
-    return typeof shape[shape.length - 1] === 'number' || 'the size of the last axis is not known';
+    const size = shape[shape.length - 1];
+    return typeof size === 'number' ? canFill(size) : 'the size of the last axis is not known';
   },
   rewrite(m, b) {
     const size = m.value('x').shape?.at(-1);
@@ -58,6 +59,7 @@ export const fuseLayerNormMoments = rulePass({
     const shape = m.value('x').shape ?? [];
     const size = shape.at(-1);
     if (axes.length !== 1 || axes[0] !== shape.length - 1 || typeof size !== 'number') return 'it normalises more, or other, than the last axis, or its size is not known';
+    if (canFill(size) !== true) return canFill(size);
     return ['gamma', 'beta'].every((name) => !m.has(name) || perChannel(m.value(name), shape.length, shape.length - 1, size)) || 'its scale and bias are not vectors of the last axis';
   },
   rewrite(m, b) {
@@ -81,7 +83,7 @@ export const fuseInstanceNorm = rulePass({
     if (typeof axes === 'string') return axes;
     const shape = m.value('x').shape ?? [];
     if (shape.length < 3 || axes.length !== shape.length - 2 || axes[0] !== 2) return 'it does not normalise all positions of each channel';
-    return typeof shape[1] === 'number' || 'the number of channels is not known';
+    return typeof shape[1] === 'number' ? canFill(shape[1]) : 'the number of channels is not known';
   },
   rewrite(m, b) {
     const channels = Number(m.value('x').shape?.[1]);

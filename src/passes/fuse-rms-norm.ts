@@ -1,6 +1,6 @@
 import { floatAttr } from '../rewrite/builder.js';
 import { rulePass } from '../rewrite/pass.js';
-import { filled, isNear, reducedAxes, scalarOf } from './constants.js';
+import { canFill, filled, isNear, reducedAxes, scalarOf } from './constants.js';
 
 /** x / √(mean(x²) + ε) over the last axis is RMSNormalization with scale 1. source: https://arxiv.org/abs/1910.07467 */
 export const fuseRmsNorm = rulePass({
@@ -16,7 +16,8 @@ export const fuseRmsNorm = rulePass({
     if (m.node('q').op === 'Pow' && scalarOf(m.value('two'), x) !== 2) return 'its power is not 2';
     if (m.has('one') && !isNear(scalarOf(m.value('one'), x), 1)) return 'its reciprocal is not 1 / σ';
     if (!((scalarOf(m.value('eps'), x) ?? -1) >= 0)) return 'its ε is not one float32 number';
-    return typeof x.shape?.[rank - 1] === 'number' || 'the size of the last axis is not known';
+    const size = x.shape?.[rank - 1];
+    return typeof size === 'number' ? canFill(size) : 'the size of the last axis is not known';
   },
   rewrite(m, b) {
     const size = Number(m.value('x').shape?.at(-1));

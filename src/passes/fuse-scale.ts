@@ -22,7 +22,7 @@ export const fuseScale = {
       for (const node of graph.topological()) {
         const scaled = node.graph === graph && scaledInput(node);
         if (!scaled) continue;
-        const overridable = (v: Value): boolean => ctx.model.graph.inputs.includes(v);
+        const overridable = (v: Value): boolean => ctx.model.graph.isInput(v);
         const slots = overridable(scaled.constant) ? `'${scaled.constant.name}' is an input with a default` : findSlots(scaled.x, { graph, factor: scaled.factor, overridable, seen: new Map() });
         if (typeof slots === 'string') { if (slots) ctx.refuse('fuse-scale', node, slots); continue; }
         for (const s of slots) multiply(s, scaled.factor);

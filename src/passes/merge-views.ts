@@ -9,7 +9,10 @@ import type { Match } from '../rewrite/pattern.js';
 export const mergeTransposes = rulePass({
   name: 'merge-transposes', doc: 'Merges two Transposes into one.', numerics: 'exact',
   pattern: 'a = Transpose(x)\ny = Transpose(a)',
-  check: (m) => (permutationOf(m.node('a')) && permutationOf(m.node('y')) ? true : 'the rank is not known'),
+  check(m) {
+    const [p, q] = [permutationOf(m.node('a')), permutationOf(m.node('y'))];
+    return p && q ? p.length === q.length || 'they are of different ranks' : 'the rank is not known';
+  },
   rewrite(m, b) {
     const [p, q] = [permutationOf(m.node('a'))!, permutationOf(m.node('y'))!]; // check() made sure
     return b.op('Transpose', [m.value('x')], { attrs: { perm: q.map((a) => p[a]!) }, name: m.node('y').name || 'Transpose' });

@@ -67,7 +67,7 @@ function sourceOf(v: Value, { lies }: Region, graph: Graph): Value | undefined {
 function growRegion(seed: Node, graph: Graph, model: Model): Region {
   const region: Region = { lies: new Map(), members: new Map(), transposes: new Set(), reason: '' };
   const { lies, members } = region;
-  const ctx: FollowContext = { opset: model.opsets.get('') ?? 1, constant: (v) => (v?.isInitializer && v.data && !model.graph.inputs.includes(v) && canPermute(v.data) ? v.data : undefined) };
+  const ctx: FollowContext = { opset: model.opsets.get('') ?? 1, constant: (v) => (v?.isInitializer && v.data && !model.graph.isInput(v) && canPermute(v.data) ? v.data : undefined) };
   const queue: Value[] = [];
   const fits = (v: Value | null | undefined, lie: Lie): boolean => {
     if (v?.shape?.length !== lie.perm.length || !v.dtype || dtypeBits(v.dtype) < 8) return false;

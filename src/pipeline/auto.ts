@@ -9,7 +9,6 @@ import { fail } from '../base/errors.js';
 import type { DataSpec } from '../data/spec.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
-import type { ResolvedRecipe } from '../recipe/load.js';
 import { targets } from '../targets/index.js';
 import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
@@ -17,6 +16,7 @@ import { confirm } from './confirm.js';
 import { macsByNode } from './facts.js';
 import { Forecast } from './forecast.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
+import { checkOutputs, FOUND_RECIPE } from './overwriting.js';
 import { Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from './staging.js';
 import { createStages } from './stages.js';
@@ -37,6 +37,7 @@ export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
   const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
   if (o.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
+  checkOutputs([{ recipe: base, outDir: o.outDir }], undefined, [FOUND_RECIPE]);
   const forecast = new Forecast(o.timeBudgetMs);
   const onEvent = o.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);
@@ -45,7 +46,7 @@ export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
   try {
     onEvent({ type: 'start', title: `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${o.objective} with a drop of at most ${String(o.maxAccuracyDrop)}` });
     const { work, samples } = await stage('look', async () => {
-      const found = await look(base, evaluation.data!, signal); // checked above
+      const found = await look(o, evaluation.data!, signal); // checked above
       return [found, `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ${(100 * found.work.products).toFixed(0)} % matrix products`];
     });
     const setting = { share, samples, folder, stage, forecast };
@@ -59,10 +60,11 @@ export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
 }
 
 /** What does the work, and how many samples there are; runs nothing but what cleaning the graph needs. */
-async function look(base: ResolvedRecipe, data: DataSpec, signal: AbortSignal | undefined): Promise<{ readonly work: Work; readonly samples: number }> {
+async function look({ base, outDir }: AutoOptions, data: DataSpec, signal: AbortSignal | undefined): Promise<{ readonly work: Work; readonly samples: number }> {
   const { recipe } = base;
   const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
   const model = loadFloatModel(file);
+  checkOutputs([{ recipe: base, outDir }], model, [FOUND_RECIPE]);
   const moments = batchNormMoments(model).size > 0;
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read

@@ -9,6 +9,7 @@ import { judgeRun } from '../gate/index.js';
 import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import type { RecipeInput } from '../recipe/schema.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
+import { FOUND_RECIPE } from './overwriting.js';
 import { sectionsOf, type Candidate } from './candidates.js';
 import { compared } from './rank.js';
 import { runRecipes } from './run.js';
@@ -91,7 +92,7 @@ async function finalRecipe(o: AutoOptions, c: Candidate, share: number): Promise
 
 function publishRun(from: string, to: string, record: RunRecord, made: ResolvedRecipe, o: AutoOptions): void {
   const lines = made.yaml.split('\n').slice(1).join('\n');
-  writeFileAtomic(path.join(from, 'recipe.yaml'), `# Found by quantize auto; makes the model beside it again, byte for byte: quantize --recipe recipe.yaml\n${lines}`);
+  writeFileAtomic(path.join(from, FOUND_RECIPE), `# Found by quantize auto; makes the model beside it again, byte for byte: quantize --recipe recipe.yaml\n${lines}`);
   const texts = Object.keys(o.render?.(record) ?? {});
   publish(from, to, [...record.files.map((f) => f.path).filter((f) => f !== 'model.onnx'), 'model.onnx', 'recipe.yaml', ...texts, 'run.json']);
 }

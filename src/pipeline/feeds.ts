@@ -19,6 +19,9 @@ export function feedOf(t: Tensor): FeedTensor {
   return { dtype: t.dtype, dims: t.dims, data: new Type(bytes.buffer, 0, t.size) };
 }
 
+/** Largest random input: a file of 200 bytes may declare one of 2^32 elements. */
+const MOST_ELEMENTS = 2 ** 27;
+
 /** A seeded feed that fits the inputs: standard normal floats, small integers; unknown sizes are `free`. Only to see whether a model runs. */
 export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1): Feed {
   const rng = createRng(seed, 'random-feed');
@@ -26,6 +29,7 @@ export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1)
   for (const i of inputs) {
     const dims = (i.shape ?? []).map((d) => (typeof d === 'number' ? d : free));
     const n = dims.reduce((a, b) => a * b, 1);
+    if (n > MOST_ELEMENTS) fail('MODEL_LIMIT', `input '${i.name}' of [${dims.join(', ')}] has ${n} elements`, { tensor: i.name }, `random inputs have at most ${MOST_ELEMENTS}`);
     const dtype = i.dtype ?? 'float32';
     if (dtype === 'string') { feed[i.name] = { dtype, dims, data: Array.from({ length: n }, () => '') }; continue; }
     const Type = ARRAYS[dtype];

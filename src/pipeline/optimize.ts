@@ -1,5 +1,7 @@
 /** From a model file to a smaller one with the same outputs: load, rewrite, compare in onnxruntime, save. */
+import { requireTemporaryFolder } from '../base/environment-errors.js';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
+import { refuseOverwriting } from '../base/outputs.js';
 import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import type { Tensor } from '../ir/tensor.js';
@@ -12,6 +14,7 @@ import { targets } from '../targets/index.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel, openModel } from '../runtime/open.js';
 import { Session, type SessionOptions } from '../runtime/session.js';
+import { dataFiles } from './sources.js';
 import { compareOnRandomFeeds, type Agreement, type Comparison } from './same-outputs.js';
 
 /** Rounds until nothing changes; a pass that undoes another would go on for ever. */
@@ -90,11 +93,13 @@ function hideDefaults(model: Model): () => void {
 /**
  * Optimizes the model in `file` and saves it as `out`. onnxruntime must load both and give equal outputs on random
  * inputs; else nothing is written. Throws OPTIMIZE_VERIFY, MODEL_RUNTIME where the original itself does not run,
- * OUTPUT_WRITE, USAGE, and what loading throws.
+ * OUTPUT_WRITE (also where `out` is the model or a data file of it), USAGE, and what loading throws.
  */
 export async function optimizeFile(file: string, out: string, options: OptimizeOptions): Promise<OptimizedFile> {
   choosePasses(options); // before anything slow
   const model = loadModel(file);
+  refuseOverwriting([out], [file, ...dataFiles(model)]);
+  requireTemporaryFolder();
   const before = countNodes(model);
   const choices = comparedIntegers(model.graph);
   const traces = await optimizeGraph(model, options);

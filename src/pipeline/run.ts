@@ -26,6 +26,7 @@ import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } fr
 import { macsByNode, modelFacts } from './facts.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { spendBudget } from './mixed.js';
+import { checkOutputs } from './overwriting.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { watchSources } from './sources.js';
 import { tellOfSaturation } from './saturation.js';
@@ -94,6 +95,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
   sources.add(model);
+  if (!o.dryRun) checkOutputs(o.runs, model);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const original = modelFacts(model, path.basename(floatFile), statSync(floatFile).size, sources.sha256, undefined);
   onEvent({ type: 'start', title: `${o.title} · ${path.basename(floatFile)} (opset ${original.opset}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${recipe.target}` });

@@ -1,25 +1,23 @@
 import { fail, nearest } from '../base/errors.js';
+import { globTest, regExpTest, repeatsRepeats, type NameTest } from '../base/match.js';
 import { label, type Graph, type Node } from '../ir/graph.js';
 
 /** Chooses nodes: an exact node or tensor name, a glob with * and ?, `re:` and a regular expression, `{ opType }`, `first` or `last` compute node. */
 export type NodeFilter = string | { readonly opType: string } | { readonly position: 'first' | 'last' };
 
-/** Throws RECIPE_INVALID for a regular expression that is malformed or could take exponential time. */
-export function compileRegExp(source: string): RegExp {
-  // A quantified group that itself ends in a quantifier, or alternation inside a repeated group, is where backtracking explodes.
-  if (source.length > 500 || /\([^()]*[+*}][^()]*\)\s*[+*{]/.test(source) || /\([^()]*\|[^()]*\)\s*[+*{]/.test(source)) {
-    fail('RECIPE_INVALID', `the pattern "${source.slice(0, 80)}" repeats a group that repeats inside; matching it could take forever`, {}, 'write it without nested repetition');
-  }
-  try { return new RegExp(source); } catch (cause) { return fail('RECIPE_INVALID', `"${source}" is not a regular expression: ${(cause as Error).message}`, {}, undefined, cause); } // RegExp throws SyntaxError
+/**
+ * Throws RECIPE_INVALID for a regular expression that is malformed, or could take exponential time in other tools: the
+ * engine here would match it in linear time, but a recipe is read by more than us.
+ */
+export function compileRegExp(source: string): { test: NameTest } {
+  if (repeatsRepeats(source)) fail('RECIPE_INVALID', `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`, {}, 'write it without nested repetition');
+  return { test: regExpTest(source) };
 }
 
-const glob = (pattern: string): RegExp => new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*+/g, '.*').replace(/\?/g, '.')}$`, 's');
-
-/** A test of names: exact, glob or `re:`. */
-export function nameTest(pattern: string): (name: string) => boolean {
-  if (pattern.startsWith('re:')) { const r = compileRegExp(pattern.slice(3)); return (n) => r.test(n); }
-  if (/[*?]/.test(pattern)) { const r = glob(pattern); return (n) => r.test(n); }
-  return (n) => n === pattern;
+/** A test of names: exact, glob or `re:`. Throws RECIPE_INVALID for a pattern that cannot be matched in linear time. */
+export function nameTest(pattern: string): NameTest {
+  if (pattern.startsWith('re:')) return compileRegExp(pattern.slice(3)).test;
+  return /[*?]/.test(pattern) ? globTest(pattern) : (n) => n === pattern;
 }
 
 /**

@@ -157,7 +157,7 @@ function settle(order: readonly Node[], integer: Set<Node>, fused: Map<Node, Nod
 /** Writes the plan of one graph down: a spec for each point that the integer nodes touch. */
 function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): void {
   /** Tensors of bodies leave them as extremes only. */
-  const inBody = (v: Value): boolean => (v.producer ? v.producer.graph !== main : !v.isInitializer && !main.inputs.includes(v));
+  const inBody = (v: Value): boolean => (v.producer ? v.producer.graph !== main : !v.isInitializer && !main.isInput(v));
   const settingsOf = activationSettings(order, integer, fused, o, layers);
   const observed = (v: Value): void => { 
     const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v);

@@ -25,8 +25,11 @@ export function withoutEchoes(complaints: readonly Complaint[]): Complaint[] {
   return [...kept.filter((c) => c.meant), ...kept.filter((c) => !c.meant)];
 }
 
-/** Readable complaints, one per mistake. `value` is the input that the issues are about. */
-export const complaintsOf = (issues: readonly Issue[], value: unknown): Complaint[] => issues.flatMap((i) => explain(i, [], value));
+/** Mistakes that are looked into: more than are told, since misspelt keys come first. */
+const MOST_ISSUES = 100;
+
+/** Readable complaints, one per mistake, of the first hundred. `value` is the input that the issues are about. */
+export const complaintsOf = (issues: readonly Issue[], value: unknown): Complaint[] => issues.slice(0, MOST_ISSUES).flatMap((i) => explain(i, [], value));
 
 function explain(issue: Issue, base: Path, root: unknown): Complaint[] {
   const path = [...base, ...issue.path];
@@ -34,7 +37,7 @@ function explain(issue: Issue, base: Path, root: unknown): Complaint[] {
   const name = path.length ? `\`${keyText(path)}\`` : 'the recipe';
   const invalid = (message: string, hint?: string): Complaint[] => [{ code: 'RECIPE_INVALID', message, path, hint, atKey: false }];
   switch (issue.code) {
-    case 'unrecognized_keys': return issue.keys.map((key) => unknownKey(key, path, root));
+    case 'unrecognized_keys': return issue.keys.slice(0, MOST_ISSUES).map((key) => unknownKey(key, path, root));
     case 'invalid_value': return [wrongChoice(path, seen, issue.values.map(String))];
     case 'invalid_union': {
       if ('options' in issue && Array.isArray(issue.options)) return [wrongChoice(path, seen, issue.options.map(String))];

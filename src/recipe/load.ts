@@ -7,12 +7,12 @@ import { reason } from '../base/files.js';
 import { PATH_KINDS, SOURCE_KINDS } from '../data/spec.js';
 import { formats } from '../formats/index.js';
 import { everyPass } from '../passes/presets.js';
-import { compileRegExp } from '../quantize/filter.js';
+import { nameTest } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
 import { recipeSpec, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
-import { gather, parseRecipeText, type Path, type RecipeText } from './text.js';
+import { gather, MAX_COMPLAINTS, parseRecipeText, type Path, type RecipeText } from './text.js';
 
 export interface ResolvedRecipe {
   readonly recipe: Recipe;
@@ -89,7 +89,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
   return expandSweep(written, refuse).map(({ value, label }) => {
     const parsed = recipeSpec.safeParse(value);
     const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
-    if (complaints.length) throw gather(complaints.map((c) => place(c, origins, context)));
+    if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));
     const recipe = parsed.data!; // without complaints, parsing succeeded
     const name = recipe.name ?? context.name;
     return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), written: value, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
@@ -117,16 +117,18 @@ function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | un
   return isPlain(holder) && isPlain(holder.data) ? holder.data : undefined;
 }
 
-/** Regular expressions are compiled now, so that a bad one is reported at its line. */
+/** Patterns are compiled now, so that a bad one is reported at its line; as many as are told. */
 function filterComplaints(value: Plain): Complaint[] {
   const quantize = isPlain(value.quantize) ? value.quantize : {};
+  let found = 0;
   return (['include', 'exclude', 'weightOnly', 'layers'] as const).flatMap((key) => {
     const list: unknown[] = Array.isArray(quantize[key]) ? quantize[key] : [];
     return list.flatMap((item, i): Complaint[] => {
       const entry = isPlain(item) && key === 'layers' ? item.match : item;
-      if (typeof entry !== 'string' || !entry.startsWith('re:')) return [];
-      try { compileRegExp(entry.slice(3)); return []; } catch (error) {
+      if (typeof entry !== 'string' || found >= MAX_COMPLAINTS) return [];
+      try { nameTest(entry); return []; } catch (error) {
         if (!(error instanceof QuantError)) throw error;
+        found++;
         return [{ code: error.code, message: error.message, hint: error.hint, path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i], atKey: false }];
       }
     });

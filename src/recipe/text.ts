@@ -7,7 +7,9 @@ const MAX_DEPTH = 32;
 /** Block nesting costs at least a column a level; deeper text would overflow the stack of the YAML parser. */
 const MAX_INDENT = 200;
 const MAX_ALIASES = 100;
-const MAX_COMPLAINTS = 10;
+/** Keys, values and anchors. Ten thousand of them take the parser and the schema about half a second. */
+const MAX_VALUES = 20_000;
+export const MAX_COMPLAINTS = 10;
 const TAGS: ReadonlySet<string> = new Set(['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`));
 
 export type Path = readonly PropertyKey[];
@@ -23,16 +25,16 @@ export interface RecipeText {
 
 /**
  * Parses recipe bytes. Throws RECIPE_FORMAT for text that is not UTF-8, over 1 MB, not one YAML mapping, nested deeper
- * than 32 levels, with repeated keys, unknown tags, tab indentation or exploding aliases; RECIPE_INVALID for integers
+ * than 32 levels or of more than 20,000 values, with repeated keys, unknown tags, tab indentation or exploding aliases; RECIPE_INVALID for integers
  * that a double cannot hold. `file` is how messages call it.
  */
 export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
   const text = decode(bytes, file);
   const at = placesOf(text, file);
-  refuseDeep(text, at);
+  refuseHuge(text, at);
   const lines = new LineCounter();
-  const doc = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
-  const problems = [...doc.errors, ...doc.warnings].map((e) => at('RECIPE_FORMAT', wordsOf(e.code, e.message), e.pos[0], e.pos[1] - e.pos[0], e.code === 'TAB_AS_INDENT' ? 'indent with spaces' : undefined));
+  const doc = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false, uniqueKeys: false, logLevel: 'error' });
+  const problems = [...doc.errors, ...doc.warnings].slice(0, MAX_COMPLAINTS).map((e) => at('RECIPE_FORMAT', wordsOf(e.code, e.message), e.pos[0], e.pos[1] - e.pos[0], e.code === 'TAB_AS_INDENT' ? 'indent with spaces' : undefined));
   if (problems.length) throw gather(problems);
   const version = doc.directives?.yaml;
   if (version?.explicit && version.version !== '1.2') throw at('RECIPE_FORMAT', `YAML ${version.version} is not supported`, 0, 5, 'leave the %YAML line out; recipes are YAML 1.2');
@@ -95,10 +97,14 @@ function decode(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** The parser recurses per level, and running out of stack inside it can end the process: deep text never reaches it. */
-function refuseDeep(text: string, at: ErrorAt): void {
+/**
+ * The parser recurses per level, and running out of stack inside it can end the process: deep text never reaches it. Nor
+ * does text of very many values, for which parser and schema take too long.
+ */
+function refuseHuge(text: string, at: ErrorAt): void {
   let offset = 0;
   let flow = 0;
+  let values = 0;
   let leading = true; // only spaces and indicators so far on this line
   let column = 0;
   for (const token of new Lexer().lex(text)) {
@@ -108,26 +114,46 @@ function refuseDeep(text: string, at: ErrorAt): void {
     else if (type !== 'doc-mode' && type !== 'byte-order-mark') leading = false;
     if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
     if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
+    if (type === 'scalar' || type === 'alias' || type === 'single-quoted-scalar' || type === 'double-quoted-scalar' || type === 'seq-item-ind' || type === 'comma' || type === 'map-value-ind' || type === 'anchor') values++;
+    if (values > MAX_VALUES) throw at('RECIPE_FORMAT', `the recipe has more than ${MAX_VALUES} values`, Math.min(offset, text.length), 1, 'name nodes by patterns, such as "/encoder/*", instead of one by one');
     if (flow > MAX_DEPTH || column > MAX_INDENT) throw at('RECIPE_FORMAT', `the recipe is nested deeper than ${MAX_DEPTH} levels`, Math.min(offset, text.length), 1, 'no recipe needs more than six');
     if (type !== 'doc-mode' && type !== 'flow-error-end' && type !== 'scalar') offset += token.length;
   }
 }
 
-/** Unknown tags that YAML itself would resolve (sets, binary), and integers that would silently be rounded. */
+/**
+ * Unknown tags that YAML itself would resolve (sets, binary), integers that would silently be rounded, and keys given
+ * twice, which the parser looks for by comparing each with each. Stops at as many as are told.
+ */
 function refuseNodes(doc: Document.Parsed, text: string, at: ErrorAt): void {
   const problems: QuantError[] = [];
   visit(doc, {
     Node: (_key, node) => {
-      if (!isNode(node) || isAlias(node)) return;
+      if (problems.length >= MAX_COMPLAINTS) return visit.BREAK;
+      if (!isNode(node) || isAlias(node)) return undefined;
       const [start, end] = node.range ?? [0, 0];
       if (node.tag !== undefined && !TAGS.has(node.tag)) problems.push(at('RECIPE_FORMAT', `the tag ${node.tag} is not supported`, start, end - start, 'leave the tag out'));
-      if (!isScalar(node) || typeof node.value !== 'number') return;
+      if (isMap(node)) refuseTwins(node.items, (pos, length) => problems.push(at('RECIPE_FORMAT', WORDS.DUPLICATE_KEY, pos, length)));
+      if (!isScalar(node) || typeof node.value !== 'number') return undefined;
       if (Number.isInteger(node.value) && !Number.isSafeInteger(node.value) && /^[-+]?\d+$/.test(node.source ?? '')) {
         problems.push(at('RECIPE_INVALID', `${text.slice(start, end)} is beyond 2^53 and cannot be held exactly`, start, end - start, 'use a smaller number'));
       }
+      return undefined;
     },
   });
   if (problems.length) throw gather(problems);
+}
+
+/** Tells of keys that an earlier pair of the mapping has; of at most as many as are told. */
+function refuseTwins(pairs: readonly Pair[], tell: (start: number, length: number) => void): void {
+  const seen = new Set<unknown>();
+  let told = 0;
+  for (const { key } of pairs) {
+    if (!isScalar(key) || key.value === '<<') continue; // a mapping may take in several others
+    const name = String(key.value);
+    if (seen.has(name) && told++ < MAX_COMPLAINTS) tell(startOf(key), (key.range?.[1] ?? 0) - startOf(key));
+    seen.add(name);
+  }
 }
 
 function toPlain(doc: Document.Parsed, file: string): Record<string, unknown> {
@@ -176,7 +202,5 @@ function rangeOf(root: unknown, path: Path, atKey: boolean): [number, number] {
   return found;
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key is given twice', TAB_AS_INDENT: 'a tab indents this line', MULTIPLE_DOCS: 'the file holds more than one YAML document',
-};
-const wordsOf = (code: string, message: string): string => WORDS[code] ?? message;
+const WORDS = { DUPLICATE_KEY: 'this key is given twice', TAB_AS_INDENT: 'a tab indents this line', MULTIPLE_DOCS: 'the file holds more than one YAML document' } as const;
+const wordsOf = (code: string, message: string): string => Object.entries(WORDS).find(([known]) => known === code)?.[1] ?? message;

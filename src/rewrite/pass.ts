@@ -84,7 +84,7 @@ function findMatch(rule: RewriteRule, patterns: readonly Pattern[], node: Node, 
   for (const pattern of patterns) {
     const match = matchAt(pattern, node);
     if (typeof match === 'string') { reason ||= match; continue; }
-    const given = match.constants.find((v) => ctx.model.graph.inputs.includes(v));
+    const given = match.constants.find((v) => ctx.model.graph.isInput(v));
     const verdict = given ? `'${given.name}' is an input with a default: callers may give another value` : rule.check?.(match) ?? true;
     if (verdict === true) return match;
     reason = verdict;
@@ -112,7 +112,7 @@ function takeOverNames(graph: Graph, root: Node, values: readonly Value[], old: 
     if (thing.name === wanted) continue;
     if (thing instanceof Node) { if (gone.delete(wanted)) thing.name = wanted; continue; }
     const before = old.constants.find((v) => v?.name === wanted);
-    if (!before || before.uses.size || before.isGraphOutput || graph.inputs.includes(before) || !graph.initializers.delete(before)) continue;
+    if (!before || before.uses.size || before.isGraphOutput || graph.isInput(before) || !graph.initializers.delete(before)) continue;
     thing.name = wanted;
   }
 }
@@ -161,7 +161,7 @@ export function removeUnusedInitializers(root: Graph): number {
   let removed = 0;
   for (const graph of allGraphs(root)) {
     for (const v of graph.initializers) {
-      if (v.uses.size || v.isGraphOutput || graph.inputs.includes(v)) continue;
+      if (v.uses.size || v.isGraphOutput || graph.isInput(v)) continue;
       graph.initializers.delete(v);
       removed++;
     }

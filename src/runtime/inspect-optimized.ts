@@ -3,9 +3,9 @@
  * Node names change on the way (seen with 1.30): fused QDQ groups keep the float node's name; layout changes append
  * `_token_N` or `_nchwc`, fusions `/MatMulAddFusion` and the like; a dynamic product keeps only the output's name.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { temporaryFolder } from '../base/environment-errors.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import { allGraphs, label } from '../ir/graph.js';
 import { loadModel } from '../onnx/files.js';
@@ -50,7 +50,7 @@ const FLOAT = new Set([
 
 /** Opens the model, reads the graph that onnxruntime made of it and removes it again. Throws MODEL_RUNTIME. */
 export async function inspectOptimized(modelFile: string, nodes: readonly PlannedNode[]): Promise<OptimizedGraph> {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
+  const dir = temporaryFolder();
   try {
     const file = path.join(dir, 'optimized.onnx');
     // Weights go to a file of their own: only the graph is read, and it stays below protobuf's 2 GiB.

@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { temporaryFolder } from '../base/environment-errors.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import type { FeedTensor } from '../ir/feed.js';
 import { allGraphs, type Model } from '../ir/graph.js';
@@ -31,7 +31,7 @@ export async function openModel(model: Model, options: SessionOptions = {}): Pro
     }
     return Session.open(encodeModel(model, { places }), { ...options, buffers });
   }
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
+  const dir = temporaryFolder();
   try {
     const file = path.join(dir, 'model.onnx');
     saveModel(model, file, { externalData: 'always' });

@@ -2,9 +2,9 @@
  * Time per node, from onnxruntime's own profiler: https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html.
  * It writes a JSON file of trace events; those of category Node and name `<node>_kernel_time` hold µs in `dur`.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { temporaryFolder } from '../base/environment-errors.js';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
@@ -44,7 +44,7 @@ const CONVERSIONS = new Set(['QuantizeLinear', 'DequantizeLinear', 'DynamicQuant
  * each other, not with latencies. Throws MODEL_RUNTIME, also where onnxruntime wrote no profile, and the signal's reason.
  */
 export async function profilePair(o: ProfileOptions): Promise<Profile> {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
+  const dir = temporaryFolder();
   const runs = o.runs ?? 30;
   const nodes = withClamps(o.nodes, o.float);
   try {

@@ -3,8 +3,10 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
+import { refuseOverwriting } from '../../base/outputs.js';
 import type { GateSettings } from '../../gate/index.js';
 import type { CompareItem } from '../../pipeline/compare.js';
+import { inputFiles } from '../../recipe/inputs.js';
 import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
 import type { CompareRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
@@ -40,6 +42,8 @@ export async function compare(targets: readonly string[], flags: CompareFlags, c
 /** The same for recipes that were loaded, and folders of runs. */
 export async function compareLoaded(loaded: readonly (ResolvedRecipe | string)[], name: string, flags: CompareFlags, { terminal, signal }: CommandContext): Promise<number> {
   const outDir = flags.out ?? path.join('reports', folderName(name));
+  const read = loaded.flatMap((l) => (typeof l === 'string' ? [l, path.join(l, 'run.json')] : inputFiles(l)));
+  refuseOverwriting(['compare.html', 'compare.md', 'compare.json'].map((f) => path.join(outDir, f)), read);
   const taken = new Set<string>();
   const items = loaded.map((l): CompareItem => {
     if (typeof l === 'string') return { folder: l };

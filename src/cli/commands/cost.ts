@@ -2,13 +2,15 @@
 import path from 'node:path';
 import { writeFileAtomic } from '../../base/files.js';
 import { fail } from '../../base/errors.js';
-import { bytesText, countText } from '../../base/text.js';
+import { refuseOverwriting } from '../../base/outputs.js';
+import { bytesText, countText, oneLine } from '../../base/text.js';
 import { memoryPlan } from '../../cost/memory.js';
 import { modelCost, sized } from '../../cost/nodes.js';
 import { intensityOf, roofline, type Device } from '../../cost/roofline.js';
 import type { Shape } from '../../ir/graph.js';
 import { inlineFunctions } from '../../ir/inline.js';
 import { loadModel } from '../../onnx/files.js';
+import { dataFiles } from '../../pipeline/sources.js';
 import type { CommandContext } from '../main.js';
 import { table } from '../terminal.js';
 
@@ -17,6 +19,7 @@ export interface CostFlags { readonly inputShape?: readonly string[]; readonly d
 /** Throws MODEL_*, USAGE; gives exit code 0. */
 export async function cost(file: string, flags: CostFlags, { terminal }: CommandContext): Promise<number> {
   const model = loadModel(file);
+  if (flags.picture !== undefined) refuseOverwriting([flags.picture], [file, ...dataFiles(model)]);
   inlineFunctions(model);
   const shapes = shapesOf(flags.inputShape ?? [], model.graph.inputs.filter((v) => !v.data).map((v) => v.name));
   const inferred = sized(model, shapes);
@@ -38,12 +41,12 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
   const lines = [
     ...table([['node', 'op', '', 'MACs', 'FLOPs', 'parameters', 'reads', 'writes', 'FLOPs/byte', ...(roof ? ['at least', 'bound by'] : [])], ...rows], [3, 4, 5, 6, 7, 8, 9]),
     '',
-    `${Object.entries(total.inputShapes).map(([name, s]) => `${name} [${s.join(', ')}]`).join(', ')}`,
+    `${Object.entries(total.inputShapes).map(([name, s]) => `${oneLine(name)} [${s.join(', ')}]`).join(', ')}`,
     `${countText(total.macs)} MACs, ${countText(total.flops)} FLOPs, ${countText(total.parameters)} parameters (${bytesText(total.parameterBytes)}), ${bytesText(total.readBytes)} read and ${bytesText(total.writeBytes)} written`,
-    `peak activations ${bytesText(memory.peakBytes)} at ${memory.peakNode}; one arena with shared buffers takes ${bytesText(memory.arenaBytes)}`,
+    `peak activations ${bytesText(memory.peakBytes)} at ${oneLine(memory.peakNode)}; one arena with shared buffers takes ${bytesText(memory.arenaBytes)}`,
     ...(roof ? [`at least ${(1000 * roof.seconds).toFixed(3)} ms on ${roof.device.name} (${(roof.device.flopsPerSecond / 1e9).toFixed(1)} GFLOP/s, ${(roof.device.bytesPerSecond / 1e9).toFixed(1)} GB/s)`] : []),
-    ...(guessed.length ? [`sizes that are not known were counted as 1, in ${guessed.length} nodes such as ${guessed[0]!.name}: give them with --input-shape NAME=1x3x224x224`] : []),
-    ...(total.unknownOps.length ? [`the work of ${total.unknownOps.join(', ')} is not known and counts as 0`] : []),
+    ...(guessed.length ? [`sizes that are not known were counted as 1, in ${guessed.length} nodes such as ${oneLine(guessed[0]!.name)}: give them with --input-shape NAME=1x3x224x224`] : []),
+    ...(total.unknownOps.length ? [`the work of ${oneLine(total.unknownOps.join(', '))} is not known and counts as 0`] : []),
   ];
   terminal.data(`${lines.join('\n')}\n`);
   return 0;

@@ -3,6 +3,7 @@ import { appendFileSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { reason, writeFileAtomic } from '../../base/files.js';
+import { refuseOverwriting } from '../../base/outputs.js';
 import { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from '../../gate/index.js';
 import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
@@ -25,6 +26,8 @@ export interface GateFlags {
 
 /** Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad records, OUTPUT_WRITE. */
 export async function gate(target: string, flags: GateFlags, { terminal }: CommandContext): Promise<number> {
+  const written = [flags.junit, flags.markdown].filter((f) => f !== undefined);
+  refuseOverwriting(written, [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])));
   const run = readRun(target);
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
   const facts = judgeRun(run, settingsOf(run, target, flags), baseline);

@@ -29,7 +29,7 @@ export function printGraph(graph: Graph, options: PrintOptions = {}, indent = ''
   const nodes = graph.topological();
   const given = new Set<Value>([...graph.inputs, ...graph.outputs]);
   const infos = nodes.flatMap((n) => n.outputs).filter((v) => v.name && !given.has(v) && typeOf(v) !== undefined);
-  const initializers = [...graph.initializers].filter((v) => v.data && !(graph.inputs.includes(v) && isListedWithData(v)));
+  const initializers = [...graph.initializers].filter((v) => v.data && !(graph.isInput(v) && isListedWithData(v)));
   const list = [...initializers.map((v) => printInitializer(v, v.data!, options)), ...infos.map(printValue)]; // filtered by data
   const inputs = graph.inputs.map((v) => (v.data && isListedWithData(v) ? printInitializer(v, v.data, options) : printValue(v)));
   const body = nodes.map((n) => `${indent}  ${printNode(n, options, `${indent}  `)}\n`).join('');
@@ -70,6 +70,10 @@ function printAttribute(name: string, attr: Attr, options: PrintOptions, indent:
   return `${printName(name)}${type === undefined ? '' : `: ${type}`} = ${printAttributeValue(attr, options, indent)}`;
 }
 
+/** Attributes are short; only lists that no exporter writes are cut where tensors are. */
+const LONG_LIST = 1000;
+const printList = <T>(list: readonly T[], print: (item: T) => string, { maxElements = Infinity }: PrintOptions): string => `[${list.length > Math.max(maxElements, LONG_LIST) && maxElements < Infinity ? '...' : list.map(print).join(', ')}]`;
+
 function printAttributeValue(attr: Attr, options: PrintOptions, indent: string): string {
   switch (attr.type) {
     case 'float': return printFloat(attr.value);
@@ -77,15 +81,15 @@ function printAttributeValue(attr: Attr, options: PrintOptions, indent: string):
     case 'string': return text(attr.value);
     case 'tensor': return printTensor(attr.value, options);
     case 'graph': return printGraph(attr.value, options, `${indent}  `);
-    case 'floats': return `[${attr.value.map(printFloat).join(', ')}]`;
-    case 'ints': return `[${attr.value.join(', ')}]`;
-    case 'strings': return `[${attr.value.map(text).join(', ')}]`;
+    case 'floats': return printList(attr.value, printFloat, options);
+    case 'ints': return printList(attr.value, String, options);
+    case 'strings': return printList(attr.value, text, options);
     case 'tensors': return `[${attr.value.map((t) => printTensor(t, options)).join(', ')}]`;
     case 'graphs': return `[${attr.value.map((g) => printGraph(g, options, `${indent}  `)).join(', ')}]`;
     case 'ref': return `@${printName(attr.value)}`;
     case 'opaque': {
-      const { tp, typeProtos } = attr.value as { tp?: unknown; typeProtos?: readonly unknown[] }; // fields of AttributeProto
-      if (attr.attrType === 13) return printProto(tp) ?? '...';
+      const { tp, typeProtos } = (attr.value ?? {}) as { tp?: object; typeProtos?: readonly unknown[] }; // fields of AttributeProto
+      if (attr.attrType === 13) return (tp && printProto(tp)) ?? '...';
       return attr.attrType === 14 ? `[${(typeProtos ?? []).map((t) => printProto(t) ?? '...').join(', ')}]` : '...';
     }
     default: return attr satisfies never;
