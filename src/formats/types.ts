@@ -11,6 +11,7 @@ export interface FormatPlan {
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** How weight-only nodes are written. */
   readonly weightOnly?: WeightOnlyForm;
+  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
 }
 /** Operators beyond the standard that may be used for quantized weights. */
 export interface WeightOnlyForm {

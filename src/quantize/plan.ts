@@ -8,6 +8,7 @@ import { fixedCodes } from '../scheme/params.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import { maskNodes } from './masks.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -34,6 +35,11 @@ export interface Planned {
   readonly floatNodes: ReadonlyMap<Node, string>;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
+  /**
+   * Of float16: operands that are magnified as they go to zero, and the nodes that stay float32 where calibration sees
+   * them near it.
+   */
+  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
 }
 
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
@@ -56,8 +62,9 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   for (const order of orders) {
     const floatNodes = new Map<Node, string>();
     const integer = new Set<Node>();
+    const masks = maskNodes(order, isInput);
     for (const n of order) {
-      const verdict = candidate(n, isInput, options, included, excluded);
+      const verdict = candidate(n, isInput, options, { included, excluded, masks });
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
@@ -71,8 +78,15 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   return whole;
 }
 
+interface Chosen {
+  readonly included: ReadonlyMap<Node, string> | undefined;
+  readonly excluded: ReadonlyMap<Node, string>;
+  readonly masks: ReadonlyMap<Node, string>;
+}
+
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
-function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included: ReadonlyMap<Node, string> | undefined, excluded: ReadonlyMap<Node, string>): boolean | string {
+function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: Chosen): boolean | string {
+  const { included, excluded, masks } = chosen;
   const spec = specOf(n);
   const role = spec?.quant;
   const listed = excluded.get(n);
@@ -98,7 +112,7 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included
     }
     case 'passthrough': return role.when?.(n) ?? true;
     case 'clamp': return role.bounds(n) ? true : 'its limits are not constants';
-    case 'arithmetic': return true;
+    case 'arithmetic': return masks.get(n) ?? true;
     default: return assertNever(role);
   }
 }

@@ -37,7 +37,11 @@ export type QuantSpec =
   /** A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`. */
   | { readonly kind: 'coded'; readonly coding: string; readonly options: unknown; readonly axis: number }
   /** An activation that becomes float16 where calibration finds it in range. */
-  | { readonly kind: 'half' }
+  | {
+      readonly kind: 'half';
+      /** Set where a mask of the model may make it infinite, which float16 can hold. */
+      readonly infinite?: true;
+    }
   | { readonly kind: 'float'; readonly because: string };
 export type QuantPlan = ReadonlyMap<QuantPoint, QuantSpec>;
 
