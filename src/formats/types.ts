@@ -26,7 +26,7 @@ export interface FormatInput {
   readonly model: Model;
   readonly planned: FormatPlan;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
-  readonly target: { readonly onCodes: readonly string[] };
+  readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   readonly report?: (d: Diagnostic) => void;

@@ -140,3 +140,13 @@ export function magnifies(n: Node, index: number): boolean {
       return false;
   }
 }
+
+/** Whether nothing of an operand but its greatest elements is felt. */
+export const onlyGreatest = (n: Node): boolean =>
+  n.domain === '' && ['MaxPool', 'GlobalMaxPool', 'ReduceMax'].includes(n.op);
+
+/** The number that a node puts beside what it moves, as Pad does; 0 where it is computed. */
+export function fillValue(n: Node): number | undefined {
+  if (n.op !== 'Pad' || n.domain !== '' || n.string('mode', 'constant') !== 'constant') return undefined;
+  return n.attrs.has('value') ? n.float('value') : (n.inputs[2]?.data?.f64()[0] ?? 0);
+}

@@ -16,6 +16,7 @@ import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
 import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
+import { isBatched } from '../quantize/kernel-limits.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -144,6 +145,8 @@ function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
     WEIGHTS_DEQUANTIZED: dequantized.length > 0,
     DEQUANTIZED_PRODUCT_FUSED: dequantized.some((n) => n.op === 'MatMul') && /4$/.test(o.weights.dtype),
+    BATCHED_WEIGHTS:
+      static_ && o.weights.granularity === 'channel' && [...planned.integerNodes].some((n) => isBatched(n, target)),
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
     NO_INTEGER_KERNEL: static_ && [undefined, ...o.layers ?? []].some((l) => {
       const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];

@@ -4,7 +4,7 @@
  */
 import type { Node, Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
-import { carriesInfinity, carriesMask, maskedOperands, saturates } from '../ops/magnitude.js';
+import { fillValue, onlyGreatest, carriesInfinity, carriesMask, maskedOperands, saturates } from '../ops/magnitude.js';
 
 /** What softmax and its kin read matters down to about this much below the greatest: e^−16 is less than 1e-7. */
 const FELT = 16;
@@ -94,4 +94,21 @@ function mostOf(values: Float32Array): number {
     if (a > most) most = a;
   }
   return most;
+}
+
+/**
+ * What the border of a Pad on codes must be able to hold: a number, undefined for nothing, or why it cannot be on
+ * codes.
+ */
+export function borderOf(n: Node): number | undefined | string {
+  const fill = fillValue(n);
+  if (!fill) return undefined;
+  const y = n.outputs[0];
+  // The lowest code is as good as any number below it, where there is something else in each window.
+  if (fill < 0 && y && !y.isGraphOutput && [...y.uses].every((u) => onlyGreatest(u.node))) return undefined;
+  if (!(Math.abs(fill) < SENTINEL)) return `it pads with ${Number(fill.toPrecision(4))}, which would take the whole range`;
+  const maker = n.inputs[0] && specOf(origin(n.inputs[0]).producer ?? n)?.quant;
+  const range = maker?.role === 'arithmetic' ? maker.range : undefined;
+  if (range && (fill < range[0] || fill > range[1])) return `it pads with ${fill} what lies between ${range.join(' and ')}`;
+  return fill;
 }

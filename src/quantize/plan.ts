@@ -8,7 +8,8 @@ import { fixedCodes } from '../scheme/params.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
-import { maskNodes } from './masks.js';
+import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
+import { borderOf, maskNodes } from './masks.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -110,7 +111,11 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
       if (b?.data && (b.data.size !== w.data?.dims[axis] || b.data.dims[b.data.dims.length - 1] !== b.data.size)) return 'its bias is not one value per output channel';
       return true;
     }
-    case 'passthrough': return role.when?.(n) ?? true;
+    case 'passthrough': {
+      if (hasChannelScales(o) && !keepsChannels(n)) return `${n.op} moves channels, which have scales of their own`;
+      const border = borderOf(n);
+      return typeof border === 'string' ? border : role.when?.(n) ?? true;
+    }
     case 'clamp': return role.bounds(n) ? true : 'its limits are not constants';
     case 'arithmetic': return masks.get(n) ?? true;
     default: return assertNever(role);
@@ -184,9 +189,13 @@ function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: re
     for (const i of dataInputs(n)) { const v = n.inputs[i]; if (v) observed(v); }
     if (role.role === 'passthrough' || role.role === 'clamp') {
       for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: n.inputs[0]! });
+      hold(plan, n);
       continue;
     }
-    if (role.role === 'compute') describeWeights(plan, n, role, merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights)));
+    if (role.role === 'compute') {
+      const own = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+      describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf));
+    }
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
@@ -195,6 +204,16 @@ function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: re
     }
   }
   for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
+}
+
+/** What shares a scale with the border of a Pad has room for it. */
+function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {
+  const border = borderOf(n);
+  if (typeof border !== 'number') return;
+  let root: QuantPoint = n.inputs[0]!; // a Pad has data
+  let spec = plan.get(root);
+  while (spec?.kind === 'shared') { root = spec.with; spec = plan.get(root); }
+  if (spec?.kind === 'observed') plan.set(root, { ...spec, holds: [...spec.holds ?? [], border] });
 }
 
 /** The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that pass codes through too. */

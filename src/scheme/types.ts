@@ -27,7 +27,15 @@ export type QuantPoint = Value | Use;
 
 export type QuantSpec =
   /** The range comes from calibration (activations) or from the data (weights), by the named observer. */
-  | { readonly kind: 'observed'; readonly scheme: QuantScheme; readonly observer: string; /** Of this point; else those that hold for all. */ readonly observerOptions?: unknown }
+  | {
+      readonly kind: 'observed';
+      readonly scheme: QuantScheme;
+      readonly observer: string;
+      /** Of this point; else those that hold for all. */
+      readonly observerOptions?: unknown;
+      /** Numbers that the range reaches, whatever was seen. */
+      readonly holds?: readonly number[];
+    }
   /** The range is known beforehand (Softmax, Sigmoid). */
   | { readonly kind: 'fixed'; readonly scheme: QuantScheme; readonly scale: number; readonly zeroPoint: number }
   /** Takes the parameters of another point (pooling, Reshape, Concat inputs). */
