@@ -3,7 +3,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import { formats } from '../formats/index.js';
 import type { Format } from '../formats/types.js';
 import { isFloat } from '../ir/dtype.js';
-import { allGraphs, distinguishBodies, type Model, type Node } from '../ir/graph.js';
+import { allGraphs, distinguishBodies, type Model, type Node, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { loadModel } from '../onnx/files.js';
 import { specOf } from '../ops/index.js';
@@ -69,7 +69,14 @@ export async function optimizeModel(model: Model, file: string, recipe: Recipe['
   return traces;
 }
 
-export interface Prepared { readonly planned: Planned; readonly format: Format; readonly target: TargetProfile; readonly raisedOpset: number | undefined }
+export interface Prepared {
+  readonly planned: Planned;
+  readonly format: Format;
+  readonly target: TargetProfile;
+  readonly raisedOpset: number | undefined;
+  /** The same plan without what works on values that calibration never computed. Throws QUANTIZE_NOTHING. */
+  readonly without: (never: ReadonlySet<Value>) => Planned;
+}
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
 export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'> = environment()): Prepared {
@@ -90,18 +97,25 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { name: restName = codingName, ...restOptions } = rest ?? {};
   const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
+  const plan = (never?: ReadonlySet<Value>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
-    : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
+    : planQuantization(model, { ...options, bodies: format.name === 'qdq', ...(never ? { never } : {}) }));
+  const planned = plan();
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
+  somethingOf(planned);
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(plan(never)) };
+}
+
+/** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
+function somethingOf(planned: Planned): Planned {
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
     fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
   }
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined };
+  return planned;
 }
 
 function planOptions(recipe: Recipe, target: TargetProfile, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'>): PlanOptions {

@@ -10,6 +10,7 @@ import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
 import { borderOf, maskNodes } from './masks.js';
+import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -22,6 +23,8 @@ export interface PlanOptions {
   readonly target: TargetProfile;
   /** Whether bodies of If, Loop and Scan are planned too. Default: they stay float. */
   readonly bodies?: boolean;
+  /** Values that calibration never computed: what works on them stays float. */
+  readonly never?: ReadonlySet<Value>;
 }
 
 export interface Planned {
@@ -34,6 +37,8 @@ export interface Planned {
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
   readonly floatNodes: ReadonlyMap<Node, string>;
+  /** Values of bodies that calibration looks at only to see whether the body runs. */
+  readonly probes?: ReadonlySet<Value>;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
   /**
@@ -59,13 +64,14 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const excluded = selectNodes(everything, options.exclude, compute);
   const layers = overridesOf(everything, options.layers ?? [], compute);
   const isInput = new Set<Value>(graphs.flatMap((g) => g.inputs));
-  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>() };
+  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>(), probes: new Set<Value>() };
   for (const order of orders) {
     const floatNodes = new Map<Node, string>();
     const integer = new Set<Node>();
     const masks = maskNodes(order, isInput);
+    const unreached = unreachedNodes(model, order, options.never ?? new Set());
     for (const n of order) {
-      const verdict = candidate(n, isInput, options, { included, excluded, masks });
+      const verdict = candidate(n, isInput, options, { included, excluded, masks, unreached });
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
@@ -73,6 +79,7 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
+    if (order !== orders[0]) for (const y of probeOf(order, integer)) whole.probes.add(y);
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
@@ -83,11 +90,12 @@ interface Chosen {
   readonly included: ReadonlyMap<Node, string> | undefined;
   readonly excluded: ReadonlyMap<Node, string>;
   readonly masks: ReadonlyMap<Node, string>;
+  readonly unreached: ReadonlySet<Node>;
 }
 
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
 function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: Chosen): boolean | string {
-  const { included, excluded, masks } = chosen;
+  const { included, excluded, masks, unreached } = chosen;
   const spec = specOf(n);
   const role = spec?.quant;
   const listed = excluded.get(n);
@@ -96,6 +104,7 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
   if (role.role === 'float') return spec.cost === 'free' ? false : role.because;
   const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
   if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
+  if (unreached.has(n)) return movesOnly ? false : UNREACHED;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
   const data = n.inputs[0];
   if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
