@@ -19,8 +19,9 @@ export interface Inspector {
   close(): Promise<void>;
 }
 
-/** `values` in the order in which the model computes them. `shrink`: the model takes batches of any size. */
-export function createInspector(original: Model, values: readonly Value[], shrink: boolean, threads: number): Inspector {
+/** `wanted` in the order in which the model computes them. `shrink`: the model takes batches of any size. */
+export function createInspector(original: Model, wanted: readonly Value[], shrink: boolean, threads: number): Inspector {
+  const values = [...new Set(wanted)];
   let session: Session | undefined;
   const isInput = new Set(original.graph.inputs);
   const computed = values.filter((v) => !isInput.has(v));

@@ -13,7 +13,7 @@ import { keepSamples, rowsOf, takesAnyBatch } from './rows.js';
 import { drawStart, tapModel, type Reading, type Tapped, type TapRequest } from './tap.js';
 import type { Observer, Statistic, TensorStats } from './types.js';
 
-export interface CalibrationPoint {
+export interface CalibrationPoint extends Pick<TapRequest, 'infinite'> {
   /** A float32 value of the main graph: computed by a node, or a graph input. */
   readonly value: Value;
   readonly observer: Observer;
@@ -165,7 +165,7 @@ async function onePass(o: CalibrateOptions, group: readonly Slot[], progress: Pr
   const threads = o.threads ?? 1;
   const shrink = takesAnyBatch(o.model);
   const tapped = tapModel(o.model, requestsOf(group), o.sampling.maxValuesPerSample);
-  const inspector = createInspector(o.model, [...new Set(group.map((s) => s.point.value))], shrink, threads);
+  const inspector = createInspector(o.model, group.flatMap((s) => (s.point.infinite ? [] : s.point.value)), shrink, threads);
   let session: Session | undefined;
   let savedAt = performance.now();
   let index = 0;
@@ -258,7 +258,7 @@ function slotOf(point: CalibrationPoint): Slot {
   return { point, statistic, settings, id: JSON.stringify([point.value.name, statistic.name, settings, point.axis ?? null]), stats: undefined };
 }
 
-const requestsOf = (slots: readonly Slot[]): TapRequest[] => slots.map((s) => ({ value: s.point.value, axis: s.point.axis, needsValues: s.statistic.needsValues }));
+const requestsOf = (slots: readonly Slot[]): TapRequest[] => slots.map((s) => ({ axis: undefined, ...s.point, needsValues: s.statistic.needsValues }));
 
 /** Inputs first, then as the model computes them: the first tensor with NaN is then the one to name. */
 function inGraphOrder(model: Model, points: readonly CalibrationPoint[]): CalibrationPoint[] {

@@ -18,6 +18,8 @@ export interface TapRequest {
   /** Channel axis; per tensor where absent. */
   readonly axis: number | undefined;
   readonly needsValues: boolean;
+  /** Set where the model itself may make it infinite, which is then no fault of a sample: it counts as finite. */
+  readonly infinite?: true | undefined;
 }
 
 /** What one run shows of one tensor. `finite` is false where it may hold NaN or infinity. */
@@ -203,7 +205,10 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   const taps = new Map([...unique].reverse().map(([id, r]) => [id, tap(r)]));
   return {
     model,
-    taps: requests.map((r) => taps.get(idOf(r))!), // each has one
+    taps: requests.map((r) => {
+      const own = taps.get(idOf(r))!; // each has one
+      return r.infinite ? { ...own, read: (...args) => ({ ...own.read(...args), finite: true }) } : own;
+    }),
     inputs(start, rows) {
       const feed: Record<string, FeedTensor> = {};
       const put = (name: string, v: number): void => { feed[name] = { dtype: 'int64', dims: [1], data: BigInt64Array.of(BigInt(v)) }; };

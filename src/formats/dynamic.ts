@@ -129,7 +129,8 @@ class DynamicRewriter {
     const x = this.#activation(n.inputs[0]!); // planning chose nodes with both inputs
     const w = this.#store.get(n, 1);
     const attrs = Object.fromEntries(n.attrs);
-    const product = b.op('ConvInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs, name: `${n.name}_quant` });
+    const zero = w.zeroPoint && oneOf(w.zeroPoint, b);
+    const product = b.op('ConvInteger', [x.codes, w.codes, x.zeroPoint, ...(zero ? [zero] : [])], { attrs, name: `${n.name}_quant` });
     const rank = n.inputs[1]!.data!.dims.length; // a constant weight, by planning
     const scaleShape = (v: Value): Value => (v.data && v.data.size > 1 ? b.constant(v.data.reshaped([v.data.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_scale`) : v);
     const scales = b.op('Mul', [x.scale, scaleShape(w.scale)], { name: `${n.name}_scales` });
@@ -191,6 +192,11 @@ class DynamicRewriter {
   }
 
 }
+
+/** The zero point that all channels share, by planning, as the scalar that ConvInteger takes. */
+const oneOf = (v: Value, b: GraphBuilder): Value =>
+  // made from a tensor
+  v.data!.size > 1 ? b.constant(Tensor.codes('uint8', [v.data!.numbersOrUndefined()![0]!], []), v.name) : v;
 
 /** One-byte codes with their last two axes exchanged. */
 function transpose(t: Tensor): Tensor {

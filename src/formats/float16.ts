@@ -14,7 +14,8 @@ const FLOAT32_INPUTS: Readonly<Record<string, readonly number[]>> = { Resize: [1
 
 /**
  * The model computes in float16; inputs and outputs stay float32. Nodes that see activations beyond 65504 or, all of them,
- * below 2^-14 in calibration stay float32 between Casts, as do those that planning kept.
+ * below 2^-14 in calibration stay float32 between Casts, as do those that planning kept and divisors and roots that go
+ * below it.
  */
 export const float16 = {
   name: 'float16',
@@ -22,7 +23,8 @@ export const float16 = {
   plan: 'half',
   minOpset: () => 13,
   rewrite(input) {
-    const halved = new Set([...input.planned.weightOnlyNodes].filter((n) => fits(n, input)));
+    const near = nearZero(input);
+    const halved = new Set([...input.planned.weightOnlyNodes].filter((n) => !near.has(n) && fits(n, input)));
     const results = [...halved].flatMap((n) => n.outputs.filter((y) => y.dtype === 'float32')).map((y) => [y.name, y] as const); // named now: outputs of the model hand their names on
     convert(input, halved);
     removeUnusedInitializers(input.model.graph);
@@ -30,12 +32,31 @@ export const float16 = {
   },
 } satisfies Format;
 
+/**
+ * Nodes around operands that calibration saw so near to zero that float16 loses them, where that matters; tells which.
+ */
+function nearZero({ planned, stats, report }: FormatInput): Set<Node> {
+  const found = new Set<Node>();
+  for (const [v, nodes] of planned.nearZero ?? []) {
+    const seen = stats?.get(v);
+    if (!seen || seen.count === 0) continue;
+    const least = Math.min(...seen.min);
+    if (least < 0 || least >= NORMAL) continue; // of numbers of both signs, what lies between is not known
+    for (const n of nodes) found.add(n);
+    const seenDown = Number(least.toPrecision(2));
+    const message = `'${v.name}' goes down to ${seenDown}, where float16 loses bits, and a divisor or root: it stays float32`;
+    report?.({ severity: 'note', code: 'KEPT_FLOAT32', message, where: { tensor: v.name } } satisfies Diagnostic);
+  }
+  return found;
+}
+
 /** Whether calibration saw only what float16 can hold around a node; tells where not. */
 function fits(n: Node, { stats, report }: FormatInput): boolean {
   for (const v of [...n.inputs, ...n.outputs]) {
     const seen = v && stats?.get(v);
     if (!seen || seen.count === 0) continue;
-    const most = Math.max(...Array.from(seen.max, Math.abs), ...Array.from(seen.min, Math.abs));
+    // A mask's infinity is one in float16 too.
+    const most = Math.max(...[...seen.max, ...seen.min].map(Math.abs).filter((x) => x !== Infinity));
     const reason = most > MAX ? `reaches ${Number(most.toPrecision(4))}, beyond the range of float16` : most > 0 && most < NORMAL ? `stays below ${Number(most.toPrecision(2))}, where float16 loses bits` : undefined;
     if (reason === undefined) continue;
     report?.({ severity: 'note', code: 'KEPT_FLOAT32', message: `'${label(n)}' stays float32: '${v.name}' ${reason}`, where: { node: label(n), tensor: v.name } } satisfies Diagnostic);

@@ -1,4 +1,5 @@
 import { createRng, type Rng } from '../base/rng.js';
+import { dtypeCode } from '../ir/dtype.js';
 import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
@@ -37,10 +38,13 @@ class QdqRewriter {
   readonly #graph: Graph;
   readonly #codes = new Map<Value, Value>();
   readonly #floats = new Map<Value, Value>();
+  readonly #decoded = new Map<Value, Value>();
   readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
   /** Float ops that a form on codes has replaced; they go once nobody reads their outputs. */
   readonly #replaced = new Set<Node>();
   readonly #rng: Rng;
+  /** Whether an activation has a scale for each channel in 8 bits. */
+  readonly #apart: boolean;
   #changes = 0;
 
   constructor(input: FormatInput, graph: Graph, freeName: (base: string) => string) {
@@ -49,6 +53,7 @@ class QdqRewriter {
     this.#b = new GraphBuilder(input.model, graph, freeName);
     this.#narrow = new NarrowCodes(this.#b);
     this.#rng = createRng(input.seed, 'rounding');
+    this.#apart = [...input.params].some(([p, q]) => 'uses' in p && !p.data && q.scheme.granularity.kind === 'axis' && /^u?int8$/.test(q.scheme.dtype));
   }
 
   run(): Rewritten {
@@ -58,7 +63,7 @@ class QdqRewriter {
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n) || clamps.has(n)) continue;
       const role = specOf(n)?.quant.role;
-      const onCodes = this.#in.target.onCodes.includes(n.op) && (role === 'passthrough' || (role === 'clamp' && this.#clipsCodes(n.outputs[0]!))); // a clamp has an output
+      const onCodes = this.#in.target.onCodes.includes(n.op) && this.#takesCodes(n) && (role === 'passthrough' || (role === 'clamp' && this.#clipsCodes(n.outputs[0]!))); // a clamp has an output
       if (onCodes) this.#onCodes(n);
       else this.#between(n);
     }
@@ -80,7 +85,8 @@ class QdqRewriter {
     const role = specOf(n)?.quant;
     if (role?.role === 'arithmetic' && role.twin && planned.plan.get(n.outputs[0]!)?.kind === 'fixed') { this.#asTwin(n, role.twin); return; } // arithmetic has an output
     const data = dataInputs(n);
-    for (const i of data) { const v = n.inputs[i]; if (v && params.has(v)) n.setInput(i, this.#float(v)); }
+    const apart = this.#apart && this.#fusible(n);
+    for (const i of data) { const v = n.inputs[i]; if (v && params.has(v)) n.setInput(i, this.#float(v, apart)); }
     if (role?.role === 'compute') {
       for (const i of [role.weight, role.bias]) {
         if (i === undefined || data.includes(i)) continue;
@@ -109,7 +115,8 @@ class QdqRewriter {
     const { scheme } = this.#in.params.get(y)!; // its range is fixed
     const name = n.name || n.op;
     const { scale, zeroPoint } = fixedCodes(range, scheme);
-    const float = this.#dequantizeNode(this.#codesOf(x), { ...p, scale: p.scale.map((s) => s * factor) }, `${name}_${x.name}`);
+    const scaled = { ...p, scale: p.scale.map((s) => s * factor) };
+    const float = this.#apart ? this.#decode(x, scaled, `${name}_${x.name}`) : this.#dequantizeNode(this.#codesOf(x), scaled, `${name}_${x.name}`);
     const made = this.#b.op(op, [float], { name: `${name}_${op}` });
     this.#codes.set(y, this.#quantizeNode(made, fixedParams(scheme, scale, zeroPoint), `${name}_${op}`));
     this.#replaced.add(n);
@@ -120,6 +127,11 @@ class QdqRewriter {
   #clipsCodes(y: Value): boolean {
     const scheme = this.#in.params.get(y)?.scheme;
     return scheme !== undefined && scheme.granularity.kind === 'tensor' && /^u?int8$/.test(scheme.dtype);
+  }
+
+  #takesCodes(n: Node): boolean {
+    const p = n.inputs[0] && this.#in.params.get(n.inputs[0]);
+    return !p || /^u?int8$/.test(p.scheme.dtype) || !this.#in.target.byteCodes?.includes(n.op);
   }
 
   /** The op itself, on codes: it moves or compares them and every code keeps its meaning. */
@@ -162,13 +174,36 @@ class QdqRewriter {
     this.#codes.set(v, codes);
     return codes;
   }
-  /** The dequantized form of a quantized value: one DequantizeLinear for all of its users. */
-  #float(v: Value): Value {
-    const known = this.#floats.get(v);
+  /** The dequantized form of a quantized value: one for all users that may read the same. */
+  #float(v: Value, apart = false): Value {
+    const forms = apart ? this.#decoded : this.#floats;
+    const known = forms.get(v);
     if (known) return known;
-    const made = this.#dequantizeNode(this.#codesOf(v), this.#in.params.get(v)!, v.name); // callers asked has()
-    this.#floats.set(v, made);
+    const p = this.#in.params.get(v)!; // callers asked has()
+    const made = apart ? this.#decode(v, p, v.name) : this.#dequantizeNode(this.#codesOf(v), p, v.name);
+    forms.set(v, made);
     return made;
+  }
+  /**
+   * An activation's codes in float, not by DequantizeLinear but by what it does in single operators: onnxruntime 1.30
+   * fuses pairs around an op without looking at the scales, and then refuses more than one, as channels have.
+   */
+  #decode(v: Value, p: QuantParams, name: string): Value {
+    const { granularity: g } = p.scheme;
+    const rank = v.shape?.length ?? 0; // planning gives a scale for each channel only where the rank is known
+    const dims = g.kind === 'axis' ? [p.scale.length, ...Array<number>(rank - g.axis - 1).fill(1)] : [];
+    const op = (kind: string, ...inputs: Value[]): Value => this.#b.op(kind, inputs, { name: `${name}_${kind}` });
+    let float = this.#b.op('Cast', [this.#codesOf(v)], { attrs: { to: dtypeCode('float32') }, name: `${name}_Cast` });
+    if (p.zeroPoint.some((z) => z !== 0)) {
+      float = op('Sub', float, this.#b.constant(Tensor.f32(Float32Array.from(p.zeroPoint), dims), `${name}_zero`));
+    }
+    return op('Mul', float, this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scales`));
+  }
+  /** Whether the runtime may fuse a node with pairs around it: not a product whose bias stays float. */
+  #fusible(n: Node): boolean {
+    const role = specOf(n)?.quant;
+    const b = role?.role === 'compute' && role.bias !== undefined ? n.inputs[role.bias] : undefined;
+    return !b || this.#in.params.has(b) || this.#in.params.has([...b.uses].find((u) => u.node === n)!); // n is a user
   }
   readonly #constants = new Map<Value, Map<QuantParams, Value>>();
   /** A weight or bias stored as codes and dequantized; once for all users with the same parameters. */
@@ -202,9 +237,9 @@ class QdqRewriter {
   #handOver(y: Value): void {
     const readers = [...y.uses].filter((u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0));
     if (!readers.length && !y.isGraphOutput) return;
-    const float = this.#float(y);
-    for (const u of readers) u.node.setInput(u.index, float);
+    for (const u of readers) u.node.setInput(u.index, this.#float(y, this.#apart));
     if (!y.isGraphOutput) return;
+    const float = this.#float(y);
     const name = y.name;
     y.name = this.#b.freeName(`${name}_unquantized`);
     float.name = name;

@@ -1,10 +1,10 @@
-import type { Model, Node, Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QLinearForm } from '../ops/spec.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { qdq } from './qdq.js';
-import type { Format, TensorPlace } from './types.js';
+import type { Format, FormatInput, TensorPlace } from './types.js';
 
 /**
  * QLinear operators that compute on codes (QLinearConv, QLinearMatMul, QGemm, QLinearAdd, …): the QDQ form with every
@@ -18,7 +18,7 @@ export const qoperator = {
   minOpset: (schemes) => qdq.minOpset(schemes),
   rewrite(input) {
     const { changes, tensors } = qdq.rewrite(input);
-    const moved = fuseGroups(input.model);
+    const moved = fuseGroups(input);
     const places = new Map<string, TensorPlace>();
     for (const [name, { value, params }] of tensors) places.set(name, { value: moved.get(value)?.to ?? value, params: params! }); // all of qdq's are codes
     for (const [from, { name, to }] of moved) if (from.dtype === 'float32') places.set(name, { value: to });
@@ -29,7 +29,7 @@ export const qoperator = {
 /** What took a value's place, and the name that the value had until then. */
 type Moved = Map<Value, { readonly name: string; readonly to: Value }>;
 
-function fuseGroups(model: Model): Moved {
+function fuseGroups({ model, target }: FormatInput): Moved {
   const graph = model.graph;
   const b = new GraphBuilder(model);
   const moved: Moved = new Map();
@@ -38,7 +38,7 @@ function fuseGroups(model: Model): Moved {
     const quant = specOf(n)?.quant;
     const y = n.outputs[0];
     if (!y || !quant) continue;
-    if (quant.role === 'passthrough') moveOntoCodes(b, n, moved);
+    if (quant.role === 'passthrough') moveOntoCodes(b, n, moved, target.byteCodes?.includes(n.op) === true);
     else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, soleQuantizer(y), moved);
   }
   removeUnused(graph, graph.topological().reverse());
@@ -54,9 +54,9 @@ function soleQuantizer(v: Value): Node | undefined {
 const dequantizer = (v: Value | null | undefined): Node | undefined => (v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined);
 
 /** Only where codes mean the same before and after: a float op between two scales (interpolation) stays as it is. */
-function moveOntoCodes(b: GraphBuilder, n: Node, moved: Moved): void {
+function moveOntoCodes(b: GraphBuilder, n: Node, moved: Moved, onlyBytes: boolean): void {
   const dq = dequantizer(n.inputs[0]);
-  if (!dq) return;
+  if (!dq || (onlyBytes && !isByte(dq.inputs[2] ?? dq.inputs[0]!))) return; // a DequantizeLinear has codes
   const quantizers = n.outputs.map(soleQuantizer);
   if (!quantizers.every((q) => q?.inputs[1] === dq.inputs[1] && q?.inputs[2] === dq.inputs[2])) return;
   const made = b.node(n.op, n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)), n.outputs.length, { attrs: Object.fromEntries(n.attrs), name: n.name || n.op }); // a DequantizeLinear has codes
@@ -79,6 +79,7 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
     case 'concat': if (!result) return; inputs = [...result, ...flat]; break;
     case 'where': if (!result) return; inputs = [n.inputs[0] ?? null, ...flat, ...result]; break;
   }
+  if (!inputs.every((v) => v === null || isByte(v)) || !(result ?? []).every((v) => v === null || (v.data?.size ?? 1) === 1)) return;
   const attrs = { ...Object.fromEntries(n.attrs), ...form.attrs };
   if (form.form === 'gemm') delete attrs['beta']; // 1 by planning, and QGemm has no such attribute
   const y = (q ? q.outputs[0] : n.outputs[0])!; // both ops have an output
@@ -87,6 +88,9 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
   made.shape = made.shape ?? y.shape;
   takeOver(b, y, made, moved);
 }
+
+/** Not codes of 16 or 4 bits, which no integer operator takes. */
+const isByte = (v: Value): boolean => !/^u?int(16|4|2)$/.test(v.data?.dtype ?? v.dtype ?? '');
 
 /** A matrix product whose result is wanted in float. */
 function integerToFloat(b: GraphBuilder, n: Node, [a, as, az, w, ws, wz]: readonly (Value | null)[], moved: Moved): void {

@@ -11,6 +11,7 @@ export interface FormatPlan {
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** How weight-only nodes are written. */
   readonly weightOnly?: WeightOnlyForm;
+  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
 }
 /** Operators beyond the standard that may be used for quantized weights. */
 export interface WeightOnlyForm {
@@ -25,7 +26,7 @@ export interface FormatInput {
   readonly model: Model;
   readonly planned: FormatPlan;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
-  readonly target: { readonly onCodes: readonly string[] };
+  readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   readonly report?: (d: Diagnostic) => void;

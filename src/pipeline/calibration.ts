@@ -51,15 +51,24 @@ export interface Calibrated { /** By tensor, for each plan in its order. */ read
 /** One plan over the model, or over a clone of it with the same names. */
 export interface CalibrationPlan { readonly planned: Planned; readonly observerOptions: { readonly name: string } }
 
+export interface ObservedAs {
+  readonly observer: string;
+  readonly observerOptions?: unknown;
+  readonly axis?: number;
+  /** Set where the model itself may make it infinite. */
+  readonly infinite?: true;
+}
+
 /** Activation points of a plan that calibration must see, and how. */
-export function observedActivations(planned: Planned): [Value, { readonly observer: string; readonly observerOptions?: unknown; readonly axis?: number }][] {
-  return [...planned.plan].flatMap(([p, spec]): [Value, { observer: string; observerOptions?: unknown; axis?: number }][] => {
+export function observedActivations(planned: Planned): [Value, ObservedAs][] {
+  const probes = [...planned.probes ?? []].filter((v) => planned.plan.get(v)?.kind !== 'observed');
+  return [...probes.map((v): [Value, ObservedAs] => [v, { observer: 'minmax' }]), ...[...planned.plan].flatMap(([p, spec]): [Value, ObservedAs][] => {
     if (!('uses' in p) || p.data) return [];
-    if (spec.kind === 'half') return [[p, { observer: 'minmax' }]];
+    if (spec.kind === 'half') return [[p, { observer: 'minmax', ...(spec.infinite ? { infinite: true } : {}) }]];
     if (spec.kind !== 'observed') return [];
     const g = spec.scheme.granularity;
     return [[p, { observer: spec.observer, ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }), ...(g.kind === 'axis' ? { axis: g.axis } : {}) }]];
-  });
+  })];
 }
 
 /**
@@ -75,7 +84,10 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
   const inBodies = new Map([...allGraphs(o.model.graph)].slice(1).flatMap((g) => [...g.inputs, ...[...g.nodes].flatMap((n) => n.outputs)]).map((v) => [v.name, v]));
   const observed = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
     const here = own.get(value.name);
-    const point = here && { value: here, observer: observerOf(spec.observer), options: spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {}), ...(spec.axis === undefined ? {} : { axis: spec.axis }) };
+    const options = spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {});
+    const { axis, infinite } = spec;
+    const how = { ...(axis === undefined ? {} : { axis }), ...(infinite ? { infinite } : {}) };
+    const point = here && { value: here, observer: observerOf(spec.observer), options, ...how };
     return { planValue: value, point, body: here ? undefined : inBodies.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`) };
   }));
   const points = observed.map((list) => list.flatMap((p) => (p.point ? [{ planValue: p.planValue, point: p.point }] : [])));

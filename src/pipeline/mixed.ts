@@ -15,6 +15,7 @@ import { uniqueLabels } from '../ir/labels.js';
 import { encodeModelPieces } from '../onnx/encode.js';
 import { forgetInferred } from '../ops/infer.js';
 import { specOf } from '../ops/index.js';
+import { neverComputed } from '../quantize/unreached.js';
 import { assignParams, type Assigned } from '../quantize/assign.js';
 import { solveChoices, type Choice } from '../quantize/knapsack.js';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
@@ -113,7 +114,12 @@ async function prepareVersions(o: MixedOptions, quantize: Omit<Recipe['quantize'
   const statics = present.filter((p) => p.prepared.format.plan === 'static');
   for (const same of groupBy(statics, (p) => p.model.opsets.get('')).values()) {
     const c = await calibratePlans({ model: same[0]!.model, contentSha256: o.contentSha256, plans: same.map((p) => ({ planned: p.prepared.planned, observerOptions: quantize.activations.observer })), recipe: o.recipe, report: o.report, onEvent: o.onEvent, ...(o.signal ? { signal: o.signal } : {}) }); // groups are not empty
-    same.forEach((p, i) => stats.set(p, c.stats[i]!)); // one for each plan
+    same.forEach((p, i) => {
+      const seen = c.stats[i]!; // one for each plan
+      stats.set(p, seen);
+      const never = neverComputed(seen);
+      if (never.size) p.prepared = { ...p.prepared, planned: p.prepared.without(never) };
+    });
   }
   return planned.map((p) => p && { ...p, assigned: assignParams(p.prepared.planned, stats.get(p) ?? new Map(), (point, observer) => {
     const { name, ...options } = quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer;

@@ -3,7 +3,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import { formats } from '../formats/index.js';
 import type { Format } from '../formats/types.js';
 import { isFloat } from '../ir/dtype.js';
-import { allGraphs, distinguishBodies, type Model, type Node } from '../ir/graph.js';
+import { allGraphs, distinguishBodies, type Model, type Node, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { loadModel } from '../onnx/files.js';
 import { specOf } from '../ops/index.js';
@@ -17,6 +17,7 @@ import { planDynamic } from '../quantize/plan-dynamic.js';
 import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
 import { packingsOf } from '../quantize/unsaturated.js';
 import { planQuantization, type Planned, type PlanOptions } from '../quantize/plan.js';
+import { isBatched } from '../quantize/kernel-limits.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
 import type { Recipe, SaturationRule } from '../recipe/schema.js';
@@ -68,7 +69,14 @@ export async function optimizeModel(model: Model, file: string, recipe: Recipe['
   return traces;
 }
 
-export interface Prepared { readonly planned: Planned; readonly format: Format; readonly target: TargetProfile; readonly raisedOpset: number | undefined }
+export interface Prepared {
+  readonly planned: Planned;
+  readonly format: Format;
+  readonly target: TargetProfile;
+  readonly raisedOpset: number | undefined;
+  /** The same plan without what works on values that calibration never computed. Throws QUANTIZE_NOTHING. */
+  readonly without: (never: ReadonlySet<Value>) => Planned;
+}
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
 export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
@@ -89,20 +97,27 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const { name: restName = codingName, ...restOptions } = rest ?? {};
   const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const made = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
+  const plan = (never?: ReadonlySet<Value>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
-    : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
+    : planQuantization(model, { ...options, bodies: format.name === 'qdq', ...(never ? { never } : {}) }));
   const guarded = saturationRule(recipe, target) === 'safe' && (format.plan === 'static' || format.plan === 'dynamic');
-  const planned: Planned = guarded ? { ...made, packings: packingsOf(made) } : made;
+  const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
+  const planned = safe(plan());
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
+  somethingOf(planned);
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(safe(plan(never))) };
+}
+
+/** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
+function somethingOf(planned: Planned): Planned {
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
     const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
     fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
   }
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined };
+  return planned;
 }
 
 /** What a recipe does about kernels that saturate, or what its target wants. */
@@ -153,6 +168,8 @@ function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned
     SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
     WEIGHTS_DEQUANTIZED: dequantized.length > 0,
     DEQUANTIZED_PRODUCT_FUSED: dequantized.some((n) => n.op === 'MatMul') && /4$/.test(o.weights.dtype),
+    BATCHED_WEIGHTS:
+      static_ && o.weights.granularity === 'channel' && [...planned.integerNodes].some((n) => isBatched(n, target)),
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
     NO_INTEGER_KERNEL: static_ && [undefined, ...o.layers ?? []].some((l) => {
       const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];

@@ -19,6 +19,7 @@ import { coded } from '../formats/coded.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
+import { neverComputed, unreachedWarning } from '../quantize/unreached.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, MixedFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
@@ -45,6 +46,7 @@ export class Variant {
   saturating: readonly SaturatingLayer[] = [];
   #model: Model | undefined;
   #prepared: Prepared | undefined;
+  #macs: ReadonlyMap<string, number> = new Map();
   #nodes: ReturnType<typeof nodeFacts> = [];
   #points: PointFacts[] = [];
   #graph: GraphFacts | undefined;
@@ -74,7 +76,8 @@ export class Variant {
   plan(cleaned: Model, macs: (model: Model) => ReadonlyMap<string, number>): void {
     this.#model = cloneModel(cleaned).model;
     this.#prepared = planModel(this.#model, this.recipe.recipe, this.report);
-    this.#nodes = nodeFacts(this.#model, this.#prepared.planned, macs(this.#model));
+    this.#macs = macs(this.#model);
+    this.#nodes = nodeFacts(this.#model, this.#prepared.planned, this.#macs);
     this.#points = pointFacts(this.#prepared.planned, new Map(), undefined);
     this.#graph = graphFacts(this.#model, this.#prepared.planned);
   }
@@ -85,11 +88,24 @@ export class Variant {
   /** Chooses the parameters; once. */
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
     if (this.#assigned) return;
+    this.#leaveUnreached(stats);
     const { planned } = this.prepared;
     const assigned = assignParams(planned, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
     this.#stats = stats;
     this.#assigned = assigned;
+  }
+
+  /** What calibration never computed stays float. */
+  #leaveUnreached(stats: ReadonlyMap<Value, TensorStats>): void {
+    const never = neverComputed(stats);
+    if (this.prepared.format.plan !== 'static' || !never.size) return;
+    const before = this.prepared.planned;
+    const planned = this.prepared.without(never);
+    this.#prepared = { ...this.prepared, planned };
+    this.report(unreachedWarning(never, [...before.integerNodes].filter((n) => !planned.integerNodes.has(n))));
+    this.#nodes = nodeFacts(this.model, planned, this.#macs);
+    this.#graph = graphFacts(this.model, planned);
   }
 
   /** Chooses the codes of weights layer after layer and corrects what they cost, where the recipe asks for it. Gives one line about it. */

@@ -70,8 +70,9 @@ export function assignParams(
     if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, spec.observerOptions ?? options(point, spec.observer));
     const seen = stats.get(value);
     if (!seen) fail('INTERNAL', `no statistics of '${value.name}'`, { tensor: value.name });
-    if (seen.count === 0) diagnostics.push({ severity: 'warning', code: 'NEVER_OBSERVED', message: `'${value.name}' was never computed during calibration; it gets scale 1`, where: { tensor: value.name } });
-    return observer.chooseRange(seen, spec.scheme, spec.observerOptions ?? options(point, spec.observer));
+    const chosen = observer.chooseRange(seen, spec.scheme, spec.observerOptions ?? options(point, spec.observer));
+    const { holds = [] } = spec;
+    return { min: chosen.min.map((x) => Math.min(x, ...holds)), max: chosen.max.map((x) => Math.max(x, ...holds)) };
   };
 
   for (const point of plan.keys()) resolve(point);

@@ -91,5 +91,7 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
   if (typeof axis !== 'number') return axis.float;
   const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || n.op === 'Conv');
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer product of ${rest.dtype} weights`;
-  return [{ value: w, index: role.weight, scheme: { ...rest, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } } }];
+  // ConvInteger takes one zero point for all channels: symmetric ones are the same.
+  const symmetric = rest.symmetric || (n.op === 'Conv' && perChannel);
+  return [{ value: w, index: role.weight, scheme: { ...rest, symmetric, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } } }];
 }

@@ -8,6 +8,9 @@ import { fixedCodes } from '../scheme/params.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
+import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
+import { borderOf, maskNodes } from './masks.js';
+import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
 import type { Packings } from './unsaturated.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
@@ -21,6 +24,8 @@ export interface PlanOptions {
   readonly target: TargetProfile;
   /** Whether bodies of If, Loop and Scan are planned too. Default: they stay float. */
   readonly bodies?: boolean;
+  /** Values that calibration never computed: what works on them stays float. */
+  readonly never?: ReadonlySet<Value>;
 }
 
 export interface Planned {
@@ -33,10 +38,17 @@ export interface Planned {
   readonly fusedClamps: ReadonlyMap<Node, Node>;
   /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
   readonly floatNodes: ReadonlyMap<Node, string>;
+  /** Values of bodies that calibration looks at only to see whether the body runs. */
+  readonly probes?: ReadonlySet<Value>;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
   /** Weights that must not saturate, and how kernels take them. */
   readonly packings?: Packings;
+  /**
+   * Of float16: operands that are magnified as they go to zero, and the nodes that stay float32 where calibration sees
+   * them near it.
+   */
+  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
 }
 
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
@@ -55,12 +67,14 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const excluded = selectNodes(everything, options.exclude, compute);
   const layers = overridesOf(everything, options.layers ?? [], compute);
   const isInput = new Set<Value>(graphs.flatMap((g) => g.inputs));
-  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>() };
+  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>(), probes: new Set<Value>() };
   for (const order of orders) {
     const floatNodes = new Map<Node, string>();
     const integer = new Set<Node>();
+    const masks = maskNodes(order, isInput);
+    const unreached = unreachedNodes(model, order, options.never ?? new Set());
     for (const n of order) {
-      const verdict = candidate(n, isInput, options, included, excluded);
+      const verdict = candidate(n, isInput, options, { included, excluded, masks, unreached });
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
@@ -68,14 +82,23 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
+    if (order !== orders[0]) for (const y of probeOf(order, integer)) whole.probes.add(y);
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
   return whole;
 }
 
+interface Chosen {
+  readonly included: ReadonlyMap<Node, string> | undefined;
+  readonly excluded: ReadonlyMap<Node, string>;
+  readonly masks: ReadonlyMap<Node, string>;
+  readonly unreached: ReadonlySet<Node>;
+}
+
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
-function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included: ReadonlyMap<Node, string> | undefined, excluded: ReadonlyMap<Node, string>): boolean | string {
+function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: Chosen): boolean | string {
+  const { included, excluded, masks, unreached } = chosen;
   const spec = specOf(n);
   const role = spec?.quant;
   const listed = excluded.get(n);
@@ -84,6 +107,7 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included
   if (role.role === 'float') return spec.cost === 'free' ? false : role.because;
   const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
   if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
+  if (unreached.has(n)) return movesOnly ? false : UNREACHED;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
   const data = n.inputs[0];
   if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
@@ -99,9 +123,13 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, included
       if (b?.data && (b.data.size !== w.data?.dims[axis] || b.data.dims[b.data.dims.length - 1] !== b.data.size)) return 'its bias is not one value per output channel';
       return true;
     }
-    case 'passthrough': return role.when?.(n) ?? true;
+    case 'passthrough': {
+      if (hasChannelScales(o) && !keepsChannels(n)) return `${n.op} moves channels, which have scales of their own`;
+      const border = borderOf(n);
+      return typeof border === 'string' ? border : role.when?.(n) ?? true;
+    }
     case 'clamp': return role.bounds(n) ? true : 'its limits are not constants';
-    case 'arithmetic': return true;
+    case 'arithmetic': return masks.get(n) ?? true;
     default: return assertNever(role);
   }
 }
@@ -173,9 +201,13 @@ function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: re
     for (const i of dataInputs(n)) { const v = n.inputs[i]; if (v) observed(v); }
     if (role.role === 'passthrough' || role.role === 'clamp') {
       for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: n.inputs[0]! });
+      hold(plan, n);
       continue;
     }
-    if (role.role === 'compute') describeWeights(plan, n, role, merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights)));
+    if (role.role === 'compute') {
+      const own = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+      describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf));
+    }
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
@@ -184,6 +216,16 @@ function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: re
     }
   }
   for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
+}
+
+/** What shares a scale with the border of a Pad has room for it. */
+function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {
+  const border = borderOf(n);
+  if (typeof border !== 'number') return;
+  let root: QuantPoint = n.inputs[0]!; // a Pad has data
+  let spec = plan.get(root);
+  while (spec?.kind === 'shared') { root = spec.with; spec = plan.get(root); }
+  if (spec?.kind === 'observed') plan.set(root, { ...spec, holds: [...spec.holds ?? [], border] });
 }
 
 /** The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that pass codes through too. */

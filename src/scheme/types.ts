@@ -28,7 +28,15 @@ export type QuantPoint = Value | Use;
 
 export type QuantSpec =
   /** The range comes from calibration (activations) or from the data (weights), by the named observer. */
-  | { readonly kind: 'observed'; readonly scheme: QuantScheme; readonly observer: string; /** Of this point; else those that hold for all. */ readonly observerOptions?: unknown }
+  | {
+      readonly kind: 'observed';
+      readonly scheme: QuantScheme;
+      readonly observer: string;
+      /** Of this point; else those that hold for all. */
+      readonly observerOptions?: unknown;
+      /** Numbers that the range reaches, whatever was seen. */
+      readonly holds?: readonly number[];
+    }
   /** The range is known beforehand (Softmax, Sigmoid). */
   | { readonly kind: 'fixed'; readonly scheme: QuantScheme; readonly scale: number; readonly zeroPoint: number }
   /** Takes the parameters of another point (pooling, Reshape, Concat inputs). */
@@ -38,7 +46,11 @@ export type QuantSpec =
   /** A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`. */
   | { readonly kind: 'coded'; readonly coding: string; readonly options: unknown; readonly axis: number }
   /** An activation that becomes float16 where calibration finds it in range. */
-  | { readonly kind: 'half' }
+  | {
+      readonly kind: 'half';
+      /** Set where a mask of the model may make it infinite, which float16 can hold. */
+      readonly infinite?: true;
+    }
   | { readonly kind: 'float'; readonly because: string };
 export type QuantPlan = ReadonlyMap<QuantPoint, QuantSpec>;
 

@@ -54,13 +54,13 @@ export async function quantizeText(text: string, format: string, settings = ''):
   const prepared = planModel(model, recipe, report);
   const feeds = Array.from({ length: SAMPLES }, (_, i) => randomFeed(inputs, i + 1, 1));
   const samples = feeds.map((feed, i): Sample => ({ id: String(i), hash: String(i), feeds: [feed] }));
-  const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
+  const points = observedActivations(prepared.planned).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }), ...(spec.infinite ? { infinite: true as const } : {}) }));
   const stats: ReadonlyMap<Value, TensorStats> = format === 'dynamic' || format === 'coded' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: () => batches(samples, { size: 1, inputs }) })).stats;
   const nodes = nodeFacts(model, prepared.planned, macsByNode(model, undefined));
   const { params } = assignParams(prepared.planned, stats, () => recipe.quantize.weights.observer);
   const paramsByName = new Map([...params].map(([p, q]) => ['uses' in p ? p.name : p.node.inputs[p.index]!.name, q])); // an edge in a plan has a value
   const integers = [...prepared.planned.integerNodes].length - prepared.planned.fusedClamps.size;
-  prepared.format.rewrite({ model, planned: prepared.planned, params, target: prepared.target, seed: recipe.quantize.seed });
+  prepared.format.rewrite({ model, planned: prepared.planned, params, target: prepared.target, seed: recipe.quantize.seed, stats });
   return { float, model, prepared, params, paramsByName, nodes, diagnostics, feed: feeds[0]!, singleOp: integers === 1 && float.graph.nodes.size === 1 + prepared.planned.fusedClamps.size };
 }
 
