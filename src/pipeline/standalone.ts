@@ -5,7 +5,8 @@ import { fail } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { batches } from '../data/batch.js';
 import { evaluateModels, type Comparison } from '../evaluate/compare.js';
-import { batchOf, measureLatencies, runTimes, timeModels } from '../evaluate/latency.js';
+import { batchOf, measureLatencies, runTimes } from '../evaluate/latency.js';
+import { timeModels, timesOf } from '../evaluate/rounds.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -87,7 +88,7 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
     const models: BenchedFile[] = [];
     for (const [i, file] of o.files.entries()) {
       const pair = pairs[i - 1];
-      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
+      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(timesOf(alone[0]!)); // one of the three was measured
       models.push({
         file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
         ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
