@@ -51,7 +51,7 @@ export async function confirm(o: AutoOptions, search: Search, { share, samples, 
       let found: SearchFacts | undefined;
       let look: SearchFacts['heldOut'][number] | undefined;
       const [result] = await runRecipes({
-        runs: [{ recipe: made, outDir: folder }], title: made.name, detail, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
+        runs: [{ recipe: made, outDir: folder }], title: made.name, detail, lookedAt: true, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
         onEvent: (e) => { if (e.type === 'progress' || (e.type === 'diagnostic' && e.diagnostic.severity !== 'note')) o.onEvent?.(e); },
         complete: (own) => {
           look = lookAt(own, tried.label, limit, looks.length + 1, o.proven === true);

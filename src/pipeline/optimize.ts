@@ -1,4 +1,7 @@
 /** From a model file to a smaller one with the same outputs: load, rewrite, compare in onnxruntime, save. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
@@ -11,7 +14,9 @@ import { everyPass, optimizing, type OptimizeLevel } from '../passes/presets.js'
 import { targets } from '../targets/index.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel, openModel } from '../runtime/open.js';
+import { probeModels } from '../runtime/probe.js';
 import { Session, type SessionOptions } from '../runtime/session.js';
+import { refuse } from './first-look.js';
 import { compareOnRandomFeeds, type Agreement, type Comparison } from './same-outputs.js';
 
 /** Rounds until nothing changes; a pass that undoes another would go on for ever. */
@@ -99,9 +104,28 @@ export async function optimizeFile(file: string, out: string, options: OptimizeO
   const choices = comparedIntegers(model.graph);
   const traces = await optimizeGraph(model, options);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  await assertNoCrash(model, file);
   const agreement = await checkOutputs(model, { file, choices, report: options.report });
   const { files } = saveModel(model, out);
   return { nodes: { before, after: countNodes(model) }, traces, agreement, files };
+}
+
+/**
+ * Loads both with all optimizations of the runtime, in a process of their own. Throws MODEL_RUNTIME where the model in
+ * `file` crashes it, OPTIMIZE_VERIFY where its rewrite does, or no longer loads.
+ */
+async function assertNoCrash(model: Model, file: string): Promise<void> {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-'));
+  try {
+    const rewritten = path.join(dir, 'model.onnx');
+    saveModel(model, rewritten);
+    const [before, after] = (await probeModels([{ file }, { file: rewritten }])).map((p) => p.trouble);
+    if (before?.at === 'crash') refuse(file, before);
+    const hint = 'nothing was written; this is a bug in quantbench: please report it with the model. --skip leaves passes out';
+    if (after && !before) fail('OPTIMIZE_VERIFY', `onnxruntime ${after.at === 'crash' ? 'crashes with' : 'does not load'} the optimized model: ${after.message}`, { file }, hint);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 /**

@@ -25,6 +25,7 @@ import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
+import { assertMoreThanTrees, nothingToQuantize } from './nothing.js';
 
 /** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
 export function loadFloatModel(file: string): Model {
@@ -72,6 +73,7 @@ export interface Prepared { readonly planned: Planned; readonly format: Format; 
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
 export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'> = environment()): Prepared {
+  assertMoreThanTrees(model);
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
   const options = planOptions(recipe, target, cpu);
@@ -97,8 +99,7 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
     : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
-    const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
-    fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
+    nothingToQuantize(model, planned, format);
   }
   return { planned, format, target, raisedOpset: to !== from ? to : undefined };
 }

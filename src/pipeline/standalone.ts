@@ -15,6 +15,7 @@ import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
+import { assertLoads, lookAtFloat } from './first-look.js';
 
 interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
 
@@ -37,16 +38,18 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
   const spec = e.data ?? fail('DATA_MISSING', 'there are no evaluation data', {}, 'give --data, or --recipe with evaluation.data');
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
+  await assertLoads(o.files, o.signal);
   const sessions: Session[] = [];
   try {
     for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
     const inputs = float!.inputs; // opened first
+    const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
     const dataset = await openData(spec, inputs, o.recipe, o.report);
     const limit = e.samples ?? Infinity;
     const found = await evaluateModels({
       float: float!, candidates, metrics: o.metrics, onEvent: o.onEvent, signal: o.signal, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
-      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: e.batchSize, inputs, padding: dataset.padding }),
+      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: one ? 1 : e.batchSize, inputs, padding: dataset.padding }),
       onDiagnostic: o.report,
     });
     return {
@@ -74,6 +77,7 @@ export interface BenchedFile { readonly file: string; readonly bytes: number; re
 export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: number; readonly models: readonly BenchedFile[] }> {
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
+  await assertLoads(o.files, o.signal);
   const sessions: Session[] = [];
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));

@@ -71,7 +71,7 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
     const limit = AbortSignal.timeout(Math.min(LONGEST_MS, Math.max(1, Math.floor(ms))));
     const started = performance.now();
     const results = await runRecipes({
-      runs: together, title: 'search', keepGoing: true, searchOnly: { share: o.share, samples: o.samples }, signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
+      runs: together, title: 'search', keepGoing: true, lookedAt: true, searchOnly: { share: o.share, samples: o.samples }, signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
       onEvent: (e) => {
         if (e.type !== 'stage-end') return;
         const at = STAGES.indexOf(e.stage);
