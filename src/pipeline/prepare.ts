@@ -93,15 +93,23 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const planned = format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
+    : format.plan === 'none' ? planNothing(model)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
     : planQuantization(model, { ...options, bodies: format.name === 'qdq' });
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
+  if (format.plan !== 'none' && !planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
     nothingToQuantize(model, planned, format);
   }
   return { planned, format, target, raisedOpset: to !== from ? to : undefined };
+}
+
+/** Every node stays as it is. */
+function planNothing(model: Model): Planned {
+  const compute = [...allGraphs(model.graph)].flatMap((g) => g.topological()).filter((n) => specOf(n)?.quant.role === 'compute');
+  const floatNodes = new Map(compute.map((n) => [n, 'the format quantizes nothing']));
+  return { plan: new Map(), integerNodes: new Set(), weightOnlyNodes: new Set(), fusedClamps: new Map(), floatNodes };
 }
 
 function planOptions(recipe: Recipe, target: TargetProfile, cpu: Pick<EnvironmentFacts, 'arch' | 'cpuFeatures'>): PlanOptions {
