@@ -39,6 +39,8 @@ export interface OptimizeOptions {
 export interface OptimizedFile {
   /** Nodes in all graphs, Constants not counted. */
   readonly nodes: { readonly before: number; readonly after: number };
+  /** Of the standard domain; undefined where the model has none. */
+  readonly opset: { readonly before: number | undefined; readonly after: number | undefined };
   readonly traces: readonly PassTrace[];
   readonly agreement: Agreement;
   readonly files: readonly SavedFile[];
@@ -101,13 +103,14 @@ export async function optimizeFile(file: string, out: string, options: OptimizeO
   choosePasses(options); // before anything slow
   const model = loadModel(file);
   const before = countNodes(model);
+  const opset = model.opsets.get('');
   const choices = comparedIntegers(model.graph);
   const traces = await optimizeGraph(model, options);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
   await assertNoCrash(model, file);
   const agreement = await checkOutputs(model, { file, choices, report: options.report });
   const { files } = saveModel(model, out);
-  return { nodes: { before, after: countNodes(model) }, traces, agreement, files };
+  return { nodes: { before, after: countNodes(model) }, opset: { before: opset, after: model.opsets.get('') }, traces, agreement, files };
 }
 
 /**

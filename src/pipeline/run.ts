@@ -2,7 +2,6 @@
  * The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record.
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
@@ -27,7 +26,7 @@ import { macsByNode, modelFacts } from './facts.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
-import { watchSources } from './sources.js';
+import { bytesOnDisk, watchSources } from './sources.js';
 import { createStages } from './stages.js';
 import { Variant } from './variant.js';
 
@@ -95,7 +94,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const model = loadFloatModel(floatFile);
   sources.add(model);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
-  const original = modelFacts(model, path.basename(floatFile), statSync(floatFile).size, sources.sha256, undefined);
+  const original = modelFacts(model, path.basename(floatFile), bytesOnDisk(floatFile, model), sources.sha256, undefined);
   onEvent({ type: 'start', title: `${o.title} · ${path.basename(floatFile)} (${opsetText(model)}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${lead.recipe.target}` });
 
   const one = !o.dryRun && !o.lookedAt && await lookAtFloat({ file: floatFile, recipe: lead, inputs, report, signal: o.signal });

@@ -1,5 +1,4 @@
 /** Evaluation and latency of model files as they are: float or quantized, ours or not. */
-import { statSync } from 'node:fs';
 import type { Diagnostic } from '../base/errors.js';
 import { fail } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -14,8 +13,10 @@ import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
+import { loadModel } from '../onnx/files.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { assertLoads, lookAtFloat } from './first-look.js';
+import { bytesOnDisk } from './sources.js';
 
 interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
 
@@ -94,7 +95,7 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
       const pair = pairs[i - 1];
       const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(timesOf(alone[0]!)); // one of the three was measured
       models.push({
-        file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
+        file, bytes: bytesOnDisk(file, loadModel(file)), ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
         ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
       });
     }
