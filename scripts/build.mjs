@@ -1,20 +1,66 @@
-/** `npm run build`: compiles src to dist and the WebAssembly kernels to dist/kernels.wasm and dist/linear.wasm. */
+/**
+ * `npm run build`: compiles src to dist and the WebAssembly kernels to dist/kernels.wasm and dist/linear.wasm, and links the
+ * command, so that `npx quantize` in this folder runs it. Leaves early where dist was made from the same inputs.
+ */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const root = path.dirname(path.dirname(new URL(import.meta.url).pathname));
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
-const node = (script, ...args) => execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
-const assemblyScript = (name, ...args) => node(
-  path.join(path.dirname(require.resolve('assemblyscript/package.json')), 'bin', 'asc.js'),
-  `assembly/${name}.ts`, '-o', `dist/${name}.wasm`, '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'bulk-memory', '--use', 'abort=', ...args,
-);
+const dist = path.join(root, 'dist');
+const stamp = path.join(dist, '.inputs');
 
-mkdirSync(path.join(root, 'dist'), { recursive: true });
+linkCommand();
+const inputs = hashOfInputs();
+if (existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) process.exit(0);
+
+mkdirSync(dist, { recursive: true });
+rmSync(stamp, { force: true }); // a build that is stopped half way is not taken for a whole one
 node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
-for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) if (existsSync(path.join(root, 'src', file))) cpSync(path.join(root, 'src', file), path.join(root, 'dist', file));
-
+for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 'src', file), path.join(dist, file));
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
+writeFileSync(stamp, inputs);
+
+function node(script, ...args) {
+  execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
+}
+
+function assemblyScript(name, ...args) {
+  const compiler = path.join(path.dirname(require.resolve('assemblyscript/package.json')), 'bin', 'asc.js');
+  const common = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'bulk-memory', '--use', 'abort='];
+  node(compiler, `assembly/${name}.ts`, '-o', `dist/${name}.wasm`, ...common, ...args);
+}
+
+/** SHA-256 of everything that dist follows from: names and bytes of the sources, and the versions of the compilers. */
+function hashOfInputs() {
+  const hash = createHash('sha256');
+  const take = (file) => hash.update(`${file.split(path.sep).join('/')}\0`).update(readFileSync(path.join(root, file))).update('\0');
+  for (const folder of ['src', 'assembly']) {
+    for (const file of readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).sort()) {
+      if (/\.(ts|js|json)$/.test(file)) take(path.join(folder, file));
+    }
+  }
+  for (const file of ['package.json', 'tsconfig.json', path.join('scripts', 'build.mjs')]) take(file);
+  for (const compiler of ['typescript', 'assemblyscript']) hash.update(require(`${compiler}/package.json`).version);
+  return hash.digest('hex');
+}
+
+/** npm links the commands of other packages only; without this, npx would install this folder anew at every call. */
+function linkCommand() {
+  const bin = path.join(root, 'node_modules', '.bin');
+  const script = path.join(root, 'bin', 'quantize.js');
+  if (!existsSync(bin)) return; // not installed yet, or installed by something else
+  if (process.platform === 'win32') {
+    writeFileSync(path.join(bin, 'quantize.cmd'), '@node "%~dp0\\..\\..\\bin\\quantize.js" %*\r\n');
+    return;
+  }
+  const link = path.join(bin, 'quantize');
+  chmodSync(script, 0o755);
+  if (lstatSync(link, { throwIfNoEntry: false })) return;
+  symlinkSync(path.relative(bin, script), link);
+}

@@ -76,7 +76,15 @@ describe('the package', () => {
   it('locks no download addresses, so that any registry mirror serves', () => {
     expect(readFileSync(path.join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved":/);
   });
-  it('downloads no CUDA libraries', () => {
-    expect(readFileSync(path.join(root, '.npmrc'), 'utf8')).toMatch(/^onnxruntime-node-install=skip$/m);
+  it('downloads no CUDA libraries: the lock file has no install script for onnxruntime-node', () => {
+    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { hasInstallScript?: boolean }> }; // npm's own format
+    expect(lock.packages['node_modules/onnxruntime-node']).toBeDefined();
+    expect(lock.packages['node_modules/onnxruntime-node']!.hasInstallScript).toBeUndefined();
+  });
+  it('locks the packages of every platform, so that npm ci works elsewhere', () => {
+    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { optionalDependencies?: Record<string, string> }> }; // as above
+    const named = Object.values(lock.packages).flatMap((p) => Object.keys(p.optionalDependencies ?? {}));
+    expect(named.length).toBeGreaterThan(40);
+    expect(named.filter((n) => !Object.keys(lock.packages).some((at) => at.endsWith(`node_modules/${n}`)))).toEqual([]);
   });
 });

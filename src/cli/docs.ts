@@ -74,7 +74,7 @@ const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string
 
 function optimizeDoc(): string {
   const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
-  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.includes(p)).join(', ') || (byName.includes(p) ? 'only by `--passes`' : 'only inside `quantize --recipe`')} | ${p.numerics} | ${cell(p.doc)} |`);
+  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.some((x) => x.name === p.name)).join(', ') || (byName.includes(p) ? 'only by `--passes`' : 'only inside `quantize --recipe`')} | ${p.numerics} | ${cell(p.doc)} |`);
   return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
 }
 

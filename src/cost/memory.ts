@@ -2,6 +2,7 @@
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { perElement } from '../ops/spec.js';
+import { constantBehind } from './constants.js';
 import { bytesOf } from './nodes.js';
 
 export interface MemoryPlan {
@@ -19,8 +20,8 @@ export interface MemoryPlan {
 interface Buffer { readonly names: string[]; bytes: number; readonly from: number; to: number }
 
 /**
- * The plan for the main graph in topological order. Graph inputs live from the start, outputs to the end; weights are not
- * activations. A view (Reshape …) shares its input's buffer; an element-wise op writes over an input of the same size that
+ * The plan for the main graph in topological order. Graph inputs live from the start, outputs to the end; weights, and what
+ * Identity and Constant make of them, are not activations. A view (Reshape …) shares its input's buffer; an element-wise op writes over an input of the same size that
  * nobody reads later. Buffers get the lowest place that is free for as long as they live, largest first.
  * Source: Pisarchyk & Lee 2020, "Efficient Memory Management for Deep Neural Net Inference" (arXiv 2001.03288), greedy by size.
  */
@@ -38,6 +39,7 @@ export function memoryPlan(model: Model): MemoryPlan {
   order.forEach((node, at) => {
     const reused = reusable(node, at, bufferOf, last);
     node.outputs.forEach((y, i) => {
+      if (constantBehind(y)) return; // made when the model is loaded
       if (i === 0 && reused) {
         reused.names.push(y.name);
         reused.bytes = Math.max(reused.bytes, bytesOf(y));

@@ -3,9 +3,11 @@ import { byteLength } from '../ir/dtype.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Graph, Model, Node, Shape, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
+import type { Tensor } from '../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { specOf } from '../ops/index.js';
 import { sizeOf, type Known } from '../ops/spec.js';
+import { constantBehind, constantOf } from './constants.js';
 
 export interface NodeCost {
   /** Nodes of subgraphs come after the path of the node that holds them: `outer/then_branch/inner`. */
@@ -57,20 +59,20 @@ export function sized(model: Model, inputShapes: ReadonlyMap<string, Shape>): Mo
 /** Costs of a model whose shapes were inferred: see {@link sized}. */
 export function modelCost(model: Model): ModelCost {
   const nodes: NodeCost[] = [];
-  const counted = new Set<Value>();
+  const counted = new Set<Tensor>();
   const unknownOps = new Set<string>();
   visit(model.graph, '', 1, { nodes, counted, unknownOps });
   const sum = (of: (n: NodeCost) => number): number => nodes.reduce((total, n) => total + of(n) * n.times, 0);
   let parameters = 0;
   let parameterBytes = 0;
-  for (const v of weightsOf(model.graph)) { parameters += v.data!.size; parameterBytes += v.data!.byteLength; } // weightsOf gives constants
+  for (const data of weightsOf(model.graph)) { parameters += data.size; parameterBytes += data.byteLength; }
   return {
     nodes, macs: sum((n) => n.macs), flops: sum((n) => n.flops), parameters, parameterBytes, readBytes: sum((n) => n.readBytes), writeBytes: sum((n) => n.writeBytes),
     unknownOps: [...unknownOps].sort(), inputShapes: Object.fromEntries(model.graph.inputs.filter((v) => !v.data).map((v) => [v.name, v.shape ?? []])),
   };
 }
 
-interface Found { readonly nodes: NodeCost[]; readonly counted: Set<Value>; readonly unknownOps: Set<string> }
+interface Found { readonly nodes: NodeCost[]; readonly counted: Set<Tensor>; readonly unknownOps: Set<string> }
 
 function visit(graph: Graph, path: string, times: number, found: Found): void {
   for (const [node, label] of uniqueLabels(graph.topological())) {
@@ -96,8 +98,12 @@ function costOf(node: Node, name: string, times: number, { counted, unknownOps }
   const values = [...node.inputs.filter((v) => v !== null), ...node.outputs];
   const guessed = values.some((v) => !v.shape || v.shape.some((d) => typeof d !== 'number')) && (cost.macs > 0 || cost.otherOps > 0);
   let parameters = 0;
-  for (const v of node.inputs) if (v?.data && isWeight(v) && !counted.has(v)) { counted.add(v); parameters += v.data.size; }
   const view = node.domain === '' && VIEWS.has(node.op);
+  // A view of a constant is made when the model is loaded: the node that computes with it reads it first.
+  for (const v of view ? [] : node.inputs) {
+    const data = constantBehind(v);
+    if (v && data && isWeight(v, data) && !counted.has(data)) { counted.add(data); parameters += data.size; }
+  }
   const bytes = (list: readonly (Value | null)[]): number => (view ? 0 : list.reduce((n, v) => n + (v ? bytesOf(v) : 0), 0));
   return { name, op: node.domain ? `${node.domain}.${node.op}` : node.op, macs: cost.macs, flops: 2 * cost.macs + cost.otherOps, parameters, readBytes: bytes([...new Set(node.inputs)]), writeBytes: bytes(node.outputs), times, guessed };
 }
@@ -118,13 +124,18 @@ function repeats(node: Node): number {
   return typeof scanned === 'number' ? scanned : 1;
 }
 
-function* weightsOf(graph: Graph): Generator<Value> {
-  for (const v of graph.initializers) if (v.data && isWeight(v)) yield v;
-  for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* weightsOf(g);
+function* weightsOf(graph: Graph): Generator<Tensor> {
+  for (const v of graph.initializers) if (v.data && isWeight(v, v.data)) yield v.data;
+  for (const n of graph.nodes) {
+    const data = constantOf(n);
+    const v = n.outputs[0];
+    if (data && v && isWeight(v, data)) yield data;
+    for (const [, g] of n.subgraphs()) yield* weightsOf(g);
+  }
 }
 
 /** Of a type that holds weights, and not only the running mean or variance of BatchNormalization. */
-function isWeight(v: Value): boolean {
-  if (!v.data || ['int64', 'int32', 'bool', 'string', 'uint64', 'uint32'].includes(v.data.dtype)) return false;
+function isWeight(v: Value, data: Tensor): boolean {
+  if (['int64', 'int32', 'bool', 'string', 'uint64', 'uint32'].includes(data.dtype)) return false;
   return v.uses.size === 0 || [...v.uses].some((u) => u.node.op !== 'BatchNormalization' || u.index < 3);
 }

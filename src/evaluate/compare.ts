@@ -72,6 +72,10 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     if (missing) fail('MODEL_UNSUPPORTED', `the quantized model has no output '${missing.name}'`, { tensor: missing.name }, `its outputs: ${c.outputs.map((o) => o.name).join(', ')}`);
   }
   const say = options.onDiagnostic ?? ((diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic }));
+  for (const o of outputs.filter((x) => !x.dtype)) {
+    const message = `output '${o.name}' is a sequence or a map, which cannot be read here: it is carried over, and not compared`;
+    say({ severity: 'note', code: 'OUTPUT_NOT_COMPARED', message, where: { tensor: o.name }, hint: 'export it as a tensor to have it measured, such as with zipmap=False' });
+  }
   const meters = candidates.map(() => startMeters(outputs));
   let judged: readonly Scored[] | undefined;
   let searched: readonly Scored[] = [];

@@ -13,6 +13,7 @@ export class OutputErrorMeter {
   #maxAbsError = 0;
   #floatNonFinite = 0;
   #quantizedNonFinite = 0;
+  #lost = 0;
   #otherShape = 0;
   #added = 0;
   constructor(name: string) { this.#name = name; }
@@ -23,7 +24,11 @@ export class OutputErrorMeter {
     const q = numbersOf(quantized);
     if (!f || !q) return;
     this.#added++;
-    if (float.dims.length !== quantized.dims.length || float.dims.some((d, i) => d !== quantized.dims[i])) { this.#otherShape++; return; }
+    if (float.dims.length !== quantized.dims.length || float.dims.some((d, i) => d !== quantized.dims[i])) {
+      this.#otherShape++;
+      if (allFinite(f)) this.#lost += countNonFinite(q);
+      return;
+    }
     let ff = 0;
     let qq = 0;
     let fq = 0;
@@ -37,6 +42,7 @@ export class OutputErrorMeter {
       if (!Number.isFinite(error)) {
         if (!Number.isFinite(x)) this.#floatNonFinite++;
         if (!Number.isFinite(y)) this.#quantizedNonFinite++;
+        if (Number.isFinite(x) && !Number.isFinite(y)) this.#lost++;
         left++;
         continue;
       }
@@ -62,8 +68,15 @@ export class OutputErrorMeter {
     return {
       name: this.#name, cosine, mse: this.#count ? ee / this.#count : 0, maxAbsError: this.#maxAbsError,
       ...(ff > 0 && ee > 0 ? { sqnrDb: 10 * Math.log10(ff / ee) } : {}),
-      ...(this.#floatNonFinite || this.#quantizedNonFinite ? { nonFinite: { float: this.#floatNonFinite, quantized: this.#quantizedNonFinite } } : {}),
+      ...(this.#floatNonFinite || this.#quantizedNonFinite || this.#lost ? { nonFinite: { float: this.#floatNonFinite, quantized: this.#quantizedNonFinite, ...(this.#lost ? { lost: this.#lost } : {}) } } : {}),
       ...(this.#otherShape ? { otherShape: this.#otherShape } : {}),
     };
   }
 }
+
+function countNonFinite(values: ArrayLike<number>): number {
+  let n = 0;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) n++;
+  return n;
+}
+const allFinite = (values: ArrayLike<number>): boolean => countNonFinite(values) === 0;

@@ -45,7 +45,7 @@ export interface Format {
   readonly name: string;
   readonly doc: string;
   /** How it is planned: static needs statistics of activations, the others only look at weights. */
-  readonly plan: 'static' | 'dynamic' | 'coded' | 'weight-only' | 'half';
+  readonly plan: 'static' | 'dynamic' | 'coded' | 'weight-only' | 'half' | 'none';
   /** Lowest opset of the standard domain that can express these schemes. */
   minOpset(schemes: readonly QuantScheme[]): number;
   rewrite(input: FormatInput): Rewritten;

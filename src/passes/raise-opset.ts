@@ -18,7 +18,7 @@ export function raiseOpset({ model, report }: PassContext, wanted: number): bool
 }
 
 /**
- * The passes, after one that raises the standard opset to what those of them need that would then change something.
+ * The passes, after one that raises the standard opset to the least that one of them needs which would then change something.
  * A model that no newer op helps keeps its opset.
  */
 export function withRaisedOpset(passes: readonly Pass[]): readonly Pass[] {
@@ -26,8 +26,8 @@ export function withRaisedOpset(passes: readonly Pass[]): readonly Pass[] {
     name: 'raise-opset', doc: 'Raises the opset where a newer operator replaces several nodes.', numerics: 'close',
     run(ctx) {
       const has = ctx.model.opsets.get('') ?? 1;
-      // Highest first: where an op of the model has no form there, a lower one may still do.
-      const wanted = [...new Set(passes.filter((p) => (p.opset ?? 0) > has && p.wouldApply?.(ctx)).map((p) => p.opset ?? 0))].sort((a, b) => b - a);
+      // Lowest first: each opset more leaves older runtimes behind, and what one pass fuses may leave nothing to a newer op. The next round asks again.
+      const wanted = [...new Set(passes.filter((p) => (p.opset ?? 0) > has && p.wouldApply?.(ctx)).map((p) => p.opset ?? 0))].sort((a, b) => a - b);
       return { changes: wanted.some((version) => raiseOpset(ctx, version)) ? 1 : 0 };
     },
   } satisfies Pass;

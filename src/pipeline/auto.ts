@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { batchNormMoments } from '../adjust/moments.js';
-import { fail } from '../base/errors.js';
+import { fail, type Diagnostic } from '../base/errors.js';
 import type { DataSpec } from '../data/spec.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
@@ -14,6 +14,7 @@ import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
 import { confirm } from './confirm.js';
 import { macsByNode } from './facts.js';
+import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { Forecast } from './forecast.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { checkOutputs, FOUND_RECIPE } from './overwriting.js';
@@ -32,35 +33,39 @@ const UNKNOWN_COUNT = 2000;
  * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not measured and for a time budget that
  * ends before one recipe was looked at, and the signal's reason.
  */
-export async function findRecipe(o: AutoOptions): Promise<AutoResult> {
-  const { base, signal } = o;
+export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise<AutoResult> {
+  let base = given;
+  const { signal } = rest;
   const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
-  if (o.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
-  checkOutputs([{ recipe: base, outDir: o.outDir }], undefined, [FOUND_RECIPE]);
-  const forecast = new Forecast(o.timeBudgetMs);
-  const onEvent = o.onEvent ?? ((): void => undefined);
+  if (rest.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
+  checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
+  const forecast = new Forecast(rest.timeBudgetMs);
+  const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);
   const share = evaluation.searchShare || SEARCH_SHARE;
-  const folder = stagingDir(o.outDir);
+  const folder = stagingDir(rest.outDir);
   try {
-    onEvent({ type: 'start', title: `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${o.objective} with a drop of at most ${String(o.maxAccuracyDrop)}` });
+    onEvent({ type: 'start', title: `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective} with a drop of at most ${String(rest.maxAccuracyDrop)}` });
     const { work, samples } = await stage('look', async () => {
-      const found = await look(o, evaluation.data!, signal); // checked above
+      const found = await look({ base, outDir: rest.outDir }, evaluation.data!, signal, (diagnostic) => onEvent({ type: 'diagnostic', diagnostic })); // checked above
+      if (found.one) base = atBatchOfOne(base);
       return [found, `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ${(100 * found.work.products).toFixed(0)} % matrix products`];
     });
+    const o = { ...rest, base };
     const setting = { share, samples, folder, stage, forecast };
     const search = new Search(o, setting);
     await search.explore(work);
     return await confirm(o, search, setting);
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    if (existsSync(o.outDir) && !readdirSync(o.outDir).length) rmdirSync(o.outDir);
+    if (existsSync(rest.outDir) && !readdirSync(rest.outDir).length) rmdirSync(rest.outDir);
   }
 }
 
-/** What does the work, and how many samples there are; runs nothing but what cleaning the graph needs. */
-async function look({ base, outDir }: AutoOptions, data: DataSpec, signal: AbortSignal | undefined): Promise<{ readonly work: Work; readonly samples: number }> {
+interface Looked { readonly work: Work; readonly samples: number; readonly one: boolean }
+/** What does the work, how many samples there are, and whether the model takes one at a time only. */
+async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data: DataSpec, signal: AbortSignal | undefined, report: (d: Diagnostic) => void): Promise<Looked> {
   const { recipe } = base;
   const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
   const model = loadFloatModel(file);
@@ -69,13 +74,14 @@ async function look({ base, outDir }: AutoOptions, data: DataSpec, signal: Abort
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
   signal?.throwIfAborted();
+  const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
   await optimizeModel(model, file, recipe.optimize, () => undefined); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
   const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({ op: n.op, macs: macs.get(name) ?? 0 }));
   const all = work.reduce((n, x) => n + x.macs, 0) || 1;
   const share = (test: (op: string) => boolean): number => work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
   return {
-    samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
+    one, samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
     work: {
       convolutions: share((op) => op.startsWith('Conv')), products: share((op) => op === 'MatMul' || op === 'Gemm'), hasData: recipe.calibration.data !== undefined, moments,
       synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,

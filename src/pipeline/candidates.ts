@@ -3,11 +3,12 @@
  * measuring one of each, what differs within one (ranges, codes) by how near the outputs stay. See docs/adr/0008.
  */
 import type { Recipe, RecipeInput } from '../recipe/schema.js';
+import { filterOf } from './mixed.js';
 
 type Quantize = NonNullable<RecipeInput['quantize']>;
 type Calibration = NonNullable<RecipeInput['calibration']>;
 /** Candidates of one family differ little in size and speed. */
-export const FAMILIES = ['static', 'dynamic', 'weight-only', 'stored'] as const;
+export const FAMILIES = ['static', 'dynamic', 'weight-only', 'stored', 'half', 'float'] as const;
 export type Family = (typeof FAMILIES)[number];
 export interface Candidate {
   readonly label: string;
@@ -17,6 +18,8 @@ export interface Candidate {
   readonly quantize: Quantize;
   /** What it changes of the recipe's calibration. */
   readonly calibration?: Calibration;
+  /** What it changes of how the graph is cleaned. */
+  readonly optimize?: NonNullable<RecipeInput['optimize']>;
 }
 export type Objective = 'latency' | 'size';
 
@@ -35,11 +38,15 @@ export interface Work {
 }
 
 /** The sections of a recipe that a candidate replaces. */
-export function sectionsOf(c: Candidate, base: Recipe): Pick<RecipeInput, 'adjust' | 'quantize' | 'calibration'> {
-  return { adjust: c.adjust, quantize: c.quantize, ...(c.calibration ? { calibration: { ...base.calibration, ...c.calibration } } : {}) };
+export function sectionsOf(c: Candidate, base: Recipe): Pick<RecipeInput, 'adjust' | 'quantize' | 'calibration' | 'optimize'> {
+  return {
+    adjust: c.adjust, quantize: c.quantize, ...(c.calibration ? { calibration: { ...base.calibration, ...c.calibration } } : {}),
+    ...(c.optimize ? { optimize: { ...base.optimize, ...c.optimize } } : {}),
+  };
 }
 
-export const familyOf = (format: string): Family => (format === 'dynamic' || format === 'weight-only' ? format : format === 'coded' || format === 'float16' ? 'stored' : 'static');
+const FAMILY_OF: Readonly<Record<string, Family>> = { dynamic: 'dynamic', 'weight-only': 'weight-only', coded: 'stored', float16: 'half', float: 'float' };
+export const familyOf = (format: string): Family => FAMILY_OF[format] ?? 'static';
 
 const OBSERVERS = ['minmax', 'percentile', 'kl', 'mse'] as const;
 /** Outliers of transformers carry meaning: kl and percentile cut them off, at five times the error on MiniLM. */
@@ -52,7 +59,7 @@ const kept = ({ quantize: { include, exclude, seed } }: Recipe): Quantize => ({ 
 export function firstRound(base: Recipe, work: Work, objective: Objective): Candidate[] {
   return [
     ...(work.products > 0.5 ? [dynamic(base)] : []), ...(work.products > 0.5 && (objective === 'size' || work.blockKernels) ? weightOnly(base, objective) : []),
-    ...statics(base, work), ...dataFree(base, work), ...(objective === 'size' ? stored(base) : []),
+    ...statics(base, work), ...dataFree(base, work), ...(objective === 'size' ? stored(base) : atFloatSpeed(base)),
   ];
 }
 
@@ -101,6 +108,13 @@ function stored(base: Recipe): Candidate[] {
   ];
 }
 
+/** What is about as fast as float: where integers only cost time, one of these is the answer. */
+const atFloatSpeed = (base: Recipe): Candidate[] => [
+  ...stored(base).slice(0, 1),
+  { label: 'float16', family: 'half', why: 'half the bytes, and faster where the processor computes in it', adjust: [], quantize: { ...kept(base), format: 'float16' } },
+  { label: 'optimized float', family: 'float', why: 'fused and merged, but not quantized', adjust: [], quantize: { seed: base.quantize.seed, format: 'float' }, optimize: { enabled: true, level: 'default' } },
+];
+
 /** The safest there is, where nothing else keeps the limit. */
 export const safest = (base: Recipe): Candidate[] => stored(base).slice(0, 1);
 
@@ -124,7 +138,7 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
       ...(objective === 'size' ? [of('2 bits by GPTQ, tables in 4', 'half the bytes of products again; only GPTQ makes up for such steps', { dtype: 'uint2', method: 'gptq', correct: ['bias'] }, { embeddings: 'uint4' })] : []),
     ] : [];
     case 'dynamic': return objective === 'size' ? [4, 5, 6].map((bits) => of(`${bits}-bit GPTQ`, 'fewer weight bytes in the same kernels', { bits, method: 'gptq', correct: ['bias'] })) : [];
-    case 'stored': return [];
+    case 'stored': case 'half': case 'float': return [];
   }
 }
 
@@ -151,12 +165,39 @@ export function exclusions(best: Candidate, order: readonly string[]): Candidate
       case 'static': return { ...q, exclude: [...q.exclude ?? [], ...nodes] };
       case 'dynamic': return { ...q, weightOnly: [...q.weightOnly ?? [], ...nodes] };
       case 'weight-only': return { ...q, layers: [...q.layers ?? [], ...nodes.map((match) => ({ match, weights: { dtype: 'uint8' as const } }))] };
-      case 'stored': return { ...q, exclude: [...q.exclude ?? [], ...nodes] };
+      case 'stored': case 'half': case 'float': return { ...q, exclude: [...q.exclude ?? [], ...nodes] };
     }
   };
-  const how = { static: 'left in float', dynamic: 'with float inputs', 'weight-only': 'with 8-bit weights', stored: 'left in float' }[best.family];
+  const how = { static: 'left in float', dynamic: 'with float inputs', 'weight-only': 'with 8-bit weights', stored: 'left in float', half: 'left in float', float: 'left in float' }[best.family];
   return [1, 2, 4, 8, 16].filter((n) => n < order.length).map((n) => ({
     ...best, label: `${best.label} − ${n} layer${n === 1 ? '' : 's'}`, why: `${how}: ${order.slice(0, Math.min(n, 4)).join(', ')}${n > 4 ? ' …' : ''}`,
     quantize: spared(order.slice(0, n)),
   }));
+}
+
+/** What a profile tells of the layers of a model: µs of each as float and quantized, and of the kernels that belong to none. */
+export interface Costs {
+  readonly layers: readonly { readonly node: string; readonly floatUs?: number | undefined; readonly quantizedUs?: number | undefined }[];
+  readonly rest: { readonly quantized: readonly { readonly op: string; readonly us: number }[] };
+}
+
+/**
+ * A static model without the layers that gain less than their share of the conversions around them: first those that lose
+ * by themselves, then those that gain less than one share, then less than three. Layers of a kind come apart by measured times alone.
+ */
+export function withoutLosses(best: Candidate, { layers, rest }: Costs): Candidate[] {
+  const both = layers.flatMap((l) => (l.floatUs === undefined || l.quantizedUs === undefined ? [] : [{ node: l.node, gain: l.floatUs - l.quantizedUs }]));
+  const conversions = rest.quantized.reduce((us, k) => us + (/(Quantize|Dequantize)Linear$/.test(k.op) ? k.us : 0), 0);
+  const share = conversions / Math.max(1, both.length);
+  const found = new Map<number, Candidate>();
+  for (const shares of [0, 1, 3]) {
+    const nodes = both.filter((l) => l.gain <= shares * share).map((l) => filterOf(l.node));
+    if (!nodes.length || nodes.length === both.length || found.has(nodes.length)) continue;
+    found.set(nodes.length, {
+      ...best, label: `${best.label} − ${nodes.length} slow layer${nodes.length === 1 ? '' : 's'}`,
+      why: 'layers that gain less in integers than the conversions around them cost stay float',
+      quantize: { ...best.quantize, exclude: [...best.quantize.exclude ?? [], ...nodes] },
+    });
+  }
+  return [...found.values()];
 }

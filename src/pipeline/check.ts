@@ -10,13 +10,15 @@ import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, inSearchPart, type Comparison } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
+import { OutputErrorMeter } from '../evaluate/output-error.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { EvaluationFacts } from '../record/index.js';
+import type { EvaluationFacts, OutputFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
+import { probeModels, type Trouble } from '../runtime/probe.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
@@ -64,15 +66,16 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
   else if (!e.data) o.report({ severity: 'warning', code: 'EVALUATED_ON_CALIBRATION', message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters', hint: 'set evaluation.data or pass --evaluation-data' });
   const dataset = spec && await openData(spec, o.inputs, o.recipe, o.report);
   let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0) };
+  await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
+    for (const together of packs(variants.filter((v) => !v.error), (v) => statSync(v.file).size, OPEN_BYTES)) {
       const open: { variant: Variant; session: Session }[] = [];
       try {
         for (const variant of together) await o.attempt(variant, async () => { open.push({ variant, session: await openQuantized(variant.file, e.threads) }); });
         if (!open.length) continue;
         if (dataset) checked = await evaluateOn(o, dataset, float, open);
-        else for (const { variant, session } of open) await o.attempt(variant, () => session.run(checked.feed).catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, undefined, cause))); // session errors are Errors
+        else for (const { variant, session } of open) await o.attempt(variant, () => runOnce(float, session, checked.feed));
       } finally {
         for (const { session } of open) await session.close();
       }
@@ -83,12 +86,33 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
   }
 }
 
-async function openQuantized(file: string, threads: number): Promise<Session> {
-  try {
-    return await Session.open(file, { threads, spinning: false, label: 'the quantized model' });
-  } catch (cause) {
-    return fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, 'this is a bug in quantbench: please report it with the model', cause); // session errors are Errors
-  }
+/** Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with QUANTIZE_VERIFY there. */
+async function probeVariants(o: CheckInput, variants: readonly Variant[], dataset: Dataset | undefined): Promise<void> {
+  const { evaluation: e } = o.recipe.recipe;
+  let feed: Feed | undefined;
+  if (dataset) for await (const b of batches(dataset.samples({ limit: 1 }), { size: 1, inputs: o.inputs, padding: dataset.padding })) { feed = b.feeds[0]; break; }
+  const probed = variants.map((v) => ({ file: v.file, feeds: feed ? [feed] : [] }));
+  const probes = await probeModels(probed, { threads: e.threads, signal: o.signal });
+  for (const [i, v] of variants.entries()) await o.attempt(v, () => { const trouble = probes[i]?.trouble; if (trouble) unverified(trouble); });
+}
+
+const BUG = 'nothing was written; this is a bug in quantbench: please report it with the model';
+/** Throws QUANTIZE_VERIFY. */
+function unverified({ at, message }: Trouble): never {
+  if (at !== 'crash') return fail('QUANTIZE_VERIFY', `the quantized model does not ${at}: ${message}`, {}, BUG);
+  return fail('QUANTIZE_VERIFY', `onnxruntime crashes with the quantized model: ${message}`, {}, `${BUG}. Another quantize.format, or quantize.exclude for the layers of a kind, avoids it`);
+}
+
+const openQuantized = (file: string, threads: number): Promise<Session> => Session.open(file, { threads, spinning: false, label: 'the quantized model' })
+  .catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, BUG, cause)); // session errors are Errors
+
+/** Without data: both on one random feed. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is finite in float alone. */
+async function runOnce(float: Session, quantized: Session, feed: Feed): Promise<void> {
+  const expected = await float.run(feed).catch(() => undefined); // random inputs may be none that the model takes, such as indices beyond a table
+  if (!expected) return;
+  const actual = await quantized.run(feed).catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, BUG, cause)); // session errors are Errors
+  const outputs = Object.entries(expected).flatMap(([name, f]) => { const m = new OutputErrorMeter(name); if (actual[name]) m.add(f, actual[name]); return m.facts() ?? []; });
+  finiteCheck(outputs);
 }
 
 async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open: readonly { variant: Variant; session: Session }[]): Promise<Checked> {
@@ -128,11 +152,21 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
   }
 }
 
-function collapseCheck(e: EvaluationFacts, limit: number): void {
+/** Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the recipe. */
+export function collapseCheck(e: EvaluationFacts, limit: number): void {
+  finiteCheck(e.outputs);
   const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => o.cosine < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
   const seen = e.agreement ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map((o) => o.cosine)).toFixed(3)} to float`;
   fail('QUANTIZE_COLLAPSED', `the quantized model ${seen}; no model was written`, {}, 'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway');
+}
+
+/** Nothing that float computes may become NaN or infinite: no limit of a recipe allows it. Throws QUANTIZE_COLLAPSED. */
+function finiteCheck(outputs: readonly OutputFacts[]): void {
+  const lost = outputs.find((o) => o.nonFinite?.lost);
+  if (!lost) return;
+  const message = `output '${lost.name}' of the quantized model holds ${lost.nonFinite?.lost} NaN or infinite values where the float model's are finite; no model was written`;
+  fail('QUANTIZE_COLLAPSED', message, { tensor: lost.name }, 'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use another quantize.format');
 }
 
 /** Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of its own. */

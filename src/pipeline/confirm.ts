@@ -33,7 +33,9 @@ export async function confirm(o: AutoOptions, search: Search, { share, samples, 
   const closest = search.closest() ?? fail('QUANTIZE_VERIFY', 'no recipe ran on the search part', {}, 'look at the recipe alone: quantize --recipe');
   const limit = search.limit!; // a trial ran, so there is one
   const looks: (SearchFacts['heldOut'][number] & { readonly folder: string; readonly record: RunRecord; readonly label: string; readonly made: ResolvedRecipe })[] = [];
-  const queue = order.length ? order : [closest];
+  // Where all that keep the limit are slower than float, the fastest of them is shown, but not shipped.
+  const [fastest] = [...search.keeping()].sort((a, b) => (a.latencyRatio ?? Infinity) - (b.latencyRatio ?? Infinity));
+  const queue = order.length ? order : [fastest ?? closest];
   let current: Tried | undefined = queue[0];
   while (current && looks.length < LOOKS) {
     const tried: Tried = current;
@@ -52,10 +54,10 @@ export async function confirm(o: AutoOptions, search: Search, { share, samples, 
       let found: SearchFacts | undefined;
       let look: SearchFacts['heldOut'][number] | undefined;
       const [result] = await runRecipes({
-        runs: [{ recipe: made, outDir: folder }], title: made.name, detail, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
+        runs: [{ recipe: made, outDir: folder }], title: made.name, detail, lookedAt: true, ...(o.signal ? { signal: o.signal } : {}), ...(o.render ? { render: o.render } : {}),
         onEvent: (e) => { if (e.type === 'progress' || (e.type === 'diagnostic' && e.diagnostic.severity !== 'note')) o.onEvent?.(e); },
         complete: (own) => {
-          look = lookAt(own, tried.label, limit, looks.length + 1, o.proven === true);
+          look = lookAt(own, tried.label, limit, looks.length + 1, o);
           found = factsOf(o, search, own, tried, limit, [...looks, look], forecast.spent());
           return { ...own, search: found };
         },
@@ -70,9 +72,10 @@ export async function confirm(o: AutoOptions, search: Search, { share, samples, 
       publishRun(folder, o.outDir, facts.record, made, o);
       return { record: facts.record, outDir: o.outDir, search: facts.found };
     }
-    // The next is one that moved the outputs less: the objective gives way to the limit.
+    // The next is one that moved the outputs less: the objective gives way to the limit. What is too slow gives way to any.
     const missed: Tried = tried;
-    current = queue.filter((t) => (t.loss ?? Infinity) < (missed.loss ?? Infinity) && !looks.some((l) => l.label === t.label))[0];
+    const open = queue.filter((t) => !looks.some((l) => l.label === t.label));
+    current = facts.look.slower ? open[0] : open.filter((t) => (t.loss ?? Infinity) < (missed.loss ?? Infinity))[0];
   }
   const best = [...looks].sort((a, b) => a.drop - b.drop)[0]!; // at least one look
   const folder = path.join(o.outDir, 'best-found');
@@ -98,14 +101,22 @@ function publishRun(from: string, to: string, record: RunRecord, made: ResolvedR
 }
 
 /** The verdict on the held-out part; with each look the confidence of the intervals is raised, so that all together err as one would. */
-function lookAt(record: RunRecord, label: string, limit: number, looks: number, proven: boolean): SearchFacts['heldOut'][number] {
+function lookAt(record: RunRecord, label: string, limit: number, looks: number, { objective, proven }: AutoOptions): SearchFacts['heldOut'][number] {
   const metric = compared(record)!; // trials had one
   const drop = (metric.higherIsBetter ? 1 : -1) * ((metric.float ?? NaN) - metric.quantized);
   const judged = record.evaluation?.metrics.length ? judgeRun(record, { confidence: 1 - 0.05 / looks, accuracyDrop: { max: metric.unit === '%' ? `${limit} points` : limit } }).rules[0] : undefined;
   const verdict = judged?.verdict ?? (drop <= limit ? 'undecided' : 'fail');
-  const met = drop <= limit && (!proven || verdict === 'pass');
+  const slower = objective === 'latency' && isSlower(record);
+  const met = drop <= limit && (!proven || verdict === 'pass') && !slower;
   const text = judged?.text ?? `${metric.name} dropped by ${drop.toPrecision(3)}`;
-  return { label, drop, ...(judged?.interval ? { interval: judged.interval } : {}), verdict, met, text };
+  return { label, drop, ...(judged?.interval ? { interval: judged.interval } : {}), verdict, met, ...(slower ? { slower } : {}), text };
+}
+
+/** Within the noise of the measurement only what runs the kernels of float counts as no slower than it. */
+function isSlower({ latency, runtime }: RunRecord): boolean {
+  if (!latency) return false;
+  const sameKernels = runtime?.integerMacsShare === 0;
+  return sameKernels ? (latency.speedupInterval?.[1] ?? latency.speedup) < 1 : latency.speedup < 1;
 }
 
 function factsOf(o: AutoOptions, search: Search, record: RunRecord, chosen: Tried, limit: number, heldOut: SearchFacts['heldOut'], ms: number): SearchFacts {
@@ -117,11 +128,20 @@ function factsOf(o: AutoOptions, search: Search, record: RunRecord, chosen: Trie
     objective: o.objective, metric: metric.name, unit: metric.unit, limit, limitText: String(o.maxAccuracyDrop), timeBudgetMs: o.timeBudgetMs, ms,
     searchSamples: full, heldOutSamples: record.evaluation?.samples ?? 0, ...(floatMs === undefined ? {} : { floatLatencyMs: floatMs }),
     trials: search.trials.map(({ candidate: _c, record: _r, next, ...t }) => ({ ...t, next: t.label === chosen.label && t.round === chosen.round ? 'chosen, and looked at on the held-out part' : next })),
-    heldOut: heldOut.map(({ label, drop, interval, verdict, met, text }) => ({ label, drop, ...(interval ? { interval } : {}), verdict, met, text })),
+    heldOut: heldOut.map(({ label, drop, interval, verdict, met, slower, text }) => ({ label, drop, ...(interval ? { interval } : {}), verdict, met, ...(slower ? { slower } : {}), text })),
     chosen: chosen.label, outcome: last.met ? 'met' : 'missed',
-    sentence: last.met
-      ? `${chosen.label} keeps the limit on the held-out samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ${last.text}. Found in ${secondsText(ms)}.`
-      : `No recipe is known to keep the limit on the held-out samples; ${chosen.label} is the best that was found: ${last.text}.`,
+    sentence: sentenceOf(o, record, chosen, last, ms),
     notes: search.notes,
   };
+}
+
+function sentenceOf({ objective }: AutoOptions, { latency, model }: RunRecord, { label }: Tried, last: SearchFacts['heldOut'][number], ms: number): string {
+  const times = latency && `${(1 / latency.speedup).toFixed(2)} × the time of float`;
+  if (last.slower) return `Nothing that keeps the limit is faster than float here: ${label}, the fastest that was looked at, takes ${times ?? 'longer'}. Ship the float model, or search with --objective size.`;
+  if (!last.met) return `No recipe is known to keep the limit on the held-out samples; ${label} is the best that was found: ${last.text}.`;
+  const kept = `keeps the limit on the held-out samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ${last.text}. Found in ${secondsText(ms)}.`;
+  // The interval that holds 1 says that the speed is that of float.
+  if (objective !== 'latency' || !latency || (latency.speedupInterval?.[0] ?? latency.speedup) > 1) return `${label} ${kept}`;
+  const size = model.quantized && `, in ${(model.quantized.bytes / model.float.bytes).toFixed(2)} × the size`;
+  return `Nothing is clearly faster than float here; ${label} is as fast${size ?? ''}, and ${kept}`;
 }

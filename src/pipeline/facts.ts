@@ -1,6 +1,7 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
+import { constantsOf } from '../cost/constants.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import { allGraphs, type Model, type Node, type Use, type Value } from '../ir/graph.js';
@@ -28,7 +29,8 @@ export function macsOf(n: Node): number {
 export function modelFacts(model: Model, name: string, bytes: number, sha256: string, macs: number | undefined): ModelFacts {
   let parameters = 0;
   let nodes = 0;
-  for (const g of allGraphs(model.graph)) { nodes += g.nodes.size; for (const v of g.initializers) parameters += v.data?.size ?? 0; }
+  for (const g of allGraphs(model.graph)) nodes += g.nodes.size;
+  for (const t of constantsOf(model)) parameters += t.size;
   const port = (v: Value) => ({ name: v.name, dtype: v.dtype ?? v.other?.kind ?? 'unknown', shape: v.shape ?? [] });
   return {
     name, bytes, sha256, parameters, nodes, opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,

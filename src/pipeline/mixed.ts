@@ -1,5 +1,4 @@
 /** Mixed precision: measures what each choice costs each layer in accuracy and in the unit of the budget, and spends the budget. */
-import { statSync } from 'node:fs';
 import { measureSensitivity } from '../analyse/sensitivity.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -12,6 +11,7 @@ import { dtypeBits } from '../ir/dtype.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
+import { loadModel } from '../onnx/files.js';
 import { encodeModelPieces } from '../onnx/encode.js';
 import { forgetInferred } from '../ops/infer.js';
 import { specOf } from '../ops/index.js';
@@ -29,6 +29,7 @@ import { calibratePlans, exampleFeed } from './calibration.js';
 import { macsByNode, nodeFacts } from './facts.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { planModel, type Prepared } from './prepare.js';
+import { bytesOnDisk } from './sources.js';
 
 type Budget = NonNullable<Recipe['quantize']['budget']>;
 export interface MixedOptions {
@@ -180,7 +181,7 @@ function costBytes(o: MixedOptions, kind: 'sizeBytes' | 'sizeRatio', versions: r
   const model = rewrite(o, first);
   forgetInferred(model);
   const fixed = encodeModelPieces(model).byteLength - weights;
-  const float = statSync(o.floatFile).size;
+  const float = bytesOnDisk(o.floatFile, loadModel(o.floatFile));
   return kind === 'sizeRatio' ? { fixed, allowed: limit * float, unit: float } : { fixed, allowed: limit, unit: 1 };
 }
 

@@ -26,6 +26,7 @@ import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
+import { assertMoreThanTrees, nothingToQuantize } from './nothing.js';
 
 /** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
 export function loadFloatModel(file: string): Model {
@@ -80,6 +81,7 @@ export interface Prepared {
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
 export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
+  assertMoreThanTrees(model);
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
   const options = planOptions(recipe, target);
@@ -99,6 +101,7 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const plan = (never?: ReadonlySet<Value>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
+    : format.plan === 'none' ? planNothing(model)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
@@ -107,17 +110,24 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
   const planned = safe(plan());
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  somethingOf(planned);
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(safe(plan(never))) };
+  somethingOf(model, format, planned);
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(model, format, safe(plan(never))) };
 }
 
 /** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
-function somethingOf(planned: Planned): Planned {
-  if (!planned.weightOnlyNodes.size && ![...planned.integerNodes].some((n) => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM')) {
-    const reasons = [...planned.floatNodes].filter(([n]) => specOf(n)?.quant.role === 'compute').slice(0, 3).map(([n, why]) => `'${n.name || n.op}': ${why}`);
-    fail('QUANTIZE_NOTHING', `nothing in the model can run in integers${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`, {}, 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`');
+function somethingOf(model: Model, format: Format, planned: Planned): Planned {
+  const isWork = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
+  if (format.plan !== 'none' && !planned.weightOnlyNodes.size && ![...planned.integerNodes].some(isWork)) {
+    nothingToQuantize(model, planned, format);
   }
   return planned;
+}
+
+/** Every node stays as it is. */
+function planNothing(model: Model): Planned {
+  const compute = [...allGraphs(model.graph)].flatMap((g) => g.topological()).filter((n) => specOf(n)?.quant.role === 'compute');
+  const floatNodes = new Map(compute.map((n) => [n, 'the format quantizes nothing']));
+  return { plan: new Map(), integerNodes: new Set(), weightOnlyNodes: new Set(), fusedClamps: new Map(), floatNodes };
 }
 
 /** What a recipe does about kernels that saturate, or what its target wants. */

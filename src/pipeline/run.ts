@@ -2,7 +2,6 @@
  * The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record.
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
@@ -11,7 +10,7 @@ import { groupBy } from '../base/group.js';
 import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import type { TensorStats } from '../calibrate/types.js';
-import type { Value } from '../ir/graph.js';
+import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
@@ -25,11 +24,12 @@ import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
 import { atBatch, randomFeed } from './feeds.js';
+import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
-import { watchSources } from './sources.js';
 import { tellOfSaturation } from './saturation.js';
+import { bytesOnDisk, watchSources } from './sources.js';
 import { createStages } from './stages.js';
 import { Variant } from './variant.js';
 
@@ -59,6 +59,8 @@ export interface RunsOptions extends RunListener {
   readonly keepGoing?: boolean;
   /** Evaluates on the search part of the samples alone. */
   readonly searchOnly?: SearchOnly;
+  /** The caller has looked at the float model with {@link lookAtFloat}. */
+  readonly lookedAt?: boolean;
 }
 export type RunResult = { readonly outDir: string; readonly record: RunRecord; readonly error?: undefined } | { readonly outDir: string; readonly error: QuantError };
 
@@ -80,8 +82,7 @@ export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
 export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
-  const lead = o.runs[0]!.recipe; // at least one
-  const { recipe } = lead;
+  let lead = o.runs[0]!.recipe; // at least one
   const startedAt = new Date();
   const diagnostics: Diagnostic[] = [];
   // Whatever a stage finds belongs into the records, whoever listens.
@@ -90,17 +91,20 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const { stage, stages } = createStages(onEvent, o.signal);
   const listen = { onEvent, ...(o.signal ? { signal: o.signal } : {}) };
 
-  if (!recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', lead.file ? { file: lead.file } : {}, 'set model: in the recipe or pass --model');
-  const floatFile = path.resolve(lead.baseDir, recipe.model);
+  if (!lead.recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', lead.file ? { file: lead.file } : {}, 'set model: in the recipe or pass --model');
+  const floatFile = path.resolve(lead.baseDir, lead.recipe.model);
   const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
   sources.add(model);
   if (!o.dryRun) checkOutputs(o.runs, model);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
-  const original = modelFacts(model, path.basename(floatFile), statSync(floatFile).size, sources.sha256, undefined);
-  onEvent({ type: 'start', title: `${o.title} · ${path.basename(floatFile)} (opset ${original.opset}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${recipe.target}` });
+  const original = modelFacts(model, path.basename(floatFile), bytesOnDisk(floatFile, model), sources.sha256, undefined);
+  onEvent({ type: 'start', title: `${o.title} · ${path.basename(floatFile)} (${opsetText(model)}, ${countText(original.parameters)} parameters, ${bytesText(original.bytes)}) → ${lead.recipe.target}` });
 
-  const variants = o.runs.map((r) => new Variant(r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
+  const one = !o.dryRun && !o.lookedAt && await lookAtFloat({ file: floatFile, recipe: lead, inputs, report, signal: o.signal });
+  if (one) lead = atBatchOfOne(lead);
+  const { recipe } = lead;
+  const variants = o.runs.map((r) => new Variant(one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
   const alive = (): Variant[] => variants.filter((v) => !v.error);
   const attempt = async <T>(v: Variant, step: () => T | Promise<T>): Promise<T | undefined> => {
     await nextTurn(); // much of a step blocks the thread: signals and timers get their turn here
@@ -232,6 +236,9 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
 /** With the verdict of the recipe's gate, where it has one. */
 const judged = (record: RunRecord, { recipe: { gate } }: ResolvedRecipe): RunRecord => (gate ? { ...record, gate: judgeRun(record, gate) } : record);
+
+/** That of the standard domain; where the model has none, of the others. */
+const opsetText = ({ opsets }: Model): string => (opsets.has('') ? `opset ${opsets.get('')}` : [...opsets].map(([domain, v]) => `${domain} opset ${v}`).join(', ') || 'no opset');
 
 /** Such as `12 × weights dtype int8, 8 × weights dtype int4 · sizeRatio 0.199 of 0.2`. */
 function mixedText({ choices, layers, budget, spent, limit }: MixedFacts): string {

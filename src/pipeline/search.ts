@@ -5,9 +5,10 @@ import { secondsText } from '../base/text.js';
 import { marginOf, type Margin } from '../gate/limits.js';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
-import { exclusions, FAMILIES, familyOf, firstRound, mixtures, refinements, safest, sectionsOf, weightBits, type Candidate, type Family, type Objective, type Work } from './candidates.js';
+import { exclusions, FAMILIES, familyOf, firstRound, mixtures, refinements, safest, sectionsOf, weightBits, withoutLosses, type Candidate, type Family, type Objective, type Work } from './candidates.js';
 import type { Errand, Forecast } from './forecast.js';
 import { filterOf } from './mixed.js';
+import { bestFirst, byLoss, FLOAT_SPEED, SAME } from './order.js';
 import { compared } from './rank.js';
 import type { RunListener } from './run.js';
 import type { createStages } from './stages.js';
@@ -36,10 +37,12 @@ const PROBE_SAMPLES = 8;
 const FIRST_ROUND = 0.45;
 const FIRST_ROUND_AIM = 0.3;
 const LATENCY_RUNS = 30;
-/** Latencies closer than this are the same; so are sizes. */
-const SAME: Readonly<Record<Objective, number>> = { latency: 1.05, size: 1.02 };
 /** How many of a family go on to the whole search part. */
-const SURVIVORS: Readonly<Record<Family, number>> = { static: 3, dynamic: 1, 'weight-only': 2, stored: 3 };
+const SURVIVORS: Readonly<Record<Family, number>> = { static: 3, dynamic: 1, 'weight-only': 2, stored: 3, half: 1, float: 1 };
+/** Above this share of the time of float, a static model is looked at for layers that lose by integers. */
+const LOSSES = 0.8;
+/** Profiled runs of such a look. */
+const PROFILED = 20;
 /** A refinement that is not known to keep the limit may take this share of what is left, so that others get their turn. */
 const PATIENCE = 0.5;
 /** Narrower weights make a file at best so much smaller. */
@@ -47,7 +50,7 @@ const NARROWER = 0.5;
 
 export type Stage = ReturnType<typeof createStages>['stage'];
 
-interface Measure { /** Of the search part; all where undefined. */ readonly samples: number | undefined; readonly latency: boolean; readonly sensitivity?: number }
+interface Measure { /** Of the search part; all where undefined. */ readonly samples: number | undefined; readonly latency: boolean; readonly sensitivity?: number; readonly profile?: number }
 const WHOLE: Measure = { samples: undefined, latency: true };
 
 export interface SearchSetting {
@@ -83,7 +86,8 @@ export class Search {
     for (const t of full) t.next ||= this.#verdict(t);
     const best = FAMILIES.flatMap((f) => byLoss(full.filter((t) => t.candidate.family === f)).slice(0, 1));
     const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio : t.latencyRatio) ?? Infinity;
-    for (const t of best.sort((a, b) => value(a) - value(b))) await this.#improve(t, work);
+    const leanest = objective === 'latency' ? await this.#leaveLosses(best) : best;
+    for (const t of leanest.sort((a, b) => value(a) - value(b))) await this.#improve(t, work);
     if (this.ranked().length) return;
     for (const t of await this.#try(safest(this.#o.base.recipe).filter((c) => !this.trials.some((t) => t.round > 1 && t.label === c.label)), WHOLE)) t.next ||= this.#verdict(t);
   }
@@ -96,7 +100,7 @@ export class Search {
       for (const c of candidates) {
         const list = [c];
         const [t] = await tryAll(list, {
-          base, round: 0, share, samples: PROBE_SAMPLES, latencyRuns: 0, sensitivity: 0, folder, onEvent: () => undefined, signal,
+          base, round: 0, share, samples: PROBE_SAMPLES, latencyRuns: 0, sensitivity: 0, profile: 0, folder, onEvent: () => undefined, signal,
           allow: () => ({ take: forecast.left() > 0 ? 1 : 0, ms: forecast.left(), why: '' }), ran: (ran, record) => forecast.learn({ candidates: ran, samples: record.evaluation?.samples ?? 0, latency: false, sensitivity: 0 }, record),
         });
         if (t?.record) { this.limit = limitOf(this.#o.maxAccuracyDrop, t.record); return [undefined, `${c.label} on ${t.samples} samples tells what others will take`]; }
@@ -110,7 +114,7 @@ export class Search {
   #proxySamples(candidates: readonly Candidate[]): number {
     const { forecast, samples, share } = this.#s;
     const all = Math.min(PROXY_SAMPLES, Math.ceil(share * samples));
-    const groups = [...groupBy(candidates, (c) => JSON.stringify([c.adjust, c.calibration])).values()];
+    const groups = [...groupBy(candidates, (c) => JSON.stringify([c.adjust, c.calibration, c.optimize])).values()];
     const ms = (n: number): number => groups.reduce((sum, list) => sum + forecast.of({ candidates: list, samples: n, latency: false, sensitivity: 0 }), 0);
     const [fixed, each] = [ms(0), (ms(all) - ms(0)) / all];
     return Math.max(Math.min(LEAST_SAMPLES, all), Math.min(all, Math.floor((FIRST_ROUND_AIM * forecast.totalMs - fixed) / each)));
@@ -126,6 +130,24 @@ export class Search {
       if (!tryBase || JSON.stringify([recipe.adjust, recipe.quantize, recipe.calibration]) !== JSON.stringify([base.recipe.adjust, base.recipe.quantize, base.recipe.calibration])) list.push(c);
     }
     return list;
+  }
+
+  /** The best static model, or it without the layers that lose by integers where that is faster. */
+  async #leaveLosses(best: readonly Tried[]): Promise<Tried[]> {
+    const at = best.findIndex((t) => t.candidate.family === 'static' && (t.latencyRatio ?? 0) > LOSSES);
+    const whole = best[at];
+    if (!whole) return [...best];
+    const [measured] = await this.#try([whole.candidate], { samples: 1, latency: false, profile: PROFILED }, PATIENCE);
+    if (measured?.outcome === 'ok') this.trials.splice(this.trials.indexOf(measured), 1); // it was only measured
+    if (measured?.outcome === 'skipped') measured.next = `times of its layers: ${measured.next}`;
+    const profile = measured?.record?.runtime?.profile;
+    if (!profile) return [...best];
+    const tried = await this.#try(withoutLosses(whole.candidate, profile), WHOLE, PATIENCE);
+    for (const t of tried) t.next ||= this.#verdict(t);
+    const faster = tried.filter((t) => t.outcome === 'ok' && (t.latencyRatio ?? Infinity) < whole.latencyRatio!) // it has one, as found
+      .sort((a, b) => a.latencyRatio! - b.latencyRatio!)[0]; // as filtered
+    if (faster) whole.next += `; without its slow layers it takes ${faster.latencyRatio!.toFixed(2)} × the time of float`; // as above
+    return best.map((t, i) => (i === at ? faster ?? t : t));
   }
 
   /** Refines the best of a family where that can win: it misses the limit, or could be nearer to float, or smaller. */
@@ -157,24 +179,13 @@ export class Search {
     }
   }
 
-  /** Trials that keep the limit, best first: by the objective, and among those that are the same, by loss. */
+  /** {@link keeping} without those that are slower than float, where latency is the objective. */
   ranked(): Tried[] {
-    const { objective } = this.#o;
-    const rest = this.#judged().filter((t) => this.#within(t));
-    const ratios = groupBy(rest, kernelsOf);
-    // Recipes that run the same kernels have the same latency: their median is told from noise.
-    const latency = (t: Tried): number => { const all = (ratios.get(kernelsOf(t)) ?? []).flatMap((x) => x.latencyRatio ?? []).sort((a, b) => a - b); return all[Math.floor((all.length - 1) / 2)] ?? Infinity; };
-    const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio ?? Infinity : latency(t));
-    const out: Tried[] = [];
-    while (rest.length) {
-      const least = Math.min(...rest.map(value));
-      const same = byLoss(rest.filter((t) => !(value(t) > least * SAME[objective])));
-      const next = same[0] ?? rest[0]!; // rest is not empty
-      out.push(next);
-      rest.splice(rest.indexOf(next), 1);
-    }
-    return out;
+    return this.keeping().filter((t) => this.#o.objective !== 'latency' || !((t.latencyRatio ?? 0) > FLOAT_SPEED));
   }
+
+  /** Trials that keep the limit, best first. */
+  keeping(): Tried[] { return bestFirst(this.#judged().filter((t) => this.#within(t)), this.#o.objective); }
 
   /** The one that lost least. */
   closest(): Tried | undefined {
@@ -243,14 +254,14 @@ export class Search {
     return stage('try', async () => {
       const { base, onEvent = () => undefined, signal } = this.#o;
       const tried = await tryAll(candidates, {
-        base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, folder, onEvent, signal,
+        base, round, share, samples: how.samples, latencyRuns: how.latency ? LATENCY_RUNS : 0, sensitivity: how.sensitivity ?? 0, profile: how.profile ?? 0, folder, onEvent, signal,
         allow: (list) => this.#allow(errand(list), patience), ran: (list, record) => { this.#tried = true; forecast.learn(errand(list), record); },
         stopped: (list, ms) => { forecast.stopped(errand(list), ms); },
       });
       this.trials.push(...tried);
       // Of the most samples: a relative limit is a share of what float scores on them.
       const most = tried.filter((t) => t.record).sort((a, b) => b.samples - a.samples)[0]?.record;
-      if (most && !how.sensitivity) this.limit = limitOf(this.#o.maxAccuracyDrop, most);
+      if (most && !how.sensitivity && !how.profile) this.limit = limitOf(this.#o.maxAccuracyDrop, most);
       const skipped = tried.filter((t) => t.outcome === 'skipped');
       if (skipped.length) this.notes.push(`round ${round}: the time budget left no room for ${skipped.map((t) => t.label).join('; ')}`);
       const ok = byLoss(tried);
@@ -270,13 +281,6 @@ export class Search {
     return fail('USAGE', `--time-budget ${secondsText(this.#s.forecast.totalMs)} is too short: it ended before a single recipe was tried`, {}, 'give more time, such as --time-budget 10m, or fewer samples with --set calibration.samples=64');
   }
 }
-
-/** What decides which kernels run: all but how ranges and codes are chosen. */
-function kernelsOf({ candidate: { quantize: { format, activations, weights, layers, exclude, coding, weightOnly, accuracyLevel, embeddings } } }: Tried): string {
-  return JSON.stringify([format ?? 'qdq', activations?.dtype, activations?.granularity ?? 'tensor', weights?.dtype, weights?.granularity, layers ?? [], exclude ?? [], weightOnly ?? [], format === 'coded' ? coding : undefined, accuracyLevel, embeddings]);
-}
-
-const byLoss = (list: readonly Tried[]): Tried[] => list.filter((t) => t.outcome === 'ok').sort((a, b) => (a.loss ?? Infinity) - (b.loss ?? Infinity));
 
 /** The limit in the unit of the metric: points of a correlation are hundredths, as it is usually told × 100. */
 export function limitOf(text: Margin, record: Pick<RunRecord, 'evaluation'>): number {

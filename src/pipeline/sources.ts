@@ -43,6 +43,11 @@ function stamp(file: string): string | undefined {
   }
 }
 
+/** Bytes of a model on disk: its file, and the files that hold its external data. */
+export function bytesOnDisk(file: string, model: Model): number {
+  return [file, ...dataFiles(model)].reduce((n, f) => n + (statSync(f, { throwIfNoEntry: false })?.size ?? 0), 0);
+}
+
 /** Paths of the data files that tensors of a loaded model lie in. */
 export function dataFiles(model: Model): Set<string> {
   const files = new Set<string>();

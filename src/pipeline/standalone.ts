@@ -1,11 +1,11 @@
 /** Evaluation and latency of model files as they are: float or quantized, ours or not. */
-import { statSync } from 'node:fs';
 import type { Diagnostic } from '../base/errors.js';
 import { fail } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { batches } from '../data/batch.js';
 import { evaluateModels, type Comparison } from '../evaluate/compare.js';
-import { batchOf, measureLatencies, runTimes, timeModels } from '../evaluate/latency.js';
+import { batchOf, measureLatencies, runTimes } from '../evaluate/latency.js';
+import { timeModels, timesOf } from '../evaluate/rounds.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -13,7 +13,10 @@ import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
+import { loadModel } from '../onnx/files.js';
 import { atBatch, randomFeed } from './feeds.js';
+import { assertLoads, lookAtFloat } from './first-look.js';
+import { bytesOnDisk } from './sources.js';
 
 interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
 
@@ -36,16 +39,18 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
   const spec = e.data ?? fail('DATA_MISSING', 'there are no evaluation data', {}, 'give --data, or --recipe with evaluation.data');
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
+  await assertLoads(o.files, o.signal);
   const sessions: Session[] = [];
   try {
     for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
     const inputs = float!.inputs; // opened first
+    const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
     const dataset = await openData(spec, inputs, o.recipe, o.report);
     const limit = e.samples ?? Infinity;
     const found = await evaluateModels({
       float: float!, candidates, metrics: o.metrics, onEvent: o.onEvent, signal: o.signal, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
-      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: e.batchSize, inputs, padding: dataset.padding }),
+      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: one ? 1 : e.batchSize, inputs, padding: dataset.padding }),
       onDiagnostic: o.report,
     });
     return {
@@ -73,6 +78,7 @@ export interface BenchedFile { readonly file: string; readonly bytes: number; re
 export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: number; readonly models: readonly BenchedFile[] }> {
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
+  await assertLoads(o.files, o.signal);
   const sessions: Session[] = [];
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
@@ -87,9 +93,9 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
     const models: BenchedFile[] = [];
     for (const [i, file] of o.files.entries()) {
       const pair = pairs[i - 1];
-      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
+      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(timesOf(alone[0]!)); // one of the three was measured
       models.push({
-        file, bytes: statSync(file).size, ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
+        file, bytes: bytesOnDisk(file, loadModel(file)), ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
         ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
       });
     }

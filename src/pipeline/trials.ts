@@ -26,6 +26,8 @@ export interface TrialOptions {
   readonly latencyRuns: number;
   /** Samples to measure the sensitivity of layers with; 0 leaves it. */
   readonly sensitivity: number;
+  /** Runs to measure the time of layers with; 0 leaves it. */
+  readonly profile: number;
   readonly folder: string;
   /** Asked before each group that runs together. */
   readonly allow: (together: readonly Candidate[]) => Allowance;
@@ -50,7 +52,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 export async function tryAll(candidates: readonly Candidate[], o: TrialOptions): Promise<Tried[]> {
   const { evaluation } = o.base.recipe;
   const { latency } = evaluation;
-  const settings = { ...evaluation, layers: false as const, profile: false as const, collapse: 0, sensitivity: o.sensitivity ? { samples: o.sensitivity } : false as const, latency: o.latencyRuns && latency !== false ? { ...latency, runs: o.latencyRuns, warmup: 5, memory: false } : false as const };
+  const settings = { ...evaluation, layers: false as const, profile: o.profile ? { runs: o.profile } : false as const, collapse: 0, sensitivity: o.sensitivity ? { samples: o.sensitivity } : false as const, latency: o.latencyRuns && latency !== false ? { ...latency, runs: o.latencyRuns, warmup: 5, memory: false } : false as const };
   const items = [];
   for (const [i, candidate] of candidates.entries()) {
     const recipe = await derive(o.base, { ...sectionsOf(candidate, o.base.recipe), evaluation: settings, gate: undefined }, { baseDir: o.base.baseDir, name: candidate.label });
@@ -71,7 +73,7 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
     const limit = AbortSignal.timeout(Math.min(LONGEST_MS, Math.max(1, Math.floor(ms))));
     const started = performance.now();
     const results = await runRecipes({
-      runs: together, title: 'search', keepGoing: true, searchOnly: { share: o.share, samples: o.samples }, signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
+      runs: together, title: 'search', keepGoing: true, lookedAt: true, searchOnly: { share: o.share, samples: o.samples }, signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
       onEvent: (e) => {
         if (e.type !== 'stage-end') return;
         const at = STAGES.indexOf(e.stage);

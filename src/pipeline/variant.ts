@@ -135,7 +135,7 @@ export class Variant {
     assertValid(model);
     forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
     saveModel(model, this.file);
-    return `${format.name} form, ${changes} nodes rewritten${stored ? `, ${stored} weights stored otherwise` : ''} · ${bytesText(statSync(this.file).size)}`;
+    return `${format.name} form, ${changes} nodes rewritten${stored ? `, ${stored} weights stored otherwise` : ''} · ${bytesText(readdirSync(this.#staging!).reduce((n, f) => n + statSync(path.join(this.#staging!, f)).size, 0))}`;
   }
 
   /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */

@@ -168,7 +168,9 @@ function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
   const plain = mapPaths(recipe, (p) => (path.isAbsolute(p) ? relativePath(baseDir, p) : p));
   return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
-const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations', 'targets']);
+const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations']);
+/** Of npz they are keys within the archive. */
+const PATH_KEYS_OF_NPY: ReadonlySet<string> = new Set(['labels', 'targets']);
 
 /** As plain JSON, with every path of the recipe changed. */
 function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
@@ -177,7 +179,9 @@ function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
     if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, all(v)]));
     return Array.isArray(value) ? value.map(all) : value;
   };
-  const data = (spec: Plain | undefined): Plain | undefined => spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v)) ? all(v) : v]));
+  const isPath = (spec: Plain, key: string, v: unknown): boolean =>
+    (PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v))) || (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
+  const data = (spec: Plain | undefined): Plain | undefined => spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
   return JSON.parse(JSON.stringify({
     ...recipe,
     model: recipe.model === undefined ? undefined : all(recipe.model),

@@ -112,7 +112,7 @@ export const evaluationSpec = z.strictObject({
     runs: count.default(30).describe('Profiled runs of each model.'),
   })]).prefault({}).describe('Time of each node in both models, and whether onnxruntime\'s optimizations change the results; false skips both.'),
   latency: z.union([z.literal(false), z.strictObject({
-    runs: count.default(100).describe('Interleaved runs of each model that are counted.'),
+    runs: count.default(100).describe('Interleaved runs of each model that are counted; up to four times as many where the machine is busy.'),
     warmup: z.number().int().min(0).default(10).describe('Runs before that are not counted.'),
     threads: count.default(1).describe('Threads of onnxruntime.'),
     batch: count.default(1).describe('Samples per run.'),

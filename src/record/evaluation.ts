@@ -40,7 +40,8 @@ export const outputSpec = z.object({
   cosine: z.number().describe('1 where both are all zero, 0 where one is.'),
   sqnrDb: z.number().optional().describe('10 log10(Σ float² ÷ Σ error²); absent where there is no error, or no signal.'),
   mse: z.number(), maxAbsError: z.number(),
-  nonFinite: z.object({ float: count, quantized: count }).optional().describe('NaN or infinite elements; they are left out of the rest.'),
+  nonFinite: z.object({ float: count, quantized: count, lost: count.optional().describe('Where the float model is finite.') }).optional()
+    .describe('NaN or infinite elements; they are left out of the rest.'),
   otherShape: count.optional().describe('Batches whose output had another shape than the float model\'s (detections, say), left out.'),
 }).describe('How far one output of the quantized model is from the float model\'s, over all samples.');
 export type OutputFacts = Deep<z.output<typeof outputSpec>>;

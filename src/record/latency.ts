@@ -18,8 +18,8 @@ export type ProcessFacts = Deep<z.output<typeof processSpec>>;
 export const latencySpec = z.object({
   threads: count, runs: count, warmup: count, batch: count, inputShapes: z.record(z.string(), z.array(z.number())),
   floatMs: timesSpec, quantizedMs: timesSpec,
-  speedup: z.number().describe('Median of the pairwise float ÷ quantized ratios: above 1 is faster.'),
-  speedupInterval: interval.optional().describe('95 % interval of that median.'),
+  speedup: z.number().describe('Median over the rounds of float ÷ quantized, each of undisturbed runs: above 1 is faster.'),
+  speedupInterval: interval.optional().describe('95 % interval of that median, and 1 % more to either side for what two sessions of one file differ by.'),
   drift: z.object({ float: z.number(), quantized: z.number() }).optional().describe('Median of the second half of the runs ÷ that of the first.'),
   throughput: z.object({ float: z.number(), quantized: z.number() }).optional().describe('Samples per second at these settings, from the medians.'),
   process: z.object({ float: processSpec, quantized: processSpec }).optional(),

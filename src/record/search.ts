@@ -14,7 +14,7 @@ export type Trial = Deep<z.output<typeof trialSpec>>;
 export const searchSpec = z.object({
   objective: z.enum(['latency', 'size']), metric: text, unit: text, limit: z.number().describe('The largest drop that is allowed, in the unit of the metric.'), limitText: text.describe('As it was asked for.'), timeBudgetMs: z.number(), ms: z.number(),
   searchSamples: count, heldOutSamples: count, floatLatencyMs: z.number().optional(), trials: z.array(trialSpec),
-  heldOut: z.array(z.object({ label: text, drop: z.number(), interval: interval.optional(), verdict: verdictSpec, met: z.boolean(), text })).describe('Looks at the held-out part, in turn; the intervals are widened for their number.'),
-  chosen: text, outcome: z.enum(['met', 'missed']).describe('met: the drop that was measured on the held-out part is within the limit.'), sentence: text, notes: z.array(text),
+  heldOut: z.array(z.object({ label: text, drop: z.number(), interval: interval.optional(), verdict: verdictSpec, met: z.boolean(), slower: z.boolean().optional().describe('The objective is latency, and it takes longer than float.'), text })).describe('Looks at the held-out part, in turn; the intervals are widened for their number.'),
+  chosen: text, outcome: z.enum(['met', 'missed']).describe('met: the drop that was measured on the held-out part is within the limit, and the model is not slower than float where the objective is latency.'), sentence: text, notes: z.array(text),
 }).describe('How `quantize auto` found the recipe.');
 export type SearchFacts = Deep<z.output<typeof searchSpec>>;

@@ -45,10 +45,12 @@ async function ort(): Promise<typeof Ort> {
 /** A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected soon. */
 export class Session {
   readonly inputs: readonly ValueInfo[];
+  /** Sequences and maps have no dtype. */
   readonly outputs: readonly ValueInfo[];
   readonly #session: Ort.InferenceSession;
   readonly #ort: typeof Ort;
   readonly #label: string;
+  readonly #tensors: readonly string[];
   #open = true;
 
   private constructor(session: Ort.InferenceSession, module: typeof Ort, name: string) {
@@ -57,6 +59,7 @@ export class Session {
     this.#label = name;
     this.inputs = session.inputMetadata.map(info);
     this.outputs = session.outputMetadata.map(info);
+    this.#tensors = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
   }
 
   /** Loads a model from a file (needed for external data) or from bytes. Throws MODEL_MISSING, and MODEL_RUNTIME with the runtime's own words. */
@@ -83,7 +86,7 @@ export class Session {
     }
   }
 
-  /** Runs the model. With `fetches`, only those outputs. Throws MODEL_RUNTIME. */
+  /** Runs the model. Without `fetches`, all outputs that are tensors: sequences and maps cannot be read. Throws MODEL_RUNTIME. */
   async run(feed: Feed, fetches?: readonly string[]): Promise<Record<string, FeedTensor>> {
     const feeds: Record<string, Ort.Tensor> = {};
     for (const { name } of this.inputs) {
@@ -91,15 +94,16 @@ export class Session {
       if (!t) fail('DATA_SHAPE', `the sample has no value for input '${name}'`, { tensor: name }, `inputs: ${this.inputs.map((i) => i.name).join(', ')}`);
       feeds[name] = toOrt(this.#ort, t);
     }
+    if (!fetches && !this.#tensors.length) fail('MODEL_UNSUPPORTED', `no output of ${this.#label} is a tensor`, { file: this.#label }, 'export it so that it gives tensors, such as with zipmap=False');
     let results: Ort.InferenceSession.OnnxValueMapType;
     try {
-      results = fetches ? await this.#session.run(feeds, fetches) : await this.#session.run(feeds);
+      results = await this.#session.run(feeds, fetches ?? this.#tensors);
     } catch (cause) {
       return fail('MODEL_RUNTIME', `onnxruntime failed to run ${this.#label}: ${message(cause)}`, { file: this.#label }, undefined, cause);
     }
     const out: Record<string, FeedTensor> = {};
     for (const [name, value] of Object.entries(results)) {
-      const t = value as Ort.Tensor; // sequence outputs have no data; asking for one throws below
+      const t = value as Ort.Tensor; // asking for anything else is refused by the runtime
       out[name] = { dtype: t.type as DType, dims: t.dims, data: t.data as TypedArray | readonly string[] }; // onnxruntime's type names are ours
     }
     return out;

@@ -25,7 +25,7 @@ export interface AutoFlags {
   readonly quiet?: true;
 }
 
-/** Throws QuantError; gives exit code 0 where the limit is kept on the held-out part, 1 where it is missed, 5 where it is missed but the interval holds it. */
+/** Throws QuantError; gives exit code 0 where the limit is kept on the held-out part, 1 where it is missed or nothing is as fast as float, 5 where it is missed but the interval holds it. */
 export async function auto(model: string | undefined, flags: AutoFlags, { terminal, signal }: CommandContext): Promise<number> {
   const { objective } = flags;
   if (objective !== 'latency' && objective !== 'size') fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
@@ -58,7 +58,8 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
 /** 0 where the limit is kept; for what was given instead, 1 where it misses the limit, 5 where its interval still holds it. */
 export function exitCodeOfSearch({ outcome, chosen, heldOut }: Pick<SearchFacts, 'outcome' | 'chosen' | 'heldOut'>): number {
   if (outcome === 'met') return 0;
-  return heldOut.findLast((l) => l.label === chosen)?.verdict === 'fail' ? 1 : 5;
+  const look = heldOut.findLast((l) => l.label === chosen);
+  return look?.verdict === 'fail' || look?.slower ? 1 : 5;
 }
 
 async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {

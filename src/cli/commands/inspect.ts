@@ -3,9 +3,11 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, nearest } from '../../base/errors.js';
 import { bytesText, countText, printable } from '../../base/text.js';
+import { constantsOf } from '../../cost/constants.js';
 import { allGraphs, type Model, type Value } from '../../ir/graph.js';
 import { printModel } from '../../ir/text/print.js';
 import { loadModel } from '../../onnx/files.js';
+import { bytesOnDisk } from '../../pipeline/sources.js';
 import { readRun } from '../../record/read.js';
 import type { PointFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
@@ -27,9 +29,9 @@ export async function inspect(target: string, flags: InspectFlags, { terminal }:
   if (flags.point !== undefined) fail('USAGE', '--point needs a run, but this is a model', { file: target }, 'give the output folder of a run, such as reports/int8-kl');
   const model = loadModel(target);
   const facts = describe(model);
-  if (flags.json) terminal.data(`${JSON.stringify({ file: target, bytes: statSync(target).size, ...facts }, null, 1)}\n`);
+  if (flags.json) terminal.data(`${JSON.stringify({ file: target, bytes: bytesOnDisk(target, model), ...facts }, null, 1)}\n`);
   else {
-    if (!flags.text) terminal.data(`${modelLines(target, facts).join('\n')}\n\n`);
+    if (!flags.text) terminal.data(`${modelLines(target, bytesOnDisk(target, model), facts).join('\n')}\n\n`);
     terminal.data(printable(printModel(model, { maxElements: SHOWN_ELEMENTS })));
   }
   return 0;
@@ -56,11 +58,10 @@ function describe(model: Model): ModelDescription {
   let nodes = 0;
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) { nodes++; const op = n.domain ? `${n.domain}.${n.op}` : n.op; ops[op] = (ops[op] ?? 0) + 1; }
-    for (const { data } of g.initializers) {
-      if (!data) continue;
-      const d = (dtypes[data.dtype] ??= { tensors: 0, elements: 0, bytes: 0 });
-      d.tensors++; d.elements += data.size; d.bytes += data.byteLength;
-    }
+  }
+  for (const data of constantsOf(model)) {
+    const d = (dtypes[data.dtype] ??= { tensors: 0, elements: 0, bytes: 0 });
+    d.tensors++; d.elements += data.size; d.bytes += data.byteLength;
   }
   const inputs = model.graph.inputs.filter((v) => !v.data);
   const sum = (key: 'elements' | 'bytes'): number => Object.values(dtypes).reduce((n, d) => n + d[key], 0);
@@ -73,9 +74,9 @@ function describe(model: Model): ModelDescription {
 }
 const signature = (v: Value): string => `${v.name}: ${v.dtype ?? v.other?.kind ?? 'unknown'}${v.shape ? `[${v.shape.map((d) => d ?? '?').join(', ')}]` : ''}`;
 
-function modelLines(file: string, f: ModelDescription): string[] {
+function modelLines(file: string, bytes: number, f: ModelDescription): string[] {
   return table([
-    ['file', `${file} (${bytesText(statSync(file).size)})`],
+    ['file', `${file} (${bytesText(bytes)})`],
     ['format', `IR ${f.irVersion}, ${Object.entries(f.opsets).map(([d, v]) => `${d} opset ${v}`).join(', ')}${f.producer ? `, by ${f.producer}` : ''}`],
     ...f.inputs.map((i) => ['input', i]), ...f.outputs.map((o) => ['output', o]),
     ['dynamic axes', f.dynamicAxes.join(', ') || 'none'],

@@ -14,8 +14,8 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
   const level = Object.keys(optimizing).find((l): l is OptimizeLevel => l === flags.level) ?? fail('USAGE', `--level takes ${Object.keys(optimizing).join(', ')}, not "${flags.level}"`);
   const names = (text: string | undefined): string[] | undefined => text?.split(',').map((n) => n.trim()).filter(Boolean);
   const result = await optimizeFile(file, flags.out, { level, passes: names(flags.passes), skip: names(flags.skip), target: flags.target, report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
-  const { nodes, traces, agreement, files } = result;
-  if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
+  const { nodes, opset, traces, agreement, files } = result;
+  if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, opset, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
   if (flags.quiet) { terminal.data(`${files.map((f) => f.path).join('\n')}\n`); return 0; }
   const rows = traces.filter((t) => t.changes > 0).map((t) => [t.pass, String(t.changes), String(t.nodesBefore), String(t.nodesAfter), docOf(t.pass)]);
   const nearly = leftAlone(traces);
@@ -23,6 +23,7 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
     ...(flags.explain && (rows.length || nearly.length) ? [...traces.filter((t) => t.changes > 0).flatMap(explain), ...nearly] : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
     '',
     `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random input${agreement.feeds === 1 ? '' : 's'}, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
+    ...(opset.after === opset.before ? [] : [`opset ${opset.before ?? 'none'} → ${opset.after ?? 'none'}, the least that these passes need; --skip raise-opset keeps ${opset.before ?? 'it'}`]),
     ...files.map((f) => `${oneLine(f.path)} (${bytesText(f.bytes)})`),
   ];
   terminal.data(`${lines.join('\n')}\n`);

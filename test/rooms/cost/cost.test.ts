@@ -4,6 +4,7 @@ import { memoryPlan } from '../../../src/cost/memory.js';
 import { modelCost, sized } from '../../../src/cost/nodes.js';
 import { intensityOf, roofline } from '../../../src/cost/roofline.js';
 import type { Shape } from '../../../src/ir/graph.js';
+import { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 
 const model = (graph: string, opset = 17) => parseModel(`<ir_version: 8, opset_import: ["" : ${opset}]>\n${graph}`);
@@ -90,5 +91,20 @@ describe('roofline', () => {
     expect(r.nodes[1]!.seconds).toBeCloseTo((2 * 64 * 64 * 4) / 1e9, 12);
     expect(r.seconds).toBeCloseTo(r.nodes[0]!.seconds + r.nodes[1]!.seconds, 12);
     expect(intensityOf(c.nodes[1]!)).toBeCloseTo(4096 / (2 * 16384), 12);
+  });
+});
+
+describe('constants that onnxruntime makes when it loads a model', () => {
+  const identity = 'g (float[1,4] x, float[4,8] w) => (float[1,8] y) { a = Identity(w)  b = Identity(a)  y = MatMul(x, b) }';
+  const constant = 'g (float[1,4] x) => (float[1,2] y) { w = Constant <value = float[4,2] {1,2,3,4,5,6,7,8}> ()  a = Identity(w)  y = MatMul(x, a) }';
+  const plan = (m: ReturnType<typeof model>) => memoryPlan(sized(m, new Map()));
+  it.each([['Identity of an initializer', identity, 32, 4 * (4 + 8)], ['Constant nodes', constant, 8, 4 * (4 + 2)]])('%s: parameters, and no activations', (_what, text, parameters, peak) => {
+    const m = model(text);
+    const w = m.graph.inputs.find((v) => v.name === 'w');
+    if (w) { w.data = Tensor.f32(new Float32Array(32), [4, 8]); m.graph.addInitializer(w); }
+    const cost = modelCost(sized(m, new Map()));
+    expect(cost).toMatchObject({ parameters, parameterBytes: 4 * parameters });
+    expect(cost.nodes.find((n) => n.op === 'MatMul')).toMatchObject({ parameters });
+    expect(plan(m)).toMatchObject({ peakBytes: peak, peakNode: 'y' });
   });
 });

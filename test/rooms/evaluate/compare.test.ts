@@ -103,7 +103,7 @@ describe('compareModels', () => {
     const broken = await open('g (float[N,1] x) => (float[N,2] y) <float[1] c = {0.6}, float[1,2] w = {1, 1}, float zero = {0}> { d = Sub(x, c)  i = Div(zero, d)  y = MatMul(i, w) }');
     const events: RunEvent[] = [];
     const found = await compareModels({ float, quantized: broken, batches: batched(labelled([1, 1, 1, 0, 0]), float, 8), onEvent: (e) => events.push(e) });
-    expect(found.outputs[0]!.nonFinite).toEqual({ float: 0, quantized: 2 });
+    expect(found.outputs[0]!.nonFinite).toEqual({ float: 0, quantized: 2, lost: 2 });
     expect(Number.isFinite(found.outputs[0]!.mse)).toBe(true);
     expect(found.outputs[0]!.cosine).toBe(0);
     expect(events.some((e) => e.type === 'diagnostic' && e.diagnostic.code === 'EVALUATION_NON_FINITE')).toBe(true);

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
 import { measureLatencies, measureLatency } from '../../../src/evaluate/latency.js';
+import { ratioOf, timeModels, timesOf } from '../../../src/evaluate/rounds.js';
 import type { LatencyFacts } from '../../../src/record/index.js';
 import { bytesOf, f32, open } from './helpers.js';
 
@@ -53,4 +56,47 @@ describe('measureLatency', () => {
     await expect(measureLatency({ float: bytesOf(SMALL), quantized: bytesOf(SMALL), feed, runs: 5, warmup: 0, threads: 1, signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
     await expect(measureLatency({ float: bytesOf(SMALL), quantized: bytesOf(SMALL), feed: {}, runs: 5, warmup: 0, threads: 1 })).rejects.toMatchObject({ code: 'DATA_SHAPE' });
   });
+});
+
+describe('ratioOf', () => {
+  const rounds = (...of: number[][]): Float64Array[] => of.map((r) => Float64Array.from(r));
+  it('compares the undisturbed runs of each round, so that a slow moment and a slow first run count on neither side', () => {
+    const a = rounds([2, 2, 2, 9], [4, 4, 4, 4], [2, 2, 7, 7]);
+    const b = rounds([1, 1, 1, 1], [2, 2, 2, 30], [1, 1, 9, 9]);
+    expect(ratioOf(a, b)).toEqual({ median: 2 });
+  });
+  it('gives the order statistics of the rounds as interval, and 1 % more for where weights lie', () => {
+    const a = rounds(...Array.from({ length: 20 }, (_, i) => [100 + i]));
+    const b = rounds(...Array.from({ length: 20 }, () => [100]));
+    const { median, own, interval } = ratioOf(a, b);
+    expect(median).toBeCloseTo(1.095, 12);
+    expect(own).toEqual([1.04, 1.15]); // ranks 5 and 16 of 20
+    expect(interval![0]).toBeCloseTo(1.04 * 0.99, 12);
+    expect(interval![1]).toBeCloseTo(1.15 * 1.01, 12);
+  });
+});
+
+describe('timeModels', () => {
+  it('counts exactly the runs that were asked for where they are few', async () => {
+    for (const runs of [1, 3, 10, 30]) {
+      const [one, two] = await timeModels([bytesOf(SMALL), bytesOf(SMALL)], { feed, runs, warmup: 0, threads: 1 });
+      expect(timesOf(one!)).toHaveLength(runs);
+      expect(timesOf(two!)).toHaveLength(runs);
+    }
+  });
+  it('finds a model as fast as itself while other programs spin on every core', async () => {
+    const spinning = Array.from({ length: availableParallelism() }, () => spawn(process.execPath, ['-e', 'for (;;);']));
+    try {
+      for (let i = 0; i < 5; i++) {
+        const o = { feed: { x: feed.x }, runs: 100, warmup: 5, threads: 1 };
+        const { speedup, speedupInterval: [low, high] = [NaN, NaN] } = await measureLatency({ float: bytesOf(LARGE), quantized: bytesOf(LARGE), ...o });
+        expect(speedup).toBeGreaterThan(0.97);
+        expect(speedup).toBeLessThan(1.03);
+        expect(low).toBeLessThanOrEqual(1);
+        expect(high).toBeGreaterThanOrEqual(1);
+      }
+    } finally {
+      for (const s of spinning) s.kill('SIGKILL');
+    }
+  }, 60_000);
 });

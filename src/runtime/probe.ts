@@ -1,0 +1,92 @@
+/** Models loaded and run in a process of its own first: a crash of the runtime takes that process, not ours. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
+import type { Feed } from '../ir/feed.js';
+
+export interface Probed {
+  /** A model file. */
+  readonly file: string;
+  /** What to run in turn; none to load the model only. */
+  readonly feeds?: readonly Feed[] | undefined;
+}
+/** What went wrong; `feed` is the place of the one that was run. */
+export interface Trouble { readonly at: 'load' | 'run' | 'crash'; readonly message: string; readonly feed?: number | undefined }
+/** Shapes of the outputs by name, for each feed that ran. */
+export type Shapes = readonly Readonly<Record<string, readonly number[]>>[];
+export interface Probe { readonly trouble: Trouble | undefined; readonly shapes: Shapes }
+export interface ProbeOptions {
+  readonly threads?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** A process that takes longer with one model is stopped; default: 10 minutes. */
+  readonly timeoutMs?: number;
+}
+
+/** Runs in the child, as text, so that no file of ours has to be found there. One message in for each model, one out. */
+const CHILD = `
+process.on('message', async ({ entry, file, threads, feeds }) => {
+  let at = 'load', place;
+  const shapes = [];
+  try {
+    const ort = require(entry);
+    ort.env.logLevel = 'fatal';
+    const settings = { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 };
+    const session = await ort.InferenceSession.create(file, settings);
+    at = 'run';
+    const fetches = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
+    for (const [i, feed] of feeds.entries()) {
+      place = i;
+      const tensors = session.inputNames.map((name) => [name, new ort.Tensor(feed[name].dtype, feed[name].data, feed[name].dims)]);
+      const made = fetches.length ? await session.run(Object.fromEntries(tensors), fetches) : {};
+      shapes.push(Object.fromEntries(Object.entries(made).map(([name, t]) => [name, [...t.dims]])));
+    }
+    await session.release();
+    process.send({ shapes });
+  } catch (error) {
+    process.send({ shapes, trouble: { at, message: String(error && error.message || error), feed: place } });
+  }
+});`;
+
+/** Of each model, in their order, the first trouble; undefined where it loads and runs. Throws the signal's reason. */
+export async function probeModels(models: readonly Probed[], o: ProbeOptions = {}): Promise<Probe[]> {
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const found: Probe[] = [];
+  let child: ChildProcess | undefined;
+  try {
+    for (const { file, feeds = [] } of models) {
+      o.signal?.throwIfAborted();
+      child ??= spawn(process.execPath, ['-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced' });
+      const answer = await ask(child, { entry, file, threads: o.threads ?? 1, feeds }, o);
+      o.signal?.throwIfAborted();
+      const { trouble, shapes } = answer;
+      found.push({ shapes, trouble: trouble && { ...trouble, message: trouble.message.split('\n')[0]!.slice(0, 600) } }); // split gives one
+      if (trouble?.at === 'crash') { child.kill('SIGKILL'); child = undefined; } // the next model gets a process that is alive
+    }
+    return found;
+  } finally {
+    child?.kill('SIGKILL');
+  }
+}
+
+function ask(child: ChildProcess, question: object, o: ProbeOptions): Promise<Probe> {
+  const { signal, timeoutMs = 600_000 } = o;
+  return new Promise<Probe>((resolve) => {
+    const timer = setTimeout(() => settle(crash(`it took longer than ${timeoutMs / 1000} s`)), timeoutMs);
+    const settle = (answer: Probe): void => {
+      clearTimeout(timer);
+      for (const event of ['message', 'error', 'exit']) child.removeAllListeners(event);
+      child.on('error', () => undefined); // of a process that is killed while it is asked
+      signal?.removeEventListener('abort', aborted);
+      resolve(answer);
+    };
+    const crash = (message: string): Probe => ({ shapes: [], trouble: { at: 'crash', message } });
+    const aborted = (): void => settle(crash('it was stopped'));
+    signal?.addEventListener('abort', aborted);
+    child.on('message', (message) => settle(message as Probe)); // the script above sends nothing else
+    child.on('error', (error) => settle(crash(error.message)));
+    child.on('exit', (code, killedBy) => settle(crash(`its process ended with ${killedBy ?? exitText(code)}`)));
+    child.send(question, (error) => { if (error) settle(crash(error.message)); });
+  });
+}
+
+/** Windows has no signals: what ends a process there is an exception code, such as 0xC0000005 for an access violation. */
+const exitText = (code: number | null): string => (code !== null && code > 255 ? `0x${code.toString(16).toUpperCase()}` : `code ${code ?? 'unknown'}`);
