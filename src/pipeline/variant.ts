@@ -24,7 +24,7 @@ import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, Layer
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
 import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
-import { planModel, type Prepared } from './prepare.js';
+import { planModel, restOf, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
 /** What one variant measured, filled in stage by stage. */
@@ -135,11 +135,15 @@ export class Variant {
 
   /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
   #storeRest(): number {
-    const { rest, seed } = this.recipe.recipe.quantize;
-    if (!rest || this.prepared.format.plan === 'coded' || this.prepared.format.plan === 'half') return 0;
-    const { name, ...options } = rest;
-    const { target } = this.prepared;
-    return coded.rewrite({ model: this.model, planned: planCoded(this.model, { coding: name, options, include: [], exclude: [] }), params: new Map(), target, seed }).changes;
+    const { planned, format, target } = this.prepared;
+    const { seed, rest: given } = this.recipe.recipe.quantize;
+    const rest = restOf(this.recipe.recipe, format);
+    if (!rest) return 0;
+    // Nobody asked for it: what the recipe leaves out stays as it is.
+    const left = [...planned.floatNodes].flatMap(([n, why]) => (/^(excluded|not included) by the recipe/.test(why) ? n : []));
+    const { name: coding, options, least } = rest;
+    const plan = planCoded(this.model, { coding, options, least, kept: new Set(given ? [] : left), include: [], exclude: [] });
+    return plan.plan.size ? coded.rewrite({ model: this.model, planned: plan, params: new Map(), target, seed }).changes : 0;
   }
 
   /** The record of what was done so far. */

@@ -1,6 +1,6 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { fail } from '../base/errors.js';
-import { allGraphs, label, type Graph, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import type { WeightOnlyForm } from '../formats/types.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
@@ -10,6 +10,7 @@ import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
 import { borderOf, maskNodes } from './masks.js';
+import { describeTables, describeWeights } from './plan-weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
@@ -23,6 +24,8 @@ export interface PlanOptions {
   readonly target: TargetProfile;
   /** Whether bodies of If, Loop and Scan are planned too. Default: they stay float. */
   readonly bodies?: boolean;
+  /** Whether embedding tables are stored as codes. */
+  readonly embeddings?: boolean;
   /** Values that calibration never computed: what works on them stays float. */
   readonly never?: ReadonlySet<Value>;
 }
@@ -79,6 +82,12 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
+    if (options.embeddings) {
+      for (const n of describeTables(whole.plan, order, { ...options, integer, included, excluded, isInput, layersOf: layers })) {
+        whole.weightOnlyNodes.add(n);
+        floatNodes.set(n, 'looks rows up in a table of int8');
+      }
+    }
     if (order !== orders[0]) for (const y of probeOf(order, integer)) whole.probes.add(y);
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
@@ -260,37 +269,6 @@ function needed(v: Value, integer: ReadonlySet<Node>, clamps: ReadonlySet<Node>)
 function forRank(scheme: QuantScheme, v: Value): QuantScheme {
   const g = scheme.granularity;
   return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis ? { ...scheme, granularity: { kind: 'tensor' } } : scheme;
-}
-
-function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'compute'>, settings: WeightSettings): void {
-  const w = n.inputs[role.weight]!; // candidate() checked it
-  if (!w.isInitializer) return;
-  const axis = role.channelAxis(n, w.shape?.length ?? 0);
-  if (typeof axis !== 'number') return;
-  const { observer, observerOptions, granularity, ...rest } = settings;
-  const scheme: QuantScheme = {
-    ...rest,
-    granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(axis, w), size: granularity.block },
-  };
-  const spec: QuantSpec = { kind: 'observed', scheme, observer, ...(observerOptions === undefined ? {} : { observerOptions }) };
-  const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
-  const b = role.bias === undefined ? null : n.inputs[role.bias] ?? null;
-  if (!b) return;
-  const activation = n.inputs[role.activations[0]!]!; // a compute op has an activation
-  const biasPoint: QuantPoint = b.uses.size === 1 ? b : n.use(role.bias!)!;
-  plan.set(biasPoint, { kind: 'derived', from: [activation, point], rule: 'bias' });
-}
-
-/** Blocks run along the reduction axis: the rows of a MatMul weight, the input channels of a Conv. */
-const blockAxis = (channelAxis: number, w: Value): number => ((w.shape?.length ?? 2) === 2 ? 1 - channelAxis : channelAxis === 0 ? 1 : 0);
-
-/** One set of parameters for all users of a weight that agree on the scheme; a user that differs gets its own. */
-function sharedPoint(plan: Map<QuantPoint, QuantSpec>, w: Value, use: Use, spec: QuantSpec & { kind: 'observed' }): QuantPoint {
-  const known = plan.get(w);
-  if (!known) { plan.set(w, spec); return w; }
-  if (JSON.stringify(known) === JSON.stringify(spec)) return w;
-  plan.set(use, spec);
-  return use;
 }
 
 /** What to call a point in reports: the value's name, or `node[input]` for an edge. */
