@@ -12,6 +12,7 @@ import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
 import type { QuantParams } from '../scheme/types.js';
 import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
 import { axisAttrs, paramDims } from './param-shape.js';
+import { spellPads } from './pad-axes.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
@@ -59,6 +60,7 @@ class QdqRewriter {
 
   run(): Rewritten {
     const graph = this.#graph;
+    spellPads(graph, this.#b);
     const order = graph.topological();
     const clamps = new Set(this.#in.planned.fusedClamps.values());
     for (const n of order) {

@@ -75,8 +75,11 @@ export interface Prepared {
   readonly format: Format;
   readonly target: TargetProfile;
   readonly raisedOpset: number | undefined;
-  /** The same plan without what works on values that calibration never computed. Throws QUANTIZE_NOTHING. */
-  readonly without: (never: ReadonlySet<Value>) => Planned;
+  /**
+   * The same plan without what works on values that calibration never computed, and other nodes. Throws
+   * QUANTIZE_NOTHING.
+   */
+  readonly without: (never: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>) => Planned;
 }
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
@@ -97,16 +100,16 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const rest = restOf(recipe, format);
   const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset(rest)) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const plan = (never?: ReadonlySet<Value>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
+  const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
-    : planQuantization(model, { ...options, bodies: format.name === 'qdq', embeddings: recipe.quantize.embeddings !== false, ...(never ? { never } : {}) }));
+    : planQuantization(model, { ...options, bodies: format.name === 'qdq', embeddings: recipe.quantize.embeddings !== false, ...(never ? { never } : {}), ...(floats ? { floats } : {}) }));
   const planned = plan();
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   somethingOf(model, planned, format);
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(model, plan(never), format) };
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never, floats) => somethingOf(model, plan(never, floats), format) };
 }
 
 /** Below this many elements, weights are not stored otherwise unless a recipe asks for it. */

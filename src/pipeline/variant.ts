@@ -18,11 +18,11 @@ import { coded } from '../formats/coded.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
-import { neverComputed, unreachedWarning } from '../quantize/unreached.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, MixedFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
+import { afterCalibration } from './after-calibration.js';
 import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { planModel, restOf, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
@@ -85,7 +85,7 @@ export class Variant {
   /** Chooses the parameters; once. */
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
     if (this.#assigned) return;
-    this.#leaveUnreached(stats);
+    this.#settle(stats);
     const { planned } = this.prepared;
     const assigned = assignParams(planned.plan, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
@@ -93,14 +93,12 @@ export class Variant {
     this.#assigned = assigned;
   }
 
-  /** What calibration never computed stays float. */
-  #leaveUnreached(stats: ReadonlyMap<Value, TensorStats>): void {
-    const never = neverComputed(stats);
-    if (this.prepared.format.plan !== 'static' || !never.size) return;
-    const before = this.prepared.planned;
-    const planned = this.prepared.without(never);
+  /** Leaves in float what calibration shows to be better there. */
+  #settle(stats: ReadonlyMap<Value, TensorStats>): void {
+    const { planned, told } = afterCalibration(this.prepared, stats);
+    told.forEach(this.report);
+    if (planned === this.prepared.planned) return;
     this.#prepared = { ...this.prepared, planned };
-    this.report(unreachedWarning(never, [...before.integerNodes].filter((n) => !planned.integerNodes.has(n))));
     this.#nodes = nodeFacts(this.model, planned, this.#macs);
     this.#graph = graphFacts(this.model, planned);
   }

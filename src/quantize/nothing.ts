@@ -17,19 +17,20 @@ export function whyNothing(model: Model, planned: Planned, plan: string): Nothin
   const cells = nodes.filter((n) => n.domain === '' && RECURRENT.has(n.op));
   const types = new Set(compute.map((n) => n.outputs[0]?.dtype));
   const [type] = types;
-  const what = plan === 'half' ? 'computed in float16' : 'quantized';
-  if (compute.length && types.size === 1 && type && type !== 'float32') {
-    const already = type === 'float16' && plan === 'half';
-    return {
-      message: `nothing in the model can be ${what}: its ${countText(compute)} ${already ? 'are float16 already' : `compute in ${type}`}`,
-      hint: already ? 'a float16 model needs no conversion' : `give the float32 model: ${type} is taken as it is`,
-    };
-  }
   const stays = (n: Node): string[] => {
     const why = planned.floatNodes.get(n);
     return why === undefined ? [] : [`'${label(n)}': ${why}`];
   };
   const reasons = [...compute, ...cells].flatMap(stays).slice(0, 3);
+  const because = reasons.length ? `; ${reasons.join('; ')}` : '';
+  const what = plan === 'half' ? 'computed in float16' : 'quantized';
+  if (compute.length && types.size === 1 && type && type !== 'float32') {
+    const already = type === 'float16' && plan === 'half';
+    return {
+      message: `nothing in the model can be ${what}: its ${countText(compute)} ${already ? 'are float16 already' : `compute in ${type}${because}`}`,
+      hint: already ? 'a float16 model needs no conversion' : `give the float32 model: ${type} is taken as it is`,
+    };
+  }
   if (cells.length && !compute.length) {
     return {
       message: `nothing in the model can run in integers: it has ${countText(cells)} and no convolution or matrix product; ${reasons[0] ?? `${cells[0]!.op} has no integer kernel`}`, // not empty
@@ -37,7 +38,7 @@ export function whyNothing(model: Model, planned: Planned, plan: string): Nothin
     };
   }
   return {
-    message: `nothing in the model can ${plan === 'half' ? 'be computed in float16' : 'run in integers'}${reasons.length ? `; ${reasons.join('; ')}` : ': it has no convolution or matrix product'}`,
+    message: `nothing in the model can ${plan === 'half' ? 'be computed in float16' : 'run in integers'}${because || ': it has no convolution or matrix product'}`,
     hint: 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`',
   };
 }

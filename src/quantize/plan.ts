@@ -12,6 +12,7 @@ import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.
 import { borderOf, maskNodes } from './masks.js';
 import { describeTables, describeWeights } from './plan-weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
+import { headConcats, MIXED_SCALES } from './mixed-scales.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -28,6 +29,8 @@ export interface PlanOptions {
   readonly embeddings?: boolean;
   /** Values that calibration never computed: what works on them stays float. */
   readonly never?: ReadonlySet<Value>;
+  /** Nodes that stay float, and why. */
+  readonly floats?: ReadonlyMap<Node, string>;
 }
 
 export interface Planned {
@@ -42,6 +45,10 @@ export interface Planned {
   readonly floatNodes: ReadonlyMap<Node, string>;
   /** Values of bodies that calibration looks at only to see whether the body runs. */
   readonly probes?: ReadonlySet<Value>;
+  /** Concats that stay float where calibration finds that they mix scales. */
+  readonly heads?: ReadonlySet<Node>;
+  /** What calibration must see for that, too. */
+  readonly spare?: QuantPlan;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
   /**
@@ -92,7 +99,11 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
-  return whole;
+  const heads = options.floats ? new Set<Node>() : headConcats(orders[0]!, whole.integerNodes); // there is a main graph
+  if (!heads.size) return whole;
+  const other = planQuantization(model, { ...options, floats: new Map([...heads].map((n) => [n, MIXED_SCALES])) });
+  const spare = new Map([...other.plan].filter(([p, spec]) => spec.kind === 'observed' && whole.plan.get(p)?.kind !== 'observed'));
+  return { ...whole, heads, spare };
 }
 
 interface Chosen {
@@ -114,6 +125,8 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
   const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
   if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
   if (unreached.has(n)) return movesOnly ? false : UNREACHED;
+  const stays = o.floats?.get(n);
+  if (stays !== undefined) return stays;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
   const data = n.inputs[0];
   if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
