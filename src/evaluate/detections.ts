@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
+import { YOLO_LAYOUTS, layoutOf, readYolo, type YoloLayout } from './yolo.js';
 import { outputName, outputOf } from './tensors.js';
 import type { SampleOutputs } from './types.js';
 
@@ -17,6 +18,7 @@ export const detectionSpec = z.strictObject({
   classes: z.string().min(1).describe('The output of class indices, [batch, boxes]. Without it, scores are per class, or there is one class, 0.').optional(),
   format: z.enum(['xyxy', 'yxyx', 'xywh', 'cxcywh']).default('xyxy').describe('Order of a box: corners (yxyx as TensorFlow), left-top corner with width and height, or centre with width and height.'),
   coordinates: z.enum(['pixels', 'normalized']).default('pixels').describe('Whether boxes are in pixels of the model input, or 0 to 1 of its size.'),
+  layout: z.enum(YOLO_LAYOUTS).describe('A detector that gives everything in one output (named by boxes, else the first): yolov5 [batch, boxes, 5 + classes], yolov8 [batch, 4 + classes, boxes] (v9 and v11 too), yolov10 [batch, boxes, 6] without suppression. Default: by the shape of the only output; with it format, scores and classes do not count.').optional(),
   scoreThreshold: z.number().default(0).describe('Detections with a lower score are left out.'),
   firstClass: z.number().int().min(0).default(0).describe('The value in classes that stands for class 0: 1 where 0 is the background.'),
   background: z.number().int().min(0).describe('The class that means no object where scores are per class; later classes count one less.').optional(),
@@ -29,6 +31,8 @@ export type ReadDetections = (sample: Sample, outputs: SampleOutputs) => Detecti
 
 /** Throws RECIPE_UNKNOWN_NAME for outputs that the model lacks; the reader throws DATA_SHAPE naming output and sample. */
 export function detectionReader(metric: string, options: DetectionOptions, outputs: readonly ValueInfo[], most: number): ReadDetections {
+  const layout = options.layout ?? (options.boxes === undefined && options.scores === undefined ? layoutOf(outputs) : undefined);
+  if (layout) return yoloReader(metric, layout, options, outputs, most);
   const boxesName = outputName(metric, options.boxes ?? outputs.find((o) => o.shape?.at(-1) === 4)?.name, outputs);
   const scoresName = outputName(metric, options.scores ?? outputs.find((o) => o.name !== boxesName && o.name !== options.classes && (o.dtype === undefined || o.dtype.includes('float')))?.name, outputs);
   const classesName = options.classes === undefined ? undefined : outputName(metric, options.classes, outputs);
@@ -42,8 +46,7 @@ export function detectionReader(metric: string, options: DetectionOptions, outpu
     if (classes && classes.length !== count) fail('DATA_SHAPE', `output '${classesName}' has ${classes.length} classes for ${count} boxes`, where(classesName ?? ''), 'name another output with the option classes');
     const per = count > 0 ? scores.values.length / count : 1;
     if (!Number.isInteger(per) || per < 1 || (classes && per !== 1)) fail('DATA_SHAPE', `output '${scoresName}' has shape [${scores.dims.join(',')}] for ${count} boxes${classes ? ' with classes' : ''}`, where(scoresName), 'scores are [batch, boxes], or [batch, boxes, classes] without the option classes');
-    const size = options.coordinates === 'normalized' ? sample.target?.size : { width: 1, height: 1 };
-    if (!size) return fail('DATA_SHAPE', `metric ${metric} cannot scale normalized boxes: the target of '${sample.id}' has no size`, { sample: sample.id }, 'give target.size { width, height } with the boxes');
+    const size = scaleOf(metric, options, sample);
     const all: Detection[] = [];
     for (let i = 0; i < count; i++) {
       let box: Box | undefined;
@@ -58,6 +61,27 @@ export function detectionReader(metric: string, options: DetectionOptions, outpu
     }
     return suppressed(all.sort((a, b) => (a.score === b.score ? 0 : b.score - a.score)), options.nms ?? (per > 1 ? 0.5 : 1), most);
   };
+}
+
+/** Boxes of a detector with one output, each with the classes that it scores. */
+function yoloReader(metric: string, layout: YoloLayout, options: DetectionOptions, outputs: readonly ValueInfo[], most: number): ReadDetections {
+  const name = outputName(metric, options.boxes ?? outputs[0]?.name, outputs);
+  return (sample, found) => {
+    const { width, height } = scaleOf(metric, options, sample);
+    const all = readYolo(metric, layout, outputOf(metric, found[0], name, sample.id), sample, options.scoreThreshold).flatMap(({ corners: [a, b, c, d], scores }) => {
+      const box: Box = [a * width, b * height, c * width, d * height];
+      return scores.map(([label, score]): Detection => ({ box, score: Number.isNaN(score) ? Infinity : score, label: Number.isInteger(label) && label >= 0 ? label : -1 }));
+    });
+    return suppressed(all.sort((x, y) => (x.score === y.score ? 0 : y.score - x.score)), options.nms ?? (layout === 'yolov10' ? 1 : 0.5), most);
+  };
+}
+
+/**
+ * What a coordinate is multiplied by to be in pixels. Throws DATA_SHAPE for normalized ones of a sample without a size.
+ */
+function scaleOf(metric: string, { coordinates }: DetectionOptions, sample: Sample): { readonly width: number; readonly height: number } {
+  if (coordinates === 'pixels') return { width: 1, height: 1 };
+  return sample.target?.size ?? fail('DATA_SHAPE', `metric ${metric} cannot scale normalized boxes: the target of '${sample.id}' has no size`, { sample: sample.id }, 'give target.size { width, height } with the boxes');
 }
 
 function boxAt(values: ArrayLike<number>, i: number, format: DetectionOptions['format'], { width, height }: { readonly width: number; readonly height: number }): Box {

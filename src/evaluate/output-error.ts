@@ -1,6 +1,10 @@
 import type { FeedTensor } from '../ir/feed.js';
 import type { OutputFacts } from '../record/index.js';
+import { PartMeter } from './error-parts.js';
 import { numbersOf } from './tensors.js';
+
+/** The cosine of an output, or of its worst part. */
+export const worstCosine = (o: OutputFacts): number => Math.min(o.cosine, ...(o.parts ?? []).map((p) => p.cosine));
 
 /** Streams the error of one output in float64 sums: its memory does not grow with the data. */
 export class OutputErrorMeter {
@@ -16,6 +20,7 @@ export class OutputErrorMeter {
   #lost = 0;
   #otherShape = 0;
   #added = 0;
+  readonly #parts = new PartMeter();
   constructor(name: string) { this.#name = name; }
 
   /** Tensors of another shape, such as a varying number of detections, are counted and left out. */
@@ -52,6 +57,7 @@ export class OutputErrorMeter {
     this.#count += f.length - left;
     this.#floatSquares += ff; this.#quantizedSquares += qq; this.#products += fq; this.#errorSquares += ee;
     this.#maxAbsError = high;
+    this.#parts.add(float.dims, f, q);
   }
 
   get quantizedNonFinite(): number { return this.#quantizedNonFinite; }
@@ -65,10 +71,12 @@ export class OutputErrorMeter {
     const ee = this.#errorSquares;
     // The square roots are taken apart so that large sums do not overflow; rounding may pass 1.
     const cosine = ff > 0 && qq > 0 ? Math.max(-1, Math.min(1, this.#products / (Math.sqrt(ff) * Math.sqrt(qq)))) : ff === 0 && qq === 0 && this.#count > 0 ? 1 : 0;
+    const parts = this.#parts.parts();
     return {
       name: this.#name, cosine, mse: this.#count ? ee / this.#count : 0, maxAbsError: this.#maxAbsError,
       ...(ff > 0 && ee > 0 ? { sqnrDb: 10 * Math.log10(ff / ee) } : {}),
       ...(this.#floatNonFinite || this.#quantizedNonFinite || this.#lost ? { nonFinite: { float: this.#floatNonFinite, quantized: this.#quantizedNonFinite, ...(this.#lost ? { lost: this.#lost } : {}) } } : {}),
+      ...(parts ? { parts } : {}),
       ...(this.#otherShape ? { otherShape: this.#otherShape } : {}),
     };
   }

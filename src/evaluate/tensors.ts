@@ -46,8 +46,13 @@ export function outputName(metric: string, asked: string | undefined, outputs: r
   return fail('RECIPE_UNKNOWN_NAME', `metric ${metric} reads output "${asked}", which the model does not have.${near ? ` Did you mean "${near}"?` : ''}`, { tensor: asked }, `outputs: ${names.join(', ')}`);
 }
 
+export interface OutputValues {
+  readonly values: ArrayLike<number>;
+  readonly dims: readonly number[];
+}
+
 /** The numbers of one output of one feed. Throws DATA_SHAPE where it is missing or holds no numbers. */
-export function outputOf(metric: string, outputs: Feed | undefined, name: string, sample: string): { values: ArrayLike<number>; dims: readonly number[] } {
+export function outputOf(metric: string, outputs: Feed | undefined, name: string, sample: string): OutputValues {
   const t = outputs?.[name];
   const values = t && numbersOf(t);
   if (!t || !values) return fail('DATA_SHAPE', `metric ${metric} needs numbers in output '${name}', but it holds ${t ? t.dtype : 'nothing'}`, { tensor: name, sample }, 'name another output with the option output');

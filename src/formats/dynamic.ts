@@ -38,6 +38,8 @@ export const dynamic = {
 
 const FLOAT = dtypeCode('float32');
 
+/** Another order of a weight's codes. */
+type Change = (codes: Tensor) => Tensor;
 interface StoredWeight { readonly codes: Value; readonly scale: Value; readonly zeroPoint: Value | null }
 
 /** Weights as constants of the graph that held them in float, so that bodies share what lies around them. */
@@ -46,7 +48,8 @@ class WeightStore {
   readonly #in: FormatInput;
   readonly #rng: Rng;
   readonly #owner = new Map<Value, Graph>();
-  readonly #stored = new Map<QuantParams, StoredWeight>();
+  /** By parameters, and by how the codes lie. */
+  readonly #stored = new Map<QuantParams, Map<Change | undefined, StoredWeight>>();
 
   constructor(input: FormatInput) {
     this.#in = input;
@@ -60,11 +63,13 @@ class WeightStore {
     return this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!; // one of both is planned
   }
 
-  /** The codes of an input of a node. Without `change` they are stored once; a changed copy serves only nodes that want it so. */
-  get(n: Node, index: number, change?: (codes: Tensor) => Tensor, paramDims?: readonly number[]): StoredWeight {
+  /** The codes of an input of a node, changed where asked: stored once for all nodes that want them so. */
+  get(n: Node, index: number, change?: Change, paramDims?: readonly number[]): StoredWeight {
     const v = n.inputs[index]!; // planning chose constant weights
     const p = this.paramsOf(n, index);
-    const known = change ? undefined : this.#stored.get(p);
+    const forms = this.#stored.get(p) ?? new Map<Change | undefined, StoredWeight>();
+    this.#stored.set(p, forms);
+    const known = forms.get(change);
     if (known) return known;
     const data = v.data!; // as above
     const codes = weightCodes(data, p, this.#rng);
@@ -72,11 +77,12 @@ class WeightStore {
     const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
     const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);
     const made = {
-      codes: change ? b.constant(change(codes), `${v.name}_quantized`) : this.#narrowOf(b).codes(codes, p.scheme, `${v.name}_quantized`),
+      // The kernel of an LSTM wants constants.
+      codes: paramDims ? b.constant(change!(codes), `${v.name}_quantized`) : this.#narrowOf(b).codes(change?.(codes) ?? codes, p.scheme, `${v.name}_quantized`),
       scale: b.constant(Tensor.f32(spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)), dims), `${v.name}_scale`),
       zeroPoint: paramDims || p.zeroPoint.some((z) => z !== 0) ? b.constant(Tensor.codes(p.scheme.dtype, spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)), dims), `${v.name}_zero_point`) : null,
     };
-    if (!change) this.#stored.set(p, made);
+    forms.set(change, made);
     return made;
   }
 
@@ -160,11 +166,13 @@ class DynamicRewriter {
     const stored = [1, 2].map((i) => {
       const { dims } = n.inputs[i]!.data!; // planning chose constant weights
       const perRow = this.#store.paramsOf(n, i).scheme.granularity.kind === 'block';
-      return this.#store.get(n, i, transpose, dims.slice(0, perRow ? 2 : 1));
+      return this.#store.get(n, i, transposeGates, dims.slice(0, perRow ? 2 : 1));
     });
     const [w, r] = stored as [StoredWeight, StoredWeight]; // two were asked for
+    // 0 by planning, and the kernel has no such attribute
+    const { layout: _layout, ...attrs } = Object.fromEntries(n.attrs);
     const rest = Array.from({ length: 5 }, (_, i) => n.inputs[3 + i] ?? null); // bias, lengths, states, peepholes
-    const made = this.#b.node('DynamicQuantizeLSTM', [n.inputs[0]!, w.codes, r.codes, ...rest, w.scale, w.zeroPoint, r.scale, r.zeroPoint], n.outputs.length, { domain: 'com.microsoft', attrs: Object.fromEntries(n.attrs), name: n.name || n.op }); // planned with an input
+    const made = this.#b.node('DynamicQuantizeLSTM', [n.inputs[0]!, w.codes, r.codes, ...rest, w.scale, w.zeroPoint, r.scale, r.zeroPoint], n.outputs.length, { domain: 'com.microsoft', attrs, name: n.name || n.op }); // planned with an input
     n.outputs.forEach((y, i) => {
       const to = made.outputs[i]!; // as many
       to.dtype = y.dtype;
@@ -197,6 +205,9 @@ class DynamicRewriter {
 const oneOf = (v: Value, b: GraphBuilder): Value =>
   // made from a tensor
   v.data!.size > 1 ? b.constant(Tensor.codes('uint8', [v.data!.numbersOrUndefined()![0]!], []), v.name) : v;
+
+/** The same for weights of recurrent cells, which other parameters go with. */
+const transposeGates: Change = (t) => transpose(t);
 
 /** One-byte codes with their last two axes exchanged. */
 function transpose(t: Tensor): Tensor {

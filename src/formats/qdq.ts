@@ -4,13 +4,15 @@ import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
 import { quantize, weightCodes } from '../scheme/arithmetic.js';
 import { quantizeBias } from '../scheme/bias.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
-import type { QuantParams, QuantScheme } from '../scheme/types.js';
+import type { QuantParams } from '../scheme/types.js';
 import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
+import { axisAttrs, paramDims } from './param-shape.js';
+import { spellPads } from './pad-axes.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
@@ -58,6 +60,7 @@ class QdqRewriter {
 
   run(): Rewritten {
     const graph = this.#graph;
+    spellPads(graph, this.#b);
     const order = graph.topological();
     const clamps = new Set(this.#in.planned.fusedClamps.values());
     for (const n of order) {
@@ -74,6 +77,7 @@ class QdqRewriter {
       if (!this.#in.planned.integerNodes.has(n)) continue;
       for (const y of n.outputs) if (this.#codes.has(y)) this.#handOver(y);
     }
+    for (const n of order) if (this.#in.planned.weightOnlyNodes.has(n)) this.#lookup(n);
     removeUnused(graph, [...order].reverse());
     removeUnusedInitializers(graph);
     return { changes: this.#changes, tensors };
@@ -212,12 +216,37 @@ class QdqRewriter {
     this.#constants.set(v, byParams);
     const known = byParams.get(p);
     if (known) return known;
-    const data = v.data!; // planning chose constants only
-    const stored = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : weightCodes(data, p, this.#rng);
-    const codes = this.#narrow.codes(stored, p.scheme, `${v.name}_quantized`);
+    const codes = this.#constantCodes(v, p);
     const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;
+  }
+
+  readonly #stored = new Map<QuantParams, Value>();
+  /** Parameters belong to one weight: its codes are stored once, for products and look-ups. */
+  #constantCodes(v: Value, p: QuantParams): Value {
+    const known = this.#stored.get(p);
+    if (known) return known;
+    const data = v.data!; // planning chose constants only
+    const codes = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : weightCodes(data, p, this.#rng);
+    const made = this.#narrow.codes(codes, p.scheme, `${v.name}_quantized`);
+    this.#stored.set(p, made);
+    return made;
+  }
+
+  /** Rows of codes are looked up, and their scales, and multiplied: the table itself never becomes float. */
+  #lookup(n: Node): void {
+    const [table, indices] = [n.inputs[0]!, n.inputs[1]!]; // planning chose look-ups in tables
+    const p = this.#in.params.get(n.use(0)!) ?? this.#in.params.get(table)!; // one of both is planned
+    const name = n.name || n.op;
+    const rows = this.#b.op('Gather', [this.#constantCodes(table, p), indices], { attrs: { axis: 0 }, name: `${name}_codes` });
+    this.#changes++;
+    if (p.scale.length === 1) { replaceOutputs(this.#graph, n, [this.#dequantizeNode(rows, p, `${name}_rows`)]); return; }
+    const shape = [p.scale.length, ...table.data!.dims.slice(1).map(() => 1)]; // a constant table
+    const scales = this.#b.constant(Tensor.f32(p.scale, shape), `${table.name}_row_scale`);
+    const scale = this.#b.op('Gather', [scales, indices], { attrs: { axis: 0 }, name: `${name}_scales` });
+    const float = this.#b.op('Cast', [rows], { attrs: { to: dtypeCode('float32') }, name: `${name}_cast` });
+    replaceOutputs(this.#graph, n, [this.#b.op('Mul', [float, scale], { name: `${name}_scaled` })]);
   }
 
   /**
@@ -265,16 +294,5 @@ class QdqRewriter {
   #dequantizeNode(codes: Value, p: QuantParams, name: string): Value {
     const { scale, zeroPoint } = this.#params(p, name);
     return this.#b.op('DequantizeLinear', [codes, scale, zeroPoint], { attrs: axisAttrs(p.scheme), name: `${name}_DequantizeLinear`, outputs: [this.#b.freeName(`${name}_DequantizeLinear_Output`)] });
-  }
-}
-
-/** Scalars per tensor, vectors per axis. */
-const paramDims = (p: QuantParams): readonly number[] => (p.scheme.granularity.kind === 'tensor' ? [] : p.scheme.granularity.kind === 'axis' ? [p.scale.length] : p.dims ?? [p.scale.length]);
-
-function axisAttrs(s: QuantScheme): Record<string, number> {
-  switch (s.granularity.kind) {
-    case 'tensor': return {};
-    case 'axis': return { axis: s.granularity.axis };
-    case 'block': return { axis: s.granularity.axis, block_size: s.granularity.size };
   }
 }

@@ -70,6 +70,9 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
   if (triples.some((t) => t === undefined)) return;
   const flat = triples.flatMap((t) => [t![0]!, t![1]!, t![2] ?? null]); // checked above; a DequantizeLinear has codes and scale
   const result = q ? [q.inputs[1]!, q.inputs[2] ?? null] : undefined; // a QuantizeLinear has a scale
+  // No integer operator takes codes of other widths, or gives a scale for each channel.
+  if (![...flat, ...(result ?? [])].every((v) => v === null || isByte(v))) return;
+  if (!(result ?? []).every((v) => v === null || (v.data?.size ?? 1) === 1)) return;
   const bias = dequantizer(n.inputs[2])?.inputs[0] ?? null;
   let inputs: (Value | null)[];
   switch (form.form) {
@@ -79,7 +82,6 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
     case 'concat': if (!result) return; inputs = [...result, ...flat]; break;
     case 'where': if (!result) return; inputs = [n.inputs[0] ?? null, ...flat, ...result]; break;
   }
-  if (!inputs.every((v) => v === null || isByte(v)) || !(result ?? []).every((v) => v === null || (v.data?.size ?? 1) === 1)) return;
   const attrs = { ...Object.fromEntries(n.attrs), ...form.attrs };
   if (form.form === 'gemm') delete attrs['beta']; // 1 by planning, and QGemm has no such attribute
   const y = (q ? q.outputs[0] : n.outputs[0])!; // both ops have an output

@@ -27,7 +27,6 @@ import { liftInitializers } from './lift-initializers.js';
 import { moveGatherConcat, moveSliceConcat } from './move-concat.js';
 import { moveReshapes } from './move-reshapes.js';
 import { moveSelections } from './move-selections.js';
-import { normalizePad } from './normalize-pad.js';
 import { sinkTransposes } from './sink-transposes.js';
 
 /** What quantization needs of a graph, in order: constants first, then shapes, then what they uncover. */
@@ -43,7 +42,6 @@ export const cleaning: readonly Pass[] = [
   foldBiasAdd,
   foldBiasAddTranspose,
   mergeSlices,
-  normalizePad,
   eliminateDead,
 ];
 
@@ -55,7 +53,7 @@ const eliminations: readonly Pass[] = [
   eliminateConcatSlice, eliminateSplitConcat, eliminateRepeats, eliminateWhere,
 ];
 /** Two nodes of a kind that one can do. */
-const merges: readonly Pass[] = [normalizePad, sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
+const merges: readonly Pass[] = [sinkTransposes, moveSelections, moveReshapes, moveGatherConcat, moveSliceConcat, mergeTransposes, mergeReshapes, mergeCasts, mergePads, mergeClips, mergeMultiplications, mergeAdditions, mergeSlices, mergeRanges];
 const constants: readonly Pass[] = [extractConstants, eliminateIdentity, foldIf, foldLoop, foldShapes, foldConstants];
 const weights: readonly Pass[] = [foldBatchNormConv, foldBatchNormConvTranspose, foldBatchNormGemm, foldBatchNormMatmul, foldBiasAdd, foldBiasAddTranspose, foldBiasAddGemm];
 const remains: readonly Pass[] = [deduplicateInitializers, deduplicateExpressions, eliminateUnusedOutputs, eliminateDead];

@@ -62,7 +62,7 @@ export interface ObservedAs {
 /** Activation points of a plan that calibration must see, and how. */
 export function observedActivations(planned: Planned): [Value, ObservedAs][] {
   const probes = [...planned.probes ?? []].filter((v) => planned.plan.get(v)?.kind !== 'observed');
-  return [...probes.map((v): [Value, ObservedAs] => [v, { observer: 'minmax' }]), ...[...planned.plan].flatMap(([p, spec]): [Value, ObservedAs][] => {
+  return [...probes.map((v): [Value, ObservedAs] => [v, { observer: 'minmax' }]), ...[...planned.plan, ...planned.spare ?? []].flatMap(([p, spec]): [Value, ObservedAs][] => {
     if (!('uses' in p) || p.data) return [];
     if (spec.kind === 'half') return [[p, { observer: 'minmax', ...(spec.infinite ? { infinite: true } : {}) }]];
     if (spec.kind !== 'observed') return [];

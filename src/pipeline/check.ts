@@ -10,9 +10,9 @@ import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, inSearchPart, type Comparison } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
-import { OutputErrorMeter } from '../evaluate/output-error.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
+import { OutputErrorMeter, worstCosine } from '../evaluate/output-error.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -155,9 +155,9 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
 /** Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the recipe. */
 export function collapseCheck(e: EvaluationFacts, limit: number): void {
   finiteCheck(e.outputs);
-  const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => o.cosine < limit);
+  const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => worstCosine(o) < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
-  const seen = e.agreement ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map((o) => o.cosine)).toFixed(3)} to float`;
+  const seen = e.agreement ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map(worstCosine)).toFixed(3)} to float`;
   fail('QUANTIZE_COLLAPSED', `the quantized model ${seen}; no model was written`, {}, 'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway');
 }
 

@@ -15,7 +15,7 @@ import { loadModel } from '../onnx/files.js';
 import { encodeModelPieces } from '../onnx/encode.js';
 import { forgetInferred } from '../ops/infer.js';
 import { specOf } from '../ops/index.js';
-import { neverComputed } from '../quantize/unreached.js';
+import { afterCalibration } from './after-calibration.js';
 import { assignParams, type Assigned } from '../quantize/assign.js';
 import { solveChoices, type Choice } from '../quantize/knapsack.js';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
@@ -118,8 +118,7 @@ async function prepareVersions(o: MixedOptions, quantize: Omit<Recipe['quantize'
     same.forEach((p, i) => {
       const seen = c.stats[i]!; // one for each plan
       stats.set(p, seen);
-      const never = neverComputed(seen);
-      if (never.size) p.prepared = { ...p.prepared, planned: p.prepared.without(never) };
+      p.prepared = { ...p.prepared, planned: afterCalibration(p.prepared, seen).planned };
     });
   }
   return planned.map((p) => p && { ...p, assigned: assignParams(p.prepared.planned, stats.get(p) ?? new Map(), (point, observer) => {

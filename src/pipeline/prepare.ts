@@ -11,6 +11,7 @@ import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { codings } from '../scheme/codings/index.js';
+import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import { planHalf } from '../quantize/plan-half.js';
 import { planDynamic } from '../quantize/plan-dynamic.js';
@@ -26,7 +27,7 @@ import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
-import { assertMoreThanTrees, nothingToQuantize } from './nothing.js';
+import { assertMoreThanTrees } from './nothing.js';
 
 /** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
 export function loadFloatModel(file: string): Model {
@@ -75,8 +76,11 @@ export interface Prepared {
   readonly format: Format;
   readonly target: TargetProfile;
   readonly raisedOpset: number | undefined;
-  /** The same plan without what works on values that calibration never computed. Throws QUANTIZE_NOTHING. */
-  readonly without: (never: ReadonlySet<Value>) => Planned;
+  /**
+   * The same plan without what works on values that calibration never computed, and other nodes. Throws
+   * QUANTIZE_NOTHING.
+   */
+  readonly without: (never: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>) => Planned;
 }
 
 /** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
@@ -95,32 +99,43 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const codingOpset = ({ name, options: chosen }: NamedOptions): number => codings.find((c) => c.name === name)!.minOpset(chosen); // as above
   const weightOnly = () => planWeightOnly(model, { ...options, weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } }, embeddings: recipe.quantize.embeddings, standardOps: recipe.quantize.standardOps, accuracyLevel: recipe.quantize.accuracyLevel });
   const needed = format.plan === 'weight-only' ? weightOnlyOpset(weightOnly()) : format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
-  const { rest } = recipe.quantize;
-  const { name: restName = codingName, ...restOptions } = rest ?? {};
-  const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset({ name: restName, options: restOptions })) : needed);
+  const rest = restOf(recipe, format);
+  const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset(rest)) : needed);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const plan = (never?: ReadonlySet<Value>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
+  const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)
     : format.plan === 'none' ? planNothing(model)
     : format.plan === 'weight-only' ? weightOnly()
     : format.plan === 'dynamic'
     ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
-    : planQuantization(model, { ...options, bodies: format.name === 'qdq', ...(never ? { never } : {}) }));
+    : planQuantization(model, { ...options, bodies: format.name === 'qdq', embeddings: recipe.quantize.embeddings !== false, ...(never ? { never } : {}), ...(floats ? { floats } : {}) }));
   const guarded = saturationRule(recipe, target) === 'safe' && (format.plan === 'static' || format.plan === 'dynamic');
   const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
   const planned = safe(plan());
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  somethingOf(model, format, planned);
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never) => somethingOf(model, format, safe(plan(never))) };
+  somethingOf(model, planned, format);
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format) };
+}
+
+/** Below this many elements, weights are not stored otherwise unless a recipe asks for it. */
+const WORTH_STORING = 4096;
+
+/**
+ * How the weights that a format leaves in float32 are stored: as the recipe says, else with dynamic in int8; undefined
+ * where they are float32.
+ */
+export function restOf({ quantize: { rest } }: Recipe, format: Format): (NamedOptions & { readonly least: number }) | undefined {
+  if (format.plan !== 'static' && format.plan !== 'dynamic' && format.plan !== 'weight-only') return undefined;
+  if (rest) { const { name, ...options } = rest; return { name, options, least: 0 }; }
+  return rest === undefined && format.plan === 'dynamic' ? { name: 'integer', options: { bits: 8 }, least: WORTH_STORING } : undefined;
 }
 
 /** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
-function somethingOf(model: Model, format: Format, planned: Planned): Planned {
-  const isWork = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
-  if (format.plan !== 'none' && !planned.weightOnlyNodes.size && ![...planned.integerNodes].some(isWork)) {
-    nothingToQuantize(model, planned, format);
-  }
-  return planned;
+function somethingOf(model: Model, planned: Planned, { plan }: Format): Planned {
+  const counts = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
+  if (plan === 'none' || planned.weightOnlyNodes.size || [...planned.integerNodes].some(counts)) return planned;
+  const { message, hint } = whyNothing(model, planned, plan);
+  return fail('QUANTIZE_NOTHING', message, {}, hint);
 }
 
 /** Every node stays as it is. */

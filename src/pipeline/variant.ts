@@ -19,13 +19,13 @@ import { coded } from '../formats/coded.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
-import { neverComputed, unreachedWarning } from '../quantize/unreached.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, MixedFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
+import { afterCalibration } from './after-calibration.js';
 import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
-import { planModel, type Prepared } from './prepare.js';
+import { planModel, restOf, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
 /** What one variant measured, filled in stage by stage. */
@@ -88,7 +88,7 @@ export class Variant {
   /** Chooses the parameters; once. */
   assign(stats: ReadonlyMap<Value, TensorStats>): void {
     if (this.#assigned) return;
-    this.#leaveUnreached(stats);
+    this.#settle(stats);
     const { planned } = this.prepared;
     const assigned = assignParams(planned, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
     assigned.diagnostics.forEach(this.report);
@@ -96,14 +96,12 @@ export class Variant {
     this.#assigned = assigned;
   }
 
-  /** What calibration never computed stays float. */
-  #leaveUnreached(stats: ReadonlyMap<Value, TensorStats>): void {
-    const never = neverComputed(stats);
-    if (this.prepared.format.plan !== 'static' || !never.size) return;
-    const before = this.prepared.planned;
-    const planned = this.prepared.without(never);
+  /** Leaves in float what calibration shows to be better there. */
+  #settle(stats: ReadonlyMap<Value, TensorStats>): void {
+    const { planned, told } = afterCalibration(this.prepared, stats);
+    told.forEach(this.report);
+    if (planned === this.prepared.planned) return;
     this.#prepared = { ...this.prepared, planned };
-    this.report(unreachedWarning(never, [...before.integerNodes].filter((n) => !planned.integerNodes.has(n))));
     this.#nodes = nodeFacts(this.model, planned, this.#macs);
     this.#graph = graphFacts(this.model, planned);
   }
@@ -140,11 +138,15 @@ export class Variant {
 
   /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
   #storeRest(): number {
-    const { rest, seed } = this.recipe.recipe.quantize;
-    if (!rest || this.prepared.format.plan === 'coded' || this.prepared.format.plan === 'half') return 0;
-    const { name, ...options } = rest;
-    const { target } = this.prepared;
-    return coded.rewrite({ model: this.model, planned: planCoded(this.model, { coding: name, options, include: [], exclude: [] }), params: new Map(), target, seed }).changes;
+    const { planned, format, target } = this.prepared;
+    const { seed, rest: given } = this.recipe.recipe.quantize;
+    const rest = restOf(this.recipe.recipe, format);
+    if (!rest) return 0;
+    // Nobody asked for it: what the recipe leaves out stays as it is.
+    const left = [...planned.floatNodes].flatMap(([n, why]) => (/^(excluded|not included) by the recipe/.test(why) ? n : []));
+    const { name: coding, options, least } = rest;
+    const plan = planCoded(this.model, { coding, options, least, kept: new Set(given ? [] : left), include: [], exclude: [] });
+    return plan.plan.size ? coded.rewrite({ model: this.model, planned: plan, params: new Map(), target, seed }).changes : 0;
   }
 
   /** The record of what was done so far. */

@@ -16,6 +16,10 @@ export interface CodedOptions {
   readonly exclude: readonly NodeFilter[];
   /** Other codings for single layers; later ones win. */
   readonly layers?: readonly LayerOverride[];
+  /** Nodes whose weights stay. */
+  readonly kept?: ReadonlySet<Node>;
+  /** Smaller weights stay. */
+  readonly least?: number;
 }
 
 /**
@@ -36,7 +40,7 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
     const own = (layers.get(n) ?? []).reduce((now, i) => o.layers?.[i]?.coding ?? now, { name: o.coding, options: o.options });
     for (const { index, axis } of weightsOf(n)) {
       const w = n.inputs[index];
-      if (!w) continue;
+      if (!w || o.kept?.has(n) || (w.data?.size ?? 0) < (o.least ?? 0)) continue;
       const reason = keptBecause(n, w, { inputs, included, excluded }) ?? refusal(w, axis, own);
       if (reason !== undefined) { if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason); continue; }
       if (!plan.has(w) || layers.has(n)) plan.set(w, { kind: 'coded', coding: own.name, options: own.options, axis });

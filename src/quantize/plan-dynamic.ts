@@ -3,6 +3,8 @@ import { specOf } from '../ops/index.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { merged, overridesOf, type WeightSettings } from './overrides.js';
+import { withoutWeight } from './nothing.js';
+import { tableOf, tableScheme } from './tables.js';
 import type { Planned, PlanOptions } from './plan.js';
 
 export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'layers'> {
@@ -13,9 +15,6 @@ export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' 
   /** Embedding tables (Gather from a constant matrix) in int8, one scale a row. */
   readonly embeddings: boolean;
 }
-
-/** Tables with fewer elements than this are not worth the extra nodes. */
-const SMALL_TABLE = 4096;
 
 /** Plans dynamic quantization, in bodies too: matrix products with constant weights, LSTMs, embedding tables and, on request, convolutions. */
 export function planDynamic(model: Model, o: DynamicOptions): Planned {
@@ -36,9 +35,9 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
     const settings = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
     const found = n.op === 'LSTM' && n.domain === '' ? lstmWeights(n, settings) : weightOf(n, o, settings);
     if (found === undefined) continue;
-    const reason = typeof found === 'string' ? found
-      : excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
+    const reason = excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
       : included && !included.has(n) ? 'not included by the recipe'
+      : typeof found === 'string' ? found
       : weightOnly.has(n) && found.length > 1 ? 'an LSTM has no float form with integer weights; quantize.rest stores them otherwise'
       : found.some((w) => inputs.has(w.value)) ? 'its weight is a graph input' : undefined;
     if (reason !== undefined || typeof found === 'string') { floatNodes.set(n, reason ?? ''); continue; }
@@ -77,13 +76,13 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
   const { observer: _observer, observerOptions: _options, granularity, ...rest } = settings;
   const table = n.op === 'Gather' && n.domain === '' ? n.inputs[0] : undefined;
   if (table) {
-    if (!o.embeddings || !table.isInitializer || table.dtype !== 'float32' || n.int('axis', 0) !== 0 || (table.data?.dims.length ?? 0) < 2 || (table.data?.size ?? 0) < SMALL_TABLE) return undefined;
-    return [{ value: table, index: 0, scheme: { ...rest, granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'axis', axis: 0 } } }];
+    const value = o.embeddings ? tableOf(n, () => false) : undefined;
+    return value && [{ value, index: 0, scheme: tableScheme(settings) }];
   }
   const role = specOf(n)?.quant;
   if (role?.role !== 'compute') return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN') ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise` : undefined;
   const w = n.inputs[role.weight];
-  if (!w?.isInitializer) return 'its weight is not a constant';
+  if (!w?.isInitializer) return withoutWeight(n, () => false);
   if (w.dtype !== 'float32') return `its weight is ${w.dtype ?? 'of unknown type'}, not float32`;
   if (n.op === 'Conv' && !o.conv) return 'ConvInteger is slower than float; set quantize.dynamicConv: true to force it';
   if (n.op === 'ConvTranspose') return 'there is no integer transposed convolution';

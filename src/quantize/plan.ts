@@ -1,6 +1,6 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { fail } from '../base/errors.js';
-import { allGraphs, label, type Graph, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import type { WeightOnlyForm } from '../formats/types.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
@@ -10,7 +10,9 @@ import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
 import { borderOf, maskNodes } from './masks.js';
+import { describeTables, describeWeights } from './plan-weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
+import { headConcats, MIXED_SCALES } from './mixed-scales.js';
 import type { Packings } from './unsaturated.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
@@ -24,8 +26,12 @@ export interface PlanOptions {
   readonly target: TargetProfile;
   /** Whether bodies of If, Loop and Scan are planned too. Default: they stay float. */
   readonly bodies?: boolean;
+  /** Whether embedding tables are stored as codes. */
+  readonly embeddings?: boolean;
   /** Values that calibration never computed: what works on them stays float. */
   readonly never?: ReadonlySet<Value>;
+  /** Nodes that stay float, and why. */
+  readonly floats?: ReadonlyMap<Node, string>;
 }
 
 export interface Planned {
@@ -40,6 +46,10 @@ export interface Planned {
   readonly floatNodes: ReadonlyMap<Node, string>;
   /** Values of bodies that calibration looks at only to see whether the body runs. */
   readonly probes?: ReadonlySet<Value>;
+  /** Concats that stay float where calibration finds that they mix scales. */
+  readonly heads?: ReadonlySet<Node>;
+  /** What calibration must see for that, too. */
+  readonly spare?: QuantPlan;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
   /** Weights that must not saturate, and how kernels take them. */
@@ -82,11 +92,21 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
+    if (options.embeddings) {
+      for (const n of describeTables(whole.plan, order, { ...options, integer, included, excluded, isInput, layersOf: layers })) {
+        whole.weightOnlyNodes.add(n);
+        floatNodes.set(n, 'looks rows up in a table of int8');
+      }
+    }
     if (order !== orders[0]) for (const y of probeOf(order, integer)) whole.probes.add(y);
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
-  return whole;
+  const heads = options.floats ? new Set<Node>() : headConcats(orders[0]!, whole.integerNodes); // there is a main graph
+  if (!heads.size) return whole;
+  const other = planQuantization(model, { ...options, floats: new Map([...heads].map((n) => [n, MIXED_SCALES])) });
+  const spare = new Map([...other.plan].filter(([p, spec]) => spec.kind === 'observed' && whole.plan.get(p)?.kind !== 'observed'));
+  return { ...whole, heads, spare };
 }
 
 interface Chosen {
@@ -108,6 +128,8 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
   const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
   if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
   if (unreached.has(n)) return movesOnly ? false : UNREACHED;
+  const stays = o.floats?.get(n);
+  if (stays !== undefined) return stays;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
   const data = n.inputs[0];
   if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
@@ -263,37 +285,6 @@ function needed(v: Value, integer: ReadonlySet<Node>, clamps: ReadonlySet<Node>)
 function forRank(scheme: QuantScheme, v: Value): QuantScheme {
   const g = scheme.granularity;
   return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis ? { ...scheme, granularity: { kind: 'tensor' } } : scheme;
-}
-
-function describeWeights(plan: Map<QuantPoint, QuantSpec>, n: Node, role: Role<'compute'>, settings: WeightSettings): void {
-  const w = n.inputs[role.weight]!; // candidate() checked it
-  if (!w.isInitializer) return;
-  const axis = role.channelAxis(n, w.shape?.length ?? 0);
-  if (typeof axis !== 'number') return;
-  const { observer, observerOptions, granularity, ...rest } = settings;
-  const scheme: QuantScheme = {
-    ...rest,
-    granularity: granularity === 'tensor' ? { kind: 'tensor' } : granularity === 'channel' ? { kind: 'axis', axis } : { kind: 'block', axis: blockAxis(axis, w), size: granularity.block },
-  };
-  const spec: QuantSpec = { kind: 'observed', scheme, observer, ...(observerOptions === undefined ? {} : { observerOptions }) };
-  const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
-  const b = role.bias === undefined ? null : n.inputs[role.bias] ?? null;
-  if (!b) return;
-  const activation = n.inputs[role.activations[0]!]!; // a compute op has an activation
-  const biasPoint: QuantPoint = b.uses.size === 1 ? b : n.use(role.bias!)!;
-  plan.set(biasPoint, { kind: 'derived', from: [activation, point], rule: 'bias' });
-}
-
-/** Blocks run along the reduction axis: the rows of a MatMul weight, the input channels of a Conv. */
-const blockAxis = (channelAxis: number, w: Value): number => ((w.shape?.length ?? 2) === 2 ? 1 - channelAxis : channelAxis === 0 ? 1 : 0);
-
-/** One set of parameters for all users of a weight that agree on the scheme; a user that differs gets its own. */
-function sharedPoint(plan: Map<QuantPoint, QuantSpec>, w: Value, use: Use, spec: QuantSpec & { kind: 'observed' }): QuantPoint {
-  const known = plan.get(w);
-  if (!known) { plan.set(w, spec); return w; }
-  if (JSON.stringify(known) === JSON.stringify(spec)) return w;
-  plan.set(use, spec);
-  return use;
 }
 
 /** What to call a point in reports: the value's name, or `node[input]` for an edge. */

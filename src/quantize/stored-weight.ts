@@ -1,6 +1,8 @@
 /** What formats that only store weights otherwise ask of each weight. */
 import type { Node, Value } from '../ir/graph.js';
 
+import { withoutWeight } from './nothing.js';
+
 /** Smaller weights stay: codes, scales and the nodes that decode them take more bytes than they save. */
 const SMALL = 512;
 
@@ -8,7 +10,7 @@ export interface Selection { readonly inputs: ReadonlySet<Value>; readonly inclu
 
 /** Why the weight of a node stays float32; undefined where it need not. */
 export function keptBecause(n: Node, w: Value, { inputs, included, excluded }: Selection): string | undefined {
-  if (!w.isInitializer) return 'its weight is not a constant';
+  if (!w.isInitializer) return withoutWeight(n, (v) => inputs.has(v));
   if (inputs.has(w)) return 'its weight is a graph input';
   const { dtype, size } = w.data!; // an initializer has data
   if (dtype !== 'float32') return `its weight is ${dtype}, not float32`;

@@ -85,11 +85,12 @@ export const quantizeSpec = z.strictObject({
   budget: budgetSpec.describe('Mixed precision: each layer gets one of the choices, so that the sum of the measured losses is least within the budget. The resolved recipe has the result in quantize.layers.').optional(),
   weightOnly: z.array(filterSpec).default([]).describe('With format: dynamic, matrix products that compute in float from 8-bit weights: as small as the others, slower, but free of the error of 8-bit activations.'),
   dynamicConv: z.boolean().default(false).describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
-  embeddings: z.union([z.boolean(), z.enum(['int8', 'uint8', 'int4', 'uint4', 'int2', 'uint2'])]).default(true).describe('Embedding tables: with format: dynamic in int8 with one scale a row; with weight-only as the other weights, or in the type that is named.'),
+  embeddings: z.union([z.boolean(), z.enum(['int8', 'uint8', 'int4', 'uint4', 'int2', 'uint2'])]).default(true).describe('Embedding tables: with format: qdq, qoperator and dynamic in int8 with one scale a row; with weight-only as the other weights, or in the type that is named.'),
   standardOps: z.boolean().default(false).describe('With format: weight-only, only operators of the ONNX standard (DequantizeLinear with blocks, opset 21), even where the target has its own (MatMulNBits, GatherBlockQuantized).'),
   accuracyLevel: z.union([z.literal(0), z.literal(1), z.literal(4)]).default(0).describe('With format: weight-only, attribute accuracy_level of MatMulNBits: 1 computes in float32, 4 quantizes the inputs to int8 while the model runs, faster and a little less exact; 0 says nothing, and onnxruntime takes float32.'),
   coding: codingSpec.prefault('float16').describe('With format: coded, how weights are stored.'),
-  rest: codingSpec.describe('With format: qdq, qoperator or dynamic, how the weights that stay float are stored, such as those of recurrent cells. Default: float32.').optional(),
+  rest: z.union([z.literal(false).describe('float32.'), codingSpec])
+    .describe('With format: qdq, qoperator or dynamic, how the weights that stay float are stored, such as those of recurrent cells. Default: float32; with dynamic integer, where the recipe does not exclude them and they have 4,096 elements or more. They are float32 again once the model is loaded, so that it costs no speed.').optional(),
   seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),
 });
 

@@ -35,6 +35,11 @@ export const agreementSpec = z.object({
 });
 export type Agreement = Deep<z.output<typeof agreementSpec>>;
 
+const partSpec = z.object({
+  axis: count, from: count, to: count.describe('Last channel.'),
+  cosine: z.number(), sqnrDb: z.number().optional(),
+}).describe('Neighbouring channels of like size.');
+
 export const outputSpec = z.object({
   name: text,
   cosine: z.number().describe('1 where both are all zero, 0 where one is.'),
@@ -42,6 +47,8 @@ export const outputSpec = z.object({
   mse: z.number(), maxAbsError: z.number(),
   nonFinite: z.object({ float: count, quantized: count, lost: count.optional().describe('Where the float model is finite.') }).optional()
     .describe('NaN or infinite elements; they are left out of the rest.'),
+  parts: z.array(partSpec).optional()
+    .describe('Of an output that mixes scales, such as boxes beside scores: its parts, the noisiest first.'),
   otherShape: count.optional().describe('Batches whose output had another shape than the float model\'s (detections, say), left out.'),
 }).describe('How far one output of the quantized model is from the float model\'s, over all samples.');
 export type OutputFacts = Deep<z.output<typeof outputSpec>>;

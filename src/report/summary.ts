@@ -1,5 +1,5 @@
 /** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
-import type { GateFacts, MetricFacts, RunRecord } from '../record/index.js';
+import type { EvaluationFacts, GateFacts, MetricFacts, RunRecord } from '../record/index.js';
 import { bytes, count, fixed, isNumber, many, ms, percent, signed, visible } from './text.js';
 
 /** How a result reads: `unsure` where the 95 % interval holds both better and worse. */
@@ -36,6 +36,14 @@ export function gateSentence(gate: GateFacts): string {
   ].filter(Boolean).join('; ');
 }
 
+/** Such as `worst channels 4–84: SQNR 3.1 dB`, of an output that mixes scales. */
+function partsText({ parts }: EvaluationFacts['outputs'][number]): string {
+  const worst = parts?.[0];
+  if (!worst || !isNumber(worst.sqnrDb)) return '';
+  return `worst: channels ${worst.from}–${worst.to}, SQNR ${fixed(worst.sqnrDb, 1)} dB`;
+}
+
+
 /** Rows of the table metric | float | quantized | change | note, in reading order. */
 export function summaryTable(record: RunRecord): SummaryRow[] {
   const { evaluation, latency, model, runtime } = record;
@@ -47,7 +55,7 @@ export function summaryTable(record: RunRecord): SummaryRow[] {
   }
   for (const o of evaluation?.outputs ?? []) {
     const sqnr = isNumber(o.sqnrDb) ? `SQNR ${fixed(o.sqnrDb, 1)} dB` : o.mse === 0 ? 'identical' : '';
-    rows.push({ metric: `output ${visible(o.name, 40)}`, float: '–', quantized: `cosine ${fixed(o.cosine, 4)}`, change: sqnr, note: o.nonFinite?.quantized ? `${count(o.nonFinite.quantized)} NaN or infinite values` : '', tone: (o.nonFinite?.quantized ?? 0) > (o.nonFinite?.float ?? 0) ? 'worse' : 'same' });
+    rows.push({ metric: `output ${visible(o.name, 40)}`, float: '–', quantized: `cosine ${fixed(o.cosine, 4)}`, change: sqnr, note: o.nonFinite?.quantized ? `${count(o.nonFinite.quantized)} NaN or infinite values` : partsText(o), tone: (o.nonFinite?.quantized ?? 0) > (o.nonFinite?.float ?? 0) ? 'worse' : 'same' });
   }
   if (latency) {
     rows.push({ metric: 'latency p50', float: ms(latency.floatMs.p50), quantized: ms(latency.quantizedMs.p50), change: speedText(latency.speedup), note: `${many(latency.threads, 'thread')}, batch ${count(latency.batch)}, ${count(latency.runs)} interleaved runs`, tone: speedTone(record) });

@@ -22,7 +22,7 @@ export const outputError = {
     const vague = outputs.find((o) => ![o.cosine, o.maxAbsError, o.sqnrDb ?? 0].every(Number.isFinite));
     if (vague || !run.evaluation?.samples) return notMeasured(this.name, vague ? `output '${vague.name}' has no finite error` : 'the run was evaluated on no sample');
     const dB = (o: OutputFacts): number => o.sqnrDb ?? (o.maxAbsError === 0 ? Infinity : -Infinity); // without error there is nothing to be loud against; without signal, no ratio
-    const least = (of: (o: OutputFacts) => number): OutputFacts => outputs.reduce((a, b) => (of(b) < of(a) ? b : a));
+    const least = (of: (o: OutputFacts) => number): OutputFacts => outputs.flatMap(withParts).reduce((a, b) => (of(b) < of(a) ? b : a));
     const rules = [
       ...(minSqnr === undefined ? [] : [() => {
         const worst = least(dB);
@@ -38,3 +38,10 @@ export const outputError = {
     return rules.find((r) => r.verdict === 'fail') ?? rules[0] ?? notMeasured(this.name, 'neither minSqnr nor minCosine is given');
   },
 } as const satisfies Gate<{ minSqnr?: number | string | undefined; minCosine?: number | undefined }>;
+
+/** An output, and each part of one that mixes scales as an output of its own. */
+function withParts({ parts = [], ...output }: OutputFacts): OutputFacts[] {
+  const named = (p: (typeof parts)[number]): string => `${output.name}[${p.from}–${p.to}]`;
+  const { sqnrDb: _sqnrDb, ...rest } = output;
+  return [output, ...parts.map((p) => ({ ...rest, name: named(p), cosine: p.cosine, ...(p.sqnrDb === undefined ? {} : { sqnrDb: p.sqnrDb }) }))];
+}

@@ -56,7 +56,7 @@ describe.each(['qdq', 'qoperator'])('%s', (format) => {
       ', int64[2] some = {1,2}, int64[1] axes = {3}, float v = {0.5}',
       'p = Pad(a, some, v, axes)',
     ],
-    ['of int32', ', int64[2] some = {1,2}, int32[1] axes = {3}', 'p = Pad<mode="edge">(a, some, "", axes)'],
+    ['edges of one', ', int64[2] some = {1,2}, int64[1] axes = {3}', 'p = Pad<mode="edge">(a, some, "", axes)'],
   ])('runs Pad of chosen axes: %s', async (_name, more, middle) => {
     expect(await sqnr(chain(middle, more), format)).toBeGreaterThan(30);
   });
