@@ -1,18 +1,16 @@
 /**
  * `npm run fuzz -- --seconds N [--seed S] [--workers W]`: makes damaged models, recipes and data from a seed and holds the
  * tool to its rules. An input must end within 5 s of CPU time, take at most 50 times its size and 200 MB of memory, and
- * anything thrown must be a QuantError. `--only INDEX` runs one input of a seed again. Exit code 1 where there are findings.
+ * anything thrown must be a QuantError. `--only INDEX` runs one input of a seed again; `--patience S` is the wall time of one. Exit code 1 where there are findings.
  */
 import { fork, type ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Answer, Ask } from './worker.js';
 
 const MOST_CPU_MS = 5000;
-/** On a machine that does other work too; beyond it the process is killed. */
-const MOST_WALL_MS = 20_000;
 const memoryLimit = (size: number): number => 50 * size + 200e6;
 /** What Node and our own modules take before anything is read. */
 const IDLE_BYTES = 110e6;
@@ -20,7 +18,9 @@ const IDLE_BYTES = 110e6;
 const ENOUGH = 20;
 
 const [root = '.', ...argv] = process.argv.slice(2);
-const { values } = parseArgs({ args: argv, options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' }, workers: { type: 'string', default: String(Math.min(2, os.availableParallelism())) }, only: { type: 'string' } } });
+const { values } = parseArgs({ args: argv, options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' }, workers: { type: 'string', default: String(Math.min(2, os.availableParallelism())) }, only: { type: 'string' }, patience: { type: 'string', default: '20' } } });
+/** On a machine that does other work too; beyond it the process is killed. */
+const mostWallMs = 1000 * Number(values.patience);
 const seed = Number(values.seed);
 const findings: string[] = [];
 let next = 0;
@@ -40,7 +40,7 @@ class Runner {
   async run(ask: Ask): Promise<Answer | string> {
     const child = await this.#process();
     const answer = await new Promise<Answer | string>((resolve) => {
-      const timer = setTimeout(() => resolve(`no answer in ${MOST_WALL_MS / 1000} s`), MOST_WALL_MS);
+      const timer = setTimeout(() => resolve(`no answer in ${mostWallMs / 1000} s`), mostWallMs);
       const end = (result: Answer | string): void => { clearTimeout(timer); child.off('message', end).off('exit', onExit); resolve(result); };
       const onExit = (code: number | null, signal: string | null): void => end(`the process ended with ${signal ?? code}`);
       child.on('message', end).on('exit', onExit).send(ask);
@@ -80,7 +80,7 @@ async function confirm(index: number): Promise<void> {
   mkdirSync(keep, { recursive: true });
   const why = verdict(await runner.run({ seed, index, keep }), true);
   runner.stop();
-  if (why === undefined) return;
+  if (why === undefined) { rmSync(keep, { recursive: true, force: true }); return; }
   findings.push(`${index}: ${why.split('\n').slice(0, 4).join('\n   ')}`);
   writeFileSync(path.join(keep, 'finding.txt'), `npm run fuzz -- --seed ${seed} --only ${index}\n${why}\n`);
   process.stdout.write(`finding ${findings.at(-1)}\n   kept in ${path.relative(root, keep)}; again: npm run fuzz -- --seed ${seed} --only ${index}\n`);

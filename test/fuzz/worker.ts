@@ -30,9 +30,17 @@ async function answer({ seed, index, keep }: Ask): Promise<void> {
   const before = startPeak();
   const from = process.cpuUsage();
   let error: string | undefined;
-  try { await input.run(folder); } catch (e) { error = e instanceof Error ? e.stack ?? e.message : String(e); }
+  try { breakOnPurpose(); await input.run(folder); } catch (e) { error = e instanceof Error ? e.stack ?? e.message : String(e); }
   const used = process.cpuUsage(from);
   process.send?.({ index, kind: input.kind, size: input.size, cpuMs: (used.user + used.system) / 1000, peak: peak(), before, ...(error === undefined ? {} : { error }) } satisfies Answer);
+}
+
+/** How the test of the harness makes sure that a harness that finds nothing could. */
+function breakOnPurpose(): void {
+  const how = process.env.QUANTBENCH_FUZZ_BREAK;
+  if (how === 'throw') throw new Error('broken on purpose');
+  if (how === 'exit') process.exit(7);
+  while (how === 'hang') { /* for ever */ }
 }
 
 /** Sets the peak back to what the process holds now, and gives that. */
