@@ -1,7 +1,10 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
 import { fail } from '../base/errors.js';
 import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
-import { atLeastOne, axesOf, axisOf, checkLength, broadcast, intsOf, numbersOf, ofRank, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import {
+  atLeastOne, axesOf, axisOf, broadcast, checkLength, intsOf, numbersOf, ofRank, sizeOf,
+  type InferContext, type Known, type OpSpec, type QuantRole,
+} from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
@@ -174,7 +177,9 @@ export const shapeOps: readonly OpSpec[] = [
     const rank = x?.shape?.length;
     const perm = ctx.node.attrs.has('perm') ? ctx.node.ints('perm') : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
     if (perm.length > MAX_RANK || !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) || (x?.shape && perm.length !== rank)) {
-      fail('GRAPH_INVALID', `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`, { node: label(ctx.node) }, 'each axis once, from 0');
+      fail('GRAPH_INVALID',
+        `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`,
+        { node: label(ctx.node) }, 'each axis once, from 0');
     }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),

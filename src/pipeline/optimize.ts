@@ -78,14 +78,18 @@ export async function optimizeGraph(model: Model, options: OptimizeOptions): Pro
   return traces;
 }
 
-/** A graph of no nodes is a model that nobody reads, we neither: an Identity stays for what gives its inputs or constants back. */
+/**
+ * A graph of no nodes is a model that nobody reads, we neither: an Identity stays for what gives its inputs or
+ * constants back.
+ */
 function keepNode(model: Model): void {
   const { graph } = model;
   const [output] = graph.outputs;
   if (graph.nodes.size || !output) return;
   const free = nameMaker(graph);
   const name = output.name;
-  if (graph.isInput(output)) { graph.add(new Node('Identity', [output], [free(`${name}_copy`)])); return; } // its name is taken: the copy has no user
+  // its name is taken: the copy has no user
+  if (graph.isInput(output)) { graph.add(new Node('Identity', [output], [free(`${name}_copy`)])); return; }
   const copy = graph.add(new Node('Identity', [output], [name])).outputs[0]!; // made with one output
   output.name = free(`${name}_constant`);
   copy.dtype = output.dtype;

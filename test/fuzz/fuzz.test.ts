@@ -1,6 +1,7 @@
 /**
  * A short seeded run of the fuzz harness, the inputs that earlier runs found, and the hostile cases beside the project.
- * `npm run fuzz -- --seconds 600` is the long form; what it finds goes to test/fixtures/fuzz as hex with a line that says what.
+ * `npm run fuzz -- --seconds 600` is the long form; what it finds goes to test/fixtures/fuzz as hex with a line that
+ * says what.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,11 @@ afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
 describe('the fuzz harness', () => {
   it('finds nothing in 10 seconds', () => {
-    const { status, stdout } = spawnSync(process.execPath, [path.join(root, 'scripts/fuzz.mjs'), '--seconds', '10', '--seed', '1'], { encoding: 'utf8' });
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [path.join(root, 'scripts/fuzz.mjs'), '--seconds', '10', '--seed', '1'],
+      { encoding: 'utf8' },
+    );
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^\d+ inputs \(.*\), seed 1: no findings\n$/)]);
   }, 120_000);
   it('makes the same input of a seed and a number again', async () => {
@@ -31,7 +36,11 @@ describe('the fuzz harness', () => {
   });
   it('tells of a hang, of an end of the process, and of an error that is no QuantError', () => {
     const run = (broken: string): string => {
-      const { stdout } = spawnSync(process.execPath, [path.join(root, 'scripts/fuzz.mjs'), '--only', '0', '--patience', '2'], { encoding: 'utf8', env: { ...process.env, QUANTBENCH_FUZZ_BREAK: broken } });
+      const { stdout } = spawnSync(
+        process.execPath,
+        [path.join(root, 'scripts/fuzz.mjs'), '--only', '0', '--patience', '2'],
+        { encoding: 'utf8', env: { ...process.env, QUANTBENCH_FUZZ_BREAK: broken } },
+      );
       return stdout;
     };
     expect(run('throw')).toContain('finding 0: Error: broken on purpose');
@@ -49,22 +58,45 @@ describe('inputs that were found', () => {
 
 /** What a command may answer to the cases, by file; any other may be done (0) or refused (3). */
 const EXPECTED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
-  'b61958.onnx': { cost: /GRAPH_INVALID/, optimize: /GRAPH_INVALID/ }, 'b29672.onnx': { cost: /GRAPH_INVALID/ }, 'laughs20.onnx': { cost: /MODEL_LIMIT/ }, 'laughs40.onnx': { cost: /MODEL_LIMIT/, optimize: /MODEL_LIMIT/, plan: /MODEL_LIMIT/ },
-  'f3.onnx': { cost: /GRAPH_INVALID/ }, 'f9.onnx': { cost: /GRAPH_INVALID/ }, 'f14.onnx': { cost: /GRAPH_INVALID/ }, 'f0.onnx': { inspect: /GRAPH_INVALID/ }, 'f12.onnx': { optimize: /MODEL_LIMIT/ }, 's23993.onnx': { optimize: /MODEL_LIMIT/ },
+  'b61958.onnx': { cost: /GRAPH_INVALID/, optimize: /GRAPH_INVALID/ },
+  'b29672.onnx': { cost: /GRAPH_INVALID/ },
+  'laughs20.onnx': { cost: /MODEL_LIMIT/ },
+  'laughs40.onnx': { cost: /MODEL_LIMIT/, optimize: /MODEL_LIMIT/, plan: /MODEL_LIMIT/ },
+  'f3.onnx': { cost: /GRAPH_INVALID/ },
+  'f9.onnx': { cost: /GRAPH_INVALID/ },
+  'f14.onnx': { cost: /GRAPH_INVALID/ },
+  'f0.onnx': { inspect: /GRAPH_INVALID/ },
+  'f12.onnx': { optimize: /MODEL_LIMIT/ },
+  's23993.onnx': { optimize: /MODEL_LIMIT/ },
   'f1.onnx': { cost: /GRAPH_INVALID/ },
 };
 
 describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is absent)', () => {
-  const files = existsSync(hostile) ? readdirSync(hostile).flatMap((c) => readdirSync(path.join(hostile, c)).filter((f) => f.endsWith('.onnx')).map((f) => path.join(hostile, c, f))) : [];
+  const files = existsSync(hostile)
+    ? readdirSync(hostile).flatMap((c) =>
+        readdirSync(path.join(hostile, c))
+          .filter((f) => f.endsWith('.onnx'))
+          .map((f) => path.join(hostile, c, f)),
+      )
+    : [];
   it.each(files)('%s', async (file) => {
     const recipe = path.join(temp, 'r.yaml');
     writeFileSync(recipe, `version: 1\nmodel: ${file}\nquantize: { format: dynamic }\n`);
     const out = path.join(temp, `${path.basename(file)}.out`);
-    const commands = { inspect: ['inspect', file], cost: ['cost', file], optimize: ['optimize', file, '--out', out], plan: ['--recipe', recipe, '--dry-run'] };
+    const commands = {
+      inspect: ['inspect', file],
+      cost: ['cost', file],
+      optimize: ['optimize', file, '--out', out],
+      plan: ['--recipe', recipe, '--dry-run'],
+    };
     for (const [name, argv] of Object.entries(commands)) {
       const start = performance.now();
       const r = await runCli(...argv);
-      expect([name, r.code === 0 || r.code === 3, /INTERNAL|bug in quantbench|NaN/.test(r.err + (name === 'cost' ? r.out : ''))]).toEqual([name, true, false]);
+      expect([
+        name,
+        r.code === 0 || r.code === 3,
+        /INTERNAL|bug in quantbench|NaN/.test(r.err + (name === 'cost' ? r.out : '')),
+      ]).toEqual([name, true, false]);
       expect(r.err).toMatch(EXPECTED[path.basename(file)]?.[name] ?? /^/);
       expect(performance.now() - start).toBeLessThan(10_000);
     }
@@ -73,17 +105,31 @@ describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is 
     await runModel(readFileSync(file));
   });
   it('globs and expressions on long names answer at once', async () => {
-    for (const [model, filter] of [['globbait', '*layer*layer*norm*'], ['redos', 're:^((a)+)+$'], ['redos', '*a*a*a*a*a*a*a*a*a*a*c']]) {
+    for (const [model, filter] of [
+      ['globbait', '*layer*layer*norm*'],
+      ['redos', 're:^((a)+)+$'],
+      ['redos', '*a*a*a*a*a*a*a*a*a*a*c'],
+    ]) {
       const recipe = path.join(temp, 'glob.yaml');
-      writeFileSync(recipe, `version: 1\nmodel: ${hostile}/glob-redos/${model}.onnx\nquantize: { format: dynamic, exclude: [ ${JSON.stringify(filter)} ] }\n`);
+      writeFileSync(
+        recipe,
+        `version: 1\nmodel: ${hostile}/glob-redos/${model}.onnx\nquantize: { format: dynamic, exclude: [ ${JSON.stringify(filter)} ] }\n`,
+      );
       const start = performance.now();
       const r = await runCli('--recipe', recipe, '--dry-run');
-      expect([r.code, /RECIPE_(UNKNOWN_NAME|INVALID)/.test(r.err), performance.now() - start < 5000]).toEqual([2, true, true]);
+      expect([r.code, /RECIPE_(UNKNOWN_NAME|INVALID)/.test(r.err), performance.now() - start < 5000]).toEqual([
+        2,
+        true,
+        true,
+      ]);
     }
   });
   it('an archive whose pax record goes backwards ends', async () => {
     const recipe = path.join(temp, 'tar.yaml');
-    writeFileSync(recipe, `version: 1\nmodel: ${root}/calibration-data/demo.onnx\ncalibration: { data: { webdataset: ${hostile}/tar-negative-pax-size/loopdir.tar } }\n`);
+    writeFileSync(
+      recipe,
+      `version: 1\nmodel: ${root}/calibration-data/demo.onnx\ncalibration: { data: { webdataset: ${hostile}/tar-negative-pax-size/loopdir.tar } }\n`,
+    );
     const r = await runCli('--recipe', recipe, '--out', path.join(temp, 'tar'), '-q');
     expect([r.code, r.err]).toEqual([3, expect.stringContaining('DATA_FORMAT')]);
   });
@@ -98,13 +144,20 @@ describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is 
     const file = path.join(temp, 'long.onnx');
     const { parseModel } = await import('../../src/ir/text/parse.js');
     const { saveModel } = await import('../../src/onnx/files.js');
-    const model = parseModel(`<ir_version: 8, opset_import: ["" : 17]> g (float x) => (float y) { ${Array.from({ length: 300 }, (_, i) => `a${i}${'x'.repeat(20_000)} = Relu(x)`).join('\n')}\n y = Relu(x) }`);
+    const model = parseModel(
+      `<ir_version: 8, opset_import: ["" : 17]> g (float x) => (float y) { ${Array.from({ length: 300 }, (_, i) => `a${i}${'x'.repeat(20_000)} = Relu(x)`).join('\n')}\n y = Relu(x) }`,
+    );
     const last = [...model.graph.nodes].at(-1)!; // one node was written last
     const { Value } = await import('../../src/ir/graph.js');
     last.setInput(0, new Value(`q${'y'.repeat(20_000)}`));
     saveModel(model, file);
     const start = performance.now();
     const r = await runCli('inspect', file);
-    expect([r.code, r.err.includes('GRAPH_INVALID'), r.err.length < 5000, performance.now() - start < 5000]).toEqual([3, true, true, true]);
+    expect([r.code, r.err.includes('GRAPH_INVALID'), r.err.length < 5000, performance.now() - start < 5000]).toEqual([
+      3,
+      true,
+      true,
+      true,
+    ]);
   });
 });
