@@ -6,19 +6,31 @@ import ts from 'typescript';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = path.join(root, 'node_modules', '.cache', 'quantbench-fuzz');
-const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022, isolatedModules: true, verbatimModuleSyntax: true };
+const options = {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ES2022,
+  isolatedModules: true,
+  verbatimModuleSyntax: true,
+};
 
 /** Compiles what is newer than what it was compiled to. */
 function compile(folder) {
   mkdirSync(path.join(out, folder), { recursive: true });
   for (const entry of readdirSync(path.join(root, folder), { withFileTypes: true })) {
     const name = path.join(folder, entry.name);
-    if (entry.isDirectory()) { compile(name); continue; }
+    if (entry.isDirectory()) {
+      compile(name);
+      continue;
+    }
     const target = path.join(out, name.replace(/\.ts$/, '.js'));
     if (/\.d\.ts$|\.test\.ts$/.test(name) || !/\.[jt]s$/.test(name)) continue;
     if (existsSync(target) && statSync(target).mtimeMs > statSync(path.join(root, name)).mtimeMs) continue;
     if (name.endsWith('.js')) cpSync(path.join(root, name), target);
-    else writeFileSync(target, ts.transpileModule(readFileSync(path.join(root, name), 'utf8'), { compilerOptions: options }).outputText);
+    else
+      writeFileSync(
+        target,
+        ts.transpileModule(readFileSync(path.join(root, name), 'utf8'), { compilerOptions: options }).outputText,
+      );
   }
 }
 

@@ -1,4 +1,7 @@
-/** Errors of the system that no one foresaw where they happened: no bugs, but files, memory or limits that are missing. */
+/**
+ * Errors of the system that no one foresaw where they happened: no bugs, but files, memory or limits that are
+ * missing.
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,12 +9,32 @@ import { fail, QuantError } from './errors.js';
 import { reason } from './files.js';
 
 const HINTS: Readonly<Record<string, string>> = {
-  EMFILE: 'raise the limit of open files: `ulimit -n 1024`', ENFILE: 'the whole system has too many open files; close programs',
-  ENOSPC: 'make room there', EDQUOT: 'make room there', ENOMEM: 'close programs, or take a machine with more memory',
+  EMFILE: 'raise the limit of open files: `ulimit -n 1024`',
+  ENFILE: 'the whole system has too many open files; close programs',
+  ENOSPC: 'make room there',
+  EDQUOT: 'make room there',
+  ENOMEM: 'close programs, or take a machine with more memory',
 };
-const FOREIGN: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'ENOMEM', 'EIO', 'ENOENT', 'ENOTDIR', 'ELOOP', 'EBUSY']);
+const FOREIGN: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'EACCES',
+  'EPERM',
+  'ENOMEM',
+  'EIO',
+  'ENOENT',
+  'ENOTDIR',
+  'ELOOP',
+  'EBUSY',
+]);
 
-/** OUTPUT_WRITE with the path and what to do, for an error of the file system that nobody caught; undefined for any other. */
+/**
+ * OUTPUT_WRITE with the path and what to do, for an error of the file system that nobody caught; undefined for any
+ * other.
+ */
 export function asSystemError(error: unknown): QuantError | undefined {
   for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth++) {
     if (e instanceof QuantError) return undefined;
@@ -19,7 +42,11 @@ export function asSystemError(error: unknown): QuantError | undefined {
     // Native code and the module loader say it in words only.
     const said = code ?? (/\bEMFILE\b|[Tt]oo many open files/.test(e.message) ? 'EMFILE' : undefined);
     if (said === undefined || !FOREIGN.has(said) || (syscall === undefined && said !== 'EMFILE')) continue;
-    return new QuantError('OUTPUT_WRITE', `the system refuses${syscall === undefined ? '' : ` '${syscall}'`}${file === undefined ? '' : ` of '${file}'`}: ${reason(e)}`, { where: file === undefined ? {} : { file }, hint: HINTS[said], cause: error });
+    return new QuantError(
+      'OUTPUT_WRITE',
+      `the system refuses${syscall === undefined ? '' : ` '${syscall}'`}${file === undefined ? '' : ` of '${file}'`}: ${reason(e)}`,
+      { where: file === undefined ? {} : { file }, hint: HINTS[said], cause: error },
+    );
   }
   return undefined;
 }
@@ -27,8 +54,16 @@ export function asSystemError(error: unknown): QuantError | undefined {
 /** A new folder for what is not kept. Throws OUTPUT_WRITE naming the folder of temporary files and what sets it. */
 export function temporaryFolder(): string {
   const parent = os.tmpdir();
-  try { return fs.mkdtempSync(path.join(parent, 'quantbench-')); } catch (cause) {
-    return fail('OUTPUT_WRITE', `cannot make a temporary folder in '${parent}': ${reason(cause)}`, { file: parent }, 'set TMPDIR to a folder that can be written', cause);
+  try {
+    return fs.mkdtempSync(path.join(parent, 'quantbench-'));
+  } catch (cause) {
+    return fail(
+      'OUTPUT_WRITE',
+      `cannot make a temporary folder in '${parent}': ${reason(cause)}`,
+      { file: parent },
+      'set TMPDIR to a folder that can be written',
+      cause,
+    );
   }
 }
 

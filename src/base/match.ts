@@ -1,4 +1,7 @@
-/** Patterns of names, matched in time that grows with pattern and name alone: names come from models, and patterns may too. */
+/**
+ * Patterns of names, matched in time that grows with pattern and name alone: names come from models, and patterns
+ * may too.
+ */
 import { RE2JS } from 're2js';
 import { fail } from './errors.js';
 
@@ -8,21 +11,36 @@ const PATTERN_LENGTH = 500;
 export type NameTest = (name: string) => boolean;
 
 /**
- * A test of a regular expression anywhere in a name, by an engine that does not backtrack. What only backtracking can do,
- * backreferences and looking around, is refused. Throws RECIPE_INVALID. source: https://github.com/google/re2/wiki/Syntax
+ * A test of a regular expression anywhere in a name, by an engine that does not backtrack. What only backtracking
+ * can do,
+ * backreferences and looking around, is refused. Throws RECIPE_INVALID. source:
+ * https://github.com/google/re2/wiki/Syntax
  */
 export function regExpTest(source: string): NameTest {
-  if (source.length > PATTERN_LENGTH) fail('RECIPE_INVALID', `the regular expression has ${source.length} characters`, {}, `write it with at most ${PATTERN_LENGTH}`);
+  if (source.length > PATTERN_LENGTH)
+    fail(
+      'RECIPE_INVALID',
+      `the regular expression has ${source.length} characters`,
+      {},
+      `write it with at most ${PATTERN_LENGTH}`,
+    );
   try {
     const compiled = RE2JS.compile(source);
     return (name) => compiled.test(name);
   } catch (cause) {
-    return fail('RECIPE_INVALID', `"${source}" is not a regular expression that can be matched: ${cause instanceof Error ? cause.message : String(cause)}`, {}, 'the syntax is that of RE2: no backreferences, no looking ahead or behind', cause);
+    return fail(
+      'RECIPE_INVALID',
+      `"${source}" is not a regular expression that can be matched: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {},
+      'the syntax is that of RE2: no backreferences, no looking ahead or behind',
+      cause,
+    );
   }
 }
 
 /**
- * Whether an expression repeats without end a group that holds such a repeat or a choice: what a backtracking engine may
+ * Whether an expression repeats without end a group that holds such a repeat or a choice: what a backtracking engine
+ * may
  * take exponential time for. Groups that repeat at most a few times, and classes, are fine.
  */
 export function repeatsRepeats(source: string): boolean {
@@ -31,15 +49,21 @@ export function repeatsRepeats(source: string): boolean {
   for (let i = 0; i < source.length; i++) {
     const c = source[i]!; // i is inside
     const top = open[open.length - 1]!; // one is always left
-    if (c === '\\') { i++; last = 'atom'; }
-    else if (c === '[') { for (i++; i < source.length && source[i] !== ']'; i++) if (source[i] === '\\') i++; last = 'atom'; }
-    else if (c === '(') open.push({ risky: false });
+    if (c === '\\') {
+      i++;
+      last = 'atom';
+    } else if (c === '[') {
+      for (i++; i < source.length && source[i] !== ']'; i++) if (source[i] === '\\') i++;
+      last = 'atom';
+    } else if (c === '(') open.push({ risky: false });
     else if (c === ')') {
       const inner = open.length > 1 ? open.pop()! : top; // more than one is open
       if (inner.risky) open[open.length - 1]!.risky = true; // one is left
       last = inner.risky ? 'risky group' : 'group';
-    } else if (c === '|') { if (open.length > 1) top.risky = true; last = 'atom'; }
-    else if (c === '*' || c === '+' || (c === '{' && /^\{\d*,\}/.test(source.slice(i, i + 12)))) {
+    } else if (c === '|') {
+      if (open.length > 1) top.risky = true;
+      last = 'atom';
+    } else if (c === '*' || c === '+' || (c === '{' && /^\{\d*,\}/.test(source.slice(i, i + 12)))) {
       if (last === 'risky group') return true;
       top.risky = true;
     } else if (c !== '?' && c !== '{' && c !== '}') last = 'atom';
@@ -47,9 +71,18 @@ export function repeatsRepeats(source: string): boolean {
   return false;
 }
 
-/** A test of whole names against a pattern in which only `*` and `?` are special. Throws RECIPE_INVALID for a very long one. */
+/**
+ * A test of whole names against a pattern in which only `*` and `?` are special. Throws RECIPE_INVALID for a very
+ * long one.
+ */
 export function globTest(pattern: string): NameTest {
-  if (pattern.length > PATTERN_LENGTH) fail('RECIPE_INVALID', `the pattern has ${pattern.length} characters`, {}, `write it with at most ${PATTERN_LENGTH}`);
+  if (pattern.length > PATTERN_LENGTH)
+    fail(
+      'RECIPE_INVALID',
+      `the pattern has ${pattern.length} characters`,
+      {},
+      `write it with at most ${PATTERN_LENGTH}`,
+    );
   const parts = pattern.split(/\*+/);
   const [head = '', ...rest] = parts;
   const tail = rest.pop();
@@ -75,7 +108,10 @@ function fits(part: string, name: string, at: number): boolean {
   return at + part.length <= name.length;
 }
 function find(part: string, name: string, from: number, end: number): number {
-  if (!part.includes('?')) { const at = name.indexOf(part, from); return at >= 0 && at + part.length <= end ? at : -1; }
+  if (!part.includes('?')) {
+    const at = name.indexOf(part, from);
+    return at >= 0 && at + part.length <= end ? at : -1;
+  }
   for (let at = from; at + part.length <= end; at++) if (fits(part, name, at)) return at;
   return -1;
 }

@@ -11,10 +11,17 @@ export function refuseOverwriting(outputs: readonly string[], inputs: Iterable<s
   const known = new Map<string, string>();
   for (const input of inputs) if (input !== undefined) for (const id of identities(input)) known.set(id, input);
   for (const output of outputs) {
-    const input = identities(output).map((id) => known.get(id)).find((found) => found !== undefined);
+    const input = identities(output)
+      .map((id) => known.get(id))
+      .find((found) => found !== undefined);
     if (input === undefined) continue;
     const same = path.resolve(input) === path.resolve(output) ? '' : `, which is the input '${input}'`;
-    fail('OUTPUT_WRITE', `the output '${output}' would overwrite ${same ? `a file of the job${same}` : 'an input of the job'}`, { file: output }, 'give another place with --out');
+    fail(
+      'OUTPUT_WRITE',
+      `the output '${output}' would overwrite ${same ? `a file of the job${same}` : 'an input of the job'}`,
+      { file: output },
+      'give another place with --out',
+    );
   }
 }
 

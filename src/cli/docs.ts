@@ -175,7 +175,9 @@ evaluation:
 - **--calibration-data PATH** changes where the samples come from and keeps how they are read. Data of another kind, or a
   recipe without calibration data, start from what the names and headers of the files tell.
 - **Anchors, aliases and merge keys** (\`&a\`, \`*a\`, \`<<\`) work; tags, several documents, and nesting beyond 32 levels are refused.
-- **Regular expressions** (\`re:…\`) that could take exponential time are refused.
+- **Regular expressions** (\`re:…\`) have the syntax of RE2, without backreferences and looking around. They are matched
+  in linear time, and those that could take exponential time elsewhere are refused. A pattern has at most 500 characters.
+- **Size**: at most 1 MB, 50,000 lines, 20,000 values and 1,000 anchors and aliases.
 `;
 
 const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized model on the same samples. Without it,

@@ -15,7 +15,8 @@ export interface Terminal {
 
 /**
  * A reader that stops early (`| head`) must not crash us: what cannot be written any more is dropped. `close` waits for
- * what is under way and gives the error of a stream that could not take it all: a full disk, but not a reader that left.
+ * what is under way and gives the error of a stream that could not take it all: a full disk, but not a reader that
+ * left.
  */
 export function openTerminal(): Terminal & { close(): Promise<NodeJS.ErrnoException | undefined> } {
   const closed = new Set<NodeJS.WritableStream>();
@@ -51,7 +52,10 @@ const OWN = /(\x1b\[(?:1|2|22|31|32|33|39)m)/;
 function harmless(text: string, colour: boolean, escape: (s: string) => string): string {
   return colour ? text.split(OWN).map((part, i) => (i % 2 ? part : escape(part))).join('') : escape(text);
 }
-/** Few colours, always with words beside them. Escapes are added after the text was made harmless; painted text may be painted again. */
+/**
+ * Few colours, always with words beside them. Escapes are added after the text was made harmless; painted text may
+ * be painted again.
+ */
 export function paint(terminal: { readonly colour: boolean }): { bold(s: string): string; dim(s: string): string; red(s: string): string; green(s: string): string; yellow(s: string): string } {
   const wrap = (on: number, off: number) => (s: string): string => (terminal.colour && s ? `\x1b[${on}m${harmless(s, true, printable)}\x1b[${off}m` : printable(s));
   return { bold: wrap(1, 22), dim: wrap(2, 22), red: wrap(31, 39), green: wrap(32, 39), yellow: wrap(33, 39) };

@@ -115,7 +115,10 @@ function expandBraces(pattern: string, path: string): string[] {
     const next: string[] = [];
     for (const name of names) {
       for (const n of expandFirst(name, path)) next.push(n);
-      if (next.length > MOST_NAMES) fail('DATA_FORMAT', `the braces of '${pattern}' stand for more than ${MOST_NAMES} names`, { file: path });
+      if (next.length > MOST_NAMES) {
+        fail('DATA_FORMAT',
+          `the braces of '${pattern}' stand for more than ${MOST_NAMES} names`, { file: path });
+      }
     }
     more = next.length !== names.length || next.some((n, i) => n !== names[i]);
     names = next;

@@ -26,7 +26,11 @@ export async function decodeImage(bytes: Uint8Array, maxPixels: number, where: W
   if (!FORMATS.has(metadata.format)) fail('DATA_IMAGE', `${name} is ${metadata.format}, which is not read`, where, 'expected JPEG, PNG, WebP, GIF, TIFF or AVIF');
   const pixels = metadata.width * metadata.height;
   if (pixels > maxPixels) fail('DATA_IMAGE', `${name} has ${metadata.width} × ${metadata.height} = ${pixels} pixels, over the limit of ${maxPixels}`, where, 'raise maxPixels if the image is what you mean');
-  if (pixels > FREE_PIXELS && pixels > MOST_PER_BYTE * bytes.length) fail('DATA_IMAGE', `${name} claims ${metadata.width} × ${metadata.height} = ${pixels} pixels in ${bytes.length} bytes`, where, 'no picture is stored in so few; the file is damaged, or made to fill the memory');
+  if (pixels > FREE_PIXELS && pixels > MOST_PER_BYTE * bytes.length) {
+    fail('DATA_IMAGE',
+      `${name} claims ${metadata.width} × ${metadata.height} = ${pixels} pixels in ${bytes.length} bytes`, where,
+      'no picture is stored in so few; the file is damaged, or made to fill the memory');
+  }
   const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', ignoreIcc: metadata.space !== 'cmyk' })
     .autoOrient().toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => fail('DATA_IMAGE', `${name} cannot be decoded: ${messageOf(cause)}`, where, 'the file is damaged; remove it, or set onBadSample: skip', cause));

@@ -32,8 +32,15 @@ export async function* tarEntries(path: string): AsyncGenerator<TarEntry> {
       const meta = type === 'x' || type === 'L' || type === 'K' || type === 'g';
       const size = meta ? number(header, 124, 12) : paxSize ?? number(header, 124, 12);
       const body = at + BLOCK;
-      if (!Number.isSafeInteger(size) || size < 0) fail('DATA_FORMAT', `an entry of ${path} claims a size of ${size} bytes`, { file: path, offset: at }, 'the archive is damaged');
-      if (body + size > fileSize) fail('DATA_FORMAT', `an entry of ${path} claims ${size} bytes, beyond the end of the file`, { file: path, offset: at }, 'the archive is truncated');
+      if (!Number.isSafeInteger(size) || size < 0) {
+        fail('DATA_FORMAT',
+          `an entry of ${path} claims a size of ${size} bytes`, { file: path, offset: at }, 'the archive is damaged');
+      }
+      if (body + size > fileSize) {
+        fail('DATA_FORMAT',
+          `an entry of ${path} claims ${size} bytes, beyond the end of the file`, { file: path, offset: at },
+          'the archive is truncated');
+      }
       at = body + Math.ceil(size / BLOCK) * BLOCK;
       if (meta) {
         if (size > META_LIMIT) fail('DATA_UNSAFE', `${path} has a ${size}-byte header record, over the limit of ${META_LIMIT}`, { file: path, offset: body });

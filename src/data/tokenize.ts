@@ -32,12 +32,20 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
   const limit = maxLength ?? declared ?? 512;
   const pad = config.get('pad_token');
   const padId = numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
-  if (!Number.isInteger(limit) || limit < 1) fail('DATA_FORMAT', `${file} says truncation.max_length ${limit}`, { file }, 'a whole number from 1 on, or give maxLength');
-  if (!Number.isInteger(padId) || padId < 0) fail('DATA_FORMAT', `${file} says padding.pad_id ${padId}`, { file }, 'a whole number from 0 on');
+  if (!Number.isInteger(limit) || limit < 1) {
+    fail('DATA_FORMAT',
+      `${file} says truncation.max_length ${limit}`, { file }, 'a whole number from 1 on, or give maxLength');
+  }
+  if (!Number.isInteger(padId) || padId < 0) {
+    fail('DATA_FORMAT',
+      `${file} says padding.pad_id ${padId}`, { file }, 'a whole number from 0 on');
+  }
   const encoded = (text: string, options: EncodeOptions): Tokens => {
     let found: unknown;
     try { found = tokenizer.encode(text, options); } catch (cause) {
-      return fail('DATA_FORMAT', `the tokenizer of ${file} does not encode a text: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, 'the file is damaged, or not of a Hugging Face fast tokenizer', cause);
+      return fail('DATA_FORMAT',
+        `the tokenizer of ${file} does not encode a text: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { file }, 'the file is damaged, or not of a Hugging Face fast tokenizer', cause);
     }
     return checkedTokens(found, file);
   };
@@ -54,13 +62,21 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
 
 type EncodeOptions = NonNullable<Parameters<Tokenizer['encode']>[1]>;
 
-/** What the library gave, which follows the file: ids may be missing, or anything that the vocabulary holds. Throws DATA_FORMAT. */
+/**
+ * What the library gave, which follows the file: ids may be missing, or anything that the vocabulary holds. Throws
+ * DATA_FORMAT.
+ */
 function checkedTokens(found: unknown, file: string): Tokens {
-  const { ids, token_type_ids: types } = found as { readonly ids?: unknown; readonly token_type_ids?: unknown }; // an object by declaration
+  // an object by declaration
+  const { ids, token_type_ids: types } = found as { readonly ids?: unknown; readonly token_type_ids?: unknown };
   const isId = (v: unknown): v is number => Number.isSafeInteger(v) && Number(v) >= 0;
   if (!Array.isArray(ids)) return fail('DATA_FORMAT', `the tokenizer of ${file} gives no token ids`, { file });
   const bad = ids.findIndex((v) => !isId(v));
-  if (bad >= 0) fail('DATA_FORMAT', `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`, { file }, 'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens');
+  if (bad >= 0) {
+    fail('DATA_FORMAT',
+      `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`, { file },
+      'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens');
+  }
   const segments = Array.isArray(types) && types.length === ids.length ? types : ids.map(() => 0);
   return { ids, types: segments.map((v) => (isId(v) ? v : fail('DATA_FORMAT', `the post-processor of ${file} gives a segment id that is no whole number`, { file }))) };
 }
@@ -84,11 +100,18 @@ function find(ids: readonly number[], part: readonly number[], from: number): nu
   return -1;
 }
 
-/** The library matches with JavaScript's engine, which backtracks: a group repeated without end around another such repeat may never come back. */
+/**
+ * The library matches with JavaScript's engine, which backtracks: a group repeated without end around another such
+ * repeat may never come back.
+ */
 function refuseExponential(value: unknown, file: string): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
-    if (key === 'Regex' && typeof inner === 'string' && repeatsRepeats(inner)) fail('DATA_FORMAT', `the expression "${inner}" in ${file} repeats a group that repeats inside; matching it could take forever`, { file }, 'write it without nested repetition');
+    if (key === 'Regex' && typeof inner === 'string' && repeatsRepeats(inner)) {
+      fail('DATA_FORMAT',
+        `the expression "${inner}" in ${file} repeats a group that repeats inside; matching it could take forever`,
+        { file }, 'write it without nested repetition');
+    }
     // Vocabularies are long lists of numbers, and hold no expressions.
     if (key !== 'vocab' && key !== 'merges') refuseExponential(inner, file);
   }

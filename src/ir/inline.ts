@@ -9,7 +9,8 @@ import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type M
  * the body are made unique; the outputs keep the caller's names.
  * Throws GRAPH_CYCLE where functions call each other in a circle, MODEL_UNSUPPORTED where a called function imports
  * another version of an opset than the model, GRAPH_INVALID for a call of more inputs or outputs than the function has,
- * MODEL_LIMIT where functions that call each other become too many nodes. Source: https://github.com/onnx/onnx/blob/main/docs/IR.md#functions
+ * MODEL_LIMIT where functions that call each other become too many nodes. Source:
+ * https://github.com/onnx/onnx/blob/main/docs/IR.md#functions
  */
 export function inlineFunctions(model: Model): number {
   const functions = new Map(model.functions.map((f) => [keyOf(f.domain, f.name, f.overload), f]));
@@ -51,7 +52,10 @@ function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDe
     return nodes;
   };
   const inlined = (f: FunctionDef, path: readonly FunctionDef[]): number => {
-    if (path.includes(f)) fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+    if (path.includes(f)) {
+      fail('GRAPH_CYCLE',
+        `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+    }
     const known = sizes.get(f) ?? 1 + sizeOf(f.graph, [...path, f]);
     sizes.set(f, known);
     return known;
@@ -60,15 +64,25 @@ function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDe
   let own = 0;
   for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) own += g.nodes.size;
   const most = MOST_INLINED + TIMES * own;
-  if (total > most) fail('MODEL_LIMIT', `the functions of the model call each other so often that it would have ${total} nodes`, {}, `its ${own} nodes and functions may become ${most}`);
+  if (total > most) {
+    fail('MODEL_LIMIT',
+      `the functions of the model call each other so often that it would have ${total} nodes`, {},
+      `its ${own} nodes and functions may become ${most}`);
+  }
 }
 
 /** Omitted trailing inputs and outputs are fine; ones that the function does not have would be left dangling. */
 function checkCall(call: Node, f: FunctionDef): void {
   const place = { node: label(call) };
   const [inputs, outputs] = [f.graph.inputs.length, f.graph.outputs.length];
-  if (call.inputs.length > inputs) fail('GRAPH_INVALID', `'${label(call)}' gives ${call.inputs.length} inputs to function '${f.name}', which has ${inputs}`, place);
-  if (call.outputs.length > outputs) fail('GRAPH_INVALID', `'${label(call)}' takes ${call.outputs.length} outputs of function '${f.name}', which has ${outputs}`, place);
+  if (call.inputs.length > inputs) {
+    fail('GRAPH_INVALID',
+      `'${label(call)}' gives ${call.inputs.length} inputs to function '${f.name}', which has ${inputs}`, place);
+  }
+  if (call.outputs.length > outputs) {
+    fail('GRAPH_INVALID',
+      `'${label(call)}' takes ${call.outputs.length} outputs of function '${f.name}', which has ${outputs}`, place);
+  }
 }
 
 const keyOf = (domain: string, name: string, overload: string): string => `${domain}::${name}::${overload}`;

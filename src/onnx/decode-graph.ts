@@ -123,7 +123,10 @@ function decodeAttribute(proto: AttributeMessage, node: Node, scope: Scope, deco
     case 9: return { type: 'tensors', value: proto.tensors.map(tensor) };
     case 10: return { type: 'graphs', value: proto.graphs.map((g) => decodeGraph(g, scope, decoding)) };
     case 11: case 12: case 13: case 14:
-      if ((type === 11 && !proto.sparseTensor) || (type === 13 && !proto.tp)) fail('GRAPH_INVALID', `${what} has no ${type === 11 ? 'sparse tensor' : 'type'}`, where);
+      if ((type === 11 && !proto.sparseTensor) || (type === 13 && !proto.tp)) {
+        fail('GRAPH_INVALID',
+          `${what} has no ${type === 11 ? 'sparse tensor' : 'type'}`, where);
+      }
       return { type: 'opaque', value: keep(proto, ['sparseTensor', 'sparseTensors', 'tp', 'typeProtos']), attrType: type };
     default: return fail('GRAPH_INVALID', `${what} has ${type === 0 ? 'no value' : `unknown type ${type}`}`, where, 'attribute types are 1 to 14');
   }

@@ -47,14 +47,20 @@ export function decodeTensor(message: TensorMessage, label: string, origin: Orig
 }
 
 function decodeDims(dims: readonly unknown[], label: string, where: Where): number[] {
-  if (dims.length > MAX_RANK) fail('MODEL_LIMIT', `tensor '${label}' has ${dims.length} axes`, where, `tensors have at most ${MAX_RANK}`);
+  if (dims.length > MAX_RANK) {
+    fail('MODEL_LIMIT',
+      `tensor '${label}' has ${dims.length} axes`, where, `tensors have at most ${MAX_RANK}`);
+  }
   const sizes = dims.map((d) => Number(toBigInt(d)));
   for (const d of sizes) if (!Number.isSafeInteger(d) || d < 0) fail('MODEL_TENSOR', `tensor '${label}' has dims [${sizes.join(',')}]; sizes cannot be negative or beyond 2^53`, where);
   let n = 1;
   for (const d of sizes) n *= d;
   if (!Number.isSafeInteger(n)) fail('MODEL_LIMIT', `tensor '${label}' has dims [${sizes.join(',')}], whose element count overflows`, where);
   // Nothing backs the other sizes of an empty tensor, and rows without elements would be looped over.
-  if (n === 0 && sizes.reduce((m, d) => m * (d || 1), 1) > MAX_EMPTY) fail('MODEL_LIMIT', `tensor '${label}' of dims [${sizes.join(',')}] has no element, but ${Math.max(...sizes)} rows`, where);
+  if (n === 0 && sizes.reduce((m, d) => m * (d || 1), 1) > MAX_EMPTY) {
+    fail('MODEL_LIMIT',
+      `tensor '${label}' of dims [${sizes.join(',')}] has no element, but ${Math.max(...sizes)} rows`, where);
+  }
   return sizes;
 }
 
@@ -143,7 +149,10 @@ export function decodeSparse(message: SparseMessage, origin: Origin): { name: st
   }
   const positions = linearPositions(indices, dims, linear, name, where);
   const total = byteLength(values.dtype, elementCount(dims));
-  if (total > Math.max(MAX_DENSE_BYTES, DENSE_TIMES * (values.byteLength + indices.byteLength))) fail('MODEL_LIMIT', `sparse tensor '${name}' would take ${total} bytes when dense`, where);
+  if (total > Math.max(MAX_DENSE_BYTES, DENSE_TIMES * (values.byteLength + indices.byteLength))) {
+    fail('MODEL_LIMIT',
+      `sparse tensor '${name}' would take ${total} bytes when dense`, where);
+  }
   const width = byteLength(values.dtype, 1);
   let dense: Uint8Array | undefined;
   const read = (): Uint8Array => {

@@ -28,7 +28,11 @@ export function describeValue(value: Value, info: ValueInfoMessage, where: Where
     value.dtype ??= dtype;
   }
   const rank = tensor.shape?.dim.length ?? 0;
-  if (rank > MAX_RANK) fail('MODEL_LIMIT', `'${value.name}' is declared with ${rank} axes`, { ...where, tensor: value.name }, `tensors have at most ${MAX_RANK}`);
+  if (rank > MAX_RANK) {
+    fail('MODEL_LIMIT',
+      `'${value.name}' is declared with ${rank} axes`, { ...where, tensor: value.name },
+      `tensors have at most ${MAX_RANK}`);
+  }
   if (tensor.shape && value.shape === undefined) value.shape = tensor.shape.dim.map(decodeDim);
   if (hasMore(type)) value.extra = { ...extraOf(value), type: { proto: type, dtype: value.dtype, shape: value.shape } };
 }

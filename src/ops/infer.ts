@@ -36,7 +36,11 @@ export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Di
   node.outputs.forEach((o, i) => {
     const k = outputs[i];
     if (!k) return;
-    if (k.shape && k.shape.length > MAX_RANK) fail('MODEL_LIMIT', `'${label(node)}' (${node.op}) gives a tensor of ${k.shape.length} axes`, { node: label(node) }, `tensors have at most ${MAX_RANK}`);
+    if (k.shape && k.shape.length > MAX_RANK) {
+      fail('MODEL_LIMIT',
+        `'${label(node)}' (${node.op}) gives a tensor of ${k.shape.length} axes`, { node: label(node) },
+        `tensors have at most ${MAX_RANK}`);
+    }
     // Sizes of damaged models may be fractions, negative or NaN; and computed lists may have holes.
     learn(o, { dtype: k.dtype, shape: k.shape && Array.from(k.shape, wholeSize), ints: k.ints && k.ints.length <= MAX_INTS ? Array.from(k.ints, wholeNumber) : undefined }, ints);
   });

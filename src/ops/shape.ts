@@ -1,7 +1,10 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
 import { fail } from '../base/errors.js';
 import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
-import { atLeastOne, axesOf, axisOf, broadcast, intsOf, numbersOf, ofRank, sizeOf, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import {
+  atLeastOne, axesOf, axisOf, broadcast, checkLength, intsOf, numbersOf, ofRank, sizeOf,
+  type InferContext, type Known, type OpSpec, type QuantRole,
+} from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
@@ -11,7 +14,7 @@ const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[
 function inferReshape(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = ctx.node.attrs.has('shape') ? ctx.node.ints('shape') : intsOf(ctx, 1);
-  if (!target) return of(x, ofRank(ctx.input(1)?.shape?.[0]));
+  if (!target) return of(x, ofRank(ctx, ctx.input(1)?.shape?.[0]));
   const zeroCopies = ctx.node.int('allowzero', 0) === 0;
   const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? x?.shape?.[i] ?? null : d));
   const hole = out.indexOf(-1);
@@ -52,6 +55,7 @@ function inferSlice(ctx: InferContext): readonly Known[] {
     return of(x, shape.map((d, i) => (cut.has(i) ? null : d)));
   }
   const steps = ctx.node.inputs[4] ? numbersOf(ctx, 4) : undefined;
+  for (const [what, list] of [['ends', ends], ['axes', given], ['steps', steps ?? starts]] as const) checkLength(ctx, what, list.length, starts.length);
   const out: Dim[] = [...shape];
   const axes = given.map((a) => axisOf(ctx, a, shape.length));
   axes.forEach((a, i) => {
@@ -136,15 +140,21 @@ function inferPad(ctx: InferContext): readonly Known[] {
   if (!shape || !pads) return of(x, shape?.map(() => null));
   const axes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : shape.map((_, i) => i);
   if (!axes) return of(x, shape.map(() => null));
+  checkLength(ctx, 'pads', pads.length, 2 * axes.length);
   const out: Dim[] = [...shape];
-  axes.forEach((a, i) => { const at = axisOf(ctx, a, shape.length); const d = shape[at]; const more = (pads[i] ?? 0) + (pads[i + axes.length] ?? 0); out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null; });
+  axes.forEach((a, i) => {
+    const at = axisOf(ctx, a, shape.length);
+    const d = shape[at];
+    const more = pads[i]! + pads[i + axes.length]!; // lengths were checked
+    out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null;
+  });
   return of(x, out);
 }
 
 function inferExpand(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = intsOf(ctx, 1);
-  if (!target) { const n = ctx.input(1)?.shape?.[0]; return of(x, typeof n === 'number' && x?.shape ? ofRank(Math.max(n, x.shape.length)) : undefined); }
+  if (!target) { const n = ofRank(ctx, ctx.input(1)?.shape?.[0]); return of(x, n && x?.shape ? ofRank(ctx, Math.max(n.length, x.shape.length)) : undefined); }
   return of(x, broadcast(x?.shape, target));
 }
 
@@ -167,7 +177,9 @@ export const shapeOps: readonly OpSpec[] = [
     const rank = x?.shape?.length;
     const perm = ctx.node.attrs.has('perm') ? ctx.node.ints('perm') : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
     if (perm.length > MAX_RANK || !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) || (x?.shape && perm.length !== rank)) {
-      fail('GRAPH_INVALID', `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`, { node: label(ctx.node) }, 'each axis once, from 0');
+      fail('GRAPH_INVALID',
+        `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`,
+        { node: label(ctx.node) }, 'each axis once, from 0');
     }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),
@@ -184,7 +196,8 @@ export const shapeOps: readonly OpSpec[] = [
   spec('Tile', 1, 'Repeats along axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
     const repeats = numbersOf(ctx, 1);
-    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * (repeats[i] ?? 1) : null)));
+    if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
+    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null))); // as above
   }),
   spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), (ctx) => {
     const shape = ctx.input(0)?.shape;
@@ -204,7 +217,7 @@ export const shapeOps: readonly OpSpec[] = [
     const n = shape?.every((d): d is number => typeof d === 'number') && shape.length === 1 ? shape[0] : undefined;
     return [{
       dtype: value?.type === 'tensor' ? value.value.dtype : 'float32',
-      shape: shape ?? ofRank(rank),
+      shape: shape ?? ofRank(ctx, rank),
       ints: fill !== undefined && typeof n === 'number' && n <= 64 ? Array<number>(n).fill(fill) : undefined,
     }];
   }),

@@ -101,21 +101,48 @@ export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | u
 /** An axis as given (negative counts from the end) → 0..rank-1. */
 export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
-/** As {@link normalAxis}, for a node of a file. Throws GRAPH_INVALID for an axis that a tensor of `rank` axes does not have. */
+/**
+ * As {@link normalAxis}, for a node of a file. Throws GRAPH_INVALID for an axis that a tensor of `rank` axes does
+ * not have.
+ */
 export function axisOf({ node }: Pick<InferContext, 'node'>, axis: number, rank: number): number {
   const from = normalAxis(axis, rank);
   // Runtimes take axis 0 of a scalar for the scalar itself.
   if (from >= 0 && from < Math.max(rank, 1)) return from;
-  return fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) names axis ${axis} of a tensor of ${rank} axes`, { node: label(node) }, rank === 0 ? 'a scalar has no axes' : `axes are ${-rank} to ${rank - 1}`);
+  return fail('GRAPH_INVALID',
+    `'${label(node)}' (${node.op}) names axis ${axis} of a tensor of ${rank} axes`, { node: label(node) },
+    rank === 0 ? 'a scalar has no axes' : `axes are ${-rank} to ${rank - 1}`);
 }
 
 /** Throws GRAPH_INVALID for a node of any number of inputs that has none. */
 export function atLeastOne({ node }: Pick<InferContext, 'node'>): void {
-  if (node.inputs.length === 0) fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) has no inputs`, { node: label(node) }, 'it takes at least one');
+  if (node.inputs.length === 0) {
+    fail('GRAPH_INVALID',
+      `'${label(node)}' (${node.op}) has no inputs`, { node: label(node) }, 'it takes at least one');
+  }
 }
 
-/** Of a tensor of which only the number of axes is known; nothing where that is not a number of axes. */
-export const ofRank = (rank: Dim | undefined): Shape | undefined => (typeof rank === 'number' && rank >= 0 && rank <= MAX_RANK ? Array<null>(rank).fill(null) : undefined);
+/** Throws GRAPH_INVALID where a list is not as long as the axes that it belongs to. */
+export function checkLength({ node }: Pick<InferContext, 'node'>, what: string, length: number, wanted: number): void {
+  if (length !== wanted) {
+    fail('GRAPH_INVALID',
+      `'${label(node)}' (${node.op}) has ${length} ${what} where ${wanted} belong`, { node: label(node) });
+  }
+}
+
+/**
+ * Of a tensor of which only the number of axes is known. Throws MODEL_LIMIT for one that no tensor has: the runtime
+ * would make room for all of them.
+ */
+export function ofRank({ node }: Pick<InferContext, 'node'>, rank: Dim | undefined): Shape | undefined {
+  if (typeof rank !== 'number') return undefined;
+  if (rank > MAX_RANK) {
+    fail('MODEL_LIMIT',
+      `'${label(node)}' (${node.op}) makes a tensor of ${rank} axes`, { node: label(node) },
+      `tensors have at most ${MAX_RANK}`);
+  }
+  return Array<null>(Math.max(0, rank)).fill(null);
+}
 /** A size that was computed: unknown where it is no whole number from 0 to 2^53, which no tensor has. */
 export const wholeSize = (d: Dim | undefined): Dim => (typeof d === 'number' && !(Number.isSafeInteger(d) && d >= 0) ? null : d ?? null);
 

@@ -25,7 +25,8 @@ export function reducedAxes(node: Node, rank: number): readonly number[] | undef
 /**
  * One value per channel from a constant that is combined with a tensor of `rank` axes whose axis `axis` has `channels`
  * elements: [C,1,1] beside [N,C,H,W] gives C values, a scalar gives C equal ones. Undefined where the constant varies
- * along another axis, has more axes than the tensor, or is not float32, and for more channels than {@link canFill} allows.
+ * along another axis, has more axes than the tensor, or is not float32, and for more channels than {@link canFill}
+ * allows.
  */
 export function perChannel(v: Value, rank: number, axis: number, channels: number): Float64Array | undefined {
   const data = v.isInitializer ? v.data : undefined;

@@ -18,7 +18,10 @@ export const foldIf = {
         if (!condition || condition.size !== 1 || condition.dtype !== 'bool') { ctx.refuse('fold-if', node, 'its condition is not constant'); continue; }
         const taken = node.attrs.get(condition.bytes()[0] ? 'then_branch' : 'else_branch');
         if (taken?.type !== 'graph') continue;
-        if (taken.value.inputs.length || taken.value.outputs.length < node.outputs.length) { ctx.refuse('fold-if', node, 'its branch takes inputs, which no branch may, or gives too few results'); continue; }
+        if (taken.value.inputs.length || taken.value.outputs.length < node.outputs.length) {
+          ctx.refuse('fold-if', node, 'its branch takes inputs, which no branch may, or gives too few results');
+          continue;
+        }
         const vectors = node.outputs.flatMap((y, i) => (taken.value.outputs[i]?.shape?.length === 0 ? [] : [{ result: taken.value.outputs[i], uses: rangeUses(y) }])).filter((v) => v.uses.length);
         if (vectors.some((v) => !v.result?.shape?.every((d) => d === 1))) { ctx.refuse('fold-if', node, 'Range takes its result, which is not known to be one element'); continue; }
         inline(ctx.model, graph, node, taken.value);

@@ -42,6 +42,7 @@ function unrollLoop(node: Node, body: Graph, b: GraphBuilder, constant: Constant
   if (typeof trips === 'string') return trips;
   const states = node.inputs.slice(2);
   const scans = body.outputs.length - 1 - states.length;
+  if (scans < 0 || node.outputs.length > body.outputs.length - 1) return 'its outputs are not those of its body';
   if (states.includes(null) || body.inputs.length !== states.length + 2) return 'a state is omitted';
   if (trips > 1 && (trips > MOST_TRIPS || leftOf(node, body, constant) * trips + scans * (trips + 1) > nodesIn(body))) return `${trips} copies of its body would not be fewer nodes`;
   let values = states.filter((v) => v !== null);
@@ -68,7 +69,7 @@ function inlineScan(node: Node, body: Graph, b: GraphBuilder): true | string {
   if ((b.model.opsets.get('') ?? 1) < 9) return 'before opset 9 it runs over a batch';
   const scanned = node.int('num_scan_inputs');
   const first = node.inputs.length - scanned;
-  if (scanned < 0 || first < 0 || body.inputs.length !== node.inputs.length) return 'its inputs are not those of its body';
+  if (scanned < 0 || first < 0 || body.inputs.length !== node.inputs.length || node.outputs.length > body.outputs.length || body.outputs.length < first) return 'its inputs or outputs are not those of its body';
   const states = node.inputs.slice(0, first);
   const axes = node.ints('scan_input_axes', []);
   const given: { readonly x: Value; readonly axis: number }[] = [];

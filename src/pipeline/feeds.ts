@@ -29,7 +29,11 @@ export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1)
   for (const i of inputs) {
     const dims = (i.shape ?? []).map((d) => (typeof d === 'number' ? d : free));
     const n = dims.reduce((a, b) => a * b, 1);
-    if (n > MOST_ELEMENTS) fail('MODEL_LIMIT', `input '${i.name}' of [${dims.join(', ')}] has ${n} elements`, { tensor: i.name }, `random inputs have at most ${MOST_ELEMENTS}`);
+    if (n > MOST_ELEMENTS) {
+      fail('MODEL_LIMIT',
+        `input '${i.name}' of [${dims.join(', ')}] has ${n} elements`, { tensor: i.name },
+        `random inputs have at most ${MOST_ELEMENTS}`);
+    }
     const dtype = i.dtype ?? 'float32';
     if (dtype === 'string') { feed[i.name] = { dtype, dims, data: Array.from({ length: n }, () => '') }; continue; }
     const Type = ARRAYS[dtype];

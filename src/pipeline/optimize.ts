@@ -5,7 +5,7 @@ import path from 'node:path';
 import { requireTemporaryFolder } from '../base/environment-errors.js';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import { refuseOverwriting } from '../base/outputs.js';
-import { allGraphs, type Model, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, Node, type Model, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import type { Tensor } from '../ir/tensor.js';
 import { assertValid } from '../ir/verify.js';
@@ -80,8 +80,28 @@ export async function optimizeGraph(model: Model, options: OptimizeOptions): Pro
   inferShapes(model);
   const traces = await runPasses(model, all, { evaluate: evaluateModel, rounds: MAX_ROUNDS, ...(options.report ? { report: options.report } : {}) });
   restore?.();
+  keepNode(model);
   assertValid(model);
   return traces;
+}
+
+/**
+ * A graph of no nodes is a model that nobody reads, we neither: an Identity stays for what gives its inputs or
+ * constants back.
+ */
+function keepNode(model: Model): void {
+  const { graph } = model;
+  const [output] = graph.outputs;
+  if (graph.nodes.size || !output) return;
+  const free = nameMaker(graph);
+  const name = output.name;
+  // its name is taken: the copy has no user
+  if (graph.isInput(output)) { graph.add(new Node('Identity', [output], [free(`${name}_copy`)])); return; }
+  const copy = graph.add(new Node('Identity', [output], [name])).outputs[0]!; // made with one output
+  output.name = free(`${name}_constant`);
+  copy.dtype = output.dtype;
+  copy.shape = output.shape;
+  for (const [i, o] of graph.outputs.entries()) if (o === output) graph.setOutput(i, copy);
 }
 
 /** Takes the data of inputs with defaults away, so that no pass takes them for constants; gives what puts them back. */

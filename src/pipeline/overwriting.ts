@@ -12,11 +12,19 @@ const WRITTEN = ['model.onnx', 'run.json', 'report.md', 'report.html'] as const;
 export const FOUND_RECIPE = 'recipe.yaml';
 
 /**
- * Throws OUTPUT_WRITE, before any work, where an output folder would get a file in the place of the model, its data files,
+ * Throws OUTPUT_WRITE, before any work, where an output folder would get a file in the place of the model, its data
+ * files,
  * the recipe or the data, or where there is no room for temporary files.
  */
-export function checkOutputs(runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[], model?: Model, more: readonly string[] = []): void {
+export function checkOutputs(
+  runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[],
+  model?: Model,
+  more: readonly string[] = [],
+): void {
   const inputs = [...runs.flatMap((r) => inputFiles(r.recipe)), ...(model ? dataFiles(model) : [])];
-  refuseOverwriting(runs.flatMap((r) => [...WRITTEN, ...more].map((name) => path.join(r.outDir, name))), inputs);
+  refuseOverwriting(
+    runs.flatMap((r) => [...WRITTEN, ...more].map((name) => path.join(r.outDir, name))),
+    inputs,
+  );
   requireTemporaryFolder();
 }

@@ -10,7 +10,11 @@ export type NodeFilter = string | { readonly opType: string } | { readonly posit
  * engine here would match it in linear time, but a recipe is read by more than us.
  */
 export function compileRegExp(source: string): { test: NameTest } {
-  if (repeatsRepeats(source)) fail('RECIPE_INVALID', `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`, {}, 'write it without nested repetition');
+  if (repeatsRepeats(source)) {
+    fail('RECIPE_INVALID',
+      `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`, {},
+      'write it without nested repetition');
+  }
   return { test: regExpTest(source) };
 }
 

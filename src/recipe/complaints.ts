@@ -1,7 +1,7 @@
 /** Turns what zod found into errors that say what was seen and what would be right. */
 import type { z } from 'zod';
 import { nearest, type ErrorCode } from '../base/errors.js';
-import { keysAt } from './json-schema.js';
+import { keysAt, recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import type { Path } from './text.js';
 
 type Issue = z.core.$ZodIssue;
@@ -29,20 +29,25 @@ export function withoutEchoes(complaints: readonly Complaint[]): Complaint[] {
 const MOST_ISSUES = 100;
 
 /** Readable complaints, one per mistake, of the first hundred. `value` is the input that the issues are about. */
-export const complaintsOf = (issues: readonly Issue[], value: unknown): Complaint[] => issues.slice(0, MOST_ISSUES).flatMap((i) => explain(i, [], value));
+export function complaintsOf(issues: readonly Issue[], value: unknown): Complaint[] {
+  let schema: JsonSchema | undefined; // made where a key is unknown, and then once
+  const keysOf: KeysOf = (path) => keysAt(path, value, schema ??= recipeJsonSchema());
+  return issues.slice(0, MOST_ISSUES).flatMap((i) => explain(i, [], value, keysOf));
+}
+type KeysOf = (path: Path) => readonly string[];
 
-function explain(issue: Issue, base: Path, root: unknown): Complaint[] {
+function explain(issue: Issue, base: Path, root: unknown, keysOf: KeysOf): Complaint[] {
   const path = [...base, ...issue.path];
   const seen = valueAt(root, path);
   const name = path.length ? `\`${keyText(path)}\`` : 'the recipe';
   const invalid = (message: string, hint?: string): Complaint[] => [{ code: 'RECIPE_INVALID', message, path, hint, atKey: false }];
   switch (issue.code) {
-    case 'unrecognized_keys': return issue.keys.slice(0, MOST_ISSUES).map((key) => unknownKey(key, path, root));
+    case 'unrecognized_keys': return issue.keys.slice(0, MOST_ISSUES).map((key) => unknownKey(key, path, keysOf(path)));
     case 'invalid_value': return [wrongChoice(path, seen, issue.values.map(String))];
     case 'invalid_union': {
       if ('options' in issue && Array.isArray(issue.options)) return [wrongChoice(path, seen, issue.options.map(String))];
       const branch = likelyBranch(issue.errors, seen);
-      if (branch) return branch.flatMap((i) => explain(i, path, root));
+      if (branch) return branch.flatMap((i) => explain(i, path, root, keysOf));
       const wanted = [...new Set(issue.errors.flatMap((list) => list.filter((i) => i.path.length === 0).map(expectation)))].join(' or ');
       return seen === undefined ? missing(path, wanted) : invalid(`${name} is ${shown(seen)}`, wanted ? `expected ${wanted}` : undefined);
     }
@@ -56,8 +61,7 @@ function explain(issue: Issue, base: Path, root: unknown): Complaint[] {
 
 const missing = (path: Path, wanted: string): [Complaint] => [{ code: 'RECIPE_INVALID', message: `\`${keyText(path)}\` is missing`, path, hint: path.length === 1 && path[0] === 'version' ? 'write `version: 1`' : `give ${wanted}`, atKey: false, missing: true }];
 
-function unknownKey(key: string, path: Path, root: unknown): Complaint {
-  const keys = keysAt(path, valueAt(root, []));
+function unknownKey(key: string, path: Path, keys: readonly string[]): Complaint {
   const near = nearest(key, keys);
   return {
     code: 'RECIPE_UNKNOWN_KEY', path: [...path, key], atKey: true, ...(near === undefined ? {} : { meant: [...path, near] }),

@@ -62,8 +62,8 @@ export const branches = (schema: JsonSchema): readonly JsonSchema[] => {
 };
 
 /** Every schema that may hold at a path, given the written `value` above it (which picks among named options). */
-export function schemasAt(path: Path, value: unknown): readonly JsonSchema[] {
-  let here = choose(branches(recipeJsonSchema()), value);
+export function schemasAt(path: Path, value: unknown, schema: JsonSchema = recipeJsonSchema()): readonly JsonSchema[] {
+  let here = choose(branches(schema), value);
   let at: unknown = value;
   for (const part of path) {
     at = typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[part] : undefined; // any object may be indexed
@@ -85,5 +85,5 @@ function choose(list: readonly JsonSchema[], value: unknown): readonly JsonSchem
   return named.length ? named : list;
 }
 
-/** Keys that a mapping at this path may have. */
-export const keysAt = (path: Path, value: unknown): string[] => [...new Set(schemasAt(path, value).flatMap((s) => Object.keys(s.properties ?? {})))];
+/** Keys that a mapping at this path may have. `schema` saves making it anew for each of many paths. */
+export const keysAt = (path: Path, value: unknown, schema?: JsonSchema): string[] => [...new Set(schemasAt(path, value, schema).flatMap((s) => Object.keys(s.properties ?? {})))];

@@ -7,9 +7,16 @@ const MAX_DEPTH = 32;
 /** Block nesting costs at least a column a level; deeper text would overflow the stack of the YAML parser. */
 const MAX_INDENT = 200;
 const MAX_ALIASES = 100;
-/** Keys, values and anchors. Ten thousand of them take the parser and the schema about half a second. */
+/** Keys and values. Ten thousand of them take the parser and the schema about half a second. */
 const MAX_VALUES = 20_000;
+/** What the parser takes longer for than in proportion. */
+const MAX_LINES = 50_000;
+const MAX_NAMED = 1000;
+const MOST = [['values', MAX_VALUES], ['lines', MAX_LINES], ['anchors and aliases', MAX_NAMED]] as const;
 export const MAX_COMPLAINTS = 10;
+const VALUE_TOKENS: ReadonlySet<string> = new Set([
+  'scalar', 'single-quoted-scalar', 'double-quoted-scalar', 'seq-item-ind', 'map-value-ind', 'comma',
+]);
 const TAGS: ReadonlySet<string> = new Set(['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`));
 
 export type Path = readonly PropertyKey[];
@@ -25,7 +32,8 @@ export interface RecipeText {
 
 /**
  * Parses recipe bytes. Throws RECIPE_FORMAT for text that is not UTF-8, over 1 MB, not one YAML mapping, nested deeper
- * than 32 levels or of more than 20,000 values, with repeated keys, unknown tags, tab indentation or exploding aliases; RECIPE_INVALID for integers
+ * than 32 levels or of more than 20,000 values, with repeated keys, unknown tags, tab indentation or exploding
+ * aliases; RECIPE_INVALID for integers
  * that a double cannot hold. `file` is how messages call it.
  */
 export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
@@ -98,13 +106,14 @@ function decode(bytes: Uint8Array, file: string): string {
 }
 
 /**
- * The parser recurses per level, and running out of stack inside it can end the process: deep text never reaches it. Nor
+ * The parser recurses per level, and running out of stack inside it can end the process: deep text never reaches it.
+ * Nor
  * does text of very many values, for which parser and schema take too long.
  */
 function refuseHuge(text: string, at: ErrorAt): void {
   let offset = 0;
   let flow = 0;
-  let values = 0;
+  const counts = { lines: 0, values: 0, 'anchors and aliases': 0 };
   let leading = true; // only spaces and indicators so far on this line
   let column = 0;
   for (const token of new Lexer().lex(text)) {
@@ -114,8 +123,14 @@ function refuseHuge(text: string, at: ErrorAt): void {
     else if (type !== 'doc-mode' && type !== 'byte-order-mark') leading = false;
     if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
     if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
-    if (type === 'scalar' || type === 'alias' || type === 'single-quoted-scalar' || type === 'double-quoted-scalar' || type === 'seq-item-ind' || type === 'comma' || type === 'map-value-ind' || type === 'anchor') values++;
-    if (values > MAX_VALUES) throw at('RECIPE_FORMAT', `the recipe has more than ${MAX_VALUES} values`, Math.min(offset, text.length), 1, 'name nodes by patterns, such as "/encoder/*", instead of one by one');
+    if (type !== null && VALUE_TOKENS.has(type)) counts.values++;
+    if (type === 'newline') counts.lines++;
+    if (type === 'alias' || type === 'anchor') counts['anchors and aliases']++;
+    for (const [what, most] of MOST) {
+      if (counts[what] <= most) continue;
+      throw at('RECIPE_FORMAT', `the recipe has more than ${most} ${what}`, Math.min(offset, text.length), 1,
+        'name nodes by patterns, such as "/encoder/*", instead of one by one');
+    }
     if (flow > MAX_DEPTH || column > MAX_INDENT) throw at('RECIPE_FORMAT', `the recipe is nested deeper than ${MAX_DEPTH} levels`, Math.min(offset, text.length), 1, 'no recipe needs more than six');
     if (type !== 'doc-mode' && type !== 'flow-error-end' && type !== 'scalar') offset += token.length;
   }

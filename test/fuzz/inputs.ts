@@ -19,7 +19,46 @@ export interface Input {
 }
 export type MakeInput = (seed: number, index: number) => Promise<Input>;
 
-const WORDS = ['&a', '*a', '<<: *a', '!!binary', '!x', '|', '>', '- ', '[', ']', '{', '}', '"', "'", '#', '%YAML 1.1', '---', '...', '\t', '\u0000', '\u202e', '🚀', '~', 'null', '.nan', '.inf', '1e400', '0x10', '99999999999999999999', 're:(a+)+$', 're:[', '*a*a*a*', 'kl', 'qdq', 'a: 1', '? x', '__proto__: 1', 'constructor'];
+const WORDS = [
+  '&a',
+  '*a',
+  '<<: *a',
+  '!!binary',
+  '!x',
+  '|',
+  '>',
+  '- ',
+  '[',
+  ']',
+  '{',
+  '}',
+  '"',
+  "'",
+  '#',
+  '%YAML 1.1',
+  '---',
+  '...',
+  '\t',
+  '\u0000',
+  '\u202e',
+  '🚀',
+  '~',
+  'null',
+  '.nan',
+  '.inf',
+  '1e400',
+  '0x10',
+  '99999999999999999999',
+  're:(a+)+$',
+  're:[',
+  '*a*a*a*',
+  'kl',
+  'qdq',
+  'a: 1',
+  '? x',
+  '__proto__: 1',
+  'constructor',
+];
 
 /** The maker of inputs; reads the seeds below `root` once. */
 export function inputMaker(root: string): MakeInput {
@@ -35,7 +74,12 @@ export function inputMaker(root: string): MakeInput {
     if (draw < 16) {
       const text = new TextEncoder().encode(mutateText(pick(rng, recipes), rng, WORDS));
       const bytes = rng.int(6) ? text : mutateBytes(text, rng);
-      return { kind: 'recipe', files: { 'recipe.yaml': bytes }, size: bytes.length, run: (folder) => runRecipeText(bytes, folder) };
+      return {
+        kind: 'recipe',
+        files: { 'recipe.yaml': bytes },
+        size: bytes.length,
+        run: (folder) => runRecipeText(bytes, folder),
+      };
     }
     const data = await dataCase(pick(rng, DATA_KINDS), rng);
     const size = Object.values(data.files).reduce((n, b) => n + b.length, 0);
@@ -44,8 +88,10 @@ export function inputMaker(root: string): MakeInput {
 }
 
 function recipesBelow(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1)).flatMap((e) => {
-    if (e.isDirectory()) return e.name.startsWith('.') ? [] : recipesBelow(path.join(folder, e.name));
-    return e.name.endsWith('.yaml') ? [readFileSync(path.join(folder, e.name), 'utf8')] : [];
-  });
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((e) => {
+      if (e.isDirectory()) return e.name.startsWith('.') ? [] : recipesBelow(path.join(folder, e.name));
+      return e.name.endsWith('.yaml') ? [readFileSync(path.join(folder, e.name), 'utf8')] : [];
+    });
 }

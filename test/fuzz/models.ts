@@ -14,7 +14,11 @@ export function seedModels(root: string): Uint8Array[] {
     for (const name of readdirSync(path.join(root, folder)).sort()) {
       const [, text] = /^@@@ before\n([^]*?)^@@@ /m.exec(readFileSync(path.join(root, folder, name), 'utf8')) ?? [];
       // Weights without data are filled in by the tests of formats; here such models stay out.
-      try { if (text) found.push(encodeModel(parseModel(text))); } catch { /* see above */ }
+      try {
+        if (text) found.push(encodeModel(parseModel(text)));
+      } catch {
+        /* see above */
+      }
     }
   }
   for (const text of BODIES) found.push(encodeModel(parseModel(text)));
@@ -40,12 +44,82 @@ const BODIES: readonly string[] = [
 
 type Plain = Record<string, unknown>;
 const isPlain = (v: unknown): v is Plain => typeof v === 'object' && v !== null && !ArrayBuffer.isView(v);
-interface Slot { readonly holder: Plain | unknown[]; readonly key: string | number }
+interface Slot {
+  readonly holder: Plain | unknown[];
+  readonly key: string | number;
+}
 
-const OPS = ['Add', 'Sum', 'Concat', 'Slice', 'Expand', 'Reshape', 'Tile', 'Pad', 'Split', 'Gather', 'If', 'Loop', 'Scan', 'Squeeze', 'Unsqueeze', 'Resize', 'Range', 'ConstantOfShape', 'OneHot', 'TopK', 'Einsum', 'DepthToSpace', 'Transpose', 'Constant', 'Identity', 'Cast', 'Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'LSTM', 'GRU', 'Max', 'Mean', 'Flatten', 'Shape', 'Where', 'Clip', 'Upsample', 'Attention', 'QuantizeLinear', 'f', 'inner'];
-const STRINGS = ['', 'x', 'y', 'N', 'then_branch', 'body', 'axis', 'axes', 'perm', 'pads', 'value', 'a,b->c', 'ij,jk->ik', '../x', 'SAME_UPPER', '__proto__', 'constructor', '\u001b[31m', '\u202e'];
+const OPS = [
+  'Add',
+  'Sum',
+  'Concat',
+  'Slice',
+  'Expand',
+  'Reshape',
+  'Tile',
+  'Pad',
+  'Split',
+  'Gather',
+  'If',
+  'Loop',
+  'Scan',
+  'Squeeze',
+  'Unsqueeze',
+  'Resize',
+  'Range',
+  'ConstantOfShape',
+  'OneHot',
+  'TopK',
+  'Einsum',
+  'DepthToSpace',
+  'Transpose',
+  'Constant',
+  'Identity',
+  'Cast',
+  'Conv',
+  'ConvTranspose',
+  'Gemm',
+  'MatMul',
+  'LSTM',
+  'GRU',
+  'Max',
+  'Mean',
+  'Flatten',
+  'Shape',
+  'Where',
+  'Clip',
+  'Upsample',
+  'Attention',
+  'QuantizeLinear',
+  'f',
+  'inner',
+];
+const STRINGS = [
+  '',
+  'x',
+  'y',
+  'N',
+  'then_branch',
+  'body',
+  'axis',
+  'axes',
+  'perm',
+  'pads',
+  'value',
+  'a,b->c',
+  'ij,jk->ik',
+  '../x',
+  'SAME_UPPER',
+  '__proto__',
+  'constructor',
+  '\u001b[31m',
+  '\u202e',
+];
 
-/** A model with some fields changed, dropped, doubled or taken from another model; sometimes its bytes damaged as well. */
+/**
+ * A model with some fields changed, dropped, doubled or taken from another model; sometimes its bytes damaged as
+ * well.
+ */
 export function mutateModel(seeds: readonly Uint8Array[], rng: Rng): Uint8Array {
   const bytes = pick(rng, seeds);
   if (rng.int(8) === 0) return mutateBytes(bytes, rng);
@@ -59,43 +133,89 @@ export function mutateModel(seeds: readonly Uint8Array[], rng: Rng): Uint8Array 
     else change(slot, slots, rng);
   }
   let out: Uint8Array;
-  try { out = onnx.ModelProto.encode(model).finish(); } catch { return mutateBytes(bytes, rng); } // some mixtures cannot be written
+  try {
+    out = onnx.ModelProto.encode(model).finish();
+  } catch {
+    return mutateBytes(bytes, rng);
+  } // some mixtures cannot be written
   return rng.int(10) === 0 ? mutateBytes(out, rng, 2) : out;
 }
 
 /** As plain objects with numbers for 64-bit integers. */
-const plainModel = (bytes: Uint8Array): Plain => plain(onnx.ModelProto.decode(bytes)) as Plain; // a message is an object
+// a message is an object
+const plainModel = (bytes: Uint8Array): Plain => plain(onnx.ModelProto.decode(bytes)) as Plain;
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
-  if (!isPlain(value)) return ArrayBuffer.isView(value) ? Uint8Array.from(value as Uint8Array) : value; // byte fields are the only views
+  // byte fields are the only views
+  if (!isPlain(value)) return ArrayBuffer.isView(value) ? Uint8Array.from(value as Uint8Array) : value;
   if ('low' in value && 'high' in value) return Number(value.high) * 2 ** 32 + (Number(value.low) >>> 0);
   return Object.fromEntries(Object.keys(value).map((key) => [key, plain(value[key])]));
 }
 
 function slotsOf(root: unknown, found: Slot[] = [], depth = 0): Slot[] {
-  if (Array.isArray(root)) root.forEach((v, i) => { found.push({ holder: root, key: i }); if (depth < 60) slotsOf(v, found, depth + 1); });
-  else if (isPlain(root)) for (const key of Object.keys(root)) { found.push({ holder: root, key }); if (depth < 60) slotsOf(root[key], found, depth + 1); }
+  if (Array.isArray(root))
+    root.forEach((v, i) => {
+      found.push({ holder: root, key: i });
+      if (depth < 60) slotsOf(v, found, depth + 1);
+    });
+  else if (isPlain(root))
+    for (const key of Object.keys(root)) {
+      found.push({ holder: root, key });
+      if (depth < 60) slotsOf(root[key], found, depth + 1);
+    }
   return found;
 }
 const get = ({ holder, key }: Slot): unknown => (holder as Plain)[key]; // arrays are indexed by numbers
-const set = ({ holder, key }: Slot, value: unknown): void => { (holder as Plain)[key] = value; }; // as above
+const set = ({ holder, key }: Slot, value: unknown): void => {
+  (holder as Plain)[key] = value;
+}; // as above
 
 /** Puts what lies under the same field in another model here. */
 function graft(slot: Slot, others: readonly Slot[], rng: Rng): void {
-  const same = others.filter((o) => typeof o.key === typeof slot.key && (typeof o.key === 'number' || o.key === slot.key) && kind(get(o)) === kind(get(slot)));
+  const same = others.filter(
+    (o) =>
+      typeof o.key === typeof slot.key &&
+      (typeof o.key === 'number' || o.key === slot.key) &&
+      kind(get(o)) === kind(get(slot)),
+  );
   if (same.length) set(slot, structuredClone(get(pick(rng, same))));
 }
-const kind = (v: unknown): string => (Array.isArray(v) ? 'list' : ArrayBuffer.isView(v) ? 'bytes' : isPlain(v) ? Object.keys(v).slice(0, 2).join() : typeof v);
+const kind = (v: unknown): string =>
+  Array.isArray(v)
+    ? 'list'
+    : ArrayBuffer.isView(v)
+      ? 'bytes'
+      : isPlain(v)
+        ? Object.keys(v).slice(0, 2).join()
+        : typeof v;
 
 function change(slot: Slot, slots: readonly Slot[], rng: Rng): void {
   const value = get(slot);
   if (Array.isArray(slot.holder) && rng.int(3) === 0) return shuffle(slot.holder, Number(slot.key), rng);
-  if (typeof value === 'number') return set(slot, slot.key === 'type' ? rng.int(16) : slot.key === 'elemType' || slot.key === 'dataType' ? rng.int(28) : pick(rng, [...EDGES, value + 1, value - 1, value * 2, NaN, 0.5]));
+  if (typeof value === 'number')
+    return set(
+      slot,
+      slot.key === 'type'
+        ? rng.int(16)
+        : slot.key === 'elemType' || slot.key === 'dataType'
+          ? rng.int(28)
+          : pick(rng, [...EDGES, value + 1, value - 1, value * 2, NaN, 0.5]),
+    );
   if (typeof value === 'string') {
     const names = slots.map(get).filter((v): v is string => typeof v === 'string');
-    return set(slot, slot.key === 'opType' ? pick(rng, OPS) : rng.int(3) ? pick(rng, names) : rng.int(40) ? pick(rng, STRINGS) : 'n'.repeat(20_000));
+    return set(
+      slot,
+      slot.key === 'opType'
+        ? pick(rng, OPS)
+        : rng.int(3)
+          ? pick(rng, names)
+          : rng.int(40)
+            ? pick(rng, STRINGS)
+            : 'n'.repeat(20_000),
+    );
   }
-  if (value instanceof Uint8Array) return set(slot, rng.int(2) ? mutateBytes(value, rng) : intBytes(rng, Math.max(1, value.length >> 3)));
+  if (value instanceof Uint8Array)
+    return set(slot, rng.int(2) ? mutateBytes(value, rng) : intBytes(rng, Math.max(1, value.length >> 3)));
   if (Array.isArray(value)) return shuffle(value, rng.int(value.length + 1), rng);
   if (!Array.isArray(slot.holder)) delete slot.holder[slot.key];
 }
@@ -103,11 +223,21 @@ function change(slot: Slot, slots: readonly Slot[], rng: Rng): void {
 function shuffle(list: unknown[], at: number, rng: Rng): void {
   const item = list[at] ?? list[0];
   switch (rng.int(5)) {
-    case 0: list.splice(at, 1); break;
-    case 1: list.splice(at, 0, structuredClone(item ?? 0)); break;
-    case 2: list.splice(0, 0, ...list.splice(at)); break;
-    case 3: list.length = Math.min(list.length, at); break;
-    default: for (let k = 2 ** rng.int(8); k > 0 && list.length < 5000; k--) list.push(structuredClone(item ?? pick(rng, EDGES)));
+    case 0:
+      list.splice(at, 1);
+      break;
+    case 1:
+      list.splice(at, 0, structuredClone(item ?? 0));
+      break;
+    case 2:
+      list.splice(0, 0, ...list.splice(at));
+      break;
+    case 3:
+      list.length = Math.min(list.length, at);
+      break;
+    default:
+      for (let k = 2 ** rng.int(8); k > 0 && list.length < 5000; k--)
+        list.push(structuredClone(item ?? pick(rng, EDGES)));
   }
 }
 

@@ -28,7 +28,9 @@ export class Finding extends Error {
 
 /** Runs `step`; gives its value, or undefined where it threw a QuantError that is not our own fault. */
 async function attempt<T>(step: () => T | Promise<T>): Promise<T | undefined> {
-  try { return await step(); } catch (error) {
+  try {
+    return await step();
+  } catch (error) {
     if (error instanceof QuantError && error.code !== 'INTERNAL') return undefined;
     throw error;
   }
@@ -36,14 +38,22 @@ async function attempt<T>(step: () => T | Promise<T>): Promise<T | undefined> {
 
 /** Once a model has passed verification, no step of ours may break it. */
 async function unbroken<T>(what: string, step: () => T | Promise<T>): Promise<T | undefined> {
-  try { return await step(); } catch (error) {
+  try {
+    return await step();
+  } catch (error) {
     if (!(error instanceof QuantError) || error.code === 'INTERNAL') throw error;
-    if (/^GRAPH_|^MODEL_FORMAT|^MODEL_EMPTY|^MODEL_TENSOR/.test(error.code)) throw new Finding(`${what}: ${error.code} ${error.message}`, { cause: error });
+    if (/^GRAPH_|^MODEL_FORMAT|^MODEL_EMPTY|^MODEL_TENSOR/.test(error.code))
+      throw new Finding(`${what}: ${error.code} ${error.message}`, { cause: error });
     return undefined;
   }
 }
 
-const FORMATS: readonly RecipeInput['quantize'][] = [{ format: 'qdq', activations: { observer: 'minmax' } }, { format: 'dynamic' }, { format: 'weight-only', weights: { dtype: 'uint4', bits: 4 } }, { format: 'float16' }];
+const FORMATS: readonly RecipeInput['quantize'][] = [
+  { format: 'qdq', activations: { observer: 'minmax' } },
+  { format: 'dynamic' },
+  { format: 'weight-only', weights: { dtype: 'uint4', bits: 4 } },
+  { format: 'float16' },
+];
 /** A run takes any constant for what onnxruntime computes; here nothing is run. */
 const evaluate = (): never => fail('MODEL_RUNTIME', 'constants are not computed here');
 
@@ -56,10 +66,21 @@ export async function runModel(bytes: Uint8Array): Promise<void> {
   const sound = verify(model).length === 0;
   const guarded = sound ? unbroken : (_what: string, step: () => unknown) => attempt(step);
   await guarded('encode', () => reread(model));
-  const refused = await attempt(() => { inlineFunctions(model); inferShapes(model); return false; });
+  const refused = await attempt(() => {
+    inlineFunctions(model);
+    inferShapes(model);
+    return false;
+  });
   if (refused === undefined) return;
-  await attempt(() => { const whole = sized(model, new Map()); modelCost(whole); memoryPlan(whole); });
-  await guarded('inlined', () => { assertSound(model); reread(model); });
+  await attempt(() => {
+    const whole = sized(model, new Map());
+    modelCost(whole);
+    memoryPlan(whole);
+  });
+  await guarded('inlined', () => {
+    assertSound(model);
+    reread(model);
+  });
   for (const passes of [cleaning, optimizing.aggressive]) await optimized(load(), passes, guarded);
   for (const quantize of FORMATS) await attempt(() => planned(load(), quantize));
 }
@@ -73,18 +94,37 @@ function reread(model: Model): void {
   decodeModel(encodeModel(model));
 }
 
-async function optimized(model: Model, passes: readonly Pass[], guarded: (what: string, step: () => unknown) => Promise<unknown>): Promise<void> {
-  const ready = await attempt(() => { inlineFunctions(model); inferShapes(model); return true; });
+async function optimized(
+  model: Model,
+  passes: readonly Pass[],
+  guarded: (what: string, step: () => unknown) => Promise<unknown>,
+): Promise<void> {
+  const ready = await attempt(() => {
+    inlineFunctions(model);
+    inferShapes(model);
+    return true;
+  });
   if (!ready) return;
-  const done = await attempt(async () => { await runPasses(model, passes, { evaluate, rounds: 30 }); return true; });
-  if (done) await guarded('passes', () => { assertSound(model); reread(model); });
+  const done = await attempt(async () => {
+    await runPasses(model, passes, { evaluate, rounds: 30 });
+    return true;
+  });
+  if (done)
+    await guarded('passes', () => {
+      assertSound(model);
+      reread(model);
+    });
 }
 
 function planned(model: Model, quantize: RecipeInput['quantize']): void {
   inlineFunctions(model);
   distinguishBodies(model.graph);
   inferShapes(model);
-  planModel(model, recipeSpec.parse({ version: 1, model: 'm.onnx', calibration: { data: { npy: 'x.npy' } }, quantize }), () => undefined);
+  planModel(
+    model,
+    recipeSpec.parse({ version: 1, model: 'm.onnx', calibration: { data: { npy: 'x.npy' } }, quantize }),
+    () => undefined,
+  );
 }
 
 /** A recipe as a file: text, schema, filters, defaults, printed again. */
@@ -101,7 +141,11 @@ export async function runData({ files, spec, inputs }: DataCase, folder: string)
     writeFileSync(path.join(folder, name), bytes);
   }
   await attempt(async () => {
-    const dataset = await openDataset(spec, inputs, { baseDir: folder, seed: 1, decodeTensor: (b) => feedOf(decodeTensorFile(b)) });
+    const dataset = await openDataset(spec, inputs, {
+      baseDir: folder,
+      seed: 1,
+      decodeTensor: (b) => feedOf(decodeTensorFile(b)),
+    });
     for await (const sample of dataset.samples({ limit: 4 })) void sample;
   });
 }

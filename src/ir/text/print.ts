@@ -88,7 +88,8 @@ function printAttributeValue(attr: Attr, options: PrintOptions, indent: string):
     case 'graphs': return `[${attr.value.map((g) => printGraph(g, options, `${indent}  `)).join(', ')}]`;
     case 'ref': return `@${printName(attr.value)}`;
     case 'opaque': {
-      const { tp, typeProtos } = (attr.value ?? {}) as { tp?: object; typeProtos?: readonly unknown[] }; // fields of AttributeProto
+      // fields of AttributeProto
+      const { tp, typeProtos } = (attr.value ?? {}) as { tp?: object; typeProtos?: readonly unknown[] };
       if (attr.attrType === 13) return (tp && printProto(tp)) ?? '...';
       return attr.attrType === 14 ? `[${(typeProtos ?? []).map((t) => printProto(t) ?? '...').join(', ')}]` : '...';
     }

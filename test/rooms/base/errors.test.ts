@@ -9,9 +9,15 @@ describe('what messages quote is shortened in one place', () => {
   });
   it('cuts long names and lists in their middle and keeps the words around them', () => {
     const name = `start${'x'.repeat(20_000)}end`;
-    const { message, where, hint } = new QuantError('GRAPH_INVALID', `input 0 of node '${name}' (Relu), '${name}', is not defined`, { where: { node: name, tensor: name, file: name }, hint: `did you mean '${name}'?` });
+    const { message, where, hint } = new QuantError(
+      'GRAPH_INVALID',
+      `input 0 of node '${name}' (Relu), '${name}', is not defined`,
+      { where: { node: name, tensor: name, file: name }, hint: `did you mean '${name}'?` },
+    );
     expect(message.length).toBeLessThan(1000);
-    expect(message).toMatch(/^input 0 of node 'startx+… \(20010 characters\) …x+end' \(Relu\), 'start.*end', is not defined$/);
+    expect(message).toMatch(
+      /^input 0 of node 'startx+… \(20010 characters\) …x+end' \(Relu\), 'start.*end', is not defined$/,
+    );
     expect([where.node!.length < 400, where.tensor!.length < 400, where.file]).toEqual([true, true, name]);
     expect(hint!.length).toBeLessThan(1000);
   });
@@ -21,12 +27,20 @@ describe('what messages quote is shortened in one place', () => {
     expect(shorten(`dims [${entries.join(', ')}]`).length).toBeLessThan(2100);
   });
   it('does not cut through a surrogate pair', () => {
-    for (let n = 0; n < 4; n++) expect(shortName('a'.repeat(n) + '😀'.repeat(400))).not.toMatch(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/);
+    for (let n = 0; n < 4; n++)
+      expect(shortName('a'.repeat(n) + '😀'.repeat(400))).not.toMatch(
+        /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/,
+      );
   });
 });
 
 describe('the nearest name', () => {
-  it.each([['kld', 'kl'], ['percentil', 'percentile'], ['MINMAX', 'minmax'], ['qqqqqq', undefined]])('of %s is %s', (name, wanted) => {
+  it.each([
+    ['kld', 'kl'],
+    ['percentil', 'percentile'],
+    ['MINMAX', 'minmax'],
+    ['qqqqqq', undefined],
+  ])('of %s is %s', (name, wanted) => {
     expect(nearest(name, ['kl', 'minmax', 'percentile', 'mse'])).toBe(wanted);
   });
   it('is not looked for at the length of 20,000 characters, and quickly among many names', () => {
@@ -35,7 +49,9 @@ describe('the nearest name', () => {
     const start = performance.now();
     expect(nearest(long[0]!, long)).toBeUndefined();
     expect(nearest('short', long)).toBeUndefined();
-    expect(nearest('/model/layers.99/attention/query/MatMul_outputt_0', many)).toBe('/model/layers.99/attention/query/MatMul_output_0');
+    expect(nearest('/model/layers.99/attention/query/MatMul_outputt_0', many)).toBe(
+      '/model/layers.99/attention/query/MatMul_output_0',
+    );
     expect(performance.now() - start).toBeLessThan(2000);
   });
 });
