@@ -11,10 +11,10 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
-import { sizeOf } from '../ops/spec.js';
 import type { LayerErrors } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import { repeatable, type Batches } from './samples.js';
+import { stepsOf, withTaps } from './taps.js';
 import { TensorMeter } from './tensor-error.js';
 
 export interface LayersOptions {
@@ -26,7 +26,7 @@ export interface LayersOptions {
   readonly tensors: ReadonlyMap<string, TensorPlace>;
   /** A fresh pass over samples in an order that mixes classes. */
   readonly batches: Batches;
-  /** How many samples to use. Default 64. */
+  /** How many samples to use, default 64; where most tensors are large, at most 8, for each then shows thousands of places. */
   readonly samples?: number;
   readonly threads?: number;
   /** Bytes of tapped tensors of one batch; tensors beyond it are measured in further passes. Default 64 MiB. */
@@ -38,9 +38,13 @@ export interface LayersOptions {
 
 /** A tensor to compare: its value in the float and in the quantized model. */
 interface Probe { readonly name: string; readonly node: Node; readonly float: Value; readonly place: TensorPlace; readonly axis: number | undefined }
+/** The same with what is taken of it. */
+interface Sampled extends Probe { readonly steps: readonly number[] | undefined; readonly elements: number }
 
 /** Guess for axes whose size is not known even with the shapes of the first batch. */
 const GUESSED_SIZE = 128;
+/** Samples of models whose tensors are large: a run takes long, and has much to look at. */
+const LARGE_SAMPLES = 8;
 /** Of one side; with the copies that both runtimes and the reading of codes make, about five times as much. */
 const MAX_MEMORY_BYTES = 64 * 2 ** 20;
 
@@ -49,8 +53,9 @@ const MAX_MEMORY_BYTES = 64 * 2 ** 20;
  * fused clamp counts as the result of the node before it.
  *
  * Quantized tensors are tapped as codes and dequantized here, so onnxruntime still fuses the groups around them and runs
- * its integer kernels; float tensors are tapped where no quantizer takes them. Sums are float64 and memory does not grow
- * with the data. Rows that only fill a batch do not count. NaN and infinity are left out, with a diagnostic
+ * its integer kernels; float tensors are tapped where no quantizer takes them. Of large tensors a grid of elements is
+ * taken, which the runtime cuts out itself (taps.ts): one pass then sees all tensors of a detector. Sums are float64 and
+ * memory does not grow with the data. Rows that only fill a batch do not count. NaN and infinity are left out, with a diagnostic
  * LAYER_NON_FINITE for the first tensor that holds them in the quantized model only.
  *
  * Throws DATA_MISSING without a sample, MODEL_RUNTIME, what reading data throws, and the signal's reason.
@@ -58,15 +63,20 @@ const MAX_MEMORY_BYTES = 64 * 2 ** 20;
 export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
   const probes = probesOf(o.float, o.quantized, o.tensors);
   const shrink = takesAnyBatch(o.float);
-  const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
+  const asked = o.samples ?? 64;
+  const first = repeatable(o.batches, 1, { shrink, signal: o.signal });
   const names = uniqueLabels(o.float.graph.topological());
-  const groups = groupsOf(probes, await elementsByName(o.float, batches), o.maxMemoryBytes ?? MAX_MEMORY_BYTES);
+  const taken = sampled(probes, await shapesByName(o.float, first));
+  const large = 2 * taken.filter((p) => p.steps).length > taken.length;
+  const samples = large ? Math.min(asked, LARGE_SAMPLES) : asked;
+  const batches = repeatable(o.batches, samples, { shrink, signal: o.signal });
+  const groups = groupsOf(taken, o.maxMemoryBytes ?? MAX_MEMORY_BYTES);
   const tensors: LayerErrors['tensors'][number][] = [];
-  let samples = 0;
   let told = false;
+  let seen = 0;
   for (const [g, group] of groups.entries()) {
-    const { meters, samples: seen } = await measureGroup(o, group, batches, `tensors ${g + 1} of ${groups.length}`);
-    samples = seen;
+    const { meters, samples: of } = await measureGroup(o, group, batches, { total: samples, note: `tensors ${g + 1} of ${groups.length}` });
+    seen = of;
     for (const [i, probe] of group.entries()) {
       const facts = meters[i]!.facts(); // one meter a probe
       if (!facts) continue;
@@ -77,7 +87,7 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
       o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'LAYER_NON_FINITE', message: `'${probe.name}' is the first tensor that holds NaN or infinity (${nonFinite.quantized} of them) in the quantized model but not in the float model`, where: { node: names.get(probe.node)!, tensor: probe.name } } }); // as above
     }
   }
-  return { samples, tensors };
+  return { samples: seen, tensors };
 }
 
 /** Results of products, of arithmetic and of ops that stay float, where both models have them. */
@@ -128,8 +138,8 @@ function channelAxis(n: Node, y: Value): number | undefined {
   return rank === 2 || rank > 3 ? 1 : undefined;
 }
 
-/** Elements of every tensor in the first batch, by name. */
-async function elementsByName(float: Model, batches: Batches): Promise<ReadonlyMap<string, number>> {
+/** Shapes of every tensor in the first batch, by name; sizes that are not known are guessed. */
+async function shapesByName(float: Model, batches: Batches): Promise<ReadonlyMap<string, readonly number[] | undefined>> {
   const { model } = cloneModel(float);
   for await (const batch of batches()) {
     forgetInferred(model);
@@ -137,14 +147,24 @@ async function elementsByName(float: Model, batches: Batches): Promise<ReadonlyM
     inferShapes(model, new Map(Object.entries(batch.feeds[0] ?? {}).map(([name, t]) => [name, t.dims])));
     break;
   }
-  return new Map([...model.graph.nodes].flatMap((n) => n.outputs.map((y) => [y.name, sizeOf(y.shape, GUESSED_SIZE)])));
+  return new Map([...model.graph.nodes].flatMap((n) => n.outputs.map((y) => [y.name, y.shape?.map((d) => (typeof d === 'number' ? d : GUESSED_SIZE))])));
 }
 
-function groupsOf(probes: readonly Probe[], elements: ReadonlyMap<string, number>, limit: number): Probe[][] {
-  const groups: Probe[][] = [[]];
+function sampled(probes: readonly Probe[], shapes: ReadonlyMap<string, readonly number[] | undefined>): Sampled[] {
+  return probes.map((p) => {
+    const dims = shapes.get(p.name);
+    const granularity = p.place.params?.scheme.granularity;
+    const keep = new Set([...(p.axis === undefined ? [] : [p.axis]), ...(granularity?.kind === 'axis' ? [granularity.axis] : [])]);
+    const steps = dims && granularity?.kind !== 'block' ? stepsOf(dims, keep) : undefined;
+    return { ...p, steps, elements: (dims ?? []).reduce((n, d, axis) => n * Math.ceil(d / (steps?.[axis] ?? 1)), dims ? 1 : GUESSED_SIZE) };
+  });
+}
+
+function groupsOf(probes: readonly Sampled[], limit: number): Sampled[][] {
+  const groups: Sampled[][] = [[]];
   let bytes = 0;
   for (const p of probes) {
-    const size = (elements.get(p.name) ?? 0) * (4 + (p.place.params ? 1 : 4));
+    const size = p.elements * (4 + (p.place.params ? 1 : 4));
     if (bytes + size > limit && bytes > 0) { groups.push([]); bytes = 0; }
     groups[groups.length - 1]!.push(p); // never empty
     bytes += size;
@@ -152,23 +172,25 @@ function groupsOf(probes: readonly Probe[], elements: ReadonlyMap<string, number
   return groups;
 }
 
-async function measureGroup(o: LayersOptions, group: readonly Probe[], batches: Batches, note: string): Promise<{ meters: readonly TensorMeter[]; samples: number }> {
+async function measureGroup(o: LayersOptions, group: readonly Sampled[], batches: Batches, { total, note }: { readonly total: number; readonly note: string }): Promise<{ meters: readonly TensorMeter[]; samples: number }> {
   const meters = group.map((p) => new TensorMeter(p.name, p.place.params, p.axis));
   const options = { threads: o.threads ?? 1 };
-  const float = await openModel(withOutputs(o.float, group.map((p) => p.float)), { ...options, label: 'the float model' });
+  const floatTaps = withTaps(o.float, group.map((p) => ({ value: p.float, steps: p.steps })));
+  const taps = withTaps(o.quantized, group.map(({ place, steps }) => ({ value: place.value, steps, dtype: place.params?.scheme.dtype ?? place.dtype })));
+  const float = await openModel(floatTaps.model, { ...options, label: 'the float model' });
   let samples = 0;
   try {
-    const quantized = await openModel(withOutputs(o.quantized, group.map((p) => p.place.value), group), { ...options, label: 'the quantized model' });
+    const quantized = await openModel(taps.model, { ...options, label: 'the quantized model' });
     try {
       for await (const batch of batches()) {
         for (let k = 0; k < batch.feeds.length; k++) {
           const rows = rowsOf(batch, k);
-          const f = group.length ? await float.run(batch.feeds[k]!, unique(group.map((p) => p.float.name))) : {};
-          const q: Feed = group.length ? await quantized.run(batch.feeds[k]!, unique(group.map((p) => p.place.value.name))) : {};
-          group.forEach((p, i) => meters[i]!.add(real(f[p.float.name]!, rows), real(q[p.place.value.name]!, rows))); // both were asked for
+          const f = group.length ? await float.run(batch.feeds[k]!, unique(floatTaps.names)) : {};
+          const q: Feed = group.length ? await quantized.run(batch.feeds[k]!, unique(taps.names)) : {};
+          group.forEach((_, i) => meters[i]!.add(real(f[floatTaps.names[i]!]!, rows), real(q[taps.names[i]!]!, rows))); // both were asked for, one for each probe
         }
         samples += batch.samples.length;
-        o.onEvent?.({ type: 'progress', stage: 'layers', done: samples, total: o.samples ?? 64, note });
+        o.onEvent?.({ type: 'progress', stage: 'layers', done: samples, total, note });
         await nextTurn(); // runs block the thread: signals and drawing get their turn here
       }
     } finally {
@@ -185,16 +207,4 @@ const unique = (names: readonly string[]): string[] => [...new Set(names)];
 /** Rows that hold samples. */
 function real(t: FeedTensor, rows: { readonly total: number; readonly real: number }): FeedTensor {
   return t.dims.length ? sliceRows(t, 0, realLength(t.dims[0]!, rows)) : t; // a tensor of rank 1 or more has a first axis
-}
-
-/** A copy that gives these values too; its own outputs stay, so that the runtime makes the same of the rest. */
-function withOutputs(original: Model, wanted: readonly Value[], probes?: readonly Probe[]): Model {
-  const { model, values } = cloneModel(original);
-  wanted.forEach((v, i) => {
-    const y = values.get(v)!; // probes are values of this model
-    const place = probes?.[i]?.place;
-    y.dtype ??= place?.params?.scheme.dtype ?? place?.dtype ?? 'float32';
-    if (!model.graph.outputs.includes(y)) model.graph.addOutput(y);
-  });
-  return model;
 }

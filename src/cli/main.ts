@@ -153,6 +153,8 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .argument('<model...>', 'ONNX files, float or quantized')
     .option('--runs <n>', 'counted runs of each', '300').option('--warmup <n>', 'runs before them that are not counted', '10')
     .option('--threads <n>', 'threads of onnxruntime', '1').option('--batch <n>', 'samples per run', '1')
+    .option('--input-shape <name=sizes>', 'a shape such as x=1x3x480x480; may be repeated', repeated)
+    .option('-r, --recipe <file>', 'takes a real sample from the data of this recipe')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints no progress').option('--debug', 'shows stack traces')
     .action((files: string[], options) => { job = async (c) => (await import('./commands/bench.js')).bench(files, options, c); });
   program.command('gate').description('judges a run by limits: exit code 0 pass, 1 fail, 5 undecided')

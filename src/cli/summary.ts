@@ -15,7 +15,8 @@ export function summaryLines(record: RunRecord, terminal: { readonly colour: boo
     ...(floats[0] ? [...table([['  stayed float', `${floats.length} nodes with multiply-accumulates, such as ${floats[0].name}: ${floats[0].because ?? 'not planned'}`]])] : []),
     ...(record.gate ? [`  ${paintVerdict(record.gate.verdict, p)}`, ...record.gate.rules.map((r) => `    ${r.verdict.padEnd(9)} ${r.name}  ${oneLine(r.text)}`), ''] : []),
     ...(record.evaluation ? [] : [p.yellow('  accuracy was not measured: there were no evaluation data')]),
-    `  ${warnings ? `${warnings} warning${warnings === 1 ? '' : 's'} · ` : ''}total ${secondsText(record.durationMs)}`, '',
+    `  ${warnings ? `${warnings} warning${warnings === 1 ? '' : 's'} · ` : ''}total ${secondsText(record.durationMs)}`,
+    ...record.diagnostics.filter((d) => d.code === 'NO_GAIN').map((d) => p.yellow(`  ${d.message}: ${d.hint ?? ''}`)), '',
   ];
 }
 

@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { fail } from '../base/errors.js';
-import { kindOf, listFolder, walkFiles } from './files.js';
+import { kindOf, listFolder, readText, walkFiles } from './files.js';
 import { isImageName } from './image.js';
 import { readClasses } from './sources/images.js';
 import type { DataSpecInput } from './spec.js';
@@ -48,7 +48,8 @@ async function guessFile(path: string): Promise<DataSpecInput> {
     case '.tar': return { webdataset: path };
     case '.js': case '.mjs': return { module: path };
     case '.csv': case '.tsv': return guessTable(path);
-    default: return fail('DATA_FORMAT', `${basename(path)} is not recognized as data`, { file: path }, 'expected .npy, .npz, .tar, .csv, .tsv or .mjs; raw files need raw, shape and dtype');
+    case '.jsonl': case '.ndjson': return guessLines(path);
+    default: return fail('DATA_FORMAT', `${basename(path)} is not recognized as data`, { file: path }, 'expected .npy, .npz, .tar, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype');
   }
 }
 
@@ -64,10 +65,32 @@ async function guessTable(path: string): Promise<DataSpecInput> {
     const label = header.find((h) => /^(label|class|target|y)$/i.test(h)) ?? numeric[0] ?? null;
     return { imageList: path, columns: { path: image, label } };
   }
-  const tokenizer = join(dirname(path), 'tokenizer.json');
-  const { files } = await listFolder(dirname(path));
-  if (!files.includes('tokenizer.json')) fail('DATA_FORMAT', `${path} names no images, and no tokenizer.json lies beside it`, { file: path }, 'put tokenizer.json of the model beside the table');
+  const tokenizer = await tokenizerBeside(path);
   const texts = header.filter((h) => !numeric.includes(h)).slice(0, 2);
   if (!texts.length) fail('DATA_FORMAT', `${path} has no column of text`, { file: path });
   return { text: path, tokenizer, fields: texts, ...(numeric[0] === undefined ? {} : { label: numeric[0] }) };
+}
+
+async function tokenizerBeside(path: string): Promise<string> {
+  const { files } = await listFolder(dirname(path));
+  if (!files.includes('tokenizer.json')) fail('DATA_FORMAT', `${path} names no images, and no tokenizer.json lies beside it`, { file: path }, 'put tokenizer.json of the model beside it');
+  return join(dirname(path), 'tokenizer.json');
+}
+
+/** JSON lines: the first two fields that hold texts, and of the numbers the one that is called as a label, else the first that is no id. */
+async function guessLines(path: string): Promise<DataSpecInput> {
+  const lines = (await readText(path)).split('\n').filter((l) => l.trim() !== '').slice(0, 20);
+  const rows = lines.map((line, i): Record<string, unknown> => {
+    try {
+      const value: unknown = JSON.parse(line);
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>; // checked
+    } catch { /* told of below */ }
+    return fail('DATA_FORMAT', `line ${i + 1} of ${basename(path)} is no JSON object`, { file: path, line: i + 1 }, 'JSON lines hold one object each, such as {"text": "…", "label": 1}');
+  });
+  const keys = Object.keys(rows[0] ?? {});
+  const texts = keys.filter((k) => rows.every((r) => typeof r[k] === 'string')).slice(0, 2);
+  const numbers = keys.filter((k) => rows.every((r) => typeof r[k] === 'number'));
+  const label = numbers.find((k) => /^(label|class|target|score|y)$/i.test(k)) ?? numbers.find((k) => !/^(id|idx|index)$/i.test(k));
+  if (!texts.length) fail('DATA_FORMAT', `${path} has no field of text`, { file: path });
+  return { text: path, tokenizer: await tokenizerBeside(path), fields: texts, ...(label === undefined ? {} : { label }) };
 }

@@ -27,6 +27,7 @@ import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
+import { withoutGain } from './gain.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
@@ -227,7 +228,17 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     }
     sources.assertUnchanged();
     const records = new Map<Variant, RunRecord>();
-    for (const v of alive()) await attempt(v, () => { const own = judged(recordOf(v), v.recipe); const record = o.complete?.(own) ?? own; v.publish(record, o.render?.(record) ?? {}); records.set(v, record); });
+    for (const v of alive()) {
+      await attempt(v, () => {
+        const measured = recordOf(v);
+        const told = withoutGain(measured, v.recipe.recipe.quantize);
+        if (told) v.report(told);
+        const own = judged(told ? { ...measured, diagnostics: [...measured.diagnostics, told] } : measured, v.recipe);
+        const record = o.complete?.(own) ?? own;
+        v.publish(record, o.render?.(record) ?? {});
+        records.set(v, record);
+      });
+    }
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();

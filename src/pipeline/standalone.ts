@@ -8,13 +8,14 @@ import { batchOf, measureLatencies, runTimes } from '../evaluate/latency.js';
 import { timeModels, timesOf } from '../evaluate/rounds.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed } from '../ir/feed.js';
+import { loadModel } from '../onnx/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { LatencyFacts, ProcessFacts, RunTimes } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
-import { loadModel } from '../onnx/files.js';
-import { atBatch, randomFeed } from './feeds.js';
+import { benchFeed, type BenchFeedOptions } from './bench-feed.js';
+import { atBatch } from './feeds.js';
 import { assertLoads, lookAtFloat } from './first-look.js';
 import { bytesOnDisk } from './sources.js';
 
@@ -69,13 +70,25 @@ export interface BenchOptions extends Listen {
   readonly warmup: number;
   readonly threads: number;
   readonly batch: number;
-  /** Inputs to run; default: random ones. */
+  /** Inputs to run; default: what {@link benchFeed} makes. */
   readonly feed?: Feed | undefined;
+  /** Shapes of inputs by name, for random inputs. */
+  readonly shapes?: BenchFeedOptions['shapes'];
+  /** Gives a real sample instead. */
+  readonly recipe?: ResolvedRecipe | undefined;
 }
 export interface BenchedFile { readonly file: string; readonly bytes: number; readonly ms: RunTimes; readonly samplesPerSecond: number; readonly process: ProcessFacts; /** Against the first file. */ readonly speedup?: number; readonly speedupInterval?: LatencyFacts['speedupInterval'] }
 
-/** Times models in turn, and each in a process of its own. Unknown sizes but the batch are 1 where the inputs are random. Throws MODEL_RUNTIME. */
-export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: number; readonly models: readonly BenchedFile[] }> {
+export interface Benched {
+  readonly batch: number;
+  /** Counted runs of each: more than were asked for where the machine is busy. */
+  readonly runs: number;
+  readonly inputShapes: LatencyFacts['inputShapes'];
+  readonly models: readonly BenchedFile[];
+}
+
+/** Times models in turn, and each in a process of its own. Throws MODEL_RUNTIME, and what {@link benchFeed} throws. */
+export async function benchFiles(o: BenchOptions): Promise<Benched> {
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
   await assertLoads(o.files, o.signal);
@@ -83,23 +96,24 @@ export async function benchFiles(o: BenchOptions): Promise<{ readonly batch: num
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
     const inputs = sessions[0]!.inputs; // opened first
-    const feed = atBatch(o.feed ?? randomFeed(inputs, 0), inputs, o.batch);
+    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(sessions[0]!, o); // as above
     const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
     const [reference, ...others] = sessions;
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first
-    const alone = rest.length ? [] : await timeModels([reference!], settings); // as above
+    const alone = rest.length ? [] : (await timeModels([reference!], settings)).map(timesOf); // as above
     const batch = batchOf(feed);
     const own = await measureOwnProcesses(o.files, { feed, threads: o.threads, signal: o.signal });
     const models: BenchedFile[] = [];
     for (const [i, file] of o.files.entries()) {
       const pair = pairs[i - 1];
-      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(timesOf(alone[0]!)); // one of the three was measured
+      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
       models.push({
         file, bytes: bytesOnDisk(file, loadModel(file)), ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
         ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
       });
     }
-    return { batch, models };
+    const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));
+    return { batch, runs: pairs[0]?.runs ?? alone[0]!.length, inputShapes, models }; // one of both was measured
   } finally {
     for (const s of sessions) await s.close();
   }

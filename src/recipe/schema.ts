@@ -103,7 +103,7 @@ export const evaluationSpec = z.strictObject({
   threads: count.default(2).describe('Threads of onnxruntime during evaluation.'),
   collapse: z.number().min(0).max(1).default(0.5).describe('Smallest share of samples on which both models must agree (outputs without classes: smallest cosine). Below it the run fails and no model is written.'),
   layers: z.union([z.literal(false), z.strictObject({
-    samples: count.default(16).describe('Samples to measure with.'),
+    samples: count.default(16).describe('Samples to measure with; at most 8 where most tensors are large feature maps, of which a grid of elements is measured.'),
   })]).prefault({}).describe('Error of each tensor against the float model (SQNR, cosine, saturation, dead channels); false skips it.'),
   sensitivity: z.union([z.literal(false), z.strictObject({
     samples: count.default(64).describe('Samples to measure with.'),

@@ -1,9 +1,12 @@
 /** `quantize bench`: latency, throughput, load time and peak memory of models as they are; the others against the first. */
 import path from 'node:path';
-import { fail } from '../../base/errors.js';
+import { fail, type Diagnostic } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
+import { loadModel } from '../../onnx/files.js';
+import { loadRecipe } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
+import { shapesOf } from '../shapes.js';
 import { table } from '../terminal.js';
 
 export interface BenchFlags {
@@ -11,6 +14,8 @@ export interface BenchFlags {
   readonly warmup: string;
   readonly threads: string;
   readonly batch: string;
+  readonly inputShape?: readonly string[];
+  readonly recipe?: string;
   readonly json?: true;
   readonly quiet?: true;
 }
@@ -25,17 +30,26 @@ export async function bench(files: readonly string[], flags: BenchFlags, { termi
   const [{ benchFiles }, { environment }] = await Promise.all([import('../../pipeline/standalone.js'), import('../../runtime/environment.js')]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
-    const { batch, models } = await benchFiles({ files, ...settings, signal, onEvent: progress?.onEvent, report: (diagnostic) => progress?.onEvent({ type: 'diagnostic', diagnostic }) });
+    const shapes = flags.inputShape?.length ? shapesOf(flags.inputShape, namesOf(files[0])) : undefined;
+    if (shapes && flags.recipe !== undefined) fail('USAGE', '--input-shape is for random inputs, and --recipe gives real ones', {}, 'give one of both');
+    const recipe = flags.recipe === undefined ? undefined : await loadRecipe(flags.recipe, files[0] === undefined ? {} : { model: files[0] });
+    const warnings: Diagnostic[] = [];
+    const report = (diagnostic: Diagnostic): void => { warnings.push(diagnostic); progress?.onEvent({ type: 'diagnostic', diagnostic }); };
+    const { batch, runs, inputShapes, models } = await benchFiles({ files, ...settings, shapes, recipe, signal, onEvent: progress?.onEvent, report });
     progress?.close();
-    if (flags.json) { terminal.data(`${JSON.stringify({ ...settings, batch, environment: environment(), models }, null, 1)}\n`); return 0; }
+    if (flags.json) { terminal.data(`${JSON.stringify({ ...settings, runs, batch, inputShapes, environment: environment(), models, ...(warnings.length ? { diagnostics: warnings } : {}) }, null, 1)}\n`); return 0; }
     const time = (t: number, i: readonly [number, number] | undefined): string => `${t.toFixed(3)}${i ? ` (${i[0].toFixed(3)}–${i[1].toFixed(3)})` : ''}`;
     const rows = models.map((m) => [
       path.basename(m.file), time(m.ms.p50, m.ms.p50Interval), time(m.ms.p90, m.ms.p90Interval), time(m.ms.p99, m.ms.p99Interval), m.samplesPerSecond.toFixed(1), m.speedup === undefined ? '' : `${m.speedup.toFixed(2)} ×${m.speedupInterval ? ` (${m.speedupInterval.map((v) => v.toFixed(2)).join('–')})` : ''}`,
       m.process.loadMs.toFixed(0), m.process.firstRunMs.toFixed(1), bytesText(m.process.peakBytes), bytesText(m.bytes),
     ]);
-    terminal.data(`${table([['model', 'p50 ms (95 % CI)', 'p90', 'p99', 'samples/s', 'speed-up', 'load ms', 'first run ms', 'peak memory', 'file'], ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9]).join('\n')}\n${settings.runs} interleaved runs, ${settings.threads} thread${settings.threads === 1 ? '' : 's'}, batch ${batch}\n`);
+    terminal.data(`${table([['model', 'p50 ms (95 % CI)', 'p90', 'p99', 'samples/s', 'speed-up', 'load ms', 'first run ms', 'peak memory', 'file'], ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9]).join('\n')}\n${runs} interleaved runs, ${settings.threads} thread${settings.threads === 1 ? '' : 's'}, batch ${batch}: ${shapesText(inputShapes)}\n`);
     return 0;
   } finally {
     progress?.close();
   }
 }
+
+/** Inputs that a caller gives. */
+const namesOf = (file: string | undefined): string[] => (file === undefined ? [] : loadModel(file).graph.inputs.filter((v) => !v.data).map((v) => v.name));
+const shapesText = (shapes: Readonly<Record<string, readonly number[]>>): string => Object.entries(shapes).map(([name, dims]) => `${name} [${dims.join(', ')}]`).join(', ');

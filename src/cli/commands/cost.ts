@@ -7,11 +7,11 @@ import { bytesText, countText, oneLine } from '../../base/text.js';
 import { memoryPlan } from '../../cost/memory.js';
 import { modelCost, sized } from '../../cost/nodes.js';
 import { intensityOf, roofline, type Device } from '../../cost/roofline.js';
-import type { Shape } from '../../ir/graph.js';
 import { inlineFunctions } from '../../ir/inline.js';
 import { loadModel } from '../../onnx/files.js';
 import { dataFiles } from '../../pipeline/sources.js';
 import type { CommandContext } from '../main.js';
+import { shapesOf } from '../shapes.js';
 import { table } from '../terminal.js';
 
 export interface CostFlags { readonly inputShape?: readonly string[]; readonly device?: string; readonly threads: string; readonly top: string; readonly picture?: string; readonly json?: true }
@@ -50,16 +50,6 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
   ];
   terminal.data(`${lines.join('\n')}\n`);
   return 0;
-}
-
-function shapesOf(given: readonly string[], names: readonly string[]): Map<string, Shape> {
-  return new Map(given.map((text): [string, Shape] => {
-    const match = /^(.*)=(\d+(?:x\d+)*)$/.exec(text);
-    const [, name = '', sizes = ''] = match ?? [];
-    if (!match) fail('USAGE', `"${text}" is not an input shape`, {}, '--input-shape x=1x3x224x224');
-    if (!names.includes(name)) fail('USAGE', `"${name}" is not an input`, {}, `inputs: ${names.join(', ')}`);
-    return [name, sizes.split('x').map(Number)];
-  }));
 }
 
 async function deviceOf(text: string, threads: number): Promise<Device> {
