@@ -113,8 +113,8 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
   const planned = safe(plan());
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
-  somethingOf(model, planned, format);
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format) };
+  somethingOf(model, planned, format, rest, report);
+  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format, rest) };
 }
 
 /** Below this many elements, weights are not stored otherwise unless a recipe asks for it. */
@@ -131,9 +131,21 @@ export function restOf({ quantize: { rest } }: Recipe, format: Format): (NamedOp
 }
 
 /** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
-function somethingOf(model: Model, planned: Planned, { plan }: Format): Planned {
+function somethingOf(
+  model: Model, planned: Planned, { plan }: Format, rest: ReturnType<typeof restOf>, report?: (d: Diagnostic) => void,
+): Planned {
   const counts = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
   if (plan === 'none' || planned.weightOnlyNodes.size || [...planned.integerNodes].some(counts)) return planned;
+  if (plan === 'dynamic' && rest) {
+    const stored = [...planCoded(model, { coding: rest.name, options: rest.options, least: rest.least, include: [], exclude: [] }).weightOnlyNodes];
+    if (stored.some((n) => specOf(n)?.quant.role === 'compute')) {
+      report?.({
+        severity: 'warning', code: 'ONLY_STORED', message: `nothing runs in integers: the weights of ${stored.length} nodes are stored in fewer bits and computed with in float32`,
+        hint: 'format: qdq makes convolutions faster; quantize.dynamicConv: true forces integers, slower than float on CPUs',
+      });
+      return planned;
+    }
+  }
   const { message, hint } = whyNothing(model, planned, plan);
   return fail('QUANTIZE_NOTHING', message, {}, hint);
 }
