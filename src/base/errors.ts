@@ -137,8 +137,8 @@ const NEAREST_WORK = 1e8;
 
 /**
  * The candidate nearest to `name` by edit distance, or undefined where none is close enough to suggest. Names beyond
- * 200
- * characters are not compared, and of many candidates only as many as can be in a moment: names may come from a file.
+ * 200 characters are not compared, and of many candidates only as many as can be in a moment: names may come from a
+ * file.
  */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   if (name.length > NEAREST_LENGTH) return undefined;

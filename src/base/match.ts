@@ -11,9 +11,8 @@ const PATTERN_LENGTH = 500;
 export type NameTest = (name: string) => boolean;
 
 /**
- * A test of a regular expression anywhere in a name, by an engine that does not backtrack. What only backtracking
- * can do,
- * backreferences and looking around, is refused. Throws RECIPE_INVALID. source:
+ * A test of a regular expression anywhere in a name, by an engine that does not backtrack. What only backtracking can
+ * do, backreferences and looking around, is refused. Throws RECIPE_INVALID. source:
  * https://github.com/google/re2/wiki/Syntax
  */
 export function regExpTest(source: string): NameTest {
@@ -40,8 +39,7 @@ export function regExpTest(source: string): NameTest {
 
 /**
  * Whether an expression repeats without end a group that holds such a repeat or a choice: what a backtracking engine
- * may
- * take exponential time for. Groups that repeat at most a few times, and classes, are fine.
+ * may take exponential time for. Groups that repeat at most a few times, and classes, are fine.
  */
 export function repeatsRepeats(source: string): boolean {
   const open: { risky: boolean }[] = [{ risky: false }];

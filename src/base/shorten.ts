@@ -16,8 +16,7 @@ export function shortName(name: string, length = QUOTED_LENGTH): string {
 
 /**
  * A message in which every long run of text without a blank (a quoted name, the list of `[1,2,3,…]`) is cut in its
- * middle,
- * and which is cut itself beyond `length`. Short messages stay as they are.
+ * middle, and which is cut itself beyond `length`. Short messages stay as they are.
  */
 export function shorten(message: string, length = MESSAGE_LENGTH): string {
   if (message.length <= QUOTED_LENGTH) return message;

@@ -1,7 +1,6 @@
 /**
- * What decoding a model would take in memory, estimated from the wire before anything is decoded: an empty message
- * of two
- * bytes becomes objects of a thousand, so that a file of some megabytes could fill all memory there is.
+ * What decoding a model would take in memory, estimated from the wire before anything is decoded: an empty message of
+ * two bytes becomes objects of a thousand, so that a file of some megabytes could fill all memory there is.
  */
 import { fail, type Where } from '../base/errors.js';
 import { bytesText } from '../base/text.js';

@@ -13,8 +13,7 @@ export const FOUND_RECIPE = 'recipe.yaml';
 
 /**
  * Throws OUTPUT_WRITE, before any work, where an output folder would get a file in the place of the model, its data
- * files,
- * the recipe or the data, or where there is no room for temporary files.
+ * files, the recipe or the data, or where there is no room for temporary files.
  */
 export function checkOutputs(
   runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[],

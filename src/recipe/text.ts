@@ -31,10 +31,9 @@ export interface RecipeText {
 }
 
 /**
- * Parses recipe bytes. Throws RECIPE_FORMAT for text that is not UTF-8, over 1 MB, not one YAML mapping, nested deeper
- * than 32 levels or of more than 20,000 values, with repeated keys, unknown tags, tab indentation or exploding
- * aliases; RECIPE_INVALID for integers
- * that a double cannot hold. `file` is how messages call it.
+ * Parses recipe bytes. Throws RECIPE_FORMAT for text that is not UTF-8, over 1 MB, not one YAML mapping, nested
+ * deeper than 32 levels or of more than 20,000 values, with repeated keys, unknown tags, tab indentation or exploding
+ * aliases; RECIPE_INVALID for integers that a double cannot hold. `file` is how messages call it.
  */
 export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
   const text = decode(bytes, file);
@@ -107,8 +106,7 @@ function decode(bytes: Uint8Array, file: string): string {
 
 /**
  * The parser recurses per level, and running out of stack inside it can end the process: deep text never reaches it.
- * Nor
- * does text of very many values, for which parser and schema take too long.
+ * Nor does text of very many values, for which parser and schema take too long.
  */
 function refuseHuge(text: string, at: ErrorAt): void {
   let offset = 0;

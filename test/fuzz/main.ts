@@ -1,9 +1,8 @@
 /**
  * `npm run fuzz -- --seconds N [--seed S] [--workers W]`: makes damaged models, recipes and data from a seed and
- * holds the
- * tool to its rules. An input must end within 5 s of CPU time, take at most 50 times its size and 200 MB of memory, and
- * anything thrown must be a QuantError. `--only INDEX` runs one input of a seed again; `--patience S` is the wall
- * time of one. Exit code 1 where there are findings.
+ * holds the tool to its rules. An input must end within 5 s of CPU time, take at most 50 times its size and 200 MB of
+ * memory, and anything thrown must be a QuantError. `--only INDEX` runs one input of a seed again; `--patience S` is
+ * the wall time of one. Exit code 1 where there are findings.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
