@@ -323,6 +323,9 @@ export function distinguishBodies(root: Graph): void {
   }
 }
 
+/** Names that we make keep the end of a longer one: converters of other frameworks give names of hundreds of letters, a share of the file. */
+const MADE_NAME = 48;
+
 /** A function that gives names not taken anywhere in the model: `base`, `base_1`, … */
 export function nameMaker(root: Graph): (base: string) => string {
   const taken = new Set<string>();
@@ -331,7 +334,8 @@ export function nameMaker(root: Graph): (base: string) => string {
     for (const n of g.nodes) { if (n.name) taken.add(n.name); for (const o of n.outputs) taken.add(o.name); }
   }
   const next = new Map<string, number>(); // lower numbers are taken, and never become free again
-  return (base) => {
+  return (wanted) => {
+    const base = wanted.length > MADE_NAME ? wanted.slice(-MADE_NAME) : wanted;
     let name = base;
     let i = next.get(base) ?? 1;
     for (; taken.has(name); i++) name = `${base}_${i}`;

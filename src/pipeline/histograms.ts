@@ -32,7 +32,8 @@ export function histogramOfStats(h: HistogramStats, p: QuantParams): Histogram {
       if (!n) continue;
       const x = -limit + (i + 0.5) * width;
       total += n;
-      if (x < low || x > high) outside += n;
+      // A bin that reaches into the range is not cut off: its values may lie at the very end, as white pixels do.
+      if (x + width / 2 < low || x - width / 2 > high) outside += n;
       counts[binOf(x, from, to)]! += n;
     }
   }
@@ -67,10 +68,13 @@ export function histogramOfWeight(data: Tensor, p: QuantParams): Histogram {
   return { histogram: { low: from, high: to, counts }, clipped: values.length ? outside / values.length : 0 };
 }
 
-/** What rounds to a code of the range, for one scale. */
+/** Of a step: scales are float32, so that half a step beyond the last code is only known to this. */
+const ROUNDING = 1e-4;
+
+/** What rounds to a code of the range, for one scale: half a step beyond the last code is no error larger than others. */
 function reach(p: QuantParams, c: number): [low: number, high: number] {
   const [low, high] = codeRange(p.scheme);
-  return [(low - p.zeroPoint[c]! - 0.5) * p.scale[c]!, (high - p.zeroPoint[c]! + 0.5) * p.scale[c]!];
+  return [(low - p.zeroPoint[c]! - 0.5 - ROUNDING) * p.scale[c]!, (high - p.zeroPoint[c]! + 0.5 + ROUNDING) * p.scale[c]!];
 }
 
 const binOf = (x: number, from: number, to: number): number => Math.min(BINS - 1, Math.max(0, Math.floor(((x - from) / (to - from)) * BINS)));

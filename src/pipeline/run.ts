@@ -21,6 +21,7 @@ import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights, isRefined } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
+import { calibrationFindings } from './calibration-findings.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
 import { atBatch, randomFeed } from './feeds.js';
@@ -142,7 +143,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const macs = await stage('plan', async () => {
     const example = await exampleFeed(lead, inputs);
     for (const v of alive()) await attempt(v, () => v.plan(model, (m) => macsByNode(m, example)));
-    return [[...macsByNode(model, example).values()].reduce((n, x) => n + x, 0), about(alive().map((v) => planText(v.nodes)))];
+    return [[...macsByNode(model, example).values()].reduce((n, x) => n + x, 0), about(alive().map((v) => planText(v.nodes, v.bodies)))];
   });
   const float = { ...original, macs };
   let calibration: Omit<CalibrationFacts, 'observer'> | undefined;
@@ -165,6 +166,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
         for (const same of groupBy(statics, (v) => v.model.opsets.get('')).values()) {
           const c = await calibratePlans({ model: same[0]!.model, contentSha256: () => sources.contentSha256(), plans: same.map((v) => ({ planned: v.prepared.planned, observerOptions: v.recipe.recipe.quantize.activations.observer })), recipe: lead, report, ...listen }); // groups are not empty
           same.forEach((v, i) => { stats.set(v, c.stats[i]!); v.observer = v.recipe.recipe.quantize.activations.observer.name; }); // one for each plan
+          if (!facts) for (const d of calibrationFindings(c.stats[0] ?? new Map(), c.facts.samples)) report(d);
           facts ??= c.facts;
           samples = c.samples;
         }
@@ -257,10 +259,12 @@ function mixedText({ choices, layers, budget, spent, limit }: MixedFacts): strin
 }
 
 /** Such as `15 of 16 Conv, Gemm in integers (99.2 % of MACs)`. */
-function planText(nodes: readonly NodeFacts[]): string {
+function planText(nodes: readonly NodeFacts[], bodies: Variant['bodies']): string {
   const compute = nodes.filter((n) => n.macs > 0);
   const integer = compute.filter((n) => n.planned === 'integer');
   const sum = (list: readonly NodeFacts[]): number => list.reduce((n, x) => n + x.macs, 0);
   const share = sum(compute) ? ` (${(100 * sum(integer) / sum(compute)).toFixed(1)} % of MACs)` : '';
-  return `${integer.length} of ${compute.length} ${[...new Set(compute.map((n) => n.op))].slice(0, 4).join(', ')} in integers${share}`;
+  const inBodies = bodies.all ? `${bodies.integer} of ${bodies.all} ${bodies.ops.slice(0, 4).join(', ')} in integers in branches and bodies` : '';
+  if (!compute.length && inBodies) return inBodies;
+  return `${integer.length} of ${compute.length} ${[...new Set(compute.map((n) => n.op))].slice(0, 4).join(', ')} in integers${share}${inBodies ? `; ${inBodies}` : ''}`;
 }

@@ -11,9 +11,10 @@ import type { SaturatingLayer } from '../analyse/saturation-effect.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Layerwise } from '../adjust/layerwise/run.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Model, Value } from '../ir/graph.js';
+import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { assertValid } from '../ir/verify.js';
 import { saveModel } from '../onnx/files.js';
+import { specOf } from '../ops/index.js';
 import { forgetInferred } from '../ops/infer.js';
 import { coded } from '../formats/coded.js';
 import { planCoded } from '../quantize/plan-coded.js';
@@ -64,6 +65,12 @@ export class Variant {
   }
 
   get model(): Model { return this.#model!; } // set by plan(), which comes first
+  /** Products and convolutions in branches of If and bodies of Loop and Scan, which node facts do not cover. Before the rewrite. */
+  get bodies(): { readonly all: number; readonly integer: number; readonly ops: readonly string[] } {
+    const nodes = [...allGraphs(this.model.graph)].slice(1).flatMap((g) => [...g.nodes]).filter((n) => specOf(n)?.quant.role === 'compute');
+    const { integerNodes, weightOnlyNodes } = this.prepared.planned;
+    return { all: nodes.length, integer: nodes.filter((n) => integerNodes.has(n) || weightOnlyNodes.has(n)).length, ops: [...new Set(nodes.map((n) => n.op))] };
+  }
   get prepared(): Prepared { return this.#prepared!; } // as above
   get nodes(): ReturnType<typeof nodeFacts> { return this.#nodes; }
   get params(): Assigned['params'] { return this.#assigned!.params; } // set by assign()

@@ -35,7 +35,7 @@ describe('what is finite in float alone', () => {
   const facts = { samples: 8, sampleSet: '', metrics: [], data: '' };
   it('is a failure under any limit', () => {
     const lost = { ...facts, outputs: [{ ...output, nonFinite: { float: 3, quantized: 4, lost: 1 } }] };
-    expect(() => collapseCheck(lost as never, 0)).toThrow(expect.objectContaining({ code: 'QUANTIZE_COLLAPSED', where: { tensor: 'y' } }));
+    expect(() => collapseCheck(lost as never /* the rest is not read */, 0)).toThrow(expect.objectContaining({ code: 'QUANTIZE_COLLAPSED', where: { tensor: 'y' } }));
     expect(() => collapseCheck({ ...facts, outputs: [{ ...output, nonFinite: { float: 3, quantized: 3 } }] } as never, 0)).not.toThrow();
   });
 });
