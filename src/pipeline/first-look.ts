@@ -1,6 +1,6 @@
 /** The float model tried in a process of its own before any work: that it loads, that it runs, and on how many samples. */
 import { existsSync } from 'node:fs';
-import { fail, type Diagnostic } from '../base/errors.js';
+import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import { batches } from '../data/batch.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -18,17 +18,21 @@ interface Look {
 
 /**
  * Whether the model runs on one sample at a time only, though its inputs leave the batch open (an inner Reshape to
- * [1, …], say). Throws MODEL_RUNTIME where onnxruntime does not load the model, or crashes, and what reading data throws.
+ * [1, …], say). Throws MODEL_RUNTIME where onnxruntime crashes with the model.
  */
 export async function lookAtFloat(o: Look): Promise<boolean> {
   const { calibration: c, evaluation: e } = o.recipe.recipe;
   const open = o.inputs.length > 0 && o.inputs.every((i) => !i.shape || (i.shape.length > 0 && typeof i.shape[0] !== 'number'));
   const many = open && Math.max(c.batchSize, e.batchSize, e.latency === false ? 1 : e.latency.batch) > 1;
-  const probed = { file: o.file, feeds: await firstFeeds(o, many) };
+  const feeds = await firstFeeds(o, many).catch((error: unknown): Feed[] => {
+    if (!(error instanceof QuantError) || o.signal?.aborted) throw error;
+    return []; // data that cannot be read are told of where they are needed, for some recipes need none
+  });
+  const probed = { file: o.file, feeds };
   const [{ trouble, shapes }] = await probeModels([probed], { threads: c.threads, signal: o.signal }) as [Probe]; // one for each
-  if (trouble && trouble.at !== 'run') refuse(o.file, trouble);
-  // What fails on one sample fails again where it is needed, with a better word.
-  if (trouble ? trouble.feed === 0 : !ignoresBatch(shapes)) return false;
+  if (trouble?.at === 'crash') refuse(o.file, trouble);
+  // What does not load, or fails on one sample, fails again where it is needed, with a better word.
+  if (trouble ? !trouble.feed : !ignoresBatch(shapes)) return false;
   o.report({
     severity: 'note', code: 'BATCH_OF_ONE',
     message: 'the model runs on one sample at a time, though its inputs leave the batch open: batches of one are used',
