@@ -98,6 +98,8 @@ function inferSqueeze(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const axes = axesOf(ctx, 1);
   if (!x?.shape || (!axes && ctx.node.inputs[1])) return of(x, undefined, intsOf(ctx, 0));
+  // Without axes, every axis of size 1 goes: one that is not known may, and then how many are left is not known.
+  if (!axes && x.shape.some((d) => typeof d !== 'number')) return of(x, undefined, intsOf(ctx, 0));
   const rank = x.shape.length;
   const at = axes && new Set(axes.map((a) => axisOf(ctx, a, rank)));
   return of(x, x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)), intsOf(ctx, 0));

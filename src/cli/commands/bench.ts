@@ -1,7 +1,7 @@
 /** `quantize bench`: latency, throughput, load time and peak memory of models as they are; the others against the first. */
 import path from 'node:path';
 import { fail, type Diagnostic } from '../../base/errors.js';
-import { bytesText } from '../../base/text.js';
+import { bytesText, oneLine } from '../../base/text.js';
 import { loadModel } from '../../onnx/files.js';
 import { loadRecipe } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
@@ -52,4 +52,4 @@ export async function bench(files: readonly string[], flags: BenchFlags, { termi
 
 /** Inputs that a caller gives. */
 const namesOf = (file: string | undefined): string[] => (file === undefined ? [] : loadModel(file).graph.inputs.filter((v) => !v.data).map((v) => v.name));
-const shapesText = (shapes: Readonly<Record<string, readonly number[]>>): string => Object.entries(shapes).map(([name, dims]) => `${name} [${dims.join(', ')}]`).join(', ');
+const shapesText = (shapes: Readonly<Record<string, readonly number[]>>): string => Object.entries(shapes).map(([name, dims]) => `${oneLine(name)} [${dims.join(', ')}]`).join(', ');
