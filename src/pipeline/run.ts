@@ -23,6 +23,7 @@ import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from 
 import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
+import { modelClasses, withClasses } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
@@ -103,6 +104,9 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   const one = !o.dryRun && !o.lookedAt && await lookAtFloat({ file: floatFile, recipe: lead, inputs, report, signal: o.signal });
   if (one) lead = atBatchOfOne(lead);
+  // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
+  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(lead) };
+  lead = await withClasses(lead, { ...scores, report: (d) => { if (!o.lookedAt) report(d); } });
   const { recipe } = lead;
   const variants = o.runs.map((r) => new Variant(one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
   const alive = (): Variant[] => variants.filter((v) => !v.error);
@@ -124,7 +128,6 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   /** One line about all: that of the only one, or how many. */
   const about = (lines: readonly string[]): string => (variants.length === 1 ? lines[0] ?? '' : `${lines.length} of ${variants.length} recipes`);
 
-  await chosenMetrics(lead); // loads the user's own before the work, so that a mistake in them is told at once
   const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
     const done = await optimizeModel(model, floatFile, recipe.optimize, report);
@@ -194,7 +197,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       for (const v of alive()) if (v.saturating.length) await lookInto(v, async () => tellOfSaturation(v, atBatch(await firstFeed(lead, inputs) ?? randomFeed(inputs, 0), inputs, 1)));
       return [undefined, about(lines)];
     });
-    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, ...listen };
+    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, classNames: modelClasses(scores), ...listen };
     const checked: Checked = await stage('evaluate', async () => {
       const c = await evaluateAll(check, alive());
       return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
