@@ -12,6 +12,7 @@ import { version } from '../base/version.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
+import { checkFiles, complaintAt } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
@@ -23,7 +24,7 @@ import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from 
 import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
-import { modelClasses, withClasses } from './classes.js';
+import { modelClasses, withClasses, type Scores } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
@@ -94,6 +95,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   if (!lead.recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', lead.file ? { file: lead.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(lead.baseDir, lead.recipe.model);
+  if (!o.dryRun) checkFiles(lead);
   const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
   sources.add(model);
@@ -106,6 +108,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   if (one) lead = atBatchOfOne(lead);
   // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
   const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(lead) };
+  startMetrics(lead, scores);
   lead = await withClasses(lead, { ...scores, report: (d) => { if (!o.lookedAt) report(d); } });
   const { recipe } = lead;
   const variants = o.runs.map((r) => new Variant(one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
@@ -234,6 +237,16 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();
+  }
+}
+
+/** Throws where a metric names an output that the model lacks, at its place in the recipe. */
+function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'metrics' | 'outputs'>): void {
+  for (const [i, { metric, options }] of (metrics ?? []).entries()) {
+    try { metric.start(options, outputs); } catch (error) {
+      if (!(error instanceof QuantError)) throw error;
+      throw complaintAt(r, error.code, error.message, ['evaluation', 'metrics', i], error.hint);
+    }
   }
 }
 

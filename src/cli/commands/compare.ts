@@ -4,7 +4,9 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
+import { metrics } from '../../evaluate/metrics/index.js';
 import type { GateSettings } from '../../gate/index.js';
+import { misfit } from '../../gate/units.js';
 import type { CompareItem } from '../../pipeline/compare.js';
 import { inputFiles } from '../../recipe/inputs.js';
 import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
@@ -31,6 +33,8 @@ export interface CompareFlags {
 
 /** Throws QuantError; gives exit code 0, or 1 where limits were given and no run is proven to keep them (5: undecided). */
 export async function compare(targets: readonly string[], flags: CompareFlags, context: CommandContext): Promise<number> {
+  const model = targets.find((t) => /\.(onnx|ort)$/i.test(t));
+  if (model !== undefined) fail('USAGE', `compare wants recipes and output folders of runs, but '${model}' is a model`, { file: model }, 'quantize evaluate A.onnx B.onnx --data FOLDER compares the accuracy of models, quantize bench A.onnx B.onnx their latency');
   const overrides: RecipeOverrides = { set: flags.set ?? [], ...(flags.model === undefined ? {} : { model: flags.model }), ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }), ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }) };
   const loaded: (ResolvedRecipe | string)[] = [];
   for (const target of targets) loaded.push(...(/\.ya?ml$/i.test(target) ? await loadRecipes(target, overrides) : [target]));
@@ -58,6 +62,9 @@ export async function compareLoaded(loaded: readonly (ResolvedRecipe | string)[]
   const parsed = gateSpec.safeParse(Object.keys(asked).length ? asked : { accuracyDrop: { max: DEFAULT_DROP } });
   if (!parsed.success) fail('USAGE', parsed.error.issues.map((i) => i.message).join('; '), {}, '--max-accuracy-drop 0.5%, --max-latency-ratio 0.8, --max-size-ratio 0.3');
   const limits: GateSettings = parsed.data;
+  const named = loaded.map((l) => (typeof l === 'string' ? undefined : l.recipe.evaluation.metrics)).find((m) => m !== undefined) ?? [];
+  const odd = misfit(limits, named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []));
+  if (odd) fail('USAGE', `--max-accuracy-drop: ${odd.message}`);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await compareRuns({

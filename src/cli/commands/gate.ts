@@ -5,9 +5,11 @@ import { fail } from '../../base/errors.js';
 import { reason, writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
 import { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from '../../gate/index.js';
+import { misfit } from '../../gate/units.js';
 import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
+import { wantRun } from '../targets.js';
 import { table } from '../terminal.js';
 
 export interface GateFlags {
@@ -26,11 +28,15 @@ export interface GateFlags {
 
 /** Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad records, OUTPUT_WRITE. */
 export async function gate(target: string, flags: GateFlags, { terminal }: CommandContext): Promise<number> {
+  for (const t of [target, flags.baseline]) if (t !== undefined) wantRun(t, 'gate');
   const written = [flags.junit, flags.markdown].filter((f) => f !== undefined);
   refuseOverwriting(written, [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])));
   const run = readRun(target);
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
-  const facts = judgeRun(run, settingsOf(run, target, flags), baseline);
+  const settings = settingsOf(run, target, flags);
+  const odd = misfit(settings, run.evaluation?.metrics ?? []);
+  if (odd) fail('USAGE', `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`, {}, odd.key === 'metric' ? 'name one of them' : undefined);
+  const facts = judgeRun(run, settings, baseline);
   const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');
   if (flags.save) save(target, facts);
   if (flags.junit !== undefined) writeFileAtomic(flags.junit, renderJunit(run, facts));
