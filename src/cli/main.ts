@@ -95,7 +95,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   program.command('inspect').description('shows a model, or what a run decided and measured')
     .argument('<model-or-run>', 'an ONNX file, or the output folder (or run.json) of a run')
     .option('-p, --point <name>', 'one tensor of a run: plan, statistics, scale and zero point')
-    .option('--text', 'the graph in ONNX text form')
+    .option('--graph', 'the nodes of the model too, in ONNX text form').option('--text', 'nothing but the ONNX text form')
     .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
     .action((target: string, options) => { job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c); });
   program.command('compare').description('runs recipes, or takes finished runs, of one model and ranks them')

@@ -7,7 +7,8 @@ import type { SearchFacts } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
 import { summaryLines } from '../summary.js';
-import { paint, table, type Terminal } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint, type Terminal } from '../terminal.js';
 import { folderName } from './run.js';
 
 export interface AutoFlags {
@@ -87,7 +88,7 @@ function say(search: SearchFacts, terminal: Terminal): void {
   const number = (x: number | undefined, digits: number, unit = ''): string => (x === undefined ? '–' : `${x.toFixed(digits)}${unit}`);
   const digits = search.unit === '%' ? 2 : 4;
   const rows = search.trials.map((t) => [String(t.round), t.label, String(t.samples), t.outcome === 'failed' ? 'failed' : number(t.drop, digits), t.loss === undefined ? '' : t.loss.toPrecision(2), number(t.latencyRatio, 2, ' ×'), number(t.sizeRatio, 2, ' ×'), t.error ?? t.next]);
-  const [head = '', ...body] = table([['', 'recipe', 'samples', `drop of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6]).map((l) => `  ${l}`);
+  const [head = '', ...body] = table([['', 'recipe', 'samples', `drop of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [0, 4, 2] });
   terminal.say(p.bold(head));
   body.forEach((line, i) => terminal.say(search.trials[i]?.next.startsWith('chosen') ? p.green(line) : line));
   terminal.say('');

@@ -4,7 +4,7 @@ import { fail } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface BenchFlags {
   readonly runs: string;

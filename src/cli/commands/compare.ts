@@ -13,7 +13,8 @@ import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../re
 import type { CompareRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
-import { paint, table, type Terminal } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint, type Terminal } from '../terminal.js';
 import { folderName } from './run.js';
 
 export interface CompareFlags {
@@ -99,7 +100,7 @@ function say(record: CompareRecord, terminal: Terminal): void {
     number(r.sizeRatio, 2, ' ×'), number(r.peakBytes === undefined ? undefined : r.peakBytes / 1e6, 0, ' MB'), r.gate?.verdict.toUpperCase() ?? '', r.front ? 'front' : '', r.error ?? r.summary,
   ]);
   const metric = record.runs.find((r) => r.metric)?.metric?.name ?? 'accuracy';
-  const [head = '', ...body] = table([['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows], [1, 2, 3, 4, 5, 6]).map((l) => `  ${l}`);
+  const [head = '', ...body] = table([['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows], [1, 2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [6, 8, 3, 7] });
   terminal.say('');
   terminal.say(p.bold(head));
   body.forEach((line, i) => terminal.say(record.runs[i]?.outcome === 'failed' ? p.red(line) : record.runs[i]?.label === record.chosen?.label ? p.green(line) : line));

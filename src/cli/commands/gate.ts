@@ -10,7 +10,7 @@ import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { wantRun } from '../targets.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface GateFlags {
   readonly baseline?: string;
@@ -48,14 +48,14 @@ export async function gate(target: string, flags: GateFlags, { terminal }: Comma
   // GitHub reads workflow commands from stderr too, which leaves stdout to the data.
   const annotations = actions === 'true' ? renderAnnotations(run, facts).trimEnd() : '';
   if (annotations) terminal.say(annotations);
-  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true).join('\n')}\n`);
+  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true, terminal.dataColumns).join('\n')}\n`);
   return exitCodeOfVerdict(facts.verdict);
 }
 
 /** One line a rule, the verdict last. */
-export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false): string[] {
+export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false, columns = Infinity): string[] {
   const word = (verdict: string): string => verdict.toUpperCase();
-  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]));
+  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]), [], { columns });
   const of = facts.rules.filter((r) => r.verdict === facts.verdict).length;
   return [...rules, ...table([[`${word(facts.verdict)}  ${run.recipe.name} against ${facts.against}: ${of} of ${facts.rules.length} rules ${facts.verdict === 'undecided' ? 'are undecided' : facts.verdict}`]])];
 }

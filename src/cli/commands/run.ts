@@ -46,7 +46,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
     if (flags.dryRun) {
-      if (!flags.json) terminal.data(`${planLines(record).join('\n')}\n`);
+      if (!flags.json) terminal.data(`${planLines(record, terminal.dataColumns).join('\n')}\n`);
       return 0;
     }
     if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);
