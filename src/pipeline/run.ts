@@ -10,6 +10,7 @@ import { groupBy } from '../base/group.js';
 import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import type { TensorStats } from '../calibrate/types.js';
+import { countNodes } from '../ir/count.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
 import { checkFiles, complaintAt } from '../recipe/files.js';
@@ -19,7 +20,7 @@ import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { batchNormMoments } from '../adjust/moments.js';
 import { adjustKey } from './adjust-key.js';
-import { adjustModel, chooseWeights, isRefined } from './adjust.js';
+import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
@@ -32,7 +33,7 @@ import { checkOutputs } from './overwriting.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
-import { createStages } from './stages.js';
+import { createStages, isRefined, stagesOf } from './stages.js';
 import { Variant } from './variant.js';
 
 export interface RunListener {
@@ -134,7 +135,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
     const done = await optimizeModel(model, floatFile, recipe.optimize, report);
-    return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];
+    return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
   const budgets = o.dryRun ? [] : variants.filter((v) => v.recipe.recipe.quantize.budget);
@@ -161,7 +162,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   try {
     for (const v of alive()) await attempt(v, () => v.stage()); // before the work: a folder that cannot be written is told at once
     const stats = new Map<Variant, ReadonlyMap<Value, TensorStats>>();
-    const statics = alive().filter((v) => v.prepared.format.plan === 'static' || (v.prepared.format.plan === 'half' && recipe.calibration.data !== undefined));
+    const runs = (name: string) => (v: Variant): boolean => stagesOf(v.recipe.recipe).includes(name);
+    const statics = alive().filter(runs('calibrate'));
     let samples: readonly { id: string; hash: string }[] = [];
     if (statics.length) {
       calibration = await stage('calibrate', async () => {
@@ -178,7 +180,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       });
     }
     const looked = o.detail === false ? undefined : await analysisData({ floatFile, recipe: lead, inputs, report, ...listen });
-    if (looked && recipe.evaluation.sensitivity !== false) {
+    if (looked && alive().some(runs('sensitivity'))) {
       await stage('sensitivity', async () => {
         const lines: string[] = [];
         for (const v of alive()) await attempt(v, async () => { v.assign(stats.get(v) ?? new Map()); await lookInto(v, async () => { lines.push(await analyseSensitivity(v, looked, listen)); }); });
@@ -206,7 +208,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
     });
     if (calibration) calibration = { ...calibration, overlapWithEvaluation: checked.overlap };
-    if (looked && recipe.evaluation.layers !== false) {
+    if (looked && alive().some(runs('layers'))) {
       await stage('layers', async () => {
         const lines: string[] = [];
         for (const v of alive()) await lookInto(v, async () => { lines.push(await analyseLayers(v, looked, listen)); });
@@ -225,7 +227,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       }
       return [undefined, about(lines)];
     });
-    if (recipe.evaluation.latency !== false && alive().length) {
+    if (alive().some(runs('latency'))) {
       await stage('latency', async () => {
         await timeAll(check, alive(), checked.feed);
         return [undefined, about(alive().map((v) => { const l = v.measured.latency; return l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'; }))];

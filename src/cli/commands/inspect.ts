@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fail, nearest } from '../../base/errors.js';
 import { bytesText, countText, printable } from '../../base/text.js';
 import { constantsOf } from '../../cost/constants.js';
+import { countNodes } from '../../ir/count.js';
 import { allGraphs, type Model, type Value } from '../../ir/graph.js';
 import { printModel } from '../../ir/text/print.js';
 import { loadModel } from '../../onnx/files.js';
@@ -59,9 +60,8 @@ interface ModelDescription {
 function describe(model: Model): ModelDescription {
   const ops: Record<string, number> = {};
   const dtypes: Record<string, { tensors: number; elements: number; bytes: number }> = {};
-  let nodes = 0;
   for (const g of allGraphs(model.graph)) {
-    for (const n of g.nodes) { nodes++; const op = n.domain ? `${n.domain}.${n.op}` : n.op; ops[op] = (ops[op] ?? 0) + 1; }
+    for (const n of g.nodes) { const op = n.domain ? `${n.domain}.${n.op}` : n.op; ops[op] = (ops[op] ?? 0) + 1; }
   }
   for (const data of constantsOf(model)) {
     const d = (dtypes[data.dtype] ??= { tensors: 0, elements: 0, bytes: 0 });
@@ -71,7 +71,7 @@ function describe(model: Model): ModelDescription {
   const sum = (key: 'elements' | 'bytes'): number => Object.values(dtypes).reduce((n, d) => n + d[key], 0);
   return {
     irVersion: model.irVersion, producer: `${model.producerName} ${model.producerVersion}`.trim(), opsets: Object.fromEntries([...model.opsets].map(([d, v]) => [d || 'ai.onnx', v])),
-    nodes, parameters: sum('elements'), dataBytes: sum('bytes'), ops: Object.fromEntries(Object.entries(ops).sort((a, b) => b[1] - a[1])), dtypes,
+    nodes: countNodes(model), parameters: sum('elements'), dataBytes: sum('bytes'), ops: Object.fromEntries(Object.entries(ops).sort((a, b) => b[1] - a[1])), dtypes,
     inputs: inputs.map(signature), outputs: model.graph.outputs.map(signature), functions: model.functions.length,
     dynamicAxes: inputs.flatMap((v) => (v.shape ?? []).flatMap((d, axis) => (typeof d === 'number' ? [] : [`${v.name}[${axis}]${d === null ? '' : ` (${d})`}`]))),
   };
@@ -84,7 +84,7 @@ function modelLines(file: string, bytes: number, f: ModelDescription, columns: n
     ['format', `IR ${f.irVersion}, ${Object.entries(f.opsets).map(([d, v]) => `${d} opset ${v}`).join(', ')}${f.producer ? `, by ${f.producer}` : ''}`],
     ...f.inputs.map((i) => ['input', i]), ...f.outputs.map((o) => ['output', o]),
     ['dynamic axes', f.dynamicAxes.join(', ') || 'none'],
-    ['nodes', `${f.nodes}${f.ops.Constant ? `, of which ${f.ops.Constant} Constant` : ''}${f.functions ? `, and ${f.functions} functions` : ''}`],
+    ['nodes', `${f.nodes}${f.ops.Constant ? ` (${f.ops.Constant} Constants not counted)` : ''}${f.functions ? `, and ${f.functions} functions` : ''}`],
     ['parameters', `${countText(f.parameters)} (${bytesText(f.dataBytes)})`],
     ...Object.entries(f.dtypes).sort((a, b) => b[1].bytes - a[1].bytes).map(([d, s]) => [`  ${d}`, `${s.tensors} tensors, ${countText(s.elements)} elements, ${bytesText(s.bytes)}`]),
     ['ops', Object.entries(f.ops).map(([op, n]) => `${op} ${n}`).join(', ')],
