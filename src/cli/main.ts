@@ -95,7 +95,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   program.command('inspect').description('shows a model, or what a run decided and measured')
     .argument('<model-or-run>', 'an ONNX file, or the output folder (or run.json) of a run')
     .option('-p, --point <name>', 'one tensor of a run: plan, statistics, scale and zero point')
-    .option('--text', 'the graph in ONNX text form')
+    .option('--graph', 'the nodes of the model too, in ONNX text form').option('--text', 'nothing but the ONNX text form')
     .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
     .action((target: string, options) => { job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c); });
   program.command('compare').description('runs recipes, or takes finished runs, of one model and ranks them')
@@ -214,6 +214,11 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     if (error.code === 'commander.help') throw new QuantError('USAGE', `quantize store needs a command: ${store.commands.map((c) => c.name()).join(', ').replace(/, (\w+)$/, ' or $1')}`, { hint: '`quantize store --help` tells what they do' });
     const stray = argv[0];
     if (error.code === 'commander.excessArguments' && stray !== undefined && !stray.startsWith('-') && !program.commands.some((c) => c.name() === stray)) {
+      if (/\.(onnx|ort)$/i.test(stray)) {
+        const withRecipe = argv.includes('-r') || argv.includes('--recipe');
+        const ways = `quantize init ${stray} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R --model ${stray} quantizes by a recipe; quantize auto ${stray} finds one; quantize inspect ${stray} shows it`;
+        throw new QuantError('USAGE', `"${stray}" is a model, and no command says what to do with it`, { hint: withRecipe ? `give it as --model ${stray}` : ways });
+      }
       const near = nearest(stray, program.commands.map((c) => c.name()));
       throw new QuantError('USAGE', `"${stray}" is not a command.${near ? ` Did you mean "${near}"?` : ''}`, { hint: /\.ya?ml$/i.test(stray) ? `quantize --recipe ${stray}` : '`quantize --help` lists commands and options' });
     }

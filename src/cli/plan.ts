@@ -1,9 +1,9 @@
 /** What a dry run prints: where each node would run, and why. */
 import { countText } from '../base/text.js';
 import type { RunRecord } from '../record/index.js';
-import { table } from './terminal.js';
+import { table } from './layout.js';
 
-export function planLines(record: RunRecord): string[] {
+export function planLines(record: RunRecord, columns: number): string[] {
   const total = record.nodes.reduce((n, x) => n + x.macs, 0);
   const integer = record.nodes.filter((n) => n.planned === 'integer');
   const inInteger = integer.reduce((n, x) => n + x.macs, 0);
@@ -13,7 +13,7 @@ export function planLines(record: RunRecord): string[] {
     `${integer.length} of ${record.nodes.length} nodes in integers${total ? `, ${((100 * inInteger) / total).toFixed(1)} % of multiply-accumulates` : ''}`,
     `${record.points.length} quantization points: ${[...kinds].map(([kind, n]) => `${n} ${kind}`).join(', ')}`,
     '',
-    ...table([['planned', 'op', 'macs', 'node', 'why'], ...record.nodes.map((n) => [n.planned, n.op, n.macs ? countText(n.macs) : '', n.name, n.because ?? ''])], [2]),
+    ...table([['planned', 'op', 'macs', 'node', 'why'], ...record.nodes.map((n) => [n.planned, n.op, n.macs ? countText(n.macs) : '', n.name, n.because ?? ''])], [2], { columns, drop: [2] }),
     '',
     'Nothing was measured or written (--dry-run). The recipe as resolved:',
     '',

@@ -1,16 +1,20 @@
 /** The two output streams: data go to stdout, everything said to a person to stderr. */
-import { oneLine, printable, printableJson } from '../base/text.js';
+import { printable, printableJson } from '../base/text.js';
+import { wrapped } from './layout.js';
 
 /** All that is printed passes here, so that no name of a model or a file can drive the terminal. */
 export interface Terminal {
   /** Writes text or JSON to stdout; control characters and direction marks are written as escapes that JSON has too. */
   data(text: string): void;
-  /** Writes a line for people to stderr; the same. */
-  say(line: string): void;
+  /** Writes lines for people to stderr; the same, and broken between words where they are too long, with `hang` blanks before what goes on. */
+  say(line: string, hang?: number): void;
   /** Whether bars may be drawn and redrawn on stderr. */
   readonly animated: boolean;
   readonly colour: boolean;
+  /** Width of stderr; infinite where it is no terminal and COLUMNS does not say. */
   readonly columns: number;
+  /** Width of stdout; infinite where it is no terminal, since programs read lines. */
+  readonly dataColumns: number;
 }
 
 /**
@@ -31,12 +35,19 @@ export function openTerminal(): Terminal & { close(): Promise<NodeJS.ErrnoExcept
   const plain = process.env.TERM === 'dumb' || !process.stderr.isTTY;
   const forced = process.env.FORCE_COLOR !== undefined && process.env.FORCE_COLOR !== '0';
   const colour = !process.env.NO_COLOR && (forced || !plain);
+  const columns = (process.stderr.isTTY ? process.stderr.columns : 0) || Number(process.env.COLUMNS) || (process.stderr.isTTY ? 80 : Infinity);
+  const dataColumns = process.stdout.isTTY ? process.stdout.columns || Number(process.env.COLUMNS) || 80 : Infinity;
   return {
-    data: (text) => write(process.stdout, harmless(text, colour, printableJson)),
-    say: (line) => write(process.stderr, `${harmless(line, colour, printable)}\n`),
+    data: (text) => {
+      const shown = harmless(text, colour, printableJson);
+      // JSON stays as it is: who copies it from a terminal wants it whole.
+      write(process.stdout, Number.isFinite(dataColumns) && !/^[[{]/.test(shown) ? shown.split('\n').map((line) => wrapped(line, dataColumns)).join('\n') : shown);
+    },
+    say: (text, hang) => write(process.stderr, `${harmless(text, colour, printable).split('\n').map((line) => wrapped(line, columns, hang)).join('\n')}\n`),
     animated: !plain && !process.env.CI,
     colour,
-    columns: process.stderr.columns || 80,
+    columns,
+    dataColumns,
     close: async () => {
       // A broken pipe is told after the write: wait for what is under way before the listeners go.
       await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((done) => { if (closed.has(stream)) done(); else stream.write('', () => setImmediate(done)); })));
@@ -59,15 +70,4 @@ function harmless(text: string, colour: boolean, escape: (s: string) => string):
 export function paint(terminal: { readonly colour: boolean }): { bold(s: string): string; dim(s: string): string; red(s: string): string; green(s: string): string; yellow(s: string): string } {
   const wrap = (on: number, off: number) => (s: string): string => (terminal.colour && s ? `\x1b[${on}m${harmless(s, true, printable)}\x1b[${off}m` : printable(s));
   return { bold: wrap(1, 22), dim: wrap(2, 22), red: wrap(31, 39), green: wrap(32, 39), yellow: wrap(33, 39) };
-}
-
-/** Columns aligned with two spaces; the first to the left, the others as `right` says. Cells are made harmless. */
-export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
-  const cells = rows.map((r) => r.map(oneLine));
-  const widths: number[] = [];
-  for (const row of cells) row.forEach((c, i) => { widths[i] = Math.max(widths[i] ?? 0, [...c].length); });
-  return cells.map((row) => row.map((c, i) => {
-    const gap = ' '.repeat(widths[i]! - [...c].length); // a width was noted for every cell
-    return right.includes(i) ? gap + c : i === row.length - 1 ? c : c + gap;
-  }).join('  ').trimEnd());
 }

@@ -21,6 +21,8 @@ export interface Dataset {
   /** The resolved source, order, split, classes and preprocessing, as plain JSON for the run record. */
   readonly describe: Readonly<Record<string, unknown>>;
   readonly classes: readonly string[] | undefined;
+  /** Whether `classes` are nothing but the sorted names of folders. */
+  readonly guessedClasses: boolean;
   /** Fill values for `batches`, where the spec lets unequal lengths be padded. */
   readonly padding: Readonly<Record<string, number>> | undefined;
   /** A fresh pass over the samples; always the same order. `limit` counts samples that were read well. */
@@ -49,7 +51,7 @@ export async function openDataset(spec: DataSpec, inputs: readonly ValueInfo[], 
   if (source.kind === 'streamed') {
     if (spec.order !== undefined && spec.order !== 'listed') fail('DATA_MODULE', `order ${spec.order} needs a source that can be listed, but ${kind} only yields one sample after the other`, {}, 'leave order out, and shuffle in the module');
     return {
-      count: undefined, classes: undefined, padding: undefined,
+      count: undefined, classes: undefined, guessedClasses: false, padding: undefined,
       describe: { ...common, order: 'listed', count: null, ...source.details },
       samples: (options = {}) => readStream(source, spec, bad, options),
       identities: (options = {}) => readStream(source, spec, bad, options),
@@ -62,6 +64,7 @@ export async function openDataset(spec: DataSpec, inputs: readonly ValueInfo[], 
   return {
     count: indices.length,
     classes: source.classes,
+    guessedClasses: source.classes !== undefined && spec.classes === undefined && kind === 'images' && spec.annotations === undefined,
     padding: source.padding,
     describe: { ...common, order, ...(order === 'shuffled' ? { seed: context.seed } : {}), count: indices.length, classes: source.classes ?? null, ...source.details },
     samples: (options = {}) => readListed(source, indices, bad, options),

@@ -26,6 +26,10 @@ export interface EvaluateOptions {
   readonly metrics?: readonly ChosenMetric[] | undefined;
   /** Share of the samples, 0…1, that only choose between candidates; which ones, their ids say. Default: 0. */
   readonly searchShare?: number | undefined;
+  /** Of the labels, for the record. */
+  readonly classNames?: readonly string[] | undefined;
+  /** Whether labels are positions among these names only because nothing else tells: then there must be a score for each. */
+  readonly guessedClasses?: boolean | undefined;
   /** For progress only. */
   readonly totalSamples?: number | undefined;
   /** Gets `progress` of stage `evaluate` after each batch, and diagnostics unless they are taken below. */
@@ -96,6 +100,7 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       ofFloat.push(await float.run(feed));
       for (const [i, c] of candidates.entries()) ofCandidates[i]!.push(await c.run(feed)); // one list each
     }
+    if (options.guessedClasses && !count.judged && !count.searched) assertScoreEach(options.classNames, outputs, ofFloat[0]);
     ofCandidates.forEach((out, i) => addErrors(meters[i]!.errors, batch, ofFloat, out)); // one each
     for (const row of batch.rows) {
       const cut = (all: readonly Feed[]): Feed[] => all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
@@ -121,11 +126,19 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       for (const f of facts) sayNonFinite(f, own);
       const found = await agreement?.facts();
       return {
-        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, own)), ...(found ? { agreement: found } : {}), outputs: facts,
+        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, own, options.classNames)), ...(found ? { agreement: found } : {}), outputs: facts,
         ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, own)) } } : {}),
       };
     })),
   };
+}
+
+/** For outputs whose size only running tells. Throws DATA_LABEL. */
+function assertScoreEach(names: readonly string[] | undefined, outputs: readonly ValueInfo[], first: Feed | undefined): void {
+  const output = classOutput(outputs);
+  const [, scores = 0, ...rest] = (output && first?.[output.name]?.dims) ?? [];
+  if (!names || !output || scores < 2 || scores === names.length || rest.some((d) => d !== 1)) return;
+  fail('DATA_LABEL', `the data have ${names.length} class folders (${names.slice(0, 12).join(', ')}), but output '${output.name}' gives ${scores} scores: which folder is which score cannot be told`, { tensor: output.name }, `list all ${scores} names as classes in the data block, in the order of the scores`);
 }
 
 /** Whether a sample belongs to the part that may choose between candidates. */

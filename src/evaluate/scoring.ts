@@ -32,7 +32,7 @@ export class Scored {
   get scores(): Accumulator { return this.#float; }
 
   /** The facts of candidate `i`; none, with a diagnostic, where a model has no value. */
-  facts(i: number, say: (d: Diagnostic) => void): MetricFacts[] {
+  facts(i: number, say: (d: Diagnostic) => void, names?: readonly string[]): MetricFacts[] {
     const { metric } = this.#chosen;
     const float = this.#float;
     const quantized = this.#candidates[i]!;
@@ -43,7 +43,7 @@ export class Scored {
     }
     const paired = pairedOf(float, quantized);
     const interval = paired && intervalOf(paired, after - before);
-    const classes = paired?.kind === 'share' ? classesOf(paired, this.#labels) : [];
+    const classes = paired?.kind === 'share' ? classesOf(paired, this.#labels, names) : [];
     return [{
       name: metric.name, unit: metric.unit, float: before, quantized: after, change: after - before, higherIsBetter: metric.higherIsBetter,
       ...(interval ? { interval } : {}),
@@ -90,7 +90,7 @@ function flips({ float, quantized }: { readonly float: string; readonly quantize
 /** More than this many classes would be most of a report. */
 const MOST_CLASSES = 1000;
 
-function classesOf({ float, quantized }: { readonly float: string; readonly quantized: string }, labels: readonly number[]): ClassFacts[] {
+function classesOf({ float, quantized }: { readonly float: string; readonly quantized: string }, labels: readonly number[], names: readonly string[] = []): ClassFacts[] {
   if (labels.length !== float.length) return []; // the metric passed samples over: it cannot be told which
   const found = new Map<number, { float: string; quantized: string }>();
   labels.forEach((label, i) => {
@@ -99,5 +99,5 @@ function classesOf({ float, quantized }: { readonly float: string; readonly quan
   });
   if (found.size > MOST_CLASSES || [...found.keys()].some((c) => !Number.isInteger(c) || c < 0)) return [];
   const share = (s: string): number => [...s].filter((c) => c === '1').length / s.length;
-  return [...found].sort(([a], [b]) => a - b).map(([label, own]) => ({ class: label, samples: own.float.length, float: share(own.float), quantized: share(own.quantized), ...flips(own) }));
+  return [...found].sort(([a], [b]) => a - b).map(([label, own]) => ({ class: label, ...(names[label] === undefined ? {} : { name: names[label] }), samples: own.float.length, float: share(own.float), quantized: share(own.quantized), ...flips(own) }));
 }

@@ -15,6 +15,8 @@ export interface Measured {
   readonly interval: Interval | 'exact' | { readonly unknown: string };
   readonly confidence: number;
   readonly unit?: string;
+  /** For a drop: sign × drop is the change of the metric, and its interval is told as that of the change. */
+  readonly sign?: -1 | 1;
   readonly show: (value: number) => string;
   readonly samples?: number;
   /** The interval that this many samples would give. */
@@ -30,14 +32,22 @@ export function ruleOf(m: Measured): RuleResult {
   const known = interval === 'exact' ? [observed, observed] as const : 'unknown' in interval ? undefined : interval;
   const verdict = known ? decide(m.bound, limit, known) : 'undecided';
   const needed = verdict === 'undecided' && known && samples !== undefined && m.withSamples ? samplesToDecide(samples, m.confidence, m.withSamples, m.bound, limit) : undefined;
-  const spread = interval === 'exact' || 'unknown' in interval ? '' : ` (${confidenceText(m.confidence)} interval ${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}${samples === undefined ? '' : `, ${samples} samples`})`;
+  const { sign } = m;
+  const spread = interval === 'exact' || 'unknown' in interval ? '' : ` (${confidenceText(m.confidence)} interval ${sign === undefined ? `${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}` : changes(interval, sign, m.show)}${samples === undefined ? '' : `, ${samples} samples`})`;
   const open = verdict !== 'undecided' ? '' : interval !== 'exact' && 'unknown' in interval ? `: undecided, for ${interval.unknown}`
     : `: undecided, for the interval holds the limit${needed === undefined ? '' : `; about ${needed} samples would decide`}`;
   return {
-    name: m.rule, verdict, bound: m.bound, limit, observed, text: `${m.fact}${spread}; ${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
+    name: m.rule, verdict, bound: m.bound, limit, observed, text: `${m.fact}${spread}; ${sign === undefined ? '' : 'a drop of '}${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
     ...(interval === 'exact' || 'unknown' in interval ? {} : { interval: [interval[0], interval[1]] }),
-    ...(m.unit === undefined ? {} : { unit: m.unit }), ...(samples === undefined ? {} : { samples }), ...(needed === undefined ? {} : { samplesNeeded: needed }),
+    ...(m.unit === undefined ? {} : { unit: m.unit }), ...(sign === undefined ? {} : { sign }), ...(samples === undefined ? {} : { samples }), ...(needed === undefined ? {} : { samplesNeeded: needed }),
   };
+}
+
+/** The interval of a drop as that of the change, with signs: `of the change −0.56 … +0.28 points`. */
+function changes(drop: Interval, sign: -1 | 1, show: (value: number) => string): string {
+  const [low, high] = sign < 0 ? [0 - drop[1], 0 - drop[0]] : drop; // 0 − 0 is 0, −0 is not
+  const signed = (x: number): string => (x > 0 ? `+${show(x)}` : show(x));
+  return `of the change ${signed(low).split(' ')[0] ?? ''} … ${signed(high)}`;
 }
 
 /** A rule about something that the record does not tell fails. */

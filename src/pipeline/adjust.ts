@@ -62,9 +62,6 @@ function resolved(plan: ReturnType<typeof planModel>['planned']['plan'], v: Valu
   return spec?.kind === 'observed' || spec?.kind === 'fixed' ? spec.scheme : undefined;
 }
 
-/** Whether weights need more than rounding. */
-export const isRefined = ({ quantize: { weights, layers } }: Recipe): boolean => weights.method.name !== 'round' || weights.correct.length > 0 || layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
-
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
 export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] }): Promise<Layerwise> {
   const { quantize: { weights: w }, calibration } = v.recipe.recipe;

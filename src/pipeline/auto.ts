@@ -9,6 +9,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import type { DataSpec } from '../data/spec.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
+import { checkFiles } from '../recipe/files.js';
 import { targets } from '../targets/index.js';
 import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
@@ -39,6 +40,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
   const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
   if (rest.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
+  checkFiles(base);
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
   const forecast = new Forecast(rest.timeBudgetMs);
   const onEvent = rest.onEvent ?? ((): void => undefined);

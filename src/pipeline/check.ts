@@ -39,6 +39,8 @@ export interface CheckInput {
   readonly attempt: <T>(v: Variant, step: () => Promise<T> | T) => Promise<T | undefined>;
   /** Evaluates on the search part of the samples alone, and on at most so many of it. */
   readonly searchOnly?: SearchOnly | undefined;
+  /** Where the data name no classes. */
+  readonly classNames?: readonly string[] | undefined;
   readonly onEvent?: OnEvent;
   readonly signal?: AbortSignal;
 }
@@ -128,7 +130,7 @@ async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open:
     }
   }
   const { candidates } = await evaluateModels({
-    float, candidates: open.map((x) => x.session), batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: o.searchOnly ? 0 : e.searchShare, totalSamples: o.searchOnly ? o.searchOnly.samples : dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
+    float, candidates: open.map((x) => x.session), classNames: dataset.classes ?? o.classNames, guessedClasses: dataset.guessedClasses, batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: o.searchOnly ? 0 : e.searchShare, totalSamples: o.searchOnly ? o.searchOnly.samples : dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
     onEvent: o.onEvent, signal: o.signal, onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
   });
   for (const [i, { variant }] of open.entries()) {

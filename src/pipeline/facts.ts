@@ -4,7 +4,8 @@ import type { TensorStats } from '../calibrate/types.js';
 import { constantsOf } from '../cost/constants.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
-import { allGraphs, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { countNodes } from '../ir/count.js';
+import { type Model, type Node, type Use, type Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
@@ -28,12 +29,10 @@ export function macsOf(n: Node): number {
 
 export function modelFacts(model: Model, name: string, bytes: number, sha256: string, macs: number | undefined): ModelFacts {
   let parameters = 0;
-  let nodes = 0;
-  for (const g of allGraphs(model.graph)) nodes += g.nodes.size;
   for (const t of constantsOf(model)) parameters += t.size;
   const port = (v: Value) => ({ name: v.name, dtype: v.dtype ?? v.other?.kind ?? 'unknown', shape: v.shape ?? [] });
   return {
-    name, bytes, sha256, parameters, nodes, opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,
+    name, bytes, sha256, parameters, nodes: countNodes(model), opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,
     macs,
     inputs: model.graph.inputs.filter((v) => !v.data).map(port), outputs: model.graph.outputs.map(port),
   };

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { requireTemporaryFolder } from '../base/environment-errors.js';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import { refuseOverwriting } from '../base/outputs.js';
+import { countNodes } from '../ir/count.js';
 import { allGraphs, nameMaker, Node, type Model, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import type { Tensor } from '../ir/tensor.js';
@@ -168,11 +169,4 @@ export async function checkOutputs(model: Model, comparison: Comparison): Promis
       .catch((cause: unknown) => fail('OPTIMIZE_VERIFY', (cause as Error).message, { file }, 'this is a bug in quantbench: please report it with the model; --skip leaves passes out', cause)); // session errors are Errors
     try { return await compareOnRandomFeeds(original, optimized, comparison); } finally { await optimized.close(); }
   } finally { await original.close(); }
-}
-
-/** Nodes in all graphs and functions, Constants not counted. */
-export function countNodes(model: Model): number {
-  let count = 0;
-  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) for (const n of g.nodes) if (n.op !== 'Constant') count++;
-  return count;
 }

@@ -10,20 +10,23 @@ import { groupBy } from '../base/group.js';
 import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
 import type { TensorStats } from '../calibrate/types.js';
+import { countNodes } from '../ir/count.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
+import { checkFiles, complaintAt } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
 import { batchNormMoments } from '../adjust/moments.js';
 import { adjustKey } from './adjust-key.js';
-import { adjustModel, chooseWeights, isRefined } from './adjust.js';
+import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
 import { calibrationFindings } from './calibration-findings.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
+import { modelClasses, withClasses, type Scores } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
@@ -32,7 +35,7 @@ import { withoutGain } from './gain.js';
 import { loadFloatModel, optimizeModel } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
-import { createStages } from './stages.js';
+import { createStages, isRefined, stagesOf } from './stages.js';
 import { Variant } from './variant.js';
 
 export interface RunListener {
@@ -95,6 +98,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   if (!lead.recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', lead.file ? { file: lead.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(lead.baseDir, lead.recipe.model);
+  if (!o.dryRun) checkFiles(lead);
   const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
   sources.add(model);
@@ -105,6 +109,10 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   const one = !o.dryRun && !o.lookedAt && await lookAtFloat({ file: floatFile, recipe: lead, inputs, report, signal: o.signal });
   if (one) lead = atBatchOfOne(lead);
+  // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
+  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(lead) };
+  startMetrics(lead, scores);
+  lead = await withClasses(lead, { ...scores, report: (d) => { if (!o.lookedAt) report(d); } });
   const { recipe } = lead;
   const variants = o.runs.map((r) => new Variant(one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic })));
   const alive = (): Variant[] => variants.filter((v) => !v.error);
@@ -126,11 +134,10 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   /** One line about all: that of the only one, or how many. */
   const about = (lines: readonly string[]): string => (variants.length === 1 ? lines[0] ?? '' : `${lines.length} of ${variants.length} recipes`);
 
-  await chosenMetrics(lead); // loads the user's own before the work, so that a mistake in them is told at once
   const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
     const done = await optimizeModel(model, floatFile, recipe.optimize, report);
-    return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];
+    return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
   const budgets = o.dryRun ? [] : variants.filter((v) => v.recipe.recipe.quantize.budget);
@@ -157,7 +164,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   try {
     for (const v of alive()) await attempt(v, () => v.stage()); // before the work: a folder that cannot be written is told at once
     const stats = new Map<Variant, ReadonlyMap<Value, TensorStats>>();
-    const statics = alive().filter((v) => v.prepared.format.plan === 'static' || (v.prepared.format.plan === 'half' && recipe.calibration.data !== undefined));
+    const runs = (name: string) => (v: Variant): boolean => stagesOf(v.recipe.recipe).includes(name);
+    const statics = alive().filter(runs('calibrate'));
     let samples: readonly { id: string; hash: string }[] = [];
     if (statics.length) {
       calibration = await stage('calibrate', async () => {
@@ -175,7 +183,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       });
     }
     const looked = o.detail === false ? undefined : await analysisData({ floatFile, recipe: lead, inputs, report, ...listen });
-    if (looked && recipe.evaluation.sensitivity !== false) {
+    if (looked && alive().some(runs('sensitivity'))) {
       await stage('sensitivity', async () => {
         const lines: string[] = [];
         for (const v of alive()) await attempt(v, async () => { v.assign(stats.get(v) ?? new Map()); await lookInto(v, async () => { lines.push(await analyseSensitivity(v, looked, listen)); }); });
@@ -197,13 +205,13 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       for (const v of alive()) if (v.saturating.length) await lookInto(v, async () => tellOfSaturation(v, atBatch(await firstFeed(lead, inputs) ?? randomFeed(inputs, 0), inputs, 1)));
       return [undefined, about(lines)];
     });
-    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, ...listen };
+    const check = { floatFile, recipe: lead, inputs, calibrationSamples: samples, report, attempt, searchOnly: o.searchOnly, classNames: modelClasses(scores), ...listen };
     const checked: Checked = await stage('evaluate', async () => {
       const c = await evaluateAll(check, alive());
       return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
     });
     if (calibration) calibration = { ...calibration, overlapWithEvaluation: checked.overlap };
-    if (looked && recipe.evaluation.layers !== false) {
+    if (looked && alive().some(runs('layers'))) {
       await stage('layers', async () => {
         const lines: string[] = [];
         for (const v of alive()) await lookInto(v, async () => { lines.push(await analyseLayers(v, looked, listen)); });
@@ -222,7 +230,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       }
       return [undefined, about(lines)];
     });
-    if (recipe.evaluation.latency !== false && alive().length) {
+    if (alive().some(runs('latency'))) {
       await stage('latency', async () => {
         await timeAll(check, alive(), checked.feed);
         return [undefined, about(alive().map((v) => { const l = v.measured.latency; return l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped'; }))];
@@ -244,6 +252,16 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();
+  }
+}
+
+/** Throws where a metric names an output that the model lacks, at its place in the recipe. */
+function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'metrics' | 'outputs'>): void {
+  for (const [i, { metric, options }] of (metrics ?? []).entries()) {
+    try { metric.start(options, outputs); } catch (error) {
+      if (!(error instanceof QuantError)) throw error;
+      throw complaintAt(r, error.code, error.message, ['evaluation', 'metrics', i], error.hint);
+    }
   }
 }
 

@@ -16,6 +16,7 @@ import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { benchFeed, type BenchFeedOptions } from './bench-feed.js';
 import { atBatch } from './feeds.js';
+import { modelClasses, withClasses } from './classes.js';
 import { assertLoads, lookAtFloat } from './first-look.js';
 import { bytesOnDisk } from './sources.js';
 
@@ -47,12 +48,14 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
     const [float, ...candidates] = sessions;
     const inputs = float!.inputs; // opened first
     const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
-    const dataset = await openData(spec, inputs, o.recipe, o.report);
+    const scores = { metadata: loadModel(first).metadata, outputs: float!.outputs, metrics: o.metrics, report: o.report }; // as above
+    const recipe = await withClasses(o.recipe, scores);
+    const dataset = await openData(recipe.recipe.evaluation.data ?? spec, inputs, recipe, o.report);
     const limit = e.samples ?? Infinity;
     const found = await evaluateModels({
       float: float!, candidates, metrics: o.metrics, onEvent: o.onEvent, signal: o.signal, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
       batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: one ? 1 : e.batchSize, inputs, padding: dataset.padding }),
-      onDiagnostic: o.report,
+      onDiagnostic: o.report, classNames: dataset.classes ?? modelClasses(scores), guessedClasses: dataset.guessedClasses,
     });
     return {
       samples: found.samples, reference: { file: first, metrics: found.float.map((s) => ({ name: s.metric.name, unit: s.metric.unit, higherIsBetter: s.metric.higherIsBetter, value: s.value() })) },

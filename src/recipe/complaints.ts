@@ -76,12 +76,28 @@ function wrongChoice(path: Path, seen: unknown, values: readonly string[]): Comp
   if (key === 'version') return { code: 'RECIPE_INVALID', path, atKey: false, message: `version ${shown(seen)} of the recipe format is not known`, hint: `this quantbench reads version ${values.join(', ')}` };
   const kind = path.includes('metrics') && (key === 'name' || typeof path.at(-1) === 'number') ? 'metric' : path.includes('observer') ? 'observer' : key;
   const plugin = ['metric', 'observer', 'target', 'format'].includes(kind);
-  const near = typeof seen === 'string' ? nearest(seen, values) : undefined;
+  const near = typeof seen === 'string' ? meantBy(kind, seen, values) ?? nearest(seen, values) : undefined;
   return {
     code: plugin && typeof seen === 'string' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', path, atKey: false,
     message: `${shown(seen)} is not ${plugin ? `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}` : `a value of \`${keyText(path)}\``}.${near ? ` Did you mean "${near}"?` : ''}`,
     hint: `${plugin ? `${kind}s` : 'values'}: ${values.join(', ')}`,
   };
+}
+
+/** What other tools and people call things, in lower case without marks: no spelling leads from these to ours. */
+const CALLED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  metric: {
+    accuracy: 'top1', acc: 'top1', categoricalaccuracy: 'top1', accuracyscore: 'top1', top1accuracy: 'top1', top5accuracy: 'top5', balancedaccuracy: 'class-accuracy', meanrecall: 'class-accuracy',
+    f1score: 'f1', fscore: 'f1', rocauc: 'auc', auroc: 'auc', meanaverageprecision: 'map', map50: 'map', ap: 'map', worderrorrate: 'wer', ppl: 'perplexity',
+    correlation: 'pearson', snr: 'sqnr', l2: 'mse', meansquarederror: 'mse', cosinesimilarity: 'cosine',
+  },
+  observer: { entropy: 'kl', kldivergence: 'kl', histogram: 'kl', movingaverage: 'ema', movingaverageminmax: 'ema', max: 'minmax', quantile: 'percentile' },
+  format: { int8: 'qdq', static: 'qdq', quint8: 'qdq', fp16: 'float16', half: 'float16', int4: 'weight-only', weightonly: 'weight-only', operator: 'qoperator', fp32: 'float', float32: 'float', none: 'float' },
+  target: { cpu: 'onnxruntime-cpu', onnxruntime: 'onnxruntime-cpu', ort: 'onnxruntime-cpu', vnni: 'onnxruntime-cpu-vnni' },
+};
+function meantBy(kind: string, seen: string, values: readonly string[]): string | undefined {
+  const meant = new Map(Object.entries(CALLED[kind] ?? {})).get(seen.toLowerCase().replace(/[^a-z0-9]/g, ''));
+  return meant !== undefined && values.includes(meant) ? meant : undefined;
 }
 
 /** The alternative that the input meant: of the right type, then with the fewest mistakes; undefined where none has its type. */

@@ -5,7 +5,9 @@ import { stringify } from 'yaml';
 import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
 import { PATH_KINDS, SOURCE_KINDS } from '../data/spec.js';
+import { metrics } from '../evaluate/metrics/index.js';
 import { formats } from '../formats/index.js';
+import { misfit, type Misfit } from '../gate/units.js';
 import { everyPass } from '../passes/presets.js';
 import { nameTest } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
@@ -26,6 +28,8 @@ export interface ResolvedRecipe {
   readonly yaml: string;
   /** What was written, by the recipe or by flags, before defaults. */
   readonly written?: Readonly<Record<string, unknown>>;
+  /** An error at the place of a key: line and column, or the flag that set it. */
+  readonly complain?: (code: ErrorCode, message: string, at: Path, hint?: string) => QuantError;
 }
 
 export interface RecipeOverrides {
@@ -50,6 +54,7 @@ export async function loadRecipe(file: string, overrides: RecipeOverrides = {}):
 /** The same, for a recipe that may be a sweep: a list where it takes one value makes a recipe of each. */
 export async function loadRecipes(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe[]> {
   const cwd = overrides.cwd ?? process.cwd();
+  if (/\.(onnx|ort)$/i.test(file)) fail('USAGE', `'${file}' is a model, and a recipe is wanted: a .yaml file that says what to do with it`, { file }, `quantize init ${file} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R --model ${file} takes one of another model`);
   const absolute = path.resolve(cwd, file);
   const source = parseRecipeText(readBytes(absolute, file), file);
   return resolve(source.value, { source, file: absolute, baseDir: path.dirname(absolute), cwd, name: path.basename(file).replace(/\.ya?ml$/i, '') }, overrides);
@@ -91,8 +96,11 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
     const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
     if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));
     const recipe = parsed.data!; // without complaints, parsing succeeded
+    const complain = (code: ErrorCode, message: string, at: Path, hint?: string): QuantError => place({ code, message, path: at, hint, atKey: false }, origins, context);
+    const odd = recipe.gate && misfitOf(recipe.gate, recipe.evaluation.metrics);
+    if (odd) throw complain(odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', odd.message, ['gate', odd.rule, odd.key]);
     const name = recipe.name ?? context.name;
-    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), written: value, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
+    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), written: value, complain, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
   });
 }
 
@@ -143,6 +151,12 @@ function passComplaints(value: Plain): Complaint[] {
     const near = nearest(name, names);
     return [{ code: 'RECIPE_UNKNOWN_NAME', message: `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, hint: `passes: ${names.join(', ')}`, path: ['optimize', 'skip', i], atKey: false }];
   });
+}
+
+/** Limits that do not fit the metrics that the recipe names; a user's own metrics are not known here. */
+function misfitOf(gate: NonNullable<Recipe['gate']>, named: Recipe['evaluation']['metrics']): Misfit | undefined {
+  if (!named || named.some((m) => !('name' in m)) || new Set(named.map((m) => 'name' in m && m.name)).size < named.length) return undefined; // metrics of one name get longer ones
+  return misfit(gate, named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []));
 }
 
 /** What a run cannot do without. */

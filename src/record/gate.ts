@@ -8,6 +8,7 @@ export type Verdict = z.output<typeof verdictSpec>;
 export const ruleSpec = z.object({
   name: text, verdict: verdictSpec, text: text.describe('One sentence with the numbers.'),
   bound: z.enum(['max', 'min']).optional().describe('Whether the limit is the most or the least that is allowed.'), limit: z.number().optional(), observed: z.number().optional(), interval: interval.optional().describe('Of the observed value, at the confidence of the gate.'), unit: text.optional(),
+  sign: z.union([z.literal(-1), z.literal(1)]).optional().describe('For a drop: the change of the metric is sign × drop, so −1 where higher is better.'),
   samples: count.optional(), samplesNeeded: count.optional().describe('For an undecided rule: about how many samples would decide.'),
 });
 export type RuleResult = Deep<z.output<typeof ruleSpec>>;

@@ -23,7 +23,7 @@ export type Environment = Deep<z.output<typeof environmentSpec>>;
 
 const port = z.object({ name: text, dtype: text, shape });
 export const modelSpec = z.object({
-  name: text, sha256: text, bytes: z.number().describe('External data included.'), parameters: count, nodes: count, opset: count, irVersion: count,
+  name: text, sha256: text, bytes: z.number().describe('External data included.'), parameters: count, nodes: count.describe('Constants not counted.'), opset: count, irVersion: count,
   macs: z.number().optional().describe('Multiply-accumulates for one sample.'), inputs: z.array(port), outputs: z.array(port),
 });
 export type ModelFacts = Deep<z.output<typeof modelSpec>>;

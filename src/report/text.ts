@@ -42,6 +42,14 @@ export function real(x: Maybe): string {
 /** `1 node`, `2 nodes`. */
 export const many = (n: number, one: string, more = `${one}s`): string => `${count(n)} ${n === 1 ? one : more}`;
 
+/** A rule about a drop as one about the change, which everything else tells: −1 points is a drop of 1 point. */
+export function asChange<R extends { readonly sign?: -1 | 1 | undefined; readonly observed?: number | undefined; readonly limit?: number | undefined; readonly interval?: readonly [number, number] | undefined }>(r: R): R {
+  const { sign, observed, limit, interval } = r;
+  if (sign !== -1) return r;
+  const turned = (x: number | undefined): number | undefined => (x === undefined ? x : 0 - x); // 0 − 0 is 0, −0 is not
+  return { ...r, observed: turned(observed), limit: turned(limit), ...(interval ? { interval: [0 - interval[1], 0 - interval[0]] } : {}) };
+}
+
 /** The widest range over the channels. */
 export function span(min: readonly number[] | undefined, max: readonly number[] | undefined): string {
   if (!min?.length || !max?.length) return '';

@@ -3,11 +3,13 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { loadRecipe, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
 import type { RecipeInput } from '../../recipe/schema.js';
+import { signed } from '../../report/text.js';
 import type { SearchFacts } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
 import { summaryLines } from '../summary.js';
-import { paint, table, type Terminal } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint, type Terminal } from '../terminal.js';
 import { folderName } from './run.js';
 
 export interface AutoFlags {
@@ -46,7 +48,7 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(found.record, null, 1)}\n`);
     else {
-      if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, terminal); }
+      if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, found.record.evaluation?.metrics.find((m) => m.name === found.search.metric)?.higherIsBetter !== false, terminal); }
       terminal.data([...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(found.outDir, f)}\n`).join(''));
     }
     return exitCodeOfSearch(found.search);
@@ -82,12 +84,13 @@ export function durationOf(text: string): number {
   return ms > 0 ? ms : fail('USAGE', `"${text}" is not a time`, {}, '--time-budget 90s, 10m or 1h');
 }
 
-function say(search: SearchFacts, terminal: Terminal): void {
+function say(search: SearchFacts, higherIsBetter: boolean, terminal: Terminal): void {
   const p = paint(terminal);
   const number = (x: number | undefined, digits: number, unit = ''): string => (x === undefined ? '–' : `${x.toFixed(digits)}${unit}`);
   const digits = search.unit === '%' ? 2 : 4;
-  const rows = search.trials.map((t) => [String(t.round), t.label, String(t.samples), t.outcome === 'failed' ? 'failed' : number(t.drop, digits), t.loss === undefined ? '' : t.loss.toPrecision(2), number(t.latencyRatio, 2, ' ×'), number(t.sizeRatio, 2, ' ×'), t.error ?? t.next]);
-  const [head = '', ...body] = table([['', 'recipe', 'samples', `drop of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6]).map((l) => `  ${l}`);
+  const change = (drop: number | undefined): string => (drop === undefined ? '–' : signed((higherIsBetter ? -1 : 1) * drop, digits));
+  const rows = search.trials.map((t) => [String(t.round), t.label, String(t.samples), t.outcome === 'failed' ? 'failed' : change(t.drop), t.loss === undefined ? '' : t.loss.toPrecision(2), number(t.latencyRatio, 2, ' ×'), number(t.sizeRatio, 2, ' ×'), t.error ?? t.next]);
+  const [head = '', ...body] = table([['', 'recipe', 'samples', `change of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [0, 4, 2] });
   terminal.say(p.bold(head));
   body.forEach((line, i) => terminal.say(search.trials[i]?.next.startsWith('chosen') ? p.green(line) : line));
   terminal.say('');

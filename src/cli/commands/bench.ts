@@ -7,7 +7,7 @@ import { loadRecipe } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
 import { shapesOf } from '../shapes.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface BenchFlags {
   readonly runs: string;

@@ -4,14 +4,17 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
+import { metrics } from '../../evaluate/metrics/index.js';
 import type { GateSettings } from '../../gate/index.js';
+import { misfit } from '../../gate/units.js';
 import type { CompareItem } from '../../pipeline/compare.js';
 import { inputFiles } from '../../recipe/inputs.js';
 import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
 import type { CompareRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
-import { paint, table, type Terminal } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint, type Terminal } from '../terminal.js';
 import { folderName } from './run.js';
 
 export interface CompareFlags {
@@ -31,6 +34,8 @@ export interface CompareFlags {
 
 /** Throws QuantError; gives exit code 0, or 1 where limits were given and no run is proven to keep them (5: undecided). */
 export async function compare(targets: readonly string[], flags: CompareFlags, context: CommandContext): Promise<number> {
+  const model = targets.find((t) => /\.(onnx|ort)$/i.test(t));
+  if (model !== undefined) fail('USAGE', `compare wants recipes and output folders of runs, but '${model}' is a model`, { file: model }, 'quantize evaluate A.onnx B.onnx --data FOLDER compares the accuracy of models, quantize bench A.onnx B.onnx their latency');
   const overrides: RecipeOverrides = { set: flags.set ?? [], ...(flags.model === undefined ? {} : { model: flags.model }), ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }), ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }) };
   const loaded: (ResolvedRecipe | string)[] = [];
   for (const target of targets) loaded.push(...(/\.ya?ml$/i.test(target) ? await loadRecipes(target, overrides) : [target]));
@@ -58,6 +63,9 @@ export async function compareLoaded(loaded: readonly (ResolvedRecipe | string)[]
   const parsed = gateSpec.safeParse(Object.keys(asked).length ? asked : { accuracyDrop: { max: DEFAULT_DROP } });
   if (!parsed.success) fail('USAGE', parsed.error.issues.map((i) => i.message).join('; '), {}, '--max-accuracy-drop 0.5%, --max-latency-ratio 0.8, --max-size-ratio 0.3');
   const limits: GateSettings = parsed.data;
+  const named = loaded.map((l) => (typeof l === 'string' ? undefined : l.recipe.evaluation.metrics)).find((m) => m !== undefined) ?? [];
+  const odd = misfit(limits, named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []));
+  if (odd) fail('USAGE', `--max-accuracy-drop: ${odd.message}`);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await compareRuns({
@@ -92,7 +100,7 @@ function say(record: CompareRecord, terminal: Terminal): void {
     number(r.sizeRatio, 2, ' ×'), number(r.peakBytes === undefined ? undefined : r.peakBytes / 1e6, 0, ' MB'), r.gate?.verdict.toUpperCase() ?? '', r.front ? 'front' : '', r.error ?? r.summary,
   ]);
   const metric = record.runs.find((r) => r.metric)?.metric?.name ?? 'accuracy';
-  const [head = '', ...body] = table([['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows], [1, 2, 3, 4, 5, 6]).map((l) => `  ${l}`);
+  const [head = '', ...body] = table([['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows], [1, 2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [6, 8, 3, 7] });
   terminal.say('');
   terminal.say(p.bold(head));
   body.forEach((line, i) => terminal.say(record.runs[i]?.outcome === 'failed' ? p.red(line) : record.runs[i]?.label === record.chosen?.label ? p.green(line) : line));

@@ -12,7 +12,7 @@ import { loadModel } from '../../onnx/files.js';
 import { dataFiles } from '../../pipeline/sources.js';
 import type { CommandContext } from '../main.js';
 import { shapesOf } from '../shapes.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface CostFlags { readonly inputShape?: readonly string[]; readonly device?: string; readonly threads: string; readonly top: string; readonly picture?: string; readonly json?: true }
 

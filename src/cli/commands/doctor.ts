@@ -5,7 +5,8 @@ import { parseModel } from '../../ir/text/parse.js';
 import { cpuFeatures, environment, u8s8Saturates, type EnvironmentFacts } from '../../runtime/environment.js';
 import { openModel } from '../../runtime/open.js';
 import type { CommandContext } from '../main.js';
-import { paint, table } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint } from '../terminal.js';
 
 interface Check { readonly name: string; readonly state: 'ok' | 'note' | 'failed'; readonly text: string }
 

@@ -5,7 +5,8 @@ import { guessDataSpec } from '../../data/init.js';
 import { loadRecipe, resolveRecipe, type ResolvedRecipe } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { openProgress } from '../progress.js';
-import { paint, table } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint } from '../terminal.js';
 
 export interface EvaluateFlags {
   readonly recipe?: string;

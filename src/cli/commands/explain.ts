@@ -5,7 +5,8 @@ import path from 'node:path';
 import { loadRecipes, type ResolvedRecipe } from '../../recipe/load.js';
 import type { RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
-import { paint, table } from '../terminal.js';
+import { table } from '../layout.js';
+import { paint } from '../terminal.js';
 
 export interface ExplainFlags { readonly model?: string; readonly set?: readonly string[]; readonly json?: true }
 
@@ -25,7 +26,7 @@ export async function explain(file: string, flags: ExplainFlags, { terminal, sig
       terminal.data(`${String(i + 1).padStart(2)}  ${p.bold(s.name)}  ${s.does}\n    why: ${s.why}\n`);
       const said = s.settings.filter((x) => x.said);
       const rest = s.settings.filter((x) => !x.said);
-      for (const line of table(said.map((x) => ['     ', x.key, short(x.value), 'the recipe says so']))) terminal.data(`${line.trimEnd()}\n`);
+      for (const line of table(said.map((x) => ['     ', x.key, short(x.value), 'the recipe says so']), [], { columns: terminal.dataColumns })) terminal.data(`${line.trimEnd()}\n`);
       if (rest.length) terminal.data(`      defaults: ${rest.map((x) => `${x.key} ${short(x.value)}`).join(', ')}\n`);
       if (s.name === 'plan' && planned) for (const line of planText(planned)) terminal.data(`      ${line}\n`);
     }

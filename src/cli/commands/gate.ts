@@ -5,10 +5,12 @@ import { fail } from '../../base/errors.js';
 import { reason, writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
 import { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from '../../gate/index.js';
+import { misfit } from '../../gate/units.js';
 import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
-import { table } from '../terminal.js';
+import { wantRun } from '../targets.js';
+import { table } from '../layout.js';
 
 export interface GateFlags {
   readonly baseline?: string;
@@ -26,11 +28,15 @@ export interface GateFlags {
 
 /** Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad records, OUTPUT_WRITE. */
 export async function gate(target: string, flags: GateFlags, { terminal }: CommandContext): Promise<number> {
+  for (const t of [target, flags.baseline]) if (t !== undefined) wantRun(t, 'gate');
   const written = [flags.junit, flags.markdown].filter((f) => f !== undefined);
   refuseOverwriting(written, [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])));
   const run = readRun(target);
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
-  const facts = judgeRun(run, settingsOf(run, target, flags), baseline);
+  const settings = settingsOf(run, target, flags);
+  const odd = misfit(settings, run.evaluation?.metrics ?? []);
+  if (odd) fail('USAGE', `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`, {}, odd.key === 'metric' ? 'name one of them' : undefined);
+  const facts = judgeRun(run, settings, baseline);
   const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');
   if (flags.save) save(target, facts);
   if (flags.junit !== undefined) writeFileAtomic(flags.junit, renderJunit(run, facts));
@@ -42,14 +48,14 @@ export async function gate(target: string, flags: GateFlags, { terminal }: Comma
   // GitHub reads workflow commands from stderr too, which leaves stdout to the data.
   const annotations = actions === 'true' ? renderAnnotations(run, facts).trimEnd() : '';
   if (annotations) terminal.say(annotations);
-  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true).join('\n')}\n`);
+  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true, terminal.dataColumns).join('\n')}\n`);
   return exitCodeOfVerdict(facts.verdict);
 }
 
 /** One line a rule, the verdict last. */
-export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false): string[] {
+export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false, columns = Infinity): string[] {
   const word = (verdict: string): string => verdict.toUpperCase();
-  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]));
+  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]), [], { columns });
   const of = facts.rules.filter((r) => r.verdict === facts.verdict).length;
   return [...rules, ...table([[`${word(facts.verdict)}  ${run.recipe.name} against ${facts.against}: ${of} of ${facts.rules.length} rules ${facts.verdict === 'undecided' ? 'are undecided' : facts.verdict}`]])];
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fail, nearest } from '../../base/errors.js';
 import { bytesText, countText, printable } from '../../base/text.js';
 import { constantsOf } from '../../cost/constants.js';
+import { countNodes } from '../../ir/count.js';
 import { allGraphs, type Model, type Value } from '../../ir/graph.js';
 import { printModel } from '../../ir/text/print.js';
 import { loadModel } from '../../onnx/files.js';
@@ -12,9 +13,10 @@ import { readRun } from '../../record/read.js';
 import type { PointFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
 import { summaryLines } from '../summary.js';
-import { table, type Terminal } from '../terminal.js';
+import { table } from '../layout.js';
+import { type Terminal } from '../terminal.js';
 
-export interface InspectFlags { readonly point?: string; readonly text?: true; readonly json?: true }
+export interface InspectFlags { readonly point?: string; readonly graph?: true; readonly text?: true; readonly json?: true }
 /** Larger tensors are shown by type only. */
 const SHOWN_ELEMENTS = 16;
 
@@ -22,7 +24,8 @@ const SHOWN_ELEMENTS = 16;
 export async function inspect(target: string, flags: InspectFlags, { terminal }: CommandContext): Promise<number> {
   const runFile = runFileOf(target);
   if (runFile !== undefined) {
-    if (flags.text) fail('USAGE', '--text shows a model, but this is a run', { file: target }, `quantize inspect ${path.join(path.dirname(runFile), 'model.onnx')} --text`);
+    const shows = flags.text ? '--text' : '--graph';
+    if (flags.text ?? flags.graph) fail('USAGE', `${shows} shows a model, but this is a run`, { file: target }, `quantize inspect ${path.join(path.dirname(runFile), 'model.onnx')} ${shows}`);
     inspectRun(readRun(runFile), runFile, flags, terminal);
     return 0;
   }
@@ -31,8 +34,10 @@ export async function inspect(target: string, flags: InspectFlags, { terminal }:
   const facts = describe(model);
   if (flags.json) terminal.data(`${JSON.stringify({ file: target, bytes: bytesOnDisk(target, model), ...facts }, null, 1)}\n`);
   else {
-    if (!flags.text) terminal.data(`${modelLines(target, bytesOnDisk(target, model), facts).join('\n')}\n\n`);
-    terminal.data(printable(printModel(model, { maxElements: SHOWN_ELEMENTS })));
+    if (!flags.text) terminal.data(`${modelLines(target, bytesOnDisk(target, model), facts, terminal.dataColumns).join('\n')}\n`);
+    if (flags.graph) terminal.data('\n');
+    if (flags.text ?? flags.graph) terminal.data(printable(printModel(model, { maxElements: SHOWN_ELEMENTS })));
+    else terminal.say('  --graph shows the nodes too');
   }
   return 0;
 }
@@ -55,9 +60,8 @@ interface ModelDescription {
 function describe(model: Model): ModelDescription {
   const ops: Record<string, number> = {};
   const dtypes: Record<string, { tensors: number; elements: number; bytes: number }> = {};
-  let nodes = 0;
   for (const g of allGraphs(model.graph)) {
-    for (const n of g.nodes) { nodes++; const op = n.domain ? `${n.domain}.${n.op}` : n.op; ops[op] = (ops[op] ?? 0) + 1; }
+    for (const n of g.nodes) { const op = n.domain ? `${n.domain}.${n.op}` : n.op; ops[op] = (ops[op] ?? 0) + 1; }
   }
   for (const data of constantsOf(model)) {
     const d = (dtypes[data.dtype] ??= { tensors: 0, elements: 0, bytes: 0 });
@@ -67,30 +71,30 @@ function describe(model: Model): ModelDescription {
   const sum = (key: 'elements' | 'bytes'): number => Object.values(dtypes).reduce((n, d) => n + d[key], 0);
   return {
     irVersion: model.irVersion, producer: `${model.producerName} ${model.producerVersion}`.trim(), opsets: Object.fromEntries([...model.opsets].map(([d, v]) => [d || 'ai.onnx', v])),
-    nodes, parameters: sum('elements'), dataBytes: sum('bytes'), ops: Object.fromEntries(Object.entries(ops).sort((a, b) => b[1] - a[1])), dtypes,
+    nodes: countNodes(model), parameters: sum('elements'), dataBytes: sum('bytes'), ops: Object.fromEntries(Object.entries(ops).sort((a, b) => b[1] - a[1])), dtypes,
     inputs: inputs.map(signature), outputs: model.graph.outputs.map(signature), functions: model.functions.length,
     dynamicAxes: inputs.flatMap((v) => (v.shape ?? []).flatMap((d, axis) => (typeof d === 'number' ? [] : [`${v.name}[${axis}]${d === null ? '' : ` (${d})`}`]))),
   };
 }
 const signature = (v: Value): string => `${v.name}: ${v.dtype ?? v.other?.kind ?? 'unknown'}${v.shape ? `[${v.shape.map((d) => d ?? '?').join(', ')}]` : ''}`;
 
-function modelLines(file: string, bytes: number, f: ModelDescription): string[] {
+function modelLines(file: string, bytes: number, f: ModelDescription, columns: number): string[] {
   return table([
     ['file', `${file} (${bytesText(bytes)})`],
     ['format', `IR ${f.irVersion}, ${Object.entries(f.opsets).map(([d, v]) => `${d} opset ${v}`).join(', ')}${f.producer ? `, by ${f.producer}` : ''}`],
     ...f.inputs.map((i) => ['input', i]), ...f.outputs.map((o) => ['output', o]),
     ['dynamic axes', f.dynamicAxes.join(', ') || 'none'],
-    ['nodes', `${f.nodes}${f.functions ? `, and ${f.functions} functions` : ''}`],
+    ['nodes', `${f.nodes}${f.ops.Constant ? ` (${f.ops.Constant} Constants not counted)` : ''}${f.functions ? `, and ${f.functions} functions` : ''}`],
     ['parameters', `${countText(f.parameters)} (${bytesText(f.dataBytes)})`],
     ...Object.entries(f.dtypes).sort((a, b) => b[1].bytes - a[1].bytes).map(([d, s]) => [`  ${d}`, `${s.tensors} tensors, ${countText(s.elements)} elements, ${bytesText(s.bytes)}`]),
     ['ops', Object.entries(f.ops).map(([op, n]) => `${op} ${n}`).join(', ')],
-  ]);
+  ], [], { columns });
 }
 
 function inspectRun(record: RunRecord, file: string, flags: InspectFlags, terminal: Terminal): void {
   if (flags.point === undefined) {
     if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
-    else terminal.data(`${[...summaryLines(record, { colour: false }), ...table([['point', 'role', 'kind', 'scale', 'zero point', 'why'], ...record.points.map(pointRow)])].join('\n')}\n`);
+    else terminal.data(`${[...summaryLines(record, { colour: false, columns: terminal.dataColumns }), ...table([['point', 'role', 'kind', 'scale', 'zero point', 'why'], ...record.points.map(pointRow)], [], { columns: terminal.dataColumns, drop: [2, 1, 4] })].join('\n')}\n`);
     return;
   }
   const point = record.points.find((p) => p.name === flags.point);

@@ -5,7 +5,7 @@ import { everyPass, optimizing, type OptimizeLevel } from '../../passes/presets.
 import { optimizeFile } from '../../pipeline/optimize.js';
 import type { PassTrace } from '../../rewrite/pass.js';
 import type { CommandContext } from '../main.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly target?: string; readonly json?: true; readonly quiet?: true }
 

@@ -1,6 +1,7 @@
 /** `quantize`: recipe in, verified model and reports out. */
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
+import { checkFiles } from '../../recipe/files.js';
 import { loadRecipes } from '../../recipe/load.js';
 import type { CommandContext } from '../main.js';
 import { planLines } from '../plan.js';
@@ -21,6 +22,7 @@ export interface RunFlags {
 
 /** Throws QuantError; gives exit code 0, or that of the verdict where the recipe has a gate. */
 export async function run(flags: RunFlags, { terminal, signal }: CommandContext): Promise<number> {
+  if (flags.recipe === undefined && flags.model !== undefined) fail('USAGE', 'no recipe was given to quantize the model by', {}, `quantize init ${flags.model} --data FOLDER --out recipe.yaml writes a first recipe`);
   if (flags.recipe === undefined) fail('USAGE', 'no recipe was given', {}, 'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest');
   const { recipe: file, set = [], model, calibrationData, evaluationData } = flags;
   const recipes = await loadRecipes(file, {
@@ -34,6 +36,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
   const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
   // Loaded now, so that a mistake in the recipe is told at once.
   const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([import('../../pipeline/run.js'), import('../../report/index.js'), import('../../gate/index.js')]);
+  if (flags.dryRun) checkFiles(recipe); // a run does so itself
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await runRecipe({
@@ -43,7 +46,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
     if (flags.dryRun) {
-      if (!flags.json) terminal.data(`${planLines(record).join('\n')}\n`);
+      if (!flags.json) terminal.data(`${planLines(record, terminal.dataColumns).join('\n')}\n`);
       return 0;
     }
     if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);

@@ -6,7 +6,7 @@ import { bytesText } from '../../base/text.js';
 import type { RunRecord } from '../../record/index.js';
 import { checkName, differences, openStore, parseReference, type Version } from '../../store/index.js';
 import type { CommandContext } from '../main.js';
-import { table } from '../terminal.js';
+import { table } from '../layout.js';
 
 export interface StoreFlags { readonly store: string; readonly json?: true }
 type Job = (context: CommandContext) => Promise<number>;

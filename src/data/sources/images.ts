@@ -15,14 +15,16 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
   const paths: string[] = [];
   const labels: number[] = [];
   let classes: readonly string[] | undefined;
-  const byFolder = await Promise.all(top.folders.map(async (name) => ({ name, files: await walkFiles(join(root, name), isImageName) })));
-  const filled = byFolder.filter((f) => f.files.length > 0);
+  const filled = await filledFolders(root, top.folders);
   if (flat.length && filled.length) fail('DATA_FORMAT', `${root} holds images (${flat[0]}) beside folders of images (${filled[0]!.name})`, { file: join(root, flat[0]!) }, 'move the images into class folders, or name one folder');
   if (flat.length) paths.push(...flat);
   else {
     classes = await readClasses(spec.classes, context.baseDir) ?? filled.map((f) => f.name);
-    for (const name of classes) {
-      if (!filled.some((f) => f.name === name)) context.onDiagnostic?.({ severity: 'warning', code: 'DATA_LABEL', message: `class '${name}' has no image in ${root}`, where: { file: root } });
+    const names = new Set(filled.map((f) => f.name));
+    const empty = classes.filter((name) => !names.has(name));
+    if (empty.length) {
+      const message = `${empty.length === 1 ? `class '${empty[0]}' has` : `${empty.length} of ${classes.length} classes (${someNames(empty)}) have`} no image in ${root}`;
+      context.onDiagnostic?.({ severity: 'warning', code: 'DATA_LABEL', message, where: { file: root } });
     }
     for (const { name, files } of filled) {
       const label = classes.indexOf(name);
@@ -47,6 +49,20 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
     details: { source: 'images', preprocess: reader.details },
   };
 };
+
+/** Folders with images somewhere inside, in order of their names. */
+const filledFolders = async (root: string, folders: readonly string[]): Promise<{ readonly name: string; readonly files: readonly string[] }[]> =>
+  (await Promise.all(folders.map(async (name) => ({ name, files: await walkFiles(join(root, name), isImageName) })))).filter((f) => f.files.length > 0);
+
+/** Names of the class folders of an `images:` folder; none where it is flat, or not there. */
+export async function classFolders(root: string): Promise<readonly string[]> {
+  if (await kindOf(root).catch(() => undefined) !== 'folder') return []; // opening it tells what is wrong
+  const top = await listFolder(root);
+  return top.files.some(isImageName) ? [] : (await filledFolders(root, top.folders)).map((f) => f.name);
+}
+
+/** The first names of a list, and how many more there are. */
+export const someNames = (names: readonly string[], most = 12): string => `${names.slice(0, most).join(', ')}${names.length > most ? ` and ${names.length - most} more` : ''}`;
 
 /** Class names from a list or a text file, or undefined where none are declared. Throws DATA_LABEL for doubles. */
 export async function readClasses(classes: string | readonly string[] | undefined, baseDir: string): Promise<readonly string[] | undefined> {

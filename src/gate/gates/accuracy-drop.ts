@@ -24,7 +24,7 @@ export const accuracyDrop = {
     const { name, before, after, drop, samples } = paired;
     const show = shownBy(paired);
     return ruleOf({
-      rule: this.name, bound: 'max', limit, observed: drop, confidence, samples, unit: show.dropUnit, show: show.drop,
+      rule: this.name, bound: 'max', limit, observed: drop, confidence, samples, unit: show.dropUnit, sign: paired.higherIsBetter ? -1 : 1, show: show.drop,
       fact: `${name} ${drop > 0 ? `dropped by ${show.drop(drop)}` : drop < 0 ? `got better by ${show.drop(-drop)}` : 'did not change'}, ${show.value(before)} → ${show.value(after)}`,
       interval: paired.interval(confidence) ?? { unknown: `${samples} samples with such scores give no interval: they are too few, or all zero` },
       withSamples: (n) => paired.interval(confidence, n), notes: overlapNotes(run),

@@ -30,7 +30,7 @@ export const classDrop = {
     const worst = excess(worstBy(0), 0) > 0 ? worstBy(0) : worstBy(1); // a class that fails for certain is the one to name
     const { facts } = worst;
     return ruleOf({
-      rule: this.name, bound: 'max', limit: Number(worst.limit), observed: worst.drop, confidence, samples: facts.samples, unit: 'points', show: points, interval: worst.interval,
+      rule: this.name, bound: 'max', limit: Number(worst.limit), observed: worst.drop, confidence, samples: facts.samples, unit: 'points', sign: -1, show: points, interval: worst.interval,
       fact: `class ${facts.name === undefined ? facts.class : `"${facts.name}"`} ${worst.drop > 0 ? `dropped by ${points(worst.drop)}` : worst.drop < 0 ? `got better by ${points(-worst.drop)}` : 'did not change'}, ${(100 * facts.float).toFixed(1)} % → ${(100 * facts.quantized).toFixed(1)} %, the furthest of ${classes.length} classes from the limit`,
       withSamples: (n) => intervalOf(facts, each, n), notes: [`intervals hold for all ${classes.length} classes together`],
     });

@@ -5,7 +5,7 @@
  */
 import type { GateFacts, RuleResult, RunRecord } from '../../record/index.js';
 import { VERDICTS } from '../summary.js';
-import { isNumber, percent, plain, real, visible } from '../text.js';
+import { asChange, isNumber, percent, plain, real, visible } from '../text.js';
 
 /** One test case a rule. Rules that fail or are undecided are failures, told apart by their type; a run that broke off is an error. */
 export function renderJunit(record: RunRecord, gate: GateFacts): string {
@@ -33,10 +33,12 @@ function testcase(r: RuleResult, gate: GateFacts, record: RunRecord): string {
   return `${open}\n      ${inside}\n    </testcase>`;
 }
 
-function numbers(r: RuleResult, gate: GateFacts): string {
+function numbers(rule: RuleResult, gate: GateFacts): string {
+  const r = asChange(rule);
+  const of = r.sign === undefined ? '' : 'change ';
   const unit = r.unit === undefined ? '' : ` ${r.unit}`;
   return [
-    isNumber(r.observed) && `observed ${real(r.observed)}${unit}`, r.interval && `${percent(gate.confidence, 0)} interval ${real(r.interval[0])} to ${real(r.interval[1])}`, isNumber(r.limit) && `limit ${real(r.limit)}${unit}`,
+    isNumber(r.observed) && `observed ${of}${real(r.observed)}${unit}`, r.interval && `${percent(gate.confidence, 0)} interval ${real(r.interval[0])} to ${real(r.interval[1])}`, isNumber(r.limit) && `limit ${real(r.limit)}${unit}`,
     r.samples !== undefined && `samples ${plain(r.samples)}`, r.samplesNeeded !== undefined && `samples needed ${plain(r.samplesNeeded)}`, `against ${gate.against}`,
   ].filter(Boolean).join(', ');
 }

@@ -26,7 +26,7 @@ export function renderCompareMarkdown(record: CompareRecord): string {
     `**${text(choice(record))}**`,
     `${code(record.model.name)}, ${bytes(record.model.bytes)} · ${many(record.runs.length, 'run')} · onnxruntime ${text(e.onnxruntime)} on ${text(e.cpu)} · ${text(record.startedAt)} · ${fixed(record.durationMs / 1000, 1)} s · quantbench ${text(record.quantbench)}`,
     table(['run', ...(gated ? ['gate'] : []), ...columns.map((c) => text(c.title)), 'front', 'what sets it apart'], rows.length ? [...rows, float] : []),
-    rows.length ? `★ marks the best of a column; the front are the runs that no other beats in everything. ${record.samples === undefined ? '' : `Accuracy is that on ${many(record.samples, 'sample')}. `}Runs are ranked on ${text(record.chosenOn)}.` : '',
+    rows.length ? `★ marks the best of a column and what measurements cannot tell from it; the front are the runs that no other beats in everything. ${record.samples === undefined ? '' : `Accuracy is that on ${many(record.samples, 'sample')}. `}Runs are ranked on ${text(record.chosenOn)}.` : '',
     section('Failed runs', failed.map((r) => `- ${code(r.label)} ${text(r.error ?? 'without a message')}`).join('\n')),
     section('Notes', record.notes.map((n) => `- ${text(n)}`).join('\n')),
   ];

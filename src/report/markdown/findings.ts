@@ -35,14 +35,16 @@ export function saturation(record: RunRecord): string {
   return sentence === undefined ? '' : `**${text(sentence)}**`;
 }
 
-export function search({ search: s }: RunRecord): string {
+export function search(record: RunRecord): string {
+  const s = record.search;
   if (!s) return '';
-  const drop = (x: number | undefined): string => (isNumber(x) ? (s.unit === '%' ? fixed(x, 2) : real(x)) : '–');
+  const sign = record.evaluation?.metrics.find((m) => m.name === s.metric)?.higherIsBetter === false ? 1 : -1;
+  const change = (drop: number | undefined): string => (isNumber(drop) ? signed(sign * drop, s.unit === '%' ? 2 : 4) : '–');
   const ratio = (x: number | undefined): string => (isNumber(x) ? `${fixed(x, 2)} ×` : '–');
-  const rows = s.trials.map((t) => [count(t.round), text(t.label), count(t.samples), drop(t.drop), isNumber(t.loss) ? real(t.loss) : '–', ratio(t.latencyRatio), ratio(t.sizeRatio), text(t.error ?? t.next)]);
+  const rows = s.trials.map((t) => [count(t.round), text(t.label), count(t.samples), change(t.drop), isNumber(t.loss) ? real(t.loss) : '–', ratio(t.latencyRatio), ratio(t.sizeRatio), text(t.error ?? t.next)]);
   const head = `**${text(s.sentence)}**\n\nAllowed: a drop of ${text(s.limitText)} of ${text(s.metric)}; best by ${s.objective}. ${count(s.searchSamples)} samples chose, ${count(s.heldOutSamples)} others were held out.`;
   const looks = s.heldOut.map((l, i) => `${i + 1}. ${text(l.label)}: ${text(l.text)}`).join('\n');
-  return [head, table(['round', 'recipe', 'samples', 'drop', 'loss', 'latency', 'size', 'then'], rows), `Held-out samples:\n\n${looks}`, s.notes.map((n) => `- ${text(n)}`).join('\n')].filter(Boolean).join('\n\n');
+  return [head, table(['round', 'recipe', 'samples', 'change', 'loss', 'latency', 'size', 'then'], rows), `Held-out samples:\n\n${looks}`, s.notes.map((n) => `- ${text(n)}`).join('\n')].filter(Boolean).join('\n\n');
 }
 
 export function mixed({ mixed: m }: RunRecord): string {

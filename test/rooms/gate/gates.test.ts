@@ -34,7 +34,7 @@ describe('accuracyDrop', () => {
     expect(open).toMatchObject({ verdict: 'undecided', observed: 0.1 });
     expect(open.samplesNeeded).toBeGreaterThan(1000);
     expect(open.interval![1]).toBeGreaterThan(0.5);
-    expect(open.text).toMatch(/^top1 dropped by 0\.10 points, 99\.80 % → 99\.70 % \(95 % interval −0\.4\d … 0\.7\d points, 1000 samples\); at most 0\.50 points is allowed: undecided, .* about \d+ samples would decide$/);
+    expect(open.text).toMatch(/^top1 dropped by 0\.10 points, 99\.80 % → 99\.70 % \(95 % interval of the change −0\.7\d … \+0\.4\d points, 1000 samples\); a drop of at most 0\.50 points is allowed: undecided, .* about \d+ samples would decide$/);
   });
   it('asks for no number of samples where the drop is the limit', () => {
     expect(judge({ accuracyDrop: { max: '1 points' } }, run(10, 0, 990)).samplesNeeded).toBeUndefined();

@@ -4,7 +4,8 @@ import type { Model } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
-import { countNodes, optimizeGraph } from '../../../src/pipeline/optimize.js';
+import { countNodes } from '../../../src/ir/count.js';
+import { optimizeGraph } from '../../../src/pipeline/optimize.js';
 import { difference, TOLERANCE } from '../../../src/pipeline/same-outputs.js';
 import { openModel } from '../../../src/runtime/open.js';
 

@@ -1,0 +1,61 @@
+/** Whether the files that a recipe names are there, told at the place in the recipe where they are named. */
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { nearest, QuantError, type ErrorCode } from '../base/errors.js';
+import { PATH_KINDS } from '../data/spec.js';
+import type { ResolvedRecipe } from './load.js';
+import { isPlain } from './override.js';
+import { gather, type Path } from './text.js';
+
+const DATA_KEYS: readonly string[] = [...PATH_KINDS, 'tokenizer', 'classes', 'annotations'];
+/** Of npz they are keys within the archive. */
+const NPY_KEYS: readonly string[] = ['labels', 'targets'];
+
+interface Named { readonly at: Path; readonly file: string; readonly code: ErrorCode; readonly what: string }
+
+/** Throws MODEL_MISSING, DATA_MISSING or DATA_MODULE with line and column, all at once, where a path of the recipe leads nowhere. Patterns are left to who reads them. */
+export function checkFiles(r: ResolvedRecipe): void {
+  const lost = namedIn(r).filter(({ file }) => !/[*?{]/.test(path.basename(file)) && !existsSync(path.resolve(r.baseDir, file)));
+  const errors = lost.map(({ at, file, code, what }) => {
+    const near = nearestPath(r.baseDir, file);
+    const hint = near === undefined ? `paths of a recipe are relative to its folder, ${r.baseDir}` : `did you mean "${near}"?`;
+    return complaintAt(r, code, `${what} "${file}" does not exist`, at, hint);
+  });
+  if (errors.length) throw gather(errors);
+}
+
+/** An error at a place of the recipe, with line and column where it came from a file. */
+export function complaintAt(r: ResolvedRecipe, code: ErrorCode, message: string, at: Path, hint?: string): QuantError {
+  return r.complain?.(code, message, at, hint) ?? new QuantError(code, message, { where: r.file === undefined ? {} : { file: r.file }, hint });
+}
+
+function namedIn({ recipe: { model, calibration, evaluation } }: ResolvedRecipe): Named[] {
+  const sections = [['calibration', calibration.data], ['evaluation', evaluation.data]] as const;
+  const data = sections.flatMap(([section, spec]) => Object.entries(spec ?? {}).flatMap(([key, value]) => {
+    const isPath = (DATA_KEYS.includes(key) && !(key === 'classes' && Array.isArray(value))) || (NPY_KEYS.includes(key) && spec?.npy !== undefined);
+    return isPath ? texts(value, [section, 'data', key]).map(([at, file]): Named => ({ at, file, code: key === 'module' ? 'DATA_MODULE' : 'DATA_MISSING', what: key })) : [];
+  }));
+  const modules = (evaluation.metrics ?? []).flatMap((m, i): Named[] => ('module' in m && !('name' in m) ? [{ at: ['evaluation', 'metrics', i, 'module'], file: m.module, code: 'DATA_MISSING', what: 'metric module' }] : []));
+  return [...(model === undefined ? [] : [{ at: ['model'], file: model, code: 'MODEL_MISSING', what: 'model' } as const]), ...data, ...modules];
+}
+
+/** The texts of a value, which may be a list or a mapping of them, each with its place. */
+function texts(value: unknown, at: Path): [Path, string][] {
+  if (typeof value === 'string') return [[at, value]];
+  if (Array.isArray(value)) return value.flatMap((v, i) => texts(v, [...at, i]));
+  return isPlain(value) ? Object.entries(value).flatMap(([k, v]) => texts(v, [...at, k])) : [];
+}
+
+/** The path with its first part that is not there replaced by the nearest name in that folder. */
+function nearestPath(baseDir: string, file: string): string | undefined {
+  const parts = file.split(/[\\/]/);
+  for (let i = 0; i < parts.length; i++) {
+    const above = path.resolve(baseDir, parts.slice(0, i).join('/') || (path.isAbsolute(file) ? '/' : '.'));
+    if (parts[i] === '' || parts[i] === '.' || parts[i] === '..' || existsSync(path.join(above, parts[i]!))) continue; // within the parts
+    let names: string[];
+    try { names = readdirSync(above); } catch { return undefined; }
+    const near = nearest(parts[i]!, names.filter((n) => !n.startsWith('.')));
+    return near === undefined ? undefined : [...parts.slice(0, i), near, ...(existsSync(path.join(above, near, ...parts.slice(i + 1))) ? parts.slice(i + 1) : [])].join('/');
+  }
+  return undefined;
+}
