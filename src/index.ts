@@ -46,7 +46,8 @@ export type { Observation, Observer, Statistic, TensorStats } from './calibrate/
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';
 export { range, type RangeStats } from './calibrate/statistics/range.js';
 export {
-  replaceOutputs, rulePass, type Numerics, type Pass, type PassContext, type PassResult, type PassTrace, type RewriteRule,
+  replaceOutputs, rulePass, type Numerics, type Pass, type PassContext, type PassResult, type PassTrace,
+  type RewriteRule,
 } from './rewrite/pass.js';
 export type { GraphBuilder, OpOptions } from './rewrite/builder.js';
 export type { Match } from './rewrite/pattern.js';

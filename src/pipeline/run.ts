@@ -13,6 +13,7 @@ import type { TensorStats } from '../calibrate/types.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import { pluginKey } from '../recipe/plugins.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
@@ -28,7 +29,7 @@ import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { withoutGain } from './gain.js';
-import { loadFloatModel, optimizeModel } from './prepare.js';
+import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
 import { createStages } from './stages.js';
@@ -77,8 +78,8 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 }
 
 /** What recipes must have in common to run together. */
-export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
-  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target]);
+export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string {
+  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target, pluginKey(plugins)]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
@@ -128,7 +129,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   await chosenMetrics(lead); // loads the user's own before the work, so that a mistake in them is told at once
   const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, recipe.optimize, report);
+    const done = await optimizeModel(model, floatFile, recipe.optimize, report, passesFor(lead));
     return [done, `${original.nodes} → ${model.graph.nodes.size} nodes`];
   });
   for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
@@ -246,7 +247,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 }
 
 /** With the verdict of the recipe's gate, where it has one. */
-const judged = (record: RunRecord, { recipe: { gate } }: ResolvedRecipe): RunRecord => (gate ? { ...record, gate: judgeRun(record, gate) } : record);
+const judged = (record: RunRecord, { recipe: { gate }, plugins }: ResolvedRecipe): RunRecord =>
+  (gate ? { ...record, gate: judgeRun(record, gate, undefined, plugins.gates) } : record);
 
 /** That of the standard domain; where the model has none, of the others. */
 const opsetText = ({ opsets }: Model): string => (opsets.has('') ? `opset ${opsets.get('')}` : [...opsets].map(([domain, v]) => `${domain} opset ${v}`).join(', ') || 'no opset');
