@@ -41,6 +41,11 @@ export { memoryPlan, type MemoryPlan } from './cost/memory.js';
 export { modelCost, sized, type ModelCost } from './cost/nodes.js';
 
 // Plug-ins
+export { z } from 'zod';
+export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';
+export type {
+  GatePlugin, ObserverPlugin, PassPlugin, TargetPlugin, WeightMethodPlugin,
+} from './recipe/plugin-kinds.js';
 export type { Layout, QuantScheme, Range } from './scheme/types.js';
 export type { Observation, Observer, Statistic, TensorStats } from './calibrate/types.js';
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';

@@ -120,7 +120,7 @@ async function override(value: Plain, { baseDir, cwd }: Context, { set = [], mod
   };
   const ofPlugins = (text: string): boolean => /^\s*plugins\b/.test(text);
   for (const text of set) if (ofPlugins(text)) apply(text);
-  const loaded = await loadPlugins(value, baseDir);
+  const loaded = await pluginsOf(value, baseDir);
   const schema = set.length && loaded.plugins !== builtIn ? recipeJsonSchema(recipeSpecOf(loaded.plugins)) : undefined;
   for (const text of set) if (!ofPlugins(text)) apply(text, schema);
   const [calibration, evaluation] = [dataOf(value, 'calibration'), dataOf(value, 'evaluation')];
@@ -129,7 +129,7 @@ async function override(value: Plain, { baseDir, cwd }: Context, { set = [], mod
 }
 
 /** The plug-ins of a written recipe, and what is wrong with those that do not load. */
-async function loadPlugins(value: Plain, baseDir: string): Promise<Omit<Overridden, 'origins'>> {
+async function pluginsOf(value: Plain, baseDir: string): Promise<Omit<Overridden, 'origins'>> {
   const list: unknown[] = Array.isArray(value.plugins) ? value.plugins : [];
   let plugins = builtIn;
   const missing: Complaint[] = [];

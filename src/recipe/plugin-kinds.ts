@@ -1,4 +1,4 @@
-/** What a plug-in may add, and the checks that name the mistake. Whatever its functions give is checked too, each time. */
+/** What a plug-in may add, and checks that name the mistake, of what its functions give too. */
 import { z } from 'zod';
 import type { Solved, WeightMethod } from '../adjust/layerwise/types.js';
 import { QuantError } from '../base/errors.js';
@@ -22,8 +22,8 @@ export type Maker<T> = (given: unknown, says: Says) => T;
 
 type Optional<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
 /** An observer of a plug-in. Its statistic may be named: `range`, `histogram` or `ema`. No options where it lists none. */
-export type ObserverPlugin<S extends TensorStats = TensorStats, O = unknown> = Optional<Omit<Observer<S, O>, 'statistic'>, 'options'>
-  & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
+export type ObserverPlugin<S extends TensorStats = TensorStats, O = unknown>
+  = Optional<Omit<Observer<S, O>, 'statistic'>, 'options'> & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
 /** A pass of a plug-in, or a rule of which one is made. */
 export type PassPlugin = Pass | RewriteRule;
 /** A weight method of a plug-in. Without `scale` and `zeroPoint` it keeps those of the grid. */
@@ -67,14 +67,19 @@ function optionsOf(given: unknown, says: Says): z.ZodType {
   return schema;
 }
 
+/** What a plug-in did wrong, told by what it threw; undefined for an error of the run itself. Broken invariants are its own. */
+function mistakeIn(cause: unknown): string | undefined {
+  if (!(cause instanceof QuantError)) return messageOf(cause);
+  return cause.code === 'INTERNAL' ? cause.message.replace(/^bug in quantbench: /, '') : undefined;
+}
+
 /** A method, which keeps its `this`. What it throws is told as a mistake of the plug-in. */
 function method(given: unknown, key: string, says: Says): (...args: readonly unknown[]) => unknown {
   const found = property(given, key);
   if (typeof found !== 'function') return says(`has no function ${key}: it is ${kindName(found)}`);
   return (...args) => {
     try { return Reflect.apply(found, given, args) as unknown /* of a user's function */; } catch (cause) {
-      if (cause instanceof QuantError) throw cause;
-      return says(`threw in ${key}(): ${messageOf(cause)}`);
+      return says(`threw in ${key}(): ${mistakeIn(cause) ?? rethrow(cause)}`);
     }
   };
 }
@@ -82,7 +87,8 @@ function method(given: unknown, key: string, says: Says): (...args: readonly unk
 /** Numbers as a list of a length; undefined for anything else. */
 function numbers(value: unknown, length: number): number[] | undefined {
   const isView = ArrayBuffer.isView(value) && !(value instanceof DataView);
-  const list: unknown[] | undefined = isView ? [...value as Float64Array] : Array.isArray(value) ? value : undefined; // any typed array is iterable
+  // Any typed array is iterable.
+  const list: unknown[] | undefined = isView ? [...value as Float64Array] : Array.isArray(value) ? value : undefined;
   const fits = list?.length === length && list.every((x) => typeof x === 'number' && Number.isFinite(x));
   return fits ? list as number[] : undefined; // each was checked
 }
@@ -145,7 +151,7 @@ export const readPass: Maker<Pass> = (given, says) => {
   let pass = given;
   try {
     if (isRule) pass = rulePass(given as RewriteRule); // it has the parts of one
-  } catch (cause) { return says(`has a pattern that cannot be read: ${messageOf(cause)}`); }
+  } catch (cause) { return says(`has a pattern that cannot be read: ${mistakeIn(cause) ?? rethrow(cause)}`); }
   const run = method(pass, 'run', says);
   const would = property(pass, 'wouldApply') === undefined ? undefined : method(pass, 'wouldApply', says);
   const [opset, needs] = [property(given, 'opset'), property(given, 'needs')];
@@ -155,8 +161,7 @@ export const readPass: Maker<Pass> = (given, says) => {
     ...(would ? { wouldApply: (ctx) => would(ctx) === true } : {}),
     async run(ctx) {
       const made = await Promise.resolve(run(ctx)).catch((cause: unknown) => {
-        if (cause instanceof QuantError) throw cause;
-        return says(`threw in run(): ${messageOf(cause)}`);
+        return says(`threw in run(): ${mistakeIn(cause) ?? rethrow(cause)}`);
       });
       const changes = property(made, 'changes');
       if (typeof changes !== 'number' || !Number.isSafeInteger(changes) || changes < 0) {
@@ -257,4 +262,5 @@ export const readTarget: Maker<TargetProfile> = (given, says) => {
   return parsed.data as TargetProfile; // the same; zod adds undefined to optional keys
 };
 
+function rethrow(cause: unknown): never { throw cause; }
 const shown = (value: unknown): string => JSON.stringify(value) ?? 'nothing';

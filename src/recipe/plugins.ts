@@ -91,6 +91,13 @@ export async function withPlugin(known: Plugins, file: string): Promise<Plugins>
   return { ...made, files: [...known.files, { file: path.resolve(file), sha256: hash, adds }] };
 }
 
+/** What is built in and what the modules add, in turn. Throws as {@link withPlugin} does. */
+export async function loadPlugins(files: readonly string[]): Promise<Plugins> {
+  let all = builtIn;
+  for (const file of files) all = await withPlugin(all, path.resolve(file));
+  return all;
+}
+
 /** What results depend on besides the recipe: the contents of its plug-ins; undefined where it has none. */
 export const pluginKey = ({ files }: Plugins): readonly string[] | undefined =>
   (files.length ? files.map((f) => f.sha256) : undefined);
