@@ -34,7 +34,7 @@ export {
 export { allGraphs, Graph, Node, Value, type Attr, type Dim, type Model, type Shape } from './ir/graph.js';
 export { Tensor } from './ir/tensor.js';
 export type { DType } from './ir/dtype.js';
-export { parseModel } from './ir/text/parse.js';
+export { parseModel, type ParseOptions } from './ir/text/parse.js';
 export { printModel } from './ir/text/print.js';
 export { loadModel, saveModel, type SavedFile, type SaveOptions } from './onnx/files.js';
 export { memoryPlan, type MemoryPlan } from './cost/memory.js';
