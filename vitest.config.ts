@@ -1,6 +1,9 @@
+import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // examples/ import the package by its name; here that is its source, for `dist` may be older.
+  resolve: { alias: { quantbench: path.join(import.meta.dirname, 'src', 'index.ts') } },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/models/**', 'node_modules/**'],

@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   RECIPE_FORMAT: 'The recipe is not valid YAML of the accepted subset.',
   RECIPE_INVALID: 'A recipe value has the wrong type or range.',
   RECIPE_MISSING: 'The recipe file does not exist or cannot be read.',
+  RECIPE_PLUGIN: 'A plug-in of a recipe does not load, exports something else, or gives what it must not.',
   RECIPE_UNKNOWN_KEY: 'The recipe has a key that does not exist.',
   RECIPE_UNKNOWN_NAME: 'The recipe names an observer, metric, target, op or tensor that does not exist.',
   STORE_DAMAGED: 'The log or a stored file of a store is not what was written.',

@@ -11,13 +11,18 @@ const FEW_VALUES = 4096;
 
 /**
  * One range per tensor, axis index or block of float32 `values` of shape `dims`, in the order of the scheme's scales.
- * Observers that need no histogram give the exact extremes, for a constant has but one batch. Values that are not finite
+ * Observers that need no values are shown the exact extremes of all parts as one batch. Values that are not finite
  * are passed over; `options` are the observer's own, checked. Throws MODEL_TENSOR where the granularity does not fit dims.
  */
 export function observeWeights(values: Float32Array, dims: readonly number[], scheme: QuantScheme, observer: Observer, options: unknown): Range {
-  if (!observer.statistic.needsValues) return dataRange(values, dims, scheme.granularity);
   const { count } = layoutOf(dims, scheme.granularity);
   const { statistic } = observer;
+  if (!statistic.needsValues) {
+    const extremes = dataRange(values, dims, scheme.granularity);
+    const stats = statistic.empty(count, statistic.settings(options));
+    statistic.update(stats, { ...extremes, minIsBound: false, count: values.length / count });
+    return observer.chooseRange(stats, scheme, options);
+  }
   // Statistics are made one part at a time, so memory stays flat; small parts have too few values for fine bins.
   const settings = { ...statistic.settings(options), ...(count > 1 ? { bins: BINS_PER_CHANNEL } : {}) };
   const min = new Float64Array(count);

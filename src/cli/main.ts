@@ -137,6 +137,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-l, --level <level>', 'basic, default or aggressive', 'default')
     .option('--explain', 'lists every change, and what nearly matched with the reason why it was left alone')
     .option('-t, --target <runtime>', 'may also build operators that only this runtime has, at the aggressive level (default: standard ones only)')
+    .option('--plugin <file>', 'a module with passes and targets of your own; may be repeated', repeated)
     .option('--passes <names>', 'only these passes, separated by commas').option('--skip <names>', 'all but these passes')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
     .action((file: string, options) => { job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c); });
@@ -165,6 +166,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--max-size-ratio <limit>', 'quantized ÷ float, such as 0.3')
     .option('--confidence <share>', 'of the intervals (default: 95%)')
     .option('--metric <name>', 'which metric may drop (default: the first of the run)')
+    .option('--plugin <file>', 'a module whose gates the recipe of the run names; may be repeated', repeated)
     .option('--save', 'puts the verdict into run.json, where `store promote` looks for it')
     .option('--junit <file>', 'writes JUnit XML').option('--markdown <file>', 'writes a summary in Markdown')
     .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints the verdict only').option('--debug', 'shows stack traces')

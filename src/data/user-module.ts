@@ -1,13 +1,13 @@
 /** Loading of a user's own code, and looking at what it gives. */
 import { pathToFileURL } from 'node:url';
-import { fail } from '../base/errors.js';
+import { fail, type ErrorCode } from '../base/errors.js';
 import { kindOf } from './files.js';
 
-/** The exports of an ES module. It runs with the user's rights. Throws DATA_MISSING, or DATA_MODULE where it does not load. */
-export async function importModule(file: string): Promise<unknown> {
-  if (await kindOf(file) !== 'file') fail('DATA_MODULE', `${file} is a folder`, { file });
+/** The exports of an ES module. It runs with the user's rights. Throws DATA_MISSING, or `code` where it does not load. */
+export async function importModule(file: string, code: ErrorCode = 'DATA_MODULE'): Promise<unknown> {
+  if (await kindOf(file) !== 'file') fail(code, `${file} is a folder`, { file });
   return import(/* @vite-ignore */ pathToFileURL(file).href).catch((cause: unknown) =>
-    fail('DATA_MODULE', `${file} failed to load: ${messageOf(cause)}`, { file }, 'it must be an ES module without errors', cause));
+    fail(code, `${file} failed to load: ${messageOf(cause)}`, { file }, 'it must be an ES module without errors', cause));
 }
 
 export function property(value: unknown, key: string): unknown {

@@ -2,7 +2,16 @@
 import { z } from 'zod';
 import { fail, QuantError, type Where } from '../base/errors.js';
 import { importModule, kindName, messageOf, property } from '../data/user-module.js';
-import type { Accumulator, ChosenMetric } from './types.js';
+import type { ValueInfo } from '../ir/feed.js';
+import type { Accumulator, ChosenMetric, Metric } from './types.js';
+
+/** What a metric module exports as `metric`. Its options come from the recipe as they are written. */
+export interface MetricModule<O = unknown> extends Pick<Metric, 'name' | 'unit' | 'higherIsBetter'> {
+  readonly doc?: string;
+  /** Samples without a label are then passed over. Default: false. */
+  readonly needsLabels?: boolean;
+  start(options: O, outputs: readonly ValueInfo[]): Accumulator;
+}
 
 /**
  * The metric that the module exports as `metric`, by name or within the default export: `{ name, unit, higherIsBetter,

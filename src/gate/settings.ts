@@ -11,9 +11,14 @@ import { minAccuracy } from './gates/min-accuracy.js';
 import { outputError } from './gates/output-error.js';
 import { sizeRatio } from './gates/size-ratio.js';
 import { confidenceSpec } from './limits.js';
+import type { Gate } from './types.js';
+
+/** Refuses settings without a limit of any of the gates. */
+export const withLimit = <T extends z.ZodObject>(spec: T, all: readonly Gate[]): T =>
+  spec.refine((settings) => all.some((g) => Object.hasOwn(settings, g.name)), `a gate needs a limit: ${all.map((g) => g.name).join(', ')}`);
 
 /** Spelt out, so that recipes are typed; a test compares the keys with the list of gates. */
-export const gateSpec = z.strictObject({
+export const gateSpec = withLimit(z.strictObject({
   confidence: confidenceSpec.prefault('95%').describe('Confidence of the two-sided intervals, such as 95%: each side errs by half of the rest.'),
   accuracyDrop: accuracyDrop.options.describe(accuracyDrop.doc).optional(),
   classDrop: classDrop.options.describe(classDrop.doc).optional(),
@@ -24,5 +29,5 @@ export const gateSpec = z.strictObject({
   memoryRatio: memoryRatio.options.describe(memoryRatio.doc).optional(),
   integerMacs: integerMacs.options.describe(integerMacs.doc).optional(),
   outputError: outputError.options.describe(outputError.doc).optional(),
-}).refine((settings) => gates.some((g) => Object.hasOwn(settings, g.name)), `a gate needs a limit: ${gates.map((g) => g.name).join(', ')}`);
+}), gates);
 export type GateSettings = z.output<typeof gateSpec>;

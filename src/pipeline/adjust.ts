@@ -2,7 +2,6 @@
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { adjustments } from '../adjust/index.js';
-import { weightMethods } from '../adjust/layerwise/index.js';
 import { quantizeLayerwise, type Layerwise } from '../adjust/layerwise/run.js';
 import { expectedMoments } from '../adjust/moments.js';
 import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
@@ -30,7 +29,7 @@ export async function adjustModel(model: Model, named: Recipe['adjust'][number],
   const adjustment = adjustments.find((a) => a.name === name)!; // the schema allows names of the list only
   const line = await adjustment.run({
     model, moments: o.moments, threads: o.recipe.recipe.calibration.threads, report: o.report, onEvent: o.onEvent, signal: o.signal,
-    batches: () => calibrationBatches(o.recipe, o, Infinity, name), schemesOf: schemesOf(model, o.recipe.recipe),
+    batches: () => calibrationBatches(o.recipe, o, Infinity, name), schemesOf: schemesOf(model, o.recipe),
   }, options);
   inferShapes(model);
   return line;
@@ -40,12 +39,12 @@ export async function adjustModel(model: Model, named: Recipe['adjust'][number],
 const DYNAMIC: QuantScheme = { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' } };
 
 /** How a recipe quantizes the layers of a model, planned on a copy when it is first asked. */
-function schemesOf(model: Model, recipe: Recipe): (layer: Node) => LayerSchemes {
+function schemesOf(model: Model, { recipe, plugins }: ResolvedRecipe): (layer: Node) => LayerSchemes {
   let planned: { readonly made: ReturnType<typeof planModel>['planned']; readonly nodes: ReadonlyMap<Node, Node>; readonly dynamic: boolean } | undefined;
   return (layer) => {
     if (!planned) {
       const copy = cloneModel(model);
-      const { planned: made, format } = planModel(copy.model, recipe, () => undefined); // said when the adjusted model is planned
+      const { planned: made, format } = planModel(copy.model, recipe, () => undefined, plugins); // said when the adjusted model is planned
       planned = { made, nodes: copy.nodes, dynamic: format.plan === 'dynamic' };
     }
     const { made: { plan, integerNodes }, nodes, dynamic } = planned;
@@ -66,6 +65,7 @@ function resolved(plan: ReturnType<typeof planModel>['planned']['plan'], v: Valu
 export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] }): Promise<Layerwise> {
   const { quantize: { weights: w }, calibration } = v.recipe.recipe;
   const { name, ...methodOptions } = w.method;
+  const { weightMethods } = v.recipe.plugins;
   const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
   const layers = v.recipe.recipe.quantize.layers.map(overrideOf);
   const graph = v.model.graph;

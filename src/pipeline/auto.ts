@@ -10,14 +10,13 @@ import type { DataSpec } from '../data/spec.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import { checkFiles } from '../recipe/files.js';
-import { targets } from '../targets/index.js';
 import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
 import { confirm } from './confirm.js';
 import { macsByNode } from './facts.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { Forecast } from './forecast.js';
-import { loadFloatModel, optimizeModel } from './prepare.js';
+import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { checkOutputs, FOUND_RECIPE } from './overwriting.js';
 import { Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from './staging.js';
@@ -77,7 +76,7 @@ async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
   signal?.throwIfAborted();
   const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
-  await optimizeModel(model, file, recipe.optimize, () => undefined); // as above
+  await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
   const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({ op: n.op, macs: macs.get(name) ?? 0 }));
   const all = work.reduce((n, x) => n + x.macs, 0) || 1;
@@ -87,7 +86,7 @@ async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data
     work: {
       convolutions: share((op) => op.startsWith('Conv')), products: share((op) => op === 'MatMul' || op === 'Gemm'), hasData: recipe.calibration.data !== undefined, moments,
       synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,
-      blockKernels: targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) === true,
+      blockKernels: base.plugins.targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) === true,
     },
   };
 }

@@ -16,6 +16,7 @@ import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
 import type { Planned } from '../quantize/plan.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import { pluginKey } from '../recipe/plugins.js';
 import { adjustKey } from './adjust-key.js';
 import { feedOf } from './feeds.js';
 import type { CalibrationFacts } from '../record/index.js';
@@ -87,7 +88,7 @@ export async function calibratePlans(o: { model: Model; /** Asked only where sta
     const options = spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {});
     const { axis, infinite } = spec;
     const how = { ...(axis === undefined ? {} : { axis }), ...(infinite ? { infinite } : {}) };
-    const point = here && { value: here, observer: observerOf(spec.observer), options, ...how };
+    const point = here && { value: here, observer: observerOf(spec.observer, o.recipe.plugins.observers), options, ...how };
     return { planValue: value, point, body: here ? undefined : inBodies.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`) };
   }));
   const points = observed.map((list) => list.flatMap((p) => (p.point ? [{ planValue: p.planValue, point: p.point }] : [])));
@@ -125,7 +126,7 @@ function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, sam
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
   const key = createHash('sha256').update(JSON.stringify({
-    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: adjustKey(o.recipe.recipe), data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash),
+    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: adjustKey(o.recipe.recipe), data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash), plugins: pluginKey(o.recipe.plugins),
   })).digest('hex');
   return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
 }

@@ -1,20 +1,17 @@
 /** What a recipe does, stage by stage, and why: what it says told apart from what are defaults. */
 import { adjustments } from '../adjust/index.js';
-import { weightMethods } from '../adjust/layerwise/index.js';
-import { observers } from '../calibrate/observers/index.js';
 import { fail } from '../base/errors.js';
 import { formats } from '../formats/index.js';
 import { isPlain } from '../recipe/override.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { codings } from '../scheme/codings/index.js';
-import { targets } from '../targets/index.js';
 import { stagesOf } from './stages.js';
 
 export interface Setting { readonly key: string; readonly value: unknown; /** Whether the recipe or a flag says so. */ readonly said: boolean }
 export interface ExplainedStage { readonly name: string; /** One or two sentences. */ readonly does: string; readonly why: string; readonly settings: readonly Setting[] }
 
 /** The stages of a run in their order. Pure. */
-export function explainRecipe({ recipe, written = {} }: ResolvedRecipe): ExplainedStage[] {
+export function explainRecipe({ recipe, plugins: { observers, targets, weightMethods }, written = {} }: ResolvedRecipe): ExplainedStage[] {
   const { quantize: q, calibration: c, evaluation: e, optimize, adjust, gate } = recipe;
   const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the lists only
   const format = formats.find((f) => f.name === q.format)!; // as above

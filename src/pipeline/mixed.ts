@@ -107,7 +107,7 @@ async function prepareVersions(o: MixedOptions, quantize: Omit<Recipe['quantize'
     if (choice === 'float') return undefined;
     const model = cloneModel(o.model).model;
     // What the recipe says of single layers comes after, and holds.
-    const prepared = planModel(model, { ...o.recipe.recipe, quantize: { ...quantize, layers: [{ match: '*', ...choice }, ...quantize.layers] } }, o.report);
+    const prepared = planModel(model, { ...o.recipe.recipe, quantize: { ...quantize, layers: [{ match: '*', ...choice }, ...quantize.layers] } }, o.report, o.recipe.plugins);
     return { model, prepared };
   });
   const present = planned.filter((p) => p !== undefined);
@@ -124,7 +124,7 @@ async function prepareVersions(o: MixedOptions, quantize: Omit<Recipe['quantize'
   return planned.map((p) => p && { ...p, assigned: assignParams(p.prepared.planned, stats.get(p) ?? new Map(), (point, observer) => {
     const { name, ...options } = quantize['uses' in point && !point.data ? 'activations' : 'weights'].observer;
     return name === observer ? options : {};
-  }) });
+  }, o.recipe.plugins.observers) });
 }
 
 /** By layer, with the loss of each choice; a choice that a layer cannot take has an endless one. */

@@ -14,7 +14,7 @@ import { loadModel, saveModel, type SavedFile } from '../onnx/files.js';
 import { comparedIntegers } from '../ops/compared.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { everyPass, optimizing, type OptimizeLevel } from '../passes/presets.js';
-import { targets } from '../targets/index.js';
+import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel, openModel } from '../runtime/open.js';
 import { probeModels } from '../runtime/probe.js';
@@ -38,6 +38,8 @@ export interface OptimizeOptions {
   readonly skip?: readonly string[] | undefined;
   /** A target whose operators beyond the standard may be built; only standard ones where absent. */
   readonly target?: string | undefined;
+  /** Adds passes and targets to those that may be named; its passes run after those of the level. Default: built-in ones. */
+  readonly plugins?: Pick<Plugins, 'passes' | 'targets'> | undefined;
   readonly report?: ((d: Diagnostic) => void) | undefined;
 }
 export interface OptimizedFile {
@@ -51,18 +53,27 @@ export interface OptimizedFile {
 }
 
 /** The passes that options ask for. Throws USAGE for a name that no pass or target has, and for a pass that builds what the target lacks. */
-export function choosePasses({ level, passes, skip = [], target }: OptimizeOptions): readonly Pass[] {
+export function choosePasses({ level, passes, skip = [], target, plugins = builtIn }: OptimizeOptions): readonly Pass[] {
+  const { passes: all, targets } = plugins;
+  const names = (list: readonly { readonly name: string }[]): string => list.map((x) => x.name).join(', ');
   for (const name of [...(passes ?? []), ...skip]) {
-    if (everyPass.some((p) => p.name === name)) continue;
-    const near = nearest(name, everyPass.map((p) => p.name));
-    fail('USAGE', `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, {}, `passes: ${everyPass.map((p) => p.name).join(', ')}`);
+    if (all.some((p) => p.name === name)) continue;
+    const near = nearest(name, all.map((p) => p.name));
+    fail('USAGE', `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, {}, `passes: ${names(all)}`);
   }
-  if (target !== undefined && !targets.some((t) => t.name === target)) fail('USAGE', `"${target}" is not a target`, {}, `targets: ${targets.map((t) => t.name).join(', ')}`);
-  const own = new Set(targets.find((t) => t.name === target)?.ownOps.map((o) => o.op));
+  const chosen = targets.find((t) => t.name === target);
+  if (target !== undefined && !chosen) fail('USAGE', `"${target}" is not a target`, {}, `targets: ${names(targets)}`);
+  const own = new Set(chosen?.ownOps.map((o) => o.op));
   const runs = (p: Pass): boolean => p.needs === undefined || own.has(p.needs);
-  const beyond = passes && everyPass.find((p) => passes.includes(p.name) && !runs(p));
-  if (beyond) fail('USAGE', `pass "${beyond.name}" builds ${beyond.needs}, which is no standard operator${target === undefined ? '' : ` and which ${target} does not have`}`, {}, `targets that have it: ${targets.filter((t) => t.ownOps.some((o) => o.op === beyond.needs)).map((t) => t.name).join(', ')}`);
-  const listed: readonly Pass[] = passes ? everyPass.filter((p) => passes.includes(p.name)) : optimizing[level];
+  const beyond = passes && all.find((p) => passes.includes(p.name) && !runs(p));
+  if (beyond) {
+    const lacks = target === undefined ? '' : ` and which ${target} does not have`;
+    const having = targets.filter((t) => t.ownOps.some((o) => o.op === beyond.needs));
+    const message = `pass "${beyond.name}" builds ${beyond.needs}, which is no standard operator${lacks}`;
+    fail('USAGE', message, {}, `targets that have it: ${names(having)}`);
+  }
+  const added = all.filter((p) => !everyPass.includes(p));
+  const listed = passes ? all.filter((p) => passes.includes(p.name)) : [...optimizing[level], ...added];
   return listed.filter((p) => runs(p) && !skip.includes(p.name));
 }
 

@@ -22,10 +22,11 @@ import { isBatched } from '../quantize/kernel-limits.js';
 import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
 import type { Recipe, SaturationRule } from '../recipe/schema.js';
-import { runPasses, type PassTrace } from '../rewrite/pass.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import { builtIn, type Plugins } from '../recipe/plugins.js';
+import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { QuantScheme } from '../scheme/types.js';
-import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
 import { assertMoreThanTrees } from './nothing.js';
 
@@ -58,13 +59,25 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
   return undefined;
 }
 
-/** Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. Throws what {@link loadFloatModel} throws. */
-export async function optimizeModel(model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void): Promise<PassTrace[]> {
+/**
+ * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes that
+ * may run. Throws what {@link loadFloatModel} throws.
+ */
+export async function optimizeModel(
+  model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void, among: readonly Pass[] = everyPass,
+): Promise<PassTrace[]> {
   inlineFunctions(model);
-  const unknown = recipe.skip.find((name) => !everyPass.some((p) => p.name === name));
-  if (unknown !== undefined) fail('RECIPE_UNKNOWN_NAME', `optimize.skip: "${unknown}" is not a pass`, {}, `passes: ${everyPass.map((p) => p.name).join(', ')}`);
-  const passes = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
-  const traces = recipe.enabled ? await runPasses(model, passes.filter((p) => !recipe.skip.includes(p.name)), { evaluate: evaluateModel, report }) : [];
+  const { skip, add = [] } = recipe;
+  for (const [key, names] of Object.entries({ skip, add })) {
+    const unknown = names.find((name) => !(key === 'add' ? among : [...everyPass, ...among]).some((p) => p.name === name));
+    if (unknown === undefined) continue;
+    const hint = `passes: ${among.map((p) => p.name).join(', ')}`;
+    fail('RECIPE_UNKNOWN_NAME', `optimize.${key}: "${unknown}" is not a pass of the target`, {}, hint);
+  }
+  const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
+  const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
+  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added].filter((p) => !skip.includes(p.name));
+  const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
   inferShapes(model);
@@ -83,11 +96,26 @@ export interface Prepared {
   readonly without: (never: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>) => Planned;
 }
 
-/** Chooses schemes by recipe and target, raises the opset to what they need, and plans. Throws QUANTIZE_NOTHING. */
-export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) => void): Prepared {
+/** The passes that build nothing which the target of a recipe lacks. */
+export function passesFor({ recipe, plugins }: ResolvedRecipe): readonly Pass[] {
+  const own = plugins.targets.find((t) => t.name === recipe.target)?.ownOps ?? [];
+  return plugins.passes.filter((p) => p.needs === undefined || own.some((o) => o.op === p.needs));
+}
+
+/**
+ * Chooses schemes by recipe and target, one of `among`, raises the opset to what they need, and plans. Throws
+ * QUANTIZE_NOTHING; RECIPE_INVALID for a format or an opset that the target does not run.
+ */
+export function planModel(
+  model: Model, recipe: Recipe, report: (d: Diagnostic) => void, among: Pick<Plugins, 'targets'> = builtIn,
+): Prepared {
   assertMoreThanTrees(model);
-  const target = targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
+  const target = among.targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
   const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
+  if (format.plan !== 'none' && !target.formats.some((f) => f === format.name)) {
+    const hint = `quantize.format: ${target.formats.join(', ')}`;
+    fail('RECIPE_INVALID', `target ${target.name} does not run format: ${format.name}`, {}, hint);
+  }
   const options = planOptions(recipe, target);
   const layers = options.layers ?? [];
   const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) => merged(options.activations, [change]));
@@ -100,7 +128,12 @@ export function planModel(model: Model, recipe: Recipe, report: (d: Diagnostic) 
   const weightOnly = () => planWeightOnly(model, { ...options, weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } }, embeddings: recipe.quantize.embeddings, standardOps: recipe.quantize.standardOps, accuracyLevel: recipe.quantize.accuracyLevel });
   const needed = format.plan === 'weight-only' ? weightOnlyOpset(weightOnly()) : format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
   const rest = restOf(recipe, format);
-  const { from, to } = convertOpset(model, rest ? Math.max(needed, codingOpset(rest)) : needed);
+  const wanted = rest ? Math.max(needed, codingOpset(rest)) : needed;
+  if (wanted > target.maxOpset) {
+    const hint = `target ${target.name} runs opset ${target.maxOpset} and older: choose other types, or per-tensor scales`;
+    fail('RECIPE_INVALID', `${format.name} with these types needs opset ${wanted}`, {}, hint);
+  }
+  const { from, to } = convertOpset(model, wanted);
   if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
   const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
     : format.plan === 'half' ? planHalf(model, options)

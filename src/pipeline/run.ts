@@ -15,6 +15,7 @@ import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
 import { checkFiles, complaintAt } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import { pluginKey } from '../recipe/plugins.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { inspectOptimized } from '../runtime/inspect-optimized.js';
@@ -32,7 +33,7 @@ import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { withoutGain } from './gain.js';
-import { loadFloatModel, optimizeModel } from './prepare.js';
+import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
 import { createStages, isRefined, stagesOf } from './stages.js';
@@ -81,8 +82,8 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 }
 
 /** What recipes must have in common to run together. */
-export function frontOf({ recipe: r, baseDir }: ResolvedRecipe): string {
-  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target]);
+export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string {
+  return JSON.stringify([r.model && path.resolve(baseDir, r.model), baseDir, r.optimize, adjustKey(r), r.calibration, r.evaluation, r.target, pluginKey(plugins)]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
@@ -136,7 +137,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   const moments = batchNormMoments(model);
   const traces = await stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, recipe.optimize, report);
+    const done = await optimizeModel(model, floatFile, recipe.optimize, report, passesFor(lead));
     return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of recipe.adjust) await stage(named.name, async () => [undefined, await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen })]);
@@ -266,7 +267,8 @@ function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'met
 }
 
 /** With the verdict of the recipe's gate, where it has one. */
-const judged = (record: RunRecord, { recipe: { gate } }: ResolvedRecipe): RunRecord => (gate ? { ...record, gate: judgeRun(record, gate) } : record);
+const judged = (record: RunRecord, { recipe: { gate }, plugins }: ResolvedRecipe): RunRecord =>
+  (gate ? { ...record, gate: judgeRun(record, gate, undefined, plugins.gates) } : record);
 
 /** That of the standard domain; where the model has none, of the others. */
 const opsetText = ({ opsets }: Model): string => (opsets.has('') ? `opset ${opsets.get('')}` : [...opsets].map(([domain, v]) => `${domain} opset ${v}`).join(', ') || 'no opset');

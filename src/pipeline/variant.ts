@@ -21,6 +21,7 @@ import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import { relativePath } from '../recipe/override.js';
 import type { CalibrationFacts, EvaluationFacts, GraphFacts, LatencyFacts, LayerErrors, MixedFacts, NodeFacts, PointFacts, RunRecord, RuntimeFacts, Sensitivity } from '../record/index.js';
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
@@ -82,7 +83,7 @@ export class Variant {
   /** Plans on a copy of the cleaned model. Throws QUANTIZE_NOTHING. */
   plan(cleaned: Model, macs: (model: Model) => ReadonlyMap<string, number>): void {
     this.#model = cloneModel(cleaned).model;
-    this.#prepared = planModel(this.#model, this.recipe.recipe, this.report);
+    this.#prepared = planModel(this.#model, this.recipe.recipe, this.report, this.recipe.plugins);
     this.#macs = macs(this.#model);
     this.#nodes = nodeFacts(this.#model, this.#prepared.planned, this.#macs);
     this.#points = pointFacts(this.#prepared.planned, new Map(), undefined);
@@ -97,7 +98,7 @@ export class Variant {
     if (this.#assigned) return;
     this.#settle(stats);
     const { planned } = this.prepared;
-    const assigned = assignParams(planned, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer));
+    const assigned = assignParams(planned, stats, (point, observer) => observerOptions(this.recipe.recipe.quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer), this.recipe.plugins.observers);
     assigned.diagnostics.forEach(this.report);
     this.#stats = stats;
     this.#assigned = assigned;
@@ -158,14 +159,15 @@ export class Variant {
 
   /** The record of what was done so far. */
   record(shared: Pick<RunRecord, 'schema' | 'quantbench' | 'startedAt' | 'durationMs' | 'outcome' | 'environment' | 'stages' | 'passes'> & { readonly float: RunRecord['model']['float']; readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined; readonly diagnostics: readonly Diagnostic[] }): RunRecord {
-    const { recipe, name, file, yaml } = this.recipe;
+    const { recipe, name, file, yaml, plugins, baseDir } = this.recipe;
+    const used = plugins.files.map((p) => ({ ...p, file: relativePath(baseDir, p.file) }));
     const { float, calibration, diagnostics, ...rest } = shared;
     const { kernels, ...measured } = this.measured;
     const staging = this.#staging;
     const files = staging === undefined ? [] : readdirSync(staging).map((f) => ({ path: f, bytes: statSync(path.join(staging, f)).size, sha256: sha256File(path.join(staging, f)) }));
     const quantized = files.length ? { quantized: modelFacts(this.model, 'model.onnx', files.reduce((n, f) => n + f.bytes, 0), files.find((f) => f.path === 'model.onnx')?.sha256 ?? '', float.macs) } : {};
     return {
-      ...rest, recipe: { name, ...(file ? { file: path.basename(file) } : {}), resolved: recipe, yaml },
+      ...rest, recipe: { name, ...(file ? { file: path.basename(file) } : {}), resolved: recipe, yaml, ...(used.length ? { plugins: used } : {}) },
       seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed }, model: { float, ...quantized },
       ...(calibration && this.observer !== undefined ? { calibration: { ...calibration, observer: this.observer } } : {}),
       points: this.#points, nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),

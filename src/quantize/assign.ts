@@ -11,11 +11,14 @@ import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.
 import { pointName, type Planned } from './plan.js';
 import { unsaturatedParams } from './unsaturated.js';
 
-/** An observer by name. Throws RECIPE_UNKNOWN_NAME with the nearest name. */
-export function observerOf(name: string): Observer<TensorStats, unknown> {
-  const found = observers.find((o) => o.name === name);
-  if (!found) { const near = nearest(name, observers.map((o) => o.name)); fail('RECIPE_UNKNOWN_NAME', `"${name}" is not an observer`, {}, `${near ? `did you mean "${near}"? ` : ''}observers: ${observers.map((o) => o.name).join(', ')}`); }
-  return found as Observer<TensorStats, unknown>; // the list holds observers of several statistics; each is only given its own
+/** An observer by name, of the built-in ones or others. Throws RECIPE_UNKNOWN_NAME with the nearest name. */
+export function observerOf(name: string, among: readonly Observer[] = observers): Observer {
+  const found = among.find((o) => o.name === name);
+  if (found) return found;
+  const names = among.map((o) => o.name);
+  const near = nearest(name, names);
+  const hint = `${near ? `did you mean "${near}"? ` : ''}observers: ${names.join(', ')}`;
+  return fail('RECIPE_UNKNOWN_NAME', `"${name}" is not an observer`, {}, hint);
 }
 
 export interface Assigned {
@@ -30,12 +33,14 @@ const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : p.node.inputs[p.ind
 type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;
 
 /**
- * Parameters for every quantized point of a plan. `options` gives each observer's options. Where an int32 bias would
+ * Parameters for every quantized point of a plan. `options` gives each observer's options, `among` the observers that it
+ * may name (default: the built-in ones). Where an int32 bias would
  * overflow, the weight's scale is raised before anything is quantized with it. Weights with packings get codes that cannot
  * saturate.
  */
 export function assignParams(
   planned: PlannedPoints, stats: ReadonlyMap<Value, TensorStats>, options: (point: QuantPoint, observer: string) => unknown,
+  among?: readonly Observer[],
 ): Assigned {
   const { plan } = planned;
   const params = new Map<QuantPoint, QuantParams>();
@@ -66,7 +71,7 @@ export function assignParams(
   };
   const observedRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
     const value = valueOf(point);
-    const observer = observerOf(spec.observer);
+    const observer = observerOf(spec.observer, among);
     if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, spec.observerOptions ?? options(point, spec.observer));
     const seen = stats.get(value);
     if (!seen) fail('INTERNAL', `no statistics of '${value.name}'`, { tensor: value.name });

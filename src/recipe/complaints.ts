@@ -28,9 +28,12 @@ export function withoutEchoes(complaints: readonly Complaint[]): Complaint[] {
 /** Mistakes that are looked into: more than are told, since misspelt keys come first. */
 const MOST_ISSUES = 100;
 
-/** Readable complaints, one per mistake, of the first hundred. `value` is the input that the issues are about. */
-export function complaintsOf(issues: readonly Issue[], value: unknown): Complaint[] {
-  let schema: JsonSchema | undefined; // made where a key is unknown, and then once
+/**
+ * Readable complaints, one per mistake, of the first hundred. `value` is the input that the issues are about; `schema` that
+ * of the recipe, where it is not the plain one.
+ */
+export function complaintsOf(issues: readonly Issue[], value: unknown, schema?: JsonSchema): Complaint[] {
+  // made where a key is unknown, and then once
   const keysOf: KeysOf = (path) => keysAt(path, value, schema ??= recipeJsonSchema());
   return issues.slice(0, MOST_ISSUES).flatMap((i) => explain(i, [], value, keysOf));
 }

@@ -11,6 +11,7 @@ export function inputFiles({ recipe, baseDir, file }: ResolvedRecipe): string[] 
     else if (typeof value === 'object' && value !== null) Object.values(value).forEach(see);
   };
   see(recipe.model);
+  see(recipe.plugins);
   see(recipe.calibration.data);
   see(recipe.evaluation.data);
   see(recipe.evaluation.metrics);

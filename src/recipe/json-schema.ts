@@ -25,20 +25,45 @@ export interface JsonSchema {
 }
 
 /** Draft 2020-12, as a recipe is written: defaults may be left out. */
-export function recipeJsonSchema(): JsonSchema {
-  const schema = z.toJSONSchema(recipeSpec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
+export function recipeJsonSchema(spec: z.ZodType = recipeSpec): JsonSchema {
+  const schema = z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
   return { ...schema, title: 'quantbench recipe', description: 'What to quantize, for which runtime, with which data, and how to check it.' };
 }
 
 /** Sections in which a list where one value is taken makes a recipe of each: see sweep.ts. */
 export const SWEPT_SECTIONS = ['quantize', 'optimize'] as const;
 
-/** What editors check recipes by: also allows the lists of sweeps. */
+/** What editors check recipes by: also allows the lists of sweeps, and the names that plug-ins may add. */
 export function publishedSchema(): JsonSchema {
-  const schema = recipeJsonSchema();
+  const schema = withPluginNames(recipeJsonSchema());
   const properties = { ...schema.properties };
   for (const key of SWEPT_SECTIONS) { const section = properties[key]; if (section) properties[key] = withLists(section); }
   return { ...schema, properties };
+}
+
+/** Keys whose names plug-ins add to. */
+const NAMED: ReadonlySet<string> = new Set(['observer', 'method', 'target']);
+const OF_PLUGIN = { type: 'string', description: 'A name that a module in `plugins` adds.' };
+
+function withPluginNames(schema: JsonSchema): JsonSchema {
+  const visit = (at: unknown, key: string): unknown => {
+    if (Array.isArray(at)) return at.map((x) => visit(x, ''));
+    if (typeof at !== 'object' || at === null) return at;
+    const same = Object.fromEntries(Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v) : visit(v, '')]));
+    return NAMED.has(key) ? alsoNames(same) : key === 'gate' ? { ...same, additionalProperties: { type: 'object', description: OF_PLUGIN.description } } : same;
+  };
+  const inside = (properties: unknown): unknown => Object.fromEntries(Object.entries(properties as object).map(([k, v]) => [k, visit(v, k)])); // JSON Schema's own form
+  return visit(schema, '') as JsonSchema; // of the same form
+}
+
+/** A list of names, or of names with options, that takes others too. */
+function alsoNames({ description, default: standard, ...names }: JsonSchema): JsonSchema {
+  const built = branches(names).flatMap((b) => b.properties?.name?.const ?? []);
+  const options = built.length ? [{ type: 'object', properties: { name: { ...OF_PLUGIN, not: { enum: built } } }, required: ['name'] }] : [];
+  return {
+    ...(description === undefined ? {} : { description }), ...(standard === undefined ? {} : { default: standard }),
+    anyOf: [...names.anyOf ?? [names], OF_PLUGIN, ...options],
+  };
 }
 
 /** Every value that is no mapping and no list may be a list of such values. */

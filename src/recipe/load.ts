@@ -8,11 +8,12 @@ import { PATH_KINDS, SOURCE_KINDS } from '../data/spec.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { formats } from '../formats/index.js';
 import { misfit, type Misfit } from '../gate/units.js';
-import { everyPass } from '../passes/presets.js';
 import { nameTest } from '../quantize/filter.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
-import { recipeSpec, type Recipe, type RecipeInput } from './schema.js';
+import { builtIn, withPlugin, type Plugins } from './plugins.js';
+import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
+import { recipeSpec, recipeSpecOf, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
 import { gather, MAX_COMPLAINTS, parseRecipeText, type Path, type RecipeText } from './text.js';
 
@@ -26,6 +27,8 @@ export interface ResolvedRecipe {
   readonly baseDir: string;
   /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
   readonly yaml: string;
+  /** What it may name: what is built in, and what its plug-ins add. */
+  readonly plugins: Plugins;
   /** What was written, by the recipe or by flags, before defaults. */
   readonly written?: Readonly<Record<string, unknown>>;
   /** An error at the place of a key: line and column, or the flag that set it. */
@@ -89,22 +92,28 @@ interface Context { readonly source?: RecipeText; readonly file?: string; readon
 interface Origin { readonly path: Path; readonly flag: string }
 
 async function resolve(written: Plain, context: Context, overrides: RecipeOverrides): Promise<ResolvedRecipe[]> {
-  const origins = await override(written, context, overrides);
+  const { origins, plugins, missing } = await override(written, context, overrides);
+  const spec = plugins === builtIn ? recipeSpec : recipeSpecOf(plugins);
+  const schema = plugins === builtIn ? undefined : recipeJsonSchema(spec);
+  if (missing.length) throw gather(missing.map((c) => place(c, origins, context))); // names of theirs would be called unknown
   const refuse = (message: string, at: Path, hint: string): never => { throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context); };
-  return expandSweep(written, refuse).map(({ value, label }) => {
-    const parsed = recipeSpec.safeParse(value);
-    const complaints = withoutEchoes([...complaintsOf(parsed.success ? [] : parsed.error.issues, value), ...filterComplaints(value), ...passComplaints(value), ...absent(value)]);
+  return expandSweep(written, refuse, schema).map(({ value, label }) => {
+    const parsed = spec.safeParse(value);
+    const wrong = complaintsOf(parsed.success ? [] : parsed.error.issues, value, schema);
+    const complaints = withoutEchoes([...wrong, ...filterComplaints(value), ...passComplaints(value, plugins), ...absent(value)]);
     if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));
     const recipe = parsed.data!; // without complaints, parsing succeeded
     const complain = (code: ErrorCode, message: string, at: Path, hint?: string): QuantError => place({ code, message, path: at, hint, atKey: false }, origins, context);
     const odd = recipe.gate && misfitOf(recipe.gate, recipe.evaluation.metrics);
     if (odd) throw complain(odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', odd.message, ['gate', odd.rule, odd.key]);
     const name = recipe.name ?? context.name;
-    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, yaml: printRecipe(recipe, context), written: value, complain, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
+    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, plugins, yaml: printRecipe(recipe, context), written: value, complain, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
   });
 }
 
-async function override(value: Plain, { baseDir, cwd }: Context, { set = [], model, calibrationData, evaluationData }: RecipeOverrides): Promise<Origin[]> {
+interface Overridden { readonly origins: Origin[]; readonly plugins: Plugins; readonly missing: readonly Complaint[] }
+/** Changes the written recipe; loads its plug-ins on the way, for settings may be of theirs. */
+async function override(value: Plain, { baseDir, cwd }: Context, { set = [], model, calibrationData, evaluationData }: RecipeOverrides): Promise<Overridden> {
   const origins: Origin[] = [];
   if (model !== undefined) { value.model = relativePath(baseDir, path.resolve(cwd, model)); origins.push({ path: ['model'], flag: `--model ${model}` }); }
   const redirect = async (section: 'calibration' | 'evaluation', file: string, like: Plain | undefined): Promise<void> => {
@@ -114,10 +123,33 @@ async function override(value: Plain, { baseDir, cwd }: Context, { set = [], mod
   };
   if (calibrationData !== undefined) await redirect('calibration', calibrationData, dataOf(value, 'calibration'));
   if (evaluationData !== undefined) await redirect('evaluation', evaluationData, dataOf(value, 'evaluation'));
-  for (const text of set) origins.push({ path: applySetting(value, text), flag: `--set ${text}` });
+  const apply = (text: string, schema?: JsonSchema): void => {
+    origins.push({ path: applySetting(value, text, schema), flag: `--set ${text}` });
+  };
+  const ofPlugins = (text: string): boolean => /^\s*plugins\b/.test(text);
+  for (const text of set) if (ofPlugins(text)) apply(text);
+  const loaded = await pluginsOf(value, baseDir);
+  const schema = set.length && loaded.plugins !== builtIn ? recipeJsonSchema(recipeSpecOf(loaded.plugins)) : undefined;
+  for (const text of set) if (!ofPlugins(text)) apply(text, schema);
   const [calibration, evaluation] = [dataOf(value, 'calibration'), dataOf(value, 'evaluation')];
   if (calibration && evaluation) value.evaluation = { ...(value.evaluation as Plain), data: inherit(evaluation, calibration) }; // dataOf found data in it
-  return origins;
+  return { origins, ...loaded };
+}
+
+/** The plug-ins of a written recipe, and what is wrong with those that do not load. */
+async function pluginsOf(value: Plain, baseDir: string): Promise<Omit<Overridden, 'origins'>> {
+  const list: unknown[] = Array.isArray(value.plugins) ? value.plugins : [];
+  let plugins = builtIn;
+  const missing: Complaint[] = [];
+  for (const [i, file] of list.entries()) {
+    if (typeof file !== 'string' || file === '') continue; // the schema complains
+    try { plugins = await withPlugin(plugins, path.resolve(baseDir, file)); } catch (error) {
+      if (!(error instanceof QuantError)) throw error;
+      const { message, hint } = error;
+      missing.push({ code: 'RECIPE_PLUGIN', message, hint, path: ['plugins', i], atKey: false });
+    }
+  }
+  return { plugins, missing: missing.slice(0, MAX_COMPLAINTS) };
 }
 
 function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | undefined {
@@ -143,13 +175,16 @@ function filterComplaints(value: Plain): Complaint[] {
   });
 }
 
-function passComplaints(value: Plain): Complaint[] {
-  const skip: unknown[] = isPlain(value.optimize) && Array.isArray(value.optimize.skip) ? value.optimize.skip : [];
-  const names = everyPass.map((p) => p.name);
-  return skip.flatMap((name, i): Complaint[] => {
-    if (typeof name !== 'string' || names.includes(name)) return [];
-    const near = nearest(name, names);
-    return [{ code: 'RECIPE_UNKNOWN_NAME', message: `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, hint: `passes: ${names.join(', ')}`, path: ['optimize', 'skip', i], atKey: false }];
+function passComplaints({ optimize }: Plain, { passes }: Plugins): Complaint[] {
+  const names = passes.map((p) => p.name);
+  return (['skip', 'add'] as const).flatMap((key) => {
+    const list: unknown[] = isPlain(optimize) && Array.isArray(optimize[key]) ? optimize[key] : [];
+    return list.flatMap((name, i): Complaint[] => {
+      if (typeof name !== 'string' || names.includes(name)) return [];
+      const near = nearest(name, names);
+      const message = `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`;
+      return [{ code: 'RECIPE_UNKNOWN_NAME', message, hint: `passes: ${names.join(', ')}`, path: ['optimize', key, i], atKey: false }];
+    });
   });
 }
 
@@ -199,6 +234,7 @@ function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
   return JSON.parse(JSON.stringify({
     ...recipe,
     model: recipe.model === undefined ? undefined : all(recipe.model),
+    plugins: recipe.plugins && all(recipe.plugins),
     calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
     evaluation: { ...recipe.evaluation, data: data(recipe.evaluation.data), metrics: recipe.evaluation.metrics?.map((m) => (typeof m === 'string' || 'name' in m ? m : { ...m, module: all(m.module) })) },
   })) as Plain; // through JSON, which drops what is undefined; a recipe is a mapping

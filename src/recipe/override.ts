@@ -3,7 +3,7 @@ import path from 'node:path';
 import { nearest, QuantError } from '../base/errors.js';
 import { guessDataSpec } from '../data/init.js';
 import { PATH_KINDS, SOURCE_KINDS, type SourceKind } from '../data/spec.js';
-import { keysAt } from './json-schema.js';
+import { keysAt, type JsonSchema } from './json-schema.js';
 import { parseRecipeText } from './text.js';
 
 export type Plain = Record<string, unknown>;
@@ -22,7 +22,7 @@ export function parseSetting(text: string): { readonly path: readonly (string | 
 }
 
 /** Puts a setting into a plain recipe, making mappings on the way. Throws RECIPE_UNKNOWN_KEY for keys that no recipe has, USAGE for list positions beyond the end. */
-export function applySetting(recipe: Plain, text: string): readonly (string | number)[] {
+export function applySetting(recipe: Plain, text: string, schema?: JsonSchema): readonly (string | number)[] {
   const { path: parts, value } = parseSetting(text);
   const where = { file: `--set ${text}` };
   let at: unknown = recipe;
@@ -31,7 +31,7 @@ export function applySetting(recipe: Plain, text: string): readonly (string | nu
     if (Array.isArray(at)) {
       if (typeof part !== 'number' || part > at.length) throw new QuantError('USAGE', `"${part}" is not a position in the list \`${above.join('.')}\` of ${at.length}`, { where, hint: at.length ? `positions: 0 to ${at.length - 1}; ${at.length} appends` : '0 appends' });
     } else {
-      const keys = keysAt(above, recipe);
+      const keys = keysAt(above, recipe, schema);
       if (keys.length && !keys.includes(String(part))) {
         const near = nearest(String(part), keys);
         throw new QuantError('RECIPE_UNKNOWN_KEY', `"${part}" is not a key of ${above.length ? `\`${above.join('.')}\`` : 'a recipe'}.${near ? ` Did you mean "${near}"?` : ''}`, { where, hint: `keys: ${keys.join(', ')}` });
@@ -43,7 +43,7 @@ export function applySetting(recipe: Plain, text: string): readonly (string | nu
     if (isPlain(next) || Array.isArray(next)) at = next;
     else {
       // A short form such as `observer: kl` becomes its long form when one of its options is set.
-      const made: Plain | unknown[] = typeof parts[i + 1] === 'number' ? [] : typeof next === 'string' && keysAt(parts.slice(0, i + 1), recipe).includes('name') ? { name: next } : {};
+      const made: Plain | unknown[] = typeof parts[i + 1] === 'number' ? [] : typeof next === 'string' && keysAt(parts.slice(0, i + 1), recipe, schema).includes('name') ? { name: next } : {};
       holder[part] = made;
       at = made;
     }

@@ -1,31 +1,63 @@
 /** Small pieces of the recipe schema. */
 import { z } from 'zod';
 import { adjustments } from '../adjust/index.js';
-import { weightMethods } from '../adjust/layerwise/index.js';
 import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
-import { observers } from '../calibrate/observers/index.js';
+import { gateSpec, withLimit } from '../gate/settings.js';
+import { builtIn, type Plugins } from './plugins.js';
 
 interface Entry { readonly name: string; readonly doc: string; readonly options: z.ZodType }
 /** A plug-in and its options, defaults filled in. */
 export interface Named { readonly name: string; readonly [option: string]: unknown }
 
 /** A name, or the name with options: `percentile` or `{ name: percentile, percentile: 99.9 }`. Both give the long form. */
-function named(kind: string, entries: readonly Entry[]): z.ZodType<Named, string | Named> {
+function named(kind: string, builtIns: readonly Entry[], own: readonly Entry[] = []): z.ZodType<Named, string | Named> {
+  const entries = [...builtIns, ...own];
   const names = entries.map((e) => e.name) as [string, ...string[]]; // no list of plug-ins is empty
-  const objects = entries.map((e) => z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape })); // every plug-in's options are an object schema
+  const objects = [...builtIns.map((e) => z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape })), ...own.map(checkedByItself)]; // every plug-in's options are an object schema
   const long = z.discriminatedUnion('name', objects as unknown as [z.ZodObject, ...z.ZodObject[]]) as unknown as z.ZodType<Named, Named>; // its inferred type does not know the plug-ins
   const short = z.enum(names).describe(`${kind}: ${entries.map((e) => `${e.name} (${e.doc})`).join('; ')}`);
   return z.union([short.transform((name) => ({ name })).pipe(long), long]);
 }
 
+/** An entry of a user's plug-in: its own schema checks the options as a whole, so that refinements of it hold too. */
+function checkedByItself({ name, doc, options }: Entry): z.ZodType {
+  const { properties = {} } = z.toJSONSchema(options, { io: 'input', unrepresentable: 'any' });
+  const keys = { name: { type: 'string', const: name, description: doc }, ...properties };
+  // The JSON Schema tells the keys: hints and --set read it.
+  return z.looseObject({ name: z.literal(name).describe(doc) }).meta({ properties: keys }).transform(({ name: _, ...given }, ctx) => {
+    const parsed = options.safeParse(given);
+    if (parsed.success) return { name, ...parsed.data as object }; // of an object schema
+    for (const issue of parsed.error.issues) ctx.issues.push({ ...issue, input: given } as z.core.$ZodRawIssue); // an issue with its input
+    return z.NEVER;
+  });
+}
+
 /** Changes of the model before quantization. */
 export const adjustmentSpec = named('An adjustment', adjustments);
-/** Ways to choose codes. */
-export const methodSpec = named('A method', weightMethods);
 /** Ways to store weights. */
 export const codingSpec = named('A coding', codings);
-export const observerSpec = named('An observer', observers);
+
+/** The pieces that plug-ins of a recipe add names to. */
+export interface NamedParts {
+  readonly observer: z.ZodType<Named, string | Named>;
+  /** Ways to choose codes. */
+  readonly method: z.ZodType<Named, string | Named>;
+  readonly target: z.ZodType<string, string>;
+  readonly gate: typeof gateSpec;
+}
+const beyond = <T>(all: readonly T[], known: readonly T[]): T[] => all.filter((x) => !known.includes(x));
+export function namedParts({ observers, weightMethods, targets, gates }: Plugins): NamedParts {
+  const ownGates = beyond(gates, builtIn.gates);
+  const limits = Object.fromEntries(ownGates.map((g) => [g.name, g.options.describe(g.doc).optional()]));
+  return {
+    observer: named('An observer', builtIn.observers, beyond(observers, builtIn.observers)),
+    method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
+    target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
+    // Types know the built-in gates only.
+    gate: ownGates.length ? withLimit(z.strictObject({ ...gateSpec.shape, ...limits }), gates) as unknown as typeof gateSpec : gateSpec,
+  };
+}
 /** A metric of the user's own. */
 const moduleSpec = z.strictObject({
   module: z.string().min(1).describe('JavaScript module that exports metric: { name, unit, higherIsBetter, start(options, outputs) }, see docs/metrics.md. It runs with your rights: name only modules you trust.'),

@@ -1,6 +1,6 @@
 /** Sweeps: a list where a recipe takes one value stands for one recipe a value. */
 import { oneLine } from '../base/text.js';
-import { schemasAt, SWEPT_SECTIONS, takesLists } from './json-schema.js';
+import { schemasAt, SWEPT_SECTIONS, takesLists, type JsonSchema } from './json-schema.js';
 import { isPlain, type Plain } from './override.js';
 import type { Path } from './text.js';
 
@@ -14,9 +14,11 @@ const MOST = 64;
  * The recipes that a written one stands for, in the order of the lists, the last list changing fastest: one where nothing
  * is a list. Refuses an empty list, equal values in one, and more than 64 recipes.
  */
-export function expandSweep(written: Plain, refuse: (message: string, path: Path, hint: string) => never): Swept[] {
+export function expandSweep(
+  written: Plain, refuse: (message: string, path: Path, hint: string) => never, schema?: JsonSchema,
+): Swept[] {
   // Data are shared by all recipes of a sweep, and its model is one.
-  const axes = SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written));
+  const axes = SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written, schema));
   for (const { path, values } of axes) {
     const name = path.join('.');
     if (!values.length) refuse(`\`${name}\` is an empty list`, path, 'give one value, or a list of values to try each');
@@ -35,13 +37,13 @@ export function expandSweep(written: Plain, refuse: (message: string, path: Path
 
 interface Axis { readonly path: Path; readonly values: readonly unknown[] }
 
-function axesIn(value: unknown, path: Path, root: Plain): Axis[] {
+function axesIn(value: unknown, path: Path, root: Plain, schema: JsonSchema | undefined): Axis[] {
   if (Array.isArray(value)) {
-    const schemas = schemasAt(path, root);
+    const schemas = schemasAt(path, root, schema);
     // Keys that no recipe has, and those that take lists, are left to the check of the recipe.
     return schemas.length && !schemas.some(takesLists) ? [{ path, values: value }] : [];
   }
-  return isPlain(value) ? Object.entries(value).flatMap(([key, v]) => axesIn(v, [...path, key], root)) : [];
+  return isPlain(value) ? Object.entries(value).flatMap(([key, v]) => axesIn(v, [...path, key], root, schema)) : [];
 }
 
 function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {

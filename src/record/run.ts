@@ -22,7 +22,13 @@ export const fileSpec = z.object({ path: text.describe('Relative to the output f
 
 export const runRecordSpec = z.object({
   schema: z.literal(1), quantbench: text, startedAt: text.describe('ISO 8601, UTC.'), durationMs: z.number(), outcome: z.enum(['ok', 'failed']),
-  recipe: z.object({ name: text, file: text.optional(), resolved: z.unknown().describe('Every key with its value after defaults and flags.'), yaml: text.describe('The same as YAML, to run again.') }),
+  recipe: z.object({
+    name: text, file: text.optional(), resolved: z.unknown().describe('Every key with its value after defaults and flags.'),
+    yaml: text.describe('The same as YAML, to run again.'),
+    plugins: z.array(z.object({
+      file: text.describe('Relative to the folder of the recipe.'), sha256: text, adds: z.array(text).describe('Such as `observer mean`.'),
+    })).optional().describe('The modules of the recipe\'s own.'),
+  }),
   environment: environmentSpec, seeds: z.record(z.string(), z.number()),
   model: z.object({ float: modelSpec, quantized: modelSpec.optional() }),
   stages: z.array(stageSpec),

@@ -5,7 +5,7 @@ export const onnxruntimeCpu = {
   doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
   source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against the optimized graph of 1.30',
   formats: ['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'],
-  maxOpset: 23,
+  maxOpset: 25,
   defaults: {
     activations: { dtype: 'uint8', symmetric: false },
     weights: { dtype: 'int8', symmetric: true },

@@ -4,8 +4,10 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { reason, writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
-import { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from '../../gate/index.js';
+import { exitCodeOfVerdict, judgeRun, type GateSettings } from '../../gate/index.js';
 import { misfit } from '../../gate/units.js';
+import { namedParts } from '../../recipe/parts.js';
+import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
 import type { CommandContext } from '../main.js';
@@ -19,6 +21,7 @@ export interface GateFlags {
   readonly maxSizeRatio?: string;
   readonly confidence?: string;
   readonly metric?: string;
+  readonly plugin?: readonly string[];
   readonly save?: true;
   readonly junit?: string;
   readonly markdown?: string;
@@ -33,10 +36,11 @@ export async function gate(target: string, flags: GateFlags, { terminal }: Comma
   refuseOverwriting(written, [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])));
   const run = readRun(target);
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
-  const settings = settingsOf(run, target, flags);
+  const plugins = await loadPlugins(flags.plugin ?? []);
+  const settings = settingsOf(run, target, flags, plugins);
   const odd = misfit(settings, run.evaluation?.metrics ?? []);
   if (odd) fail('USAGE', `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`, {}, odd.key === 'metric' ? 'name one of them' : undefined);
-  const facts = judgeRun(run, settings, baseline);
+  const facts = judgeRun(run, settings, baseline, plugins.gates);
   const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');
   if (flags.save) save(target, facts);
   if (flags.junit !== undefined) writeFileAtomic(flags.junit, renderJunit(run, facts));
@@ -64,8 +68,8 @@ const FLAGS: Readonly<Record<string, string>> = { accuracyDrop: '--max-accuracy-
 const METRIC_RULES = ['accuracyDrop', 'classDrop', 'minAccuracy'] as const;
 
 /** The limits of the run's recipe, changed by the flags. */
-function settingsOf(run: RunRecord, target: string, flags: GateFlags): GateSettings {
-  const inRecipe = gateOf(run.recipe.resolved, target);
+function settingsOf(run: RunRecord, target: string, flags: GateFlags, plugins: Plugins): GateSettings {
+  const inRecipe = gateOf(run, target, plugins);
   const merged: Record<string, unknown> = {
     ...inRecipe,
     ...(flags.confidence === undefined ? {} : { confidence: flags.confidence }),
@@ -79,7 +83,7 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags): GateSetti
     if (!rules.length) return fail('USAGE', `--metric ${flags.metric} has no limit to belong to`, {}, 'give --max-accuracy-drop too');
     for (const key of rules) merged[key] = { ...merged[key] as object, metric: flags.metric }; // limits that were found are objects
   }
-  const parsed = gateSpec.safeParse(merged);
+  const parsed = namedParts(plugins).gate.safeParse(merged);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!; // a failure has an issue
   const [rule = '', key] = issue.path.map(String);
@@ -89,10 +93,18 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags): GateSetti
   return fail('USAGE', `${flag} is "${seen ?? ''}"`, {}, wanted ?? issue.message);
 }
 
-function gateOf(resolved: unknown, target: string): GateSettings | undefined {
+function gateOf({ recipe: { resolved, plugins: of = [] } }: RunRecord, target: string, plugins: Plugins): GateSettings | undefined {
   if (typeof resolved !== 'object' || resolved === null || !('gate' in resolved) || resolved.gate === undefined) return undefined;
-  const parsed = gateSpec.safeParse(resolved.gate);
-  return parsed.success ? parsed.data : fail('DATA_FORMAT', `the recipe in '${target}' has a gate section that this version does not know: ${parsed.error.issues[0]?.path.join('.') ?? ''}`, { file: target }, 'make the run again with this version');
+  const parsed = namedParts(plugins).gate.safeParse(resolved.gate);
+  if (parsed.success) return parsed.data;
+  const own = of.filter((p) => p.adds.some((a) => a.startsWith('gate ')) && !plugins.files.some((f) => f.sha256 === p.sha256));
+  if (own.length) {
+    const hint = 'give the module that the run was made with; it runs with your rights';
+    fail('USAGE', `limits of '${target}' are of a plug-in: pass --plugin ${own.map((p) => p.file).join(' ')}`, { file: target }, hint);
+  }
+  const key = parsed.error.issues[0]?.path.join('.') ?? '';
+  const message = `the recipe in '${target}' has a gate section that this version does not know: ${key}`;
+  return fail('DATA_FORMAT', message, { file: target }, 'make the run again with this version');
 }
 
 /** Puts the verdict into the file of the record, and leaves the rest of it as it is. */

@@ -1,26 +1,28 @@
 /** `quantize optimize`: a smaller graph with the same outputs. */
 import { fail } from '../../base/errors.js';
 import { bytesText, oneLine } from '../../base/text.js';
-import { everyPass, optimizing, type OptimizeLevel } from '../../passes/presets.js';
+import { optimizing, type OptimizeLevel } from '../../passes/presets.js';
 import { optimizeFile } from '../../pipeline/optimize.js';
+import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import type { PassTrace } from '../../rewrite/pass.js';
 import type { CommandContext } from '../main.js';
 import { table } from '../layout.js';
 
-export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly target?: string; readonly json?: true; readonly quiet?: true }
+export interface OptimizeFlags { readonly out: string; readonly level: string; readonly explain?: true; readonly passes?: string; readonly skip?: string; readonly target?: string; readonly plugin?: readonly string[]; readonly json?: true; readonly quiet?: true }
 
 /** Throws USAGE for an unknown level or pass, MODEL_* for a bad model, OPTIMIZE_VERIFY where outputs would change. */
 export async function optimize(file: string, flags: OptimizeFlags, { terminal }: CommandContext): Promise<number> {
   const level = Object.keys(optimizing).find((l): l is OptimizeLevel => l === flags.level) ?? fail('USAGE', `--level takes ${Object.keys(optimizing).join(', ')}, not "${flags.level}"`);
   const names = (text: string | undefined): string[] | undefined => text?.split(',').map((n) => n.trim()).filter(Boolean);
-  const result = await optimizeFile(file, flags.out, { level, passes: names(flags.passes), skip: names(flags.skip), target: flags.target, report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
+  const plugins = await loadPlugins(flags.plugin ?? []);
+  const result = await optimizeFile(file, flags.out, { level, plugins, passes: names(flags.passes), skip: names(flags.skip), target: flags.target, report: (d) => { if (!flags.quiet) terminal.say(`${d.severity}: ${d.message}`); } });
   const { nodes, opset, traces, agreement, files } = result;
   if (flags.json) { terminal.data(`${JSON.stringify({ file, out: flags.out, level, nodes, opset, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`); return 0; }
   if (flags.quiet) { terminal.data(`${files.map((f) => f.path).join('\n')}\n`); return 0; }
-  const rows = traces.filter((t) => t.changes > 0).map((t) => [t.pass, String(t.changes), String(t.nodesBefore), String(t.nodesAfter), docOf(t.pass)]);
-  const nearly = leftAlone(traces);
+  const rows = traces.filter((t) => t.changes > 0).map((t) => [t.pass, String(t.changes), String(t.nodesBefore), String(t.nodesAfter), docOf(t.pass, plugins)]);
+  const nearly = leftAlone(traces, plugins);
   const lines = [
-    ...(flags.explain && (rows.length || nearly.length) ? [...traces.filter((t) => t.changes > 0).flatMap(explain), ...nearly] : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
+    ...(flags.explain && (rows.length || nearly.length) ? [...traces.filter((t) => t.changes > 0).flatMap((t) => explain(t, plugins)), ...nearly] : rows.length ? table([['pass', 'changes', 'nodes before', 'after', 'why'], ...rows], [1, 2, 3]) : ['nothing to change']),
     '',
     `${nodes.before} → ${nodes.after} nodes (Constants not counted); ${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random input${agreement.feeds === 1 ? '' : 's'}, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
     ...(opset.after === opset.before ? [] : [`opset ${opset.before ?? 'none'} → ${opset.after ?? 'none'}, the least that these passes need; --skip raise-opset keeps ${opset.before ?? 'it'}`]),
@@ -30,19 +32,19 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
   return 0;
 }
 
-const docOf = (pass: string): string => everyPass.find((p) => p.name === pass)?.doc ?? '';
+const docOf = (pass: string, { passes }: Plugins): string => passes.find((p) => p.name === pass)?.doc ?? '';
 
 /** Names of a list that are written out; --json has all. */
 const NAMES = 3;
 
 /** What one run of a pass changed, node by node. Constants are values rather than nodes, so their number is enough. */
-function explain(t: PassTrace): string[] {
+function explain(t: PassTrace, plugins: Plugins): string[] {
   const constants = (texts: readonly string[], sign: string): string[] => {
     const count = texts.filter(isConstant).length;
     return [...texts.filter((n) => !isConstant(n)).map((n) => `  ${sign} ${oneLine(n)}`), ...(count ? [`  ${sign} ${count} Constant${count === 1 ? '' : 's'}`] : [])];
   };
   return [
-    `${t.pass}: ${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes. ${docOf(t.pass)}`,
+    `${t.pass}: ${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes. ${docOf(t.pass, plugins)}`,
     ...constants(t.removed, '−'),
     ...constants(t.added, '+'),
   ];
@@ -50,7 +52,7 @@ function explain(t: PassTrace): string[] {
 const isConstant = (node: string): boolean => node === 'Constant' || node.startsWith('Constant ');
 
 /** What nearly matched in the end, by pass; reasons that differ in names only are told once. */
-function leftAlone(traces: readonly PassTrace[]): string[] {
+function leftAlone(traces: readonly PassTrace[], plugins: Plugins): string[] {
   const lines: string[] = [];
   for (const t of traces) {
     const kinds = new Map<string, { reason: string; nodes: string[] }>();
@@ -60,7 +62,7 @@ function leftAlone(traces: readonly PassTrace[]): string[] {
       found.nodes.push(node);
       kinds.set(kind, found);
     }
-    if (kinds.size) lines.push(`${t.pass}: ${docOf(t.pass)}`);
+    if (kinds.size) lines.push(`${t.pass}: ${docOf(t.pass, plugins)}`);
     for (const { reason, nodes } of kinds.values()) {
       const more = nodes.length - NAMES;
       lines.push(`  left alone: ${nodes.slice(0, NAMES).map(oneLine).join(', ')}${more > 0 ? ` and ${more} more` : ''}`, `    because ${oneLine(reason)}${nodes.length > 1 && reason.includes("'") ? ', and the others alike' : ''}`);

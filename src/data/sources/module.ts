@@ -8,6 +8,26 @@ import { numberToFloat16 } from '../../ir/convert.js';
 import type { Loaded, OpenSource } from '../source.js';
 import { importModule, kindName, messageOf, property } from '../user-module.js';
 
+/** A tensor of a user's own: flat data take the shape of the input, numbers its type. */
+export type GivenTensor = TypedArray | readonly unknown[]
+  | { readonly dims: readonly number[]; readonly data: TypedArray | readonly unknown[]; readonly dtype?: DType };
+/** Tensors by name of the input. */
+export type GivenFeed = Readonly<Record<string, GivenTensor>>;
+/** What samples() of a data module yields: one feed, or two for pairs. */
+export type GivenSample = (
+  { readonly feed: GivenFeed; readonly feeds?: undefined } | { readonly feeds: readonly GivenFeed[]; readonly feed?: undefined }
+) & {
+  /** Class index or score. */
+  readonly label?: number | undefined;
+  readonly target?: Target | undefined;
+  /** A name that a person can find. Default: the file and the number of the sample. */
+  readonly id?: string | undefined;
+};
+/** What a data module exports. */
+export interface DataModule<O = unknown> {
+  samples(options: O, inputs: readonly ValueInfo[]): AsyncIterable<GivenSample> | Iterable<GivenSample>;
+}
+
 /**
  * `module:` — the user's own code. `samples(options, inputs)`, exported by name or as (part of) the default export, gives
  * an iterable or async iterable of `{ feed | feeds, label?, target?, id? }`. A tensor is a typed array, nested arrays of numbers,
