@@ -149,11 +149,16 @@ export function graphFacts(model: Model, planned: Planned): GraphFacts | undefin
   const names = uniqueLabels(order);
   const at = new Map(order.map((n, i) => [n, i]));
   const edges: [number, number][] = [];
+  const shapes: string[] = [];
   order.forEach((n, to) => {
-    const from = new Set([...n.inputs, ...n.captures()].map((v) => (v?.producer ? at.get(v.producer) : undefined)).filter((i) => i !== undefined));
-    for (const i of from) edges.push([i, to]);
+    const from = new Map<number, Value>();
+    for (const v of [...n.inputs, ...n.captures()]) {
+      const i = v?.producer && at.get(v.producer);
+      if (v && i !== undefined && !from.has(i)) from.set(i, v);
+    }
+    for (const [i, v] of from) { edges.push([i, to]); shapes.push(v.shape?.map((d) => d ?? '?').join('×') ?? ''); }
   });
-  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges }; // names are of these nodes
+  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes }; // names are of these nodes
 }
 
 function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {
