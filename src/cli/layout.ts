@@ -14,7 +14,7 @@ export function wrapped(line: string, columns: number, hang = /^ */.exec(line)![
   const indent = /^ */.exec(line)![0]; // as above
   const inner = Math.min(hang, Math.max(0, columns - LEAST_COLUMNS));
   const room = Math.max(LEAST_COLUMNS, columns - Math.max(inner, indent.length));
-  return indent + wrapAnsi(line.slice(indent.length), room, { hard: false, trim: true }).split('\n').join(`\n${' '.repeat(inner)}`);
+  return indent + broken(line.slice(indent.length), room).join(`\n${' '.repeat(inner)}`);
 }
 
 export interface Fit {
@@ -60,4 +60,7 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
 const READABLE = 30;
 
 const lastCell = (text: string, room: number, hang: number): string => (!Number.isFinite(room) || stringWidth(text) <= room ? text
-  : wrapAnsi(text, Math.max(LEAST_COLUMNS, room), { hard: false, trim: true }).split('\n').join(`\n${' '.repeat(Math.max(0, hang))}`));
+  : broken(text, Math.max(LEAST_COLUMNS, room)).join(`\n${' '.repeat(Math.max(0, hang))}`));
+
+/** Lines of at most `room`; a number stays with its unit. */
+const broken = (text: string, room: number): string[] => wrapAnsi(text.replace(/(\d) (?=(?:%|×|points?|ms|µs|s|dB|[kMGT]?B)(?:[^\p{L}]|$))/gu, '$1\u00a0'), room, { hard: false, trim: true }).replaceAll('\u00a0', ' ').split('\n');

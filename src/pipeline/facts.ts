@@ -5,7 +5,7 @@ import { constantsOf } from '../cost/constants.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import { countNodes } from '../ir/count.js';
-import { type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, type Model, type Node, type Use, type Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
@@ -14,7 +14,8 @@ import type { Assigned } from '../quantize/assign.js';
 import { pointName, type Planned } from '../quantize/plan.js';
 import { codeRange } from '../scheme/params.js';
 import type { Granularity, QuantParams } from '../scheme/types.js';
-import type { GraphFacts, ModelFacts, NodeFacts, PointFacts } from '../record/index.js';
+import type { Tensor } from '../ir/tensor.js';
+import type { GraphFacts, ModelFacts, NodeFacts, PointFacts, StoredTensor } from '../record/index.js';
 import { histogramOfStats, histogramOfWeight } from './histograms.js';
 import { reasonOf } from './reasons.js';
 
@@ -34,9 +35,42 @@ export function modelFacts(model: Model, name: string, bytes: number, sha256: st
   return {
     name, bytes, sha256, parameters, nodes: countNodes(model), opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,
     macs,
-    inputs: model.graph.inputs.filter((v) => !v.data).map(port), outputs: model.graph.outputs.map(port),
+    inputs: model.graph.inputs.filter((v) => !v.data).map(port), outputs: model.graph.outputs.map(port), ...storedTensors(model),
   };
 }
+
+/** Tensors of a model that a record names: more would weigh it down. */
+const MOST_STORED = 100;
+
+/** What fills the file: every tensor once, by the op that reads it in the end; what is dequantized first counts as of who reads that. */
+function storedTensors(model: Model): Required<Pick<ModelFacts, 'largest' | 'tensorBytes'>> {
+  const found: StoredTensor[] = [];
+  let tensorBytes = 0;
+  const add = (name: string, data: Tensor, value: Value | undefined): void => {
+    tensorBytes += data.byteLength;
+    found.push({ name, dtype: data.dtype, bytes: data.byteLength, op: readerOf(value) });
+  };
+  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) {
+    for (const g of allGraphs(root)) {
+      for (const v of g.initializers) if (v.data) add(v.name, v.data, v);
+      for (const n of g.nodes) if (n.op === 'Constant') n.attrs.forEach((a) => { if (a.type === 'tensor') add(n.outputs[0]?.name ?? n.name, a.value, n.outputs[0]); });
+    }
+  }
+  return { largest: found.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MOST_STORED), tensorBytes };
+}
+
+function readerOf(value: Value | undefined): string {
+  let at = value;
+  for (let steps = 0; at && steps < 8; steps++) {
+    const [use] = at.uses;
+    if (!use) return '';
+    if (!PASSING.has(use.node.op)) return use.node.op;
+    at = use.node.outputs[0];
+  }
+  return '';
+}
+/** Ops that only bring a weight to who computes with it. */
+const PASSING: ReadonlySet<string> = new Set(['DequantizeLinear', 'Identity', 'Cast', 'Transpose', 'Reshape', 'Mul', 'Sub']);
 
 /** Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them. */
 export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap<string, number> {
@@ -115,11 +149,16 @@ export function graphFacts(model: Model, planned: Planned): GraphFacts | undefin
   const names = uniqueLabels(order);
   const at = new Map(order.map((n, i) => [n, i]));
   const edges: [number, number][] = [];
+  const shapes: string[] = [];
   order.forEach((n, to) => {
-    const from = new Set([...n.inputs, ...n.captures()].map((v) => (v?.producer ? at.get(v.producer) : undefined)).filter((i) => i !== undefined));
-    for (const i of from) edges.push([i, to]);
+    const from = new Map<number, Value>();
+    for (const v of [...n.inputs, ...n.captures()]) {
+      const i = v?.producer && at.get(v.producer);
+      if (v && i !== undefined && !from.has(i)) from.set(i, v);
+    }
+    for (const [i, v] of from) { edges.push([i, to]); shapes.push(v.shape?.map((d) => d ?? '?').join('×') ?? ''); }
   });
-  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges }; // names are of these nodes
+  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes }; // names are of these nodes
 }
 
 function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {

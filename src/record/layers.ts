@@ -40,6 +40,7 @@ export type Sensitivity = Deep<z.output<typeof sensitivitySpec>>;
 export const graphSpec = z.object({
   nodes: z.array(z.object({ name: text, op: text, region: z.enum(['integer', 'float', 'moves']).describe('moves: shape and layout ops, which compute nothing.') })),
   edges: z.array(z.tuple([count, count])).describe('Positions in nodes: from, to.'),
+  shapes: z.array(text).optional().describe('Of the tensor on each edge, in their order, such as 1×64×56×56; empty where it is not known.'),
 }).describe('The float model after clean-up, by where its nodes run.');
 export type GraphFacts = Deep<z.output<typeof graphSpec>>;
 

@@ -21,10 +21,13 @@ export const environmentSpec = z.object({
 }).describe('What of the machine decides integer speed and accuracy.');
 export type Environment = Deep<z.output<typeof environmentSpec>>;
 
+export const storedSpec = z.object({ name: text, dtype: text, bytes: z.number(), op: text.describe('The op that reads it.') });
+export type StoredTensor = Deep<z.output<typeof storedSpec>>;
 const port = z.object({ name: text, dtype: text, shape });
 export const modelSpec = z.object({
   name: text, sha256: text, bytes: z.number().describe('External data included.'), parameters: count, nodes: count.describe('Constants not counted.'), opset: count, irVersion: count,
   macs: z.number().optional().describe('Multiply-accumulates for one sample.'), inputs: z.array(port), outputs: z.array(port),
+  largest: z.array(storedSpec).optional().describe('The tensors that take most of the file, the largest first, at most 100.'), tensorBytes: z.number().optional().describe('All tensors together; the rest of the file is the graph.'),
 });
 export type ModelFacts = Deep<z.output<typeof modelSpec>>;
 

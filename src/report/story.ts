@@ -1,9 +1,10 @@
 import type { RunRecord } from '../record/index.js';
+import { keptLarge } from './size.js';
 import { big, count, fixed, isNumber, many, percent, visible } from './text.js';
 
 /** What happened, in a few sentences: clean-up, calibration, what runs in integers, which layers cost most, and what to look at. Plain text. */
 export function story(record: RunRecord): string[] {
-  return [cleanUp(record), calibrated(record), integers(record), clipping(record), weakest(record), notice(record)].filter((s) => s !== undefined);
+  return [cleanUp(record), calibrated(record), integers(record), clipping(record), ...keptLarge(record), weakest(record), notice(record)].filter((s) => s !== undefined);
 }
 
 function cleanUp({ passes, model }: RunRecord): string | undefined {

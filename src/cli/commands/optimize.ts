@@ -43,11 +43,23 @@ function explain(t: PassTrace, plugins: Plugins): string[] {
     const count = texts.filter(isConstant).length;
     return [...texts.filter((n) => !isConstant(n)).map((n) => `  ${sign} ${oneLine(n)}`), ...(count ? [`  ${sign} ${count} Constant${count === 1 ? '' : 's'}`] : [])];
   };
-  return [
-    `${t.pass}: ${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes. ${docOf(t.pass, plugins)}`,
-    ...constants(t.removed, '−'),
-    ...constants(t.added, '+'),
-  ];
+  const head = `${t.pass}: ${t.changes} change${t.changes === 1 ? '' : 's'}, ${t.nodesBefore} → ${t.nodesAfter} nodes. ${docOf(t.pass, plugins)}`;
+  const pattern = patternOf(t);
+  if (pattern === undefined) return [head, ...constants(t.removed, '−'), ...constants(t.added, '+')];
+  const named = (t.added.some((n) => !isConstant(n)) ? t.added : t.removed).filter((n) => !isConstant(n));
+  return [head, `  ${t.changes > 1 ? `${t.changes} × ` : ''}${pattern}`, ...named.map((n) => `    ${oneLine(n)}`)];
+}
+
+/** What each change did, such as `Conv + BatchNormalization → Conv`; undefined where the changes are not all alike. */
+export function patternOf({ changes, removed, added }: Pick<PassTrace, 'changes' | 'removed' | 'added'>): string | undefined {
+  const each = (texts: readonly string[]): string[] | undefined => {
+    const ops = new Map<string, number>();
+    for (const text of texts) if (!isConstant(text)) { const op = oneLine(text.split(' ', 1)[0]!); ops.set(op, (ops.get(op) ?? 0) + 1); } // split gives one part at least
+    if ([...ops.values()].some((n) => n % changes)) return undefined;
+    return [...ops].flatMap(([op, n]) => new Array<string>(n / changes).fill(op));
+  };
+  const [from, to] = [each(removed), each(added)];
+  return from?.length && to ? `${from.join(' + ')} → ${to.join(' + ') || 'nothing'}` : undefined;
 }
 const isConstant = (node: string): boolean => node === 'Constant' || node.startsWith('Constant ');
 

@@ -1,8 +1,9 @@
 /** Accuracy: both models on the same samples, class by class and answer by answer. */
+import { shareDropInterval } from '../../evaluate/intervals.js';
 import type { Agreement, ClassFacts, EvaluationFacts, Flip, RunRecord } from '../../record/index.js';
 import { metricChange, metricValue, pValue, summaryTable } from '../summary.js';
 import { count, fixed, isNumber, many, percent, signed, visible } from '../text.js';
-import { bar } from './charts.js';
+import { changeAxis, changeBar } from './charts.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, sortKey, table, together } from './page.js';
 
@@ -44,13 +45,16 @@ function search(e: EvaluationFacts): Part {
 
 function classTable(all: readonly ClassFacts[]): Part {
   const sorted = [...all].sort((a, b) => a.quantized - a.float - (b.quantized - b.float) || a.class - b.class);
-  const most = Math.max(...all.map((c) => Math.abs(c.quantized - c.float)), 1e-9);
+  const intervals = new Map(all.map((c) => { const [low, high] = shareDropInterval(c.rightToWrong, c.wrongToRight, Math.max(1, c.samples), 0.95); return [c, [0 - high, 0 - low] as const]; }));
+  const most = Math.max(...[...intervals].flatMap(([c, i]) => [c.quantized - c.float, ...i].map(Math.abs)), 1e-9);
+  const points = (v: number): string => signed(v * 100, 1);
   const rows = sorted.slice(0, MOST_CLASSES).map((c) => {
     const change = c.quantized - c.float;
+    const interval = intervals.get(c)!; // each has one
     const tone = change < 0 ? 'worse' : change > 0 ? 'better' : 'same';
-    return html`<tr><th scope="row">${c.name === undefined ? `class ${count(c.class)}` : name(c.name, 60)}</th><td class="num" data-v="${sortKey(c.samples)}">${count(c.samples)}</td><td class="num" data-v="${sortKey(c.float)}">${percent(c.float)}</td><td class="num" data-v="${sortKey(c.quantized)}">${percent(c.quantized)}</td><td class="num ${tone}" data-v="${sortKey(change)}">${together(`${signed(change * 100, 1)} points`)}</td><td class="wide ${tone}">${bar(Math.abs(change) / most)}</td><td class="num" data-v="${sortKey(c.rightToWrong)}">${count(c.rightToWrong)}</td><td class="num" data-v="${sortKey(c.wrongToRight)}">${count(c.wrongToRight)}</td></tr>`;
+    return html`<tr><th scope="row">${c.name === undefined ? `class ${count(c.class)}` : name(c.name, 60)}</th><td class="num" data-v="${sortKey(c.samples)}">${count(c.samples)}</td><td class="num" data-v="${sortKey(c.float)}">${percent(c.float)}</td><td class="num" data-v="${sortKey(c.quantized)}">${percent(c.quantized)}</td><td class="num ${tone}" data-v="${sortKey(change)}">${together(`${points(change)} points`)}<span class="note">${points(interval[0])} … ${points(interval[1])}</span></td><td class="wide ${tone}">${changeBar(change, interval, most, `${points(change)} points, 95 % interval ${points(interval[0])} to ${points(interval[1])}`)}</td><td class="num" data-v="${sortKey(c.rightToWrong)}">${count(c.rightToWrong)}</td><td class="num" data-v="${sortKey(c.wrongToRight)}">${count(c.wrongToRight)}</td></tr>`;
   });
-  return html`<h3>By class, worst first</h3>${table(html`<th>class</th><th class="num">samples</th><th class="num">float</th><th class="num">quantized</th><th class="num">change</th><th data-fixed></th><th class="num">right → wrong</th><th class="num">wrong → right</th>`, rows, 'accuracy by class', true)}${all.length > MOST_CLASSES && html`<p class="dim">… and ${count(all.length - MOST_CLASSES)} classes more in run.json.</p>`}`;
+  return html`<h3>By class, worst first</h3><p class="dim">Changes in points, with their 95 % intervals.</p>${table(html`<th>class</th><th class="num">samples</th><th class="num">float</th><th class="num">quantized</th><th class="num">change</th><th data-fixed>${changeAxis(most, points)}</th><th class="num">right → wrong</th><th class="num">wrong → right</th>`, rows, 'accuracy by class', true)}${all.length > MOST_CLASSES && html`<p class="dim">… and ${count(all.length - MOST_CLASSES)} classes more in run.json.</p>`}`;
 }
 
 function flipList(flips: readonly Flip[], classes: readonly ClassFacts[] | undefined): Part {

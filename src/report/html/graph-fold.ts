@@ -6,18 +6,19 @@ export type Region = GraphFacts['nodes'][number]['region'];
 export interface Block { readonly members: readonly number[]; readonly region: Region }
 export interface Folded { readonly blocks: readonly Block[]; readonly edges: readonly (readonly [number, number])[] }
 
-/** At most `most` blocks: first chains of one region become one block each, then, where that is not enough, neighbours in topological order. */
+/** At most `most` blocks. Chains of nodes that only move data become one block each: they are the plumbing of exporters. Where that is not enough, of one region do, then neighbours in topological order. */
 export function fold(graph: GraphFacts, most: number): Folded {
   const n = graph.nodes.length;
   const edges = graph.edges.filter(([a, b]) => a < n && b < n && a !== b);
-  if (n <= most) return { blocks: graph.nodes.map((node, i) => ({ members: [i], region: node.region })), edges };
-  const chains = foldChains(graph, edges);
+  const plumbing = foldChains(graph, edges, (i) => graph.nodes[i]?.region === 'moves');
+  if (plumbing.blocks.length <= most) return plumbing;
+  const chains = foldChains(graph, edges, () => true);
   return chains.blocks.length <= most ? chains : foldNeighbours(chains, most);
 }
 
-function foldChains(graph: GraphFacts, edges: readonly (readonly [number, number])[]): Folded {
+function foldChains(graph: GraphFacts, edges: readonly (readonly [number, number])[], may: (node: number) => boolean): Folded {
   const [ins, outs] = degrees(graph.nodes.length, edges);
-  const next = new Map(edges.filter(([a, b]) => outs[a] === 1 && ins[b] === 1 && graph.nodes[a]?.region === graph.nodes[b]?.region));
+  const next = new Map(edges.filter(([a, b]) => outs[a] === 1 && ins[b] === 1 && may(a) && may(b) && graph.nodes[a]?.region === graph.nodes[b]?.region));
   const inner = new Set(next.values());
   const blocks: Block[] = [];
   const add = (start: number, seen: Set<number>): void => {

@@ -13,29 +13,33 @@ interface Column {
 }
 
 const widest = (values: readonly number[] | undefined): number | undefined => values?.reduce((a, b) => Math.max(a, b), 0);
-const number = (value: number | undefined, shown: (v: number) => string): { shown: string; value: number } | undefined => (isNumber(value) ? { shown: shown(value), value } : undefined);
+const number = (value: number | undefined, shown: (v: number) => Part): { shown: Part; value: number } | undefined => (isNumber(value) ? { shown: shown(value), value } : undefined);
 
 function columns(record: RunRecord): Column[] {
   const total = record.nodes.reduce((n, x) => n + x.macs, 0);
+  const note = (text: string): Part => text !== '' && html`<span class="note">${text}</span>`;
   return [
-    { title: 'op', text: true, of: (l) => ({ shown: visible(l.op, 60) }) },
-    { title: 'MACs', of: (l) => number(l.node?.macs || undefined, (v) => `${big(v)}${total ? ` (${percent(v / total)})` : ''}`) },
-    { title: 'planned', text: true, of: (l) => l.node && { shown: l.node.planned } },
-    { title: 'ran as', text: true, of: (l) => l.node && (l.node.ranInteger !== undefined || l.node.kernel !== undefined) ? { shown: ran(l) } : undefined },
-    { title: 'sensitivity', of: (l) => number(l.sensitivity?.score, (v) => `${real(v)} (no. ${l.sensitivity?.rank ?? 0})`) },
+    { title: 'MACs', of: (l) => number(l.node?.macs || undefined, (v) => (total ? percent(v / total) : big(v))) },
+    { title: 'ran as', text: true, of: (l) => l.node && { shown: l.node.ranInteger !== undefined || l.node.kernel !== undefined ? ran(l) : html`${l.node.planned}<span class="note">as planned</span>` } },
+    { title: 'sensitivity', of: (l) => number(l.sensitivity?.score, (v) => html`${real(v)}<span class="note">no. ${l.sensitivity?.rank ?? 0}</span>`) },
     { title: 'SQNR', of: (l) => number(l.error?.sqnrDb, (v) => `${fixed(v, 1)} dB`) },
-    { title: 'saturated', of: (l) => number(l.error?.saturated, (v) => percent(v, 2)) },
-    { title: 'dead channels', of: (l) => number(l.error?.deadChannels, (v) => `${count(v)}${l.error?.channels ? ` of ${count(l.error.channels)}` : ''}`) },
-    { title: 'clipped', of: (l) => number(l.point?.clipped, (v) => percent(v, 3)) },
-    { title: 'type', text: true, of: (l) => l.point?.dtype === undefined ? undefined : { shown: `${visible(l.point.dtype, 20)}${l.point.symmetric ? ', symmetric' : ''}` } },
+    { title: 'clipped', of: (l) => number(l.point?.clipped, (v) => percent(v, 2)) },
+    { title: 'type', text: true, of: (l) => (l.point?.dtype === undefined ? undefined : { shown: html`${visible(l.point.dtype, 20)}${note(l.point.observer === undefined ? '' : visible(l.point.observer, 40))}` }) },
     { title: 'range', of: (l) => l.point?.min && l.point.max ? { shown: span(l.point.min, l.point.max), value: (widest(l.point.max) ?? 0) - l.point.min.reduce((a, b) => Math.min(a, b), 0) } : undefined },
-    { title: 'scale', of: (l) => l.point?.scale && { shown: spread(l.point.scale), value: widest(l.point.scale) } },
-    { title: 'zero point', of: (l) => l.point?.zeroPoint && { shown: spread(l.point.zeroPoint), value: l.point.zeroPoint[0] } },
-    { title: 'observer', text: true, of: (l) => l.point?.observer === undefined ? undefined : { shown: visible(l.point.observer, 40) } },
-    { title: 'float time', of: (l) => number(l.floatUs, (v) => `${fixed(v, 1)} µs`) },
-    { title: 'quantized time', of: (l) => number(l.quantizedUs, (v) => `${fixed(v, 1)} µs`) },
+    { title: 'scale', of: (l) => l.point?.scale && { shown: html`${spread(l.point.scale)}${note(l.point.zeroPoint?.some((z) => z !== 0) ? `zero point ${spread(l.point.zeroPoint)}` : '')}`, value: widest(l.point.scale) } },
+    { title: 'time', of: (l) => number(l.quantizedUs ?? l.floatUs, () => html`${us(l.quantizedUs)}${note(`float ${us(l.floatUs)}`)}`) },
   ];
 }
+const us = (t: number | undefined): string => (isNumber(t) ? `${fixed(t, 1)} µs` : '–');
+
+/** How much a layer matters: by its sensitivity, else by its error; what was measured in neither comes last, in its order. */
+function byImpact(layers: readonly Layer[]): readonly (readonly [Layer, number])[] {
+  const key = ({ sensitivity, error }: Layer): readonly [number, number] => [sensitivity?.score ?? -Infinity, -(error?.sqnrDb ?? Infinity)];
+  const desc = (a: number, b: number): number => (a === b ? 0 : b - a);
+  return layers.map((l, i) => [l, i] as const).sort(([a], [b]) => desc(key(a)[0], key(b)[0]) || desc(key(a)[1], key(b)[1]));
+}
+/** Whether a row would hold more than a name and a plan. */
+const hasFigures = ({ node, error, sensitivity, quantizedUs, floatUs }: Layer): boolean => (node?.macs ?? 0) > 0 || [error?.sqnrDb, sensitivity?.score, quantizedUs, floatUs].some(isNumber);
 
 function ran({ node: n }: Layer): Part {
   const kernel = n?.kernel === undefined ? '' : visible(n.kernel.replace(/^com\.microsoft\./, ''), 60);
@@ -48,8 +52,12 @@ export function layersSection(record: RunRecord, layers: readonly Layer[]): Part
   if (!layers.length) return undefined;
   const used = columns(record).filter((c) => layers.some((l) => c.of(l) !== undefined));
   const head = html`<th>layer</th>${used.map((c) => html`<th${!c.text && html` class="num"`}>${c.title}</th>`)}`;
-  const rows = layers.map((l, i) => html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}</th>${used.map((c) => cell(c, l))}</tr>`);
-  return section('Layers', `${many(record.nodes.length, 'node')}, ${many(record.points.length, 'quantization point')}`, html`<p class="dim">Range, scale and zero point are those of a node's output, or of its weight where the output has none. A click on a row, or Enter on its name, shows the histograms with the clipping ranges.</p>${table(head, rows, 'layers', true)}`, true);
+  const row = ([l, i]: readonly [Layer, number]): Markup => html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}</span></th>${used.map((c) => cell(c, l))}</tr>`;
+  const sorted = byImpact(layers);
+  const [shown, folded] = [sorted.filter(([l]) => hasFigures(l)), sorted.filter(([l]) => !hasFigures(l))];
+  const all = shown.length ? shown : folded;
+  const rest = shown.length > 0 && folded.length > 0 && html`<details><summary>${many(folded.length, 'row')} without figures of their own</summary>${table(head, folded.map(row), 'other layers and points', true)}</details>`;
+  return section('Layers', `${many(record.nodes.length, 'node')}, ${many(record.points.length, 'quantization point')}`, html`<p class="dim">Those that matter most first: by sensitivity, else by error. Range, scale and zero point are those of a node's output, or of its weight where the output has none. A click on a row, or Enter on its name, shows the histograms with the clipping ranges, saturation and dead channels.</p>${table(head, all.map(row), 'layers', true)}${rest}`, true);
 }
 
 function cell(c: Column, l: Layer): Markup {

@@ -32,6 +32,8 @@ export function page({ title, body, script, data, images }: Page): string {
 const inScript = (data: unknown): string => revealed(JSON.stringify(data)).replace(/[<>&]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
 const hashOf = (s: string): string => `sha256-${createHash('sha256').update(s).digest('base64')}`;
 
+/** Links to the sections that are there, by their titles; names that link nowhere are left out by who calls. */
+export const contents = (titles: readonly string[]): Markup => html`<nav class="contents" aria-label="contents">${titles.map((t) => html`<a href="#${anchor(t)}">${t}</a> `)}</nav>`;
 /** A part that folds away, with what is in it in a few words. */
 export const section = (title: string, summary: Part, body: Part, open: boolean): Markup => html`<details class="section" id="${anchor(title)}"${open && html` open`}><summary><h2>${title}</h2> <span class="dim">${summary}</span></summary>${body}</details>`;
 export const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z]+/g, '-');

@@ -1,7 +1,6 @@
 /** Where results come from: findings, files, hashes, versions, clean-up, sizes. */
 import type { RunRecord } from '../../record/index.js';
-import { big, bytes, count, fixed, json, many, percent, plain, visible, visibleLines } from '../text.js';
-import { bar } from './charts.js';
+import { big, bytes, count, fixed, json, many, plain, visible, visibleLines } from '../text.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, table } from './page.js';
 
@@ -17,14 +16,6 @@ export function passesSection({ passes }: RunRecord): Part {
   if (!passes.length) return undefined;
   const rows = passes.map((p) => html`<tr><th scope="row">${name(p.pass)}</th><td class="num">${count(p.changes)}</td><td class="num">${count(p.nodesBefore)}</td><td class="num">${count(p.nodesAfter)}</td></tr>`);
   return section('Clean-up', `${many(passes.filter((p) => p.changes).length, 'pass', 'passes')} changed the graph`, table(html`<th>pass</th><th class="num">changes</th><th class="num">nodes before</th><th class="num">nodes after</th>`, rows, 'passes'), false);
-}
-
-export function sizeSection({ model: { float, quantized }, files }: RunRecord): Part {
-  if (!quantized) return undefined;
-  const most = Math.max(float.bytes, quantized.bytes, 1);
-  const row = (title: string, m: typeof float, kind: 'float' | 'int'): Markup => html`<tr><th scope="row">${title}</th><td class="wide">${bar(m.bytes / most, kind)}</td><td class="num">${bytes(m.bytes)}</td><td class="num">${big(m.parameters)}</td><td class="num">${fixed((m.bytes * 8) / Math.max(1, m.parameters), 1)}</td></tr>`;
-  const written = files.map((f) => html`<tr><th scope="row">${name(f.path)}</th><td></td><td class="num">${bytes(f.bytes)}</td><td></td><td></td></tr>`);
-  return section('Size', `${bytes(float.bytes)} → ${bytes(quantized.bytes)}, ${percent(quantized.bytes / float.bytes)} of float`, html`${table(html`<th>model</th><th></th><th class="num">bytes</th><th class="num">parameters</th><th class="num">bits a parameter</th>`, [row('float', float, 'float'), row('quantized', quantized, 'int'), ...written], 'sizes')}<p class="dim">Bits a parameter are all bytes of the file over the parameters of that file: graph, scales and biases count too.</p>`, false);
 }
 
 export const recipeSection = ({ recipe }: RunRecord): Part => section('Recipe as resolved', 'run it again with this', html`<pre tabindex="0">${visibleLines(recipe.yaml)}</pre>`, false);

@@ -38,6 +38,7 @@ button.plain:hover{border-color:var(--accent)}
 .canvas text{text-anchor:middle;pointer-events:none}
 .canvas text.op{font-size:12px;font-weight:600;fill:var(--text)}
 .canvas text.sub{font-size:9.5px}
+.canvas text.shape{font-size:9px;text-anchor:start}
 rect.node{stroke-width:1.4}
 rect.node.integer{fill:var(--int);stroke:var(--int)}
 rect.node.integer~text.op,rect.node.integer~text.sub{fill:#fff}

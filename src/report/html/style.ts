@@ -14,6 +14,7 @@ p{margin:.5rem 0;max-width:52rem;overflow-wrap:anywhere}
 .verdict{font-size:1.08rem;border-left:.3rem solid var(--dim);padding:.6rem .9rem;background:var(--panel);margin:1rem 0;max-width:none;overflow-wrap:anywhere}
 .verdict.better{border-color:var(--good)}.verdict.worse{border-color:var(--bad)}.verdict.unsure{border-color:var(--unsure)}
 .verdict strong{font-weight:650}
+.contents{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.87rem;margin:.6rem 0}.contents a{color:var(--accent)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(13.5rem,1fr));gap:.75rem;margin:1rem 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem .9rem;min-width:0}
 .tile h2{font-size:.82rem;font-weight:600;color:var(--dim);display:block}

@@ -19,8 +19,9 @@ function metricTile(m: MetricFacts, record: RunRecord): Markup {
     m.interval && m.change !== undefined && marginBar({ value: m.change, interval: m.interval, limit, shown }), html`<p>${intervalText(m)}${m.samples !== undefined && ` on ${many(m.samples, 'sample')}`}</p>`);
 }
 
-/** The lowest allowed change (the highest where lower values are better), where the gate has a rule for the drop of this metric from float. */
-function allowedChange(m: MetricFacts, { gate }: RunRecord): number | undefined {
+/** The lowest allowed change (the highest where lower values are better): the limit of the search, else of the gate's rule for the drop of this metric from float. */
+function allowedChange(m: MetricFacts, { gate, search }: RunRecord): number | undefined {
+  if (search?.metric === m.name) return m.higherIsBetter ? -search.limit : search.limit;
   const rule = gate?.against === 'float' ? gate.rules.find((r) => r.name === 'accuracyDrop' && r.text.includes(m.name)) : undefined;
   return rule?.limit === undefined ? undefined : m.higherIsBetter ? -rule.limit : rule.limit;
 }

@@ -61,13 +61,13 @@ describe('graphFacts', () => {
     const c = await prepareText(`${header}\ng (float[N,2] x, float[N,2] z) => (float[N,4] y) <float[2,2] w = {1, 0, 0, 1}, int64[2] to = {-1, 4}> { [p] a = MatMul(x, w)  [f] b = Erf(a)  [m] d = Mul(b, b)  [j] e = Concat<axis=1>(d, z)  [r] y = Reshape(e, to) }`, 'qdq', { settings: minmax, feeds: feeds.map(({ x }) => ({ x, z: x })) });
     expect(graphFacts(c.model, c.planned)).toEqual({
       nodes: [{ name: 'p', op: 'MatMul', region: 'integer' }, { name: 'f', op: 'Erf', region: 'float' }, { name: 'm', op: 'Mul', region: 'float' }, { name: 'j', op: 'Concat', region: 'moves' }, { name: 'r', op: 'Reshape', region: 'moves' }],
-      edges: [[0, 1], [1, 2], [2, 3], [3, 4]],
+      edges: [[0, 1], [1, 2], [2, 3], [3, 4]], shapes: ['N×2', 'N×2', 'N×2', 'N×4'],
     });
   });
 
   it('joins what a subgraph captures to its node', async () => {
     const c = await prepareText(`${header}\ng (float[N,2] x, bool c) => (float[N,2] y) <float[2,2] w = {1, 0, 0, 1}> { [p] a = MatMul(x, w)  [if] y = If(c) <then_branch = t () => (float[N,2] u) { u = Neg(a) }, else_branch = s () => (float[N,2] v) { v = Identity(a) }> }`, 'qdq', { settings: minmax, feeds: feeds.map(({ x }) => ({ x, c: { dtype: 'bool', dims: [], data: Uint8Array.of(1) } })) });
-    expect(graphFacts(c.model, c.planned)).toEqual({ nodes: [{ name: 'p', op: 'MatMul', region: 'integer' }, { name: 'if', op: 'If', region: 'float' }], edges: [[0, 1]] });
+    expect(graphFacts(c.model, c.planned)).toEqual({ nodes: [{ name: 'p', op: 'MatMul', region: 'integer' }, { name: 'if', op: 'If', region: 'float' }], edges: [[0, 1]], shapes: ['N×2'] });
   });
 
   it('is left out for very large graphs', async () => {

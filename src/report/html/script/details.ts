@@ -77,10 +77,13 @@ document.addEventListener('click', (event) => {
   if (row && (event.target.closest('button.open') || String(getSelection()) === '')) toggle(row);
 });
 
+function openAround(element) { for (let d = element.closest('details'); d; d = d.parentElement.closest('details')) d.open = true; }
 function reveal() {
+  const part = /^#[a-z-]+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
+  if (part && part.matches('details.section')) { openAround(part); part.scrollIntoView(); return; }
   const row = /^#layer-\\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
   if (!row) return;
-  row.closest('details').open = true;
+  openAround(row);
   if (row.hidden) row.closest('table').dispatchEvent(new Event('reveal'));
   toggle(row, true);
   row.scrollIntoView({ block: 'center' });

@@ -1,13 +1,16 @@
 /** Moves and zooms the drawing of the graph: its box scrolls as any box does, and zoom is the size of the drawing. */
 export const graph = `
 const canvas = document.getElementById('canvas'), drawing = document.getElementById('drawing');
+function center(node) {
+  node.classList.add('found');
+  const to = node.getBoundingClientRect(), box = canvas.getBoundingClientRect();
+  canvas.scrollBy(to.x + to.width / 2 - box.x - box.width / 2, to.y + to.height / 2 - box.y - box.height / 2);
+}
 function showNode(node) {
   canvas.closest('details').open = true;
   for (const old of drawing.querySelectorAll('.found')) old.classList.remove('found');
-  node.classList.add('found');
   canvas.scrollIntoView({ block: 'center' });
-  const to = node.getBoundingClientRect(), box = canvas.getBoundingClientRect();
-  canvas.scrollBy(to.x + to.width / 2 - box.x - box.width / 2, to.y + to.height / 2 - box.y - box.height / 2);
+  center(node);
   canvas.focus({ preventScroll: true });
 }
 if (canvas) {
@@ -31,6 +34,23 @@ if (canvas) {
     button.addEventListener('click', act);
     tools.append(button);
   }
+  const label = make('label', undefined, 'filter'), input = make('input'), found = make('span');
+  input.type = 'search';
+  input.placeholder = 'op or name; Enter for the next';
+  found.setAttribute('role', 'status');
+  let hits = [], at = -1;
+  const step = () => { if (!hits.length) return; at = (at + 1) % hits.length; for (const old of drawing.querySelectorAll('.found')) old.classList.remove('found'); center(hits[at]); found.textContent = at + 1 + ' of ' + hits.length; };
+  input.addEventListener('input', () => {
+    const wanted = input.value.trim().toLowerCase();
+    hits = wanted ? [...drawing.querySelectorAll('a, g.node')].filter((n) => n.textContent.toLowerCase().includes(wanted)) : [];
+    at = -1;
+    found.textContent = wanted ? hits.length + ' found' : '';
+    step();
+  });
+  input.addEventListener('keydown', (event) => { if (event.key === 'Enter') { event.preventDefault(); step(); } });
+  label.append('Find', input, found);
+  tools.append(label);
+  fit();
   canvas.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const act = { '+': () => set(zoom * 1.3), '=': () => set(zoom * 1.3), '-': () => set(zoom / 1.3), '0': fit }[event.key];
