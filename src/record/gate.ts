@@ -10,9 +10,13 @@ export const ruleSpec = z.object({
   bound: z.enum(['max', 'min']).optional().describe('Whether the limit is the most or the least that is allowed.'), limit: z.number().optional(), observed: z.number().optional(), interval: interval.optional().describe('Of the observed value, at the confidence of the gate.'), unit: text.optional(),
   samples: count.optional(), samplesNeeded: count.optional().describe('For an undecided rule: about how many samples would decide.'),
 });
-export type RuleResult = Deep<z.output<typeof ruleSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface RuleResult extends Deep<z.output<typeof ruleSpec>> {}
 
 export const gateSpec = z.object({
   verdict: verdictSpec.describe('fail where a rule fails, else undecided where one is, else pass.'), confidence: z.number(), against: text.describe('float, or the baseline run.'), rules: z.array(ruleSpec),
 });
-export type GateFacts = Deep<z.output<typeof gateSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface GateFacts extends Deep<z.output<typeof gateSpec>> {}
