@@ -10,18 +10,29 @@ export { version } from './base/version.js';
 export {
   loadRecipe, loadRecipes, resolveRecipe, type RecipeOverrides, type ResolvedRecipe,
 } from './recipe/load.js';
+export type { Named as NamedOptions } from './recipe/parts.js';
 export type { Recipe, RecipeInput } from './recipe/schema.js';
 export {
-  runRecipe, runRecipes, type RunListener, type RunOptions, type RunResult, type RunsOptions,
+  frontOf, runRecipe, runRecipes, type RunListener, type RunOptions, type RunResult, type RunsOptions,
 } from './pipeline/run.js';
+export type { SearchOnly } from './pipeline/check.js';
 export { compareRuns, type CompareItem, type CompareOptions } from './pipeline/compare.js';
+export type { Finished } from './pipeline/rank.js';
 export { findRecipe } from './pipeline/auto.js';
+export type { Objective } from './pipeline/candidates.js';
 export type { AutoOptions, AutoResult } from './pipeline/search.js';
 export { optimizeFile, optimizeGraph, type OptimizedFile, type OptimizeOptions } from './pipeline/optimize.js';
-export { benchFiles, evaluateFiles } from './pipeline/standalone.js';
+export type { Agreement } from './pipeline/same-outputs.js';
+export {
+  benchFiles, evaluateFiles, type Benched, type BenchedFile, type BenchOptions, type EvaluatedFiles,
+  type EvaluateFilesOptions,
+} from './pipeline/standalone.js';
 export { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from './gate/index.js';
 export { readRun } from './record/read.js';
-export type * from './record/index.js';
+export type {
+  CalibrationFacts, CompareRecord, CompareRun, EvaluationFacts, GateFacts, LatencyFacts, LayerErrors, MetricFacts,
+  NodeFacts, PointFacts, RuleResult, RunRecord, RuntimeFacts, SearchFacts, Sensitivity, Verdict,
+} from './record/index.js';
 export {
   renderAnnotations, renderCompareHtml, renderCompareMarkdown, renderHtml, renderJunit, renderMarkdown,
   renderModelCard, renderStepSummary,
@@ -29,16 +40,23 @@ export {
 export {
   differences, openStore, parseReference, type Named, type Reference, type Stage, type Store, type Version,
 } from './store/index.js';
+export type { Difference } from './store/diff.js';
+export type { VersionFile } from './store/log.js';
+export type { SourceFile, Verified } from './store/store.js';
 
 // Models
-export { allGraphs, Graph, Node, Value, type Attr, type Dim, type Model, type Shape } from './ir/graph.js';
-export { Tensor } from './ir/tensor.js';
+export {
+  allGraphs, Graph, Node, Value, type Attr, type Dim, type FunctionDef, type Model, type OtherType, type Shape,
+  type Use,
+} from './ir/graph.js';
+export { Tensor, type ByteSource } from './ir/tensor.js';
 export type { DType } from './ir/dtype.js';
 export { parseModel, type ParseOptions } from './ir/text/parse.js';
-export { printModel } from './ir/text/print.js';
+export { printModel, type PrintOptions } from './ir/text/print.js';
+export type { DecodeOptions } from './onnx/decode.js';
 export { loadModel, saveModel, type SavedFile, type SaveOptions } from './onnx/files.js';
 export { memoryPlan, type MemoryPlan } from './cost/memory.js';
-export { modelCost, sized, type ModelCost } from './cost/nodes.js';
+export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js';
 
 // Plug-ins
 export { z } from 'zod';
@@ -46,23 +64,25 @@ export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js'
 export type {
   GatePlugin, ObserverPlugin, PassPlugin, TargetPlugin, WeightMethodPlugin,
 } from './recipe/plugin-kinds.js';
-export type { Layout, QuantScheme, Range } from './scheme/types.js';
+export type { Granularity, Layout, QuantScheme, Range } from './scheme/types.js';
 export type { Observation, Observer, Statistic, TensorStats } from './calibrate/types.js';
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';
 export { range, type RangeStats } from './calibrate/statistics/range.js';
 export {
-  replaceOutputs, rulePass, type Numerics, type Pass, type PassContext, type PassResult, type PassTrace,
+  replaceOutputs, rulePass, type Evaluate, type Numerics, type Pass, type PassContext, type PassResult, type PassTrace,
   type RewriteRule,
 } from './rewrite/pass.js';
 export type { GraphBuilder, OpOptions } from './rewrite/builder.js';
 export type { Match } from './rewrite/pattern.js';
 export type { Grid, RowsProblem } from './adjust/layerwise/layer.js';
 export { nearestCodes, type Solved, type WeightMethod } from './adjust/layerwise/types.js';
+export type { Interval } from './evaluate/intervals.js';
 export type { Gate } from './gate/types.js';
 export { notMeasured, ruleOf, type Measured } from './gate/rule.js';
 export { targets } from './targets/index.js';
 export type { IntegerKernel, TargetProfile } from './targets/types.js';
-export type { Accumulator, Metric, SampleOutputs } from './evaluate/types.js';
+export type { Comparison } from './evaluate/compare.js';
+export type { Accumulator, ChosenMetric, Metric, SampleOutputs } from './evaluate/types.js';
 export type { MetricModule } from './evaluate/metric-module.js';
 export type { DataModule, GivenFeed, GivenSample, GivenTensor } from './data/sources/module.js';
 export type { DataSpec } from './data/spec.js';

@@ -151,5 +151,11 @@ export function recipeSpecOf(plugins: Plugins) {
 }
 /** With what is built in. */
 export const recipeSpec = recipeSpecOf(builtIn);
-export type Recipe = z.output<typeof recipeSpec>;
-export type RecipeInput = z.input<typeof recipeSpec>;
+/** A checked recipe, every default filled in. */
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface Recipe extends z.output<typeof recipeSpec> {}
+/** A recipe as it is written. */
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface RecipeInput extends z.input<typeof recipeSpec> {}

@@ -22,4 +22,6 @@ export const compareRecordSpec = z.object({
   samples: count.optional(), chosenOn: text.describe('Which samples ranked the runs.'), runs: z.array(compareRunSpec),
   chosen: z.object({ label: text, sentence: text }).optional().describe('The run to ship, and why.'), notes: z.array(text),
 }).describe('Several runs of one model, compared.');
-export type CompareRecord = Deep<z.output<typeof compareRecordSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface CompareRecord extends Deep<z.output<typeof compareRecordSpec>> {}

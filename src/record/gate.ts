@@ -11,9 +11,13 @@ export const ruleSpec = z.object({
   sign: z.union([z.literal(-1), z.literal(1)]).optional().describe('For a drop: the change of the metric is sign × drop, so −1 where higher is better.'),
   samples: count.optional(), samplesNeeded: count.optional().describe('For an undecided rule: about how many samples would decide.'),
 });
-export type RuleResult = Deep<z.output<typeof ruleSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface RuleResult extends Deep<z.output<typeof ruleSpec>> {}
 
 export const gateSpec = z.object({
   verdict: verdictSpec.describe('fail where a rule fails, else undecided where one is, else pass.'), confidence: z.number(), against: text.describe('float, or the baseline run.'), rules: z.array(ruleSpec),
 });
-export type GateFacts = Deep<z.output<typeof gateSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface GateFacts extends Deep<z.output<typeof gateSpec>> {}

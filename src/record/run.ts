@@ -39,4 +39,6 @@ export const runRecordSpec = z.object({
   layers: layersSpec.optional(), sensitivity: sensitivitySpec.optional(), gate: gateSpec.optional(), search: searchSpec.optional(), mixed: mixedSpec.optional(),
   diagnostics: z.array(diagnosticSpec), files: z.array(fileSpec),
 }).describe('What one run of quantbench decided and measured.');
-export type RunRecord = Deep<z.output<typeof runRecordSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface RunRecord extends Deep<z.output<typeof runRecordSpec>> {}

@@ -17,4 +17,6 @@ export const searchSpec = z.object({
   heldOut: z.array(z.object({ label: text, drop: z.number(), interval: interval.optional(), verdict: verdictSpec, met: z.boolean(), slower: z.boolean().optional().describe('The objective is latency, and it takes longer than float.'), text })).describe('Looks at the held-out part, in turn; the intervals are widened for their number.'),
   chosen: text, outcome: z.enum(['met', 'missed']).describe('met: the drop that was measured on the held-out part is within the limit, and the model is not slower than float where the objective is latency.'), sentence: text, notes: z.array(text),
 }).describe('How `quantize auto` found the recipe.');
-export type SearchFacts = Deep<z.output<typeof searchSpec>>;
+// An interface, so that messages and the API reference name it.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface SearchFacts extends Deep<z.output<typeof searchSpec>> {}

@@ -70,7 +70,7 @@ export interface RowsProblem {
   readonly columns: number;
   /** What the codes should come near, in the metric of `hessian`. */
   readonly target: Float64Array;
-  /** [columns, columns]: Σ x·xᵀ over the calibration inputs, damped. The identity where there are none. */
+  /** Σ x·xᵀ [columns, columns] over the calibration inputs, damped. The identity where there are none. */
   readonly hessian: Float64Array;
   readonly grid: Grid;
   /** Columns in the order in which the kernel takes them, two by two: neighbours must not saturate. Undefined where they may be anything. */
