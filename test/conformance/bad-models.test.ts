@@ -38,7 +38,7 @@ describe('files that are not models', () => {
     { name: 'nesting of 200 If', model: nestedIf(200), fails: { code: 'MODEL_LIMIT' } },
     { name: 'nesting of 50 If', model: nestedIf(50), fails: { code: 'MODEL_LIMIT' } },
     { name: 'a folder instead of a file', prepare: (f) => mkdirSync(at(f, 'd.onnx')), argv: ['--set', 'model=d.onnx'], fails: { code: 'MODEL_MISSING', says: /directory/ } },
-    { name: 'no file', argv: ['--set', 'model=none.onnx'], fails: { code: 'MODEL_MISSING', says: /no such file/ } },
+    { name: 'no file', argv: ['--set', 'model=none.onnx'], fails: { code: 'MODEL_MISSING', says: /does not exist/ } },
     { name: 'beyond 2 GiB (a sparse file)', prepare: (f) => { writeFileSync(at(f, 'big.onnx'), ''); truncateSync(at(f, 'big.onnx'), 2 ** 31); }, argv: ['--set', 'model=big.onnx'], fails: { code: 'MODEL_LIMIT', says: /2 GiB/ } },
   ])('$name', check);
 });
