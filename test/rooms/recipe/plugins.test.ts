@@ -69,7 +69,7 @@ calibration:
 optimize: { add: [ rename-graph ] }
 quantize:
   activations: { observer: { name: share, of: 0.9 } }
-  weights: { method: even-codes, saturation: allow }
+  weights: { method: even-codes }
 evaluation: { layers: false, profile: false, latency: false, samples: 50 }
 gate: { maxNodes: { max: 1000 } }
 `;
