@@ -85,7 +85,7 @@ export const dataSpec = z.strictObject({
   ...fields,
   preprocess: preprocessSpec.describe('How an image becomes the model input: decode, resize, crop, pad, colour, ×scale, −mean, ÷std, dtype and layout, in this order.').optional(),
   input: z.string().min(1).describe('Name of the model input that receives the data. Default: the only input.').optional(),
-  classes: z.union([path, z.array(z.string().min(1)).min(1)]).describe('Class names in label order: a list, or a text file of names separated by spaces or lines. Default: sorted folder names.').optional(),
+  classes: z.union([path, z.array(z.string().min(1)).min(1)]).describe('Class names in label order: a list, or a text file of names separated by spaces or lines. Default for folders: classes.txt or labels.txt in the folder, else the names in the metadata of the model, else sorted folder names, which must then be as many as there are scores.').optional(),
   columns: z.strictObject({
     path: z.union([z.string(), z.number().int().min(0)]).default('path').describe('Header name or 0-based position of the column of paths.'),
     label: z.union([z.string(), z.number().int().min(0), z.null()]).default('label').describe('Header name or 0-based position of the column of labels; null where there are none.'),
