@@ -21,6 +21,13 @@ describe('examples', () => {
     expect(existsSync(path.join(examples, name, 'README.md'))).toBe(true);
     expect(readFileSync(path.join(examples, 'README.md'), 'utf8')).toContain(`(${name}/README.md)`);
   });
+  it('docs/plugins.md shows the code of own-plugins', () => {
+    const doc = readFileSync(path.join(examples, '..', 'docs', 'plugins.md'), 'utf8');
+    for (const file of readdirSync(path.join(examples, 'own-plugins')).filter((f) => /^(?!main).*\.mjs$/.test(f))) {
+      const code = readFileSync(path.join(examples, 'own-plugins', file), 'utf8').replace('// @ts-check\n', '').trimStart();
+      expect(doc, file).toContain(`\`\`\`js\n${code}\`\`\``);
+    }
+  });
   it('gate-in-ci passes, and fails where a limit is not kept', async () => {
     const good = await gate(path.join(out, 'gate'));
     expect([good.exitCode, good.gate.rules.map((r) => [r.name, r.verdict])]).toEqual([0, [['accuracyDrop', 'pass'], ['sizeRatio', 'pass'], ['integerMacs', 'pass']]]);

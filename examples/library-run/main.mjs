@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { optimizeFile, parseModel, readRun, resolveRecipe, runRecipe, saveModel } from 'quantbench';
 
-/** A model as ONNX text. The weight has no data here: it gets random ones. Exporters leave pairs of Transpose like this. */
+/** A model as ONNX text. The weight has no data here: it gets random ones. Exporters leave such pairs of Transpose. */
 const TEXT = `
 <ir_version: 8, opset_import: ["" : 17]>
 layer (float[N, 64] x) => (float[N, 32] y) <float[64, 32] W>

@@ -1,8 +1,8 @@
 // @ts-check
 
 /**
- * Squares of one colour on a gray ground, drawn here; a module may as well ask a database. The label is the class that the
- * demo model should see: 6, square.
+ * Squares of one colour on a gray ground, drawn here; a module may as well ask a database. The label is the class that
+ * the demo model should see: 6, square.
  * @type {import('quantbench').DataModule<{ count: number, first: number }>['samples']}
  */
 export function* samples({ count, first }, inputs) {

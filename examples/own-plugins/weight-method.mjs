@@ -6,7 +6,8 @@ const options = z.strictObject({
 });
 
 /**
- * Rounds to the nearest codes, then fits each scale to them by least squares, in turn. `part` says which scale a weight has.
+ * Rounds to the nearest codes, then fits each scale to them by least squares, in turn. `part` says which scale a weight
+ * has.
  * @type {import('quantbench').WeightMethodPlugin<z.output<typeof options>>}
  */
 const fitScale = {

@@ -64,19 +64,22 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
  * may run. Throws what {@link loadFloatModel} throws.
  */
 export async function optimizeModel(
-  model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void, among: readonly Pass[] = everyPass,
+  model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void,
+  among: readonly Pass[] = everyPass,
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
   const { skip, add = [] } = recipe;
   for (const [key, names] of Object.entries({ skip, add })) {
-    const unknown = names.find((name) => !(key === 'add' ? among : [...everyPass, ...among]).some((p) => p.name === name));
+    const known = key === 'add' ? among : [...everyPass, ...among];
+    const unknown = names.find((name) => !known.some((p) => p.name === name));
     if (unknown === undefined) continue;
     const hint = `passes: ${among.map((p) => p.name).join(', ')}`;
     fail('RECIPE_UNKNOWN_NAME', `optimize.${key}: "${unknown}" is not a pass of the target`, {}, hint);
   }
   const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
   const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
-  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added].filter((p) => !skip.includes(p.name));
+  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added]
+    .filter((p) => !skip.includes(p.name));
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);

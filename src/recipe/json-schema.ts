@@ -49,17 +49,24 @@ function withPluginNames(schema: JsonSchema): JsonSchema {
   const visit = (at: unknown, key: string): unknown => {
     if (Array.isArray(at)) return at.map((x) => visit(x, ''));
     if (typeof at !== 'object' || at === null) return at;
-    const same = Object.fromEntries(Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v) : visit(v, '')]));
-    return NAMED.has(key) ? alsoNames(same) : key === 'gate' ? { ...same, additionalProperties: { type: 'object', description: OF_PLUGIN.description } } : same;
+    const entries = Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v as object) : visit(v, '')]); // JSON Schema's own form
+    const same: JsonSchema = Object.fromEntries(entries);
+    if (key === 'gate') return { ...same, additionalProperties: { ...OF_PLUGIN, type: 'object' } };
+    return NAMED.has(key) ? alsoNames(same) : same;
   };
-  const inside = (properties: unknown): unknown => Object.fromEntries(Object.entries(properties as object).map(([k, v]) => [k, visit(v, k)])); // JSON Schema's own form
+  const inside = (properties: object): unknown =>
+    Object.fromEntries(Object.entries(properties).map(([k, v]) => [k, visit(v, k)]));
   return visit(schema, '') as JsonSchema; // of the same form
 }
 
-/** A list of names, or of names with options, that takes others too. */
-function alsoNames({ description, default: standard, ...names }: JsonSchema): JsonSchema {
-  const built = branches(names).flatMap((b) => b.properties?.name?.const ?? []);
-  const options = built.length ? [{ type: 'object', properties: { name: { ...OF_PLUGIN, not: { enum: built } } }, required: ['name'] }] : [];
+/** A list of names, or of names with options, that takes others too; anything else as it is. */
+function alsoNames(schema: JsonSchema): JsonSchema {
+  const { description, default: standard, ...names } = schema;
+  const list = branches(names);
+  if (!list.some((b) => b.enum)) return schema;
+  const built = list.flatMap((b) => b.properties?.name?.const ?? []);
+  const name = { ...OF_PLUGIN, not: { enum: built } };
+  const options = built.length ? [{ type: 'object', properties: { name }, required: ['name'] }] : [];
   return {
     ...(description === undefined ? {} : { description }), ...(standard === undefined ? {} : { default: standard }),
     anyOf: [...names.anyOf ?? [names], OF_PLUGIN, ...options],

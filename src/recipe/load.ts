@@ -183,7 +183,8 @@ function passComplaints({ optimize }: Plain, { passes }: Plugins): Complaint[] {
       if (typeof name !== 'string' || names.includes(name)) return [];
       const near = nearest(name, names);
       const message = `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`;
-      return [{ code: 'RECIPE_UNKNOWN_NAME', message, hint: `passes: ${names.join(', ')}`, path: ['optimize', key, i], atKey: false }];
+      const hint = `passes: ${names.join(', ')}`;
+      return [{ code: 'RECIPE_UNKNOWN_NAME', message, hint, path: ['optimize', key, i], atKey: false }];
     });
   });
 }

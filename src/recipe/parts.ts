@@ -50,12 +50,13 @@ const beyond = <T>(all: readonly T[], known: readonly T[]): T[] => all.filter((x
 export function namedParts({ observers, weightMethods, targets, gates }: Plugins): NamedParts {
   const ownGates = beyond(gates, builtIn.gates);
   const limits = Object.fromEntries(ownGates.map((g) => [g.name, g.options.describe(g.doc).optional()]));
+  const withOwn = withLimit(z.strictObject({ ...gateSpec.shape, ...limits }), gates);
   return {
     observer: named('An observer', builtIn.observers, beyond(observers, builtIn.observers)),
     method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
     // Types know the built-in gates only.
-    gate: ownGates.length ? withLimit(z.strictObject({ ...gateSpec.shape, ...limits }), gates) as unknown as typeof gateSpec : gateSpec,
+    gate: ownGates.length ? withOwn as unknown as typeof gateSpec : gateSpec,
   };
 }
 /** A metric of the user's own. */

@@ -21,9 +21,10 @@ export type Says = (what: string, hint?: string) => never;
 export type Maker<T> = (given: unknown, says: Says) => T;
 
 type Optional<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
-/** An observer of a plug-in. Its statistic may be named: `range`, `histogram` or `ema`. No options where it lists none. */
+/** An observer of a plug-in. Its statistic may be named: `range`, `histogram` or `ema`. It may have no options. */
 export type ObserverPlugin<S extends TensorStats = TensorStats, O = unknown>
-  = Optional<Omit<Observer<S, O>, 'statistic'>, 'options'> & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
+  = Optional<Omit<Observer<S, O>, 'statistic'>, 'options'>
+  & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
 /** A pass of a plug-in, or a rule of which one is made. */
 export type PassPlugin = Pass | RewriteRule;
 /** A weight method of a plug-in. Without `scale` and `zeroPoint` it keeps those of the grid. */
@@ -67,7 +68,7 @@ function optionsOf(given: unknown, says: Says): z.ZodType {
   return schema;
 }
 
-/** What a plug-in did wrong, told by what it threw; undefined for an error of the run itself. Broken invariants are its own. */
+/** What a plug-in did wrong, by what it threw: broken invariants too. Undefined for an error of the run itself. */
 function mistakeIn(cause: unknown): string | undefined {
   if (!(cause instanceof QuantError)) return messageOf(cause);
   return cause.code === 'INTERNAL' ? cause.message.replace(/^bug in quantbench: /, '') : undefined;
@@ -129,7 +130,8 @@ function statisticOf(given: unknown, known: readonly Observer[], says: Says): St
     + '{ name, ordered, needsValues, settings, empty, update, merge, serialize, deserialize }.';
   const name = property(given, 'name');
   if (typeof name !== 'string' || !NAME.test(name)) {
-    return says(typeof given === 'string' ? `has the unknown statistic "${given}"` : `has ${kindName(given)} as statistic`, hint);
+    const seen = typeof given === 'string' ? `the unknown statistic "${given}"` : `${kindName(given)} as statistic`;
+    return says(`has ${seen}`, hint);
   }
   if (all.some((s) => s.name === name)) {
     return says(`has a statistic of its own called "${name}", a name that is taken`, 'give it another name.');
@@ -145,7 +147,9 @@ function statisticOf(given: unknown, known: readonly Observer[], says: Says): St
 export const readPass: Maker<Pass> = (given, says) => {
   const { name, doc } = base(given, says);
   const numerics = z.enum(['exact', 'close', 'lossy']).safeParse(property(given, 'numerics'));
-  if (!numerics.success) return says(`has ${shown(property(given, 'numerics'))} as numerics`, 'numerics is exact, close or lossy.');
+  if (!numerics.success) {
+    return says(`has ${shown(property(given, 'numerics'))} as numerics`, 'numerics is exact, close or lossy.');
+  }
   const isRule = property(given, 'pattern') !== undefined;
   if (isRule) method(given, 'rewrite', says);
   let pass = given;
@@ -220,7 +224,7 @@ export const readGate: Maker<Gate> = (given, says) => {
       const made = judge(run, baseline, options, confidence);
       const rule = ruleSpec.safeParse(typeof made === 'object' && made !== null ? { ...made, name } : made);
       if (rule.success) return rule.data;
-      const hint = 'judge() gives { verdict: pass, fail or undecided, text: a sentence with the numbers, limit?, observed? }.';
+      const hint = 'judge() gives { verdict: pass, fail or undecided, text: a sentence with the numbers, limit? }.';
       return says(`gave no verdict: ${rule.error.issues.map((i) => [...i.path, i.message].join(' ')).join('; ')}`, hint);
     },
   };

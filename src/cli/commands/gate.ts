@@ -93,14 +93,17 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags, plugins: P
   return fail('USAGE', `${flag} is "${seen ?? ''}"`, {}, wanted ?? issue.message);
 }
 
-function gateOf({ recipe: { resolved, plugins: of = [] } }: RunRecord, target: string, plugins: Plugins): GateSettings | undefined {
+function gateOf({ recipe }: RunRecord, target: string, plugins: Plugins): GateSettings | undefined {
+  const { resolved } = recipe;
   if (typeof resolved !== 'object' || resolved === null || !('gate' in resolved) || resolved.gate === undefined) return undefined;
   const parsed = namedParts(plugins).gate.safeParse(resolved.gate);
   if (parsed.success) return parsed.data;
-  const own = of.filter((p) => p.adds.some((a) => a.startsWith('gate ')) && !plugins.files.some((f) => f.sha256 === p.sha256));
+  const given = plugins.files.map((f) => f.sha256);
+  const own = (recipe.plugins ?? []).filter((p) => p.adds.some((a) => a.startsWith('gate ')) && !given.includes(p.sha256));
   if (own.length) {
     const hint = 'give the module that the run was made with; it runs with your rights';
-    fail('USAGE', `limits of '${target}' are of a plug-in: pass --plugin ${own.map((p) => p.file).join(' ')}`, { file: target }, hint);
+    const flags = own.map((p) => `--plugin ${p.file}`).join(' ');
+    fail('USAGE', `limits of '${target}' are of a plug-in: pass ${flags}`, { file: target }, hint);
   }
   const key = parsed.error.issues[0]?.path.join('.') ?? '';
   const message = `the recipe in '${target}' has a gate section that this version does not know: ${key}`;

@@ -14,6 +14,7 @@ import { frontOf, runRecipe } from '../../../src/pipeline/run.js';
 import { loadModel } from '../../../src/onnx/files.js';
 import { publishedSchema } from '../../../src/recipe/json-schema.js';
 import { derive, loadRecipe, loadRecipes, resolveRecipe, type ResolvedRecipe } from '../../../src/recipe/load.js';
+import { runCli } from '../cli/run-cli.js';
 import { loadPlugins } from '../../../src/recipe/plugins.js';
 import type { RunRecord } from '../../../src/record/index.js';
 
@@ -41,7 +42,7 @@ export const weightMethods = [{
   name: 'even-codes', doc: 'Only even codes.', inputs: 'none',
   solve: ({ target, grid }) => ({ codes: [...target].map((w, i) => {
     const p = grid.part[i];
-    return Math.min(grid.high - 1, Math.max(grid.low + 1, 2 * Math.round(w / grid.scale[p] / 2) + grid.zeroPoint[p]));
+    return Math.min(126, Math.max(-126, 2 * Math.round(w / grid.scale[p] / 2)));
   }) }),
 }];
 export const gates = [{
@@ -128,6 +129,13 @@ describe('a run with plug-ins', () => {
     expect(stages.find((s) => s.name === 'calibrate')?.does).toContain('A share of the range');
     expect(stages.find((s) => s.name === 'weights')?.does).toContain('Only even codes.');
   });
+  it('is judged later by `quantize gate`, which asks for the module', async () => {
+    const out = path.join(root, 'own');
+    const without = await runCli('gate', out);
+    expect([without.code, without.err]).toEqual([2, expect.stringContaining('--plugin mine.mjs')]);
+    const judged = await runCli('gate', out, '--plugin', mine, '--json');
+    expect([judged.code, JSON.parse(judged.out)]).toMatchObject([0, { rules: [{ name: 'maxNodes', verdict: 'pass' }] }]);
+  });
   it('fails the gate where it says so', () => {
     const gate = judgeRun(record, { maxNodes: { max: 3 }, confidence: 0.95 } as never, undefined, [{ // a gate that types do not know
       name: 'maxNodes', doc: '', options: gateSpec, judge: () => ({ name: 'maxNodes', verdict: 'fail', text: 'too many' }),
@@ -189,7 +197,7 @@ describe('recipes with plug-ins', () => {
     const open = (s: unknown): boolean => JSON.stringify(s).includes('a module in `plugins` adds');
     const activations = quantize!.properties!.activations!.properties!; // as the schema has them
     expect([target, gate, activations.observer, quantize!.properties!.weights!.properties!.method].map(open)).toEqual([true, true, true, true]);
-    expect(open(activations.dtype)).toBe(false);
+    expect([activations.dtype, publishedSchema().properties!.evaluation].map(open)).toEqual([false, false]); // target of data, too
   });
 });
 
@@ -205,7 +213,7 @@ describe('modules', () => {
     ['without a function', 'export const observers = [{ name: "own", doc: "x", statistic: "range" }];', /has no function chooseRange/],
     ['with an unknown statistic', `export const observers = [${observer.replace('"range"', '"ranges"')}];`, /unknown statistic "ranges"/],
     ['with half a statistic', `export const observers = [${observer.replace('"range"', '{ name: "mine", ordered: false }')}];`, /without needsValues, settings, empty/],
-    ['with a statistic whose name is taken', `export const observers = [${observer.replace('"range"', '{ name: "mine" , ordered: true }').replace('mine', 'ema2')}];`, /statistic without/],
+    ['with a statistic whose name is taken', `export const observers = [${observer.replace('"range"', '{ name: "range" }')}];`, /called "range", a name that is taken/],
     ['with options that are no schema', `export const observers = [${observer.replace('doc:', 'options: {}, doc:')}];`, /has an object as options/],
     ['with a pass of no numerics', 'export const passes = [{ name: "p", doc: "x", run() {} }];', /has nothing as numerics/],
     ['with a rule that cannot be read', 'export const passes = [{ name: "p", doc: "x", numerics: "exact", pattern: "(((", rewrite() {} }];', /pattern that cannot be read/],
