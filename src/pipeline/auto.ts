@@ -39,8 +39,8 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
   const { evaluation } = base.recipe;
   if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
   if (rest.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
-  checkFiles(base);
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
+  checkFiles(base);
   const forecast = new Forecast(rest.timeBudgetMs);
   const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);

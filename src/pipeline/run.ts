@@ -99,7 +99,10 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
 
   if (!lead.recipe.model) fail('RECIPE_INVALID', 'the recipe names no model', lead.file ? { file: lead.file } : {}, 'set model: in the recipe or pass --model');
   const floatFile = path.resolve(lead.baseDir, lead.recipe.model);
-  if (!o.dryRun) checkFiles(lead);
+  if (!o.dryRun) {
+    checkOutputs(o.runs); // what would be lost is told before what is missing
+    checkFiles(lead);
+  }
   const sources = watchSources(floatFile);
   const model = loadFloatModel(floatFile);
   sources.add(model);

@@ -1,7 +1,8 @@
 /** Whether the files that a recipe names are there, told at the place in the recipe where they are named. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { nearest, QuantError, type ErrorCode } from '../base/errors.js';
+import { reason } from '../base/files.js';
 import { PATH_KINDS } from '../data/spec.js';
 import type { ResolvedRecipe } from './load.js';
 import { isPlain } from './override.js';
@@ -15,13 +16,25 @@ interface Named { readonly at: Path; readonly file: string; readonly code: Error
 
 /** Throws MODEL_MISSING, DATA_MISSING or DATA_MODULE with line and column, all at once, where a path of the recipe leads nowhere. Patterns are left to who reads them. */
 export function checkFiles(r: ResolvedRecipe): void {
-  const lost = namedIn(r).filter(({ file }) => !/[*?{]/.test(path.basename(file)) && !existsSync(path.resolve(r.baseDir, file)));
-  const errors = lost.map(({ at, file, code, what }) => {
+  const errors = namedIn(r).flatMap(({ at, file, code, what }) => {
+    const lost = /[*?{]/.test(path.basename(file)) ? undefined : whyLost(path.resolve(r.baseDir, file));
+    if (lost === undefined) return [];
+    if (lost !== '') return [complaintAt(r, code, `${what} "${file}" cannot be read: ${lost}`, at)];
     const near = nearestPath(r.baseDir, file);
     const hint = near === undefined ? `paths of a recipe are relative to its folder, ${r.baseDir}` : `did you mean "${near}"?`;
-    return complaintAt(r, code, `${what} "${file}" does not exist`, at, hint);
+    return [complaintAt(r, code, `${what} "${file}" does not exist`, at, hint)];
   });
   if (errors.length) throw gather(errors);
+}
+
+/** Empty where nothing lies at a path; another reason, such as a link that goes round; undefined where something does. */
+function whyLost(file: string): string | undefined {
+  try {
+    statSync(file);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR') ? '' : reason(error);
+  }
 }
 
 /** An error at a place of the recipe, with line and column where it came from a file. */
