@@ -6,6 +6,7 @@ import { Tensor } from '../ir/tensor.js';
 import { packedOrder, rowStarts, type Packing } from '../ops/packing.js';
 import { openModel } from '../runtime/open.js';
 import { quantize } from '../scheme/arithmetic.js';
+import { unravel } from '../scheme/reference/conv.js';
 import { dynamicQuantizeLinear } from '../scheme/reference/linear.js';
 import type { QuantParams } from '../scheme/types.js';
 
@@ -130,12 +131,3 @@ function resultsOf({ window, packing }: SaturatingLayer, dims: readonly number[]
 
 /** Up to RESULTS numbers below n, evenly apart. */
 const spread = (n: number): number[] => Array.from({ length: Math.min(n, RESULTS) }, (_, i) => Math.floor(((i + 0.5) * n) / Math.min(n, RESULTS)));
-
-function unravel(index: number, dims: readonly number[]): number[] {
-  const at = new Array<number>(dims.length);
-  for (let d = dims.length - 1, rest = index; d >= 0; d--) {
-    at[d] = rest % dims[d]!;
-    rest = Math.floor(rest / dims[d]!);
-  }
-  return at;
-}

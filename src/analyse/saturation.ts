@@ -33,7 +33,8 @@ type Saturation = NonNullable<RuntimeFacts['saturation']>;
 export function saturationRisk(o: SaturationOptions): Saturation {
   const names = uniqueLabels([...allGraphs(o.model.graph)].flatMap((g) => g.topological()));
   const layers = new Map<Node, Saturation['layers'][number]>();
-  for (const { node, weight, point, packing } of packedProducts(o.planned)) {
+  const products = packedProducts(o.planned);
+  for (const { node, weight, point, packing } of products) {
     const params = o.params.get(point);
     if (!weight.data || params?.scheme.dtype !== 'int8') continue;
     const { widest, over, pairs } = pairsOf(weight.data, params, packing);
@@ -44,7 +45,7 @@ export function saturationRisk(o: SaturationOptions): Saturation {
   const sorted = [...layers.values()].sort((a, b) => b.share - a.share);
   return {
     risk: !sorted.length ? 'none' : u8s8Saturates(o.environment) ? 'here' : 'elsewhere', promised: o.promised ?? false,
-    products: new Set([...packedProducts(o.planned)].map((p) => p.node)).size, layers: sorted,
+    products: new Set(products.map((p) => p.node)).size, layers: sorted,
   };
 }
 

@@ -10,14 +10,15 @@ import { takesAnyBatch } from '../calibrate/rows.js';
 import { batches, type Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
-import type { Model, Node, Use, Value } from '../ir/graph.js';
+import type { Model, Node } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { overridesOf } from '../quantize/overrides.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Recipe } from '../recipe/schema.js';
 import { openData } from './calibration.js';
-import type { QuantScheme, QuantSpec } from '../scheme/types.js';
+import { schemeOf } from '../quantize/unsaturated.js';
+import type { QuantScheme } from '../scheme/types.js';
 import { overrideOf, planModel } from './prepare.js';
 import type { Variant } from './variant.js';
 
@@ -49,16 +50,12 @@ function schemesOf(model: Model, { recipe, plugins }: ResolvedRecipe): (layer: N
     }
     const { made: { plan, integerNodes }, nodes, dynamic } = planned;
     const own = nodes.get(layer)!; // the caller asks for nodes of the model
-    const schemeAt = (index: number): QuantScheme | undefined => { const v = own.inputs[index]; return v ? resolved(plan, v, own.use(index)) : undefined; };
+    const schemeAt = (index: number): QuantScheme | undefined => {
+      const [v, use] = [own.inputs[index], own.use(index)];
+      return v ? schemeOf(plan, use && plan.has(use) ? use : v) : undefined; // an edge of its own comes before what others share
+    };
     return { activations: dynamic ? (integerNodes.has(own) ? DYNAMIC : undefined) : schemeAt(0), weights: schemeAt(1) };
   };
-}
-
-/** The scheme of a point, through those that it shares parameters with. */
-function resolved(plan: ReturnType<typeof planModel>['planned']['plan'], v: Value, use: Use | undefined): QuantScheme | undefined {
-  let spec: QuantSpec | undefined = (use && plan.get(use)) ?? plan.get(v);
-  for (let steps = 0; spec?.kind === 'shared' && steps < plan.size; steps++) spec = plan.get(spec.with);
-  return spec?.kind === 'observed' || spec?.kind === 'fixed' ? spec.scheme : undefined;
 }
 
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */

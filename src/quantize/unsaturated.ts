@@ -4,7 +4,7 @@ import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { packedOrder, packingOf, rowStarts, type Packing } from '../ops/packing.js';
 import { specOf } from '../ops/index.js';
-import { layoutOf } from '../scheme/layout.js';
+import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import { dequantize, weightCodes } from '../scheme/arithmetic.js';
 import { halvedCodes, pairSaturates, unsaturatedCodes, type Alike } from '../scheme/saturation.js';
@@ -63,7 +63,7 @@ function takesBytes(node: Node, plan: QuantPlan): boolean {
 }
 
 /** The scheme of a point, through those that it shares parameters with. */
-function schemeOf(plan: QuantPlan, point: QuantPoint | undefined): QuantScheme | undefined {
+export function schemeOf(plan: QuantPlan, point: QuantPoint | undefined): QuantScheme | undefined {
   let spec: QuantSpec | undefined = point && plan.get(point);
   for (let steps = 0; spec?.kind === 'shared' && steps < plan.size; steps++) spec = plan.get(spec.with);
   return spec?.kind === 'observed' || spec?.kind === 'fixed' ? spec.scheme : undefined;
@@ -113,10 +113,7 @@ function* partsOf(data: Tensor, params: QuantParams, packing: Packing): Generato
   const layout = layoutOf(data.dims, params.scheme.granularity);
   const order = packedOrder(packing);
   const values = params.codes ? dequantize(params.codes, params) : data.f32();
-  const partAt = (at: number): number => Math.floor(at / (layout.inner * layout.length)) * layout.outerStride
-    + Math.floor((Math.floor(at / layout.inner) % layout.length) / layout.group) * layout.groupStride
-    + (at % layout.inner) * layout.innerStride;
-  const starts = groupBy([...rowStarts(packing)], partAt);
+  const starts = groupBy([...rowStarts(packing)], (at) => paramAt(layout, at));
   for (const [part, rows] of starts) {
     const at = new Int32Array(rows.length * order.length);
     rows.forEach((start, r) => order.forEach((offset, i) => { at[r * order.length + i] = start + offset; }));

@@ -41,6 +41,12 @@ export function layoutOf(dims: readonly number[], granularity: Granularity): Par
   return { outer, length, inner, group, outerStride: groups * inner, groupStride: inner, innerStride: 1, shape: dims.map((d, i) => (i === axis ? groups : d)), count: outer * groups * inner };
 }
 
+/** The number of the parameter that element `at` of the flat array takes. */
+export function paramAt({ inner, length, group, outerStride, groupStride, innerStride }: ParamLayout, at: number): number {
+  const onAxis = Math.floor(at / inner) % length;
+  return Math.floor(at / (inner * length)) * outerStride + Math.floor(onAxis / group) * groupStride + (at % inner) * innerStride;
+}
+
 /** Least and greatest value of each tensor, channel or block. NaN is passed over; a part without a number gives [0, 0]. */
 export function dataRange(values: Float32Array, dims: readonly number[], granularity: Granularity): Range {
   const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(dims, granularity);

@@ -1,6 +1,6 @@
 /** A layer as a matrix product: rows are output channels, columns what one output sums over. */
 import type { Node, Value } from '../../ir/graph.js';
-import { layoutOf } from '../../scheme/layout.js';
+import { layoutOf, paramAt } from '../../scheme/layout.js';
 import { clipRange } from '../../scheme/params.js';
 import type { QuantParams } from '../../scheme/types.js';
 
@@ -96,17 +96,12 @@ export interface RowRange { readonly group: number; readonly first: number; read
 export function gridOf(shape: LayerShape, params: QuantParams, { group, first, rows }: RowRange): { grid: Grid; parts: Int32Array } {
   const { dims } = shape.weight.data!; // a layer's weight is constant
   const layout = layoutOf(dims, params.scheme.granularity);
-  const paramAt = (at: number): number => {
-    const inner = at % layout.inner;
-    const a = Math.floor(at / layout.inner) % layout.length;
-    return Math.floor(at / (layout.inner * layout.length)) * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + inner * layout.innerStride;
-  };
   const own = new Int32Array(layout.count).fill(-1);
   const parts: number[] = [];
   const part = new Int32Array(rows * shape.columns);
   for (let r = first, i = 0; r < first + rows; r++) {
     for (let c = 0; c < shape.columns; c++, i++) {
-      const p = paramAt(group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
+      const p = paramAt(layout, group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
       if (own[p] === -1) { own[p] = parts.length; parts.push(p); }
       part[i] = own[p]!; // set just now
     }

@@ -117,7 +117,8 @@ function padding(size: readonly number[], reach: readonly number[], strides: rea
   return { begin, out: size.map((s, i) => Math.max(0, Math.floor((s + begin[i]! + (pads?.[rank + i] ?? 0) - reach[i]!) / strides[i]!) + 1)) };
 }
 
-function unravel(index: number, dims: readonly number[]): number[] {
+/** The place of element `index` along each axis of a tensor of shape `dims`. */
+export function unravel(index: number, dims: readonly number[]): number[] {
   const at = new Array<number>(dims.length);
   for (let d = dims.length - 1, rest = index; d >= 0; d--) { at[d] = rest % dims[d]!; rest = Math.floor(rest / dims[d]!); }
   return at;
