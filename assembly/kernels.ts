@@ -4,7 +4,9 @@
 const HISTOGRAM: usize = 32768;
 const VALUES: usize = 4 * HISTOGRAM;
 
-export function valuesAt(): usize { return VALUES; }
+export function valuesAt(): usize {
+  return VALUES;
+}
 
 /**
  * Counts `n` values (a multiple of 4; pad with zeros and subtract them) into bins floor(x · scale) + bins of 0..2·bins−1.
@@ -17,7 +19,7 @@ export function count(n: i32, scale: f32, bins: i32): i32 {
   const offset = i32x4.splat(bins);
   const last = i32x4.splat(2 * bins - 1);
   const none = f32x4.splat(0);
-  const end = VALUES + (<usize>n << 2);
+  const end = VALUES + ((<usize>n) << 2);
   let zeros = 0;
   for (let p = VALUES; p < end; p += 16) {
     const x = v128.load(p);
@@ -33,7 +35,7 @@ export function count(n: i32, scale: f32, bins: i32): i32 {
     store<u32>(c, load<u32>(c, 2 * HISTOGRAM) + 1, 2 * HISTOGRAM);
     store<u32>(d, load<u32>(d, 3 * HISTOGRAM) + 1, 3 * HISTOGRAM);
   }
-  const used = <usize>bins << 3;
+  const used = (<usize>bins) << 3;
   for (let p: usize = 0; p < used; p += 16) {
     const left = i32x4.add(v128.load(p), v128.load(p, HISTOGRAM));
     v128.store(p, i32x4.add(left, i32x4.add(v128.load(p, 2 * HISTOGRAM), v128.load(p, 3 * HISTOGRAM))));
@@ -46,7 +48,7 @@ export function extent(n: i32): i32 {
   let low = v128.load(VALUES);
   let high = low;
   let bad = i32x4.splat(0);
-  const end = VALUES + (<usize>n << 2);
+  const end = VALUES + ((<usize>n) << 2);
   for (let p = VALUES; p < end; p += 16) {
     const x = v128.load(p);
     low = f32x4.pmin(low, x);
@@ -55,8 +57,14 @@ export function extent(n: i32): i32 {
   }
   let min = f32x4.extract_lane(low, 0);
   let max = f32x4.extract_lane(high, 0);
-  min = Mathf.min(Mathf.min(min, f32x4.extract_lane(low, 1)), Mathf.min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)));
-  max = Mathf.max(Mathf.max(max, f32x4.extract_lane(high, 1)), Mathf.max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)));
+  min = Mathf.min(
+    Mathf.min(min, f32x4.extract_lane(low, 1)),
+    Mathf.min(f32x4.extract_lane(low, 2), f32x4.extract_lane(low, 3)),
+  );
+  max = Mathf.max(
+    Mathf.max(max, f32x4.extract_lane(high, 1)),
+    Mathf.max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)),
+  );
   store<f32>(0, min);
   store<f32>(4, max);
   return v128.any_true(bad) ? 0 : 1;

@@ -4,8 +4,8 @@
 function dot(a: usize, b: usize, n: i32): f64 {
   let s = f64x2.splat(0);
   let t = s;
-  const whole = a + (<usize>(n & ~3) << 3);
-  const end = a + (<usize>n << 3);
+  const whole = a + ((<usize>(n & ~3)) << 3);
+  const end = a + ((<usize>n) << 3);
   for (; a < whole; a += 32, b += 32) {
     s = f64x2.add(s, f64x2.mul(v128.load(a), v128.load(b)));
     t = f64x2.add(t, f64x2.mul(v128.load(a, 16), v128.load(b, 16)));
@@ -17,9 +17,9 @@ function dot(a: usize, b: usize, n: i32): f64 {
 
 /** out[r] = Σ line[k]·rows[r·stride + k] for `count` rows of `n` numbers. Four rows share each load of the line. */
 export function dots(line: usize, rows: usize, stride: i32, count: i32, n: i32, out: usize): void {
-  const step = <usize>stride << 3;
-  const whole = line + (<usize>(n & ~3) << 3);
-  const end = line + (<usize>n << 3);
+  const step = (<usize>stride) << 3;
+  const whole = line + ((<usize>(n & ~3)) << 3);
+  const end = line + ((<usize>n) << 3);
   let r = 0;
   for (; r + 3 < count; r += 4, rows += 4 * step, out += 32) {
     let a = line;
@@ -28,7 +28,13 @@ export function dots(line: usize, rows: usize, stride: i32, count: i32, n: i32, 
     let d = c + step;
     let e = d + step;
     let s0 = f64x2.splat(0);
-    let s1 = s0; let s2 = s0; let s3 = s0; let t0 = s0; let t1 = s0; let t2 = s0; let t3 = s0;
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let t0 = s0;
+    let t1 = s0;
+    let t2 = s0;
+    let t3 = s0;
     for (; a < whole; a += 32, b += 32, c += 32, d += 32, e += 32) {
       const x = v128.load(a);
       const y = v128.load(a, 16);
@@ -63,8 +69,8 @@ export function dots(line: usize, rows: usize, stride: i32, count: i32, n: i32, 
 /** a[k] += by·b[k]. */
 export function addScaled(a: usize, by: f64, b: usize, n: i32): void {
   const s = f64x2.splat(by);
-  const end = a + (<usize>n << 3);
-  const whole = a + (<usize>(n & ~3) << 3);
+  const end = a + ((<usize>n) << 3);
+  const whole = a + ((<usize>(n & ~3)) << 3);
   for (; a < whole; a += 32, b += 32) {
     v128.store(a, f64x2.add(v128.load(a), f64x2.mul(s, v128.load(b))));
     v128.store(a, f64x2.add(v128.load(a, 16), f64x2.mul(s, v128.load(b, 16))), 16);
@@ -73,10 +79,21 @@ export function addScaled(a: usize, by: f64, b: usize, n: i32): void {
 }
 
 /** rows[r·stride + k] += by[r·byStride]·l0[k], then + by[r·byStride + 1]·l1[k] and so on with l2 and l3. Two rows share each load of the lines. */
-export function addFour(rows: usize, stride: i32, count: i32, by: usize, byStride: i32, l0: usize, l1: usize, l2: usize, l3: usize, n: i32): void {
-  const step = <usize>stride << 3;
-  const byStep = <usize>byStride << 3;
-  const whole = <usize>(n & ~1) << 3;
+export function addFour(
+  rows: usize,
+  stride: i32,
+  count: i32,
+  by: usize,
+  byStride: i32,
+  l0: usize,
+  l1: usize,
+  l2: usize,
+  l3: usize,
+  n: i32,
+): void {
+  const step = (<usize>stride) << 3;
+  const byStep = (<usize>byStride) << 3;
+  const whole = (<usize>(n & ~1)) << 3;
   let r = 0;
   for (; r + 1 < count; r += 2, rows += 2 * step, by += 2 * byStep) {
     const second = rows + step;
@@ -93,22 +110,60 @@ export function addFour(rows: usize, stride: i32, count: i32, by: usize, byStrid
       const x1 = v128.load(l1 + k);
       const x2 = v128.load(l2 + k);
       const x3 = v128.load(l3 + k);
-      v128.store(rows + k, f64x2.add(f64x2.add(f64x2.add(f64x2.add(v128.load(rows + k), f64x2.mul(a0, x0)), f64x2.mul(a1, x1)), f64x2.mul(a2, x2)), f64x2.mul(a3, x3)));
-      v128.store(second + k, f64x2.add(f64x2.add(f64x2.add(f64x2.add(v128.load(second + k), f64x2.mul(b0, x0)), f64x2.mul(b1, x1)), f64x2.mul(b2, x2)), f64x2.mul(b3, x3)));
+      v128.store(
+        rows + k,
+        f64x2.add(
+          f64x2.add(f64x2.add(f64x2.add(v128.load(rows + k), f64x2.mul(a0, x0)), f64x2.mul(a1, x1)), f64x2.mul(a2, x2)),
+          f64x2.mul(a3, x3),
+        ),
+      );
+      v128.store(
+        second + k,
+        f64x2.add(
+          f64x2.add(
+            f64x2.add(f64x2.add(v128.load(second + k), f64x2.mul(b0, x0)), f64x2.mul(b1, x1)),
+            f64x2.mul(b2, x2),
+          ),
+          f64x2.mul(b3, x3),
+        ),
+      );
     }
-    if (n & 1) { addLast(rows + whole, by, l0 + whole, l1 + whole, l2 + whole, l3 + whole); addLast(second + whole, by + byStep, l0 + whole, l1 + whole, l2 + whole, l3 + whole); }
+    if (n & 1) {
+      addLast(rows + whole, by, l0 + whole, l1 + whole, l2 + whole, l3 + whole);
+      addLast(second + whole, by + byStep, l0 + whole, l1 + whole, l2 + whole, l3 + whole);
+    }
   }
   if (r < count) {
     const a0 = f64x2.splat(load<f64>(by));
     const a1 = f64x2.splat(load<f64>(by, 8));
     const a2 = f64x2.splat(load<f64>(by, 16));
     const a3 = f64x2.splat(load<f64>(by, 24));
-    for (let k: usize = 0; k < whole; k += 16) v128.store(rows + k, f64x2.add(f64x2.add(f64x2.add(f64x2.add(v128.load(rows + k), f64x2.mul(a0, v128.load(l0 + k))), f64x2.mul(a1, v128.load(l1 + k))), f64x2.mul(a2, v128.load(l2 + k))), f64x2.mul(a3, v128.load(l3 + k))));
+    for (let k: usize = 0; k < whole; k += 16)
+      v128.store(
+        rows + k,
+        f64x2.add(
+          f64x2.add(
+            f64x2.add(
+              f64x2.add(v128.load(rows + k), f64x2.mul(a0, v128.load(l0 + k))),
+              f64x2.mul(a1, v128.load(l1 + k)),
+            ),
+            f64x2.mul(a2, v128.load(l2 + k)),
+          ),
+          f64x2.mul(a3, v128.load(l3 + k)),
+        ),
+      );
     if (n & 1) addLast(rows + whole, by, l0 + whole, l1 + whole, l2 + whole, l3 + whole);
   }
 }
 function addLast(to: usize, by: usize, l0: usize, l1: usize, l2: usize, l3: usize): void {
-  store<f64>(to, load<f64>(to) + load<f64>(by) * load<f64>(l0) + load<f64>(by, 8) * load<f64>(l1) + load<f64>(by, 16) * load<f64>(l2) + load<f64>(by, 24) * load<f64>(l3));
+  store<f64>(
+    to,
+    load<f64>(to) +
+      load<f64>(by) * load<f64>(l0) +
+      load<f64>(by, 8) * load<f64>(l1) +
+      load<f64>(by, 16) * load<f64>(l2) +
+      load<f64>(by, 24) * load<f64>(l3),
+  );
 }
 
 /** Adding and taking away 1.5·2⁵² rounds half to even. */
@@ -118,16 +173,29 @@ const MAGIC: f64 = 6755399441055744;
  * Rounds `n` values on `steps` scales, start·(1 − s/steps·(1 − narrowest)), with each zero point `from`…`to`. Gives the number of the best
  * try, s·(to − from + 1) + zero − from, by Σ weight·error² in two sums by i mod 2; the first of equals. `scratch` holds `n` numbers.
  */
-export function search(values: usize, weights: usize, n: i32, scratch: usize, start: f64, narrowest: f64, steps: i32, from: i32, to: i32, low: i32, high: i32): i32 {
-  const bytes = <usize>n << 3;
-  const whole = <usize>(n & ~1) << 3;
+export function search(
+  values: usize,
+  weights: usize,
+  n: i32,
+  scratch: usize,
+  start: f64,
+  narrowest: f64,
+  steps: i32,
+  from: i32,
+  to: i32,
+  low: i32,
+  high: i32,
+): i32 {
+  const bytes = (<usize>n) << 3;
+  const whole = (<usize>(n & ~1)) << 3;
   const magic = f64x2.splat(MAGIC);
   let least = Infinity;
   let best = 0;
   for (let s = 0; s < steps; s++) {
     const scale = start * (1.0 - ((1.0 - narrowest) * <f64>s) / <f64>steps);
     const scales = f64x2.splat(scale);
-    for (let k: usize = 0; k < whole; k += 16) v128.store(scratch + k, f64x2.sub(f64x2.add(f64x2.div(v128.load(values + k), scales), magic), magic));
+    for (let k: usize = 0; k < whole; k += 16)
+      v128.store(scratch + k, f64x2.sub(f64x2.add(f64x2.div(v128.load(values + k), scales), magic), magic));
     if (whole < bytes) store<f64>(scratch + whole, load<f64>(values + whole) / scale + MAGIC - MAGIC);
     for (let z = from; z <= to; z++) {
       const bottom = f64x2.splat(<f64>(low - z));
@@ -145,7 +213,10 @@ export function search(values: usize, weights: usize, n: i32, scratch: usize, st
         first += load<f64>(weights + whole) * e * e;
       }
       const error = first + f64x2.extract_lane(sum, 1);
-      if (error < least) { least = error; best = s * (to - from + 1) + z - from; }
+      if (error < least) {
+        least = error;
+        best = s * (to - from + 1) + z - from;
+      }
     }
   }
   return best;
@@ -153,10 +224,10 @@ export function search(values: usize, weights: usize, n: i32, scratch: usize, st
 
 /** Walsh–Hadamard transform of `n` numbers over runs of `m`, not scaled: butterflies of runs `half` = m, 2m, … apart. */
 export function hadamard(v: usize, n: i32, m: i32): void {
-  const end = v + (<usize>n << 3);
+  const end = v + ((<usize>n) << 3);
   for (let half = m; half < n; half *= 2) {
-    const width = <usize>half << 3;
-    const whole = <usize>(half & ~1) << 3;
+    const width = (<usize>half) << 3;
+    const whole = (<usize>(half & ~1)) << 3;
     for (let from = v; from < end; from += 2 * width) {
       for (let k: usize = 0; k < whole; k += 16) {
         const a = v128.load(from + k);

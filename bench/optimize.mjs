@@ -1,6 +1,6 @@
 /**
- * Time of `quantize optimize` by stage, in a warm process and as the whole command: `node bench/optimize.mjs MODEL [MODEL …]`.
- * Options: --runs 7 --level default. Milliseconds, the minimum and the median of the runs.
+ * Time of `quantize optimize` by stage, in a warm process and as the whole command: `node bench/optimize.mjs MODEL
+ * [MODEL …]`. Options: --runs 7 --level default. Milliseconds, the minimum and the median of the runs.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,7 +13,10 @@ import { comparedIntegers } from '../dist/ops/compared.js';
 import { forgetInferred } from '../dist/ops/infer.js';
 import { checkOutputs, optimizeFile, optimizeGraph } from '../dist/pipeline/optimize.js';
 
-const { values, positionals: files } = parseArgs({ allowPositionals: true, options: { runs: { type: 'string', default: '7' }, level: { type: 'string', default: 'default' } } });
+const { values, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: { runs: { type: 'string', default: '7' }, level: { type: 'string', default: 'default' } },
+});
 const options = { level: values.level };
 const folder = mkdtempSync(path.join(os.tmpdir(), 'quantbench-optimize-'));
 const out = path.join(folder, 'out.onnx');
@@ -36,9 +39,16 @@ try {
       await timed('check', () => checkOutputs(model, { file, choices }));
       await timed('save', () => saveModel(model, out));
       await timed('all, warm', () => optimizeFile(file, out, options));
-      await timed('the command', () => execFileSync(process.execPath, [command, 'optimize', file, '-o', out, '--level', values.level, '--quiet']));
+      await timed('the command', () =>
+        execFileSync(process.execPath, [command, 'optimize', file, '-o', out, '--level', values.level, '--quiet']),
+      );
     }
-    const text = Object.entries(times).map(([stage, list]) => { const sorted = list.sort((a, b) => a - b); return `${stage} ${sorted[0].toFixed(0)} (${sorted[sorted.length >> 1].toFixed(0)})`; });
+    const text = Object.entries(times).map(([stage, list]) => {
+      const sorted = list.sort((a, b) => a - b);
+      return `${stage} ${sorted[0].toFixed(0)} (${sorted[sorted.length >> 1].toFixed(0)})`;
+    });
     console.log(`${file}\t${text.join('\t')}`);
   }
-} finally { rmSync(folder, { recursive: true, force: true }); }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,4 +1,7 @@
-/** Writes a ResNet-50 at 224×224 with seeded random weights and unfolded BatchNormalization: `node bench/resnet50.mjs out.onnx`. */
+/**
+ * Writes a ResNet-50 at 224×224 with seeded random weights and unfolded BatchNormalization: `node bench/resnet50.mjs
+ * out.onnx`.
+ */
 import { createRng } from '../dist/base/rng.js';
 import { createModel, Graph, Value } from '../dist/ir/graph.js';
 import { Tensor } from '../dist/ir/tensor.js';
@@ -19,14 +22,32 @@ export function resnet50(seed = 0) {
   const weights = (dims, gain = 1) => {
     const fan = dims.slice(1).reduce((n, d) => n * d, 1);
     const std = gain * Math.sqrt(2 / fan);
-    return b.constant(Tensor.f32(Float32Array.from({ length: dims[0] * fan }, () => rng.normal() * std), dims), 'weight');
+    return b.constant(
+      Tensor.f32(
+        Float32Array.from({ length: dims[0] * fan }, () => rng.normal() * std),
+        dims,
+      ),
+      'weight',
+    );
   };
   const vector = (n, make) => b.constant(Tensor.f32(Float32Array.from({ length: n }, make)), 'norm');
   const conv = (x, inputs, outputs, kernel, stride, gamma = 1) => {
     const pad = (kernel - 1) / 2;
-    const y = b.op('Conv', [x, weights([outputs, inputs, kernel, kernel])], { attrs: { kernel_shape: [kernel, kernel], strides: [stride, stride], pads: [pad, pad, pad, pad] } });
+    const y = b.op('Conv', [x, weights([outputs, inputs, kernel, kernel])], {
+      attrs: { kernel_shape: [kernel, kernel], strides: [stride, stride], pads: [pad, pad, pad, pad] },
+    });
     const around = (centre, spread) => () => centre + spread * rng.normal();
-    return b.op('BatchNormalization', [y, vector(outputs, around(gamma, 0.05)), vector(outputs, around(0, 0.1)), vector(outputs, around(0, 0.1)), vector(outputs, () => 0.8 + 0.4 * rng.next())], { attrs: { epsilon: floatAttr(1e-5) } });
+    return b.op(
+      'BatchNormalization',
+      [
+        y,
+        vector(outputs, around(gamma, 0.05)),
+        vector(outputs, around(0, 0.1)),
+        vector(outputs, around(0, 0.1)),
+        vector(outputs, () => 0.8 + 0.4 * rng.next()),
+      ],
+      { attrs: { epsilon: floatAttr(1e-5) } },
+    );
   };
   const relu = (x) => b.op('Relu', [x]);
 
@@ -39,7 +60,8 @@ export function resnet50(seed = 0) {
       const stride = block === 0 && stage > 0 ? 2 : 1;
       let y = relu(conv(x, channels, width, 1, 1));
       y = relu(conv(y, width, width, 3, stride));
-      y = conv(y, width, width * 4, 1, 1, 0.4); // a small last gain keeps activations of the same size from block to block
+      // a small last gain keeps activations of the same size from block to block
+      y = conv(y, width, width * 4, 1, 1, 0.4);
       const shortcut = block === 0 ? conv(x, channels, width * 4, 1, stride) : x;
       channels = width * 4;
       x = relu(b.op('Add', [y, shortcut]));

@@ -1,10 +1,22 @@
 /**
- * `npm run build`: compiles src to dist and the WebAssembly kernels to dist/kernels.wasm and dist/linear.wasm, and links the
- * command, so that `npx quantize` in this folder runs it. Leaves early where dist was made from the same inputs.
+ * `npm run build`: compiles src to dist and the WebAssembly kernels to dist/kernels.wasm and dist/linear.wasm, and
+ * links the command, so that `npx quantize` in this folder runs it. Leaves early where dist was made from the same
+ * inputs.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,14 +44,29 @@ function node(script, ...args) {
 
 function assemblyScript(name, ...args) {
   const compiler = path.join(path.dirname(require.resolve('assemblyscript/package.json')), 'bin', 'asc.js');
-  const common = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'bulk-memory', '--use', 'abort='];
+  const common = [
+    '-O3',
+    '--noAssert',
+    '--runtime',
+    'stub',
+    '--enable',
+    'simd',
+    '--enable',
+    'bulk-memory',
+    '--use',
+    'abort=',
+  ];
   node(compiler, `assembly/${name}.ts`, '-o', `dist/${name}.wasm`, ...common, ...args);
 }
 
 /** SHA-256 of everything that dist follows from: names and bytes of the sources, and the versions of the compilers. */
 function hashOfInputs() {
   const hash = createHash('sha256');
-  const take = (file) => hash.update(`${file.split(path.sep).join('/')}\0`).update(readFileSync(path.join(root, file))).update('\0');
+  const take = (file) =>
+    hash
+      .update(`${file.split(path.sep).join('/')}\0`)
+      .update(readFileSync(path.join(root, file)))
+      .update('\0');
   for (const folder of ['src', 'assembly']) {
     for (const file of readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).sort()) {
       if (/\.(ts|js|json)$/.test(file)) take(path.join(folder, file));

@@ -1,5 +1,6 @@
 /**
- * Writes what is generated from code: schema/, docs/recipe.md and other tables in docs/, and the API reference docs/api.
+ * Writes what is generated from code: schema/, docs/recipe.md and other tables in docs/, and the API reference
+ * docs/api.
  *
  *   npm run docs
  *

@@ -21,25 +21,76 @@ const home = join(dirname(fileURLToPath(import.meta.url)), '..', 'calibration-da
 
 /** Outlines in a unit circle, y down; `open` ones are only ever stroked. */
 const GLYPHS = {
-  arrow: { points: [[0, -0.95], [0.65, -0.2], [0.25, -0.2], [0.25, 0.95], [-0.25, 0.95], [-0.25, -0.2], [-0.65, -0.2]] },
+  arrow: {
+    points: [
+      [0, -0.95],
+      [0.65, -0.2],
+      [0.25, -0.2],
+      [0.25, 0.95],
+      [-0.25, 0.95],
+      [-0.25, -0.2],
+      [-0.65, -0.2],
+    ],
+  },
   circle: { points: polygon(28, () => 0.85) },
   crescent: { points: crescent() },
-  heart: { points: Array.from({ length: 28 }, (_, i) => { const t = (i / 28) * 2 * Math.PI; return [0.056 * 16 * Math.sin(t) ** 3, -0.056 * (13 * Math.cos(t) - 5 * Math.cos(2 * t) - 2 * Math.cos(3 * t) - Math.cos(4 * t))]; }) },
+  heart: {
+    points: Array.from({ length: 28 }, (_, i) => {
+      const t = (i / 28) * 2 * Math.PI;
+      return [
+        0.056 * 16 * Math.sin(t) ** 3,
+        -0.056 * (13 * Math.cos(t) - 5 * Math.cos(2 * t) - 2 * Math.cos(3 * t) - Math.cos(4 * t)),
+      ];
+    }),
+  },
   hexagon: { points: polygon(6, () => 0.92) },
-  plus: { points: [[-0.28, -0.9], [0.28, -0.9], [0.28, -0.28], [0.9, -0.28], [0.9, 0.28], [0.28, 0.28], [0.28, 0.9], [-0.28, 0.9], [-0.28, 0.28], [-0.9, 0.28], [-0.9, -0.28], [-0.28, -0.28]] },
+  plus: {
+    points: [
+      [-0.28, -0.9],
+      [0.28, -0.9],
+      [0.28, -0.28],
+      [0.9, -0.28],
+      [0.9, 0.28],
+      [0.28, 0.28],
+      [0.28, 0.9],
+      [-0.28, 0.9],
+      [-0.28, 0.28],
+      [-0.9, 0.28],
+      [-0.9, -0.28],
+      [-0.28, -0.28],
+    ],
+  },
   square: { points: polygon(4, () => 1) },
   star: { points: polygon(10, (i) => (i % 2 ? 0.42 : 1)) },
   triangle: { points: polygon(3, () => 1) },
-  zigzag: { open: true, points: [[-0.95, 0.45], [-0.5, -0.5], [0, 0.45], [0.5, -0.5], [0.95, 0.45]] },
+  zigzag: {
+    open: true,
+    points: [
+      [-0.95, 0.45],
+      [-0.5, -0.5],
+      [0, 0.45],
+      [0.5, -0.5],
+      [0.95, 0.45],
+    ],
+  },
 };
 const CLASSES = Object.keys(GLYPHS);
 
 function polygon(corners, radius) {
-  return Array.from({ length: corners }, (_, i) => { const t = (i / corners) * 2 * Math.PI - Math.PI / 2; return [radius(i) * Math.cos(t), radius(i) * Math.sin(t)]; });
+  return Array.from({ length: corners }, (_, i) => {
+    const t = (i / corners) * 2 * Math.PI - Math.PI / 2;
+    return [radius(i) * Math.cos(t), radius(i) * Math.sin(t)];
+  });
 }
 function crescent() {
-  const outer = Array.from({ length: 15 }, (_, i) => { const t = -2.2 + (4.4 * i) / 14; return [-0.9 * Math.cos(t) + 0.1, 0.9 * Math.sin(t)]; });
-  const inner = Array.from({ length: 13 }, (_, i) => { const t = 1.75 - (3.5 * i) / 12; return [0.38 - 0.74 * Math.cos(t) + 0.12, 0.74 * Math.sin(t)]; });
+  const outer = Array.from({ length: 15 }, (_, i) => {
+    const t = -2.2 + (4.4 * i) / 14;
+    return [-0.9 * Math.cos(t) + 0.1, 0.9 * Math.sin(t)];
+  });
+  const inner = Array.from({ length: 13 }, (_, i) => {
+    const t = 1.75 - (3.5 * i) / 12;
+    return [0.38 - 0.74 * Math.cos(t) + 0.12, 0.74 * Math.sin(t)];
+  });
   return [...outer, ...inner];
 }
 
@@ -47,7 +98,10 @@ function crescent() {
 function createRng(seed, stream) {
   let h = 2166136261 ^ seed;
   for (let i = 0; i < stream.length; i++) h = Math.imul(h ^ stream.charCodeAt(i), 16777619);
-  let a = h | 0, b = (h ^ 0x9e3779b9) | 0, c = 0x243f6a88, counter = 1;
+  let a = h | 0,
+    b = (h ^ 0x9e3779b9) | 0,
+    c = 0x243f6a88,
+    counter = 1;
   const next = () => {
     const t = (((a + b) | 0) + counter) | 0;
     counter = (counter + 1) | 0;
@@ -81,16 +135,23 @@ function draw(className, index, seed) {
   const points = glyph.points.map(([x0, y0]) => {
     const x = x0 * Math.cos(angle) - y0 * Math.sin(angle);
     const y = (x0 * Math.sin(angle) + y0 * Math.cos(angle)) * squeeze;
-    return [centre[0] + radius * (x * Math.cos(lean) - y * Math.sin(lean)), centre[1] + radius * (x * Math.sin(lean) + y * Math.cos(lean))];
+    return [
+      centre[0] + radius * (x * Math.cos(lean) - y * Math.sin(lean)),
+      centre[1] + radius * (x * Math.sin(lean) + y * Math.cos(lean)),
+    ];
   });
-  const lines = Array.from({ length: Math.floor(between(0, 2.8)) }, () => [[between(0, SIZE), between(0, SIZE)], [between(0, SIZE), between(0, SIZE)]]);
+  const lines = Array.from({ length: Math.floor(between(0, 2.8)) }, () => [
+    [between(0, SIZE), between(0, SIZE)],
+    [between(0, SIZE), between(0, SIZE)],
+  ]);
   const lineHalf = between(0.4, 1);
   const speckle = between(0, 0.14);
   const swing = between(10, 50);
 
   const palette = [];
   for (let level = 0; level < 5; level++) {
-    for (const noise of [0, -swing, swing]) palette.push(background.map((v, k) => clampByte(v + ((ink[k] - v) * level) / 4 + noise)));
+    for (const noise of [0, -swing, swing])
+      palette.push(background.map((v, k) => clampByte(v + ((ink[k] - v) * level) / 4 + noise)));
   }
   palette.push(clutter.map(clampByte));
   const pixels = new Uint8Array(SIZE * SIZE);
@@ -105,20 +166,28 @@ function draw(className, index, seed) {
   }
   return { palette, pixels };
 }
-const SAMPLES = [[0.125, 0.375], [0.375, 0.875], [0.625, 0.125], [0.875, 0.625]];
+const SAMPLES = [
+  [0.125, 0.375],
+  [0.375, 0.875],
+  [0.625, 0.125],
+  [0.875, 0.625],
+];
 
 function hit(points, open, filled, half, x, y) {
   const n = points.length;
   let inside = false;
   for (let i = 0, j = n - 1; i < n; j = i++) {
-    const [xi, yi] = points[i], [xj, yj] = points[j];
-    if (filled) { if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside; }
-    else if (!(open && i === 0) && segmentDistance(points[j], points[i], x, y) < half) return true;
+    const [xi, yi] = points[i],
+      [xj, yj] = points[j];
+    if (filled) {
+      if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
+    } else if (!(open && i === 0) && segmentDistance(points[j], points[i], x, y) < half) return true;
   }
   return inside;
 }
 function segmentDistance([ax, ay], [bx, by], x, y) {
-  const dx = bx - ax, dy = by - ay;
+  const dx = bx - ax,
+    dy = by - ay;
   const t = Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1)));
   return Math.hypot(x - ax - t * dx, y - ay - t * dy);
 }
@@ -128,12 +197,19 @@ const clampByte = (v) => Math.min(255, Math.max(0, Math.round(v)));
 /** A 4-bit indexed PNG. */
 function png({ palette, pixels }) {
   const rows = Buffer.alloc(SIZE * (1 + SIZE / 2));
-  for (let y = 0; y < SIZE; y++) for (let x = 0; x < SIZE; x++) rows[y * (1 + SIZE / 2) + 1 + (x >> 1)] |= pixels[y * SIZE + x] << (x & 1 ? 0 : 4);
+  for (let y = 0; y < SIZE; y++)
+    for (let x = 0; x < SIZE; x++) rows[y * (1 + SIZE / 2) + 1 + (x >> 1)] |= pixels[y * SIZE + x] << (x & 1 ? 0 : 4);
   const header = Buffer.alloc(13);
   header.writeUInt32BE(SIZE, 0);
   header.writeUInt32BE(SIZE, 4);
   header.set([4, 3, 0, 0, 0], 8); // 4 bits, palette, deflate, no filter, not interlaced
-  return Buffer.concat([Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]), chunk('IHDR', header), chunk('PLTE', Buffer.from(palette.flat())), chunk('IDAT', deflateSync(rows, { level: 9 })), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]),
+    chunk('IHDR', header),
+    chunk('PLTE', Buffer.from(palette.flat())),
+    chunk('IDAT', deflateSync(rows, { level: 9 })),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 function chunk(type, body) {
   const out = Buffer.alloc(12 + body.length);
@@ -150,13 +226,15 @@ function writeShipped() {
     for (const className of CLASSES) {
       const folder = join(home, 'glyphs', split, className);
       mkdirSync(folder, { recursive: true });
-      for (let i = 0; i < perClass; i++) writeFileSync(join(folder, `${String(i).padStart(4, '0')}.png`), png(draw(className, i, seed)));
+      for (let i = 0; i < perClass; i++)
+        writeFileSync(join(folder, `${String(i).padStart(4, '0')}.png`), png(draw(className, i, seed)));
     }
   }
 }
 
 function writeRaw(file, perClass, seed) {
-  if (Object.values(SPLITS).some((s) => s.seed === seed)) throw new Error(`seed ${seed} draws a shipped split; take another`);
+  if (Object.values(SPLITS).some((s) => s.seed === seed))
+    throw new Error(`seed ${seed} draws a shipped split; take another`);
   const images = Buffer.alloc(CLASSES.length * perClass * SIZE * SIZE * 3);
   const labels = Buffer.alloc(CLASSES.length * perClass);
   for (let c = 0, at = 0; c < CLASSES.length; c++) {
@@ -176,22 +254,48 @@ function sha256(path) {
   if (!existsSync(path)) throw new Error(`${path} does not exist`);
   if (path.endsWith('.onnx')) return hash(readFileSync(path));
   const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
-  const names = files.map((e) => join(e.parentPath, e.name).slice(path.length + 1).replaceAll('\\', '/')).sort();
+  const names = files
+    .map((e) =>
+      join(e.parentPath, e.name)
+        .slice(path.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .sort();
   return hash(names.map((n) => `${hash(readFileSync(join(path, n)))}  ${n}\n`).join(''));
 }
 
 function writeManifest() {
   const splits = Object.entries(SPLITS).map(([split, { seed, perClass }]) => ({
-    path: `glyphs/${split}`, images: perClass * CLASSES.length, classes: CLASSES, size: [SIZE, SIZE, 3],
-    sha256: sha256(join(home, 'glyphs', split)), madeBy: `scripts/glyphs.mjs, seed ${seed}`, licence: 'Apache-2.0',
+    path: `glyphs/${split}`,
+    images: perClass * CLASSES.length,
+    classes: CLASSES,
+    size: [SIZE, SIZE, 3],
+    sha256: sha256(join(home, 'glyphs', split)),
+    madeBy: `scripts/glyphs.mjs, seed ${seed}`,
+    licence: 'Apache-2.0',
   }));
   const model = existsSync(join(home, 'demo.onnx'))
-    ? [{ path: 'demo.onnx', sha256: sha256(join(home, 'demo.onnx')), madeBy: 'scripts/train-demo.py, trained on scripts/glyphs.mjs, seed 3', licence: 'Apache-2.0' }] : [];
+    ? [
+        {
+          path: 'demo.onnx',
+          sha256: sha256(join(home, 'demo.onnx')),
+          madeBy: 'scripts/train-demo.py, trained on scripts/glyphs.mjs, seed 3',
+          licence: 'Apache-2.0',
+        },
+      ]
+    : [];
   const note = 'sha256 of a folder: of the lines "<sha256 of file>  <path>\\n", sorted by path';
   writeFileSync(join(home, 'manifest.json'), `${JSON.stringify({ note, entries: [...splits, ...model] }, null, 2)}\n`);
 }
 
-const { values } = parseArgs({ options: { raw: { type: 'string' }, 'per-class': { type: 'string', default: '2000' }, seed: { type: 'string', default: '3' }, manifest: { type: 'boolean' } } });
+const { values } = parseArgs({
+  options: {
+    raw: { type: 'string' },
+    'per-class': { type: 'string', default: '2000' },
+    seed: { type: 'string', default: '3' },
+    manifest: { type: 'boolean' },
+  },
+});
 if (values.raw) writeRaw(values.raw, Number(values['per-class']), Number(values.seed));
 else {
   if (!values.manifest) writeShipped();

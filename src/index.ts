@@ -7,14 +7,18 @@ export type { OnEvent, RunEvent } from './base/events.js';
 export { version } from './base/version.js';
 
 // Recipes and runs
-export {
-  loadRecipe, loadRecipes, resolveRecipe, type RecipeOverrides, type ResolvedRecipe,
-} from './recipe/load.js';
+export { loadRecipe, loadRecipes, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } from './recipe/load.js';
 export type { Path } from './recipe/text.js';
 export type { Named as NamedOptions } from './recipe/parts.js';
 export type { Recipe, RecipeInput } from './recipe/schema.js';
 export {
-  frontOf, runRecipe, runRecipes, type RunListener, type RunOptions, type RunResult, type RunsOptions,
+  frontOf,
+  runRecipe,
+  runRecipes,
+  type RunListener,
+  type RunOptions,
+  type RunResult,
+  type RunsOptions,
 } from './pipeline/run.js';
 export type { SearchOnly } from './pipeline/check.js';
 export { compareRuns, type CompareItem, type CompareOptions } from './pipeline/compare.js';
@@ -25,21 +29,53 @@ export type { AutoOptions, AutoResult } from './pipeline/search.js';
 export { optimizeFile, optimizeGraph, type OptimizedFile, type OptimizeOptions } from './pipeline/optimize.js';
 export type { Agreement } from './pipeline/same-outputs.js';
 export {
-  benchFiles, evaluateFiles, type Benched, type BenchedFile, type BenchOptions, type EvaluatedFiles,
+  benchFiles,
+  evaluateFiles,
+  type Benched,
+  type BenchedFile,
+  type BenchOptions,
+  type EvaluatedFiles,
   type EvaluateFilesOptions,
 } from './pipeline/standalone.js';
 export { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from './gate/index.js';
 export { readRun } from './record/read.js';
 export type {
-  CalibrationFacts, CompareRecord, CompareRun, EvaluationFacts, GateFacts, LatencyFacts, LayerErrors, MetricFacts,
-  NodeFacts, PointFacts, RuleResult, RunRecord, RuntimeFacts, SearchFacts, Sensitivity, Verdict,
+  CalibrationFacts,
+  CompareRecord,
+  CompareRun,
+  EvaluationFacts,
+  GateFacts,
+  LatencyFacts,
+  LayerErrors,
+  MetricFacts,
+  NodeFacts,
+  PointFacts,
+  RuleResult,
+  RunRecord,
+  RuntimeFacts,
+  SearchFacts,
+  Sensitivity,
+  Verdict,
 } from './record/index.js';
 export {
-  renderAnnotations, renderCompareHtml, renderCompareMarkdown, renderHtml, renderJunit, renderMarkdown,
-  renderModelCard, renderStepSummary,
+  renderAnnotations,
+  renderCompareHtml,
+  renderCompareMarkdown,
+  renderHtml,
+  renderJunit,
+  renderMarkdown,
+  renderModelCard,
+  renderStepSummary,
 } from './report/index.js';
 export {
-  differences, openStore, parseReference, type Named, type Reference, type Stage, type Store, type Version,
+  differences,
+  openStore,
+  parseReference,
+  type Named,
+  type Reference,
+  type Stage,
+  type Store,
+  type Version,
 } from './store/index.js';
 export type { Difference } from './store/diff.js';
 export type { VersionFile } from './store/log.js';
@@ -47,7 +83,16 @@ export type { SourceFile, Verified } from './store/store.js';
 
 // Models
 export {
-  allGraphs, Graph, Node, Value, type Attr, type Dim, type FunctionDef, type Model, type OtherType, type Shape,
+  allGraphs,
+  Graph,
+  Node,
+  Value,
+  type Attr,
+  type Dim,
+  type FunctionDef,
+  type Model,
+  type OtherType,
+  type Shape,
   type Use,
 } from './ir/graph.js';
 export { Tensor, type ByteSource } from './ir/tensor.js';
@@ -63,14 +108,25 @@ export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js
 export { z } from 'zod';
 export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';
 export type {
-  GatePlugin, ObserverPlugin, PassPlugin, TargetPlugin, WeightMethodPlugin,
+  GatePlugin,
+  ObserverPlugin,
+  PassPlugin,
+  TargetPlugin,
+  WeightMethodPlugin,
 } from './recipe/plugin-kinds.js';
 export type { Granularity, Layout, QuantScheme, Range } from './scheme/types.js';
 export type { Observation, Observer, Statistic, TensorStats } from './calibrate/types.js';
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';
 export { range, type RangeStats } from './calibrate/statistics/range.js';
 export {
-  replaceOutputs, rulePass, type Evaluate, type Numerics, type Pass, type PassContext, type PassResult, type PassTrace,
+  replaceOutputs,
+  rulePass,
+  type Evaluate,
+  type Numerics,
+  type Pass,
+  type PassContext,
+  type PassResult,
+  type PassTrace,
   type RewriteRule,
 } from './rewrite/pass.js';
 export type { GraphBuilder, OpOptions } from './rewrite/builder.js';

@@ -17,7 +17,10 @@ it('docs/api is not stale, and misses no type (npm run docs writes it)', async (
       Object.fromEntries(readdirSync(folder).map((f) => [f, readFileSync(path.join(folder, f), 'utf8')]));
     const [made, kept] = [files(out), files(path.join(root, 'docs', 'api'))];
     expect(Object.keys(kept)).toEqual(Object.keys(made));
-    for (const [name, text] of Object.entries(made)) expect(kept[name] === text, `docs/api/${name} is stale`).toBe(true);
+    for (const [name, text] of Object.entries(made))
+      expect(kept[name] === text, `docs/api/${name} is stale`).toBe(true);
     expect(Object.values(made).join('')).not.toContain(root);
-  } finally { rmSync(out, { recursive: true, force: true }); }
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
 }, 180_000);

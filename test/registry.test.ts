@@ -14,26 +14,50 @@ import { codings } from '../src/scheme/codings/index.js';
 import { targets } from '../src/targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-interface Plugin { readonly name: string; readonly doc: string }
-const isPlugin = (v: unknown): v is Plugin => typeof v === 'object' && v !== null && 'name' in v && 'doc' in v && typeof v.name === 'string' && typeof v.doc === 'string';
+interface Plugin {
+  readonly name: string;
+  readonly doc: string;
+}
+const isPlugin = (v: unknown): v is Plugin =>
+  typeof v === 'object' &&
+  v !== null &&
+  'name' in v &&
+  'doc' in v &&
+  typeof v.name === 'string' &&
+  typeof v.doc === 'string';
 const camel = (name: string): string => name.replace(/-(\w)/g, (_, c: string) => c.toUpperCase());
 
 /** Plug-ins that a folder's files export, by file. */
 async function exported(folder: string): Promise<{ file: string; key: string; plugin: Plugin }[]> {
   const dir = path.join(root, 'src', folder);
-  const files = readdirSync(dir).filter((f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts'].includes(f));
-  const found = await Promise.all(files.map(async (file) => {
-    const module: unknown = await import(pathToFileURL(path.join(dir, file)).href);
-    return Object.entries(module as Record<string, unknown>).filter(([, v]) => isPlugin(v)).map(([key, v]) => ({ file, key, plugin: v as Plugin })); // filtered by isPlugin
-  }));
+  const files = readdirSync(dir).filter(
+    (f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts'].includes(f),
+  );
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const module: unknown = await import(pathToFileURL(path.join(dir, file)).href);
+      return Object.entries(module as Record<string, unknown>)
+        .filter(([, v]) => isPlugin(v))
+        .map(([key, v]) => ({ file, key, plugin: v as Plugin })); // filtered by isPlugin
+    }),
+  );
   return found.flat();
 }
 
 describe.each<[folder: string, listed: readonly Plugin[]]>([
-  ['calibrate/observers', observers], ['evaluate/metrics', metrics], ['formats', formats], ['targets', targets], ['passes', everyPass], ['adjust', adjustments], ['scheme/codings', codings], ['adjust/layerwise', weightMethods],
+  ['calibrate/observers', observers],
+  ['evaluate/metrics', metrics],
+  ['formats', formats],
+  ['targets', targets],
+  ['passes', everyPass],
+  ['adjust', adjustments],
+  ['scheme/codings', codings],
+  ['adjust/layerwise', weightMethods],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
-    const missing = (await exported(folder)).filter(({ plugin }) => !listed.some((l) => l.name === plugin.name)).map(({ file, plugin }) => `${plugin.name} of ${file}`);
+    const missing = (await exported(folder))
+      .filter(({ plugin }) => !listed.some((l) => l.name === plugin.name))
+      .map(({ file, plugin }) => `${plugin.name} of ${file}`);
     // Opset conversion runs before the passes, with a target opset of its own.
     expect(missing.filter((m) => !m.startsWith('convert-opset'))).toEqual([]);
   });
@@ -45,7 +69,11 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
     }
   });
   it('exports each under its name', async () => {
-    const wrong = (await exported(folder)).filter(({ key, plugin }) => !key.toLowerCase().startsWith(camel(plugin.name).toLowerCase().slice(0, key.length)) || key.length < camel(plugin.name).length);
+    const wrong = (await exported(folder)).filter(
+      ({ key, plugin }) =>
+        !key.toLowerCase().startsWith(camel(plugin.name).toLowerCase().slice(0, key.length)) ||
+        key.length < camel(plugin.name).length,
+    );
     expect(wrong.map(({ key, plugin }) => `${key} is ${plugin.name}`)).toEqual([]);
   });
 });
@@ -62,7 +90,9 @@ describe('targets', () => {
     const names = new Set(ops.map((o) => o.op));
     for (const t of targets) {
       expect(t.formats.filter((f) => !formats.some((x) => x.name === f))).toEqual([]);
-      expect([...Object.keys(t.integerOps), ...t.passthroughOps, ...t.onCodes].filter((op) => !names.has(op))).toEqual([]);
+      expect([...Object.keys(t.integerOps), ...t.passthroughOps, ...t.onCodes].filter((op) => !names.has(op))).toEqual(
+        [],
+      );
       expect(t.ownOps.filter((o) => !ops.some((x) => `${x.domain}:${x.op}` === o.op))).toEqual([]);
     }
   });
@@ -77,12 +107,16 @@ describe('the package', () => {
     expect(readFileSync(path.join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved":/);
   });
   it('downloads no CUDA libraries: the lock file has no install script for onnxruntime-node', () => {
-    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { hasInstallScript?: boolean }> }; // npm's own format
+    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { hasInstallScript?: boolean }>;
+    }; // npm's own format
     expect(lock.packages['node_modules/onnxruntime-node']).toBeDefined();
     expect(lock.packages['node_modules/onnxruntime-node']!.hasInstallScript).toBeUndefined();
   });
   it('locks the packages of every platform, so that npm ci works elsewhere', () => {
-    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { optionalDependencies?: Record<string, string> }> }; // as above
+    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+    }; // as above
     const named = Object.values(lock.packages).flatMap((p) => Object.keys(p.optionalDependencies ?? {}));
     expect(named.length).toBeGreaterThan(40);
     expect(named.filter((n) => !Object.keys(lock.packages).some((at) => at.endsWith(`node_modules/${n}`)))).toEqual([]);

@@ -17,6 +17,8 @@ export async function main(outDir) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { runs } = await main('reports/examples/compare-recipes');
   for (const { label, metric, sizeRatio, gate } of runs) {
-    console.log([label, `${metric?.quantized} ${metric?.unit}`, `${sizeRatio?.toFixed(3)} ×`, gate?.verdict].join('  '));
+    console.log(
+      [label, `${metric?.quantized} ${metric?.unit}`, `${sizeRatio?.toFixed(3)} ×`, gate?.verdict].join('  '),
+    );
   }
 }

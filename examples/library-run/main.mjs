@@ -27,15 +27,23 @@ export async function main(outDir) {
   const smaller = path.join(outDir, 'optimized.onnx');
   const { nodes, agreement } = await optimizeFile(file, smaller, { level: 'default' });
 
-  const recipe = await resolveRecipe({
-    version: 1, model: 'optimized.onnx', quantize: { format: 'dynamic' },
-    evaluation: { latency: false, layers: false, profile: false },
-  }, { baseDir: outDir, name: 'library-run' });
+  const recipe = await resolveRecipe(
+    {
+      version: 1,
+      model: 'optimized.onnx',
+      quantize: { format: 'dynamic' },
+      evaluation: { latency: false, layers: false, profile: false },
+    },
+    { baseDir: outDir, name: 'library-run' },
+  );
   /** @type {string[]} */
   const stages = [];
   await runRecipe({
-    recipe, outDir: path.join(outDir, 'run'),
-    onEvent: (event) => { if (event.type === 'stage-end') stages.push(event.stage); },
+    recipe,
+    outDir: path.join(outDir, 'run'),
+    onEvent: (event) => {
+      if (event.type === 'stage-end') stages.push(event.stage);
+    },
   });
   const { model } = readRun(path.join(outDir, 'run'));
   return { nodes, agreement, stages, bytes: { float: model.float.bytes, quantized: model.quantized?.bytes ?? 0 } };

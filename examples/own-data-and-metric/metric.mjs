@@ -5,7 +5,10 @@
  * @type {import('quantbench').MetricModule<{ least?: number }>}
  */
 export const metric = {
-  name: 'margin', unit: 'logits', higherIsBetter: true, needsLabels: true,
+  name: 'margin',
+  unit: 'logits',
+  higherIsBetter: true,
+  needsLabels: true,
   doc: 'Mean of the right score less the best other one, at least `least` for each sample.',
   start({ least = -Infinity }, outputs) {
     const output = outputs[0]?.name ?? '';

@@ -12,7 +12,7 @@ export function* samples({ count, first }, inputs) {
     const half = 7 + (i % 4);
     for (let c = 0; c < 3; c++) {
       for (let y = 16 - half; y < 16 + half; y++) {
-        for (let x = 16 - half; x < 16 + half; x++) data[(c * 32 + y) * 32 + x] = (i * (c + 2)) % 5 / 2 - 1.5;
+        for (let x = 16 - half; x < 16 + half; x++) data[(c * 32 + y) * 32 + x] = ((i * (c + 2)) % 5) / 2 - 1.5;
       }
     }
     yield { feed: { [name]: data }, label: 6, id: `square-${i}` };

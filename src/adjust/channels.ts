@@ -5,9 +5,18 @@ import { specOf } from '../ops/index.js';
 import { normalAxis } from '../ops/spec.js';
 
 /** Elements of a constant that belong to one channel: `outer` runs of `inner` neighbours, `stride` apart. */
-export interface Slab { readonly constant: Value; readonly node: Node; readonly start: number; readonly outer: number; readonly stride: number; readonly inner: number }
+export interface Slab {
+  readonly constant: Value;
+  readonly node: Node;
+  readonly start: number;
+  readonly outer: number;
+  readonly stride: number;
+  readonly inner: number;
+}
 
-/** One channel of one or more tensors: scaling it by s > 0 multiplies what makes it by s and divides what reads it by s. */
+/**
+ * One channel of one or more tensors: scaling it by s > 0 multiplies what makes it by s and divides what reads it by s.
+ */
 export interface ChannelSet {
   /** Weights whose output it is. */
   readonly producers: readonly Slab[];
@@ -19,7 +28,13 @@ export interface ChannelSet {
   readonly places: readonly (AxisOf & { readonly channel: number })[];
 }
 
-interface Part { producers: Slab[]; biases: Slab[]; consumers: Slab[]; places: (AxisOf & { channel: number })[]; fixed: boolean }
+interface Part {
+  producers: Slab[];
+  biases: Slab[];
+  consumers: Slab[];
+  places: (AxisOf & { channel: number })[];
+  fixed: boolean;
+}
 
 /**
  * The sets of channels of the main graph that can be scaled without changing the function: every op on the way is
@@ -44,13 +59,23 @@ class Finder {
   }
 
   sets(): ChannelSet[] {
-    for (const n of this.#graph.topological()) for (const y of n.outputs) { const axis = outputAxis(n); if (axis !== undefined && y.shape) this.#visit({ value: y, axis: normalAxis(axis, y.shape.length) }); }
-    for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) { this.#readers(next); this.#maker(next); }
+    for (const n of this.#graph.topological())
+      for (const y of n.outputs) {
+        const axis = outputAxis(n);
+        if (axis !== undefined && y.shape) this.#visit({ value: y, axis: normalAxis(axis, y.shape.length) });
+      }
+    for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) {
+      this.#readers(next);
+      this.#maker(next);
+    }
     const joined = new Map<number, Part>();
     this.#own.forEach((part, id) => {
       const root = this.#find(id);
       const whole = joined.get(root);
-      if (!whole) { joined.set(root, part); return; }
+      if (!whole) {
+        joined.set(root, part);
+        return;
+      }
       whole.producers.push(...part.producers);
       whole.biases.push(...part.biases);
       whole.consumers.push(...part.consumers);
@@ -70,14 +95,21 @@ class Finder {
     if (typeof size !== 'number') return undefined;
     const base = this.#parent.length;
     axes.set(axis, base);
-    for (let c = 0; c < size; c++) { this.#parent.push(base + c); this.#own.push({ producers: [], biases: [], consumers: [], places: [{ value, axis, channel: c }], fixed: false }); }
+    for (let c = 0; c < size; c++) {
+      this.#parent.push(base + c);
+      this.#own.push({ producers: [], biases: [], consumers: [], places: [{ value, axis, channel: c }], fixed: false });
+    }
     this.#waiting.push({ value, axis });
     return base;
   }
   #find(id: number): number {
     let root = id;
     while (this.#parent[root] !== root) root = this.#parent[root]!; // ids are within the list
-    for (let at = id; at !== root;) { const up = this.#parent[at]!; this.#parent[at] = root; at = up; } // as above
+    for (let at = id; at !== root;) {
+      const up = this.#parent[at]!;
+      this.#parent[at] = root;
+      at = up;
+    } // as above
     return root;
   }
   #size = ({ value, axis }: AxisOf): number => value.shape![axis] as number; // visited axes have a known size
@@ -91,9 +123,15 @@ class Finder {
     const { value, axis } = place;
     if (value.isGraphOutput) this.#fix(place);
     for (const { node, index } of value.uses) {
-      if (node.graph !== this.#graph) { this.#fix(place); continue; }
+      if (node.graph !== this.#graph) {
+        this.#fix(place);
+        continue;
+      }
       const onward = ties(node).filter((t) => t.a.value === value && t.a.axis === axis);
-      if (onward.length) { for (const t of onward) this.#join(t.a, t.b, t.offset ?? 0, t.repeat ?? 1); continue; }
+      if (onward.length) {
+        for (const t of onward) this.#join(t.a, t.b, t.offset ?? 0, t.repeat ?? 1);
+        continue;
+      }
       const slabs = index === 0 ? readSlabs(node, axis, this.#size(place), (v) => this.#ownConstant(v)) : undefined;
       const base = this.#visit(place);
       if (!slabs || base === undefined) this.#fix(place);
@@ -108,7 +146,11 @@ class Finder {
     const size = this.#size(place);
     const node = value.producer;
     if (!node) {
-      if (value.isInitializer && this.#ownConstant(value)) { const [use] = value.uses; this.#pushAll(base, size, 'producers', value, use!.node, axis); return; } // ownConstant: one use
+      if (value.isInitializer && this.#ownConstant(value)) {
+        const [use] = value.uses;
+        this.#pushAll(base, size, 'producers', value, use!.node, axis);
+        return;
+      } // ownConstant: one use
       this.#fix(place);
       return;
     }
@@ -118,22 +160,31 @@ class Finder {
       if (!this.#addends(node, place, base, new Set(back.map((t) => t.a.value)))) this.#fix(place);
       return;
     }
-    const made = madeBy(node, axis, value.shape!.length, size, (v) => this.#ownConstant(v)); // visited values have a shape
-    if (!made) { this.#fix(place); return; }
+    // visited values have a shape
+    const made = madeBy(node, axis, value.shape!.length, size, (v) => this.#ownConstant(v));
+    if (!made) {
+      this.#fix(place);
+      return;
+    }
     this.#pushAll(base, size, 'producers', made.weight, node, made.weightAxis);
-    if (made.bias) this.#pushAll(base, size, 'biases', made.bias, node, made.bias.data!.dims.length - 1); // madeBy checked that it is constant
+    // madeBy checked that it is constant
+    if (made.bias) this.#pushAll(base, size, 'biases', made.bias, node, made.bias.data!.dims.length - 1);
   }
   #pushAll(base: number, size: number, kind: 'producers' | 'biases', v: Value, node: Node, axis: number): void {
     for (let c = 0; c < size; c++) this.#own[base + c]![kind].push(slabOf(v, node, axis, c));
   }
 
-  /** Constants beside the tensors of a sum are scaled with it. False where one cannot be, or where a tensor is broadcast. */
+  /**
+   * Constants beside the tensors of a sum are scaled with it. False where one cannot be, or where a tensor is
+   * broadcast.
+   */
   #addends(node: Node, { axis, value }: AxisOf, base: number, tied: ReadonlySet<Value>): boolean {
     if (!['Add', 'Sub', 'Sum', 'Mean', 'Concat'].includes(node.op)) return true;
     for (const x of node.inputs) {
       if (!x || tied.has(x)) continue;
       const at = axis - (value.shape!.length - (x.shape?.length ?? 0)); // visited values have a shape
-      if (node.op === 'Concat' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false; // as above
+      // as above
+      if (node.op === 'Concat' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
       this.#pushAll(base, this.#size({ axis, value }), 'biases', x, node, at);
     }
     return true;
@@ -142,7 +193,10 @@ class Finder {
   /** Joins channels of b with those of a that they are. */
   #join(a: AxisOf, b: AxisOf, offset: number, repeat: number): void {
     const [from, to] = [this.#visit(a), this.#visit(b)];
-    if (from === undefined || to === undefined) { for (const place of [a, b]) this.#fix(place); return; }
+    if (from === undefined || to === undefined) {
+      for (const place of [a, b]) this.#fix(place);
+      return;
+    }
     const size = this.#size(a);
     for (let c = 0; c < this.#size(b); c++) {
       const other = Math.floor((c + offset) / repeat);
@@ -152,7 +206,14 @@ class Finder {
 
   /** A float32 constant that one node reads once and no caller can replace. */
   #ownConstant(v: Value | null | undefined): v is Value {
-    return v?.isInitializer === true && v.data?.dtype === 'float32' && v.uses.size === 1 && !v.isGraphOutput && !this.#inputs.has(v) && this.#graph.initializers.has(v);
+    return (
+      v?.isInitializer === true &&
+      v.data?.dtype === 'float32' &&
+      v.uses.size === 1 &&
+      !v.isGraphOutput &&
+      !this.#inputs.has(v) &&
+      this.#graph.initializers.has(v)
+    );
   }
 }
 
@@ -169,32 +230,68 @@ function slabOf(constant: Value, node: Node, axis: number, c: number, from = 0, 
 function outputAxis(n: Node): number | undefined {
   if (n.domain !== '') return undefined;
   switch (n.op) {
-    case 'Conv': case 'ConvTranspose': case 'BatchNormalization': case 'InstanceNormalization': return 1;
-    case 'Gemm': case 'MatMul': case 'LayerNormalization': return -1;
-    default: return undefined;
+    case 'Conv':
+    case 'ConvTranspose':
+    case 'BatchNormalization':
+    case 'InstanceNormalization':
+      return 1;
+    case 'Gemm':
+    case 'MatMul':
+    case 'LayerNormalization':
+      return -1;
+    default:
+      return undefined;
   }
 }
 
-interface Made { readonly weight: Value; readonly weightAxis: number; readonly bias: Value | undefined }
+interface Made {
+  readonly weight: Value;
+  readonly weightAxis: number;
+  readonly bias: Value | undefined;
+}
 /** The constants that scale an axis of a node's output; undefined where there are none. */
-function madeBy(n: Node, axis: number, rank: number, size: number, own: (v: Value | null | undefined) => v is Value): Made | undefined {
+function madeBy(
+  n: Node,
+  axis: number,
+  rank: number,
+  size: number,
+  own: (v: Value | null | undefined) => v is Value,
+): Made | undefined {
   const expected = outputAxis(n);
   if (expected === undefined || normalAxis(expected, rank) !== axis) return undefined;
   const norm = ['BatchNormalization', 'InstanceNormalization', 'LayerNormalization'].includes(n.op);
   const role = specOf(n)?.quant;
   const weight = n.inputs[1];
   const bias = n.inputs[2];
-  if (!own(weight) || (bias && (!own(bias) || bias.data!.dims[bias.data!.dims.length - 1] !== size || bias.data!.size !== size))) return undefined; // own: constant
+  if (
+    !own(weight) ||
+    (bias && (!own(bias) || bias.data!.dims[bias.data!.dims.length - 1] !== size || bias.data!.size !== size))
+  )
+    return undefined; // own: constant
   const { dims } = weight.data!; // as above
-  if (norm) return weight.data!.size === size && (n.op !== 'LayerNormalization' || n.int('axis', -1) === -1 || n.int('axis', -1) === rank - 1) ? { weight, weightAxis: dims.length - 1, bias: bias ?? undefined } : undefined; // as above
+  if (norm)
+    return weight.data!.size === size &&
+      (n.op !== 'LayerNormalization' || n.int('axis', -1) === -1 || n.int('axis', -1) === rank - 1)
+      ? { weight, weightAxis: dims.length - 1, bias: bias ?? undefined }
+      : undefined; // as above
   if (role?.role !== 'compute') return undefined;
   if (n.op === 'ConvTranspose' && n.int('group', 1) !== 1) return undefined;
   const weightAxis = role.channelAxis(n, dims.length);
-  return typeof weightAxis === 'number' && dims[weightAxis] === size && (n.op !== 'MatMul' || dims.length === 2) ? { weight, weightAxis, bias: bias ?? undefined } : undefined;
+  return typeof weightAxis === 'number' && dims[weightAxis] === size && (n.op !== 'MatMul' || dims.length === 2)
+    ? { weight, weightAxis, bias: bias ?? undefined }
+    : undefined;
 }
 
-/** For each channel of the data input, the elements of the weight that read it; undefined where no weight that is `own` does. */
-export function readSlabs(n: Node, axis: number, size: number, own: (v: Value | null | undefined) => v is Value): Slab[] | undefined {
+/**
+ * For each channel of the data input, the elements of the weight that read it; undefined where no weight that is `own`
+ * does.
+ */
+export function readSlabs(
+  n: Node,
+  axis: number,
+  size: number,
+  own: (v: Value | null | undefined) => v is Value,
+): Slab[] | undefined {
   const weight = n.inputs[1];
   if (n.domain !== '' || !own(weight)) return undefined;
   const { dims } = weight.data!; // own: constant
@@ -205,14 +302,24 @@ export function readSlabs(n: Node, axis: number, size: number, own: (v: Value | 
       const group = n.int('group', 1);
       if (axis !== 1 || dims[1]! * group !== size) return undefined; // a convolution weight has at least two axes
       const rows = dims[0]! / group;
-      return all((c) => { const g = Math.floor(c / dims[1]!); return slabOf(weight, n, 1, c % dims[1]!, g * rows, (g + 1) * rows); });
+      return all((c) => {
+        const g = Math.floor(c / dims[1]!);
+        return slabOf(weight, n, 1, c % dims[1]!, g * rows, (g + 1) * rows);
+      });
     }
-    case 'ConvTranspose': return axis === 1 && dims[0] === size ? all((c) => slabOf(weight, n, 0, c)) : undefined;
-    case 'MatMul': return axis === rank - 1 && dims.length === 2 && dims[0] === size ? all((c) => slabOf(weight, n, 0, c)) : undefined;
+    case 'ConvTranspose':
+      return axis === 1 && dims[0] === size ? all((c) => slabOf(weight, n, 0, c)) : undefined;
+    case 'MatMul':
+      return axis === rank - 1 && dims.length === 2 && dims[0] === size
+        ? all((c) => slabOf(weight, n, 0, c))
+        : undefined;
     case 'Gemm': {
       const at = n.int('transB', 0) ? 1 : 0;
-      return axis === 1 && n.int('transA', 0) === 0 && dims[at] === size ? all((c) => slabOf(weight, n, at, c)) : undefined;
+      return axis === 1 && n.int('transA', 0) === 0 && dims[at] === size
+        ? all((c) => slabOf(weight, n, at, c))
+        : undefined;
     }
-    default: return undefined;
+    default:
+      return undefined;
   }
 }

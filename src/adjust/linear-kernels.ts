@@ -1,29 +1,67 @@
-/** Inner loops of layer-wise quantization on float64: WebAssembly SIMD, or the same in plain JS where that is missing. Both give the same bytes. */
+/**
+ * Inner loops of layer-wise quantization on float64: WebAssembly SIMD, or the same in plain JS where that is missing.
+ * Both give the same bytes.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 
 /**
- * Matrices are row-major; `at` is where in an array something begins. Arrays should come from {@link LinearKernels.arrays}:
- * for others the plain loops run.
+ * Matrices are row-major; `at` is where in an array something begins. Arrays should come from {@link
+ * LinearKernels.arrays}: for others the plain loops run.
  */
 export interface LinearKernels {
   readonly name: 'wasm' | 'js';
   /** Arrays of zeros, valid until the next call. They share memory that grows to the largest call's and stays. */
   arrays(...sizes: readonly number[]): Float64Array[];
-  /** out[outAt + r] = Σ_k line[lineAt + k]·rows[rowsAt + r·stride + k] over k < n, for r < count: four sums by k mod 4, what is left over goes to the first. */
-  dots(line: Float64Array, lineAt: number, rows: Float64Array, rowsAt: number, stride: number, count: number, n: number, out: Float64Array, outAt: number): void;
+  /**
+   * out[outAt + r] = Σ_k line[lineAt + k]·rows[rowsAt + r·stride + k] over k < n, for r < count: four sums by k mod 4,
+   * what is left over goes to the first.
+   */
+  dots(
+    line: Float64Array,
+    lineAt: number,
+    rows: Float64Array,
+    rowsAt: number,
+    stride: number,
+    count: number,
+    n: number,
+    out: Float64Array,
+    outAt: number,
+  ): void;
   /** a[aAt + k] += by·b[bAt + k]. */
   addScaled(a: Float64Array, aAt: number, by: number, b: Float64Array, bAt: number, n: number): void;
-  /** rows[rowsAt + r·stride + k] += Σ_m by[r·byStride + m]·b[lines[m] + k] over m < lines.length in order, for r < count and k < n. `lines` holds where lines begin. */
-  addLines(rows: Float64Array, rowsAt: number, stride: number, count: number, by: Float64Array, byStride: number, b: Float64Array, lines: ArrayLike<number>, n: number): void;
   /**
-   * Rounds `n` values on `steps` scales, start·(1 − s/steps·(1 − narrowest)), with each zero point from…to. The number of the best try,
-   * s·(to − from + 1) + zero − from, by Σ weight·error²; the first of equals. `scratch` holds `n` numbers.
+   * rows[rowsAt + r·stride + k] += Σ_m by[r·byStride + m]·b[lines[m] + k] over m < lines.length in order, for r < count
+   * and k < n. `lines` holds where lines begin.
+   */
+  addLines(
+    rows: Float64Array,
+    rowsAt: number,
+    stride: number,
+    count: number,
+    by: Float64Array,
+    byStride: number,
+    b: Float64Array,
+    lines: ArrayLike<number>,
+    n: number,
+  ): void;
+  /**
+   * Rounds `n` values on `steps` scales, start·(1 − s/steps·(1 − narrowest)), with each zero point from…to. The number
+   * of the best try, s·(to − from + 1) + zero − from, by Σ weight·error²; the first of equals. `scratch` holds `n`
+   * numbers.
    */
   search(values: Float64Array, weights: Float64Array, n: number, scratch: Float64Array, tries: ScaleTries): number;
   /** Walsh–Hadamard transform over runs of `m` neighbours, not scaled. `v` is m·2^k long. */
   hadamard(v: Float64Array, m: number): void;
 }
-export interface ScaleTries { readonly start: number; readonly narrowest: number; readonly steps: number; readonly from: number; readonly to: number; readonly low: number; readonly high: number }
+export interface ScaleTries {
+  readonly start: number;
+  readonly narrowest: number;
+  readonly steps: number;
+  readonly from: number;
+  readonly to: number;
+  readonly low: number;
+  readonly high: number;
+}
 
 /** Σ a[i + k]·b[j + k] over k < n, in four sums so that additions do not wait for each other. */
 export function dot(a: Float64Array, i: number, b: Float64Array, j: number, n: number): number {
@@ -59,10 +97,17 @@ export const plainLinear = {
     for (let r = 0; r < count; r++) {
       const at = rowsAt + r * stride;
       let m = 0;
-      for (; m + 3 < lines.length; m += 4) { // four lines at a time, so that the row is read and written once for all four
-        const [b0, b1, b2, b3] = [by[r * byStride + m]!, by[r * byStride + m + 1]!, by[r * byStride + m + 2]!, by[r * byStride + m + 3]!];
+      for (; m + 3 < lines.length; m += 4) {
+        // four lines at a time, so that the row is read and written once for all four
+        const [b0, b1, b2, b3] = [
+          by[r * byStride + m]!,
+          by[r * byStride + m + 1]!,
+          by[r * byStride + m + 2]!,
+          by[r * byStride + m + 3]!,
+        ];
         const [l0, l1, l2, l3] = [lines[m]!, lines[m + 1]!, lines[m + 2]!, lines[m + 3]!];
-        for (let k = 0; k < n; k++) rows[at + k] = rows[at + k]! + b0 * b[l0 + k]! + b1 * b[l1 + k]! + b2 * b[l2 + k]! + b3 * b[l3 + k]!;
+        for (let k = 0; k < n; k++)
+          rows[at + k] = rows[at + k]! + b0 * b[l0 + k]! + b1 * b[l1 + k]! + b2 * b[l2 + k]! + b3 * b[l3 + k]!;
       }
       for (; m < lines.length; m++) plainLinear.addScaled(rows, at, by[r * byStride + m]!, b, lines[m]!, n);
     }
@@ -75,7 +120,10 @@ export const plainLinear = {
       for (let i = 0; i < n; i++) scratch[i] = values[i]! / scale + MAGIC - MAGIC;
       for (let z = from; z <= to; z++) {
         const error = errorOf(values, weights, n, scratch, scale, low - z, high - z);
-        if (error < least) { least = error; best = s * (to - from + 1) + z - from; }
+        if (error < least) {
+          least = error;
+          best = s * (to - from + 1) + z - from;
+        }
       }
     }
     return best;
@@ -95,7 +143,15 @@ export const plainLinear = {
 } as const satisfies LinearKernels;
 
 /** Σ weight·(value − q·scale)² with q clamped to bottom…top, in two sums by i mod 2. */
-function errorOf(values: Float64Array, weights: Float64Array, n: number, rounded: Float64Array, scale: number, bottom: number, top: number): number {
+function errorOf(
+  values: Float64Array,
+  weights: Float64Array,
+  n: number,
+  rounded: Float64Array,
+  scale: number,
+  bottom: number,
+  top: number,
+): number {
   const at = (i: number): number => {
     const q = rounded[i]!;
     const e = values[i]! - (q > top ? top : q < bottom ? bottom : q) * scale;
@@ -104,7 +160,10 @@ function errorOf(values: Float64Array, weights: Float64Array, n: number, rounded
   let s0 = 0;
   let s1 = 0;
   let i = 0;
-  for (; i + 1 < n; i += 2) { s0 += at(i); s1 += at(i + 1); }
+  for (; i + 1 < n; i += 2) {
+    s0 += at(i);
+    s1 += at(i + 1);
+  }
   if (i < n) s0 += at(i);
   return s0 + s1;
 }
@@ -117,7 +176,11 @@ export function linearKernels(): LinearKernels {
 
 function load(): LinearKernels {
   const file = new URL('../../dist/linear.wasm', import.meta.url);
-  try { return existsSync(file) ? wasmLinear(readFileSync(file)) : plainLinear; } catch { return plainLinear; } // an engine without SIMD refuses the module
+  try {
+    return existsSync(file) ? wasmLinear(readFileSync(file)) : plainLinear;
+  } catch {
+    return plainLinear;
+  } // an engine without SIMD refuses the module
 }
 
 /** What assembly/linear.ts exports. Addresses are in bytes. */
@@ -125,12 +188,38 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   dots(line: number, rows: number, stride: number, count: number, n: number, out: number): void;
   addScaled(a: number, by: number, b: number, n: number): void;
-  addFour(rows: number, stride: number, count: number, by: number, byStride: number, l0: number, l1: number, l2: number, l3: number, n: number): void;
-  search(values: number, weights: number, n: number, scratch: number, start: number, narrowest: number, steps: number, from: number, to: number, low: number, high: number): number;
+  addFour(
+    rows: number,
+    stride: number,
+    count: number,
+    by: number,
+    byStride: number,
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    n: number,
+  ): void;
+  search(
+    values: number,
+    weights: number,
+    n: number,
+    scratch: number,
+    start: number,
+    narrowest: number,
+    steps: number,
+    from: number,
+    to: number,
+    low: number,
+    high: number,
+  ): number;
   hadamard(v: number, n: number, m: number): void;
 }
 /** The part of the global that we use: its types come with the DOM's, which Node code does not load. */
-interface Engine { readonly Module: new (bytes: Uint8Array) => object; readonly Instance: new (module: object) => { readonly exports: object } }
+interface Engine {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: object };
+}
 
 const PAGE = 65536;
 /** Addresses of WebAssembly reach 4 GiB. Beyond, arrays are plain ones. */
@@ -147,7 +236,11 @@ export function wasmLinear(module: Uint8Array): LinearKernels {
       const bytes = 8 * sizes.reduce((sum, n) => sum + n + (n % 2), 0); // each begins at a multiple of 16
       if (bytes > memory.byteLength) {
         if (bytes > MOST_BYTES) return plainLinear.arrays(...sizes);
-        try { exports.memory.grow(Math.ceil((bytes - memory.byteLength) / PAGE)); } catch { return plainLinear.arrays(...sizes); } // no room for it in one piece
+        try {
+          exports.memory.grow(Math.ceil((bytes - memory.byteLength) / PAGE));
+        } catch {
+          return plainLinear.arrays(...sizes);
+        } // no room for it in one piece
         memory = exports.memory.buffer;
       }
       let at = 0;
@@ -158,25 +251,63 @@ export function wasmLinear(module: Uint8Array): LinearKernels {
       });
     },
     dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt) {
-      if (line.buffer !== memory || rows.buffer !== memory || out.buffer !== memory) plainLinear.dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt);
-      else exports.dots(line.byteOffset + 8 * lineAt, rows.byteOffset + 8 * rowsAt, stride, count, n, out.byteOffset + 8 * outAt);
+      if (line.buffer !== memory || rows.buffer !== memory || out.buffer !== memory)
+        plainLinear.dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt);
+      else
+        exports.dots(
+          line.byteOffset + 8 * lineAt,
+          rows.byteOffset + 8 * rowsAt,
+          stride,
+          count,
+          n,
+          out.byteOffset + 8 * outAt,
+        );
     },
     addScaled(a, aAt, by, b, bAt, n) {
       if (a.buffer !== memory || b.buffer !== memory) plainLinear.addScaled(a, aAt, by, b, bAt, n);
       else exports.addScaled(a.byteOffset + 8 * aAt, by, b.byteOffset + 8 * bAt, n);
     },
     addLines(rows, rowsAt, stride, count, by, byStride, b, lines, n) {
-      if (rows.buffer !== memory || by.buffer !== memory || b.buffer !== memory) { plainLinear.addLines(rows, rowsAt, stride, count, by, byStride, b, lines, n); return; }
+      if (rows.buffer !== memory || by.buffer !== memory || b.buffer !== memory) {
+        plainLinear.addLines(rows, rowsAt, stride, count, by, byStride, b, lines, n);
+        return;
+      }
       const line = (m: number): number => b.byteOffset + 8 * lines[m]!; // m < lines.length
       const to = rows.byteOffset + 8 * rowsAt;
       let m = 0;
-      for (; m + 3 < lines.length; m += 4) exports.addFour(to, stride, count, by.byteOffset + 8 * m, byStride, line(m), line(m + 1), line(m + 2), line(m + 3), n);
-      for (; m < lines.length; m++) for (let r = 0; r < count; r++) exports.addScaled(to + 8 * r * stride, by[r * byStride + m]!, line(m), n);
+      for (; m + 3 < lines.length; m += 4)
+        exports.addFour(
+          to,
+          stride,
+          count,
+          by.byteOffset + 8 * m,
+          byStride,
+          line(m),
+          line(m + 1),
+          line(m + 2),
+          line(m + 3),
+          n,
+        );
+      for (; m < lines.length; m++)
+        for (let r = 0; r < count; r++) exports.addScaled(to + 8 * r * stride, by[r * byStride + m]!, line(m), n);
     },
     search(values, weights, n, scratch, tries) {
-      if (values.buffer !== memory || weights.buffer !== memory || scratch.buffer !== memory) return plainLinear.search(values, weights, n, scratch, tries);
+      if (values.buffer !== memory || weights.buffer !== memory || scratch.buffer !== memory)
+        return plainLinear.search(values, weights, n, scratch, tries);
       const { start, narrowest, steps, from, to, low, high } = tries;
-      return exports.search(values.byteOffset, weights.byteOffset, n, scratch.byteOffset, start, narrowest, steps, from, to, low, high);
+      return exports.search(
+        values.byteOffset,
+        weights.byteOffset,
+        n,
+        scratch.byteOffset,
+        start,
+        narrowest,
+        steps,
+        from,
+        to,
+        low,
+        high,
+      );
     },
     hadamard(v, m) {
       if (v.buffer !== memory) plainLinear.hadamard(v, m);

@@ -7,20 +7,29 @@ import { residualStreams, type Side, type Stream } from './rotation/streams.js';
 import type { Adjustment } from './types.js';
 
 const options = z.strictObject({
-  online: z.boolean().default(true).describe('Puts a product with the rotation where something writes to a residual stream, or reads it, that has no weights to hold it; never more of them than weights that do. false: such streams stay.'),
+  online: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Puts a product with the rotation where something writes to a residual stream, or reads it, that has no ' +
+        'weights to hold it; never more of them than weights that do. false: such streams stay.',
+    ),
   seed: z.number().int().min(0).default(0).describe('Seed of the rotation.'),
 });
 
 /**
- * Rotates the residual stream of transformers that normalise before their layers (GPT, ViT, LLaMA with LayerNormalization):
- * what writes to it gives x·Q, what reads it has QᵀW. A channel that is much wider than the others is then spread over all.
- * LayerNormalization commutes with Q, which keeps the mean, once its affine part is in the weights behind: scale 1, bias
- * (β/γ)·Q, weights Qᵀ·diag(γ)·W. Exact but for rounding. Streams in which a normalisation's result is added on (BERT) stay.
+ * Rotates the residual stream of transformers that normalise before their layers (GPT, ViT, LLaMA with
+ * LayerNormalization): what writes to it gives x·Q, what reads it has QᵀW. A channel that is much wider than the others
+ * is then spread over all. LayerNormalization commutes with Q, which keeps the mean, once its affine part is in the
+ * weights behind: scale 1, bias (β/γ)·Q, weights Qᵀ·diag(γ)·W. Exact but for rounding. Streams in which a
+ * normalisation's result is added on (BERT) stay.
  * source: QuaRot, https://arxiv.org/abs/2404.00456; SpinQuant, https://arxiv.org/abs/2405.16406
  */
 export const rotate = {
   name: 'rotate',
-  doc: 'Rotates the residual stream of pre-norm transformers, so that no channel is much wider than the others (Hadamard rotation). Needs no data; changes no result.',
+  doc:
+    'Rotates the residual stream of pre-norm transformers, so that no channel is much wider than the others ' +
+    '(Hadamard rotation). Needs no data; changes no result.',
   options,
   needsData: false,
   run({ model }, { online, seed }) {
@@ -29,13 +38,19 @@ export const rotate = {
     for (const s of residualStreams(model)) {
       const more = s.entries.length + s.exits.length;
       const held = s.writes.length + s.reads.length + s.norms.reduce((n, x) => n + x.readers.length, 0);
-      if (more > 0 && (!online || more > held)) { left++; continue; }
+      if (more > 0 && (!online || more > held)) {
+        left++;
+        continue;
+      }
       turnStream(b, s, createRotation(s.size, seed));
       streams++;
       weights += held;
       products += more;
     }
-    return Promise.resolve(`${streams} residual stream${streams === 1 ? '' : 's'}, ${weights} constants rotated${products ? `, ${products} products inserted` : ''}${left ? ` · ${left} left, as too little of them has weights` : ''}`);
+    return Promise.resolve(
+      `${streams} residual stream${streams === 1 ? '' : 's'}, ${weights} constants ` +
+        `rotated${products ? `, ${products} products inserted` : ''}${left ? ` · ${left} left, as too little of them has weights` : ''}`,
+    );
   },
 } satisfies Adjustment<z.output<typeof options>>;
 
@@ -50,17 +65,38 @@ function turnStream(b: GraphBuilder, s: Stream, r: Rotation): void {
     const gamma = scale!.data!.f64(); // residualStreams() checked it
     for (const side of readers) turn(side, gamma);
     const name = node.name || node.op;
-    if (bias) node.setInput(2, b.constant(Tensor.f32(turnAxis(r, bias.data!.f64().map((x, i) => x / gamma[i]!), [s.size], 0)), `${name}_bias`)); // as above
+    if (bias)
+      node.setInput(
+        2,
+        b.constant(
+          Tensor.f32(
+            turnAxis(
+              r,
+              bias.data!.f64().map((x, i) => x / gamma[i]!),
+              [s.size],
+              0,
+            ),
+          ),
+          `${name}_bias`,
+        ),
+      ); // as above
     node.setInput(1, b.constant(Tensor.f32(new Float32Array(s.size).fill(1)), `${name}_scale`));
   }
   const size = [s.size, s.size];
   for (const { value, nodes } of s.exits) {
-    const back = b.op('MatMul', [value, b.constant(Tensor.f32(matrixOf(r, true), size), 'rotation_back')], { name: `${value.name}_rotate_back` });
-    for (const n of nodes) n.inputs.forEach((v, i) => { if (v === value) n.setInput(i, back); });
+    const back = b.op('MatMul', [value, b.constant(Tensor.f32(matrixOf(r, true), size), 'rotation_back')], {
+      name: `${value.name}_rotate_back`,
+    });
+    for (const n of nodes)
+      n.inputs.forEach((v, i) => {
+        if (v === value) n.setInput(i, back);
+      });
     if (value.isGraphOutput) keepName(b, value, back);
   }
   for (const { value, uses } of s.entries) {
-    const turned = b.op('MatMul', [value, b.constant(Tensor.f32(matrixOf(r, false), size), 'rotation')], { name: `${value.name}_rotate` });
+    const turned = b.op('MatMul', [value, b.constant(Tensor.f32(matrixOf(r, false), size), 'rotation')], {
+      name: `${value.name}_rotate`,
+    });
     for (const u of uses) u.node.setInput(u.index, turned);
   }
 }
@@ -71,5 +107,8 @@ function keepName(b: GraphBuilder, from: Value, to: Value): void {
   from.name = b.freeName(`${name}_rotated`);
   to.name = name;
   to.shape = from.shape;
-  for (const g of [...from.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === from) g.setOutput(i, to); });
+  for (const g of [...from.outputOf.keys()])
+    g.outputs.forEach((o, i) => {
+      if (o === from) g.setOutput(i, to);
+    });
 }

@@ -9,25 +9,50 @@ import { smoothUnits, type SmoothUnit } from './smoothing/units.js';
 import type { Adjustment } from './types.js';
 
 const options = z.strictObject({
-  of: z.enum(['weights', 'activations']).default('weights').describe('What becomes smaller: the weights that read a channel are halved, or the channel itself (its range is measured on calibration samples).'),
-  ratio: z.number().gt(0).max(1).default(0.02).describe('How many channels are added, as a share of those there are, rounded up: computing and storing grows by as much.'),
-  bits: z.number().int().min(2).max(16).optional().describe('With of: weights, the bits that the weights will have: the halves are moved apart by half a step, so that their rounding errors cancel. Default: exact halves, which did better on ResNet-20 with 4 bits.'),
+  of: z
+    .enum(['weights', 'activations'])
+    .default('weights')
+    .describe(
+      'What becomes smaller: the weights that read a channel are halved, or the channel itself (its range is ' +
+        'measured on calibration samples).',
+    ),
+  ratio: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.02)
+    .describe(
+      'How many channels are added, as a share of those there are, rounded up: computing and storing grows by as much.',
+    ),
+  bits: z
+    .number()
+    .int()
+    .min(2)
+    .max(16)
+    .optional()
+    .describe(
+      'With of: weights, the bits that the weights will have: the halves are moved apart by half a step, so ' +
+        'that their rounding errors cancel. Default: exact halves, which did better on ResNet-20 with 4 bits.',
+    ),
   granularity: z.enum(['channel', 'tensor']).default('channel').describe('With bits, what will share a scale.'),
 });
 
 /**
- * Outlier channel splitting: the channel with the largest weight (or value) is made twice, and each copy counts half, so that
- * the largest magnitude halves while the function stays: w·x = (w/2)·x + (w/2)·x. Again until `ratio` more channels are there.
- * Only chains of layers with nothing but Relu and its like between, as more channels must fit everything on the way.
- * Copies that are exact halves round the same way, so the rounding error of split weights stays; that of all others falls with
- * the step. With `bits`, halves are w/2 − Δ/4 and w/2 + Δ/4 with the step Δ: both rounded, they sum to w rounded in steps of Δ, as
- * round(v − 1/4) + round(v + 1/4) = round(2v). On ResNet-20 with 4 bits per channel and a tenth more channels, top-1 of 1000 images is 69.7
- * without splitting, 73.4 with exact halves, 71.4 with moved ones (of 80.9), so exact halves are the default.
+ * Outlier channel splitting: the channel with the largest weight (or value) is made twice, and each copy counts half,
+ * so that the largest magnitude halves while the function stays: w·x = (w/2)·x + (w/2)·x. Again until `ratio` more
+ * channels are there. Only chains of layers with nothing but Relu and its like between, as more channels must fit
+ * everything on the way. Copies that are exact halves round the same way, so the rounding error of split weights stays;
+ * that of all others falls with the step. With `bits`, halves are w/2 − Δ/4 and w/2 + Δ/4 with the step Δ: both
+ * rounded, they sum to w rounded in steps of Δ, as round(v − 1/4) + round(v + 1/4) = round(2v). On ResNet-20 with 4
+ * bits per channel and a tenth more channels, top-1 of 1000 images is 69.7 without splitting, 73.4 with exact halves,
+ * 71.4 with moved ones (of 80.9), so exact halves are the default.
  * source: Zhao et al. 2019, https://arxiv.org/abs/1901.09504, section 3.2
  */
 export const splitOutliers = {
   name: 'split-outliers',
-  doc: 'Makes channels with outliers twice and halves them (outlier channel splitting). Changes no result; computes a little more.',
+  doc:
+    'Makes channels with outliers twice and halves them (outlier channel splitting). Changes no result; computes ' +
+    'a little more.',
   options,
   needsData: true,
   async run(context, o) {
@@ -38,7 +63,9 @@ export const splitOutliers = {
     for (const unit of units) {
       const [input] = unit.inputs;
       const range = ranges?.get(input!.value); // a chain has one input
-      const size = Float64Array.from(input!.factor, (_, c) => (range ? Math.max(-range.min[c]!, range.max[c]!) : Math.max(...input!.slabs[c]!.map((s) => weights.largest(s))))); // one for each channel
+      const size = Float64Array.from(input!.factor, (_, c) =>
+        range ? Math.max(-range.min[c]!, range.max[c]!) : Math.max(...input!.slabs[c]!.map((s) => weights.largest(s))),
+      ); // one for each channel
       const copies = splits(size, Math.ceil(o.ratio * size.length));
       added += copies.from.length - size.length;
       split(unit, copies, o);
@@ -49,7 +76,11 @@ export const splitOutliers = {
 } satisfies Adjustment<z.output<typeof options>>;
 
 /** Copy k of a channel is channel from[k] times share[k], moved by shift[k] steps. */
-interface Copies { readonly from: readonly number[]; readonly share: readonly number[]; readonly shift: readonly number[] }
+interface Copies {
+  readonly from: readonly number[];
+  readonly share: readonly number[];
+  readonly shift: readonly number[];
+}
 
 /** Which channel each of the new ones comes from, and which share of it it carries. */
 export function splits(size: Float64Array, more: number): Copies {
@@ -58,7 +89,8 @@ export function splits(size: Float64Array, more: number): Copies {
   const shift = from.map(() => 0);
   for (let k = 0; k < more; k++) {
     let largest = 0;
-    for (let c = 1; c < from.length; c++) if (share[c]! * size[from[c]!]! > share[largest]! * size[from[largest]!]!) largest = c; // within the lists
+    for (let c = 1; c < from.length; c++)
+      if (share[c]! * size[from[c]!]! > share[largest]! * size[from[largest]!]!) largest = c; // within the lists
     share[largest]! /= 2;
     shift[largest]! /= 2;
     from.push(from[largest]!); // as above
@@ -69,23 +101,58 @@ export function splits(size: Float64Array, more: number): Copies {
   return { from, share, shift };
 }
 
-const SHAPELESS = new Set(['Relu', 'LeakyRelu', 'Identity', 'Dropout', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool']);
+const SHAPELESS = new Set([
+  'Relu',
+  'LeakyRelu',
+  'Identity',
+  'Dropout',
+  'MaxPool',
+  'AveragePool',
+  'GlobalAveragePool',
+  'GlobalMaxPool',
+]);
 
-/** One layer makes the channels, with a bias of its own at most, and layers without groups read them in the same order. */
+/**
+ * One layer makes the channels, with a bias of its own at most, and layers without groups read them in the same order.
+ */
 function isChain({ inputs, sets }: SmoothUnit): boolean {
   const made = sets?.[0]?.producers[0]?.node;
   const layer = made && layerShape(made);
-  if (!sets || !layer || inputs.length !== 1 || layer.groups !== 1 || layer.rows !== sets.length || sets.length !== inputs[0]!.factor.length) return false;
-  return inputs[0]!.layers.every((n) => layerShape(n)?.groups === 1) && sets.every((set, c) => set.producers.length === 1 && set.producers[0]!.node === made
-    && set.biases.every((b) => b.constant === layer.bias) && set.consumers.every((s) => inputs[0]!.layers.includes(s.node))
-    && inputs[0]!.factor[c] === c && set.places.every((p) => p.channel === c && (p.value.producer === made || SHAPELESS.has(p.value.producer?.op ?? ''))));
+  if (
+    !sets ||
+    !layer ||
+    inputs.length !== 1 ||
+    layer.groups !== 1 ||
+    layer.rows !== sets.length ||
+    sets.length !== inputs[0]!.factor.length
+  )
+    return false;
+  return (
+    inputs[0]!.layers.every((n) => layerShape(n)?.groups === 1) &&
+    sets.every(
+      (set, c) =>
+        set.producers.length === 1 &&
+        set.producers[0]!.node === made &&
+        set.biases.every((b) => b.constant === layer.bias) &&
+        set.consumers.every((s) => inputs[0]!.layers.includes(s.node)) &&
+        inputs[0]!.factor[c] === c &&
+        set.places.every(
+          (p) => p.channel === c && (p.value.producer === made || SHAPELESS.has(p.value.producer?.op ?? '')),
+        ),
+    )
+  );
 }
 
-function split({ inputs, sets }: SmoothUnit, { from, share, shift }: Copies, { of, bits, granularity }: z.output<typeof options>): void {
+function split(
+  { inputs, sets }: SmoothUnit,
+  { from, share, shift }: Copies,
+  { of, bits, granularity }: z.output<typeof options>,
+): void {
   const made = layerShape(sets![0]!.producers[0]!.node)!; // isChain() checked it
   const whole = from.map(() => 1);
   spread(made.weight, outputAxis(made.node), from, of === 'activations' ? share : whole);
-  if (made.bias) spread(made.bias, made.bias.data!.dims.length - 1, from, of === 'activations' ? share : whole); // a layer's bias is constant
+  // a layer's bias is constant
+  if (made.bias) spread(made.bias, made.bias.data!.dims.length - 1, from, of === 'activations' ? share : whole);
   for (const n of inputs[0]!.layers) {
     const { weight } = layerShape(n)!; // as above
     const axis = n.op === 'Conv' ? 1 : 1 - outputAxis(n);
@@ -95,16 +162,29 @@ function split({ inputs, sets }: SmoothUnit, { from, share, shift }: Copies, { o
 }
 
 /** Adds to each copy along `axis` its share of the step that its output channel, or the whole weight, will have. */
-function moveApart(v: Value, axis: number, rows: number, shift: readonly number[], { bits, granularity }: { readonly bits: number; readonly granularity: 'channel' | 'tensor' }): void {
+function moveApart(
+  v: Value,
+  axis: number,
+  rows: number,
+  shift: readonly number[],
+  { bits, granularity }: { readonly bits: number; readonly granularity: 'channel' | 'tensor' },
+): void {
   const { dims } = v.data!; // constants only
   const values = v.data!.f32().slice(); // as above
   const stride = (a: number): number => dims.slice(a + 1).reduce((n, d) => n * d, 1);
   const along = (a: number, i: number): number => Math.floor(i / stride(a)) % dims[a]!; // an axis of the weight
   const largest = new Float64Array(granularity === 'tensor' ? 1 : dims[rows]!); // as above
   const group = (i: number): number => (granularity === 'tensor' ? 0 : along(rows, i));
-  values.forEach((w, i) => { const g = group(i); largest[g] = Math.max(largest[g]!, Math.abs(w)); });
-  const steps = bits > 4 ? 2 ** (bits - 1) - 1 : 2 ** (bits - 1) - 0.5; // narrow types use their lowest code too, see scheme/params.ts
-  v.data = Tensor.f32(values.map((w, i) => w + (w === 0 ? 0 : (shift[along(axis, i)]! * largest[group(i)]!) / steps)), dims); // one for each copy
+  values.forEach((w, i) => {
+    const g = group(i);
+    largest[g] = Math.max(largest[g]!, Math.abs(w));
+  });
+  // narrow types use their lowest code too, see scheme/params.ts
+  const steps = bits > 4 ? 2 ** (bits - 1) - 1 : 2 ** (bits - 1) - 0.5;
+  v.data = Tensor.f32(
+    values.map((w, i) => w + (w === 0 ? 0 : (shift[along(axis, i)]! * largest[group(i)]!) / steps)),
+    dims,
+  ); // one for each copy
 }
 
 const outputAxis = (n: Node): number => (n.op === 'Conv' || (n.op === 'Gemm' && n.int('transB', 0) !== 0) ? 0 : 1);
@@ -116,7 +196,13 @@ function spread(v: Value, axis: number, from: readonly number[], share: readonly
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
   const out = new Float32Array(outer * from.length * inner);
-  for (let o = 0, to = 0; o < outer; o++) for (let k = 0; k < from.length; k++) for (let i = 0, at = (o * dims[axis]! + from[k]!) * inner; i < inner; i++) out[to++] = old[at++]! * share[k]!; // within the constant
-  v.data = Tensor.f32(out, dims.map((d, a) => (a === axis ? from.length : d)));
+  for (let o = 0, to = 0; o < outer; o++)
+    for (let k = 0; k < from.length; k++)
+      // within the constant
+      for (let i = 0, at = (o * dims[axis]! + from[k]!) * inner; i < inner; i++) out[to++] = old[at++]! * share[k]!;
+  v.data = Tensor.f32(
+    out,
+    dims.map((d, a) => (a === axis ? from.length : d)),
+  );
   v.shape = v.data.dims;
 }

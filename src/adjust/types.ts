@@ -7,10 +7,16 @@ import type { Model, Node } from '../ir/graph.js';
 import type { QuantScheme } from '../scheme/types.js';
 
 /** Mean and standard deviation of each channel of a tensor, as training left them in BatchNormalization. */
-export interface ChannelMoments { readonly mean: Float64Array; readonly deviation: Float64Array }
+export interface ChannelMoments {
+  readonly mean: Float64Array;
+  readonly deviation: Float64Array;
+}
 
 /** How a product with a constant weight will be quantized; what is absent stays float. */
-export interface LayerSchemes { readonly activations?: QuantScheme | undefined; readonly weights?: QuantScheme | undefined }
+export interface LayerSchemes {
+  readonly activations?: QuantScheme | undefined;
+  readonly weights?: QuantScheme | undefined;
+}
 
 export interface AdjustContext {
   /** Cleaned, with inferred shapes. Changed in place. */

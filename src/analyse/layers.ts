@@ -26,7 +26,10 @@ export interface LayersOptions {
   readonly tensors: ReadonlyMap<string, TensorPlace>;
   /** A fresh pass over samples in an order that mixes classes. */
   readonly batches: Batches;
-  /** How many samples to use, default 64; where most tensors are large, at most 8, for each then shows thousands of places. */
+  /**
+   * How many samples to use, default 64; where most tensors are large, at most 8, for each then shows thousands of
+   * places.
+   */
   readonly samples?: number;
   readonly threads?: number;
   /** Bytes of tapped tensors of one batch; tensors beyond it are measured in further passes. Default 64 MiB. */
@@ -37,9 +40,18 @@ export interface LayersOptions {
 }
 
 /** A tensor to compare: its value in the float and in the quantized model. */
-interface Probe { readonly name: string; readonly node: Node; readonly float: Value; readonly place: TensorPlace; readonly axis: number | undefined }
+interface Probe {
+  readonly name: string;
+  readonly node: Node;
+  readonly float: Value;
+  readonly place: TensorPlace;
+  readonly axis: number | undefined;
+}
 /** The same with what is taken of it. */
-interface Sampled extends Probe { readonly steps: readonly number[] | undefined; readonly elements: number }
+interface Sampled extends Probe {
+  readonly steps: readonly number[] | undefined;
+  readonly elements: number;
+}
 
 /** Guess for axes whose size is not known even with the shapes of the first batch. */
 const GUESSED_SIZE = 128;
@@ -49,14 +61,14 @@ const LARGE_SAMPLES = 8;
 const MAX_MEMORY_BYTES = 64 * 2 ** 20;
 
 /**
- * SQNR and cosine of every result of a node with work of its own, in graph order, named as in the float model; that of a
- * fused clamp counts as the result of the node before it.
+ * SQNR and cosine of every result of a node with work of its own, in graph order, named as in the float model; that of
+ * a fused clamp counts as the result of the node before it.
  *
- * Quantized tensors are tapped as codes and dequantized here, so onnxruntime still fuses the groups around them and runs
- * its integer kernels; float tensors are tapped where no quantizer takes them. Of large tensors a grid of elements is
- * taken, which the runtime cuts out itself (taps.ts): one pass then sees all tensors of a detector. Sums are float64 and
- * memory does not grow with the data. Rows that only fill a batch do not count. NaN and infinity are left out, with a diagnostic
- * LAYER_NON_FINITE for the first tensor that holds them in the quantized model only.
+ * Quantized tensors are tapped as codes and dequantized here, so onnxruntime still fuses the groups around them and
+ * runs its integer kernels; float tensors are tapped where no quantizer takes them. Of large tensors a grid of elements
+ * is taken, which the runtime cuts out itself (taps.ts): one pass then sees all tensors of a detector. Sums are float64
+ * and memory does not grow with the data. Rows that only fill a batch do not count. NaN and infinity are left out, with
+ * a diagnostic LAYER_NON_FINITE for the first tensor that holds them in the quantized model only.
  *
  * Throws DATA_MISSING without a sample, MODEL_RUNTIME, what reading data throws, and the signal's reason.
  */
@@ -75,16 +87,30 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
   let told = false;
   let seen = 0;
   for (const [g, group] of groups.entries()) {
-    const { meters, samples: of } = await measureGroup(o, group, batches, { total: samples, note: `tensors ${g + 1} of ${groups.length}` });
+    const { meters, samples: of } = await measureGroup(o, group, batches, {
+      total: samples,
+      note: `tensors ${g + 1} of ${groups.length}`,
+    });
     seen = of;
     for (const [i, probe] of group.entries()) {
       const facts = meters[i]!.facts(); // one meter a probe
       if (!facts) continue;
       const { nonFinite, ...error } = facts;
-      tensors.push({ name: probe.name, node: names.get(probe.node)!, op: probe.node.op, ...error }); // every node of the graph has a name
+      // every node of the graph has a name
+      tensors.push({ name: probe.name, node: names.get(probe.node)!, op: probe.node.op, ...error });
       if (told || !nonFinite || nonFinite.quantized <= nonFinite.float) continue;
       told = true;
-      o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'LAYER_NON_FINITE', message: `'${probe.name}' is the first tensor that holds NaN or infinity (${nonFinite.quantized} of them) in the quantized model but not in the float model`, where: { node: names.get(probe.node)!, tensor: probe.name } } }); // as above
+      o.onEvent?.({
+        type: 'diagnostic',
+        diagnostic: {
+          severity: 'warning',
+          code: 'LAYER_NON_FINITE',
+          message:
+            `'${probe.name}' is the first tensor that holds NaN or infinity (${nonFinite.quantized} of them) in ` +
+            'the quantized model but not in the float model',
+          where: { node: names.get(probe.node)!, tensor: probe.name },
+        },
+      }); // as above
     }
   }
   return { samples: seen, tensors };
@@ -94,7 +120,11 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
 function probesOf(float: Model, quantized: Model, tensors: ReadonlyMap<string, TensorPlace>): Probe[] {
   const present = new Set<Value>(quantized.graph.inputs);
   const byName = new Map<string, Value>();
-  for (const n of quantized.graph.nodes) for (const y of n.outputs) { present.add(y); byName.set(y.name, y); }
+  for (const n of quantized.graph.nodes)
+    for (const y of n.outputs) {
+      present.add(y);
+      byName.set(y.name, y);
+    }
   const probes: Probe[] = [];
   for (const n of float.graph.topological()) {
     const spec = specOf(n);
@@ -110,7 +140,12 @@ function probesOf(float: Model, quantized: Model, tensors: ReadonlyMap<string, T
   return probes;
 }
 
-function placeOf(y: Value, tensors: ReadonlyMap<string, TensorPlace>, byName: ReadonlyMap<string, Value>, present: ReadonlySet<Value>): TensorPlace | undefined {
+function placeOf(
+  y: Value,
+  tensors: ReadonlyMap<string, TensorPlace>,
+  byName: ReadonlyMap<string, Value>,
+  present: ReadonlySet<Value>,
+): TensorPlace | undefined {
   const moved = tensors.get(y.name);
   if (moved) return present.has(moved.value) ? moved : undefined;
   const same = byName.get(y.name);
@@ -120,7 +155,10 @@ function placeOf(y: Value, tensors: ReadonlyMap<string, TensorPlace>, byName: Re
 
 const isClamp = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';
 /** Whether the value is there for one clamp only, whose result is then looked at. */
-const onlyClamped = (y: Value): boolean => { const [use] = y.uses; return y.uses.size === 1 && !y.isGraphOutput && use !== undefined && isClamp(use.node); };
+const onlyClamped = (y: Value): boolean => {
+  const [use] = y.uses;
+  return y.uses.size === 1 && !y.isGraphOutput && use !== undefined && isClamp(use.node);
+};
 /** The node before a clamp that is alone in using it. */
 function ownerOf(clamp: Node): Node {
   const x = clamp.inputs[0];
@@ -129,17 +167,24 @@ function ownerOf(clamp: Node): Node {
   return from && onlyClamped(x) && (role === 'compute' || role === 'arithmetic') ? from : clamp;
 }
 
-/** Axis 1 of images, the last axis of products with matrices and of rows of features; undefined where nothing says which axis is the channels'. */
+/**
+ * Axis 1 of images, the last axis of products with matrices and of rows of features; undefined where nothing says which
+ * axis is the channels'.
+ */
 function channelAxis(n: Node, y: Value): number | undefined {
   const rank = y.shape?.length;
   if (rank === undefined) return undefined;
   const role = specOf(n)?.quant;
-  if (role?.role === 'compute') return (n.inputs[role.weight]?.shape?.length ?? 0) > 2 && n.inputs[role.weight]?.isInitializer ? 1 : rank - 1;
+  if (role?.role === 'compute')
+    return (n.inputs[role.weight]?.shape?.length ?? 0) > 2 && n.inputs[role.weight]?.isInitializer ? 1 : rank - 1;
   return rank === 2 || rank > 3 ? 1 : undefined;
 }
 
 /** Shapes of every tensor in the first batch, by name; sizes that are not known are guessed. */
-async function shapesByName(float: Model, batches: Batches): Promise<ReadonlyMap<string, readonly number[] | undefined>> {
+async function shapesByName(
+  float: Model,
+  batches: Batches,
+): Promise<ReadonlyMap<string, readonly number[] | undefined>> {
   const { model } = cloneModel(float);
   for await (const batch of batches()) {
     forgetInferred(model);
@@ -147,16 +192,27 @@ async function shapesByName(float: Model, batches: Batches): Promise<ReadonlyMap
     inferShapes(model, new Map(Object.entries(batch.feeds[0] ?? {}).map(([name, t]) => [name, t.dims])));
     break;
   }
-  return new Map([...model.graph.nodes].flatMap((n) => n.outputs.map((y) => [y.name, y.shape?.map((d) => (typeof d === 'number' ? d : GUESSED_SIZE))])));
+  return new Map(
+    [...model.graph.nodes].flatMap((n) =>
+      n.outputs.map((y) => [y.name, y.shape?.map((d) => (typeof d === 'number' ? d : GUESSED_SIZE))]),
+    ),
+  );
 }
 
 function sampled(probes: readonly Probe[], shapes: ReadonlyMap<string, readonly number[] | undefined>): Sampled[] {
   return probes.map((p) => {
     const dims = shapes.get(p.name);
     const granularity = p.place.params?.scheme.granularity;
-    const keep = new Set([...(p.axis === undefined ? [] : [p.axis]), ...(granularity?.kind === 'axis' ? [granularity.axis] : [])]);
+    const keep = new Set([
+      ...(p.axis === undefined ? [] : [p.axis]),
+      ...(granularity?.kind === 'axis' ? [granularity.axis] : []),
+    ]);
     const steps = dims && granularity?.kind !== 'block' ? stepsOf(dims, keep) : undefined;
-    return { ...p, steps, elements: (dims ?? []).reduce((n, d, axis) => n * Math.ceil(d / (steps?.[axis] ?? 1)), dims ? 1 : GUESSED_SIZE) };
+    return {
+      ...p,
+      steps,
+      elements: (dims ?? []).reduce((n, d, axis) => n * Math.ceil(d / (steps?.[axis] ?? 1)), dims ? 1 : GUESSED_SIZE),
+    };
   });
 }
 
@@ -165,18 +221,32 @@ function groupsOf(probes: readonly Sampled[], limit: number): Sampled[][] {
   let bytes = 0;
   for (const p of probes) {
     const size = p.elements * (4 + (p.place.params ? 1 : 4));
-    if (bytes + size > limit && bytes > 0) { groups.push([]); bytes = 0; }
+    if (bytes + size > limit && bytes > 0) {
+      groups.push([]);
+      bytes = 0;
+    }
     groups[groups.length - 1]!.push(p); // never empty
     bytes += size;
   }
   return groups;
 }
 
-async function measureGroup(o: LayersOptions, group: readonly Sampled[], batches: Batches, { total, note }: { readonly total: number; readonly note: string }): Promise<{ meters: readonly TensorMeter[]; samples: number }> {
+async function measureGroup(
+  o: LayersOptions,
+  group: readonly Sampled[],
+  batches: Batches,
+  { total, note }: { readonly total: number; readonly note: string },
+): Promise<{ meters: readonly TensorMeter[]; samples: number }> {
   const meters = group.map((p) => new TensorMeter(p.name, p.place.params, p.axis));
   const options = { threads: o.threads ?? 1 };
-  const floatTaps = withTaps(o.float, group.map((p) => ({ value: p.float, steps: p.steps })));
-  const taps = withTaps(o.quantized, group.map(({ place, steps }) => ({ value: place.value, steps, dtype: place.params?.scheme.dtype ?? place.dtype })));
+  const floatTaps = withTaps(
+    o.float,
+    group.map((p) => ({ value: p.float, steps: p.steps })),
+  );
+  const taps = withTaps(
+    o.quantized,
+    group.map(({ place, steps }) => ({ value: place.value, steps, dtype: place.params?.scheme.dtype ?? place.dtype })),
+  );
   const float = await openModel(floatTaps.model, { ...options, label: 'the float model' });
   let samples = 0;
   try {
@@ -187,7 +257,8 @@ async function measureGroup(o: LayersOptions, group: readonly Sampled[], batches
           const rows = rowsOf(batch, k);
           const f = group.length ? await float.run(batch.feeds[k]!, unique(floatTaps.names)) : {};
           const q: Feed = group.length ? await quantized.run(batch.feeds[k]!, unique(taps.names)) : {};
-          group.forEach((_, i) => meters[i]!.add(real(f[floatTaps.names[i]!]!, rows), real(q[taps.names[i]!]!, rows))); // both were asked for, one for each probe
+          // both were asked for, one for each probe
+          group.forEach((_, i) => meters[i]!.add(real(f[floatTaps.names[i]!]!, rows), real(q[taps.names[i]!]!, rows)));
         }
         samples += batch.samples.length;
         o.onEvent?.({ type: 'progress', stage: 'layers', done: samples, total, note });
@@ -206,5 +277,6 @@ const unique = (names: readonly string[]): string[] => [...new Set(names)];
 
 /** Rows that hold samples. */
 function real(t: FeedTensor, rows: { readonly total: number; readonly real: number }): FeedTensor {
-  return t.dims.length ? sliceRows(t, 0, realLength(t.dims[0]!, rows)) : t; // a tensor of rank 1 or more has a first axis
+  // a tensor of rank 1 or more has a first axis
+  return t.dims.length ? sliceRows(t, 0, realLength(t.dims[0]!, rows)) : t;
 }

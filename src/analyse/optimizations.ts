@@ -24,17 +24,23 @@ export interface DifferenceOptions {
 
 /**
  * The quantized model as deployed, with all optimizations, against the same file with none: the plain meaning of its
- * QuantizeLinear and DequantizeLinear nodes. Fused integer kernels may differ by rounding, a step of the output's scale or
- * so; more means that a fusion is wrong or that a kernel saturates (see {@link saturationRisk}).
+ * QuantizeLinear and DequantizeLinear nodes. Fused integer kernels may differ by rounding, a step of the output's scale
+ * or so; more means that a fusion is wrong or that a kernel saturates (see {@link saturationRisk}).
  *
  * `cosine` is that of the worst output, `maxAbsError` of the largest difference; `sameTop` where an output holds class
  * scores. Throws DATA_MISSING without a sample, MODEL_RUNTIME, what reading data throws, and the signal's reason.
  */
-export async function optimizationDifference(o: DifferenceOptions): Promise<NonNullable<RuntimeFacts['optimizations']>> {
+export async function optimizationDifference(
+  o: DifferenceOptions,
+): Promise<NonNullable<RuntimeFacts['optimizations']>> {
   const optimized = await open(o.quantized, { threads: o.threads ?? 1, label: 'the quantized model' });
   let plain: Session | undefined;
   try {
-    plain = await open(o.quantized, { threads: o.threads ?? 1, optimization: 'disabled', label: 'the quantized model without optimizations' });
+    plain = await open(o.quantized, {
+      threads: o.threads ?? 1,
+      optimization: 'disabled',
+      label: 'the quantized model without optimizations',
+    });
     const shrink = optimized.inputs.every((i) => typeof i.shape?.[0] !== 'number');
     const meters = new Map(optimized.outputs.map((y) => [y.name, new OutputErrorMeter(y.name)]));
     const scores = classOutput(optimized.outputs)?.name;
@@ -50,7 +56,8 @@ export async function optimizationDifference(o: DifferenceOptions): Promise<NonN
           const [x, y] = [a[name], b[name]];
           if (!x || !y) continue;
           meter.add(real(x, rows), real(y, rows));
-          if (name !== scores || batch.feeds.length !== 1) continue; // two feeds make a pair of embeddings, which have no top
+          // two feeds make a pair of embeddings, which have no top
+          if (name !== scores || batch.feeds.length !== 1) continue;
           const [tops, others] = [topsOf(real(x, rows)), topsOf(real(y, rows))];
           rowsSeen += tops.length;
           same += tops.filter((top, i) => top === others[i]).length;
@@ -60,22 +67,31 @@ export async function optimizationDifference(o: DifferenceOptions): Promise<NonN
       await nextTurn(); // runs block the thread: signals get their turn here
     }
     const facts = [...meters.values()].flatMap((m) => m.facts() ?? []);
-    return { samples, cosine: Math.min(1, ...facts.map((f) => f.cosine)), maxAbsError: Math.max(0, ...facts.map((f) => f.maxAbsError)), ...(rowsSeen ? { sameTop: same / rowsSeen } : {}) };
+    return {
+      samples,
+      cosine: Math.min(1, ...facts.map((f) => f.cosine)),
+      maxAbsError: Math.max(0, ...facts.map((f) => f.maxAbsError)),
+      ...(rowsSeen ? { sameTop: same / rowsSeen } : {}),
+    };
   } finally {
     await optimized.close();
     await plain?.close();
   }
 }
 
-const open = (model: string | Model, options: SessionOptions): Promise<Session> => (typeof model === 'string' ? Session.open(model, options) : openModel(model, options));
+const open = (model: string | Model, options: SessionOptions): Promise<Session> =>
+  typeof model === 'string' ? Session.open(model, options) : openModel(model, options);
 
 /** Rows that hold samples. */
-const real = (t: FeedTensor, rows: RowCount): FeedTensor => (t.dims.length ? sliceRows(t, 0, realLength(t.dims[0]!, rows)) : t); // a tensor of rank 1 or more has a first axis
+const real = (t: FeedTensor, rows: RowCount): FeedTensor =>
+  t.dims.length ? sliceRows(t, 0, realLength(t.dims[0]!, rows)) : t; // a tensor of rank 1 or more has a first axis
 
 /** The top class of each row of [batch, classes]; -1 where it holds NaN. */
 function topsOf(t: FeedTensor): number[] {
   const values = numbersOf(t);
   const classes = t.dims[1] ?? 1;
   if (!values || classes < 2) return [];
-  return Array.from({ length: t.dims[0] ?? 0 }, (_, r) => argmax(Array.from({ length: classes }, (_unused, c) => values[r * classes + c]!))); // within the tensor
+  return Array.from({ length: t.dims[0] ?? 0 }, (_, r) =>
+    argmax(Array.from({ length: classes }, (_unused, c) => values[r * classes + c]!)),
+  ); // within the tensor
 }

@@ -10,13 +10,24 @@ export type Batches = () => AsyncIterable<Batch>;
 const KEPT_BYTES = 256 * 2 ** 20;
 
 /**
- * The first `limit` samples of a source, as often as they are asked for. The first pass keeps its batches for later ones
- * as long as they take at most `keptBytes`. A pass throws DATA_MISSING where there is no sample, and the signal's reason.
+ * The first `limit` samples of a source, as often as they are asked for. The first pass keeps its batches for later
+ * ones as long as they take at most `keptBytes`. A pass throws DATA_MISSING where there is no sample, and the signal's
+ * reason.
  */
-export function repeatable(source: Batches, limit: number, options: { readonly shrink: boolean; readonly signal?: AbortSignal | undefined; readonly keptBytes?: number }): Batches {
+export function repeatable(
+  source: Batches,
+  limit: number,
+  options: { readonly shrink: boolean; readonly signal?: AbortSignal | undefined; readonly keptBytes?: number },
+): Batches {
   let kept: Batch[] | undefined;
   return async function* () {
-    if (kept) { for (const b of kept) { options.signal?.throwIfAborted(); yield b; } return; }
+    if (kept) {
+      for (const b of kept) {
+        options.signal?.throwIfAborted();
+        yield b;
+      }
+      return;
+    }
     const own: Batch[] = [];
     let bytes = 0;
     let samples = 0;
@@ -24,21 +35,31 @@ export function repeatable(source: Batches, limit: number, options: { readonly s
       options.signal?.throwIfAborted();
       if (!batch.samples.length) continue;
       const rest = limit - samples;
-      const cut = batch.samples.length > rest ? keepSamples(batch, Array.from({ length: rest }, (_, i) => i), options.shrink) : batch;
+      const cut =
+        batch.samples.length > rest
+          ? keepSamples(
+              batch,
+              Array.from({ length: rest }, (_, i) => i),
+              options.shrink,
+            )
+          : batch;
       samples += cut.samples.length;
       bytes += bytesOf(cut);
-      if (bytes <= (options.keptBytes ?? KEPT_BYTES)) own.push(cut); else own.length = 0;
+      if (bytes <= (options.keptBytes ?? KEPT_BYTES)) own.push(cut);
+      else own.length = 0;
       yield cut;
       if (samples >= limit) break;
     }
     options.signal?.throwIfAborted();
-    if (!samples) fail('DATA_MISSING', 'the analysis saw no sample', {}, 'check the data of the recipe and their split');
+    if (!samples)
+      fail('DATA_MISSING', 'the analysis saw no sample', {}, 'check the data of the recipe and their split');
     if (bytes <= (options.keptBytes ?? KEPT_BYTES)) kept = own;
   };
 }
 
 function bytesOf(b: Batch): number {
   let n = 0;
-  for (const feed of b.feeds) for (const t of Object.values(feed)) n += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
+  for (const feed of b.feeds)
+    for (const t of Object.values(feed)) n += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
   return n;
 }

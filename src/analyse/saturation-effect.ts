@@ -23,7 +23,11 @@ export interface SaturatingLayer {
   /** Of a convolution; undefined for products of matrices. */
   readonly window: Window | undefined;
 }
-export interface Window { readonly kernel: readonly number[]; readonly dilations: readonly number[]; readonly group: number }
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly dilations: readonly number[];
+  readonly group: number;
+}
 
 /** As many layers and results of each are looked at: those with the largest sums come first. */
 const LAYERS = 6;
@@ -33,16 +37,30 @@ const RESULTS = 16;
 export function windowOf(node: Node, dims: readonly number[]): Window | undefined {
   if (node.op !== 'Conv') return undefined;
   const kernel = dims.slice(2);
-  return { kernel, dilations: node.ints('dilations', kernel.map(() => 1)), group: node.int('group', 1) };
+  return {
+    kernel,
+    dilations: node.ints(
+      'dilations',
+      kernel.map(() => 1),
+    ),
+    group: node.int('group', 1),
+  };
 }
 
 /**
- * √(Σ (saturated − exact)² ÷ Σ exact²) over some results of each layer, by its name. The inputs are those of the float model
- * on one sample. Throws MODEL_RUNTIME where the model does not run.
+ * √(Σ (saturated − exact)² ÷ Σ exact²) over some results of each layer, by its name. The inputs are those of the float
+ * model on one sample. Throws MODEL_RUNTIME where the model does not run.
  */
-export async function saturationEffect(float: Model, layers: readonly SaturatingLayer[], feed: Feed, threads = 1): Promise<ReadonlyMap<string, number>> {
+export async function saturationEffect(
+  float: Model,
+  layers: readonly SaturatingLayer[],
+  feed: Feed,
+  threads = 1,
+): Promise<ReadonlyMap<string, number>> {
   const { model } = cloneModel(float);
-  const inMain = new Map([...model.graph.inputs, ...model.graph.topological().flatMap((n) => n.outputs)].map((v) => [v.name, v]));
+  const inMain = new Map(
+    [...model.graph.inputs, ...model.graph.topological().flatMap((n) => n.outputs)].map((v) => [v.name, v]),
+  );
   const some = layers.filter((l) => inMain.has(l.input)).slice(0, LAYERS);
   const outside = new Set(model.graph.inputs.map((v) => v.name));
   for (const l of some) {
@@ -52,10 +70,12 @@ export async function saturationEffect(float: Model, layers: readonly Saturating
   const session = await openModel(model, { threads, label: 'the float model' });
   try {
     const found = await session.run(feed);
-    return new Map(some.flatMap((l) => {
-      const x = found[l.input] ?? feed[l.input];
-      return x ? [[l.node, effectOf(l, x)] as const] : [];
-    }));
+    return new Map(
+      some.flatMap((l) => {
+        const x = found[l.input] ?? feed[l.input];
+        return x ? [[l.node, effectOf(l, x)] as const] : [];
+      }),
+    );
   } finally {
     await session.close();
   }
@@ -93,15 +113,25 @@ function effectOf(layer: SaturatingLayer, x: FeedTensor): number {
 function codesOf({ inputParams }: SaturatingLayer, x: FeedTensor): { input: Float64Array; zeroPoint: number } {
   const values = Float32Array.from(x.data as Iterable<number>, Number); // inputs of products are numbers
   if (!inputParams) {
-    const [codes, , zero] = dynamicQuantizeLinear([Tensor.f32(values, x.dims)], {}) as [Tensor, Tensor, Tensor]; // it has three outputs
+    // it has three outputs
+    const [codes, , zero] = dynamicQuantizeLinear([Tensor.f32(values, x.dims)], {}) as [Tensor, Tensor, Tensor];
     return { input: codes.f64(), zeroPoint: zero.f64()[0]! };
   }
   const shift = inputParams.scheme.dtype === 'int8' ? 128 : 0;
-  return { input: quantize(values, x.dims, inputParams).f64().map((q) => q + shift), zeroPoint: inputParams.zeroPoint[0]! + shift };
+  return {
+    input: quantize(values, x.dims, inputParams)
+      .f64()
+      .map((q) => q + shift),
+    zeroPoint: inputParams.zeroPoint[0]! + shift,
+  };
 }
 
 /** For some results: where the k-th element that output `row` sums over lies in the input, or −1 beside it. */
-function resultsOf({ window, packing }: SaturatingLayer, dims: readonly number[], columns: number): ((row: number) => (k: number) => number)[] {
+function resultsOf(
+  { window, packing }: SaturatingLayer,
+  dims: readonly number[],
+  columns: number,
+): ((row: number) => (k: number) => number)[] {
   if (!window) {
     const rows = dims.reduce((n, d) => n * d, 1) / columns;
     return spread(rows).map((r) => () => (k) => r * columns + k);
@@ -130,4 +160,5 @@ function resultsOf({ window, packing }: SaturatingLayer, dims: readonly number[]
 }
 
 /** Up to RESULTS numbers below n, evenly apart. */
-const spread = (n: number): number[] => Array.from({ length: Math.min(n, RESULTS) }, (_, i) => Math.floor(((i + 0.5) * n) / Math.min(n, RESULTS)));
+const spread = (n: number): number[] =>
+  Array.from({ length: Math.min(n, RESULTS) }, (_, i) => Math.floor(((i + 0.5) * n) / Math.min(n, RESULTS)));

@@ -24,11 +24,12 @@ type Saturation = NonNullable<RuntimeFacts['saturation']>;
 /**
  * Layers with uint8 activations and int8 weights in which two neighbouring weight codes of one sign add up to more than
  * 128: there the VPMADDUBSW instruction of x64 CPUs with AVX2 or AVX-512 but without VNNI, which adds
- * 255 · |w1| + 255 · |w2| in int16, can saturate. `worst` is the largest such sum of products ÷ 32767, `share` the share of
- * pairs that can. {@link packedProducts} says which kernels are of this kind and what is a neighbour.
+ * 255 · |w1| + 255 · |w2| in int16, can saturate. `worst` is the largest such sum of products ÷ 32767, `share` the
+ * share of pairs that can. {@link packedProducts} says which kernels are of this kind and what is a neighbour.
  *
  * `here` where this machine's CPU is such a one, `elsewhere` where others are, `none` where no layer can saturate.
- * source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8
+ * source:
+ * https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8
  */
 export function saturationRisk(o: SaturationOptions): Saturation {
   const names = uniqueLabels([...allGraphs(o.model.graph)].flatMap((g) => g.topological()));
@@ -40,27 +41,40 @@ export function saturationRisk(o: SaturationOptions): Saturation {
     const { widest, over, pairs } = pairsOf(weight.data, params, packing);
     const worst = (widest * 255) / 32767;
     const known = layers.get(node); // a recurrent cell has two weights
-    if (over && !(known && known.worst >= worst)) layers.set(node, { node: names.get(node)!, worst, share: over / pairs }); // every node of the graph has a name
+    if (over && !(known && known.worst >= worst))
+      layers.set(node, { node: names.get(node)!, worst, share: over / pairs }); // every node of the graph has a name
   }
   const sorted = [...layers.values()].sort((a, b) => b.share - a.share);
   return {
-    risk: !sorted.length ? 'none' : u8s8Saturates(o.environment) ? 'here' : 'elsewhere', promised: o.promised ?? false,
-    products: new Set(products.map((p) => p.node)).size, layers: sorted,
+    risk: !sorted.length ? 'none' : u8s8Saturates(o.environment) ? 'here' : 'elsewhere',
+    promised: o.promised ?? false,
+    products: new Set(products.map((p) => p.node)).size,
+    layers: sorted,
   };
 }
 
 /** The layers of {@link saturationRisk} with what their results follow from, the largest sums first. */
 export function saturatingLayers(o: Omit<SaturationOptions, 'environment'>): SaturatingLayer[] {
   const names = uniqueLabels([...allGraphs(o.model.graph)].flatMap((g) => g.topological()));
-  return packedProducts(o.planned).flatMap(({ node, weight, point, packing }) => {
-    const params = o.params.get(point);
-    const input = node.inputs[0];
-    if (!weight.data || !params || !input || input.isInitializer) return [];
-    const { widest, over } = pairsOf(weight.data, params, packing);
-    if (!over) return [];
-    return [{
-      node: names.get(node)!, input: input.name, inputParams: o.params.get(node.use(0)!) ?? o.params.get(input), // every node has a name, every input a use
-      codes: weightCodes(weight.data, params).f64(), weightZeroPoint: params.zeroPoint[0]!, packing, window: windowOf(node, weight.data.dims), widest,
-    }];
-  }).sort((a, b) => b.widest - a.widest);
+  return packedProducts(o.planned)
+    .flatMap(({ node, weight, point, packing }) => {
+      const params = o.params.get(point);
+      const input = node.inputs[0];
+      if (!weight.data || !params || !input || input.isInitializer) return [];
+      const { widest, over } = pairsOf(weight.data, params, packing);
+      if (!over) return [];
+      return [
+        {
+          node: names.get(node)!,
+          input: input.name,
+          inputParams: o.params.get(node.use(0)!) ?? o.params.get(input), // every node has a name, every input a use
+          codes: weightCodes(weight.data, params).f64(),
+          weightZeroPoint: params.zeroPoint[0]!,
+          packing,
+          window: windowOf(node, weight.data.dims),
+          widest,
+        },
+      ];
+    })
+    .sort((a, b) => b.widest - a.widest);
 }

@@ -29,7 +29,9 @@ export interface SensitivityOptions {
   readonly batches: Batches;
   /** How many samples to use. Default 64. */
   readonly samples?: number;
-  /** What to rank by where outputs are class scores. Default kl; loss falls back to it where the samples have no labels. */
+  /**
+   * What to rank by where outputs are class scores. Default kl; loss falls back to it where the samples have no labels.
+   */
   readonly measure?: ScoreMeasure;
   /** Multiply-accumulates by node name, for the table. */
   readonly macs?: ReadonlyMap<string, number>;
@@ -42,21 +44,29 @@ export interface SensitivityOptions {
 /**
  * Layers by how far the outputs move when only that layer is quantized, most sensitive first.
  *
- * A layer is a product (Conv, MatMul, Gemm, …; with format `dynamic` an embedding table too) that the plan quantizes: its
- * activations, weight, bias and result, with a fused clamp, get the parameters of the plan and are written in the format of
- * the plan, so that the kernel is the one that would run. One session a layer, one copy of the weights. The measure is the
- * mean KL divergence of the softmaxed class scores from float, as in ZeroQ (https://arxiv.org/abs/2001.00281), which tells
- * layers apart on samples whose answers do not flip; or, with labels, by how much the cross-entropy rises, which ranks what
- * layers cost in accuracy better (layers that change many answers, for better and worse alike, come lower). Without class scores it is the relative squared error of the outputs.
+ * A layer is a product (Conv, MatMul, Gemm, …; with format `dynamic` an embedding table too) that the plan quantizes:
+ * its activations, weight, bias and result, with a fused clamp, get the parameters of the plan and are written in the
+ * format of the plan, so that the kernel is the one that would run. One session a layer, one copy of the weights. The
+ * measure is the mean KL divergence of the softmaxed class scores from float, as in ZeroQ
+ * (https://arxiv.org/abs/2001.00281), which tells layers apart on samples whose answers do not flip; or, with labels,
+ * by how much the cross-entropy rises, which ranks what layers cost in accuracy better (layers that change many
+ * answers, for better and worse alike, come lower). Without class scores it is the relative squared error of the
+ * outputs.
  *
- * Layers that onnxruntime cannot run alone are left out with a diagnostic SENSITIVITY_SKIPPED. Outputs with NaN or infinity
- * where float has none score 1e6. Throws DATA_MISSING without a sample, QUANTIZE_NOTHING without a layer, MODEL_RUNTIME
- * where the float model does not run, what reading data throws, and the signal's reason.
+ * Layers that onnxruntime cannot run alone are left out with a diagnostic SENSITIVITY_SKIPPED. Outputs with NaN or
+ * infinity where float has none score 1e6. Throws DATA_MISSING without a sample, QUANTIZE_NOTHING without a layer,
+ * MODEL_RUNTIME where the float model does not run, what reading data throws, and the signal's reason.
  */
 export async function measureSensitivity(o: SensitivityOptions): Promise<Sensitivity> {
   const started = performance.now();
   const layers = layersOf(o.model, o.planned);
-  if (!layers.length) fail('QUANTIZE_NOTHING', 'the plan quantizes no layer, so none can be ranked', {}, 'see quantize.include and quantize.exclude');
+  if (!layers.length)
+    fail(
+      'QUANTIZE_NOTHING',
+      'the plan quantizes no layer, so none can be ranked',
+      {},
+      'see quantize.include and quantize.exclude',
+    );
   const names = uniqueLabels(o.model.graph.topological());
   const shrink = takesAnyBatch(o.model);
   const batches = repeatable(o.batches, o.samples ?? 64, { shrink, signal: o.signal });
@@ -65,22 +75,35 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
   for (const [i, node] of layers.entries()) {
     const score = await scoreOf(o, node, batches, float, names.get(node)!); // layers are nodes of the graph
     if (score !== undefined) scores.push({ node, score });
-    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! }); // as above
+    // as above
+    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! });
   }
   if (!scores.length) fail('MODEL_RUNTIME', 'onnxruntime ran none of the layers alone', {}, 'the diagnostics tell why');
   const sum = scores.reduce((n, s) => n + Math.max(0, s.score), 0);
   return {
-    samples: float.samples, measure: float.yardstick.measure, ms: performance.now() - started,
-    layers: scores.sort((a, b) => b.score - a.score).map(({ node, score }) => {
-      const name = names.get(node)!; // as above
-      return { node: name, op: node.op, macs: o.macs?.get(name) ?? 0, score, share: sum > 0 ? Math.max(0, score) / sum : 0 };
-    }),
+    samples: float.samples,
+    measure: float.yardstick.measure,
+    ms: performance.now() - started,
+    layers: scores
+      .sort((a, b) => b.score - a.score)
+      .map(({ node, score }) => {
+        const name = names.get(node)!; // as above
+        return {
+          node: name,
+          op: node.op,
+          macs: o.macs?.get(name) ?? 0,
+          score,
+          share: sum > 0 ? Math.max(0, score) / sum : 0,
+        };
+      }),
   };
 }
 
 /** The products that a plan quantizes, in order. */
 function layersOf(model: Model, planned: Planned): Node[] {
-  return model.graph.topological().filter((n) => planned.weightOnlyNodes.has(n) || (planned.integerNodes.has(n) && isLayer(n, planned)));
+  return model.graph
+    .topological()
+    .filter((n) => planned.weightOnlyNodes.has(n) || (planned.integerNodes.has(n) && isLayer(n, planned)));
 }
 /** Products; and tables that are looked up, whose codes come from a plan point of their own. */
 function isLayer(n: Node, planned: Planned): boolean {
@@ -93,7 +116,10 @@ function isLayer(n: Node, planned: Planned): boolean {
 /**
  * A copy of the model in which only `node` is quantized. Shares the tensors of the model.
  */
-export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'params' | 'format' | 'target' | 'seed'>, node: Node): Model {
+export function quantizeOne(
+  o: Pick<SensitivityOptions, 'model' | 'planned' | 'params' | 'format' | 'target' | 'seed'>,
+  node: Node,
+): Model {
   const { model, values, nodes } = cloneModel(o.model);
   const clamp = o.planned.fusedClamps.get(node);
   const own = nodes.get(node)!; // every node has a copy
@@ -106,30 +132,60 @@ export function quantizeOne(o: Pick<SensitivityOptions, 'model' | 'planned' | 'p
     if (ofEdge) params.set(own.use(i)!, ofEdge); // the copy has the same inputs
     if (v && ofValue) params.set(values.get(v) ?? v, ofValue);
   });
-  for (const y of (clamp ?? node).outputs) { const p = o.params.get(y); if (p) params.set(values.get(y)!, p); } // every value has a copy
+  for (const y of (clamp ?? node).outputs) {
+    const p = o.params.get(y);
+    if (p) params.set(values.get(y)!, p);
+  } // every value has a copy
   const weightOnly = o.planned.weightOnlyNodes.has(node);
   o.format.rewrite({
-    model, params, target: o.target, seed: o.seed ?? 0,
-    planned: { plan: codedPoints(o.planned, node, values), integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]), weightOnlyNodes: new Set(weightOnly ? [own] : []), fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map(), ...(o.planned.weightOnly ? { weightOnly: o.planned.weightOnly } : {}) },
+    model,
+    params,
+    target: o.target,
+    seed: o.seed ?? 0,
+    planned: {
+      plan: codedPoints(o.planned, node, values),
+      integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]),
+      weightOnlyNodes: new Set(weightOnly ? [own] : []),
+      fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map(),
+      ...(o.planned.weightOnly ? { weightOnly: o.planned.weightOnly } : {}),
+    },
   });
   return model;
 }
 
 /** Weights of the node that are coded, in the copy. */
 function codedPoints({ plan }: Planned, node: Node, values: ReadonlyMap<Value, Value>): QuantPlan {
-  return new Map(node.inputs.flatMap((v) => { const spec = v ? plan.get(v) : undefined; return v && spec?.kind === 'coded' ? [[values.get(v) ?? v, spec] as const] : []; }));
+  return new Map(
+    node.inputs.flatMap((v) => {
+      const spec = v ? plan.get(v) : undefined;
+      return v && spec?.kind === 'coded' ? [[values.get(v) ?? v, spec] as const] : [];
+    }),
+  );
 }
 
 function measureFor(o: SensitivityOptions, { samples }: Batch): ScoreMeasure {
   if (o.measure !== 'loss' || samples[0]?.label !== undefined) return o.measure ?? 'kl';
-  o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'SENSITIVITY_NO_LABELS', message: 'the samples have no labels to rank layers by the loss: the KL divergence is used instead', hint: 'give labelled calibration data, or measure: kl' } });
+  o.onEvent?.({
+    type: 'diagnostic',
+    diagnostic: {
+      severity: 'warning',
+      code: 'SENSITIVITY_NO_LABELS',
+      message: 'the samples have no labels to rank layers by the loss: the KL divergence is used instead',
+      hint: 'give labelled calibration data, or measure: kl',
+    },
+  });
   return 'kl';
 }
 
 /** The label of each row of one feed. */
-const labelsOf = (batch: Batch, k: number): (number | undefined)[] => batch.rows.flatMap((r) => Array.from({ length: r.length[k] ?? 0 }, () => r.sample.label));
+const labelsOf = (batch: Batch, k: number): (number | undefined)[] =>
+  batch.rows.flatMap((r) => Array.from({ length: r.length[k] ?? 0 }, () => r.sample.label));
 
-interface FloatOutputs { readonly samples: number; readonly yardstick: Yardstick; /** One entry a run, in order. */ readonly runs: readonly ReadonlyMap<string, Kept>[] }
+interface FloatOutputs {
+  readonly samples: number;
+  readonly yardstick: Yardstick;
+  /** One entry a run, in order. */ readonly runs: readonly ReadonlyMap<string, Kept>[];
+}
 
 async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<FloatOutputs> {
   const session = await openModel(o.model, { threads: o.threads ?? 1, label: 'the float model' });
@@ -154,14 +210,29 @@ async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<Fl
 }
 
 /** Undefined where onnxruntime cannot run the layer alone. */
-async function scoreOf(o: SensitivityOptions, node: Node, batches: Batches, float: FloatOutputs, name: string): Promise<number | undefined> {
+async function scoreOf(
+  o: SensitivityOptions,
+  node: Node,
+  batches: Batches,
+  float: FloatOutputs,
+  name: string,
+): Promise<number | undefined> {
   const distance = new Distance(float.yardstick);
   let run = 0;
   try {
-    const session = await openModel(quantizeOne(o, node), { threads: o.threads ?? 1, label: `the model with only '${name}' quantized` });
+    const session = await openModel(quantizeOne(o, node), {
+      threads: o.threads ?? 1,
+      label: `the model with only '${name}' quantized`,
+    });
     try {
       for await (const batch of batches()) {
-        for (let k = 0; k < batch.feeds.length; k++) distance.add(await session.run(batch.feeds[k]!, [...float.yardstick.outputs]), float.runs[run++]!, rowsOf(batch, k), labelsOf(batch, k)); // the same batches as before
+        for (let k = 0; k < batch.feeds.length; k++)
+          distance.add(
+            await session.run(batch.feeds[k]!, [...float.yardstick.outputs]),
+            float.runs[run++]!,
+            rowsOf(batch, k),
+            labelsOf(batch, k),
+          ); // the same batches as before
         await nextTurn();
       }
     } finally {
@@ -169,7 +240,15 @@ async function scoreOf(o: SensitivityOptions, node: Node, batches: Batches, floa
     }
   } catch (error) {
     if (!(error instanceof QuantError) || error.code !== 'MODEL_RUNTIME') throw error;
-    o.onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'SENSITIVITY_SKIPPED', message: `'${name}' was left out of the sensitivity analysis: ${error.message}`, where: { node: name } } });
+    o.onEvent?.({
+      type: 'diagnostic',
+      diagnostic: {
+        severity: 'warning',
+        code: 'SENSITIVITY_SKIPPED',
+        message: `'${name}' was left out of the sensitivity analysis: ${error.message}`,
+        where: { node: name },
+      },
+    });
     return undefined;
   }
   return distance.score();

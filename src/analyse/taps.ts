@@ -1,4 +1,7 @@
-/** Tensors taken out of a model: whole where they are small, else a grid of their elements that the runtime cuts out itself. */
+/**
+ * Tensors taken out of a model: whole where they are small, else a grid of their elements that the runtime cuts out
+ * itself.
+ */
 import { cloneModel } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
 import type { Model, Value } from '../ir/graph.js';
@@ -11,12 +14,20 @@ export const MOST_ELEMENTS = 32_768;
 const SLICE_OPSET = 10;
 const END = 2 ** 53 - 1;
 
-/** What to take: a value of the model, every how many elements along each axis, and its type where the model does not say. */
-export interface Tap { readonly value: Value; readonly steps: readonly number[] | undefined; readonly dtype?: DType | undefined }
+/**
+ * What to take: a value of the model, every how many elements along each axis, and its type where the model does not
+ * say.
+ */
+export interface Tap {
+  readonly value: Value;
+  readonly steps: readonly number[] | undefined;
+  readonly dtype?: DType | undefined;
+}
 
 /**
- * Every how many elements of each axis are taken, so that few enough remain; undefined where all do, or `keep` leaves no
- * axis to choose from. Odd, for layers with a stride of 2 leave patterns of 2: [1, 64, 240, 240] with 1 kept → [1, 1, 11, 11].
+ * Every how many elements of each axis are taken, so that few enough remain; undefined where all do, or `keep` leaves
+ * no axis to choose from. Odd, for layers with a stride of 2 leave patterns of 2: [1, 64, 240, 240] with 1 kept → [1,
+ * 1, 11, 11].
  */
 export function stepsOf(dims: readonly number[], keep: ReadonlySet<number>): number[] | undefined {
   const total = dims.reduce((n, d) => n * d, 1);
@@ -34,8 +45,14 @@ export function stepsOf(dims: readonly number[], keep: ReadonlySet<number>): num
   return steps;
 }
 
-/** A copy that gives these values too, and under which names; its own outputs stay, so that the runtime makes the same of the rest. */
-export function withTaps(original: Model, taps: readonly Tap[]): { readonly model: Model; readonly names: readonly string[] } {
+/**
+ * A copy that gives these values too, and under which names; its own outputs stay, so that the runtime makes the same
+ * of the rest.
+ */
+export function withTaps(
+  original: Model,
+  taps: readonly Tap[],
+): { readonly model: Model; readonly names: readonly string[] } {
   const { model, values } = cloneModel(original);
   const builder = new GraphBuilder(model);
   const canSlice = (model.opsets.get('') ?? 0) >= SLICE_OPSET;
@@ -55,6 +72,18 @@ function sliced(b: GraphBuilder, y: Value, steps: readonly number[]): Value {
   const axes = steps.flatMap((step, axis) => (step > 1 ? [axis] : []));
   const of = (values: readonly number[], name: string): Value => b.constant(Tensor.i64(values), `${y.name}_${name}`);
   const chosen = axes.map((a) => steps[a]!); // axes of the steps
-  const inputs = [y, of(chosen.map((s) => s >> 1), 'starts'), of(chosen.map(() => END), 'ends'), of(axes, 'axes'), of(chosen, 'steps')];
+  const inputs = [
+    y,
+    of(
+      chosen.map((s) => s >> 1),
+      'starts',
+    ),
+    of(
+      chosen.map(() => END),
+      'ends',
+    ),
+    of(axes, 'axes'),
+    of(chosen, 'steps'),
+  ];
   return b.op('Slice', inputs, { name: `${y.name}_grid` });
 }

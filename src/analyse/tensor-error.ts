@@ -7,16 +7,28 @@ import { clipRange } from '../scheme/params.js';
 import type { QuantParams } from '../scheme/types.js';
 
 /** What {@link TensorMeter} found; see TensorError of the record. */
-export interface TensorFacts { readonly sqnrDb?: number; readonly cosine: number; readonly saturated?: number; readonly channels?: number; readonly deadChannels?: number; readonly nonFinite?: { readonly float: number; readonly quantized: number } }
+export interface TensorFacts {
+  readonly sqnrDb?: number;
+  readonly cosine: number;
+  readonly saturated?: number;
+  readonly channels?: number;
+  readonly deadChannels?: number;
+  readonly nonFinite?: { readonly float: number; readonly quantized: number };
+}
 
-/** Streams the error of one tensor, its saturated codes and its dead channels, in sums that do not grow with the data. */
+/**
+ * Streams the error of one tensor, its saturated codes and its dead channels, in sums that do not grow with the data.
+ */
 export class TensorMeter {
   readonly #error: OutputErrorMeter;
   readonly #params: QuantParams | undefined;
   readonly #axis: number | undefined;
   #values = 0;
   #saturated = 0;
-  /** Per channel, bit 0: the float model left zero, bit 1: the quantized model did. Undefined before the first batch and where the number of channels changes. */
+  /**
+   * Per channel, bit 0: the float model left zero, bit 1: the quantized model did. Undefined before the first batch and
+   * where the number of channels changes.
+   */
   #alive: Uint8Array | undefined;
   #sameChannels = true;
 
@@ -43,7 +55,8 @@ export class TensorMeter {
     if (!error) return undefined;
     const alive = this.#sameChannels ? this.#alive : undefined;
     return {
-      cosine: error.cosine, ...(error.sqnrDb !== undefined ? { sqnrDb: error.sqnrDb } : {}),
+      cosine: error.cosine,
+      ...(error.sqnrDb !== undefined ? { sqnrDb: error.sqnrDb } : {}),
       ...(this.#params && this.#values ? { saturated: this.#saturated / this.#values } : {}),
       ...(alive ? { channels: alive.length, deadChannels: alive.reduce((n, a) => n + (a === 1 ? 1 : 0), 0) } : {}),
       ...(error.nonFinite ? { nonFinite: error.nonFinite } : {}),
@@ -52,7 +65,10 @@ export class TensorMeter {
 
   /** (code − zero point) · scale, counting codes at either end of the range that are not the zero point. */
   #dequantize(codes: ArrayLike<number>, dims: readonly number[], params: QuantParams): Float32Array {
-    const { outer, length, inner, group, outerStride, groupStride, innerStride } = layoutOf(dims, params.scheme.granularity);
+    const { outer, length, inner, group, outerStride, groupStride, innerStride } = layoutOf(
+      dims,
+      params.scheme.granularity,
+    );
     const [low, high] = clipRange(params.scheme);
     const { scale, zeroPoint } = params;
     const out = new Float32Array(elementCount(dims));
@@ -77,7 +93,10 @@ export class TensorMeter {
   #lookAtChannels(f: ArrayLike<number>, q: ArrayLike<number>, dims: readonly number[], axis: number): void {
     const { outer, length, inner } = layoutOf(dims, { kind: 'axis', axis });
     this.#alive ??= new Uint8Array(length);
-    if (this.#alive.length !== length) { this.#sameChannels = false; return; }
+    if (this.#alive.length !== length) {
+      this.#sameChannels = false;
+      return;
+    }
     const alive = this.#alive;
     let at = 0;
     for (let o = 0; o < outer; o++) {

@@ -44,7 +44,9 @@ export function asSystemError(error: unknown): QuantError | undefined {
     if (said === undefined || !FOREIGN.has(said) || (syscall === undefined && said !== 'EMFILE')) continue;
     return new QuantError(
       'OUTPUT_WRITE',
-      `the system refuses${syscall === undefined ? '' : ` '${syscall}'`}${file === undefined ? '' : ` of '${file}'`}: ${reason(e)}`,
+      'the system ' +
+        `refuses${syscall === undefined ? '' : ` '${syscall}'`}${file === undefined ? '' : ` of '${file}'`}: ` +
+        `${reason(e)}`,
       { where: file === undefined ? {} : { file }, hint: HINTS[said], cause: error },
     );
   }

@@ -153,7 +153,10 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
     if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
     work += wanted.length * candidate.length;
     const distance = editDistance(wanted, candidate.toLowerCase(), bestDistance);
-    if (distance < bestDistance) { bestDistance = distance; best = candidate; }
+    if (distance < bestDistance) {
+      bestDistance = distance;
+      best = candidate;
+    }
   }
   return best;
 }

@@ -13,7 +13,8 @@ const PIECE_BYTES = 4 << 20;
  * removed on failure.
  */
 export function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<Uint8Array>): number {
-  const chunks = typeof data === 'string' ? [new TextEncoder().encode(data)] : data instanceof Uint8Array ? [data] : data;
+  const chunks =
+    typeof data === 'string' ? [new TextEncoder().encode(data)] : data instanceof Uint8Array ? [data] : data;
   const temporary = temporaryFor(file);
   let bytes = 0;
   let fd: number | undefined;
@@ -70,14 +71,28 @@ export function reason(error: unknown): string {
   return WORDS[code] ?? (error instanceof Error ? error.message : String(error));
 }
 const WORDS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or directory', ENOTDIR: 'a part of the path is not a directory', EISDIR: 'it is a directory',
-  EACCES: 'permission denied', EPERM: 'operation not permitted', EROFS: 'the file system is read-only',
-  ENOSPC: 'no space left on the device', EDQUOT: 'the disk quota is used up', EFBIG: 'the file system allows no file that large',
-  EXDEV: 'the path crosses file systems', ENAMETOOLONG: 'the name is too long', ELOOP: 'too many symbolic links', EMFILE: 'too many open files', ENFILE: 'too many open files in the whole system', ENOMEM: 'not enough memory', EIO: 'the device fails', EBUSY: 'it is in use',
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'a part of the path is not a directory',
+  EISDIR: 'it is a directory',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space left on the device',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file system allows no file that large',
+  EXDEV: 'the path crosses file systems',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'too many symbolic links',
+  EMFILE: 'too many open files',
+  ENFILE: 'too many open files in the whole system',
+  ENOMEM: 'not enough memory',
+  EIO: 'the device fails',
+  EBUSY: 'it is in use',
 };
 
 // The process id keeps two runs apart; a leftover of a killed run with the same id is replaced.
-const temporaryFor = (file: string): string => path.join(path.dirname(file), `.${path.basename(file).slice(0, 200)}.${process.pid}.tmp`);
+const temporaryFor = (file: string): string =>
+  path.join(path.dirname(file), `.${path.basename(file).slice(0, 200)}.${process.pid}.tmp`);
 
 function openFor(file: string, temporary: string): number {
   const there = fs.statSync(file, { throwIfNoEntry: false });
@@ -107,12 +122,23 @@ function finish(file: string, temporary: string, fd: number): void {
 export function syncDirectory(directory: string): void {
   try {
     const fd = fs.openSync(directory, 'r');
-    try { fs.fsyncSync(fd); } finally { fs.closeSync(fd); }
-  } catch { /* some file systems refuse to sync a directory; the rename itself has happened */ }
+    try {
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch {
+    /* some file systems refuse to sync a directory; the rename itself has happened */
+  }
 }
 
 function discard(temporary: string, fd: number | undefined): void {
-  if (fd !== undefined) try { fs.closeSync(fd); } catch { /* closed by the step that failed */ }
+  if (fd !== undefined)
+    try {
+      fs.closeSync(fd);
+    } catch {
+      /* closed by the step that failed */
+    }
   fs.rmSync(temporary, { force: true });
 }
 
@@ -121,6 +147,12 @@ function guard<T>(file: string, step: () => T): T {
     return step();
   } catch (error) {
     if (error instanceof QuantError) throw error;
-    return fail('OUTPUT_WRITE', `cannot write '${file}': ${reason(error)}`, { file }, 'nothing was left at that path by this run', error);
+    return fail(
+      'OUTPUT_WRITE',
+      `cannot write '${file}': ${reason(error)}`,
+      { file },
+      'nothing was left at that path by this run',
+      error,
+    );
   }
 }

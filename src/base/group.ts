@@ -16,7 +16,10 @@ export function packs<T>(items: readonly T[], size: (item: T) => number, limit: 
   let sum = Infinity;
   for (const item of items) {
     const own = size(item);
-    if (sum + own > limit) { out.push([]); sum = 0; }
+    if (sum + own > limit) {
+      out.push([]);
+      sum = 0;
+    }
     out[out.length - 1]!.push(item); // one was just made, or there already
     sum += own;
   }

@@ -29,7 +29,8 @@ export function regExpTest(source: string): NameTest {
   } catch (cause) {
     return fail(
       'RECIPE_INVALID',
-      `"${source}" is not a regular expression that can be matched: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `"${source}" is not a regular expression that can be matched: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}`,
       {},
       'the syntax is that of RE2: no backreferences, no looking ahead or behind',
       cause,

@@ -32,7 +32,11 @@ export function createRng(seed: number, stream = ''): Rng {
     next,
     int: (n) => Math.floor(next() * n),
     normal: () => {
-      if (spare !== undefined) { const s = spare; spare = undefined; return s; }
+      if (spare !== undefined) {
+        const s = spare;
+        spare = undefined;
+        return s;
+      }
       const r = Math.sqrt(-2 * Math.log(1 - next()));
       const angle = 2 * Math.PI * next();
       spare = r * Math.sin(angle);
@@ -47,7 +51,9 @@ export function permutation(n: number, rng: Rng): Uint32Array {
   for (let i = 0; i < n; i++) order[i] = i;
   for (let i = n - 1; i > 0; i--) {
     const j = rng.int(i + 1);
-    const t = order[i]!; order[i] = order[j]!; order[j] = t;
+    const t = order[i]!;
+    order[i] = order[j]!;
+    order[j] = t;
   }
   return order;
 }

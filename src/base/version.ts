@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
 
 /** The version of quantbench, from its package.json. */
-export const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version; // package.json always has a version
+// package.json always has a version
+export const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;

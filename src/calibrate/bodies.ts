@@ -1,4 +1,7 @@
-/** Ranges of tensors inside If, Loop and Scan: least and greatest value leave the bodies as further results, one pair a tensor. */
+/**
+ * Ranges of tensors inside If, Loop and Scan: least and greatest value leave the bodies as further results, one pair a
+ * tensor.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
@@ -11,20 +14,35 @@ import { noExtremes, widen } from './statistics/extremes.js';
 import type { TensorStats } from './types.js';
 
 /** The two scalars of one tensor in some graph. */
-interface Pair { readonly of: Value; readonly low: Value; readonly high: Value }
+interface Pair {
+  readonly of: Value;
+  readonly low: Value;
+  readonly high: Value;
+}
 
 /**
- * Extremes of tensors inside of bodies over all feeds, with count 0 for those that were never computed. A body that does not
- * run gives +∞ and −∞. Throws CALIBRATION_NON_FINITE and what running the model throws.
+ * Extremes of tensors inside of bodies over all feeds, with count 0 for those that were never computed. A body that
+ * does not run gives +∞ and −∞. Throws CALIBRATION_NON_FINITE and what running the model throws.
  */
-export async function measureBodies(o: { readonly model: Model; readonly values: readonly Value[]; readonly feeds: () => AsyncIterable<Feed>; readonly threads: number; /** Whether NaN and infinity stop it; else they are passed over. */ readonly strict: boolean }): Promise<ReadonlyMap<Value, TensorStats>> {
+export async function measureBodies(o: {
+  readonly model: Model;
+  readonly values: readonly Value[];
+  readonly feeds: () => AsyncIterable<Feed>;
+  readonly threads: number;
+  /** Whether NaN and infinity stop it; else they are passed over. */ readonly strict: boolean;
+}): Promise<ReadonlyMap<Value, TensorStats>> {
   if (!o.values.length) return new Map();
   const copy = cloneModel(o.model);
   const original = new Map(o.values.map((v) => [copy.values.get(v)!, v])); // every value has a copy
   const { graph } = copy.model;
   while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
   const pairs = new Lifter(copy.model, new Set(original.keys())).lift(graph);
-  for (const p of pairs) for (const v of [p.low, p.high]) { v.dtype = 'float32'; v.shape = []; graph.addOutput(v); }
+  for (const p of pairs)
+    for (const v of [p.low, p.high]) {
+      v.dtype = 'float32';
+      v.shape = [];
+      graph.addOutput(v);
+    }
   const found = new Map(o.values.map((v): [Value, TensorStats] => [v, { ...noExtremes(1), kind: 'extremes' }]));
   if (!pairs.length) return found;
   const session = await openModel(copy.model, { threads: o.threads, label: 'the model with its bodies observed' });
@@ -32,13 +50,25 @@ export async function measureBodies(o: { readonly model: Model; readonly values:
     for await (const feed of o.feeds()) {
       const outputs = await session.run(feed);
       for (const p of pairs) {
-        const [min, max] = [p.low, p.high].map((v) => Number((outputs[v.name]!.data as Float32Array)[0])); // float32 scalars
+        // float32 scalars
+        const [min, max] = [p.low, p.high].map((v) => Number((outputs[v.name]!.data as Float32Array)[0]));
         if (min === Infinity) continue; // it did not run
         if (!Number.isFinite(min) || !Number.isFinite(max)) {
-          if (o.strict) fail('CALIBRATION_NON_FINITE', `'${original.get(p.of)!.name}', inside of a body, holds NaN or infinity`, { tensor: original.get(p.of)!.name }, 'check the samples and the preprocessing, or leave such values out (onNonFinite: skip)'); // pairs are of wanted values
+          if (o.strict)
+            fail(
+              'CALIBRATION_NON_FINITE',
+              `'${original.get(p.of)!.name}', inside of a body, holds NaN or infinity`,
+              { tensor: original.get(p.of)!.name },
+              'check the samples and the preprocessing, or leave such values out (onNonFinite: skip)',
+            ); // pairs are of wanted values
           continue;
         }
-        widen(found.get(original.get(p.of)!)!, { min: Float64Array.of(min!), max: Float64Array.of(max!), count: 1, minIsBound: false }); // as above
+        widen(found.get(original.get(p.of)!)!, {
+          min: Float64Array.of(min!),
+          max: Float64Array.of(max!),
+          count: 1,
+          minIsBound: false,
+        }); // as above
       }
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
@@ -72,7 +102,12 @@ class Lifter {
   #observe(v: Value, b: GraphBuilder): Pair {
     // The infinities keep empty tensors from having no extreme.
     const flat = b.op('Reshape', [v, b.constant(Tensor.i64([-1]), 'observed')], { name: 'observed' });
-    const end = (op: string, limit: number): Value => b.op(op, [b.op('Concat', [flat, b.constant(Tensor.f32([limit]), 'observed')], { attrs: { axis: 0 }, name: 'observed' })], { attrs: { keepdims: 0 }, name: 'observed' });
+    const end = (op: string, limit: number): Value =>
+      b.op(
+        op,
+        [b.op('Concat', [flat, b.constant(Tensor.f32([limit]), 'observed')], { attrs: { axis: 0 }, name: 'observed' })],
+        { attrs: { keepdims: 0 }, name: 'observed' },
+      );
     return { of: v, low: end('ReduceMin', Infinity), high: end('ReduceMax', -Infinity) };
   }
 
@@ -86,19 +121,37 @@ class Lifter {
     bodies.forEach(([, body], i) => {
       const own = new Map(inner[i]!.map((p) => [p.of, p])); // one list for each body
       const there = new GraphBuilder(this.#model, body, this.#freeName);
-      const constant = (x: number): Value => there.op('Identity', [there.constant(x, 'observed')], { name: 'observed' });
+      const constant = (x: number): Value =>
+        there.op('Identity', [there.constant(x, 'observed')], { name: 'observed' });
       for (const p of all) {
         const mine = own.get(p.of);
-        for (const v of mine ? [mine.low, mine.high] : [constant(Infinity), constant(-Infinity)]) { v.dtype = 'float32'; v.shape = []; body.addOutput(v); }
+        for (const v of mine ? [mine.low, mine.high] : [constant(Infinity), constant(-Infinity)]) {
+          v.dtype = 'float32';
+          v.shape = [];
+          body.addOutput(v);
+        }
       }
     });
     const names = all.flatMap(() => [this.#freeName('observed'), this.#freeName('observed')]);
-    const made = new Node(node.op, node.inputs, [...node.outputs.map((y) => y.name), ...names], node.domain, node.overload);
+    const made = new Node(
+      node.op,
+      node.inputs,
+      [...node.outputs.map((y) => y.name), ...names],
+      node.domain,
+      node.overload,
+    );
     made.name = node.name;
     for (const [key, a] of node.attrs) made.attrs.set(key, a);
     node.attrs.clear(); // the bodies live on in the new node
     graph.add(made);
-    node.outputs.forEach((y, i) => { const to = made.outputs[i]!; to.dtype = y.dtype; to.shape = y.shape; to.other = y.other; graph.replaceUses(y, to); y.name = this.#freeName('replaced'); }); // as many, and more
+    node.outputs.forEach((y, i) => {
+      const to = made.outputs[i]!;
+      to.dtype = y.dtype;
+      to.shape = y.shape;
+      to.other = y.other;
+      graph.replaceUses(y, to);
+      y.name = this.#freeName('replaced');
+    }); // as many, and more
     graph.remove(node);
     const results = made.outputs.slice(node.outputs.length);
     return all.map((p, i) => {
@@ -106,7 +159,12 @@ class Lifter {
       for (const v of [low, high]) v.dtype = 'float32';
       if (node.op === 'If') return { of: p.of, low, high };
       // One for each trip; none may be made.
-      const whole = (op: string, v: Value, limit: number): Value => b.op(op, [b.op('Concat', [v, b.constant(Tensor.f32([limit]), 'observed')], { attrs: { axis: 0 }, name: 'observed' })], { attrs: { keepdims: 0 }, name: 'observed' });
+      const whole = (op: string, v: Value, limit: number): Value =>
+        b.op(
+          op,
+          [b.op('Concat', [v, b.constant(Tensor.f32([limit]), 'observed')], { attrs: { axis: 0 }, name: 'observed' })],
+          { attrs: { keepdims: 0 }, name: 'observed' },
+        );
       return { of: p.of, low: whole('ReduceMin', low, Infinity), high: whole('ReduceMax', high, -Infinity) };
     });
   }

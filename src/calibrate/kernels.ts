@@ -4,12 +4,28 @@ import { existsSync, readFileSync } from 'node:fs';
 export interface Kernels {
   readonly name: 'wasm' | 'js';
   /**
-   * Adds the finite values [start, end) to `counts` [2 · bins] from `at`: x lies in bin floor(x · scale) + bins, clamped to the ends.
-   * Exact zeros are not counted but returned. `scale` is a power of two, so no value is rounded into a neighbouring bin.
+   * Adds the finite values [start, end) to `counts` [2 · bins] from `at`: x lies in bin floor(x · scale) + bins,
+   * clamped to the ends. Exact zeros are not counted but returned. `scale` is a power of two, so no value is rounded
+   * into a neighbouring bin.
    */
-  count(values: Float32Array, start: number, end: number, scale: number, bins: number, counts: Float64Array, at: number): number;
-  /** Extremes of [start, end) and whether all are finite. Where they are not, the extremes mean nothing. Empty: Infinity, −Infinity. */
-  extent(values: Float32Array, start: number, end: number): { readonly min: number; readonly max: number; readonly finite: boolean };
+  count(
+    values: Float32Array,
+    start: number,
+    end: number,
+    scale: number,
+    bins: number,
+    counts: Float64Array,
+    at: number,
+  ): number;
+  /**
+   * Extremes of [start, end) and whether all are finite. Where they are not, the extremes mean nothing. Empty:
+   * Infinity, −Infinity.
+   */
+  extent(
+    values: Float32Array,
+    start: number,
+    end: number,
+  ): { readonly min: number; readonly max: number; readonly finite: boolean };
 }
 
 /** Values copied into WebAssembly memory at a time: 256 KiB stay in the second-level cache. */
@@ -25,9 +41,13 @@ export const plainKernels = {
     const last = 2 * bins - 1;
     for (let i = start; i < end; i++) {
       const x = values[i]!;
-      if (x === 0) { zeros++; continue; }
+      if (x === 0) {
+        zeros++;
+        continue;
+      }
       let bin = Math.floor(fround(x * scale)) + bins;
-      if (bin > last) bin = last; else if (bin < 0) bin = 0;
+      if (bin > last) bin = last;
+      else if (bin < 0) bin = 0;
       counts[at + bin]!++;
     }
     return zeros;
@@ -57,10 +77,18 @@ export function kernels(): Kernels {
 }
 
 /** What assembly/kernels.ts exports. */
-interface Exports { readonly memory: { readonly buffer: ArrayBuffer }; valuesAt(): number; count(n: number, scale: number, bins: number): number; extent(n: number): number }
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  valuesAt(): number;
+  count(n: number, scale: number, bins: number): number;
+  extent(n: number): number;
+}
 
 /** The part of the global that we use: its types come with the DOM's, which Node code does not load. */
-interface Engine { readonly Module: new (bytes: Uint8Array) => object; readonly Instance: new (module: object) => { readonly exports: object } }
+interface Engine {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: object };
+}
 
 /** Kernels of a compiled module. One call at a time uses its memory; none of them waits in between. */
 export function wasmKernels(module: Uint8Array): Kernels {

@@ -6,8 +6,16 @@ import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 import { keepSamples, realLength, rowsOf } from './rows.js';
 
-/** The first tensor of a sample that holds NaN or infinity, with the exact counts. `position` is the sample's place in the batch. */
-export interface NonFinite { readonly position: number; readonly tensor: string; readonly nan: number; readonly inf: number }
+/**
+ * The first tensor of a sample that holds NaN or infinity, with the exact counts. `position` is the sample's place in
+ * the batch.
+ */
+export interface NonFinite {
+  readonly position: number;
+  readonly tensor: string;
+  readonly nan: number;
+  readonly inf: number;
+}
 
 /** Bytes of whole tensors that one run may bring. */
 const FETCH_BYTES = 256 << 20;
@@ -20,7 +28,12 @@ export interface Inspector {
 }
 
 /** `wanted` in the order in which the model computes them. `shrink`: the model takes batches of any size. */
-export function createInspector(original: Model, wanted: readonly Value[], shrink: boolean, threads: number): Inspector {
+export function createInspector(
+  original: Model,
+  wanted: readonly Value[],
+  shrink: boolean,
+  threads: number,
+): Inspector {
   const values = [...new Set(wanted)];
   let session: Session | undefined;
   const isInput = new Set(original.graph.inputs);
@@ -35,8 +48,12 @@ export function createInspector(original: Model, wanted: readonly Value[], shrin
     const groups: string[][] = [];
     let bytes = Infinity;
     for (const v of computed) {
-      const size = 4 * rows * (v.shape ?? []).slice(1).reduce<number>((n, d) => n * (typeof d === 'number' ? d : 128), 1);
-      if (bytes + size > FETCH_BYTES) { groups.push([]); bytes = 0; }
+      const size =
+        4 * rows * (v.shape ?? []).slice(1).reduce<number>((n, d) => n * (typeof d === 'number' ? d : 128), 1);
+      if (bytes + size > FETCH_BYTES) {
+        groups.push([]);
+        bytes = 0;
+      }
       groups[groups.length - 1]!.push(v.name);
       bytes += size;
     }
@@ -56,13 +73,21 @@ export function createInspector(original: Model, wanted: readonly Value[], shrin
             const length = dims[0] ?? 1;
             const own = data.subarray(0, (data.length / Math.max(1, length)) * realLength(length, rows));
             const c = counts.get(name) ?? { nan: 0, inf: 0 };
-            for (let i = 0; i < own.length; i++) if (!Number.isFinite(own[i]!)) { if (Number.isNaN(own[i]!)) c.nan++; else c.inf++; }
+            for (let i = 0; i < own.length; i++)
+              if (!Number.isFinite(own[i]!)) {
+                if (Number.isNaN(own[i]!)) c.nan++;
+                else c.inf++;
+              }
             if (c.nan + c.inf > 0) counts.set(name, c);
           };
-          for (const v of values) { const t = isInput.has(v) ? feed[v.name] : undefined; if (t) see(v.name, t.data, t.dims); }
+          for (const v of values) {
+            const t = isInput.has(v) ? feed[v.name] : undefined;
+            if (t) see(v.name, t.data, t.dims);
+          }
           if (computed.length) {
             session ??= await open();
-            for (const group of fetchGroups(rows.total)) for (const [name, t] of Object.entries(await session.run(feed, group))) see(name, t.data, t.dims);
+            for (const group of fetchGroups(rows.total))
+              for (const [name, t] of Object.entries(await session.run(feed, group))) see(name, t.data, t.dims);
           }
         }
         const first = values.find((v) => counts.has(v.name));
@@ -70,6 +95,8 @@ export function createInspector(original: Model, wanted: readonly Value[], shrin
       }
       return found;
     },
-    close: async () => { await session?.close(); },
+    close: async () => {
+      await session?.close();
+    },
   };
 }

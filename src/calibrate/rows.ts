@@ -4,7 +4,10 @@ import type { Feed, FeedTensor, TypedArray } from '../ir/feed.js';
 import type { Model } from '../ir/graph.js';
 
 /** Rows of feed k: how many there are, and how many hold samples. */
-export interface RowCount { readonly total: number; readonly real: number }
+export interface RowCount {
+  readonly total: number;
+  readonly real: number;
+}
 
 export function rowsOf(batch: Batch, k: number): RowCount {
   const first = Object.values(batch.feeds[k]!)[0]?.dims[0] ?? 1;
@@ -12,19 +15,20 @@ export function rowsOf(batch: Batch, k: number): RowCount {
 }
 
 /**
- * How much of axis 0 of a tensor belongs to samples. Axis 0 counts rows where it is a multiple of them ([rows · heads, …]);
- * otherwise all of it is taken: padding repeats the last row, so that the extremes are right either way.
+ * How much of axis 0 of a tensor belongs to samples. Axis 0 counts rows where it is a multiple of them ([rows · heads,
+ * …]); otherwise all of it is taken: padding repeats the last row, so that the extremes are right either way.
  */
 export function realLength(length: number, rows: RowCount): number {
   return rows.total > rows.real && length % rows.total === 0 ? (length / rows.total) * rows.real : length;
 }
 
 /** Whether a model takes batches of any size: none of its inputs fixes axis 0. */
-export const takesAnyBatch = ({ graph }: Model): boolean => graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
+export const takesAnyBatch = ({ graph }: Model): boolean =>
+  graph.inputs.every((v) => v.data !== undefined || typeof v.shape?.[0] !== 'number');
 
 /**
- * The batch with only the given samples, in the same shapes: freed rows repeat the last one that stays, as padding does,
- * unless `shrink` says that the model takes fewer rows.
+ * The batch with only the given samples, in the same shapes: freed rows repeat the last one that stays, as padding
+ * does, unless `shrink` says that the model takes fewer rows.
  */
 export function keepSamples(batch: Batch, keep: readonly number[], shrink: boolean): Batch {
   if (keep.length === batch.samples.length) return batch;
@@ -34,12 +38,22 @@ export function keepSamples(batch: Batch, keep: readonly number[], shrink: boole
   const moved = keep.map((s) => ({ sample: batch.samples[s]!, start: [] as number[], length: batch.rows[s]!.length }));
   for (let k = 0; k < batch.feeds.length; k++) {
     const { total } = rowsOf(batch, k);
-    const rows = keep.flatMap((s) => { const row = batch.rows[s]!; return Array.from({ length: row.length[k]! }, (_, i) => row.start[k]! + i); });
+    const rows = keep.flatMap((s) => {
+      const row = batch.rows[s]!;
+      return Array.from({ length: row.length[k]! }, (_, i) => row.start[k]! + i);
+    });
     let next = 0;
-    for (const row of moved) { row.start.push(next); next += row.length[k]!; }
+    for (const row of moved) {
+      row.start.push(next);
+      next += row.length[k]!;
+    }
     realRows.push(rows.length);
     while (!shrink && rows.length < total) rows.push(rows[rows.length - 1]!);
-    feeds.push(Object.fromEntries(Object.entries(batch.feeds[k]!).map(([name, t]) => [name, t.dims[0] === total ? takeRows(t, rows) : t])));
+    feeds.push(
+      Object.fromEntries(
+        Object.entries(batch.feeds[k]!).map(([name, t]) => [name, t.dims[0] === total ? takeRows(t, rows) : t]),
+      ),
+    );
   }
   return { feeds, realRows, samples: keep.map((s) => batch.samples[s]!), rows: moved };
 }
@@ -47,10 +61,15 @@ export function keepSamples(batch: Batch, keep: readonly number[], shrink: boole
 function takeRows(t: FeedTensor, rows: readonly number[]): FeedTensor {
   const dims = [rows.length, ...t.dims.slice(1)];
   const each = dims.slice(1).reduce((n, d) => n * d, 1);
-  if (!ArrayBuffer.isView(t.data)) { const data = t.data; return { ...t, dims, data: rows.flatMap((r) => data.slice(r * each, (r + 1) * each)) }; }
+  if (!ArrayBuffer.isView(t.data)) {
+    const data = t.data;
+    return { ...t, dims, data: rows.flatMap((r) => data.slice(r * each, (r + 1) * each)) };
+  }
   const source = t.data as Float32Array; // any typed array: only subarray and set are used, on two of the same kind
   const Type = source.constructor as new (n: number) => Float32Array;
   const data = new Type(rows.length * each);
-  rows.forEach((r, i) => { data.set(source.subarray(r * each, (r + 1) * each), i * each); });
+  rows.forEach((r, i) => {
+    data.set(source.subarray(r * each, (r + 1) * each), i * each);
+  });
   return { ...t, dims, data: data as TypedArray };
 }

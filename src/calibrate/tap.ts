@@ -23,7 +23,9 @@ export interface TapRequest {
 }
 
 /** What one run shows of one tensor. `finite` is false where it may hold NaN or infinity. */
-export interface Reading extends Observation { readonly finite: boolean }
+export interface Reading extends Observation {
+  readonly finite: boolean;
+}
 
 export interface Tap {
   readonly value: Value;
@@ -57,10 +59,11 @@ const PARTS = 16;
 /**
  * Copies the model and taps the requested values of its main graph, at most `maxValues` values of each per row.
  *
- * Sizes known but for axis 0: exact extremes and, unless a later tap shows NaN as well, the sum, which is NaN or infinite if any element is, by parts of a row; values by a
- * seeded stride over short runs. Other sizes: extremes and sum of the whole, values by a stride that the graph works out.
- * Small tensors, unusual channel axes and opsets below 10 (Slice without inputs) leave the graph whole. Graph inputs are
- * read from the feed. The least value is not reduced where the operator guarantees 0 (Relu, Sigmoid, pooling of them).
+ * Sizes known but for axis 0: exact extremes and, unless a later tap shows NaN as well, the sum, which is NaN or
+ * infinite if any element is, by parts of a row; values by a seeded stride over short runs. Other sizes: extremes and
+ * sum of the whole, values by a stride that the graph works out. Small tensors, unusual channel axes and opsets below
+ * 10 (Slice without inputs) leave the graph whole. Graph inputs are read from the feed. The least value is not reduced
+ * where the operator guarantees 0 (Relu, Sigmoid, pooling of them).
  */
 export function tapModel(original: Model, requests: readonly TapRequest[], maxValues: number): Tapped {
   const { model, values } = cloneModel(original);
@@ -81,7 +84,10 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   const int64 = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'tap_constant');
   const reduce = (op: 'ReduceMax' | 'ReduceMin' | 'ReduceSum', x: Value, axis: number | undefined): string => {
     const asInput = axis !== undefined && opset >= (op === 'ReduceSum' ? 13 : 18);
-    const y = b.op(op, asInput ? [x, int64(axis)] : [x], { name: 'tap', attrs: { keepdims: 0, ...(axis !== undefined && !asInput ? { axes: [axis] } : {}) } });
+    const y = b.op(op, asInput ? [x, int64(axis)] : [x], {
+      name: 'tap',
+      attrs: { keepdims: 0, ...(axis !== undefined && !asInput ? { axes: [axis] } : {}) },
+    });
     return output(y);
   };
   const output = (y: Value): string => {
@@ -98,12 +104,24 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     if (model.graph.isInput(x)) return wholeTap(request, undefined, 0, maxValues);
     const bound = isNonNegative(x);
     const dims = x.shape;
-    const known = dims && dims.length >= 1 && dims.slice(1).every((d): d is number => typeof d === 'number' && d > 0) ? dims.slice(1) as number[] : undefined; // checked by the guard
+    const known =
+      dims && dims.length >= 1 && dims.slice(1).every((d): d is number => typeof d === 'number' && d > 0)
+        ? (dims.slice(1) as number[])
+        : undefined; // checked by the guard
     const normal = axis === undefined ? undefined : axis < 0 ? axis + (dims?.length ?? NaN) : axis;
     const perRow = known ? elementCount(known) : undefined;
-    const guess = dims ? dims.slice(1).reduce<number>((n, d) => n * (typeof d === 'number' ? d : GUESSED_SIZE), 1) : GUESSED_SIZE ** 2;
+    const guess = dims
+      ? dims.slice(1).reduce<number>((n, d) => n * (typeof d === 'number' ? d : GUESSED_SIZE), 1)
+      : GUESSED_SIZE ** 2;
     const supported = opset >= 10 && (x.dtype === undefined || x.dtype === 'float32');
-    if (supported && known && perRow !== undefined && (perRow > maxValues || !request.needsValues) && (normal === undefined || normal === 1)) return rowTap(x, request, known, perRow, bound);
+    if (
+      supported &&
+      known &&
+      perRow !== undefined &&
+      (perRow > maxValues || !request.needsValues) &&
+      (normal === undefined || normal === 1)
+    )
+      return rowTap(x, request, known, perRow, bound);
     if (supported && !known && normal === undefined && dims?.length !== 0) return flatTap(x, request, bound);
     return wholeTap(request, output(x), guess * 4, maxValues);
   };
@@ -130,7 +148,12 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     }
     return {
       value: request.value,
-      fetches: [max, ...(min === undefined ? [] : [min]), ...(sum === undefined ? [] : [sum]), ...(sample === undefined ? [] : [sample])],
+      fetches: [
+        max,
+        ...(min === undefined ? [] : [min]),
+        ...(sum === undefined ? [] : [sum]),
+        ...(sample === undefined ? [] : [sample]),
+      ],
       bytesPerRow: 4 * (Math.min(maxValues, perRow) + 3 * parts),
       read(outputs, _feed, rows) {
         const maxima = floats(outputs[max]!, request.value);
@@ -143,14 +166,21 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
         if (part) {
           const each = elementCount(part.dims.slice(1));
           values = floats(part, request.value).subarray(0, real * each);
-          layout = { outer: channels === 1 ? 1 : real, channels, inner: channels === 1 ? real * each : each / channels };
+          layout = {
+            outer: channels === 1 ? 1 : real,
+            channels,
+            inner: channels === 1 ? real * each : each / channels,
+          };
         }
         return {
           min: minima ? columns(minima, channels, Math.min, Infinity) : new Float64Array(channels),
           max: columns(maxima, channels, Math.max, -Infinity),
           minIsBound: bound,
           count: real * inner,
-          finite: allFinite(maxima) && (!minima || allFinite(minima)) && (sum === undefined || allFinite(floats(outputs[sum]!, request.value))),
+          finite:
+            allFinite(maxima) &&
+            (!minima || allFinite(minima)) &&
+            (sum === undefined || allFinite(floats(outputs[sum]!, request.value))),
           ...(values && layout ? { values, layout } : {}),
         };
       },
@@ -187,9 +217,15 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
           const step = Math.floor(total / (maxValues * rows.total)) + 1;
           values = values.subarray(0, Math.max(0, Math.ceil((real - Math.floor(step * fraction)) / step)));
         }
-        const extremes = [max, min, sum].map((name) => (name === undefined ? 0 : floats(outputs[name]!, request.value)[0]!));
+        const extremes = [max, min, sum].map((name) =>
+          name === undefined ? 0 : floats(outputs[name]!, request.value)[0]!,
+        );
         return {
-          min: Float64Array.of(extremes[1]!), max: Float64Array.of(extremes[0]!), minIsBound: bound, count: real, finite: extremes.every(Number.isFinite),
+          min: Float64Array.of(extremes[1]!),
+          max: Float64Array.of(extremes[0]!),
+          minIsBound: bound,
+          count: real,
+          finite: extremes.every(Number.isFinite),
           ...(values ? { values, layout: { outer: 1, channels: 1, inner: values.length } } : {}),
         };
       },
@@ -199,9 +235,11 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   // Observers that share a tensor share its tap.
   const idOf = (r: TapRequest): string => `${r.axis ?? ''} ${r.value.name}`;
   const unique = new Map<string, TapRequest>();
-  for (const r of requests) unique.set(idOf(r), { ...r, needsValues: r.needsValues || unique.get(idOf(r))?.needsValues === true });
-  // onnxruntime computes what the last node needs first. Taps added last to first let it finish with each tensor before the
-  // next: the other way round, all tapped tensors of the batch are alive at once (ResNet-50, batch 8: 1,631 MiB against 844).
+  for (const r of requests)
+    unique.set(idOf(r), { ...r, needsValues: r.needsValues || unique.get(idOf(r))?.needsValues === true });
+  // onnxruntime computes what the last node needs first. Taps added last to first let it finish with each tensor before
+  // the next: the other way round, all tapped tensors of the batch are alive at once (ResNet-50, batch 8: 1,631 MiB
+  // against 844).
   const taps = new Map([...unique].reverse().map(([id, r]) => [id, tap(r)]));
   return {
     model,
@@ -211,7 +249,9 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
     }),
     inputs(start, rows) {
       const feed: Record<string, FeedTensor> = {};
-      const put = (name: string, v: number): void => { feed[name] = { dtype: 'int64', dims: [1], data: BigInt64Array.of(BigInt(v)) }; };
+      const put = (name: string, v: number): void => {
+        feed[name] = { dtype: 'int64', dims: [1], data: BigInt64Array.of(BigInt(v)) };
+      };
       for (const [step, name] of stepInputs) put(name, Math.floor(start * step));
       if (budgetInput) put(budgetInput.name, maxValues * rows.total);
       if (startInput) put(startInput.name, start * 65536);
@@ -221,7 +261,12 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
 }
 
 /** Column results of [rows, n] where n = channels, or of everything where channels = 1. */
-function columns(values: Float32Array, channels: number, pick: (a: number, b: number) => number, from: number): Float64Array {
+function columns(
+  values: Float32Array,
+  channels: number,
+  pick: (a: number, b: number) => number,
+  from: number,
+): Float64Array {
   const out = new Float64Array(channels).fill(from);
   for (let i = 0; i < values.length; i++) out[i % channels] = pick(out[i % channels]!, values[i]!);
   return out;
@@ -244,14 +289,23 @@ function isNonNegative(v: Value, depth = 0): boolean {
   const role = node && specOf(node)?.quant;
   if (!node || !role || depth > 20) return false;
   switch (role.role) {
-    case 'clamp': { const bounds = role.bounds(node); return bounds !== undefined && bounds[0] >= 0; }
-    case 'arithmetic': return role.range !== undefined && role.range[0] >= 0;
+    case 'clamp': {
+      const bounds = role.bounds(node);
+      return bounds !== undefined && bounds[0] >= 0;
+    }
+    case 'arithmetic':
+      return role.range !== undefined && role.range[0] >= 0;
     case 'passthrough': {
       const inputs = role.data === 'all' ? node.inputs : role.data.map((i) => node.inputs[i]);
       // A constant beside the data may enter the result, as the fill value of Pad does.
       const others = node.inputs.filter((x) => x !== null && !inputs.includes(x) && x.data?.dtype === 'float32');
-      return others.every((x) => x!.data!.f32().every((c) => c >= 0)) && !node.attrs.has('value') && inputs.every((x) => x !== null && x !== undefined && isNonNegative(x, depth + 1));
+      return (
+        others.every((x) => x!.data!.f32().every((c) => c >= 0)) &&
+        !node.attrs.has('value') &&
+        inputs.every((x) => x !== null && x !== undefined && isNonNegative(x, depth + 1))
+      );
     }
-    default: return false;
+    default:
+      return false;
   }
 }

@@ -1,7 +1,10 @@
 import type { z } from 'zod';
 import type { Layout, QuantScheme, Range } from '../scheme/types.js';
 
-/** What one batch shows of one tensor, finite throughout. Exact extremes always; values may be a declared, seeded subsample. */
+/**
+ * What one batch shows of one tensor, finite throughout. Exact extremes always; values may be a declared, seeded
+ * subsample.
+ */
 export interface Observation {
   /** One per channel (length 1 per tensor). */
   readonly min: Float64Array;
@@ -29,13 +32,17 @@ export interface TensorStats {
   minIsBound: boolean;
 }
 
-/** How to accumulate: a monoid. `merge` is associative; where `ordered` is false, the order of batches does not matter. */
+/**
+ * How to accumulate: a monoid. `merge` is associative; where `ordered` is false, the order of batches does not matter.
+ */
 export interface Statistic<S extends TensorStats> {
   readonly name: S['kind'];
   readonly ordered: boolean;
   /** Whether `update` needs values, or extremes are enough (which never leave the graph as whole tensors). */
   readonly needsValues: boolean;
-  /** The part of an observer's options that changes what is accumulated: statistics with equal settings can be shared. */
+  /**
+   * The part of an observer's options that changes what is accumulated: statistics with equal settings can be shared.
+   */
   settings(options: unknown): Readonly<Record<string, number>>;
   empty(channels: number, settings: Readonly<Record<string, number>>): S;
   /** Adds one batch in place. */
@@ -57,5 +64,9 @@ export interface Observer<S extends TensorStats = TensorStats, O = unknown> {
   /** One finite interval per channel, not yet widened to include zero. [0, 0] for empty and all-zero statistics. */
   chooseRange(stats: S, scheme: QuantScheme, options: O): Range;
   /** The same from the finite values themselves, for constants with too few of them to fill a histogram. */
-  readonly chooseFromValues?: (values: Float32Array, scheme: QuantScheme, options: O) => readonly [min: number, max: number];
+  readonly chooseFromValues?: (
+    values: Float32Array,
+    scheme: QuantScheme,
+    options: O,
+  ) => readonly [min: number, max: number];
 }

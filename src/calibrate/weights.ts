@@ -12,9 +12,16 @@ const FEW_VALUES = 4096;
 /**
  * One range per tensor, axis index or block of float32 `values` of shape `dims`, in the order of the scheme's scales.
  * Observers that need no values are shown the exact extremes of all parts as one batch. Values that are not finite
- * are passed over; `options` are the observer's own, checked. Throws MODEL_TENSOR where the granularity does not fit dims.
+ * are passed over; `options` are the observer's own, checked. Throws MODEL_TENSOR where the granularity does not fit
+ * dims.
  */
-export function observeWeights(values: Float32Array, dims: readonly number[], scheme: QuantScheme, observer: Observer, options: unknown): Range {
+export function observeWeights(
+  values: Float32Array,
+  dims: readonly number[],
+  scheme: QuantScheme,
+  observer: Observer,
+  options: unknown,
+): Range {
   const { count } = layoutOf(dims, scheme.granularity);
   const { statistic } = observer;
   if (!statistic.needsValues) {
@@ -39,7 +46,14 @@ export function observeWeights(values: Float32Array, dims: readonly number[], sc
     }
     const extremes = finite ? { min: low, max: high } : kernels().extent(clean, 0, clean.length);
     const stats = statistic.empty(1, settings);
-    statistic.update(stats, { min: Float64Array.of(extremes.min), max: Float64Array.of(extremes.max), minIsBound: false, count: clean.length, values: clean, layout: { outer: 1, channels: 1, inner: clean.length } });
+    statistic.update(stats, {
+      min: Float64Array.of(extremes.min),
+      max: Float64Array.of(extremes.max),
+      minIsBound: false,
+      count: clean.length,
+      values: clean,
+      layout: { outer: 1, channels: 1, inner: clean.length },
+    });
     const chosen = observer.chooseRange(stats, scheme, options);
     min[part] = chosen.min[0]!;
     max[part] = chosen.max[0]!;
@@ -50,17 +64,30 @@ export function observeWeights(values: Float32Array, dims: readonly number[], sc
 
 /** The values of each tensor, channel or block, one after the other. */
 function* parts(values: Float32Array, dims: readonly number[], scheme: QuantScheme): Generator<Float32Array> {
-  const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(dims, scheme.granularity);
-  if (count === 1) { yield values; return; }
+  const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(
+    dims,
+    scheme.granularity,
+  );
+  if (count === 1) {
+    yield values;
+    return;
+  }
   // A counting sort by part: sizes, starts, then one pass that puts each value in its place.
   const starts = new Uint32Array(count + 1);
   const visit = (each: (part: number, at: number) => void): void => {
-    for (let o = 0, at = 0; o < outer; o++) for (let a = 0; a < length; a++) for (let i = 0, p = o * outerStride + Math.floor(a / group) * groupStride; i < inner; i++, p += innerStride) each(p, at++);
+    for (let o = 0, at = 0; o < outer; o++)
+      for (let a = 0; a < length; a++)
+        for (let i = 0, p = o * outerStride + Math.floor(a / group) * groupStride; i < inner; i++, p += innerStride)
+          each(p, at++);
   };
-  visit((p) => { starts[p + 1]!++; });
+  visit((p) => {
+    starts[p + 1]!++;
+  });
   for (let p = 0; p < count; p++) starts[p + 1]! += starts[p]!;
   const next = starts.slice();
   const sorted = new Float32Array(elementCount(dims));
-  visit((p, at) => { sorted[next[p]!++] = values[at]!; });
+  visit((p, at) => {
+    sorted[next[p]!++] = values[at]!;
+  });
   for (let p = 0; p < count; p++) yield sorted.subarray(starts[p], starts[p + 1]);
 }

@@ -27,26 +27,55 @@ export const generatedDocs = (): Record<string, string> => ({
   'docs/optimize.md': optimizeDoc(),
 });
 
-const schemaOf = (title: string, spec: z.ZodType): string => `${JSON.stringify({ ...z.toJSONSchema(spec), title }, null, 1)}\n`;
+const schemaOf = (title: string, spec: z.ZodType): string =>
+  `${JSON.stringify({ ...z.toJSONSchema(spec), title }, null, 1)}\n`;
 
 function errorsDoc(): string {
   const codes = Object.entries(ERROR_CODES) as [ErrorCode, string][]; // the keys of the table are the type
   const rows = codes.map(([code, text]) => `| \`${code}\` | ${exitCodeOf(new QuantError(code, ''))} | ${cell(text)} |`);
-  return `${MADE}\n# Errors\n\nEvery error has a code, the place (file:line:column, node, tensor or sample), the value seen and what would be right.\nLibrary users get a \`QuantError\` with \`code\`, \`where\`, \`hint\`, \`excerpt\` and \`more\`; the code decides the exit code of \`quantize\`.\n\n| code | exit | meaning |\n|---|---|---|\n${rows.join('\n')}\n`;
+  return (
+    `${MADE}\n# Errors\n\nEvery error has a code, the place (file:line:column, node, tensor or sample), the ` +
+    `value seen and what would be right.\n` +
+    `Library users get a \`QuantError\` with \`code\`, \`where\`, \`hint\`, \`excerpt\` and \`more\`; the code ` +
+    `decides the exit code of \`quantize\`.\n\n| code | exit | meaning |\n|---|---|---|\n${rows.join('\n')}\n`
+  );
 }
 
 function opsDoc(): string {
-  const rows = ops.map((o) => `| \`${o.domain ? `${o.domain}.` : ''}${o.op}\` | ${o.since} | ${roleOf(o)} | ${o.cost === 'free' ? 'free' : 'counted'} | ${cell(o.doc)} |`);
-  return `${MADE}\n# Operators\n\nOperators that quantbench knows: it infers their types and shapes, knows their cost, and knows what quantization may do\nwith them. Others pass through untouched and stay float. Whether an operator then runs in integers is the target's\nknowledge: see \`src/targets/\`.\n\n- **compute**: multiply-accumulates of an activation and a weight; int32 accumulators\n- **arithmetic**: every input and the output has a scale of its own\n- **passthrough**: moves, selects or compares elements; input and output share one scale\n- **clamp**: disappears into the output range of the operator before it\n- **float**: stays float, for the reason given\n\n| operator | since opset | quantization | cost | what it does |\n|---|---|---|---|---|\n${rows.join('\n')}\n`;
+  const rows = ops.map(
+    (o) =>
+      `| \`${o.domain ? `${o.domain}.` : ''}${o.op}\` | ${o.since} | ${roleOf(o)} | ` +
+      `${o.cost === 'free' ? 'free' : 'counted'} | ${cell(o.doc)} |`,
+  );
+  return (
+    `${MADE}\n# Operators\n\nOperators that quantbench knows: it infers their types and shapes, knows their ` +
+    `cost, and knows what quantization may do\n` +
+    'with them. Others pass through untouched and stay float. Whether an operator then runs in integers is the ' +
+    `target's\nknowledge: see \`src/targets/\`.\n\n` +
+    `- **compute**: multiply-accumulates of an activation and a weight; int32 accumulators\n` +
+    `- **arithmetic**: every input and the output has a scale of its own\n` +
+    `- **passthrough**: moves, selects or compares elements; input and output share one scale\n` +
+    `- **clamp**: disappears into the output range of the operator before it\n` +
+    `- **float**: stays float, for the reason given\n\n` +
+    `| operator | since opset | quantization | cost | what it does |\n|---|---|---|---|---|\n${rows.join('\n')}\n`
+  );
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
 
 /** A section per metric: what it is, what it needs, and a table of its options. */
 function metricsDoc(): string {
   const sections = metrics.map((m) => {
-    const { properties = {} } = z.toJSONSchema(m.options, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
-    const rows = Object.entries(properties).map(([key, v]) => `| \`${key}\` | ${typeOf(v)} | ${defaultOf(v)} | ${cell(describe(v))} |`);
-    return `## ${m.name}\n\n${m.doc} ${m.higherIsBetter ? 'Higher' : 'Lower'} is better. Unit: ${m.unit}. Needs ${needsOf(m)}.\n\n| option | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+    const { properties = {} } = z.toJSONSchema(m.options, {
+      io: 'input',
+      unrepresentable: 'any',
+    }) as unknown as JsonSchema; // zod types the same structure more loosely
+    const rows = Object.entries(properties).map(
+      ([key, v]) => `| \`${key}\` | ${typeOf(v)} | ${defaultOf(v)} | ${cell(describe(v))} |`,
+    );
+    return (
+      `## ${m.name}\n\n${m.doc} ${m.higherIsBetter ? 'Higher' : 'Lower'} is better. Unit: ${m.unit}. Needs ` +
+      `${needsOf(m)}.\n\n| option | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`
+    );
   });
   return `${MADE}\n# Metrics\n\n${METRICS_INTRODUCTION}\n${sections.join('\n')}`;
 }
@@ -54,7 +83,10 @@ function metricsDoc(): string {
 /** How weights can be stored, and what that makes faster. */
 function codingsDoc(): string {
   const rows = codings.map((c) => `| \`${c.name}\` | ${cell(c.doc)} | ${cell(c.runs)} |`);
-  return `${MADE}\n# Codings\n\n${CODINGS_INTRODUCTION}\n| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n`;
+  return (
+    `${MADE}\n# Codings\n\n${CODINGS_INTRODUCTION}\n` +
+    `| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n`
+  );
 }
 const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per output channel or block, and the
 model itself turns them back into float32: a Cast or a look-up, a product with the scales, a Reshape. All of it is
@@ -62,20 +94,32 @@ constant, so that runtimes compute it once, when they load the model. Options ar
 `;
 
 function needsOf({ name, needsLabels, needsTarget }: Metric): string {
-  if (needsLabels) return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
+  if (needsLabels)
+    return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
   return needsTarget === undefined ? 'no labels' : TARGET_SOURCES[needsTarget];
 }
 const OBJECTS = 'objects as targets: `annotations` of image data, or a data module';
 const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string>> = {
-  boxes: OBJECTS, size: OBJECTS,
+  boxes: OBJECTS,
+  size: OBJECTS,
   text: 'texts as targets: `target` of text data, or a data module',
   tensors: 'tensors as targets: `targets` of npy or npz data, or a data module',
 };
 
 function optimizeDoc(): string {
   const levels: Readonly<Record<string, readonly Pass[]>> = optimizing;
-  const rows = everyPass.map((p) => `| \`${p.name}\` | ${Object.keys(levels).filter((l) => levels[l]?.some((x) => x.name === p.name)).join(', ') || (byName.includes(p) ? 'only by `--passes`' : 'only inside `quantize --recipe`')} | ${p.numerics} | ${cell(p.doc)} |`);
-  return `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+  const rows = everyPass.map(
+    (p) =>
+      `| \`${p.name}\` | ${
+        Object.keys(levels)
+          .filter((l) => levels[l]?.some((x) => x.name === p.name))
+          .join(', ') || (byName.includes(p) ? 'only by `--passes`' : 'only inside `quantize --recipe`')
+      } | ${p.numerics} | ${cell(p.doc)} |`,
+  );
+  return (
+    `${MADE}\n# Optimising a graph\n\n${OPTIMIZING}\n| pass | levels | numerics | what it does |\n` +
+    `|---|---|---|---|\n${rows.join('\n')}\n`
+  );
 }
 
 /** Keys as sections: one table per mapping, in the order of the schema. */
@@ -87,39 +131,65 @@ function recipeDoc(): string {
     const entries = Object.entries(node.properties ?? {});
     const shape = JSON.stringify(node.properties);
     const same = seen.get(shape);
-    if (same !== undefined) { sections.push(`## ${path}\n\n${doc}\n\nThe same keys as \`${same}\`.\n`); return; }
+    if (same !== undefined) {
+      sections.push(`## ${path}\n\n${doc}\n\nThe same keys as \`${same}\`.\n`);
+      return;
+    }
     seen.set(shape, path);
-    const rows = entries.map(([key, value]) => `| \`${key}\`${node.required?.includes(key) ? ' (required)' : ''} | ${typeOf(value)} | ${defaultOf(value)} | ${cell(describe(value))} |`);
-    sections.push(`## ${path || 'Top level'}\n\n${doc ? `${doc}\n\n` : ''}| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`);
+    const rows = entries.map(
+      ([key, value]) =>
+        `| \`${key}\`${node.required?.includes(key) ? ' (required)' : ''} | ${typeOf(value)} | ` +
+        `${defaultOf(value)} | ${cell(describe(value))} |`,
+    );
+    sections.push(
+      `## ${path || 'Top level'}\n\n${doc ? `${doc}\n\n` : ''}| key | type | default | meaning |\n` +
+        `|---|---|---|---|\n${rows.join('\n')}\n`,
+    );
     for (const [key, value] of entries) {
       const below = path ? `${path}.${key}` : key;
       const objects = branches(value).filter((b) => b.properties);
-      if (objects.length === 1 && !areNamed(objects)) visit(below, objects[0]!, describe(value)); // exactly one
+      if (objects.length === 1 && !areNamed(objects))
+        visit(below, objects[0]!, describe(value)); // exactly one
       else if (areNamed(objects)) plugins(below, objects, describe(value));
       const items = value.items && key !== 'metrics' ? branches(value.items).filter((b) => b.properties) : [];
       if (areNamed(items)) plugins(below, items, describe(value));
-      if (key === 'metrics' && value.items) sections.push(`## ${below}\n\n${describe(value)}\n\nA name, \`{ name: …, option: … }\`, or \`{ module: …, options: … }\` for one of your own: see [metrics](metrics.md).\n`);
+      if (key === 'metrics' && value.items)
+        sections.push(
+          `## ${below}\n\n${describe(value)}\n\n` +
+            `A name, \`{ name: …, option: … }\`, or \`{ module: …, options: … }\` for one of your own: see ` +
+            `[metrics](metrics.md).\n`,
+        );
     }
   };
   /** Plug-ins that a `name` tells apart. */
   const plugins = (path: string, objects: readonly JsonSchema[], doc: string): void => {
     const shape = JSON.stringify(objects);
     const same = seen.get(shape);
-    if (same !== undefined) { sections.push(`## ${path}\n\n${doc}\n\nThe same names as \`${same}\`.\n`); return; }
+    if (same !== undefined) {
+      sections.push(`## ${path}\n\n${doc}\n\nThe same names as \`${same}\`.\n`);
+      return;
+    }
     seen.set(shape, path);
     const rows = objects.map((o) => {
       const { name, ...options } = o.properties ?? {};
-      const list = Object.entries(options).map(([key, v]) => `\`${key}\` (${typeOf(v)}, default ${defaultOf(v)}): ${cell(describe(v))}`);
+      const list = Object.entries(options).map(
+        ([key, v]) => `\`${key}\` (${typeOf(v)}, default ${defaultOf(v)}): ${cell(describe(v))}`,
+      );
       return `| \`${String(name?.const)}\` | ${cell(name?.description ?? '')} | ${list.join('<br>') || '–'} |`;
     });
-    sections.push(`## ${path}\n\n${doc} A name alone, or \`{ name: …, option: … }\`.\n\n| name | what it does | options |\n|---|---|---|\n${rows.join('\n')}\n`);
+    sections.push(
+      `## ${path}\n\n${doc} A name alone, or \`{ name: …, option: … }\`.\n\n| name | what it does | options |\n` +
+        `|---|---|---|\n${rows.join('\n')}\n`,
+    );
   };
   visit('', schema, '');
   return `${MADE}\n# Recipes\n\n${INTRODUCTION}\n${sections.join('\n')}`;
 }
 
-const areNamed = (objects: readonly JsonSchema[]): boolean => objects.length > 0 && objects.every((o) => o.properties?.name?.const !== undefined);
-const describe = (s: JsonSchema): string => s.description ?? (s.anyOf ?? s.oneOf ?? []).map((b) => b.description ?? '').find(Boolean) ?? '';
+const areNamed = (objects: readonly JsonSchema[]): boolean =>
+  objects.length > 0 && objects.every((o) => o.properties?.name?.const !== undefined);
+const describe = (s: JsonSchema): string =>
+  s.description ?? (s.anyOf ?? s.oneOf ?? []).map((b) => b.description ?? '').find(Boolean) ?? '';
 const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g, ' ');
 
 function typeOf(s: JsonSchema): string {
@@ -130,8 +200,15 @@ function typeOf(s: JsonSchema): string {
     if (b.items) return `list of ${typeOf(b.items)}`;
     if (b.type === 'array') return 'list';
     if (b.type === 'object') return 'mapping';
-    const range = [b.minimum === undefined || b.minimum < -1e15 ? '' : `≥ ${b.minimum}`, b.exclusiveMinimum === undefined ? '' : `> ${b.exclusiveMinimum}`, b.maximum === undefined || b.maximum > 1e15 ? '' : `≤ ${b.maximum}`, b.exclusiveMaximum === undefined ? '' : `< ${b.exclusiveMaximum}`].filter(Boolean).join(', ');
-    const type = b.type === 'integer' ? 'whole number' : b.type === 'string' ? 'text' : b.type ?? 'any';
+    const range = [
+      b.minimum === undefined || b.minimum < -1e15 ? '' : `≥ ${b.minimum}`,
+      b.exclusiveMinimum === undefined ? '' : `> ${b.exclusiveMinimum}`,
+      b.maximum === undefined || b.maximum > 1e15 ? '' : `≤ ${b.maximum}`,
+      b.exclusiveMaximum === undefined ? '' : `< ${b.exclusiveMaximum}`,
+    ]
+      .filter(Boolean)
+      .join(', ');
+    const type = b.type === 'integer' ? 'whole number' : b.type === 'string' ? 'text' : (b.type ?? 'any');
     return range ? `${type} ${range}` : type;
   });
   return cell([...new Set(names)].join(' or '));
@@ -139,7 +216,11 @@ function typeOf(s: JsonSchema): string {
 
 function defaultOf(s: JsonSchema): string {
   if (s.default === undefined) return '–';
-  return typeof s.default === 'object' && s.default !== null && !Object.keys(s.default).length ? (Array.isArray(s.default) ? '`[]`' : 'see below') : `\`${JSON.stringify(s.default)}\``;
+  return typeof s.default === 'object' && s.default !== null && !Object.keys(s.default).length
+    ? Array.isArray(s.default)
+      ? '`[]`'
+      : 'see below'
+    : `\`${JSON.stringify(s.default)}\``;
 }
 
 const INTRODUCTION = `A recipe says what to quantize, for which runtime, with which data, and how to check it. It is YAML 1.2, checked strictly:

@@ -9,20 +9,34 @@ export function renderError(error: unknown, options: { readonly colour: boolean;
   if (!(error instanceof QuantError) || error.code === 'INTERNAL') {
     const message = error instanceof Error ? error.message : String(error);
     const stack = options.debug && error instanceof Error && error.stack ? `\n${printable(error.stack)}` : '';
-    return `${p.red('INTERNAL')}  ${oneLine(message)}\n   this is a bug in quantbench; please report it with the command and ${options.debug ? 'the lines below' : 'what --debug prints'}${stack}`;
+    return (
+      `${p.red('INTERNAL')}  ${oneLine(message)}\n` +
+      '   this is a bug in quantbench; please report it with the command and ' +
+      `${options.debug ? 'the lines below' : 'what --debug prints'}${stack}`
+    );
   }
-  return [error, ...error.more].map((e) => {
-    const place = placeOf(e.where);
-    const head = `${place ? `${p.bold(oneLine(place))} ` : ''}${p.red(e.code)}  ${oneLine(e.message)}`;
-    const excerpt = e.excerpt === undefined ? [] : [printable(e.excerpt)];
-    const hint = e.hint === undefined ? [] : e.hint.split('\n').map((line) => `   ${printable(line)}`);
-    const stack = options.debug && e.stack ? [printable(e.stack), ...(e.cause instanceof Error && e.cause.stack ? [`caused by ${printable(e.cause.stack)}`] : [])] : [];
-    return [head, ...excerpt, ...hint, ...stack].join('\n');
-  }).join('\n\n');
+  return [error, ...error.more]
+    .map((e) => {
+      const place = placeOf(e.where);
+      const head = `${place ? `${p.bold(oneLine(place))} ` : ''}${p.red(e.code)}  ${oneLine(e.message)}`;
+      const excerpt = e.excerpt === undefined ? [] : [printable(e.excerpt)];
+      const hint = e.hint === undefined ? [] : e.hint.split('\n').map((line) => `   ${printable(line)}`);
+      const stack =
+        options.debug && e.stack
+          ? [
+              printable(e.stack),
+              ...(e.cause instanceof Error && e.cause.stack ? [`caused by ${printable(e.cause.stack)}`] : []),
+            ]
+          : [];
+      return [head, ...excerpt, ...hint, ...stack].join('\n');
+    })
+    .join('\n\n');
 }
 
 /** file:line:column, as editors and terminals link it. */
 export function placeOf(where: Where): string {
   if (where.file === undefined) return '';
-  return [where.file, where.line, where.line === undefined ? undefined : where.column].filter((p) => p !== undefined).join(':');
+  return [where.file, where.line, where.line === undefined ? undefined : where.column]
+    .filter((p) => p !== undefined)
+    .join(':');
 }

@@ -9,7 +9,10 @@ import type * as StoreCommands from './commands/store.js';
 import { renderError } from './errors.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-export interface CommandContext { readonly terminal: Terminal; readonly signal: AbortSignal }
+export interface CommandContext {
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+}
 /** Does the work and gives the exit code. */
 type Job = (context: CommandContext) => Promise<number>;
 
@@ -40,8 +43,16 @@ export async function main(argv: readonly string[]): Promise<number> {
     terminal.say('stopping; nothing half-written is left (again to stop at once)');
     interrupt.abort();
   };
-  const onStray = (thrown: unknown): void => { const error = asSystemError(thrown) ?? thrown; show(error); process.exit(exitCodeOf(error)); };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal).on('uncaughtException', onStray).on('unhandledRejection', onStray);
+  const onStray = (thrown: unknown): void => {
+    const error = asSystemError(thrown) ?? thrown;
+    show(error);
+    process.exit(exitCodeOf(error));
+  };
+  process
+    .on('SIGINT', onSignal)
+    .on('SIGTERM', onSignal)
+    .on('uncaughtException', onStray)
+    .on('unhandledRejection', onStray);
   const run = async (): Promise<number> => {
     try {
       const job = parse(argv, terminal);
@@ -60,10 +71,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (!lost) return code;
     // What was printed is cut off: a program that reads it must not take it for whole.
     const error = new QuantError('OUTPUT_WRITE', `the output could not be printed: ${reason(lost)}`, { cause: lost });
-    try { writeSync(2, `${renderError(error, { colour: false, debug })}\n`); } catch { /* stderr is what failed */ }
+    try {
+      writeSync(2, `${renderError(error, { colour: false, debug })}\n`);
+    } catch {
+      /* stderr is what failed */
+    }
     return code > 1 && code !== 5 ? code : exitCodeOf(error);
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('uncaughtException', onStray).off('unhandledRejection', onStray);
+    process
+      .off('SIGINT', onSignal)
+      .off('SIGTERM', onSignal)
+      .off('uncaughtException', onStray)
+      .off('unhandledRejection', onStray);
   }
 }
 
@@ -73,164 +92,334 @@ const repeated = (text: string, all: string[] | undefined): string[] => [...(all
 /** The job that a command line asks for; undefined where help or the version was printed. Throws USAGE. */
 function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
   let job: Job | undefined;
-  const program = new Command('quantize').enablePositionalOptions()
+  const program = new Command('quantize')
+    .enablePositionalOptions()
     .description('Quantizes an ONNX model as a recipe says, checks the result in onnxruntime and reports what it cost.')
     .version(`quantbench ${version}`, '-V, --version', 'prints the version')
-    .helpOption('-h, --help', 'prints this help').helpCommand(false)
+    .helpOption('-h, --help', 'prints this help')
+    .helpCommand(false)
     .addHelpText('after', `${EXAMPLES}\n${EXIT_CODES}`);
-  const quantize = (command: Command): Command => command
-    .option('-r, --recipe <file>', 'the recipe (YAML)')
-    .option('-m, --model <file>', 'float ONNX model, instead of the recipe\'s')
-    .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s; preprocessing stays')
-    .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
-    .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
-    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
-    .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
-    .option('--json', 'prints run.json on stdout')
-    .option('-q, --quiet', 'prints only the paths of the written files')
-    .option('--debug', 'shows stack traces')
-    .action((options) => { job = async (c) => (await import('./commands/run.js')).run(options, c); });
+  const quantize = (command: Command): Command =>
+    command
+      .option('-r, --recipe <file>', 'the recipe (YAML)')
+      .option('-m, --model <file>', "float ONNX model, instead of the recipe's")
+      .option('-c, --calibration-data <path>', "calibration data, instead of the recipe's; preprocessing stays")
+      .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
+      .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
+      .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
+      .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
+      .option('--json', 'prints run.json on stdout')
+      .option('-q, --quiet', 'prints only the paths of the written files')
+      .option('--debug', 'shows stack traces')
+      .action((options) => {
+        job = async (c) => (await import('./commands/run.js')).run(options, c);
+      });
   quantize(program);
   quantize(program.command('run', { hidden: true }).description('the same as no command'));
-  program.command('inspect').description('shows a model, or what a run decided and measured')
+  program
+    .command('inspect')
+    .description('shows a model, or what a run decided and measured')
     .argument('<model-or-run>', 'an ONNX file, or the output folder (or run.json) of a run')
     .option('-p, --point <name>', 'one tensor of a run: plan, statistics, scale and zero point')
-    .option('--graph', 'the nodes of the model too, in ONNX text form').option('--text', 'nothing but the ONNX text form')
-    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
-    .action((target: string, options) => { job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c); });
-  program.command('compare').description('runs recipes, or takes finished runs, of one model and ranks them')
+    .option('--graph', 'the nodes of the model too, in ONNX text form')
+    .option('--text', 'nothing but the ONNX text form')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((target: string, options) => {
+      job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c);
+    });
+  program
+    .command('compare')
+    .description('runs recipes, or takes finished runs, of one model and ranks them')
     .argument('<recipe-or-run...>', 'recipes (.yaml; a list in one is a sweep) and output folders of runs')
-    .option('-m, --model <file>', 'float ONNX model, instead of the recipes\'')
-    .option('-c, --calibration-data <path>', 'calibration data, instead of the recipes\'')
-    .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipes\'')
+    .option('-m, --model <file>', "float ONNX model, instead of the recipes'")
+    .option('-c, --calibration-data <path>', "calibration data, instead of the recipes'")
+    .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipes'")
     .option('-o, --out <folder>', 'where the runs and the comparison go (default: reports/<name>)')
     .option('-n, --name <name>', 'name of the comparison (default: that of the sweep, or compare)')
     .option('-s, --set <key=value>', 'changes a value of every recipe; may be repeated', repeated)
     .option('--max-accuracy-drop <drop>', 'what the run to ship may lose: 0.5%, or 1% relative (default: 1% relative)')
-    .option('--max-latency-ratio <ratio>', 'how slow it may be, float = 1').option('--max-size-ratio <ratio>', 'how large it may be, float = 1')
+    .option('--max-latency-ratio <ratio>', 'how slow it may be, float = 1')
+    .option('--max-size-ratio <ratio>', 'how large it may be, float = 1')
     .option('--fresh', 'runs every recipe again, also where its result is there')
-    .option('--json', 'prints compare.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
-    .action((targets: string[], options) => { job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c); });
-  program.command('explain').description('tells what a recipe does, stage by stage, and why; runs nothing')
+    .option('--json', 'prints compare.json on stdout')
+    .option('-q, --quiet', 'prints only the paths of the written files')
+    .option('--debug', 'shows stack traces')
+    .action((targets: string[], options) => {
+      job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c);
+    });
+  program
+    .command('explain')
+    .description('tells what a recipe does, stage by stage, and why; runs nothing')
     .argument('<recipe>', 'the recipe (YAML)')
-    .option('-m, --model <file>', 'float ONNX model, instead of the recipe\'s')
+    .option('-m, --model <file>', "float ONNX model, instead of the recipe's")
     .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
-    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
-    .action((file: string, options) => { job = async (c) => (await import('./commands/explain.js')).explain(file, options, c); });
-  program.command('auto').description('finds the recipe: the fastest or smallest model whose accuracy drop keeps a limit')
-    .argument('[model]', 'float ONNX model, instead of the recipe\'s')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((file: string, options) => {
+      job = async (c) => (await import('./commands/explain.js')).explain(file, options, c);
+    });
+  program
+    .command('auto')
+    .description('finds the recipe: the fastest or smallest model whose accuracy drop keeps a limit')
+    .argument('[model]', "float ONNX model, instead of the recipe's")
     .option('-r, --recipe <file>', 'gives model, data, preprocessing, metric and what must stay float')
     .requiredOption('--max-accuracy-drop <drop>', 'what the model may lose on held-out samples: 0.5%, or 1%relative')
-    .option('-c, --calibration-data <path>', 'calibration data, instead of the recipe\'s')
-    .option('-e, --evaluation-data <path>', 'evaluation data, instead of the recipe\'s')
+    .option('-c, --calibration-data <path>', "calibration data, instead of the recipe's")
+    .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
     .option('-t, --target <runtime>', 'the runtime that the model will ship to')
     .option('--objective <what>', 'latency or size', 'latency')
     .option('--time-budget <time>', 'about how long the search may take: 90s, 10m', '10m')
     .option('--proven', 'takes only a drop whose whole interval is within the limit')
     .option('-o, --out <folder>', 'where the model, recipe.yaml and the reports go (default: reports/<name>-auto)')
     .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
-    .option('--json', 'prints run.json on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
-    .action((model: string | undefined, options) => { job = async (c) => (await import('./commands/auto.js')).auto(model, options, c); });
-  program.command('optimize').description('makes the graph of a model smaller; outputs stay')
+    .option('--json', 'prints run.json on stdout')
+    .option('-q, --quiet', 'prints only the paths of the written files')
+    .option('--debug', 'shows stack traces')
+    .action((model: string | undefined, options) => {
+      job = async (c) => (await import('./commands/auto.js')).auto(model, options, c);
+    });
+  program
+    .command('optimize')
+    .description('makes the graph of a model smaller; outputs stay')
     .argument('<model>', 'an ONNX file, float or quantized')
     .requiredOption('-o, --out <file>', 'where to write the model')
     .option('-l, --level <level>', 'basic, default or aggressive', 'default')
     .option('--explain', 'lists every change, and what nearly matched with the reason why it was left alone')
-    .option('-t, --target <runtime>', 'may also build operators that only this runtime has, at the aggressive level (default: standard ones only)')
+    .option(
+      '-t, --target <runtime>',
+      'may also build operators that only this runtime has, at the aggressive level (default: standard ones only)',
+    )
     .option('--plugin <file>', 'a module with passes and targets of your own; may be repeated', repeated)
-    .option('--passes <names>', 'only these passes, separated by commas').option('--skip <names>', 'all but these passes')
-    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints only the paths of the written files').option('--debug', 'shows stack traces')
-    .action((file: string, options) => { job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c); });
-  program.command('evaluate').description('scores models on data as they are; the others against the first')
+    .option('--passes <names>', 'only these passes, separated by commas')
+    .option('--skip <names>', 'all but these passes')
+    .option('--json', 'prints JSON on stdout')
+    .option('-q, --quiet', 'prints only the paths of the written files')
+    .option('--debug', 'shows stack traces')
+    .action((file: string, options) => {
+      job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c);
+    });
+  program
+    .command('evaluate')
+    .description('scores models on data as they are; the others against the first')
     .argument('<model...>', 'ONNX files, float or quantized')
     .option('-r, --recipe <file>', 'takes evaluation data, preprocessing and metrics from this recipe')
     .option('-d, --data <path>', 'evaluation data; their kind is guessed without a recipe')
     .option('--metric <name>', 'a metric; may be repeated', repeated)
     .option('--samples <n>', 'most samples to use')
     .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
-    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints no progress').option('--debug', 'shows stack traces')
-    .action((files: string[], options) => { job = async (c) => (await import('./commands/evaluate.js')).evaluate(files, options, c); });
-  program.command('bench').description('times models as they are, in turn; the others against the first')
+    .option('--json', 'prints JSON on stdout')
+    .option('-q, --quiet', 'prints no progress')
+    .option('--debug', 'shows stack traces')
+    .action((files: string[], options) => {
+      job = async (c) => (await import('./commands/evaluate.js')).evaluate(files, options, c);
+    });
+  program
+    .command('bench')
+    .description('times models as they are, in turn; the others against the first')
     .argument('<model...>', 'ONNX files, float or quantized')
-    .option('--runs <n>', 'counted runs of each', '300').option('--warmup <n>', 'runs before them that are not counted', '10')
-    .option('--threads <n>', 'threads of onnxruntime', '1').option('--batch <n>', 'samples per run', '1')
+    .option('--runs <n>', 'counted runs of each', '300')
+    .option('--warmup <n>', 'runs before them that are not counted', '10')
+    .option('--threads <n>', 'threads of onnxruntime', '1')
+    .option('--batch <n>', 'samples per run', '1')
     .option('--input-shape <name=sizes>', 'a shape such as x=1x3x480x480; may be repeated', repeated)
     .option('-r, --recipe <file>', 'takes a real sample from the data of this recipe')
-    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints no progress').option('--debug', 'shows stack traces')
-    .action((files: string[], options) => { job = async (c) => (await import('./commands/bench.js')).bench(files, options, c); });
-  program.command('gate').description('judges a run by limits: exit code 0 pass, 1 fail, 5 undecided')
+    .option('--json', 'prints JSON on stdout')
+    .option('-q, --quiet', 'prints no progress')
+    .option('--debug', 'shows stack traces')
+    .action((files: string[], options) => {
+      job = async (c) => (await import('./commands/bench.js')).bench(files, options, c);
+    });
+  program
+    .command('gate')
+    .description('judges a run by limits: exit code 0 pass, 1 fail, 5 undecided')
     .argument('<run>', 'the output folder (or run.json) of a run')
     .option('-b, --baseline <run>', 'compares with the quantized model of this run, not with the float model')
-    .option('--max-accuracy-drop <limit>', 'such as 0.5% or 0.5points, 1%relative, or a number for metrics that are not in %')
+    .option(
+      '--max-accuracy-drop <limit>',
+      'such as 0.5% or 0.5points, 1%relative, or a number for metrics that are not in %',
+    )
     .option('--max-latency-ratio <limit>', 'quantized ÷ float, such as 0.8')
     .option('--max-size-ratio <limit>', 'quantized ÷ float, such as 0.3')
     .option('--confidence <share>', 'of the intervals (default: 95%)')
     .option('--metric <name>', 'which metric may drop (default: the first of the run)')
     .option('--plugin <file>', 'a module whose gates the recipe of the run names; may be repeated', repeated)
     .option('--save', 'puts the verdict into run.json, where `store promote` looks for it')
-    .option('--junit <file>', 'writes JUnit XML').option('--markdown <file>', 'writes a summary in Markdown')
-    .option('--json', 'prints JSON on stdout').option('-q, --quiet', 'prints the verdict only').option('--debug', 'shows stack traces')
-    .action((target: string, options) => { job = async (c) => (await import('./commands/gate.js')).gate(target, options, c); });
-  program.command('cost').description('what a model costs, node by node: arithmetic, parameters, memory traffic, peak activations')
+    .option('--junit <file>', 'writes JUnit XML')
+    .option('--markdown <file>', 'writes a summary in Markdown')
+    .option('--json', 'prints JSON on stdout')
+    .option('-q, --quiet', 'prints the verdict only')
+    .option('--debug', 'shows stack traces')
+    .action((target: string, options) => {
+      job = async (c) => (await import('./commands/gate.js')).gate(target, options, c);
+    });
+  program
+    .command('cost')
+    .description('what a model costs, node by node: arithmetic, parameters, memory traffic, peak activations')
     .argument('<model>', 'an ONNX file')
     .option('--input-shape <name=sizes>', 'a shape such as x=1x3x224x224; may be repeated', repeated)
-    .option('--device <device>', 'adds a roofline estimate: cpu (measured), or PEAK_FLOPS,BANDWIDTH such as 1e12,2e10').option('--threads <n>', 'threads of --device cpu', '1')
-    .option('--picture <file.svg>', 'draws the roofline').option('--top <n>', 'how many nodes the table shows', '30')
-    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
-    .action((file: string, options) => { job = async (c) => (await import('./commands/cost.js')).cost(file, options, c); });
-  program.command('card').description('writes the model card of a run (Hugging Face form)')
-    .argument('<run>', 'the output folder (or run.json) of a run').option('-o, --out <file>', 'where to (default: stdout)').option('--debug', 'shows stack traces')
-    .action((target: string, options) => { job = async (c) => (await import('./commands/card.js')).card(target, options, c); });
-  program.command('init').description('writes a first recipe for a model')
+    .option('--device <device>', 'adds a roofline estimate: cpu (measured), or PEAK_FLOPS,BANDWIDTH such as 1e12,2e10')
+    .option('--threads <n>', 'threads of --device cpu', '1')
+    .option('--picture <file.svg>', 'draws the roofline')
+    .option('--top <n>', 'how many nodes the table shows', '30')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((file: string, options) => {
+      job = async (c) => (await import('./commands/cost.js')).cost(file, options, c);
+    });
+  program
+    .command('card')
+    .description('writes the model card of a run (Hugging Face form)')
+    .argument('<run>', 'the output folder (or run.json) of a run')
+    .option('-o, --out <file>', 'where to (default: stdout)')
+    .option('--debug', 'shows stack traces')
+    .action((target: string, options) => {
+      job = async (c) => (await import('./commands/card.js')).card(target, options, c);
+    });
+  program
+    .command('init')
+    .description('writes a first recipe for a model')
     .argument('<model>', 'the float ONNX model')
     .option('-d, --data <path>', 'calibration data: their kind is guessed')
     .option('-o, --out <file>', 'where to write the recipe (default: stdout)')
     .option('--debug', 'shows stack traces')
-    .action((model: string, options) => { job = async (c) => (await import('./commands/init.js')).init(model, options, c); });
-  program.command('doctor').description('checks that this machine can do the job')
-    .option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces')
-    .action((options) => { job = async (c) => (await import('./commands/doctor.js')).doctor(options, c); });
-  const store = program.command('store').description('keeps versions of models, their gates, and which of them is in production').usage('<command>');
-  const onStore = (command: Command): Command => command.option('--store <folder>', 'the folder of the store', 'quantbench-store').option('--json', 'prints JSON on stdout').option('--debug', 'shows stack traces');
-  const withStore = (work: (c: typeof StoreCommands) => Job): void => { job = async (c) => work(await import('./commands/store.js'))(c); };
-  onStore(store.command('add').description('adds a run, or a model, as a new version').argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file').requiredOption('-n, --name <name>', 'name of the model in the store'))
-    .action((target: string, options) => withStore((s) => s.add(target, options)));
-  onStore(store.command('list').description('lists every version with its stage and gate')).action((options) => withStore((s) => s.list(options)));
-  onStore(store.command('show').description('shows a version: files, gate, results').argument('<name[@version]>', 'the version in production, or NAME@3, NAME@canary, NAME@latest'))
-    .action((reference: string, options) => withStore((s) => s.show(reference, options)));
-  onStore(store.command('get').description('copies the files of a version into a folder').argument('<name[@version]>').requiredOption('-o, --out <folder>', 'where to'))
-    .action((reference: string, options) => withStore((s) => s.get(reference, options)));
-  onStore(store.command('promote').description('moves a version one stage up, if its gate passed').argument('<name[@version]>').requiredOption('--to <stage>', 'canary or production').option('--force', 'overrides the rules; the log records it'))
-    .action((reference: string, options) => withStore((s) => s.promote(reference, options)));
-  onStore(store.command('rollback').description('puts the version back into production that was there before').argument('<name>')).action((name: string, options) => withStore((s) => s.rollback(name, options)));
-  onStore(store.command('diff').description('shows what differs between two versions').argument('<name@a>').argument('<name@b>')).action((a: string, b: string, options) => withStore((s) => s.diff(a, b, options)));
-  onStore(store.command('verify').description('checks the log and every stored file')).action((options) => withStore((s) => s.verify(options)));
+    .action((model: string, options) => {
+      job = async (c) => (await import('./commands/init.js')).init(model, options, c);
+    });
+  program
+    .command('doctor')
+    .description('checks that this machine can do the job')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((options) => {
+      job = async (c) => (await import('./commands/doctor.js')).doctor(options, c);
+    });
+  const store = program
+    .command('store')
+    .description('keeps versions of models, their gates, and which of them is in production')
+    .usage('<command>');
+  const onStore = (command: Command): Command =>
+    command
+      .option('--store <folder>', 'the folder of the store', 'quantbench-store')
+      .option('--json', 'prints JSON on stdout')
+      .option('--debug', 'shows stack traces');
+  const withStore = (work: (c: typeof StoreCommands) => Job): void => {
+    job = async (c) => work(await import('./commands/store.js'))(c);
+  };
+  onStore(
+    store
+      .command('add')
+      .description('adds a run, or a model, as a new version')
+      .argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file')
+      .requiredOption('-n, --name <name>', 'name of the model in the store'),
+  ).action((target: string, options) => withStore((s) => s.add(target, options)));
+  onStore(store.command('list').description('lists every version with its stage and gate')).action((options) =>
+    withStore((s) => s.list(options)),
+  );
+  onStore(
+    store
+      .command('show')
+      .description('shows a version: files, gate, results')
+      .argument('<name[@version]>', 'the version in production, or NAME@3, NAME@canary, NAME@latest'),
+  ).action((reference: string, options) => withStore((s) => s.show(reference, options)));
+  onStore(
+    store
+      .command('get')
+      .description('copies the files of a version into a folder')
+      .argument('<name[@version]>')
+      .requiredOption('-o, --out <folder>', 'where to'),
+  ).action((reference: string, options) => withStore((s) => s.get(reference, options)));
+  onStore(
+    store
+      .command('promote')
+      .description('moves a version one stage up, if its gate passed')
+      .argument('<name[@version]>')
+      .requiredOption('--to <stage>', 'canary or production')
+      .option('--force', 'overrides the rules; the log records it'),
+  ).action((reference: string, options) => withStore((s) => s.promote(reference, options)));
+  onStore(
+    store
+      .command('rollback')
+      .description('puts the version back into production that was there before')
+      .argument('<name>'),
+  ).action((name: string, options) => withStore((s) => s.rollback(name, options)));
+  onStore(
+    store
+      .command('diff')
+      .description('shows what differs between two versions')
+      .argument('<name@a>')
+      .argument('<name@b>'),
+  ).action((a: string, b: string, options) => withStore((s) => s.diff(a, b, options)));
+  onStore(store.command('verify').description('checks the log and every stored file')).action((options) =>
+    withStore((s) => s.verify(options)),
+  );
   for (const command of [program, ...program.commands, ...store.commands]) {
-    command.exitOverride().allowExcessArguments(false).configureOutput({ writeOut: (text) => terminal.data(text), writeErr: () => undefined, outputError: () => undefined });
+    command
+      .exitOverride()
+      .allowExcessArguments(false)
+      .configureOutput({
+        writeOut: (text) => terminal.data(text),
+        writeErr: () => undefined,
+        outputError: () => undefined,
+      });
   }
   try {
     program.parse(argv, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return undefined;
-    if (error.code === 'commander.help') throw new QuantError('USAGE', `quantize store needs a command: ${store.commands.map((c) => c.name()).join(', ').replace(/, (\w+)$/, ' or $1')}`, { hint: '`quantize store --help` tells what they do' });
+    if (error.code === 'commander.help')
+      throw new QuantError(
+        'USAGE',
+        `quantize store needs a command: ${store.commands
+          .map((c) => c.name())
+          .join(', ')
+          .replace(/, (\w+)$/, ' or $1')}`,
+        { hint: '`quantize store --help` tells what they do' },
+      );
     const stray = argv[0];
-    if (error.code === 'commander.excessArguments' && stray !== undefined && !stray.startsWith('-') && !program.commands.some((c) => c.name() === stray)) {
+    if (
+      error.code === 'commander.excessArguments' &&
+      stray !== undefined &&
+      !stray.startsWith('-') &&
+      !program.commands.some((c) => c.name() === stray)
+    ) {
       if (/\.(onnx|ort)$/i.test(stray)) {
         const withRecipe = argv.includes('-r') || argv.includes('--recipe');
-        const ways = `quantize init ${stray} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R --model ${stray} quantizes by a recipe; quantize auto ${stray} finds one; quantize inspect ${stray} shows it`;
-        throw new QuantError('USAGE', `"${stray}" is a model, and no command says what to do with it`, { hint: withRecipe ? `give it as --model ${stray}` : ways });
+        const ways =
+          `quantize init ${stray} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R ` +
+          `--model ${stray} quantizes by a recipe; quantize auto ${stray} finds one; quantize inspect ${stray} ` +
+          'shows it';
+        throw new QuantError('USAGE', `"${stray}" is a model, and no command says what to do with it`, {
+          hint: withRecipe ? `give it as --model ${stray}` : ways,
+        });
       }
-      const near = nearest(stray, program.commands.map((c) => c.name()));
-      throw new QuantError('USAGE', `"${stray}" is not a command.${near ? ` Did you mean "${near}"?` : ''}`, { hint: /\.ya?ml$/i.test(stray) ? `quantize --recipe ${stray}` : '`quantize --help` lists commands and options' });
+      const near = nearest(
+        stray,
+        program.commands.map((c) => c.name()),
+      );
+      throw new QuantError('USAGE', `"${stray}" is not a command.${near ? ` Did you mean "${near}"?` : ''}`, {
+        hint: /\.ya?ml$/i.test(stray) ? `quantize --recipe ${stray}` : '`quantize --help` lists commands and options',
+      });
     }
-    throw new QuantError('USAGE', error.message.replace(/^error: /, '').replace(/\n/g, ' '), { hint: '`quantize --help` lists commands and options' });
+    throw new QuantError('USAGE', error.message.replace(/^error: /, '').replace(/\n/g, ' '), {
+      hint: '`quantize --help` lists commands and options',
+    });
   }
   return job;
 }
 
 function failure(error: unknown): unknown {
-  if (!(error instanceof QuantError)) return { outcome: 'failed', error: { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) } };
-  const plain = (e: QuantError): unknown => ({ code: e.code, message: e.message, where: e.where, ...(e.hint === undefined ? {} : { hint: e.hint }) });
+  if (!(error instanceof QuantError))
+    return {
+      outcome: 'failed',
+      error: { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) },
+    };
+  const plain = (e: QuantError): unknown => ({
+    code: e.code,
+    message: e.message,
+    where: e.where,
+    ...(e.hint === undefined ? {} : { hint: e.hint }),
+  });
   return { outcome: 'failed', error: plain(error), ...(error.more.length ? { more: error.more.map(plain) } : {}) };
 }

@@ -10,10 +10,18 @@ export function planLines(record: RunRecord, columns: number): string[] {
   const kinds = new Map<string, number>();
   for (const p of record.points) kinds.set(p.kind, (kinds.get(p.kind) ?? 0) + 1);
   return [
-    `${integer.length} of ${record.nodes.length} nodes in integers${total ? `, ${((100 * inInteger) / total).toFixed(1)} % of multiply-accumulates` : ''}`,
+    `${integer.length} of ${record.nodes.length} nodes in ` +
+      `integers${total ? `, ${((100 * inInteger) / total).toFixed(1)} % of multiply-accumulates` : ''}`,
     `${record.points.length} quantization points: ${[...kinds].map(([kind, n]) => `${n} ${kind}`).join(', ')}`,
     '',
-    ...table([['planned', 'op', 'macs', 'node', 'why'], ...record.nodes.map((n) => [n.planned, n.op, n.macs ? countText(n.macs) : '', n.name, n.because ?? ''])], [2], { columns, drop: [2] }),
+    ...table(
+      [
+        ['planned', 'op', 'macs', 'node', 'why'],
+        ...record.nodes.map((n) => [n.planned, n.op, n.macs ? countText(n.macs) : '', n.name, n.because ?? '']),
+      ],
+      [2],
+      { columns, drop: [2] },
+    ),
     '',
     'Nothing was measured or written (--dry-run). The recipe as resolved:',
     '',

@@ -1,4 +1,7 @@
-/** Peak memory of activations: which buffers live at the same time in the order that the model runs, and a plan that shares them. */
+/**
+ * Peak memory of activations: which buffers live at the same time in the order that the model runs, and a plan that
+ * shares them.
+ */
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { perElement } from '../ops/spec.js';
@@ -14,16 +17,29 @@ export interface MemoryPlan {
   readonly live: readonly { readonly name: string; readonly bytes: number }[];
   /** Size of one arena in which every buffer has a fixed place. */
   readonly arenaBytes: number;
-  readonly buffers: readonly { readonly name: string; readonly bytes: number; readonly offset: number; /** Positions of the nodes that write it and that read it last. */ readonly from: number; readonly to: number }[];
+  readonly buffers: readonly {
+    readonly name: string;
+    readonly bytes: number;
+    readonly offset: number;
+    /** Positions of the nodes that write it and that read it last. */ readonly from: number;
+    readonly to: number;
+  }[];
 }
 
-interface Buffer { readonly names: string[]; bytes: number; readonly from: number; to: number }
+interface Buffer {
+  readonly names: string[];
+  bytes: number;
+  readonly from: number;
+  to: number;
+}
 
 /**
- * The plan for the main graph in topological order. Graph inputs live from the start, outputs to the end; weights, and what
- * Identity and Constant make of them, are not activations. A view (Reshape …) shares its input's buffer; an element-wise op writes over an input of the same size that
- * nobody reads later. Buffers get the lowest place that is free for as long as they live, largest first.
- * Source: Pisarchyk & Lee 2020, "Efficient Memory Management for Deep Neural Net Inference" (arXiv 2001.03288), greedy by size.
+ * The plan for the main graph in topological order. Graph inputs live from the start, outputs to the end; weights, and
+ * what Identity and Constant make of them, are not activations. A view (Reshape …) shares its input's buffer; an
+ * element-wise op writes over an input of the same size that nobody reads later. Buffers get the lowest place that is
+ * free for as long as they live, largest first.
+ * Source: Pisarchyk & Lee 2020, "Efficient Memory Management for Deep Neural Net Inference" (arXiv 2001.03288), greedy
+ * by size.
  */
 export function memoryPlan(model: Model): MemoryPlan {
   const order = model.graph.topological();
@@ -51,22 +67,36 @@ export function memoryPlan(model: Model): MemoryPlan {
   let [peakBytes, peakAt] = [0, 0];
   order.forEach((_, at) => {
     const sum = buffers.reduce((n, b) => n + (b.from <= at && at <= b.to ? b.bytes : 0), 0);
-    if (sum > peakBytes) { peakBytes = sum; peakAt = at; }
+    if (sum > peakBytes) {
+      peakBytes = sum;
+      peakAt = at;
+    }
   });
   const placed = place(buffers);
   return {
-    peakBytes, peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]!),
-    live: buffers.filter((b) => b.from <= peakAt && peakAt <= b.to).sort((a, b) => b.bytes - a.bytes).map((b) => ({ name: b.names[0]!, bytes: b.bytes })), // a buffer has the name that started it
-    arenaBytes: placed.reduce((n, p) => Math.max(n, p.offset + p.bytes), 0), buffers: placed,
+    peakBytes,
+    peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]!),
+    live: buffers
+      .filter((b) => b.from <= peakAt && peakAt <= b.to)
+      .sort((a, b) => b.bytes - a.bytes)
+      .map((b) => ({ name: b.names[0]!, bytes: b.bytes })), // a buffer has the name that started it
+    arenaBytes: placed.reduce((n, p) => Math.max(n, p.offset + p.bytes), 0),
+    buffers: placed,
   };
 }
 
-/** The position of the last node that reads each value; the end of the graph for its outputs. A subgraph reads what it captures. */
+/**
+ * The position of the last node that reads each value; the end of the graph for its outputs. A subgraph reads what it
+ * captures.
+ */
 function lastReads(graph: Graph, order: readonly Node[]): Map<Value, number> {
   const last = new Map<Value, number>();
   const read = (node: Node, at: number): void => {
     for (const v of node.inputs) if (v) last.set(v, at);
-    for (const [, g] of node.subgraphs()) { for (const n of g.nodes) read(n, at); for (const v of g.outputs) last.set(v, at); }
+    for (const [, g] of node.subgraphs()) {
+      for (const n of g.nodes) read(n, at);
+      for (const v of g.outputs) last.set(v, at);
+    }
   };
   order.forEach(read);
   for (const v of graph.outputs) last.set(v, order.length);
@@ -76,15 +106,30 @@ function lastReads(graph: Graph, order: readonly Node[]): Map<Value, number> {
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout']);
 
 /** The buffer that a node's first output can lie in. */
-function reusable(node: Node, at: number, bufferOf: ReadonlyMap<Value, Buffer>, last: ReadonlyMap<Value, number>): Buffer | undefined {
+function reusable(
+  node: Node,
+  at: number,
+  bufferOf: ReadonlyMap<Value, Buffer>,
+  last: ReadonlyMap<Value, number>,
+): Buffer | undefined {
   const y = node.outputs[0];
   if (!y || node.domain !== '') return undefined;
   if (VIEWS.has(node.op)) return node.inputs[0] ? bufferOf.get(node.inputs[0]) : undefined;
-  if (specOf(node)?.cost !== perElement || node.outputs.length > 1) return undefined; // each element of the result is of the same place of the input
+  // each element of the result is of the same place of the input
+  if (specOf(node)?.cost !== perElement || node.outputs.length > 1) return undefined;
   const bytes = bytesOf(y);
   for (const x of node.inputs) {
     const buffer = x && !x.isInitializer ? bufferOf.get(x) : undefined;
-    if (x && buffer && buffer.bytes === bytes && bytesOf(x) === bytes && last.get(x) === at && buffer.to === at && buffer.from < at) return buffer;
+    if (
+      x &&
+      buffer &&
+      buffer.bytes === bytes &&
+      bytesOf(x) === bytes &&
+      last.get(x) === at &&
+      buffer.to === at &&
+      buffer.from < at
+    )
+      return buffer;
   }
   return undefined;
 }
@@ -94,7 +139,10 @@ function place(buffers: readonly Buffer[]): MemoryPlan['buffers'] {
   for (const b of [...buffers].sort((x, y) => y.bytes - x.bytes || x.from - y.from)) {
     const others = placed.filter((p) => p.from <= b.to && b.from <= p.to).sort((x, y) => x.offset - y.offset);
     let offset = 0;
-    for (const p of others) { if (p.offset - offset >= b.bytes) break; offset = Math.max(offset, p.offset + p.bytes); }
+    for (const p of others) {
+      if (p.offset - offset >= b.bytes) break;
+      offset = Math.max(offset, p.offset + p.bytes);
+    }
     placed.push({ name: b.names[0]!, bytes: b.bytes, offset, from: b.from, to: b.to }); // as above
   }
   return placed.sort((x, y) => x.from - y.from || x.offset - y.offset);

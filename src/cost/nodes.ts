@@ -15,7 +15,10 @@ export interface NodeCost {
   readonly op: string;
   /** Multiply-accumulates, for one run of the model. */
   readonly macs: number;
-  /** 2 for each multiply-accumulate and 1 for each other operation (one per element for element-wise ops, whatever they compute). */
+  /**
+   * 2 for each multiply-accumulate and 1 for each other operation (one per element for element-wise ops, whatever they
+   * compute).
+   */
   readonly flops: number;
   /** Elements of the constants that it reads and no node before it did. */
   readonly parameters: number;
@@ -31,7 +34,10 @@ export interface ModelCost {
   readonly nodes: readonly NodeCost[];
   readonly macs: number;
   readonly flops: number;
-  /** Elements of weights: constants of float and quantized types. Running statistics of BatchNormalization are no parameters, nor are shapes and indices. */
+  /**
+   * Elements of weights: constants of float and quantized types. Running statistics of BatchNormalization are no
+   * parameters, nor are shapes and indices.
+   */
   readonly parameters: number;
   readonly parameterBytes: number;
   readonly readBytes: number;
@@ -43,7 +49,17 @@ export interface ModelCost {
 }
 
 /** These give the runtime another view of the same bytes. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout', 'Constant', 'Shape', 'Size']);
+const VIEWS: ReadonlySet<string> = new Set([
+  'Reshape',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+  'Identity',
+  'Dropout',
+  'Constant',
+  'Shape',
+  'Size',
+]);
 
 /** A copy of the model with every shape that can be known, for inputs of the shapes given. */
 export function sized(model: Model, inputShapes: ReadonlyMap<string, Shape>): Model {
@@ -65,14 +81,28 @@ export function modelCost(model: Model): ModelCost {
   const sum = (of: (n: NodeCost) => number): number => nodes.reduce((total, n) => total + of(n) * n.times, 0);
   let parameters = 0;
   let parameterBytes = 0;
-  for (const data of weightsOf(model.graph)) { parameters += data.size; parameterBytes += data.byteLength; }
+  for (const data of weightsOf(model.graph)) {
+    parameters += data.size;
+    parameterBytes += data.byteLength;
+  }
   return {
-    nodes, macs: sum((n) => n.macs), flops: sum((n) => n.flops), parameters, parameterBytes, readBytes: sum((n) => n.readBytes), writeBytes: sum((n) => n.writeBytes),
-    unknownOps: [...unknownOps].sort(), inputShapes: Object.fromEntries(model.graph.inputs.filter((v) => !v.data).map((v) => [v.name, v.shape ?? []])),
+    nodes,
+    macs: sum((n) => n.macs),
+    flops: sum((n) => n.flops),
+    parameters,
+    parameterBytes,
+    readBytes: sum((n) => n.readBytes),
+    writeBytes: sum((n) => n.writeBytes),
+    unknownOps: [...unknownOps].sort(),
+    inputShapes: Object.fromEntries(model.graph.inputs.filter((v) => !v.data).map((v) => [v.name, v.shape ?? []])),
   };
 }
 
-interface Found { readonly nodes: NodeCost[]; readonly counted: Set<Tensor>; readonly unknownOps: Set<string> }
+interface Found {
+  readonly nodes: NodeCost[];
+  readonly counted: Set<Tensor>;
+  readonly unknownOps: Set<string>;
+}
 
 function visit(graph: Graph, path: string, times: number, found: Found): void {
   for (const [node, label] of uniqueLabels(graph.topological())) {
@@ -81,7 +111,11 @@ function visit(graph: Graph, path: string, times: number, found: Found): void {
     if (branches.length) {
       // Of an If the dearer branch counts; a body runs as often as can be known.
       const runs = times * repeats(node);
-      const costs = branches.map(([attribute, g]) => { const own: Found = { ...found, nodes: [] }; visit(g, `${name}/${attribute}/`, runs, own); return own.nodes; });
+      const costs = branches.map(([attribute, g]) => {
+        const own: Found = { ...found, nodes: [] };
+        visit(g, `${name}/${attribute}/`, runs, own);
+        return own.nodes;
+      });
       const work = (list: readonly NodeCost[]): number => list.reduce((n, c) => n + c.flops, 0);
       const taken = node.op === 'If' ? [costs.reduce((a, b) => (work(b) > work(a) ? b : a))] : costs;
       for (const list of taken) found.nodes.push(...list);
@@ -94,24 +128,47 @@ function visit(graph: Graph, path: string, times: number, found: Found): void {
 function costOf(node: Node, name: string, times: number, { counted, unknownOps }: Found): NodeCost {
   const spec = specOf(node);
   if (!spec) unknownOps.add(node.domain ? `${node.domain}.${node.op}` : node.op);
-  const cost = spec && spec.cost !== 'free' ? spec.cost(node.inputs.map(known), node.outputs.map((o) => known(o)!), node) : { macs: 0, otherOps: 0 }; // outputs are values
+  const cost =
+    spec && spec.cost !== 'free'
+      ? spec.cost(
+          node.inputs.map(known),
+          node.outputs.map((o) => known(o)!),
+          node,
+        )
+      : { macs: 0, otherOps: 0 }; // outputs are values
   const values = [...node.inputs.filter((v) => v !== null), ...node.outputs];
-  const guessed = values.some((v) => !v.shape || v.shape.some((d) => typeof d !== 'number')) && (cost.macs > 0 || cost.otherOps > 0);
+  const guessed =
+    values.some((v) => !v.shape || v.shape.some((d) => typeof d !== 'number')) && (cost.macs > 0 || cost.otherOps > 0);
   let parameters = 0;
   const view = node.domain === '' && VIEWS.has(node.op);
   // A view of a constant is made when the model is loaded: the node that computes with it reads it first.
   for (const v of view ? [] : node.inputs) {
     const data = constantBehind(v);
-    if (v && data && isWeight(v, data) && !counted.has(data)) { counted.add(data); parameters += data.size; }
+    if (v && data && isWeight(v, data) && !counted.has(data)) {
+      counted.add(data);
+      parameters += data.size;
+    }
   }
-  const bytes = (list: readonly (Value | null)[]): number => (view ? 0 : list.reduce((n, v) => n + (v ? bytesOf(v) : 0), 0));
-  return { name, op: node.domain ? `${node.domain}.${node.op}` : node.op, macs: cost.macs, flops: 2 * cost.macs + cost.otherOps, parameters, readBytes: bytes([...new Set(node.inputs)]), writeBytes: bytes(node.outputs), times, guessed };
+  const bytes = (list: readonly (Value | null)[]): number =>
+    view ? 0 : list.reduce((n, v) => n + (v ? bytesOf(v) : 0), 0);
+  return {
+    name,
+    op: node.domain ? `${node.domain}.${node.op}` : node.op,
+    macs: cost.macs,
+    flops: 2 * cost.macs + cost.otherOps,
+    parameters,
+    readBytes: bytes([...new Set(node.inputs)]),
+    writeBytes: bytes(node.outputs),
+    times,
+    guessed,
+  };
 }
 
 const known = (v: Value | null): Known | undefined => (v ? { dtype: v.dtype, shape: v.shape } : undefined);
 
 /** Bytes of a value; axes that are not known count as 1, types as float32. */
-export const bytesOf = (v: Value): number => (v.data ? v.data.byteLength : v.dtype === 'string' ? 0 : byteLength(v.dtype ?? 'float32', sizeOf(v.shape)));
+export const bytesOf = (v: Value): number =>
+  v.data ? v.data.byteLength : v.dtype === 'string' ? 0 : byteLength(v.dtype ?? 'float32', sizeOf(v.shape));
 
 /** Trip count of a Loop with a constant limit and condition; length of a Scan; else 1. */
 function repeats(node: Node): number {
@@ -120,7 +177,10 @@ function repeats(node: Node): number {
     return trips !== undefined && trips >= 0n && trips <= 1_000_000_000n ? Number(trips) : 1;
   }
   if (node.op !== 'Scan') return 1;
-  const scanned = node.inputs[node.inputs.length - node.int('num_scan_inputs', 1)]?.shape?.[node.ints('scan_input_axes', [0])[0] ?? 0];
+  const scanned =
+    node.inputs[node.inputs.length - node.int('num_scan_inputs', 1)]?.shape?.[
+      node.ints('scan_input_axes', [0])[0] ?? 0
+    ];
   return typeof scanned === 'number' ? scanned : 1;
 }
 

@@ -1,8 +1,14 @@
 import { fail } from '../base/errors.js';
 import type { Feed, FeedTensor, Sample, TypedArray, ValueInfo } from '../ir/feed.js';
 
-/** Rows of one sample within a batch: feed k of the sample lies at rows [start[k], start[k] + length[k]) of the feed. */
-export interface BatchRow { readonly sample: Sample; readonly start: readonly number[]; readonly length: readonly number[] }
+/**
+ * Rows of one sample within a batch: feed k of the sample lies at rows [start[k], start[k] + length[k]) of the feed.
+ */
+export interface BatchRow {
+  readonly sample: Sample;
+  readonly start: readonly number[];
+  readonly length: readonly number[];
+}
 export interface Batch {
   /** One stacked feed per feed of a sample: two for sentence pairs. */
   readonly feeds: readonly Feed[];
@@ -17,7 +23,9 @@ export interface BatchOptions {
   readonly inputs: readonly ValueInfo[];
   /** Batch size that the model fixes. Default: read from `inputs`. */
   readonly fixedBatch?: number;
-  /** Dataset.padding: stacks unequal lengths by filling the end of axis 1. Without it, only equal shapes are stacked. */
+  /**
+   * Dataset.padding: stacks unequal lengths by filling the end of axis 1. Without it, only equal shapes are stacked.
+   */
   readonly padding?: Readonly<Record<string, number>> | undefined;
 }
 
@@ -29,15 +37,22 @@ const OPEN_BUCKETS = 16;
  * deterministic but not strictly in order; `rows` tells who is where. A model with fixed batch 1 gets one sample at a
  * time, one with fixed batch N gets N rows. Feeds whose axis 0 is not 1 are whole batches and pass alone.
  */
-export async function* batches(samples: AsyncIterable<Sample> | Iterable<Sample>, options: BatchOptions): AsyncGenerator<Batch> {
+export async function* batches(
+  samples: AsyncIterable<Sample> | Iterable<Sample>,
+  options: BatchOptions,
+): AsyncGenerator<Batch> {
   const fixed = options.fixedBatch ?? fixedBatchOf(options.inputs);
   const size = Math.max(1, fixed ?? options.size);
   const buckets = new Map<string, Sample[]>();
   for await (const sample of samples) {
     const key = shapeKey(sample, options.padding !== undefined);
-    if (key === undefined || !options.inputs.length) { yield stack([sample], key === undefined ? undefined : fixed, options.padding); continue; }
+    if (key === undefined || !options.inputs.length) {
+      yield stack([sample], key === undefined ? undefined : fixed, options.padding);
+      continue;
+    }
     const bucket = buckets.get(key);
-    if (bucket) bucket.push(sample); else buckets.set(key, [sample]);
+    if (bucket) bucket.push(sample);
+    else buckets.set(key, [sample]);
     if ((bucket?.length ?? 1) >= size) {
       yield stack(bucket ?? [sample], fixed, options.padding);
       buckets.delete(key);
@@ -77,13 +92,36 @@ function stack(samples: readonly Sample[], fixed: number | undefined, padding: B
   const rowsOf = (s: Sample): number[] => s.feeds.map((f) => Object.values(f)[0]?.dims[0] ?? 1);
   const realRows = whole ? rowsOf(first) : first.feeds.map(() => samples.length);
   const total = Math.max(samples.length, fixed ?? 0);
-  const feeds = whole ? first.feeds : first.feeds.map((feed, k) => Object.fromEntries(Object.keys(feed).map((name) => [name, stackTensor(samples.map((s) => s.feeds[k]![name]!), total, padding === undefined ? undefined : padding[name] ?? 0, name)])));
-  const rows = samples.map((sample, i) => ({ sample, start: sample.feeds.map(() => i), length: whole ? realRows : sample.feeds.map(() => 1) }));
+  const feeds = whole
+    ? first.feeds
+    : first.feeds.map((feed, k) =>
+        Object.fromEntries(
+          Object.keys(feed).map((name) => [
+            name,
+            stackTensor(
+              samples.map((s) => s.feeds[k]![name]!),
+              total,
+              padding === undefined ? undefined : (padding[name] ?? 0),
+              name,
+            ),
+          ]),
+        ),
+      );
+  const rows = samples.map((sample, i) => ({
+    sample,
+    start: sample.feeds.map(() => i),
+    length: whole ? realRows : sample.feeds.map(() => 1),
+  }));
   return { feeds, samples, rows, realRows };
 }
 
 /** [1, …] tensors under each other, [total, …]; rows beyond the tensors repeat the last. */
-function stackTensor(tensors: readonly FeedTensor[], total: number, fill: number | undefined, name: string): FeedTensor {
+function stackTensor(
+  tensors: readonly FeedTensor[],
+  total: number,
+  fill: number | undefined,
+  name: string,
+): FeedTensor {
   const first = tensors[0]!;
   if (tensors.length === 1 && total === 1) return first;
   const dims = [total, ...first.dims.slice(1)];
@@ -93,10 +131,14 @@ function stackTensor(tensors: readonly FeedTensor[], total: number, fill: number
   if (!ArrayBuffer.isView(like)) return fail('DATA_SHAPE', `strings of '${name}' cannot be stacked`, { tensor: name });
   const Type = like.constructor as new (n: number) => TypedArray; // every typed array's constructor takes a length
   const data = new Type(total * each);
-  if (fill) { if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(fill)); else data.fill(fill); }
+  if (fill) {
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(fill));
+    else data.fill(fill);
+  }
   for (let row = 0; row < total; row++) {
     const source = tensors[Math.min(row, tensors.length - 1)]!.data;
-    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.set(source as BigInt64Array, row * each); // one dtype per key
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array)
+      data.set(source as BigInt64Array, row * each); // one dtype per key
     else data.set(source as Float32Array, row * each); // any number array; one dtype per key
   }
   return { dtype: first.dtype, dims, data };

@@ -4,12 +4,18 @@
 const KEYS = ['names', 'classes', 'labels', 'class_names', 'id2label', 'label_names', 'class_to_idx', 'label2id'];
 /** Longer texts are no lists of names. */
 const MOST_LENGTH = 1 << 20;
-/** The class names that a model's metadata list, in the order of its scores; undefined where no key holds a list of two or more different names. */
-export function namesInMetadata(metadata: ReadonlyMap<string, string>): { readonly key: string; readonly names: readonly string[] } | undefined {
+/**
+ * The class names that a model's metadata list, in the order of its scores; undefined where no key holds a list of two
+ * or more different names.
+ */
+export function namesInMetadata(
+  metadata: ReadonlyMap<string, string>,
+): { readonly key: string; readonly names: readonly string[] } | undefined {
   for (const key of KEYS) {
     const text = metadata.get(key)?.trim() ?? '';
     const names = text.length > MOST_LENGTH ? undefined : namesIn(text);
-    if (names && names.length > 1 && new Set(names).size === names.length && names.every((n) => n !== '')) return { key, names };
+    if (names && names.length > 1 && new Set(names).size === names.length && names.every((n) => n !== ''))
+      return { key, names };
   }
   return undefined;
 }
@@ -20,19 +26,30 @@ function namesIn(text: string): readonly string[] | undefined {
     const value = jsonOf(text);
     return value === undefined ? quotedNames(text) : listed(value);
   }
-  const lines = text.split(/\r?\n/).map((l) => l.trim()).filter((l) => l !== '');
-  return (lines.length > 1 ? lines : text.split(/[,;]/).map((l) => l.trim())).map((l) => l.replace(/^(['"])(.*)\1$/, '$2'));
+  const lines = text
+    .split(/\r?\n/)
+    .map((l) => l.trim())
+    .filter((l) => l !== '');
+  return (lines.length > 1 ? lines : text.split(/[,;]/).map((l) => l.trim())).map((l) =>
+    l.replace(/^(['"])(.*)\1$/, '$2'),
+  );
 }
 
 function jsonOf(text: string): unknown {
-  try { return JSON.parse(text); } catch { return undefined; }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A list of names, or an object from numbers to names or from names to numbers. */
 function listed(value: unknown): readonly string[] | undefined {
   if (Array.isArray(value)) return value.every((v) => typeof v === 'string') ? value : undefined;
   if (typeof value !== 'object' || value === null) return undefined;
-  const pairs = Object.entries(value).map(([k, v]: [string, unknown]) => (typeof v === 'string' ? [Number(k), v] as const : [Number(v), k] as const));
+  const pairs = Object.entries(value).map(([k, v]: [string, unknown]) =>
+    typeof v === 'string' ? ([Number(k), v] as const) : ([Number(v), k] as const),
+  );
   return inOrder(pairs);
 }
 
@@ -46,7 +63,7 @@ function quotedNames(text: string): readonly string[] | undefined {
     else if (c === ',') number = '';
     else if (c === "'" || c === '"') {
       let name = '';
-      for (i++; i < text.length && text[i] !== c; i++) name += text[i] === '\\' ? text[++i] ?? '' : text[i];
+      for (i++; i < text.length && text[i] !== c; i++) name += text[i] === '\\' ? (text[++i] ?? '') : text[i];
       if (i >= text.length) return undefined;
       found.push([number === '' ? NaN : Number(number), name]);
     }
@@ -61,10 +78,18 @@ function inOrder(pairs: readonly (readonly [number, string])[]): readonly string
 }
 
 /** Names that differ in case, and in blanks, lines and dots between words, are the same. */
-const plain = (name: string): string => name.normalize('NFC').toLowerCase().replace(/[\s_.-]+/g, ' ').trim();
+const plain = (name: string): string =>
+  name
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[\s_.-]+/g, ' ')
+    .trim();
 
 /** `names` with the spelling of the folders, where each folder is one of them; else the folders that are none. */
-export function spelledAs(folders: readonly string[], names: readonly string[]): { readonly names: readonly string[]; readonly strange: readonly string[] } {
+export function spelledAs(
+  folders: readonly string[],
+  names: readonly string[],
+): { readonly names: readonly string[]; readonly strange: readonly string[] } {
   const exact = new Set(names);
   const byPlain = new Map(names.map((n, i) => [plain(n), i]));
   const unique = byPlain.size === names.length;

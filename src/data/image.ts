@@ -2,7 +2,11 @@ import sharp from 'sharp';
 import { fail, type Where } from '../base/errors.js';
 
 /** Interleaved 8-bit RGB, [height, width, 3]. */
-export interface Pixels { readonly data: Uint8Array; readonly width: number; readonly height: number }
+export interface Pixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
 
 /** Extensions that count as images when a folder is listed. */
 export const isImageName = (name: string): boolean => /\.(jpe?g|png|webp|gif|tiff?|avif)$/i.test(name);
@@ -21,19 +25,59 @@ const MOST_PER_BYTE = 8000;
 export async function decodeImage(bytes: Uint8Array, maxPixels: number, where: Where): Promise<Pixels> {
   const name = where.sample ?? where.file ?? 'image';
   if (!bytes.length) fail('DATA_IMAGE', `${name} is empty (0 bytes)`, where, 'remove it, or set onBadSample: skip');
-  const metadata = await sharp(bytes, { limitInputPixels: false }).metadata().catch((cause: unknown) =>
-    fail('DATA_IMAGE', `${name} is not an image${looksLike(bytes)}: ${messageOf(cause)}`, where, 'expected JPEG, PNG, WebP, GIF, TIFF or AVIF', cause));
-  if (!FORMATS.has(metadata.format)) fail('DATA_IMAGE', `${name} is ${metadata.format}, which is not read`, where, 'expected JPEG, PNG, WebP, GIF, TIFF or AVIF');
+  const metadata = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch((cause: unknown) =>
+      fail(
+        'DATA_IMAGE',
+        `${name} is not an image${looksLike(bytes)}: ${messageOf(cause)}`,
+        where,
+        'expected JPEG, PNG, WebP, GIF, TIFF or AVIF',
+        cause,
+      ),
+    );
+  if (!FORMATS.has(metadata.format))
+    fail(
+      'DATA_IMAGE',
+      `${name} is ${metadata.format}, which is not read`,
+      where,
+      'expected JPEG, PNG, WebP, GIF, TIFF or AVIF',
+    );
   const pixels = metadata.width * metadata.height;
-  if (pixels > maxPixels) fail('DATA_IMAGE', `${name} has ${metadata.width} × ${metadata.height} = ${pixels} pixels, over the limit of ${maxPixels}`, where, 'raise maxPixels if the image is what you mean');
+  if (pixels > maxPixels)
+    fail(
+      'DATA_IMAGE',
+      `${name} has ${metadata.width} × ${metadata.height} = ${pixels} pixels, over the limit of ${maxPixels}`,
+      where,
+      'raise maxPixels if the image is what you mean',
+    );
   if (pixels > FREE_PIXELS && pixels > MOST_PER_BYTE * bytes.length) {
-    fail('DATA_IMAGE',
-      `${name} claims ${metadata.width} × ${metadata.height} = ${pixels} pixels in ${bytes.length} bytes`, where,
-      'no picture is stored in so few; the file is damaged, or made to fill the memory');
+    fail(
+      'DATA_IMAGE',
+      `${name} claims ${metadata.width} × ${metadata.height} = ${pixels} pixels in ${bytes.length} bytes`,
+      where,
+      'no picture is stored in so few; the file is damaged, or made to fill the memory',
+    );
   }
-  const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', ignoreIcc: metadata.space !== 'cmyk' })
-    .autoOrient().toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
-    .catch((cause: unknown) => fail('DATA_IMAGE', `${name} cannot be decoded: ${messageOf(cause)}`, where, 'the file is damaged; remove it, or set onBadSample: skip', cause));
+  const { data, info } = await sharp(bytes, {
+    limitInputPixels: maxPixels,
+    failOn: 'error',
+    ignoreIcc: metadata.space !== 'cmyk',
+  })
+    .autoOrient()
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch((cause: unknown) =>
+      fail(
+        'DATA_IMAGE',
+        `${name} cannot be decoded: ${messageOf(cause)}`,
+        where,
+        'the file is damaged; remove it, or set onBadSample: skip',
+        cause,
+      ),
+    );
   return { data: toThreeBands(data, info.channels, info.width * info.height), width: info.width, height: info.height };
 }
 

@@ -7,18 +7,19 @@ import type { DataSpecInput } from './spec.js';
 import { readTable } from './table.js';
 
 /**
- * A first data spec for a file or folder, from its names and headers; paths in it start with `path` as given. What names
- * cannot tell (preprocessing, shapes of raw files) is left for the user. Throws DATA_MISSING, or DATA_FORMAT where
- * nothing is recognized.
+ * A first data spec for a file or folder, from its names and headers; paths in it start with `path` as given. What
+ * names cannot tell (preprocessing, shapes of raw files) is left for the user. Throws DATA_MISSING, or DATA_FORMAT
+ * where nothing is recognized.
  */
 export async function guessDataSpec(path: string): Promise<DataSpecInput> {
-  return await kindOf(path) === 'folder' ? guessFolder(path) : guessFile(path);
+  return (await kindOf(path)) === 'folder' ? guessFolder(path) : guessFile(path);
 }
 
 async function guessFolder(path: string): Promise<DataSpecInput> {
   const { files, folders } = await listFolder(path);
   const ends = (extension: string): boolean => files.some((f) => f.toLowerCase().endsWith(extension));
-  if (folders.some((f) => /^test_data_set_\d+$/.test(f)) || files.some((f) => /^input_\d+\.pb$/.test(f))) return { testData: path };
+  if (folders.some((f) => /^test_data_set_\d+$/.test(f)) || files.some((f) => /^input_\d+\.pb$/.test(f)))
+    return { testData: path };
   if (ends('.tar')) return { webdataset: path };
   if (ends('.npz')) return { npz: path };
   if (ends('.npy')) return { npy: path };
@@ -28,7 +29,12 @@ async function guessFolder(path: string): Promise<DataSpecInput> {
     const classes = await classFile(path, folders);
     return classes === undefined ? { images: path } : { images: path, classes };
   }
-  return fail('DATA_FORMAT', `${path} holds nothing that is recognized as data`, { file: path }, 'expected images, class folders of images, .tar, .npy or .npz files, or test_data_set_* folders');
+  return fail(
+    'DATA_FORMAT',
+    `${path} holds nothing that is recognized as data`,
+    { file: path },
+    'expected images, class folders of images, .tar, .npy or .npz files, or test_data_set_* folders',
+  );
 }
 
 /** classes.txt in the folder or beside it, if it names every class folder. */
@@ -43,13 +49,28 @@ async function classFile(path: string, folders: readonly string[]): Promise<stri
 async function guessFile(path: string): Promise<DataSpecInput> {
   const extension = /\.[^.]+$/.exec(path.toLowerCase())?.[0];
   switch (extension) {
-    case '.npy': return { npy: path };
-    case '.npz': return { npz: path };
-    case '.tar': return { webdataset: path };
-    case '.js': case '.mjs': return { module: path };
-    case '.csv': case '.tsv': return guessTable(path);
-    case '.jsonl': case '.ndjson': return guessLines(path);
-    default: return fail('DATA_FORMAT', `${basename(path)} is not recognized as data`, { file: path }, 'expected .npy, .npz, .tar, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype');
+    case '.npy':
+      return { npy: path };
+    case '.npz':
+      return { npz: path };
+    case '.tar':
+      return { webdataset: path };
+    case '.js':
+    case '.mjs':
+      return { module: path };
+    case '.csv':
+    case '.tsv':
+      return guessTable(path);
+    case '.jsonl':
+    case '.ndjson':
+      return guessLines(path);
+    default:
+      return fail(
+        'DATA_FORMAT',
+        `${basename(path)} is not recognized as data`,
+        { file: path },
+        'expected .npy, .npz, .tar, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype',
+      );
   }
 }
 
@@ -57,7 +78,8 @@ async function guessFile(path: string): Promise<DataSpecInput> {
 async function guessTable(path: string): Promise<DataSpecInput> {
   const { header = [], rows } = await readTable(path, true);
   const sample = rows.slice(0, 20);
-  const column = (test: (cell: string) => boolean): string[] => header.filter((_, c) => sample.every((r) => test(r.cells[c]!)));
+  const column = (test: (cell: string) => boolean): string[] =>
+    header.filter((_, c) => sample.every((r) => test(r.cells[c]!)));
   const [image] = column(isImageName);
   const isNumber = (cell: string): boolean => cell.trim() !== '' && Number.isFinite(Number(cell));
   const numeric = column(isNumber);
@@ -73,24 +95,50 @@ async function guessTable(path: string): Promise<DataSpecInput> {
 
 async function tokenizerBeside(path: string): Promise<string> {
   const { files } = await listFolder(dirname(path));
-  if (!files.includes('tokenizer.json')) fail('DATA_FORMAT', `${path} names no images, and no tokenizer.json lies beside it`, { file: path }, 'put tokenizer.json of the model beside it');
+  if (!files.includes('tokenizer.json'))
+    fail(
+      'DATA_FORMAT',
+      `${path} names no images, and no tokenizer.json lies beside it`,
+      { file: path },
+      'put tokenizer.json of the model beside it',
+    );
   return join(dirname(path), 'tokenizer.json');
 }
 
-/** JSON lines: the first two fields that hold texts, and of the numbers the one that is called as a label, else the first that is no id. */
+/**
+ * JSON lines: the first two fields that hold texts, and of the numbers the one that is called as a label, else the
+ * first that is no id.
+ */
 async function guessLines(path: string): Promise<DataSpecInput> {
-  const lines = (await readText(path)).split('\n').filter((l) => l.trim() !== '').slice(0, 20);
+  const lines = (await readText(path))
+    .split('\n')
+    .filter((l) => l.trim() !== '')
+    .slice(0, 20);
   const rows = lines.map((line, i): Record<string, unknown> => {
     try {
       const value: unknown = JSON.parse(line);
-      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>; // checked
-    } catch { /* told of below */ }
-    return fail('DATA_FORMAT', `line ${i + 1} of ${basename(path)} is no JSON object`, { file: path, line: i + 1 }, 'JSON lines hold one object each, such as {"text": "…", "label": 1}');
+      // checked
+      if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    } catch {
+      /* told of below */
+    }
+    return fail(
+      'DATA_FORMAT',
+      `line ${i + 1} of ${basename(path)} is no JSON object`,
+      { file: path, line: i + 1 },
+      'JSON lines hold one object each, such as {"text": "…", "label": 1}',
+    );
   });
   const keys = Object.keys(rows[0] ?? {});
   const texts = keys.filter((k) => rows.every((r) => typeof r[k] === 'string')).slice(0, 2);
   const numbers = keys.filter((k) => rows.every((r) => typeof r[k] === 'number'));
-  const label = numbers.find((k) => /^(label|class|target|score|y)$/i.test(k)) ?? numbers.find((k) => !/^(id|idx|index)$/i.test(k));
+  const label =
+    numbers.find((k) => /^(label|class|target|score|y)$/i.test(k)) ?? numbers.find((k) => !/^(id|idx|index)$/i.test(k));
   if (!texts.length) fail('DATA_FORMAT', `${path} has no field of text`, { file: path });
-  return { text: path, tokenizer: await tokenizerBeside(path), fields: texts, ...(label === undefined ? {} : { label }) };
+  return {
+    text: path,
+    tokenizer: await tokenizerBeside(path),
+    fields: texts,
+    ...(label === undefined ? {} : { label }),
+  };
 }

@@ -5,7 +5,10 @@ import type { ListedSource } from './source.js';
 
 export type Order = 'interleaved' | 'shuffled' | 'listed';
 
-/** Whether a sample belongs to the declared part: a hash of seed and id below `fraction` is calibration. Depends on nothing else. */
+/**
+ * Whether a sample belongs to the declared part: a hash of seed and id below `fraction` is calibration. Depends on
+ * nothing else.
+ */
 export function inSplit(id: string, split: DataSpec['split']): boolean {
   if (!split) return true;
   const position = createHash('sha256').update(`${split.seed}:${id}`).digest().readUInt32BE(0) / 4294967296;
@@ -22,10 +25,12 @@ export function orderOf(source: ListedSource, order: Order, seed: number, split:
   for (const i of kept) {
     const key = source.group(i);
     const group = groups.get(key);
-    if (group) group.push(i); else groups.set(key, [i]);
+    if (group) group.push(i);
+    else groups.set(key, [i]);
   }
   const lanes = [...groups.keys()].sort((a, b) => a - b).map((key) => groups.get(key)!);
   const out = new Uint32Array(kept.length);
-  for (let row = 0, n = 0; n < kept.length; row++) for (const lane of lanes) if (row < lane.length) out[n++] = lane[row]!;
+  for (let row = 0, n = 0; n < kept.length; row++)
+    for (const lane of lanes) if (row < lane.length) out[n++] = lane[row]!;
   return out;
 }

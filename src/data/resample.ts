@@ -4,17 +4,20 @@ import type { PreprocessSpec } from './spec.js';
 export type Interpolation = NonNullable<PreprocessSpec['resize']>['interpolation'];
 
 /**
- * The image at width × height, bit for bit as PIL's `Image.resize` (and so torchvision on PIL images) gives it: separable,
- * antialiased when shrinking, 22-bit fixed-point weights, 8-bit between the passes. libvips differs by up to 13 of 255
- * when shrinking and far more when enlarging, which moves calibration ranges away from what the model was trained on.
+ * The image at width × height, bit for bit as PIL's `Image.resize` (and so torchvision on PIL images) gives it:
+ * separable, antialiased when shrinking, 22-bit fixed-point weights, 8-bit between the passes. libvips differs by up to
+ * 13 of 255 when shrinking and far more when enlarging, which moves calibration ranges away from what the model was
+ * trained on.
  * Source: https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c
  */
 export function resizeImage(image: Pixels, width: number, height: number, interpolation: Interpolation): Pixels {
   if (interpolation === 'nearest') return nearest(image, width, height);
   const [filter, support] = FILTERS[interpolation];
   let { data } = image;
-  if (width !== image.width) data = pass(data, image.height, image.width, width, 3, weights(image.width, width, filter, support));
-  if (height !== image.height) data = pass(data, 1, image.height, height, width * 3, weights(image.height, height, filter, support));
+  if (width !== image.width)
+    data = pass(data, image.height, image.width, width, 3, weights(image.width, width, filter, support));
+  if (height !== image.height)
+    data = pass(data, 1, image.height, height, width * 3, weights(image.height, height, filter, support));
   return { data, width, height };
 }
 
@@ -22,10 +25,15 @@ type Filter = (x: number) => number;
 const cubic = (x: number, b: number, c: number): number => {
   const t = Math.abs(x);
   if (t < 1) return ((12 - 9 * b - 6 * c) * t * t * t + (-18 + 12 * b + 6 * c) * t * t + (6 - 2 * b)) / 6;
-  return t < 2 ? ((-b - 6 * c) * t * t * t + (6 * b + 30 * c) * t * t + (-12 * b - 48 * c) * t + (8 * b + 24 * c)) / 6 : 0;
+  return t < 2
+    ? ((-b - 6 * c) * t * t * t + (6 * b + 30 * c) * t * t + (-12 * b - 48 * c) * t + (8 * b + 24 * c)) / 6
+    : 0;
 };
 const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
-const lanczos = (n: number): Filter => (x) => (x >= -n && x < n ? sinc(x) * sinc(x / n) : 0);
+const lanczos =
+  (n: number): Filter =>
+  (x) =>
+    x >= -n && x < n ? sinc(x) * sinc(x / n) : 0;
 
 /** Weight at a distance in source pixels, and the distance beyond which it is 0. */
 const FILTERS = {
@@ -38,7 +46,12 @@ const FILTERS = {
 } as const satisfies Record<Exclude<Interpolation, 'nearest'>, readonly [Filter, number]>;
 
 const BITS = 22;
-interface Weights { readonly start: Int32Array; readonly count: Int32Array; readonly values: Int32Array; readonly stride: number }
+interface Weights {
+  readonly start: Int32Array;
+  readonly count: Int32Array;
+  readonly values: Int32Array;
+  readonly stride: number;
+}
 
 function weights(from: number, to: number, filter: Filter, support: number): Weights {
   const scale = from / to;
@@ -66,7 +79,14 @@ function weights(from: number, to: number, filter: Filter, support: number): Wei
 }
 
 /** Resamples the middle axis of [outer, from, inner] to `to`. */
-function pass(data: Uint8Array, outer: number, from: number, to: number, inner: number, { start, count, values, stride }: Weights): Uint8Array {
+function pass(
+  data: Uint8Array,
+  outer: number,
+  from: number,
+  to: number,
+  inner: number,
+  { start, count, values, stride }: Weights,
+): Uint8Array {
   const out = new Uint8Array(outer * to * inner);
   for (let o = 0; o < outer; o++) {
     for (let t = 0; t < to; t++) {

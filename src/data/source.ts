@@ -28,7 +28,10 @@ export interface ListedSource {
   /** The hash that load() will give, without decoding; absent where reading costs as much. */
   readonly hash?: (index: number) => Promise<string>;
   readonly classes?: readonly string[];
-  /** Value that fills each input (0 where it is not named) when sequences of unequal length are stacked; absent where that is not wanted. */
+  /**
+   * Value that fills each input (0 where it is not named) when sequences of unequal length are stacked; absent where
+   * that is not wanted.
+   */
   readonly padding?: Readonly<Record<string, number>>;
   /** Echoed in the run record: resolved paths, preprocessing, tokenizer. */
   readonly details: Readonly<Record<string, unknown>>;

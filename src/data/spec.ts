@@ -5,53 +5,160 @@ const size = z.number().int().positive();
 const path = z.string().min(1);
 const perChannel = z.union([z.number(), z.array(z.number()).min(1).max(4)]);
 /** `1/255` stays a fraction, because x / 255 and x · 0.0039… differ in the last bit of float32. */
-const fraction = z.string().regex(/^\s*\d+(\.\d+)?\s*\/\s*\d+(\.\d+)?\s*$/, 'expected a number or a fraction such as 1/255');
+const fraction = z
+  .string()
+  .regex(/^\s*\d+(\.\d+)?\s*\/\s*\d+(\.\d+)?\s*$/, 'expected a number or a fraction such as 1/255');
 
 /** linear, cubic, lanczos3 and area are PIL's BILINEAR, BICUBIC, LANCZOS and BOX. */
 export const INTERPOLATIONS = ['nearest', 'linear', 'area', 'cubic', 'mitchell', 'lanczos2', 'lanczos3'] as const;
 export const IMAGE_DTYPES = ['float32', 'float16', 'float64', 'uint8', 'int8', 'int16', 'int32', 'int64'] as const;
-export const ARRAY_DTYPES = ['float32', 'float64', 'float16', 'uint8', 'int8', 'uint16', 'int16', 'uint32', 'int32', 'uint64', 'int64', 'bool'] as const;
+export const ARRAY_DTYPES = [
+  'float32',
+  'float64',
+  'float16',
+  'uint8',
+  'int8',
+  'uint16',
+  'int16',
+  'uint32',
+  'int32',
+  'uint64',
+  'int64',
+  'bool',
+] as const;
 
 export const preprocessSpec = z.strictObject({
-  resize: z.strictObject({
-    height: size.describe('Height in pixels; needs width. The aspect ratio is not kept.').optional(),
-    width: size.describe('Width in pixels; needs height.').optional(),
-    shortest: size.describe('Length in pixels of the shorter side; the longer side follows the aspect ratio, rounded down.').optional(),
-    longest: size.describe('Length in pixels of the longer side; the shorter side follows the aspect ratio, rounded down. Use with pad for letterboxing.').optional(),
-    interpolation: z.enum(INTERPOLATIONS).default('linear').describe('Resampling kernel, antialiased when shrinking, equal to PIL bit for bit: linear is BILINEAR, cubic BICUBIC, lanczos3 LANCZOS, area BOX.'),
-  }).refine((r) => (r.height !== undefined && r.width !== undefined ? 1 : 0) + (r.shortest !== undefined ? 1 : 0) + (r.longest !== undefined ? 1 : 0) === 1
-    && (r.height === undefined) === (r.width === undefined), 'give height and width, or shortest, or longest')
-    .describe('Resizes the decoded image. Without it, images must already have the size of the model input.').optional(),
-  crop: z.strictObject({ height: size.describe('Height in pixels.'), width: size.describe('Width in pixels.') })
-    .describe('Cuts this size from the centre, after resize.').optional(),
-  pad: z.strictObject({
-    height: size.describe('Height in pixels.'),
-    width: size.describe('Width in pixels.'),
-    value: z.number().int().min(0).max(255).default(0).describe('Value of the border pixels, 0 to 255, before scale and mean.'),
-    position: z.enum(['center', 'top-left']).default('center').describe('Where the image lies in the padded area.'),
-  }).describe('Pads to this size, after crop.').optional(),
-  colour: z.enum(['RGB', 'BGR', 'gray']).describe('Channels and their order. Default: gray where the model input has one channel, else RGB. gray is ITU-R 601 luma, as PIL computes it.').optional(),
-  scale: z.union([z.number(), fraction]).describe('Multiplies each pixel value (0 to 255); a fraction such as 1/255 divides. Default: 1.').optional(),
-  mean: perChannel.describe('Subtracted after scale: one number, or one per channel in the order of colour.').optional(),
-  std: perChannel.refine((s) => (Array.isArray(s) ? s : [s]).every((v) => v > 0), 'std must be above 0').describe('Divides after mean: one number, or one per channel in the order of colour.').optional(),
+  resize: z
+    .strictObject({
+      height: size.describe('Height in pixels; needs width. The aspect ratio is not kept.').optional(),
+      width: size.describe('Width in pixels; needs height.').optional(),
+      shortest: size
+        .describe('Length in pixels of the shorter side; the longer side follows the aspect ratio, rounded down.')
+        .optional(),
+      longest: size
+        .describe(
+          'Length in pixels of the longer side; the shorter side follows the aspect ratio, rounded down. Use ' +
+            'with pad for letterboxing.',
+        )
+        .optional(),
+      interpolation: z
+        .enum(INTERPOLATIONS)
+        .default('linear')
+        .describe(
+          'Resampling kernel, antialiased when shrinking, equal to PIL bit for bit: linear is BILINEAR, cubic ' +
+            'BICUBIC, lanczos3 LANCZOS, area BOX.',
+        ),
+    })
+    .refine(
+      (r) =>
+        (r.height !== undefined && r.width !== undefined ? 1 : 0) +
+          (r.shortest !== undefined ? 1 : 0) +
+          (r.longest !== undefined ? 1 : 0) ===
+          1 && (r.height === undefined) === (r.width === undefined),
+      'give height and width, or shortest, or longest',
+    )
+    .describe('Resizes the decoded image. Without it, images must already have the size of the model input.')
+    .optional(),
+  crop: z
+    .strictObject({ height: size.describe('Height in pixels.'), width: size.describe('Width in pixels.') })
+    .describe('Cuts this size from the centre, after resize.')
+    .optional(),
+  pad: z
+    .strictObject({
+      height: size.describe('Height in pixels.'),
+      width: size.describe('Width in pixels.'),
+      value: z
+        .number()
+        .int()
+        .min(0)
+        .max(255)
+        .default(0)
+        .describe('Value of the border pixels, 0 to 255, before scale and mean.'),
+      position: z.enum(['center', 'top-left']).default('center').describe('Where the image lies in the padded area.'),
+    })
+    .describe('Pads to this size, after crop.')
+    .optional(),
+  colour: z
+    .enum(['RGB', 'BGR', 'gray'])
+    .describe(
+      'Channels and their order. Default: gray where the model input has one channel, else RGB. gray is ITU-R ' +
+        '601 luma, as PIL computes it.',
+    )
+    .optional(),
+  scale: z
+    .union([z.number(), fraction])
+    .describe('Multiplies each pixel value (0 to 255); a fraction such as 1/255 divides. Default: 1.')
+    .optional(),
+  mean: perChannel
+    .describe('Subtracted after scale: one number, or one per channel in the order of colour.')
+    .optional(),
+  std: perChannel
+    .refine((s) => (Array.isArray(s) ? s : [s]).every((v) => v > 0), 'std must be above 0')
+    .describe('Divides after mean: one number, or one per channel in the order of colour.')
+    .optional(),
   layout: z.enum(['NCHW', 'NHWC']).describe('Axis order of the model input. Default: read from its shape.').optional(),
-  dtype: z.enum(IMAGE_DTYPES).describe('Element type of the model input. Default: read from the model; needed only where the model does not tell.').optional(),
+  dtype: z
+    .enum(IMAGE_DTYPES)
+    .describe(
+      'Element type of the model input. Default: read from the model; needed only where the model does not tell.',
+    )
+    .optional(),
 });
 
 const fields = {
-  images: path.describe('Folder of images: one subfolder per class (sorted names unless classes is given), or a flat folder without labels.').optional(),
+  images: path
+    .describe(
+      'Folder of images: one subfolder per class (sorted names unless classes is given), or a flat folder ' +
+        'without labels.',
+    )
+    .optional(),
   imageList: path.describe('CSV or TSV file that lists image paths, relative to the file, and labels.').optional(),
-  npy: z.union([path, z.record(z.string(), path)]).describe('NumPy .npy file, a folder of them, or one file per model input: { input: file }.').optional(),
+  npy: z
+    .union([path, z.record(z.string(), path)])
+    .describe('NumPy .npy file, a folder of them, or one file per model input: { input: file }.')
+    .optional(),
   npz: path.describe('NumPy .npz file or a folder of them; keys are the names of the model inputs.').optional(),
-  raw: path.describe('File or folder of files of little-endian numbers without a header; needs shape and dtype.').optional(),
+  raw: path
+    .describe('File or folder of files of little-endian numbers without a header; needs shape and dtype.')
+    .optional(),
   testData: path.describe('ONNX backend-test folder with test_data_set_*/input_*.pb, or one such data set.').optional(),
-  webdataset: z.union([path, z.array(path).min(1)]).describe('WebDataset shard (.tar), a folder of shards, a pattern such as train-{0000..0003}.tar or *.tar, or a list of these.').optional(),
+  webdataset: z
+    .union([path, z.array(path).min(1)])
+    .describe(
+      'WebDataset shard (.tar), a folder of shards, a pattern such as train-{0000..0003}.tar or *.tar, or a ' +
+        'list of these.',
+    )
+    .optional(),
   text: path.describe('Table of texts: .tsv, .csv or .jsonl; needs tokenizer and fields.').optional(),
-  synthetic: z.enum(['leaves', 'fractal', 'both']).describe('Images that are made up, where no data may be read: leaves are discs and rectangles of random colours that cover each other, fractal is noise with the 1/f spectrum of photographs, both takes them in turn. preprocess applies as to images.').optional(),
-  module: path.describe('JavaScript module that exports samples(options, inputs), an (async) iterable of { feed | feeds, label?, target?, id? }; target holds boxes with size, text or tensors. It runs with your rights: name only modules you trust.').optional(),
+  synthetic: z
+    .enum(['leaves', 'fractal', 'both'])
+    .describe(
+      'Images that are made up, where no data may be read: leaves are discs and rectangles of random colours ' +
+        'that cover each other, fractal is noise with the 1/f spectrum of photographs, both takes them in turn. ' +
+        'preprocess applies as to images.',
+    )
+    .optional(),
+  module: path
+    .describe(
+      'JavaScript module that exports samples(options, inputs), an (async) iterable of { feed | feeds, label?, ' +
+        'target?, id? }; target holds boxes with size, text or tensors. It runs with your rights: name only ' +
+        'modules you trust.',
+    )
+    .optional(),
 };
 /** The keys of a data spec that name its source; exactly one is given. */
-export const SOURCE_KINDS = ['images', 'imageList', 'npy', 'npz', 'raw', 'testData', 'webdataset', 'text', 'synthetic', 'module'] as const satisfies readonly (keyof typeof fields)[];
+export const SOURCE_KINDS = [
+  'images',
+  'imageList',
+  'npy',
+  'npz',
+  'raw',
+  'testData',
+  'webdataset',
+  'text',
+  'synthetic',
+  'module',
+] as const satisfies readonly (keyof typeof fields)[];
 /** Those whose value names files. */
 export const PATH_KINDS = SOURCE_KINDS.filter((k) => k !== 'synthetic');
 export type SourceKind = (typeof SOURCE_KINDS)[number];
@@ -81,54 +188,167 @@ const ONLY_FOR: Readonly<Record<string, readonly SourceKind[]>> = {
   count: ['synthetic'],
 };
 
-export const dataSpec = z.strictObject({
-  ...fields,
-  preprocess: preprocessSpec.describe('How an image becomes the model input: decode, resize, crop, pad, colour, ×scale, −mean, ÷std, dtype and layout, in this order.').optional(),
-  input: z.string().min(1).describe('Name of the model input that receives the data. Default: the only input.').optional(),
-  classes: z.union([path, z.array(z.string().min(1)).min(1)]).describe('Class names in label order: a list, or a text file of names separated by spaces or lines. Default for folders: classes.txt or labels.txt in the folder, else the names in the metadata of the model, else sorted folder names, which must then be as many as there are scores.').optional(),
-  columns: z.strictObject({
-    path: z.union([z.string(), z.number().int().min(0)]).default('path').describe('Header name or 0-based position of the column of paths.'),
-    label: z.union([z.string(), z.number().int().min(0), z.null()]).default('label').describe('Header name or 0-based position of the column of labels; null where there are none.'),
-  }).describe('Columns of imageList. Positions mean that the file has no header line.').optional(),
-  labels: path.describe('Labels of npy or npz data: a .npy file of one number per sample, or the key of an array within the .npz.').optional(),
-  targets: z.union([path, z.record(z.string(), path)]).describe('Tensors that the outputs should equal: for npy, a .npy file of a row per sample, or { output: file }; for npz, the key of an array within the .npz, or { output: key }.').optional(),
-  annotations: path.describe('Objects in the images: a COCO .json file (its file_name relative to images), or a folder of Pascal VOC .xml files. Only images that it names are used; labels of folders are not.').optional(),
-  categoryIds: z.boolean().describe('Class indices are the category ids of the COCO file, instead of positions in classes or, without classes, among the ids in order. Default: false.').optional(),
-  batched: z.boolean().describe('Whether the first axis of a file counts samples. Default: yes for one file, no for a folder of files.').optional(),
-  shape: z.array(size).min(1).max(8).describe('Shape of one raw sample, without the batch axis.').optional(),
-  dtype: z.enum(ARRAY_DTYPES).describe('Element type of raw data.').optional(),
-  tokenizer: path.describe('Hugging Face tokenizer.json; tokenizer_config.json beside it is read too.').optional(),
-  fields: z.array(z.string().min(1)).min(1).max(2).describe('Columns or JSON fields that hold the text; two for sentence pairs.').optional(),
-  label: z.string().min(1).describe('Column or JSON field of the score or class index.').optional(),
-  target: z.string().min(1).describe('Column or JSON field of the text that the output should be, as wer needs it.').optional(),
-  count: size.describe('How many images synthetic makes. Default: 1024. They depend on the seed of calibration.').optional(),
-  joint: z.boolean().describe('Encodes both texts as one sequence with separators (cross-encoder) instead of two feeds (bi-encoder). Default: false.').optional(),
-  maxLength: size.describe('Longest token sequence, special tokens included; longer ones are cut. Default: that of tokenizer.json, else 512.').optional(),
-  padTo: z.enum(['none', 'longest', 'maxLength']).describe('none stacks only sequences of equal length, so that no statistic sees padding; longest pads to the longest of a batch; maxLength pads all. Default: none.').optional(),
-  options: z.record(z.string(), z.json()).describe('Passed to samples() of the module.').optional(),
-  split: z.strictObject({
-    part: z.enum(['calibration', 'evaluation']).describe('The part that this data uses.'),
-    fraction: z.number().gt(0).lt(1).describe('Share of samples in the calibration part.'),
-    seed: z.number().int().default(0).describe('Must be the same for both parts.'),
-  }).describe('Uses one part of the source; each sample belongs to a part by the hash of its id, whatever the order.').optional(),
-  order: z.enum(['interleaved', 'shuffled', 'listed']).describe('interleaved takes the classes in turn, so that any prefix is balanced (default for class folders); shuffled uses the seed (default elsewhere); listed keeps the order of the source (default for testData and module).').optional(),
-  onBadSample: z.enum(['fail', 'skip']).default('fail').describe('What an unreadable or mis-shaped sample does: stop, or be left out with a warning.'),
-  maxPixels: size.default(50_000_000).describe('Largest width × height that is decoded, a guard against decompression bombs.'),
-}).superRefine((spec, context) => {
-  const kinds = SOURCE_KINDS.filter((k) => spec[k] !== undefined);
-  if (kinds.length !== 1) context.addIssue({ code: 'custom', message: `name exactly one source of ${SOURCE_KINDS.join(', ')}; this has ${kinds.length ? kinds.join(' and ') : 'none'}` });
-  const kind = kinds[0];
-  if (!kind) return;
-  for (const key of Object.keys(spec)) {
-    // maxPixels has a default, so its presence says nothing.
-    if (key === 'maxPixels' || ONLY_FOR[key]?.includes(kind) !== false) continue;
-    context.addIssue({ code: 'custom', path: [key], message: `${key} does not apply to ${kind}; it belongs to ${ONLY_FOR[key].join(', ')}` });
-  }
-  const need = (key: keyof typeof spec): void => { if (spec[key] === undefined) context.addIssue({ code: 'custom', path: [key], message: `${kind} needs ${key}` }); };
-  if (spec.categoryIds !== undefined && spec.annotations === undefined) context.addIssue({ code: 'custom', path: ['categoryIds'], message: 'categoryIds needs annotations' });
-  if (kind === 'raw') { need('shape'); need('dtype'); }
-  if (kind === 'text') { need('tokenizer'); need('fields'); }
-});
+export const dataSpec = z
+  .strictObject({
+    ...fields,
+    preprocess: preprocessSpec
+      .describe(
+        'How an image becomes the model input: decode, resize, crop, pad, colour, ×scale, −mean, ÷std, dtype ' +
+          'and layout, in this order.',
+      )
+      .optional(),
+    input: z
+      .string()
+      .min(1)
+      .describe('Name of the model input that receives the data. Default: the only input.')
+      .optional(),
+    classes: z
+      .union([path, z.array(z.string().min(1)).min(1)])
+      .describe(
+        'Class names in label order: a list, or a text file of names separated by spaces or lines. Default for ' +
+          'folders: classes.txt or labels.txt in the folder, else the names in the metadata of the model, else ' +
+          'sorted folder names, which must then be as many as there are scores.',
+      )
+      .optional(),
+    columns: z
+      .strictObject({
+        path: z
+          .union([z.string(), z.number().int().min(0)])
+          .default('path')
+          .describe('Header name or 0-based position of the column of paths.'),
+        label: z
+          .union([z.string(), z.number().int().min(0), z.null()])
+          .default('label')
+          .describe('Header name or 0-based position of the column of labels; null where there are none.'),
+      })
+      .describe('Columns of imageList. Positions mean that the file has no header line.')
+      .optional(),
+    labels: path
+      .describe(
+        'Labels of npy or npz data: a .npy file of one number per sample, or the key of an array within the .npz.',
+      )
+      .optional(),
+    targets: z
+      .union([path, z.record(z.string(), path)])
+      .describe(
+        'Tensors that the outputs should equal: for npy, a .npy file of a row per sample, or { output: file }; ' +
+          'for npz, the key of an array within the .npz, or { output: key }.',
+      )
+      .optional(),
+    annotations: path
+      .describe(
+        'Objects in the images: a COCO .json file (its file_name relative to images), or a folder of Pascal ' +
+          'VOC .xml files. Only images that it names are used; labels of folders are not.',
+      )
+      .optional(),
+    categoryIds: z
+      .boolean()
+      .describe(
+        'Class indices are the category ids of the COCO file, instead of positions in classes or, without ' +
+          'classes, among the ids in order. Default: false.',
+      )
+      .optional(),
+    batched: z
+      .boolean()
+      .describe('Whether the first axis of a file counts samples. Default: yes for one file, no for a folder of files.')
+      .optional(),
+    shape: z.array(size).min(1).max(8).describe('Shape of one raw sample, without the batch axis.').optional(),
+    dtype: z.enum(ARRAY_DTYPES).describe('Element type of raw data.').optional(),
+    tokenizer: path.describe('Hugging Face tokenizer.json; tokenizer_config.json beside it is read too.').optional(),
+    fields: z
+      .array(z.string().min(1))
+      .min(1)
+      .max(2)
+      .describe('Columns or JSON fields that hold the text; two for sentence pairs.')
+      .optional(),
+    label: z.string().min(1).describe('Column or JSON field of the score or class index.').optional(),
+    target: z
+      .string()
+      .min(1)
+      .describe('Column or JSON field of the text that the output should be, as wer needs it.')
+      .optional(),
+    count: size
+      .describe('How many images synthetic makes. Default: 1024. They depend on the seed of calibration.')
+      .optional(),
+    joint: z
+      .boolean()
+      .describe(
+        'Encodes both texts as one sequence with separators (cross-encoder) instead of two feeds (bi-encoder). ' +
+          'Default: false.',
+      )
+      .optional(),
+    maxLength: size
+      .describe(
+        'Longest token sequence, special tokens included; longer ones are cut. Default: that of ' +
+          'tokenizer.json, else 512.',
+      )
+      .optional(),
+    padTo: z
+      .enum(['none', 'longest', 'maxLength'])
+      .describe(
+        'none stacks only sequences of equal length, so that no statistic sees padding; longest pads to the ' +
+          'longest of a batch; maxLength pads all. Default: none.',
+      )
+      .optional(),
+    options: z.record(z.string(), z.json()).describe('Passed to samples() of the module.').optional(),
+    split: z
+      .strictObject({
+        part: z.enum(['calibration', 'evaluation']).describe('The part that this data uses.'),
+        fraction: z.number().gt(0).lt(1).describe('Share of samples in the calibration part.'),
+        seed: z.number().int().default(0).describe('Must be the same for both parts.'),
+      })
+      .describe('Uses one part of the source; each sample belongs to a part by the hash of its id, whatever the order.')
+      .optional(),
+    order: z
+      .enum(['interleaved', 'shuffled', 'listed'])
+      .describe(
+        'interleaved takes the classes in turn, so that any prefix is balanced (default for class folders); ' +
+          'shuffled uses the seed (default elsewhere); listed keeps the order of the source (default for ' +
+          'testData and module).',
+      )
+      .optional(),
+    onBadSample: z
+      .enum(['fail', 'skip'])
+      .default('fail')
+      .describe('What an unreadable or mis-shaped sample does: stop, or be left out with a warning.'),
+    maxPixels: size
+      .default(50_000_000)
+      .describe('Largest width × height that is decoded, a guard against decompression bombs.'),
+  })
+  .superRefine((spec, context) => {
+    const kinds = SOURCE_KINDS.filter((k) => spec[k] !== undefined);
+    if (kinds.length !== 1)
+      context.addIssue({
+        code: 'custom',
+        message:
+          `name exactly one source of ${SOURCE_KINDS.join(', ')}; this has ` +
+          `${kinds.length ? kinds.join(' and ') : 'none'}`,
+      });
+    const kind = kinds[0];
+    if (!kind) return;
+    for (const key of Object.keys(spec)) {
+      // maxPixels has a default, so its presence says nothing.
+      if (key === 'maxPixels' || ONLY_FOR[key]?.includes(kind) !== false) continue;
+      context.addIssue({
+        code: 'custom',
+        path: [key],
+        message: `${key} does not apply to ${kind}; it belongs to ${ONLY_FOR[key].join(', ')}`,
+      });
+    }
+    const need = (key: keyof typeof spec): void => {
+      if (spec[key] === undefined) context.addIssue({ code: 'custom', path: [key], message: `${kind} needs ${key}` });
+    };
+    if (spec.categoryIds !== undefined && spec.annotations === undefined)
+      context.addIssue({ code: 'custom', path: ['categoryIds'], message: 'categoryIds needs annotations' });
+    if (kind === 'raw') {
+      need('shape');
+      need('dtype');
+    }
+    if (kind === 'text') {
+      need('tokenizer');
+      need('fields');
+    }
+  });
 
 /** A checked data spec, defaults filled in. */
 export type DataSpec = z.output<typeof dataSpec>;

@@ -4,7 +4,10 @@ import { fail, QuantError } from '../base/errors.js';
 import { repeatsRepeats } from '../base/match.js';
 import { readText } from './files.js';
 
-export interface Tokens { readonly ids: readonly number[]; readonly types: readonly number[] }
+export interface Tokens {
+  readonly ids: readonly number[];
+  readonly types: readonly number[];
+}
 export interface TextEncoder {
   readonly padId: number;
   /** Longest sequence, special tokens included. */
@@ -26,32 +29,49 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
   try {
     tokenizer = new Tokenizer(Object.fromEntries(json), Object.fromEntries(config));
   } catch (cause) {
-    return fail('DATA_FORMAT', `${file} is not a tokenizer: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, 'expected tokenizer.json of a Hugging Face fast tokenizer', cause);
+    return fail(
+      'DATA_FORMAT',
+      `${file} is not a tokenizer: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { file },
+      'expected tokenizer.json of a Hugging Face fast tokenizer',
+      cause,
+    );
   }
   const declared = numberAt(json.get('truncation'), 'max_length');
   const limit = maxLength ?? declared ?? 512;
   const pad = config.get('pad_token');
-  const padId = numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
+  const padId =
+    numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
   if (!Number.isInteger(limit) || limit < 1) {
-    fail('DATA_FORMAT',
-      `${file} says truncation.max_length ${limit}`, { file }, 'a whole number from 1 on, or give maxLength');
+    fail(
+      'DATA_FORMAT',
+      `${file} says truncation.max_length ${limit}`,
+      { file },
+      'a whole number from 1 on, or give maxLength',
+    );
   }
   if (!Number.isInteger(padId) || padId < 0) {
-    fail('DATA_FORMAT',
-      `${file} says padding.pad_id ${padId}`, { file }, 'a whole number from 0 on');
+    fail('DATA_FORMAT', `${file} says padding.pad_id ${padId}`, { file }, 'a whole number from 0 on');
   }
   const encoded = (text: string, options: EncodeOptions): Tokens => {
     let found: unknown;
-    try { found = tokenizer.encode(text, options); } catch (cause) {
-      return fail('DATA_FORMAT',
+    try {
+      found = tokenizer.encode(text, options);
+    } catch (cause) {
+      return fail(
+        'DATA_FORMAT',
         `the tokenizer of ${file} does not encode a text: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { file }, 'the file is damaged, or not of a Hugging Face fast tokenizer', cause);
+        { file },
+        'the file is damaged, or not of a Hugging Face fast tokenizer',
+        cause,
+      );
     }
     return checkedTokens(found, file);
   };
   const body = (text: string): readonly number[] => encoded(text, { add_special_tokens: false }).ids;
   return {
-    padId, maxLength: limit,
+    padId,
+    maxLength: limit,
     encode: (text, pair) => {
       const full = encoded(text, { ...(pair === undefined ? {} : { text_pair: pair }), return_token_type_ids: true });
       if (full.ids.length <= limit) return full;
@@ -73,25 +93,60 @@ function checkedTokens(found: unknown, file: string): Tokens {
   if (!Array.isArray(ids)) return fail('DATA_FORMAT', `the tokenizer of ${file} gives no token ids`, { file });
   const bad = ids.findIndex((v) => !isId(v));
   if (bad >= 0) {
-    fail('DATA_FORMAT',
-      `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`, { file },
-      'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens');
+    fail(
+      'DATA_FORMAT',
+      `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`,
+      { file },
+      'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens',
+    );
   }
   const segments = Array.isArray(types) && types.length === ids.length ? types : ids.map(() => 0);
-  return { ids, types: segments.map((v) => (isId(v) ? v : fail('DATA_FORMAT', `the post-processor of ${file} gives a segment id that is no whole number`, { file }))) };
+  return {
+    ids,
+    types: segments.map((v) =>
+      isId(v)
+        ? v
+        : fail('DATA_FORMAT', `the post-processor of ${file} gives a segment id that is no whole number`, { file }),
+    ),
+  };
 }
 
-/** Drops the tail of the longer text, one token at a time (HF's `longest_first`), wherever the template placed the texts. */
-function truncate(full: Tokens, first: readonly number[], second: readonly number[], limit: number, file: string): Tokens {
+/**
+ * Drops the tail of the longer text, one token at a time (HF's `longest_first`), wherever the template placed the
+ * texts.
+ */
+function truncate(
+  full: Tokens,
+  first: readonly number[],
+  second: readonly number[],
+  limit: number,
+  file: string,
+): Tokens {
   const special = full.ids.length - first.length - second.length;
-  if (limit <= special) fail('DATA_SHAPE', `maxLength ${limit} leaves no room beside ${special} special tokens`, { file }, 'raise maxLength');
+  if (limit <= special)
+    fail(
+      'DATA_SHAPE',
+      `maxLength ${limit} leaves no room beside ${special} special tokens`,
+      { file },
+      'raise maxLength',
+    );
   let a = first.length;
   let b = second.length;
-  while (a + b + special > limit) { if (a >= b) a--; else b--; }
+  while (a + b + special > limit) {
+    if (a >= b) a--;
+    else b--;
+  }
   const startA = find(full.ids, first, 0);
   const startB = find(full.ids, second, startA + first.length);
-  if (startA < 0 || startB < 0) fail('DATA_FORMAT', 'the post-processor of the tokenizer changes the tokens of a text, so it cannot be cut', { file }, 'raise maxLength');
-  const keep = (i: number): boolean => !(i >= startA + a && i < startA + first.length) && !(i >= startB + b && i < startB + second.length);
+  if (startA < 0 || startB < 0)
+    fail(
+      'DATA_FORMAT',
+      'the post-processor of the tokenizer changes the tokens of a text, so it cannot be cut',
+      { file },
+      'raise maxLength',
+    );
+  const keep = (i: number): boolean =>
+    !(i >= startA + a && i < startA + first.length) && !(i >= startB + b && i < startB + second.length);
   return { ids: full.ids.filter((_, i) => keep(i)), types: full.types.filter((_, i) => keep(i)) };
 }
 
@@ -108,9 +163,12 @@ function refuseExponential(value: unknown, file: string): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
     if (key === 'Regex' && typeof inner === 'string' && repeatsRepeats(inner)) {
-      fail('DATA_FORMAT',
+      fail(
+        'DATA_FORMAT',
         `the expression "${inner}" in ${file} repeats a group that repeats inside; matching it could take forever`,
-        { file }, 'write it without nested repetition');
+        { file },
+        'write it without nested repetition',
+      );
     }
     // Vocabularies are long lists of numbers, and hold no expressions.
     if (key !== 'vocab' && key !== 'merges') refuseExponential(inner, file);
@@ -123,10 +181,17 @@ async function readJson(file: string): Promise<Map<string, unknown>> {
     const value: unknown = JSON.parse(text);
     return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
   } catch (cause) {
-    return fail('DATA_FORMAT', `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { file }, undefined, cause);
+    return fail(
+      'DATA_FORMAT',
+      `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { file },
+      undefined,
+      cause,
+    );
   }
 }
 function numberAt(value: unknown, key: string): number | undefined {
-  const found = typeof value === 'object' && value !== null ? new Map<string, unknown>(Object.entries(value)).get(key) : undefined;
+  const found =
+    typeof value === 'object' && value !== null ? new Map<string, unknown>(Object.entries(value)).get(key) : undefined;
   return typeof found === 'number' ? found : undefined;
 }

@@ -2,7 +2,10 @@
 import type { Accumulator } from './types.js';
 
 /** A metric that is the mean of a score per sample: `score` gives it, or undefined for a sample to pass over. */
-export function meanOf(score: (...sample: Parameters<Accumulator['add']>) => number | undefined, factor = 1): Accumulator {
+export function meanOf(
+  score: (...sample: Parameters<Accumulator['add']>) => number | undefined,
+  factor = 1,
+): Accumulator {
   const scores: number[] = [];
   return {
     scores,
@@ -15,11 +18,17 @@ export function meanOf(score: (...sample: Parameters<Accumulator['add']>) => num
 }
 
 /** A metric that is no mean: `valueOf` gives it over samples by index, `count` tells how many there are. */
-export function resampling(add: Accumulator['add'], count: () => number, valueOf: (indices: Uint32Array) => number | undefined): Accumulator {
+export function resampling(
+  add: Accumulator['add'],
+  count: () => number,
+  valueOf: (indices: Uint32Array) => number | undefined,
+): Accumulator {
   return {
     add,
     value: () => (count() ? valueOf(Uint32Array.from({ length: count() }, (_, i) => i)) : undefined),
-    get count() { return count(); },
+    get count() {
+      return count();
+    },
     resampled: valueOf,
   };
 }

@@ -8,7 +8,9 @@ import { argmax, numbersOf } from './tensors.js';
 /** Flips that are kept by name, of each direction: enough to look at. */
 const KEPT_FLIPS = 12;
 
-/** The first output that looks like class scores: [batch, classes] of two or more classes, further axes of size 1 aside. */
+/**
+ * The first output that looks like class scores: [batch, classes] of two or more classes, further axes of size 1 aside.
+ */
 export function classOutput(outputs: readonly ValueInfo[]): ValueInfo | undefined {
   return outputs.find(({ dtype, shape }) => {
     if (!shape || shape.length < 2 || (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'float64')) return false;
@@ -27,9 +29,14 @@ export class AgreementMeter {
   #wrongToRight = 0;
   #divergence = 0;
   readonly #flips: { readonly flip: Flip; readonly feed: Feed | undefined }[] = [];
-  constructor(output: string) { this.#output = output; }
+  constructor(output: string) {
+    this.#output = output;
+  }
 
-  /** Rows of fewer than two scores are passed over. A row with NaN has no top class: it agrees with nothing and is wrong. */
+  /**
+   * Rows of fewer than two scores are passed over. A row with NaN has no top class: it agrees with nothing and is
+   * wrong.
+   */
   add(sample: Sample, float: Feed, quantized: Feed): void {
     const f = rowOf(float, this.#output);
     const q = rowOf(quantized, this.#output);
@@ -49,15 +56,24 @@ export class AgreementMeter {
 
   async facts(): Promise<Agreement | undefined> {
     if (!this.#samples) return undefined;
-    const found = { same: this.#same / this.#samples, ...(Number.isFinite(this.#divergence) ? { kl: this.#divergence / this.#samples } : {}) };
+    const found = {
+      same: this.#same / this.#samples,
+      ...(Number.isFinite(this.#divergence) ? { kl: this.#divergence / this.#samples } : {}),
+    };
     if (!this.#labelled) return found;
-    return { ...found, rightToWrong: this.#rightToWrong, wrongToRight: this.#wrongToRight, mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight), ...(this.#flips.length ? { flips: await this.#pictured() } : {}) };
+    return {
+      ...found,
+      rightToWrong: this.#rightToWrong,
+      wrongToRight: this.#wrongToRight,
+      mcnemarP: mcnemarExact(this.#rightToWrong, this.#wrongToRight),
+      ...(this.#flips.length ? { flips: await this.#pictured() } : {}),
+    };
   }
 
   async #pictured(): Promise<Flip[]> {
     const flips: Flip[] = [];
     for (const { flip, feed } of this.#flips) {
-      const picture = feed && await thumbnail(feed);
+      const picture = feed && (await thumbnail(feed));
       flips.push(picture === undefined ? flip : { ...flip, thumbnail: picture });
     }
     return flips;
@@ -71,11 +87,12 @@ function rowOf(outputs: Feed, name: string): ArrayLike<number> | undefined {
 }
 
 /**
- * Kullback–Leibler divergence of two rows of class scores, float ‖ quantized, in nats. Rows that are shares already (none
- * negative, sum 1) are taken as they are, others through softmax. NaN where a row has NaN or an infinity.
+ * Kullback–Leibler divergence of two rows of class scores, float ‖ quantized, in nats. Rows that are shares already
+ * (none negative, sum 1) are taken as they are, others through softmax. NaN where a row has NaN or an infinity.
  */
 export function klDivergence(float: ArrayLike<number>, quantized: ArrayLike<number>): number {
   const p = new Float64Array(float.length);
   const q = new Float64Array(quantized.length);
-  return logProbabilities(float, 0, p) && logProbabilities(quantized, 0, q) ? Math.max(0, divergence(p, q)) : NaN; // rounding may pass 0
+  // rounding may pass 0
+  return logProbabilities(float, 0, p) && logProbabilities(quantized, 0, q) ? Math.max(0, divergence(p, q)) : NaN;
 }

@@ -11,13 +11,20 @@ export function withDistinctNames(chosen: readonly ChosenMetric[]): ChosenMetric
   return chosen.map((c) => {
     const others = chosen.filter((o) => o.metric.name === c.metric.name);
     const own = entries(c);
-    const differing = own.filter(([key, v]) => others.some((o) => JSON.stringify(new Map(entries(o)).get(key)) !== JSON.stringify(v)));
-    const name = [c.metric.name, ...differing.map(([key, v]) => `${key}=${typeof v === 'string' ? v : JSON.stringify(v)}`)].join(' ');
-    if (seen.has(name)) fail('RECIPE_INVALID', `metric ${name} is named twice`, {}, 'remove one, or give them other options');
+    const differing = own.filter(([key, v]) =>
+      others.some((o) => JSON.stringify(new Map(entries(o)).get(key)) !== JSON.stringify(v)),
+    );
+    const name = [
+      c.metric.name,
+      ...differing.map(([key, v]) => `${key}=${typeof v === 'string' ? v : JSON.stringify(v)}`),
+    ].join(' ');
+    if (seen.has(name))
+      fail('RECIPE_INVALID', `metric ${name} is named twice`, {}, 'remove one, or give them other options');
     seen.add(name);
     return name === c.metric.name ? c : { ...c, metric: { ...c.metric, name } };
   });
 }
 
 /** Options that are set. */
-const entries = ({ options }: ChosenMetric): [string, unknown][] => (typeof options === 'object' && options !== null ? Object.entries(options).filter(([, v]) => v !== undefined) : []);
+const entries = ({ options }: ChosenMetric): [string, unknown][] =>
+  typeof options === 'object' && options !== null ? Object.entries(options).filter(([, v]) => v !== undefined) : [];

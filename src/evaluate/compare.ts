@@ -28,7 +28,10 @@ export interface EvaluateOptions {
   readonly searchShare?: number | undefined;
   /** Of the labels, for the record. */
   readonly classNames?: readonly string[] | undefined;
-  /** Whether labels are positions among these names only because nothing else tells: then there must be a score for each. */
+  /**
+   * Whether labels are positions among these names only because nothing else tells: then there must be a score for
+   * each.
+   */
   readonly guessedClasses?: boolean | undefined;
   /** For progress only. */
   readonly totalSamples?: number | undefined;
@@ -57,14 +60,17 @@ export interface Evaluated {
 }
 
 /** One candidate: see {@link evaluateModels}. */
-export async function compareModels({ quantized, ...o }: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Session }): Promise<Comparison> {
+export async function compareModels({
+  quantized,
+  ...o
+}: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Session }): Promise<Comparison> {
   return (await evaluateModels({ ...o, candidates: [quantized] })).candidates[0]!; // one for each
 }
 
 /**
  * Runs all models on every batch and compares each candidate with the float model sample by sample, which runs once for
- * all. Memory does not grow with the data, but for a score per sample and metric. Metrics that need labels are left out,
- * with a diagnostic, where the first sample has none. Throws MODEL_UNSUPPORTED where the models' outputs differ,
+ * all. Memory does not grow with the data, but for a score per sample and metric. Metrics that need labels are left
+ * out, with a diagnostic, where the first sample has none. Throws MODEL_UNSUPPORTED where the models' outputs differ,
  * DATA_MISSING where there is no sample, what a metric throws (DATA_LABEL, DATA_SHAPE, RECIPE_UNKNOWN_NAME),
  * MODEL_RUNTIME, and the signal's reason.
  */
@@ -73,12 +79,24 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
   const outputs = float.outputs;
   for (const c of candidates) {
     const missing = outputs.find((o) => !c.outputs.some((q) => q.name === o.name));
-    if (missing) fail('MODEL_UNSUPPORTED', `the quantized model has no output '${missing.name}'`, { tensor: missing.name }, `its outputs: ${c.outputs.map((o) => o.name).join(', ')}`);
+    if (missing)
+      fail(
+        'MODEL_UNSUPPORTED',
+        `the quantized model has no output '${missing.name}'`,
+        { tensor: missing.name },
+        `its outputs: ${c.outputs.map((o) => o.name).join(', ')}`,
+      );
   }
   const say = options.onDiagnostic ?? ((diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic }));
   for (const o of outputs.filter((x) => !x.dtype)) {
     const message = `output '${o.name}' is a sequence or a map, which cannot be read here: it is carried over, and not compared`;
-    say({ severity: 'note', code: 'OUTPUT_NOT_COMPARED', message, where: { tensor: o.name }, hint: 'export it as a tensor to have it measured, such as with zipmap=False' });
+    say({
+      severity: 'note',
+      code: 'OUTPUT_NOT_COMPARED',
+      message,
+      where: { tensor: o.name },
+      hint: 'export it as a tensor to have it measured, such as with zipmap=False',
+    });
   }
   const meters = candidates.map(() => startMeters(outputs));
   let judged: readonly Scored[] | undefined;
@@ -100,10 +118,12 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       ofFloat.push(await float.run(feed));
       for (const [i, c] of candidates.entries()) ofCandidates[i]!.push(await c.run(feed)); // one list each
     }
-    if (options.guessedClasses && !count.judged && !count.searched) assertScoreEach(options.classNames, outputs, ofFloat[0]);
+    if (options.guessedClasses && !count.judged && !count.searched)
+      assertScoreEach(options.classNames, outputs, ofFloat[0]);
     ofCandidates.forEach((out, i) => addErrors(meters[i]!.errors, batch, ofFloat, out)); // one each
     for (const row of batch.rows) {
-      const cut = (all: readonly Feed[]): Feed[] => all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
+      const cut = (all: readonly Feed[]): Feed[] =>
+        all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
       const f = cut(ofFloat);
       const q = ofCandidates.map(cut);
       const search = inSearchPart(row.sample.id, searchShare);
@@ -111,59 +131,106 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       count[search ? 'searched' : 'judged']++;
       set.update(`${row.sample.id}\0${row.sample.hash}\0${search ? 1 : 0}\n`);
       // Two feeds make a pair of embeddings, whose largest element means nothing.
-      if (f.length === 1 && !search) q.forEach((out, i) => meters[i]!.agreement?.add(row.sample, f[0]!, out[0]!)); // all have one entry per feed
+      // all have one entry per feed
+      if (f.length === 1 && !search) q.forEach((out, i) => meters[i]!.agreement?.add(row.sample, f[0]!, out[0]!));
     }
-    onEvent?.({ type: 'progress', stage: 'evaluate', done: count.judged + count.searched, total: options.totalSamples });
+    onEvent?.({
+      type: 'progress',
+      stage: 'evaluate',
+      done: count.judged + count.searched,
+      total: options.totalSamples,
+    });
     await nextTurn(); // runs block the thread: signals and drawing get their turn here
   }
-  if (!count.judged) fail('DATA_MISSING', count.searched ? `all ${count.searched} evaluation samples fell into the search part` : 'evaluation saw no sample, so the models cannot be compared', {}, 'check evaluation.data and evaluation.samples');
+  if (!count.judged)
+    fail(
+      'DATA_MISSING',
+      count.searched
+        ? `all ${count.searched} evaluation samples fell into the search part`
+        : 'evaluation saw no sample, so the models cannot be compared',
+      {},
+      'check evaluation.data and evaluation.samples',
+    );
   const sampleSet = set.digest('hex');
   return {
-    float: judged ?? [], samples: count.judged,
-    candidates: await Promise.all(meters.map(async ({ errors, agreement }, i) => {
-      const own = (d: Diagnostic): void => say(d, i);
-      const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
-      for (const f of facts) sayNonFinite(f, own);
-      const found = await agreement?.facts();
-      return {
-        samples: count.judged, sampleSet, metrics: (judged ?? []).flatMap((s) => s.facts(i, own, options.classNames)), ...(found ? { agreement: found } : {}), outputs: facts,
-        ...(searchShare > 0 ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, own)) } } : {}),
-      };
-    })),
+    float: judged ?? [],
+    samples: count.judged,
+    candidates: await Promise.all(
+      meters.map(async ({ errors, agreement }, i) => {
+        const own = (d: Diagnostic): void => say(d, i);
+        const facts = [...errors.values()].map((m) => m.facts()).filter((f) => f !== undefined);
+        for (const f of facts) sayNonFinite(f, own);
+        const found = await agreement?.facts();
+        return {
+          samples: count.judged,
+          sampleSet,
+          metrics: (judged ?? []).flatMap((s) => s.facts(i, own, options.classNames)),
+          ...(found ? { agreement: found } : {}),
+          outputs: facts,
+          ...(searchShare > 0
+            ? { search: { samples: count.searched, metrics: searched.flatMap((s) => s.facts(i, own)) } }
+            : {}),
+        };
+      }),
+    ),
   };
 }
 
 /** For outputs whose size only running tells. Throws DATA_LABEL. */
-function assertScoreEach(names: readonly string[] | undefined, outputs: readonly ValueInfo[], first: Feed | undefined): void {
+function assertScoreEach(
+  names: readonly string[] | undefined,
+  outputs: readonly ValueInfo[],
+  first: Feed | undefined,
+): void {
   const output = classOutput(outputs);
   const [, scores = 0, ...rest] = (output && first?.[output.name]?.dims) ?? [];
   if (!names || !output || scores < 2 || scores === names.length || rest.some((d) => d !== 1)) return;
-  fail('DATA_LABEL', `the data have ${names.length} class folders (${names.slice(0, 12).join(', ')}), but output '${output.name}' gives ${scores} scores: which folder is which score cannot be told`, { tensor: output.name }, `list all ${scores} names as classes in the data block, in the order of the scores`);
+  fail(
+    'DATA_LABEL',
+    `the data have ${names.length} class folders (${names.slice(0, 12).join(', ')}), but output ` +
+      `'${output.name}' gives ${scores} scores: which folder is which score cannot be told`,
+    { tensor: output.name },
+    `list all ${scores} names as classes in the data block, in the order of the scores`,
+  );
 }
 
 /** Whether a sample belongs to the part that may choose between candidates. */
-export const inSearchPart = (id: string, searchShare: number): boolean => searchShare > 0 && createRng(0, `search part ${id}`).next() < searchShare;
+export const inSearchPart = (id: string, searchShare: number): boolean =>
+  searchShare > 0 && createRng(0, `search part ${id}`).next() < searchShare;
 
-function startMeters(outputs: readonly ValueInfo[]): { errors: ReadonlyMap<string, OutputErrorMeter>; agreement: AgreementMeter | undefined } {
+function startMeters(outputs: readonly ValueInfo[]): {
+  errors: ReadonlyMap<string, OutputErrorMeter>;
+  agreement: AgreementMeter | undefined;
+} {
   const classes = classOutput(outputs);
-  return { errors: new Map(outputs.map((o) => [o.name, new OutputErrorMeter(o.name)])), agreement: classes && new AgreementMeter(classes.name) };
+  return {
+    errors: new Map(outputs.map((o) => [o.name, new OutputErrorMeter(o.name)])),
+    agreement: classes && new AgreementMeter(classes.name),
+  };
 }
 
-/** What to measure unless the recipe says: correlations for labelled pairs, top1 (and top5 from 100 classes on) for class labels, else nothing. */
+/**
+ * What to measure unless the recipe says: correlations for labelled pairs, top1 (and top5 from 100 classes on) for
+ * class labels, else nothing.
+ */
 export function defaultMetrics(sample: Sample, outputs: readonly ValueInfo[]): readonly ChosenMetric[] {
   if (sample.label === undefined) return [];
-  if (sample.feeds.length === 2) return [spearman, pearson].map((metric) => ({ metric, options: metric.options.parse({}) }));
+  if (sample.feeds.length === 2)
+    return [spearman, pearson].map((metric) => ({ metric, options: metric.options.parse({}) }));
   const found = classOutput(outputs);
   if (!found || sample.feeds.length !== 1 || !Number.isInteger(sample.label) || sample.label < 0) return [];
   const classes = found.shape?.[1];
   const chosen: ChosenMetric[] = [{ metric: top1, options: top1.options.parse({ output: found.name }) }];
-  if (typeof classes === 'number' && classes >= 100) chosen.push({ metric: top5, options: top5.options.parse({ output: found.name }) });
+  if (typeof classes === 'number' && classes >= 100)
+    chosen.push({ metric: top5, options: top5.options.parse({ output: found.name }) });
   return chosen;
 }
 
 const TARGET_HINTS: Readonly<Record<keyof Target, string>> = {
-  boxes: 'give evaluation.data with annotations', size: 'give evaluation.data with annotations',
-  text: 'give evaluation.data with target, the column of the expected text', tensors: 'give evaluation.data with targets',
+  boxes: 'give evaluation.data with annotations',
+  size: 'give evaluation.data with annotations',
+  text: 'give evaluation.data with target, the column of the expected text',
+  tensors: 'give evaluation.data with targets',
 };
 
 /** The metrics that can score these samples. */
@@ -171,11 +238,27 @@ function usable(chosen: readonly ChosenMetric[], first: Sample, say: (d: Diagnos
   return chosen.filter(({ metric }) => {
     const { needsTarget } = metric;
     if (needsTarget !== undefined && first.target?.[needsTarget] === undefined) {
-      say({ severity: 'warning', code: 'EVALUATION_NO_TARGET', message: `metric ${metric.name} needs ${needsTarget} as targets, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: TARGET_HINTS[needsTarget] });
+      say({
+        severity: 'warning',
+        code: 'EVALUATION_NO_TARGET',
+        message:
+          `metric ${metric.name} needs ${needsTarget} as targets, but the evaluation data have none; agreement ` +
+          'and output error are measured instead',
+        where: { sample: first.id },
+        hint: TARGET_HINTS[needsTarget],
+      });
       return false;
     }
     if (!metric.needsLabels || first.label !== undefined) return true;
-    say({ severity: 'warning', code: 'EVALUATION_NO_LABELS', message: `metric ${metric.name} needs labels, but the evaluation data have none; agreement and output error are measured instead`, where: { sample: first.id }, hint: 'give evaluation.data with labels' });
+    say({
+      severity: 'warning',
+      code: 'EVALUATION_NO_LABELS',
+      message:
+        `metric ${metric.name} needs labels, but the evaluation data have none; agreement and output error are ` +
+        'measured instead',
+      where: { sample: first.id },
+      hint: 'give evaluation.data with labels',
+    });
     return false;
   });
 }
@@ -183,11 +266,18 @@ function usable(chosen: readonly ChosenMetric[], first: Sample, say: (d: Diagnos
 /** The sample's rows of every output; an output whose axis 0 is not the batch stays whole. */
 function rowsOfSample(outputs: Feed, batch: Batch, k: number, start: number, length: number): Feed {
   const total = totalRows(batch, k);
-  return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, t.dims[0] === total ? sliceRows(t, start, length) : t]));
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, t]) => [name, t.dims[0] === total ? sliceRows(t, start, length) : t]),
+  );
 }
 
 /** Rows that only fill up a fixed batch are left out. */
-function addErrors(errors: ReadonlyMap<string, OutputErrorMeter>, batch: Batch, float: readonly Feed[], quantized: readonly Feed[]): void {
+function addErrors(
+  errors: ReadonlyMap<string, OutputErrorMeter>,
+  batch: Batch,
+  float: readonly Feed[],
+  quantized: readonly Feed[],
+): void {
   float.forEach((out, k) => {
     const total = totalRows(batch, k);
     const real = batch.realRows[k] ?? total;
@@ -205,5 +295,12 @@ const totalRows = (batch: Batch, k: number): number => Object.values(batch.feeds
 function sayNonFinite(f: OutputFacts, say: (d: Diagnostic) => void): void {
   if (!f.nonFinite) return;
   const { float, quantized } = f.nonFinite;
-  say({ severity: quantized > float ? 'error' : 'warning', code: 'EVALUATION_NON_FINITE', message: `output '${f.name}' held ${quantized} NaN or infinite values in the quantized model, ${float} in the float model`, where: { tensor: f.name } });
+  say({
+    severity: quantized > float ? 'error' : 'warning',
+    code: 'EVALUATION_NON_FINITE',
+    message:
+      `output '${f.name}' held ${quantized} NaN or infinite values in the quantized model, ${float} in the float ` +
+      'model',
+    where: { tensor: f.name },
+  });
 }

@@ -1,27 +1,56 @@
 /** Quantiles that intervals at any confidence need. */
 
-/** Quantile of the standard normal distribution, 0 < p < 1, to a relative 1e-9. Source: P. J. Acklam, "An algorithm for computing the inverse normal cumulative distribution function" (2003). */
+/**
+ * Quantile of the standard normal distribution, 0 < p < 1, to a relative 1e-9. Source: P. J. Acklam, "An algorithm for
+ * computing the inverse normal cumulative distribution function" (2003).
+ */
 export function normalQuantile(p: number): number {
   if (p > 0.5) return -normalQuantile(1 - p);
   if (p < 0.02425) {
     const q = Math.sqrt(-2 * Math.log(p));
-    return polynomial(q, [-7.784894002430293e-3, -3.223964580411365e-1, -2.400758277161838, -2.549732539343734, 4.374664141464968, 2.938163982698783])
-      / polynomial(q, [7.784695709041462e-3, 3.224671290700398e-1, 2.445134137142996, 3.754408661907416, 1]);
+    return (
+      polynomial(
+        q,
+        [
+          -7.784894002430293e-3, -3.223964580411365e-1, -2.400758277161838, -2.549732539343734, 4.374664141464968,
+          2.938163982698783,
+        ],
+      ) / polynomial(q, [7.784695709041462e-3, 3.224671290700398e-1, 2.445134137142996, 3.754408661907416, 1])
+    );
   }
   const q = p - 0.5;
   const r = q * q;
-  return q * polynomial(r, [-3.969683028665376e1, 2.209460984245205e2, -2.759285104469687e2, 1.38357751867269e2, -3.066479806614716e1, 2.506628277459239])
-    / polynomial(r, [-5.447609879822406e1, 1.615858368580409e2, -1.556989798598866e2, 6.680131188771972e1, -1.328068155288572e1, 1]);
+  return (
+    (q *
+      polynomial(
+        r,
+        [
+          -3.969683028665376e1, 2.209460984245205e2, -2.759285104469687e2, 1.38357751867269e2, -3.066479806614716e1,
+          2.506628277459239,
+        ],
+      )) /
+    polynomial(
+      r,
+      [-5.447609879822406e1, 1.615858368580409e2, -1.556989798598866e2, 6.680131188771972e1, -1.328068155288572e1, 1],
+    )
+  );
 }
-const polynomial = (x: number, coefficients: readonly number[]): number => coefficients.reduce((sum, c) => sum * x + c, 0);
+const polynomial = (x: number, coefficients: readonly number[]): number =>
+  coefficients.reduce((sum, c) => sum * x + c, 0);
 
 /** Quantile of Student's t, 0 < p < 1, for one degree of freedom or more. */
 export function tQuantile(p: number, freedom: number): number {
   if (p < 0.5) return -tQuantile(1 - p, freedom);
-  if (freedom > 200) { // the expansion is then right to 1e-8: Abramowitz & Stegun 26.7.5
+  if (freedom > 200) {
+    // the expansion is then right to 1e-8: Abramowitz & Stegun 26.7.5
     const z = normalQuantile(p);
     const [z3, z5] = [z ** 3, z ** 5];
-    return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom ** 2) + (3 * z ** 7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom ** 3);
+    return (
+      z +
+      (z3 + z) / (4 * freedom) +
+      (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom ** 2) +
+      (3 * z ** 7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom ** 3)
+    );
   }
   const above = (t: number): number => 0.5 * incompleteBeta(freedom / 2, 0.5, freedom / (freedom + t * t));
   let high = 1;
@@ -53,7 +82,8 @@ export function bisect(holds: (x: number) => boolean, low: number, high: number)
 export function incompleteBeta(a: number, b: number, x: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(b, a, 1 - x); // the fraction converges fast on this side only
+  // the fraction converges fast on this side only
+  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(b, a, 1 - x);
   const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x)) / a;
   const tiny = 1e-300;
   let c = 1;
@@ -78,7 +108,16 @@ const nonZero = (x: number, tiny: number): number => (Math.abs(x) < tiny ? tiny 
 function logGamma(x: number): number {
   let shift = 0;
   let at = x;
-  while (at < 10) { shift += Math.log(at); at++; }
+  while (at < 10) {
+    shift += Math.log(at);
+    at++;
+  }
   const r = 1 / (at * at);
-  return (at - 0.5) * Math.log(at) - at + 0.5 * Math.log(2 * Math.PI) + polynomial(r, [-1 / 1680, 1 / 1260, -1 / 360, 1 / 12]) / at - shift;
+  return (
+    (at - 0.5) * Math.log(at) -
+    at +
+    0.5 * Math.log(2 * Math.PI) +
+    polynomial(r, [-1 / 1680, 1 / 1260, -1 / 360, 1 / 12]) / at -
+    shift
+  );
 }

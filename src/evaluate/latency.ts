@@ -36,11 +36,14 @@ export async function measureLatency({ float, quantized, ...o }: Pair): Promise<
 }
 
 /**
- * Times single runs of a float model and of candidates in rounds ({@link timeModels}). Percentiles by nearest rank, in ms,
- * with 95 % bootstrap intervals; `speedup` is the median of float ÷ candidate over the rounds. Throws MODEL_RUNTIME.
+ * Times single runs of a float model and of candidates in rounds ({@link timeModels}). Percentiles by nearest rank, in
+ * ms, with 95 % bootstrap intervals; `speedup` is the median of float ÷ candidate over the rounds. Throws
+ * MODEL_RUNTIME.
  */
 export async function measureLatencies(
-  float: TimedModel, candidates: readonly TimedModel[], o: TimeOptions,
+  float: TimedModel,
+  candidates: readonly TimedModel[],
+  o: TimeOptions,
 ): Promise<LatencyFacts[]> {
   const [floatRounds, ...others] = await timeModels([float, ...candidates], o);
   const floatMs = timesOf(floatRounds!); // the first of the list
@@ -53,9 +56,14 @@ export async function measureLatencies(
     const quantizedMs = runTimes(ms);
     const own = driftOf(ms, 'quantized', o.onEvent);
     return {
-      threads: o.threads, runs: ms.length, warmup: o.warmup, batch,
+      threads: o.threads,
+      runs: ms.length,
+      warmup: o.warmup,
+      batch,
       inputShapes: Object.fromEntries(Object.entries(o.feed).map(([name, t]) => [name, t.dims])),
-      floatMs: ofFloat, quantizedMs, speedup: ratio.median,
+      floatMs: ofFloat,
+      quantizedMs,
+      speedup: ratio.median,
       throughput: { float: (1000 * batch) / ofFloat.p50, quantized: (1000 * batch) / quantizedMs.p50 },
       ...(ratio.interval ? { speedupInterval: ratio.interval } : {}),
       ...(drift !== undefined && own !== undefined ? { drift: { float: drift, quantized: own } } : {}),
@@ -65,16 +73,24 @@ export async function measureLatencies(
 
 export const batchOf = (feed: Feed): number => Object.values(feed)[0]?.dims[0] ?? 1;
 
-/** What is said of the times of one model. The histogram ends at the 99th percentile, so that one hiccup does not flatten it. */
+/**
+ * What is said of the times of one model. The histogram ends at the 99th percentile, so that one hiccup does not
+ * flatten it.
+ */
 export function runTimes(ms: Float64Array): RunTimes {
   const sorted = ms.slice().sort();
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((p) => nearestRank(sorted, p)) as [number, number, number]; // three of three
+  // three of three
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((p) => nearestRank(sorted, p)) as [number, number, number];
   const intervals = bootstrapPercentiles(sorted, [0.5, 0.9, 0.99]);
   const low = sorted[0]!; // at least one run
   const counts = new Array<number>(BINS).fill(0);
-  if (p99 > low) for (const t of sorted) if (t <= p99) counts[Math.min(BINS - 1, Math.floor(((t - low) / (p99 - low)) * BINS))]!++;
+  if (p99 > low)
+    for (const t of sorted) if (t <= p99) counts[Math.min(BINS - 1, Math.floor(((t - low) / (p99 - low)) * BINS))]!++;
   return {
-    p50, p90, p99, mean: ms.reduce((sum, t) => sum + t, 0) / ms.length,
+    p50,
+    p90,
+    p99,
+    mean: ms.reduce((sum, t) => sum + t, 0) / ms.length,
     ...(intervals ? { p50Interval: intervals[0]!, p90Interval: intervals[1]!, p99Interval: intervals[2]! } : {}),
     ...(p99 > low ? { histogram: { low, high: p99, counts } } : {}),
   };
@@ -87,7 +103,9 @@ function driftOf(ms: Float64Array, which: string, onEvent: OnEvent | undefined):
   const before = medianOf(ms.slice(0, half));
   const after = medianOf(ms.slice(half));
   if (Math.abs(after / before - 1) > STEADY) {
-    const message = `the ${which} model's median went from ${before.toFixed(3)} to ${after.toFixed(3)} ms during the measurement: the machine was not steady`;
+    const message =
+      `the ${which} model's median went from ${before.toFixed(3)} to ${after.toFixed(3)} ms during the ` +
+      'measurement: the machine was not steady';
     const hint = 'measure again on an idle machine, or with more runs';
     onEvent?.({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'LATENCY_DRIFT', message, hint } });
   }

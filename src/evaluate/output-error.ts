@@ -21,7 +21,9 @@ export class OutputErrorMeter {
   #otherShape = 0;
   #added = 0;
   readonly #parts = new PartMeter();
-  constructor(name: string) { this.#name = name; }
+  constructor(name: string) {
+    this.#name = name;
+  }
 
   /** Tensors of another shape, such as a varying number of detections, are counted and left out. */
   add(float: FeedTensor, quantized: FeedTensor): void {
@@ -51,17 +53,28 @@ export class OutputErrorMeter {
         left++;
         continue;
       }
-      ff += x * x; qq += y * y; fq += x * y; ee += error * error;
-      if (error > high) high = error; else if (-error > high) high = -error;
+      ff += x * x;
+      qq += y * y;
+      fq += x * y;
+      ee += error * error;
+      if (error > high) high = error;
+      else if (-error > high) high = -error;
     }
     this.#count += f.length - left;
-    this.#floatSquares += ff; this.#quantizedSquares += qq; this.#products += fq; this.#errorSquares += ee;
+    this.#floatSquares += ff;
+    this.#quantizedSquares += qq;
+    this.#products += fq;
+    this.#errorSquares += ee;
     this.#maxAbsError = high;
     this.#parts.add(float.dims, f, q);
   }
 
-  get quantizedNonFinite(): number { return this.#quantizedNonFinite; }
-  get floatNonFinite(): number { return this.#floatNonFinite; }
+  get quantizedNonFinite(): number {
+    return this.#quantizedNonFinite;
+  }
+  get floatNonFinite(): number {
+    return this.#floatNonFinite;
+  }
 
   /** Undefined where the output never held numbers. */
   facts(): OutputFacts | undefined {
@@ -70,12 +83,28 @@ export class OutputErrorMeter {
     const qq = this.#quantizedSquares;
     const ee = this.#errorSquares;
     // The square roots are taken apart so that large sums do not overflow; rounding may pass 1.
-    const cosine = ff > 0 && qq > 0 ? Math.max(-1, Math.min(1, this.#products / (Math.sqrt(ff) * Math.sqrt(qq)))) : ff === 0 && qq === 0 && this.#count > 0 ? 1 : 0;
+    const cosine =
+      ff > 0 && qq > 0
+        ? Math.max(-1, Math.min(1, this.#products / (Math.sqrt(ff) * Math.sqrt(qq))))
+        : ff === 0 && qq === 0 && this.#count > 0
+          ? 1
+          : 0;
     const parts = this.#parts.parts();
     return {
-      name: this.#name, cosine, mse: this.#count ? ee / this.#count : 0, maxAbsError: this.#maxAbsError,
+      name: this.#name,
+      cosine,
+      mse: this.#count ? ee / this.#count : 0,
+      maxAbsError: this.#maxAbsError,
       ...(ff > 0 && ee > 0 ? { sqnrDb: 10 * Math.log10(ff / ee) } : {}),
-      ...(this.#floatNonFinite || this.#quantizedNonFinite || this.#lost ? { nonFinite: { float: this.#floatNonFinite, quantized: this.#quantizedNonFinite, ...(this.#lost ? { lost: this.#lost } : {}) } } : {}),
+      ...(this.#floatNonFinite || this.#quantizedNonFinite || this.#lost
+        ? {
+            nonFinite: {
+              float: this.#floatNonFinite,
+              quantized: this.#quantizedNonFinite,
+              ...(this.#lost ? { lost: this.#lost } : {}),
+            },
+          }
+        : {}),
       ...(parts ? { parts } : {}),
       ...(this.#otherShape ? { otherShape: this.#otherShape } : {}),
     };

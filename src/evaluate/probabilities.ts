@@ -1,6 +1,6 @@
 /**
- * Logarithms of the softmax of scores[at …] into `out`. A row that already is a distribution (none below 0, sum 1 within
- * 1e-3) is not softmaxed once more. False where a score is NaN or +∞, or all are −∞.
+ * Logarithms of the softmax of scores[at …] into `out`. A row that already is a distribution (none below 0, sum 1
+ * within 1e-3) is not softmaxed once more. False where a score is NaN or +∞, or all are −∞.
  */
 export function logProbabilities(scores: ArrayLike<number>, at: number, out: Float64Array): boolean {
   const n = out.length;
@@ -26,12 +26,16 @@ export function logProbabilities(scores: ArrayLike<number>, at: number, out: Flo
   return true;
 }
 
-/** A probability of 0 where the other model has more would give an infinite divergence; no logarithm goes below this. */
+/**
+ * A probability of 0 where the other model has more would give an infinite divergence; no logarithm goes below this.
+ */
 export const LEAST_LOG = -100;
 
 /** Kullback–Leibler divergence p ‖ q in nats from logarithms of both (Kullback & Leibler 1951). */
 export function divergence(p: Float64Array, q: Float64Array): number {
   let sum = 0;
-  for (let c = 0; c < p.length; c++) if (p[c]! > -Infinity) sum += Math.exp(p[c]!) * (p[c]! - Math.max(q[c]!, Math.min(p[c]!, LEAST_LOG))); // equal lengths
+  for (let c = 0; c < p.length; c++)
+    // equal lengths
+    if (p[c]! > -Infinity) sum += Math.exp(p[c]!) * (p[c]! - Math.max(q[c]!, Math.min(p[c]!, LEAST_LOG)));
   return sum;
 }

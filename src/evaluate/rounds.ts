@@ -1,9 +1,9 @@
 /**
  * Runs of several models timed so that neither the order nor a moment of the machine favours one of them.
  *
- * A round visits the models in a random order and then in the reverse of it, so that each comes equally early and late. A
- * visit begins with a run that is not counted: the model that runs first after another, or after a pause, finds caches
- * that are not its own. Time that the thread waited for a processor is taken off; it belongs to other programs.
+ * A round visits the models in a random order and then in the reverse of it, so that each comes equally early and late.
+ * A visit begins with a run that is not counted: the model that runs first after another, or after a pause, finds
+ * caches that are not its own. Time that the thread waited for a processor is taken off; it belongs to other programs.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
@@ -44,7 +44,10 @@ export async function timeModels(models: readonly TimedModel[], o: TimeOptions):
   try {
     const sessions: Session[] = [];
     for (const source of models) {
-      if (source instanceof Session) { sessions.push(source); continue; }
+      if (source instanceof Session) {
+        sessions.push(source);
+        continue;
+      }
       const session = await Session.open(source, { threads: o.threads });
       opened.push(session);
       sessions.push(session);
@@ -73,7 +76,10 @@ async function timeRounds(sessions: readonly Session[], clock: WaitClock, o: Tim
     const runs = Math.floor(((r + 1) * o.runs) / least) - Math.floor((r * o.runs) / least);
     const times = sessions.map((): number[] => []);
     const there = shuffled(sessions.length, rng);
-    for (const [visits, n] of [[there, Math.ceil(runs / 2)], [[...there].reverse(), Math.floor(runs / 2)]] as const) {
+    for (const [visits, n] of [
+      [there, Math.ceil(runs / 2)],
+      [[...there].reverse(), Math.floor(runs / 2)],
+    ] as const) {
       for (const k of n ? visits : []) await visit(sessions[k]!, n, times[k]!, clock, o); // places in both lists
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
@@ -109,10 +115,11 @@ function shuffled(n: number, rng: Rng): number[] {
   return order;
 }
 
-const isSure = ([first, ...others]: readonly Rounds[]): boolean => others.every((rounds) => {
-  const { median, own } = ratioOf(first!, rounds); // there are at least two
-  return own !== undefined && own[1] - own[0] <= 2 * SURE * median;
-});
+const isSure = ([first, ...others]: readonly Rounds[]): boolean =>
+  others.every((rounds) => {
+    const { median, own } = ratioOf(first!, rounds); // there are at least two
+    return own !== undefined && own[1] - own[0] <= 2 * SURE * median;
+  });
 
 export interface Ratio {
   readonly median: number;
@@ -132,7 +139,10 @@ export function ratioOf(a: Rounds, b: Rounds): Ratio {
 
 /** Mean of the quickest third. */
 function undisturbed(times: Float64Array): number {
-  const quickest = times.slice().sort().subarray(0, Math.max(1, Math.ceil(UNDISTURBED * times.length)));
+  const quickest = times
+    .slice()
+    .sort()
+    .subarray(0, Math.max(1, Math.ceil(UNDISTURBED * times.length)));
   return quickest.reduce((sum, t) => sum + t, 0) / quickest.length;
 }
 

@@ -27,9 +27,15 @@ export class Scored {
   }
 
   /** The float model alone. */
-  value(): number | undefined { return this.#float.value(); }
-  get metric(): ChosenMetric['metric'] { return this.#chosen.metric; }
-  get scores(): Accumulator { return this.#float; }
+  value(): number | undefined {
+    return this.#float.value();
+  }
+  get metric(): ChosenMetric['metric'] {
+    return this.#chosen.metric;
+  }
+  get scores(): Accumulator {
+    return this.#float;
+  }
 
   /** The facts of candidate `i`; none, with a diagnostic, where a model has no value. */
   facts(i: number, say: (d: Diagnostic) => void, names?: readonly string[]): MetricFacts[] {
@@ -38,26 +44,45 @@ export class Scored {
     const quantized = this.#candidates[i]!;
     const [before, after] = [float.value(), quantized.value()];
     if (before === undefined || after === undefined) {
-      say({ severity: 'warning', code: 'EVALUATION_NO_VALUE', message: `metric ${metric.name} has no value for the ${after === undefined ? 'quantized' : 'float'} model: too few labelled samples, or no variation`, hint: 'give more labelled samples' });
+      say({
+        severity: 'warning',
+        code: 'EVALUATION_NO_VALUE',
+        message:
+          `metric ${metric.name} has no value for the ${after === undefined ? 'quantized' : 'float'} model: too ` +
+          'few labelled samples, or no variation',
+        hint: 'give more labelled samples',
+      });
       return [];
     }
     const paired = pairedOf(float, quantized);
     const interval = paired && intervalOf(paired, after - before);
     const classes = paired?.kind === 'share' ? classesOf(paired, this.#labels, names) : [];
-    return [{
-      name: metric.name, unit: metric.unit, float: before, quantized: after, change: after - before, higherIsBetter: metric.higherIsBetter,
-      ...(interval ? { interval } : {}),
-      ...(paired ? { paired, samples: paired.kind === 'bootstrap' ? paired.samples : paired.float.length } : {}),
-      ...(classes.length ? { classes } : {}),
-    }];
+    return [
+      {
+        name: metric.name,
+        unit: metric.unit,
+        float: before,
+        quantized: after,
+        change: after - before,
+        higherIsBetter: metric.higherIsBetter,
+        ...(interval ? { interval } : {}),
+        ...(paired ? { paired, samples: paired.kind === 'bootstrap' ? paired.samples : paired.float.length } : {}),
+        ...(classes.length ? { classes } : {}),
+      },
+    ];
   }
 }
 
 function pairedOf(float: Accumulator, quantized: Accumulator): PairedScores | undefined {
-  if (float.correct && quantized.correct) return { kind: 'share', float: float.correct.join(''), quantized: quantized.correct.join('') };
+  if (float.correct && quantized.correct)
+    return { kind: 'share', float: float.correct.join(''), quantized: quantized.correct.join('') };
   if (float.scores && quantized.scores) return { kind: 'mean', float: float.scores, quantized: quantized.scores };
   if (!float.resampled || !quantized.resampled || float.count === undefined) return undefined;
-  const changes = bootstrapChanges(float.count, (at) => float.resampled?.(at), (at) => quantized.resampled?.(at));
+  const changes = bootstrapChanges(
+    float.count,
+    (at) => float.resampled?.(at),
+    (at) => quantized.resampled?.(at),
+  );
   return changes && { kind: 'bootstrap', samples: float.count, changes };
 }
 
@@ -65,18 +90,30 @@ const CONFIDENCE = 0.95;
 
 /** 95 % interval of the change, in the unit of the metric: the one that gates judge by at that confidence. */
 function intervalOf(paired: PairedScores, change: number): readonly [number, number] | undefined {
-  const negated = (drop: Interval | undefined, unit = 1): readonly [number, number] | undefined => drop && [0 - drop[1] * unit, 0 - drop[0] * unit]; // 0 − 0 is 0, −0 is not
+  const negated = (drop: Interval | undefined, unit = 1): readonly [number, number] | undefined =>
+    drop && [0 - drop[1] * unit, 0 - drop[0] * unit]; // 0 − 0 is 0, −0 is not
   switch (paired.kind) {
     case 'share': {
       const { rightToWrong, wrongToRight } = flips(paired);
-      return paired.float.length ? negated(shareDropInterval(rightToWrong, wrongToRight, paired.float.length, CONFIDENCE), 100) : undefined;
+      return paired.float.length
+        ? negated(shareDropInterval(rightToWrong, wrongToRight, paired.float.length, CONFIDENCE), 100)
+        : undefined;
     }
-    case 'mean': return paired.float.length < 2 ? undefined : negated(meanDropInterval(dropsOf(paired.float, paired.quantized, 1), CONFIDENCE));
-    case 'bootstrap': return negated(bootstrapDropInterval(paired.changes.map((c) => -c).reverse(), -change, paired.samples, CONFIDENCE));
+    case 'mean':
+      return paired.float.length < 2
+        ? undefined
+        : negated(meanDropInterval(dropsOf(paired.float, paired.quantized, 1), CONFIDENCE));
+    case 'bootstrap':
+      return negated(
+        bootstrapDropInterval(paired.changes.map((c) => -c).reverse(), -change, paired.samples, CONFIDENCE),
+      );
   }
 }
 
-function flips({ float, quantized }: { readonly float: string; readonly quantized: string }): { rightToWrong: number; wrongToRight: number } {
+function flips({ float, quantized }: { readonly float: string; readonly quantized: string }): {
+  rightToWrong: number;
+  wrongToRight: number;
+} {
   let rightToWrong = 0;
   let wrongToRight = 0;
   for (let i = 0; i < float.length; i++) {
@@ -90,7 +127,11 @@ function flips({ float, quantized }: { readonly float: string; readonly quantize
 /** More than this many classes would be most of a report. */
 const MOST_CLASSES = 1000;
 
-function classesOf({ float, quantized }: { readonly float: string; readonly quantized: string }, labels: readonly number[], names: readonly string[] = []): ClassFacts[] {
+function classesOf(
+  { float, quantized }: { readonly float: string; readonly quantized: string },
+  labels: readonly number[],
+  names: readonly string[] = [],
+): ClassFacts[] {
   if (labels.length !== float.length) return []; // the metric passed samples over: it cannot be told which
   const found = new Map<number, { float: string; quantized: string }>();
   labels.forEach((label, i) => {
@@ -99,5 +140,14 @@ function classesOf({ float, quantized }: { readonly float: string; readonly quan
   });
   if (found.size > MOST_CLASSES || [...found.keys()].some((c) => !Number.isInteger(c) || c < 0)) return [];
   const share = (s: string): number => [...s].filter((c) => c === '1').length / s.length;
-  return [...found].sort(([a], [b]) => a - b).map(([label, own]) => ({ class: label, ...(names[label] === undefined ? {} : { name: names[label] }), samples: own.float.length, float: share(own.float), quantized: share(own.quantized), ...flips(own) }));
+  return [...found]
+    .sort(([a], [b]) => a - b)
+    .map(([label, own]) => ({
+      class: label,
+      ...(names[label] === undefined ? {} : { name: names[label] }),
+      samples: own.float.length,
+      float: share(own.float),
+      quantized: share(own.quantized),
+      ...flips(own),
+    }));
 }

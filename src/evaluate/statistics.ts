@@ -5,7 +5,8 @@ import { createRng } from '../base/rng.js';
 const Z95 = 1.959963984540054;
 
 /**
- * Two-sided exact p of McNemar's test: how likely flips at least as lopsided are where both directions are equally likely.
+ * Two-sided exact p of McNemar's test: how likely flips at least as lopsided are where both directions are equally
+ * likely.
  * Source: McNemar 1947; the exact binomial form, as statsmodels mcnemar(exact=True).
  */
 export function mcnemarExact(rightToWrong: number, wrongToRight: number): number {
@@ -23,10 +24,14 @@ export function mcnemarExact(rightToWrong: number, wrongToRight: number): number
 }
 
 /**
- * quantized − float over paired resamples of n samples, ascending: percentiles of it are the percentile-bootstrap interval
- * (Efron 1979). Fixed seed. Undefined below 10 samples, or where most resamples have no value.
+ * quantized − float over paired resamples of n samples, ascending: percentiles of it are the percentile-bootstrap
+ * interval (Efron 1979). Fixed seed. Undefined below 10 samples, or where most resamples have no value.
  */
-export function bootstrapChanges(n: number, float: (indices: Uint32Array) => number | undefined, quantized: (indices: Uint32Array) => number | undefined): number[] | undefined {
+export function bootstrapChanges(
+  n: number,
+  float: (indices: Uint32Array) => number | undefined,
+  quantized: (indices: Uint32Array) => number | undefined,
+): number[] | undefined {
   if (n < 10) return undefined; // too few samples to resample
   const rounds = Math.max(200, Math.min(1000, Math.floor(2e6 / n)));
   const rng = createRng(0, 'bootstrap');
@@ -50,7 +55,10 @@ export function nearestRank(sorted: ArrayLike<number>, p: number): number {
  * 95 % percentile-bootstrap intervals of percentiles (0…1, by nearest rank) of ascending values, with a fixed seed.
  * Undefined below 10 values. A resample of sorted values is drawn as ranks, and only the ranks asked for are looked at.
  */
-export function bootstrapPercentiles(sorted: Float64Array, at: readonly number[]): [low: number, high: number][] | undefined {
+export function bootstrapPercentiles(
+  sorted: Float64Array,
+  at: readonly number[],
+): [low: number, high: number][] | undefined {
   const n = sorted.length;
   if (n < 10) return undefined;
   const rounds = Math.max(200, Math.min(1000, Math.floor(2e6 / n)));
@@ -60,12 +68,20 @@ export function bootstrapPercentiles(sorted: Float64Array, at: readonly number[]
   for (let r = 0; r < rounds; r++) {
     for (let i = 0; i < n; i++) ranksDrawn[i] = rng.int(n);
     ranksDrawn.sort();
-    at.forEach((p, k) => { found[k]![r] = sorted[nearestRank(ranksDrawn, p)]!; }); // a rank below n
+    at.forEach((p, k) => {
+      found[k]![r] = sorted[nearestRank(ranksDrawn, p)]!;
+    }); // a rank below n
   }
-  return found.map((values) => { values.sort(); return [nearestRank(values, 0.025), nearestRank(values, 0.975)]; });
+  return found.map((values) => {
+    values.sort();
+    return [nearestRank(values, 0.025), nearestRank(values, 0.975)];
+  });
 }
 
-/** 95 % interval of the median of ascending values, free of any distribution: order statistics (David & Nagaraja 2003, 7.1). */
+/**
+ * 95 % interval of the median of ascending values, free of any distribution: order statistics (David & Nagaraja 2003,
+ * 7.1).
+ */
 export function medianInterval(sorted: ArrayLike<number>): [low: number, high: number] | undefined {
   const n = sorted.length;
   const half = (Z95 * Math.sqrt(n)) / 2;
@@ -92,10 +108,19 @@ export function pearsonOf(a: Float64Array, b: Float64Array): number | undefined 
   const n = a.length;
   let meanA = 0;
   let meanB = 0;
-  for (let i = 0; i < n; i++) { meanA += a[i]! / n; meanB += b[i]! / n; }
+  for (let i = 0; i < n; i++) {
+    meanA += a[i]! / n;
+    meanB += b[i]! / n;
+  }
   let aa = 0;
   let bb = 0;
   let ab = 0;
-  for (let i = 0; i < n; i++) { const x = a[i]! - meanA; const y = b[i]! - meanB; aa += x * x; bb += y * y; ab += x * y; }
+  for (let i = 0; i < n; i++) {
+    const x = a[i]! - meanA;
+    const y = b[i]! - meanB;
+    aa += x * x;
+    bb += y * y;
+    ab += x * y;
+  }
   return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : undefined;
 }

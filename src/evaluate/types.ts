@@ -7,8 +7,8 @@ export type SampleOutputs = readonly Feed[];
 /** Collects one model's scores sample by sample. Holds scores, never outputs. */
 export interface Accumulator {
   /**
-   * `feeds` of the sample are the inputs that gave the outputs: masks and the like may be needed. A sample without a label
-   * is passed over by metrics that need one, alike for both models.
+   * `feeds` of the sample are the inputs that gave the outputs: masks and the like may be needed. A sample without a
+   * label is passed over by metrics that need one, alike for both models.
    */
   add(sample: Sample, outputs: SampleOutputs): void;
   /** The value over all samples, in the metric's unit; undefined where nothing could be scored. */
@@ -17,7 +17,10 @@ export interface Accumulator {
   readonly correct?: readonly number[] | undefined;
   /** A score per scored sample in order, where the metric is the mean of them. */
   readonly scores?: readonly number[] | undefined;
-  /** Where the metric is no mean: the number of scored samples, and the value over a resample of them by index, for the bootstrap. */
+  /**
+   * Where the metric is no mean: the number of scored samples, and the value over a resample of them by index, for the
+   * bootstrap.
+   */
   readonly count?: number | undefined;
   resampled?(indices: Uint32Array): number | undefined;
 }
@@ -38,4 +41,7 @@ export interface Metric<O = unknown> {
 }
 
 /** A metric with its checked options. */
-export interface ChosenMetric { readonly metric: Metric; readonly options: unknown }
+export interface ChosenMetric {
+  readonly metric: Metric;
+  readonly options: unknown;
+}

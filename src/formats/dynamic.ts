@@ -11,8 +11,8 @@ import type { Format, FormatInput, TensorPlace } from './types.js';
 
 /**
  * Weights stored in int8, activations quantized while the model runs (DynamicQuantizeLinear), products in integers
- * (MatMulInteger, ConvInteger, DynamicQuantizeLSTM). Needs no calibration. Embedding tables keep one scale a row and are looked
- * up as codes. Bodies of If, Loop and Scan are written too.
+ * (MatMulInteger, ConvInteger, DynamicQuantizeLSTM). Needs no calibration. Embedding tables keep one scale a row and
+ * are looked up as codes. Bodies of If, Loop and Scan are written too.
  */
 export const dynamic = {
   name: 'dynamic',
@@ -32,7 +32,8 @@ export const dynamic = {
     });
     for (const graph of graphs) removeUnused(graph, graph.topological().reverse());
     removeUnusedInitializers(input.model.graph);
-    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: main!.tensors }; // there is a main graph, and it comes first
+    // there is a main graph, and it comes first
+    return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: main!.tensors };
   },
 } satisfies Format;
 
@@ -40,7 +41,11 @@ const FLOAT = dtypeCode('float32');
 
 /** Another order of a weight's codes. */
 type Change = (codes: Tensor) => Tensor;
-interface StoredWeight { readonly codes: Value; readonly scale: Value; readonly zeroPoint: Value | null }
+interface StoredWeight {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value | null;
+}
 
 /** Weights as constants of the graph that held them in float, so that bodies share what lies around them. */
 class WeightStore {
@@ -75,12 +80,31 @@ class WeightStore {
     const codes = weightCodes(data, p, this.#rng);
     const b = new GraphBuilder(this.#in.model, this.#owner.get(v), this.freeName);
     const dims = paramDims ?? (p.scale.length === 1 ? [] : [p.scale.length]);
-    const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T => (paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x);
+    const spread = <T extends Float32Array | Int32Array>(x: T, like: (n: number) => T): T =>
+      paramDims && x.length === 1 ? like(dims.reduce((a, d) => a * d, 1)) : x;
     const made = {
       // The kernel of an LSTM wants constants.
-      codes: paramDims ? b.constant(change!(codes), `${v.name}_quantized`) : this.#narrowOf(b).codes(change?.(codes) ?? codes, p.scheme, `${v.name}_quantized`),
-      scale: b.constant(Tensor.f32(spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)), dims), `${v.name}_scale`),
-      zeroPoint: paramDims || p.zeroPoint.some((z) => z !== 0) ? b.constant(Tensor.codes(p.scheme.dtype, spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)), dims), `${v.name}_zero_point`) : null,
+      codes: paramDims
+        ? b.constant(change!(codes), `${v.name}_quantized`)
+        : this.#narrowOf(b).codes(change?.(codes) ?? codes, p.scheme, `${v.name}_quantized`),
+      scale: b.constant(
+        Tensor.f32(
+          spread(p.scale, (k) => new Float32Array(k).fill(p.scale[0]!)),
+          dims,
+        ),
+        `${v.name}_scale`,
+      ),
+      zeroPoint:
+        paramDims || p.zeroPoint.some((z) => z !== 0)
+          ? b.constant(
+              Tensor.codes(
+                p.scheme.dtype,
+                spread(p.zeroPoint, (k) => new Int32Array(k).fill(p.zeroPoint[0]!)),
+                dims,
+              ),
+              `${v.name}_zero_point`,
+            )
+          : null,
     };
     forms.set(change, made);
     return made;
@@ -115,16 +139,26 @@ class DynamicRewriter {
   dequantizeWeight(n: Node): void {
     const w = this.#store.get(n, 1);
     const g = this.#store.paramsOf(n, 1).scheme.granularity;
-    n.setInput(1, this.#b.op('DequantizeLinear', [w.codes, w.scale, ...(w.zeroPoint ? [w.zeroPoint] : [])], { attrs: g.kind === 'axis' ? { axis: g.axis } : {}, name: `${n.name}_weight` }));
+    n.setInput(
+      1,
+      this.#b.op('DequantizeLinear', [w.codes, w.scale, ...(w.zeroPoint ? [w.zeroPoint] : [])], {
+        attrs: g.kind === 'axis' ? { axis: g.axis } : {},
+        name: `${n.name}_weight`,
+      }),
+    );
   }
 
   #product(n: Node): void {
     const b = this.#b;
     const x = this.#activation(n.inputs[0]!); // planning chose nodes with both inputs
     const w = this.#store.get(n, 1, n.op === 'Gemm' && n.int('transB', 0) === 1 ? transpose : undefined);
-    const product = b.op('MatMulInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], { name: `${n.name}_quant` });
+    const product = b.op('MatMulInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], {
+      name: `${n.name}_quant`,
+    });
     const scales = b.op('Mul', [x.scale, w.scale], { name: `${n.name}_scales` });
-    let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], { name: `${n.name}_scaled` });
+    let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], {
+      name: `${n.name}_scaled`,
+    });
     const bias = n.op === 'Gemm' ? n.inputs[2] : null;
     if (bias) y = b.op('Add', [y, bias], { name: `${n.name}_bias` });
     this.#replace(n, y);
@@ -136,13 +170,26 @@ class DynamicRewriter {
     const w = this.#store.get(n, 1);
     const attrs = Object.fromEntries(n.attrs);
     const zero = w.zeroPoint && oneOf(w.zeroPoint, b);
-    const product = b.op('ConvInteger', [x.codes, w.codes, x.zeroPoint, ...(zero ? [zero] : [])], { attrs, name: `${n.name}_quant` });
+    const product = b.op('ConvInteger', [x.codes, w.codes, x.zeroPoint, ...(zero ? [zero] : [])], {
+      attrs,
+      name: `${n.name}_quant`,
+    });
     const rank = n.inputs[1]!.data!.dims.length; // a constant weight, by planning
-    const scaleShape = (v: Value): Value => (v.data && v.data.size > 1 ? b.constant(v.data.reshaped([v.data.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_scale`) : v);
+    const scaleShape = (v: Value): Value =>
+      v.data && v.data.size > 1
+        ? b.constant(v.data.reshaped([v.data.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_scale`)
+        : v;
     const scales = b.op('Mul', [x.scale, scaleShape(w.scale)], { name: `${n.name}_scales` });
-    let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], { name: `${n.name}_scaled` });
+    let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], {
+      name: `${n.name}_scaled`,
+    });
     const bias = n.inputs[2]?.data;
-    if (bias) y = b.op('Add', [y, b.constant(bias.reshaped([bias.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_bias`)], { name: `${n.name}_bias_add` });
+    if (bias)
+      y = b.op(
+        'Add',
+        [y, b.constant(bias.reshaped([bias.size, ...Array<number>(rank - 2).fill(1)]), `${n.name}_bias`)],
+        { name: `${n.name}_bias_add` },
+      );
     this.#replace(n, y);
   }
 
@@ -151,16 +198,33 @@ class DynamicRewriter {
     const b = this.#b;
     const w = this.#store.get(n, 0);
     const indices = n.inputs[1]!; // Gather has indices
-    const codes = b.op('Cast', [b.op('Gather', [w.codes, indices], { attrs: { axis: 0 }, name: `${n.name}_codes` })], { attrs: { to: FLOAT }, name: `${n.name}_cast` });
+    const codes = b.op('Cast', [b.op('Gather', [w.codes, indices], { attrs: { axis: 0 }, name: `${n.name}_codes` })], {
+      attrs: { to: FLOAT },
+      name: `${n.name}_cast`,
+    });
     const perRow = w.scale.data!.size > 1; // made by #weight from a tensor
     const rank = n.inputs[0]!.data!.dims.length; // a constant table, by planning
-    const scale = perRow ? b.op('Gather', [b.constant(w.scale.data!.reshaped([w.scale.data!.size, ...Array<number>(rank - 1).fill(1)]), `${n.name}_row_scale`), indices], { attrs: { axis: 0 }, name: `${n.name}_scales` }) : w.scale;
+    const scale = perRow
+      ? b.op(
+          'Gather',
+          [
+            b.constant(
+              w.scale.data!.reshaped([w.scale.data!.size, ...Array<number>(rank - 1).fill(1)]),
+              `${n.name}_row_scale`,
+            ),
+            indices,
+          ],
+          { attrs: { axis: 0 }, name: `${n.name}_scales` },
+        )
+      : w.scale;
     this.#replace(n, b.op('Mul', [codes, scale], { name: `${n.name}_scaled` }));
   }
 
   /**
-   * The kernel wants both weights as [directions, inputs, 4 · hidden], with scales and zero points [directions] or [directions, 4 · hidden].
-   * source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
+   * The kernel wants both weights as [directions, inputs, 4 · hidden], with scales and zero points [directions] or
+   * [directions, 4 · hidden].
+   * source:
+   * https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
    */
   #lstm(n: Node): void {
     const stored = [1, 2].map((i) => {
@@ -172,7 +236,12 @@ class DynamicRewriter {
     // 0 by planning, and the kernel has no such attribute
     const { layout: _layout, ...attrs } = Object.fromEntries(n.attrs);
     const rest = Array.from({ length: 5 }, (_, i) => n.inputs[3 + i] ?? null); // bias, lengths, states, peepholes
-    const made = this.#b.node('DynamicQuantizeLSTM', [n.inputs[0]!, w.codes, r.codes, ...rest, w.scale, w.zeroPoint, r.scale, r.zeroPoint], n.outputs.length, { domain: 'com.microsoft', attrs, name: n.name || n.op }); // planned with an input
+    const made = this.#b.node(
+      'DynamicQuantizeLSTM',
+      [n.inputs[0]!, w.codes, r.codes, ...rest, w.scale, w.zeroPoint, r.scale, r.zeroPoint],
+      n.outputs.length,
+      { domain: 'com.microsoft', attrs, name: n.name || n.op },
+    ); // planned with an input
     n.outputs.forEach((y, i) => {
       const to = made.outputs[i]!; // as many
       to.dtype = y.dtype;
@@ -198,7 +267,6 @@ class DynamicRewriter {
     this.#activations.set(v, made);
     return made;
   }
-
 }
 
 /** The zero point that all channels share, by planning, as the scalar that ConvInteger takes. */
@@ -214,6 +282,8 @@ function transpose(t: Tensor): Tensor {
   const [rows, columns] = t.dims.slice(-2) as [number, number]; // weights have at least two axes
   const from = t.bytes();
   const to = new Uint8Array(from.length);
-  for (let base = 0; base < from.length; base += rows * columns) for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) to[base + c * rows + r] = from[base + r * columns + c]!;
+  for (let base = 0; base < from.length; base += rows * columns)
+    for (let r = 0; r < rows; r++)
+      for (let c = 0; c < columns; c++) to[base + c * rows + r] = from[base + r * columns + c]!;
   return new Tensor(t.dtype, [...t.dims.slice(0, -2), columns, rows], to);
 }

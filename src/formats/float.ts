@@ -6,7 +6,9 @@ import type { Format } from './types.js';
  */
 export const float = {
   name: 'float',
-  doc: 'Quantizes nothing: the float model as optimize and adjust leave it, measured beside the original. No calibration data needed.',
+  doc:
+    'Quantizes nothing: the float model as optimize and adjust leave it, measured beside the original. No ' +
+    'calibration data needed.',
   plan: 'none',
   minOpset: () => 0,
   rewrite: () => ({ changes: 0, tensors: new Map() }),

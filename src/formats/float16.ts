@@ -13,22 +13,30 @@ const NORMAL = 2 ** -14;
 const FLOAT32_INPUTS: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2], Upsample: [1], GridSample: [] };
 
 /**
- * The model computes in float16; inputs and outputs stay float32. Nodes that see activations beyond 65504 or, all of them,
- * below 2^-14 in calibration stay float32 between Casts, as do those that planning kept and divisors and roots that go
- * below it.
+ * The model computes in float16; inputs and outputs stay float32. Nodes that see activations beyond 65504 or, all of
+ * them, below 2^-14 in calibration stay float32 between Casts, as do those that planning kept and divisors and roots
+ * that go below it.
  */
 export const float16 = {
   name: 'float16',
-  doc: 'Computes in float16 (inputs and outputs stay float32), for runtimes with float16 kernels such as those of GPUs and ARM. On x64 CPUs onnxruntime converts back and forth: slower than float32; for a small file alone use format: coded. With calibration data, what leaves the range of float16 stays float32.',
+  doc:
+    'Computes in float16 (inputs and outputs stay float32), for runtimes with float16 kernels such as those of ' +
+    'GPUs and ARM. On x64 CPUs onnxruntime converts back and forth: slower than float32; for a small file alone ' +
+    'use format: coded. With calibration data, what leaves the range of float16 stays float32.',
   plan: 'half',
   minOpset: () => 13,
   rewrite(input) {
     const near = nearZero(input);
     const halved = new Set([...input.planned.weightOnlyNodes].filter((n) => !near.has(n) && fits(n, input)));
-    const results = [...halved].flatMap((n) => n.outputs.filter((y) => y.dtype === 'float32')).map((y) => [y.name, y] as const); // named now: outputs of the model hand their names on
+    const results = [...halved]
+      .flatMap((n) => n.outputs.filter((y) => y.dtype === 'float32'))
+      .map((y) => [y.name, y] as const); // named now: outputs of the model hand their names on
     convert(input, halved);
     removeUnusedInitializers(input.model.graph);
-    return { changes: halved.size, tensors: new Map(results.map(([name, value]): [string, TensorPlace] => [name, { value, dtype: 'float16' }])) };
+    return {
+      changes: halved.size,
+      tensors: new Map(results.map(([name, value]): [string, TensorPlace] => [name, { value, dtype: 'float16' }])),
+    };
   },
 } satisfies Format;
 
@@ -57,9 +65,19 @@ function fits(n: Node, { stats, report }: FormatInput): boolean {
     if (!seen || seen.count === 0) continue;
     // A mask's infinity is one in float16 too.
     const most = Math.max(...[...seen.max, ...seen.min].map(Math.abs).filter((x) => x !== Infinity));
-    const reason = most > MAX ? `reaches ${Number(most.toPrecision(4))}, beyond the range of float16` : most > 0 && most < NORMAL ? `stays below ${Number(most.toPrecision(2))}, where float16 loses bits` : undefined;
+    const reason =
+      most > MAX
+        ? `reaches ${Number(most.toPrecision(4))}, beyond the range of float16`
+        : most > 0 && most < NORMAL
+          ? `stays below ${Number(most.toPrecision(2))}, where float16 loses bits`
+          : undefined;
     if (reason === undefined) continue;
-    report?.({ severity: 'note', code: 'KEPT_FLOAT32', message: `'${label(n)}' stays float32: '${v.name}' ${reason}`, where: { node: label(n), tensor: v.name } } satisfies Diagnostic);
+    report?.({
+      severity: 'note',
+      code: 'KEPT_FLOAT32',
+      message: `'${label(n)}' stays float32: '${v.name}' ${reason}`,
+      where: { node: label(n), tensor: v.name },
+    } satisfies Diagnostic);
     return false;
   }
   return true;
@@ -74,25 +92,39 @@ function convert({ model }: FormatInput, halved: ReadonlySet<Node>): void {
   const isHalf = (v: Value): boolean => v.producer !== undefined && halved.has(v.producer);
   const wasFloat = new Map<Value, boolean>();
   for (const n of order) for (const v of [...n.inputs, ...n.outputs]) if (v) wasFloat.set(v, v.dtype === 'float32');
-  const cast = (v: Value, to: 'float16' | 'float32'): Value => b.op('Cast', [v], { attrs: { to: dtypeCode(to) }, name: `${v.name}_${to}` });
+  const cast = (v: Value, to: 'float16' | 'float32'): Value =>
+    b.op('Cast', [v], { attrs: { to: dtypeCode(to) }, name: `${v.name}_${to}` });
   const halfOf = (v: Value): Value => {
     const known = halves.get(v);
     if (known) return known;
-    const made = v.isInitializer ? b.constant(encodeTensor('float16', v.data!.dims, v.data!.f32()), v.name) : cast(v, 'float16'); // an initializer has data
+    const made = v.isInitializer
+      ? b.constant(encodeTensor('float16', v.data!.dims, v.data!.f32()), v.name)
+      : cast(v, 'float16'); // an initializer has data
     halves.set(v, made);
     return made;
   };
-  const floatOf = (v: Value): Value => { const known = floats.get(v) ?? cast(v, 'float32'); floats.set(v, known); return known; };
+  const floatOf = (v: Value): Value => {
+    const known = floats.get(v) ?? cast(v, 'float32');
+    floats.set(v, known);
+    return known;
+  };
   for (const n of order) {
     if (halved.has(n)) {
-      n.inputs.forEach((v, i) => { if (v && wasFloat.get(v) === true && !isHalf(v) && !FLOAT32_INPUTS[n.op]?.includes(i)) n.setInput(i, halfOf(v)); });
+      n.inputs.forEach((v, i) => {
+        if (v && wasFloat.get(v) === true && !isHalf(v) && !FLOAT32_INPUTS[n.op]?.includes(i)) n.setInput(i, halfOf(v));
+      });
       for (const y of n.outputs) if (wasFloat.get(y)) y.dtype = 'float16';
     } else {
-      n.inputs.forEach((v, i) => { if (v && isHalf(v) && wasFloat.get(v)) n.setInput(i, floatOf(v)); });
+      n.inputs.forEach((v, i) => {
+        if (v && isHalf(v) && wasFloat.get(v)) n.setInput(i, floatOf(v));
+      });
     }
   }
   // Graphs inside of nodes read float32, and so does the caller.
-  for (const n of order) for (const v of n.captures()) if (isHalf(v) && wasFloat.get(v)) for (const u of [...v.uses]) if (u.node.graph !== graph) u.node.setInput(u.index, floatOf(v));
+  for (const n of order)
+    for (const v of n.captures())
+      if (isHalf(v) && wasFloat.get(v))
+        for (const u of [...v.uses]) if (u.node.graph !== graph) u.node.setInput(u.index, floatOf(v));
   for (const y of [...graph.outputs]) {
     if (!isHalf(y) || !wasFloat.get(y)) continue;
     const { name, shape } = y;
@@ -101,6 +133,8 @@ function convert({ model }: FormatInput, halved: ReadonlySet<Node>): void {
     float.name = name;
     float.shape = shape;
     float.dtype = 'float32';
-    graph.outputs.forEach((o, i) => { if (o === y) graph.setOutput(i, float); });
+    graph.outputs.forEach((o, i) => {
+      if (o === y) graph.setOutput(i, float);
+    });
   }
 }

@@ -23,12 +23,22 @@ export const qdq = {
   name: 'qdq',
   doc: 'QuantizeLinear and DequantizeLinear pairs around float ops; the runtime fuses them into integer kernels.',
   plan: 'static',
-  minOpset: (schemes) => (schemes.some((s) => /^u?int2$/.test(s.dtype)) ? 25 : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype)) ? 21 : schemes.some(isNarrow) ? NARROW_CODES_OPSET : 13),
+  minOpset: (schemes) =>
+    schemes.some((s) => /^u?int2$/.test(s.dtype))
+      ? 25
+      : schemes.some((s) => s.granularity.kind === 'block' || !/^u?int8$/.test(s.dtype))
+        ? 21
+        : schemes.some(isNarrow)
+          ? NARROW_CODES_OPSET
+          : 13,
   rewrite(input) {
     const freeName = new GraphBuilder(input.model).freeName;
     // Bodies first: they read what is float around them.
-    const made = [...allGraphs(input.model.graph)].reverse().map((graph) => new QdqRewriter(input, graph, freeName).run());
-    return { changes: made.reduce((n, m) => n + m.changes, 0), tensors: made[made.length - 1]!.tensors }; // the main graph is one
+    const made = [...allGraphs(input.model.graph)]
+      .reverse()
+      .map((graph) => new QdqRewriter(input, graph, freeName).run());
+    // the main graph is one
+    return { changes: made.reduce((n, m) => n + m.changes, 0), tensors: made[made.length - 1]!.tensors };
   },
 } satisfies Format;
 
@@ -55,7 +65,9 @@ class QdqRewriter {
     this.#b = new GraphBuilder(input.model, graph, freeName);
     this.#narrow = new NarrowCodes(this.#b);
     this.#rng = createRng(input.seed, 'rounding');
-    this.#apart = [...input.params].some(([p, q]) => 'uses' in p && !p.data && q.scheme.granularity.kind === 'axis' && /^u?int8$/.test(q.scheme.dtype));
+    this.#apart = [...input.params].some(
+      ([p, q]) => 'uses' in p && !p.data && q.scheme.granularity.kind === 'axis' && /^u?int8$/.test(q.scheme.dtype),
+    );
   }
 
   run(): Rewritten {
@@ -66,12 +78,18 @@ class QdqRewriter {
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n) || clamps.has(n)) continue;
       const role = specOf(n)?.quant.role;
-      const onCodes = this.#in.target.onCodes.includes(n.op) && this.#takesCodes(n) && (role === 'passthrough' || (role === 'clamp' && this.#clipsCodes(n.outputs[0]!))); // a clamp has an output
+      const onCodes =
+        this.#in.target.onCodes.includes(n.op) &&
+        this.#takesCodes(n) &&
+        (role === 'passthrough' || (role === 'clamp' && this.#clipsCodes(n.outputs[0]!))); // a clamp has an output
       if (onCodes) this.#onCodes(n);
       else this.#between(n);
     }
     const tensors = new Map<string, TensorPlace>(); // made now: graph outputs hand on their names below
-    for (const [v, value] of this.#codes) { const params = this.#in.params.get(v); if (params && !v.isInitializer) tensors.set(v.name, { value, params }); }
+    for (const [v, value] of this.#codes) {
+      const params = this.#in.params.get(v);
+      if (params && !v.isInitializer) tensors.set(v.name, { value, params });
+    }
     // Float users of what integer nodes produce read the dequantized value; a graph output keeps its name.
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n)) continue;
@@ -87,16 +105,23 @@ class QdqRewriter {
   #between(n: Node): void {
     const { planned, params } = this.#in;
     const role = specOf(n)?.quant;
-    if (role?.role === 'arithmetic' && role.twin && planned.plan.get(n.outputs[0]!)?.kind === 'fixed') { this.#asTwin(n, role.twin); return; } // arithmetic has an output
+    if (role?.role === 'arithmetic' && role.twin && planned.plan.get(n.outputs[0]!)?.kind === 'fixed') {
+      this.#asTwin(n, role.twin);
+      return;
+    } // arithmetic has an output
     const data = dataInputs(n);
     const apart = this.#apart && this.#fusible(n);
-    for (const i of data) { const v = n.inputs[i]; if (v && params.has(v)) n.setInput(i, this.#float(v, apart)); }
+    for (const i of data) {
+      const v = n.inputs[i];
+      if (v && params.has(v)) n.setInput(i, this.#float(v, apart));
+    }
     if (role?.role === 'compute') {
       for (const i of [role.weight, role.bias]) {
         if (i === undefined || data.includes(i)) continue;
         const v = n.inputs[i];
         const use = n.use(i);
-        const p = v && ((use && params.get(use)) ?? params.get(v)); // an edge that needs its own comes before what the others share
+        // an edge that needs its own comes before what the others share
+        const p = v && ((use && params.get(use)) ?? params.get(v));
         if (v && p) n.setInput(i, this.#constantFloat(v, p));
       }
     }
@@ -106,28 +131,39 @@ class QdqRewriter {
       const y = clamp ? clamp.outputs[0]! : raw; // a clamp has one output
       const p = params.get(y);
       if (!p) return;
-      if (!clamp || !this.#clipsCodes(y)) { this.#codes.set(y, this.#quantizeNode(y, p, y.name)); return; }
+      if (!clamp || !this.#clipsCodes(y)) {
+        this.#codes.set(y, this.#quantizeNode(y, p, y.name));
+        return;
+      }
       this.#replaced.add(clamp);
       this.#codes.set(y, this.#clampCodes(this.#quantizeNode(raw, p, y.name), clamp, p, y.name));
     });
   }
 
   /** DQ → twin → Q, whose codes are those of `n` under the scales of its output. */
-  #asTwin(n: Node, { op, factor, range }: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] }): void {
+  #asTwin(
+    n: Node,
+    { op, factor, range }: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] },
+  ): void {
     const [x, y] = [n.inputs[0]!, n.outputs[0]!]; // arithmetic of one operand
     const p = this.#in.params.get(x)!; // inputs of integer nodes are planned
     const { scheme } = this.#in.params.get(y)!; // its range is fixed
     const name = n.name || n.op;
     const { scale, zeroPoint } = fixedCodes(range, scheme);
     const scaled = { ...p, scale: p.scale.map((s) => s * factor) };
-    const float = this.#apart ? this.#decode(x, scaled, `${name}_${x.name}`) : this.#dequantizeNode(this.#codesOf(x), scaled, `${name}_${x.name}`);
+    const float = this.#apart
+      ? this.#decode(x, scaled, `${name}_${x.name}`)
+      : this.#dequantizeNode(this.#codesOf(x), scaled, `${name}_${x.name}`);
     const made = this.#b.op(op, [float], { name: `${name}_${op}` });
     this.#codes.set(y, this.#quantizeNode(made, fixedParams(scheme, scale, zeroPoint), `${name}_${op}`));
     this.#replaced.add(n);
     this.#changes++;
   }
 
-  /** ONNX Runtime clips 8-bit codes only, and one limit cannot serve channels with scales of their own: else the clamp stays float. */
+  /**
+   * ONNX Runtime clips 8-bit codes only, and one limit cannot serve channels with scales of their own: else the clamp
+   * stays float.
+   */
   #clipsCodes(y: Value): boolean {
     const scheme = this.#in.params.get(y)?.scheme;
     return scheme !== undefined && scheme.granularity.kind === 'tensor' && /^u?int8$/.test(scheme.dtype);
@@ -147,15 +183,31 @@ class QdqRewriter {
     const codes = this.#codesOf(x);
     this.#replaced.add(n);
     this.#changes++;
-    if (specOf(n)?.quant.role === 'clamp') { this.#codes.set(y, this.#clampCodes(codes, n, p, y.name)); return; }
+    if (specOf(n)?.quant.role === 'clamp') {
+      this.#codes.set(y, this.#clampCodes(codes, n, p, y.name));
+      return;
+    }
     const inputs = n.inputs.map((v, i) => (i === 0 ? codes : v));
     if (n.op === 'Pad') inputs[2] = this.#padValue(n, p, y.name);
-    this.#codes.set(y, this.#b.op(n.op, inputs, { attrs: Object.fromEntries(n.attrs), name: n.name || n.op, outputs: [this.#b.freeName(`${y.name}_quantized`)] }));
+    this.#codes.set(
+      y,
+      this.#b.op(n.op, inputs, {
+        attrs: Object.fromEntries(n.attrs),
+        name: n.name || n.op,
+        outputs: [this.#b.freeName(`${y.name}_quantized`)],
+      }),
+    );
   }
   /** Pads with the code of the pad value, 0 by default. */
   #padValue(n: Node, p: QuantParams, name: string): Value {
     const value = n.inputs[2]?.data?.f32() ?? new Float32Array(1);
-    return this.#b.constant(quantize(Float32Array.from(value.subarray(0, 1)), [], { ...p, scheme: { ...p.scheme, granularity: { kind: 'tensor' } } }), `${name}_pad_code`);
+    return this.#b.constant(
+      quantize(Float32Array.from(value.subarray(0, 1)), [], {
+        ...p,
+        scheme: { ...p.scheme, granularity: { kind: 'tensor' } },
+      }),
+      `${name}_pad_code`,
+    );
   }
 
   /** Clip on codes, or nothing where saturation to the code range already does it. */
@@ -163,18 +215,31 @@ class QdqRewriter {
     const role = specOf(clamp)?.quant;
     const [low, high] = (role?.role === 'clamp' ? role.bounds(clamp) : undefined) ?? [-Infinity, Infinity];
     const [from, to] = codeRange(p.scheme);
-    const code = (x: number): number => (x === -Infinity ? from : x === Infinity ? to : Math.min(to, Math.max(from, roundHalfEven(x / p.scale[0]!) + p.zeroPoint[0]!)));
+    const code = (x: number): number =>
+      x === -Infinity
+        ? from
+        : x === Infinity
+          ? to
+          : Math.min(to, Math.max(from, roundHalfEven(x / p.scale[0]!) + p.zeroPoint[0]!));
     const [a, b] = [code(low), code(high)];
     if (a <= from && b >= to) return codes;
-    const limit = (c: number, end: string): Value => this.#b.constant(Tensor.codes(p.scheme.dtype, [c], []), `${name}_${end}_code`);
-    return this.#b.op('Clip', [codes, a > from ? limit(a, 'low') : null, b < to ? limit(b, 'high') : null].slice(0, b < to ? 3 : 2), { name: clamp.name || clamp.op, outputs: [this.#b.freeName(`${name}_clipped`)] });
+    const limit = (c: number, end: string): Value =>
+      this.#b.constant(Tensor.codes(p.scheme.dtype, [c], []), `${name}_${end}_code`);
+    return this.#b.op(
+      'Clip',
+      [codes, a > from ? limit(a, 'low') : null, b < to ? limit(b, 'high') : null].slice(0, b < to ? 3 : 2),
+      { name: clamp.name || clamp.op, outputs: [this.#b.freeName(`${name}_clipped`)] },
+    );
   }
 
   #codesOf(v: Value): Value {
     const known = this.#codes.get(v);
     if (known) return known;
     const p = this.#in.params.get(v)!; // callers asked has()
-    const codes = v.isInitializer && v.data ? this.#b.constant(weightCodes(v.data, p, this.#rng), `${v.name}_quantized`) : this.#quantizeNode(v, p, v.name);
+    const codes =
+      v.isInitializer && v.data
+        ? this.#b.constant(weightCodes(v.data, p, this.#rng), `${v.name}_quantized`)
+        : this.#quantizeNode(v, p, v.name);
     this.#codes.set(v, codes);
     return codes;
   }
@@ -217,7 +282,9 @@ class QdqRewriter {
     const known = byParams.get(p);
     if (known) return known;
     const codes = this.#constantCodes(v, p);
-    const made = /^u?int2$/.test(p.scheme.dtype) ? this.#unfused(codes, p, v.name) : this.#dequantizeNode(codes, p, v.name);
+    const made = /^u?int2$/.test(p.scheme.dtype)
+      ? this.#unfused(codes, p, v.name)
+      : this.#dequantizeNode(codes, p, v.name);
     byParams.set(p, made);
     return made;
   }
@@ -239,9 +306,15 @@ class QdqRewriter {
     const [table, indices] = [n.inputs[0]!, n.inputs[1]!]; // planning chose look-ups in tables
     const p = this.#in.params.get(n.use(0)!) ?? this.#in.params.get(table)!; // one of both is planned
     const name = n.name || n.op;
-    const rows = this.#b.op('Gather', [this.#constantCodes(table, p), indices], { attrs: { axis: 0 }, name: `${name}_codes` });
+    const rows = this.#b.op('Gather', [this.#constantCodes(table, p), indices], {
+      attrs: { axis: 0 },
+      name: `${name}_codes`,
+    });
     this.#changes++;
-    if (p.scale.length === 1) { replaceOutputs(this.#graph, n, [this.#dequantizeNode(rows, p, `${name}_rows`)]); return; }
+    if (p.scale.length === 1) {
+      replaceOutputs(this.#graph, n, [this.#dequantizeNode(rows, p, `${name}_rows`)]);
+      return;
+    }
     const shape = [p.scale.length, ...table.data!.dims.slice(1).map(() => 1)]; // a constant table
     const scales = this.#b.constant(Tensor.f32(p.scale, shape), `${table.name}_row_scale`);
     const scale = this.#b.op('Gather', [scales, indices], { attrs: { axis: 0 }, name: `${name}_scales` });
@@ -250,21 +323,32 @@ class QdqRewriter {
   }
 
   /**
-   * onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes into an integer kernel that does not take them,
-   * and then refuses the model. A Reshape between keeps them apart: the codes are stored with a further axis of size one.
+   * onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes into an integer kernel that does not take
+   * them, and then refuses the model. A Reshape between keeps them apart: the codes are stored with a further axis of
+   * size one.
    */
   #unfused(codes: Value, p: QuantParams, name: string): Value {
     const data = codes.data!; // the caller made a constant
     const g = p.scheme.granularity;
     codes.data = data.reshaped([1, ...data.dims]);
     codes.shape = codes.data.dims;
-    const moved = { ...p, scheme: { ...p.scheme, granularity: g.kind === 'tensor' ? g : { ...g, axis: g.axis < 0 ? g.axis : g.axis + 1 } }, ...(p.dims ? { dims: [1, ...p.dims] } : {}) };
-    return this.#b.op('Reshape', [this.#dequantizeNode(codes, moved, name), this.#b.constant(Tensor.i64(data.dims), `${name}_shape`)], { name: `${name}_Reshape` });
+    const moved = {
+      ...p,
+      scheme: { ...p.scheme, granularity: g.kind === 'tensor' ? g : { ...g, axis: g.axis < 0 ? g.axis : g.axis + 1 } },
+      ...(p.dims ? { dims: [1, ...p.dims] } : {}),
+    };
+    return this.#b.op(
+      'Reshape',
+      [this.#dequantizeNode(codes, moved, name), this.#b.constant(Tensor.i64(data.dims), `${name}_shape`)],
+      { name: `${name}_Reshape` },
+    );
   }
 
   /** Whoever still reads the float value reads the dequantized codes from now on; a graph output keeps its name. */
   #handOver(y: Value): void {
-    const readers = [...y.uses].filter((u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0));
+    const readers = [...y.uses].filter(
+      (u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0),
+    );
     if (!readers.length && !y.isGraphOutput) return;
     for (const u of readers) u.node.setInput(u.index, this.#float(y, this.#apart));
     if (!y.isGraphOutput) return;
@@ -273,7 +357,10 @@ class QdqRewriter {
     y.name = this.#b.freeName(`${name}_unquantized`);
     float.name = name;
     float.shape = y.shape;
-    for (const g of [...y.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === y) g.setOutput(i, float); });
+    for (const g of [...y.outputOf.keys()])
+      g.outputs.forEach((o, i) => {
+        if (o === y) g.setOutput(i, float);
+      });
   }
 
   #params(p: QuantParams, name: string): { scale: Value; zeroPoint: Value | null } {
@@ -282,17 +369,28 @@ class QdqRewriter {
     const dims = paramDims(p);
     const made = {
       scale: this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scale`),
-      zeroPoint: p.scheme.dtype === 'int32' ? null : this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`), // ONNX has no zero point for int32
+      zeroPoint:
+        p.scheme.dtype === 'int32'
+          ? null
+          : this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`), // ONNX has no zero point for int32
     };
     this.#paramValues.set(p, made);
     return made;
   }
   #quantizeNode(v: Value, p: QuantParams, name: string): Value {
     const { scale, zeroPoint } = this.#params(p, name);
-    return this.#b.op('QuantizeLinear', [v, scale, zeroPoint], { attrs: axisAttrs(p.scheme), name: `${name}_QuantizeLinear`, outputs: [this.#b.freeName(`${name}_QuantizeLinear_Output`)] });
+    return this.#b.op('QuantizeLinear', [v, scale, zeroPoint], {
+      attrs: axisAttrs(p.scheme),
+      name: `${name}_QuantizeLinear`,
+      outputs: [this.#b.freeName(`${name}_QuantizeLinear_Output`)],
+    });
   }
   #dequantizeNode(codes: Value, p: QuantParams, name: string): Value {
     const { scale, zeroPoint } = this.#params(p, name);
-    return this.#b.op('DequantizeLinear', [codes, scale, zeroPoint], { attrs: axisAttrs(p.scheme), name: `${name}_DequantizeLinear`, outputs: [this.#b.freeName(`${name}_DequantizeLinear_Output`)] });
+    return this.#b.op('DequantizeLinear', [codes, scale, zeroPoint], {
+      attrs: axisAttrs(p.scheme),
+      name: `${name}_DequantizeLinear`,
+      outputs: [this.#b.freeName(`${name}_DequantizeLinear_Output`)],
+    });
   }
 }

@@ -20,7 +20,8 @@ export const qoperator = {
     const { changes, tensors } = qdq.rewrite(input);
     const moved = fuseGroups(input);
     const places = new Map<string, TensorPlace>();
-    for (const [name, { value, params }] of tensors) places.set(name, { value: moved.get(value)?.to ?? value, params: params! }); // all of qdq's are codes
+    for (const [name, { value, params }] of tensors)
+      places.set(name, { value: moved.get(value)?.to ?? value, params: params! }); // all of qdq's are codes
     for (const [from, { name, to }] of moved) if (from.dtype === 'float32') places.set(name, { value: to });
     return { changes, tensors: places };
   },
@@ -39,7 +40,8 @@ function fuseGroups({ model, target }: FormatInput): Moved {
     const y = n.outputs[0];
     if (!y || !quant) continue;
     if (quant.role === 'passthrough') moveOntoCodes(b, n, moved, target.byteCodes?.includes(n.op) === true);
-    else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear) fuse(b, n, quant.qlinear, soleQuantizer(y), moved);
+    else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear)
+      fuse(b, n, quant.qlinear, soleQuantizer(y), moved);
   }
   removeUnused(graph, graph.topological().reverse());
   removeUnusedInitializers(graph);
@@ -49,9 +51,12 @@ function fuseGroups({ model, target }: FormatInput): Moved {
 /** The QuantizeLinear that is the only user of a value. */
 function soleQuantizer(v: Value): Node | undefined {
   const [use] = v.uses;
-  return v.uses.size === 1 && !v.isGraphOutput && use?.node.op === 'QuantizeLinear' && use.index === 0 ? use.node : undefined;
+  return v.uses.size === 1 && !v.isGraphOutput && use?.node.op === 'QuantizeLinear' && use.index === 0
+    ? use.node
+    : undefined;
 }
-const dequantizer = (v: Value | null | undefined): Node | undefined => (v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined);
+const dequantizer = (v: Value | null | undefined): Node | undefined =>
+  v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined;
 
 /** Only where codes mean the same before and after: a float op between two scales (interpolation) stays as it is. */
 function moveOntoCodes(b: GraphBuilder, n: Node, moved: Moved, onlyBytes: boolean): void {
@@ -59,7 +64,12 @@ function moveOntoCodes(b: GraphBuilder, n: Node, moved: Moved, onlyBytes: boolea
   if (!dq || (onlyBytes && !isByte(dq.inputs[2] ?? dq.inputs[0]!))) return; // a DequantizeLinear has codes
   const quantizers = n.outputs.map(soleQuantizer);
   if (!quantizers.every((q) => q?.inputs[1] === dq.inputs[1] && q?.inputs[2] === dq.inputs[2])) return;
-  const made = b.node(n.op, n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)), n.outputs.length, { attrs: Object.fromEntries(n.attrs), name: n.name || n.op }); // a DequantizeLinear has codes
+  const made = b.node(
+    n.op,
+    n.inputs.map((v, i) => (i === 0 ? dq.inputs[0]! : v)),
+    n.outputs.length,
+    { attrs: Object.fromEntries(n.attrs), name: n.name || n.op },
+  ); // a DequantizeLinear has codes
   quantizers.forEach((q, i) => takeOver(b, q!.outputs[0]!, made.outputs[i]!, moved)); // checked above; one output each
 }
 
@@ -68,7 +78,8 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
   const operands = [...new Set([...dataInputs(n), ...weight])].sort((x, y) => x - y);
   const triples = operands.map((i) => dequantizer(n.inputs[i])?.inputs);
   if (triples.some((t) => t === undefined)) return;
-  const flat = triples.flatMap((t) => [t![0]!, t![1]!, t![2] ?? null]); // checked above; a DequantizeLinear has codes and scale
+  // checked above; a DequantizeLinear has codes and scale
+  const flat = triples.flatMap((t) => [t![0]!, t![1]!, t![2] ?? null]);
   const result = q ? [q.inputs[1]!, q.inputs[2] ?? null] : undefined; // a QuantizeLinear has a scale
   // No integer operator takes codes of other widths, or gives a scale for each channel.
   if (![...flat, ...(result ?? [])].every((v) => v === null || isByte(v))) return;
@@ -76,11 +87,28 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
   const bias = dequantizer(n.inputs[2])?.inputs[0] ?? null;
   let inputs: (Value | null)[];
   switch (form.form) {
-    case 'conv': if (!result) return; inputs = [...flat.slice(0, 6), ...result, ...(bias ? [bias] : [])]; break;
-    case 'gemm': inputs = [...flat.slice(0, 6), bias, ...(result ?? [])]; break;
-    case 'each': if (!result) { integerToFloat(b, n, flat, moved); return; } inputs = [...flat, ...result]; break;
-    case 'concat': if (!result) return; inputs = [...result, ...flat]; break;
-    case 'where': if (!result) return; inputs = [n.inputs[0] ?? null, ...flat, ...result]; break;
+    case 'conv':
+      if (!result) return;
+      inputs = [...flat.slice(0, 6), ...result, ...(bias ? [bias] : [])];
+      break;
+    case 'gemm':
+      inputs = [...flat.slice(0, 6), bias, ...(result ?? [])];
+      break;
+    case 'each':
+      if (!result) {
+        integerToFloat(b, n, flat, moved);
+        return;
+      }
+      inputs = [...flat, ...result];
+      break;
+    case 'concat':
+      if (!result) return;
+      inputs = [...result, ...flat];
+      break;
+    case 'where':
+      if (!result) return;
+      inputs = [n.inputs[0] ?? null, ...flat, ...result];
+      break;
   }
   const attrs = { ...Object.fromEntries(n.attrs), ...form.attrs };
   if (form.form === 'gemm') delete attrs['beta']; // 1 by planning, and QGemm has no such attribute
@@ -95,14 +123,26 @@ function fuse(b: GraphBuilder, n: Node, form: QLinearForm, q: Node | undefined, 
 const isByte = (v: Value): boolean => !/^u?int(16|4|2)$/.test(v.data?.dtype ?? v.dtype ?? '');
 
 /** A matrix product whose result is wanted in float. */
-function integerToFloat(b: GraphBuilder, n: Node, [a, as, az, w, ws, wz]: readonly (Value | null)[], moved: Moved): void {
+function integerToFloat(
+  b: GraphBuilder,
+  n: Node,
+  [a, as, az, w, ws, wz]: readonly (Value | null)[],
+  moved: Moved,
+): void {
   if (n.op !== 'MatMul') return;
-  const made = b.op('MatMulIntegerToFloat', [a ?? null, w ?? null, as ?? null, ws ?? null, az ?? null, wz ?? null], { domain: 'com.microsoft', name: n.name || n.op });
+  const made = b.op('MatMulIntegerToFloat', [a ?? null, w ?? null, as ?? null, ws ?? null, az ?? null, wz ?? null], {
+    domain: 'com.microsoft',
+    name: n.name || n.op,
+  });
   takeOver(b, n.outputs[0]!, made, moved); // MatMul has an output
 }
 
 function takeOver(b: GraphBuilder, old: Value, made: Value, moved: Moved): void {
   moved.set(old, { name: old.name, to: made });
-  if (old.isGraphOutput) { const name = old.name; old.name = b.freeName(`${name}_before`); made.name = name; }
+  if (old.isGraphOutput) {
+    const name = old.name;
+    old.name = b.freeName(`${name}_before`);
+    made.name = name;
+  }
   b.graph.replaceUses(old, made);
 }

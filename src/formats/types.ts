@@ -21,7 +21,11 @@ export interface WeightOnlyForm {
   readonly accuracyLevel: number;
 }
 /** Extremes of a tensor over all samples, one for each channel; see calibrate/types.ts. */
-export interface Extremes { readonly count: number; readonly min: Float64Array; readonly max: Float64Array }
+export interface Extremes {
+  readonly count: number;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+}
 export interface FormatInput {
   readonly model: Model;
   readonly planned: FormatPlan;
@@ -33,11 +37,20 @@ export interface FormatInput {
   /** Seed of stochastic rounding. */
   readonly seed: number;
 }
-/** Where a tensor of the float model is after the rewrite: as codes of these parameters, or, without them, as floats. */
-export interface TensorPlace { readonly value: Value; readonly params?: QuantParams; /** Of floats that are not float32. */ readonly dtype?: DType }
+/**
+ * Where a tensor of the float model is after the rewrite: as codes of these parameters, or, without them, as floats.
+ */
+export interface TensorPlace {
+  readonly value: Value;
+  readonly params?: QuantParams;
+  /** Of floats that are not float32. */ readonly dtype?: DType;
+}
 export interface Rewritten {
   readonly changes: number;
-  /** By the name in the float model: tensors that are now codes, or floats under another name. Some may have no use left and be gone. */
+  /**
+   * By the name in the float model: tensors that are now codes, or floats under another name. Some may have no use left
+   * and be gone.
+   */
   readonly tensors: ReadonlyMap<string, TensorPlace>;
 }
 /** A way to write a quantized model. `rewrite` changes the model in place. */

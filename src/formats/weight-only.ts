@@ -14,12 +14,15 @@ export const MAT_MUL_N_BITS = 'com.microsoft:MatMulNBits';
 export const GATHER_BLOCK_QUANTIZED = 'com.microsoft:GatherBlockQuantized';
 
 /**
- * Weights as codes of 8, 4 or 2 bits, everything else in float: MatMulNBits and GatherBlockQuantized where the target has
- * them, else DequantizeLinear before the float operator (a convolution always).
+ * Weights as codes of 8, 4 or 2 bits, everything else in float: MatMulNBits and GatherBlockQuantized where the target
+ * has them, else DequantizeLinear before the float operator (a convolution always).
  */
 export const weightOnly = {
   name: 'weight-only',
-  doc: 'Weights in 8, 4 or 2 bits with a scale for each block, activations in float: MatMulNBits for products and GatherBlockQuantized for embedding tables (DequantizeLinear with standardOps and for convolutions). The smallest files; calibration data only for methods that look at inputs.',
+  doc:
+    'Weights in 8, 4 or 2 bits with a scale for each block, activations in float: MatMulNBits for products and ' +
+    'GatherBlockQuantized for embedding tables (DequantizeLinear with standardOps and for convolutions). The ' +
+    'smallest files; calibration data only for methods that look at inputs.',
   plan: 'weight-only',
   minOpset: () => 7, // planning asks weightOnlyOpset, which knows the operators
   rewrite(input) {
@@ -33,16 +36,19 @@ export const weightOnly = {
 } satisfies Format;
 
 /**
- * Whether a node's weight is written for MatMulNBits or GatherBlockQuantized. source: both kernels of onnxruntime 1.30 take
- * blocks of a power of two from 16 on, MatMulNBits up to 256, of codes of 2, 4 or 8 bits, packed; tables are matrices of whole bytes a row.
+ * Whether a node's weight is written for MatMulNBits or GatherBlockQuantized. source: both kernels of onnxruntime 1.30
+ * take blocks of a power of two from 16 on, MatMulNBits up to 256, of codes of 2, 4 or 8 bits, packed; tables are
+ * matrices of whole bytes a row.
  * https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
  */
 export function blockedForm(n: Node, scheme: QuantScheme, form: WeightOnlyForm): 'product' | 'table' | undefined {
   const g = scheme.granularity;
   const bits = dtypeBits(scheme.dtype);
   const dims = n.inputs[n.op === 'Gather' ? 0 : 1]?.data?.dims;
-  if (g.kind !== 'block' || dims?.length !== 2 || bits > 8 || g.size < 16 || (g.size & (g.size - 1)) !== 0) return undefined;
-  if (n.op === 'Gather') return form.gatherBlockQuantized && g.axis === 1 && (dims[1]! * bits) % 8 === 0 ? 'table' : undefined; // two axes
+  if (g.kind !== 'block' || dims?.length !== 2 || bits > 8 || g.size < 16 || (g.size & (g.size - 1)) !== 0)
+    return undefined;
+  if (n.op === 'Gather')
+    return form.gatherBlockQuantized && g.axis === 1 && (dims[1]! * bits) % 8 === 0 ? 'table' : undefined; // two axes
   if (!form.matMulNBits || g.size > 256) return undefined;
   if (n.op === 'MatMul') return g.axis === 0 ? 'product' : undefined;
   const plain = n.op === 'Gemm' && n.int('transA', 0) === 0 && n.float('alpha', 1) === 1 && n.float('beta', 1) === 1;
@@ -69,11 +75,17 @@ class Writer {
 
   rewrite(n: Node): void {
     const index = n.op === 'Gather' ? 0 : 1;
-    const params = this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!; // one of both is planned
+    // one of both is planned
+    const params = this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!;
     switch (blockedForm(n, params.scheme, this.#form)) {
-      case 'product': this.#product(n, params); break;
-      case 'table': this.#table(n, params); break;
-      case undefined: n.setInput(index, this.#dequantized(n.inputs[index]!, params)); // planned nodes have their weight
+      case 'product':
+        this.#product(n, params);
+        break;
+      case 'table':
+        this.#table(n, params);
+        break;
+      case undefined:
+        n.setInput(index, this.#dequantized(n.inputs[index]!, params)); // planned nodes have their weight
     }
   }
 
@@ -81,13 +93,35 @@ class Writer {
     const b = this.#b;
     const w = n.inputs[1]!; // planned
     const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-    const [rows, columns] = turned ? [w.data!.dims[0]!, w.data!.dims[1]!] : [w.data!.dims[1]!, w.data!.dims[0]!]; // a constant matrix, as blockedForm says
+    // a constant matrix, as blockedForm says
+    const [rows, columns] = turned ? [w.data!.dims[0]!, w.data!.dims[1]!] : [w.data!.dims[1]!, w.data!.dims[0]!];
     const size = blockSize(params);
-    const stored = this.#once(params, 'product', () => this.#blocked(w, params, blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows }), true));
+    const stored = this.#once(params, 'product', () =>
+      this.#blocked(
+        w,
+        params,
+        blockedCodes(this.#codes(w, params), params, {
+          rows,
+          columns,
+          rowStride: turned ? columns : 1,
+          columnStride: turned ? 1 : rows,
+        }),
+        true,
+      ),
+    );
     const level = this.#form.accuracyLevel;
-    const bias = n.op === 'Gemm' ? n.inputs[2] ?? null : null;
-    let y = b.op('MatMulNBits', [n.inputs[0]!, ...stored], { // planning chose nodes with both inputs
-      domain: 'com.microsoft', name: n.name || n.op, attrs: { K: columns, N: rows, bits: dtypeBits(params.scheme.dtype), block_size: size, ...(level ? { accuracy_level: level } : {}) },
+    const bias = n.op === 'Gemm' ? (n.inputs[2] ?? null) : null;
+    let y = b.op('MatMulNBits', [n.inputs[0]!, ...stored], {
+      // planning chose nodes with both inputs
+      domain: 'com.microsoft',
+      name: n.name || n.op,
+      attrs: {
+        K: columns,
+        N: rows,
+        bits: dtypeBits(params.scheme.dtype),
+        block_size: size,
+        ...(level ? { accuracy_level: level } : {}),
+      },
     });
     if (bias) y = b.op('Add', [y, bias], { name: `${n.name || n.op}_bias` });
     this.#replace(n, y);
@@ -96,25 +130,64 @@ class Writer {
   #table(n: Node, params: QuantParams): void {
     const w = n.inputs[0]!; // planned
     const [rows, columns] = w.data!.dims as readonly [number, number]; // a constant matrix, as blockedForm says
-    const stored = this.#once(params, 'table', () => this.#blocked(w, params, blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: columns, columnStride: 1 }), false));
+    const stored = this.#once(params, 'table', () =>
+      this.#blocked(
+        w,
+        params,
+        blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: columns, columnStride: 1 }),
+        false,
+      ),
+    );
     const [codes, ...rest] = stored;
-    this.#replace(n, this.#b.op('GatherBlockQuantized', [codes!, n.inputs[1]!, ...rest], { // #blocked gives at least codes; Gather has indices
-      domain: 'com.microsoft', name: n.name || n.op, attrs: { gather_axis: 0, quantize_axis: 1, block_size: blockSize(params), bits: dtypeBits(params.scheme.dtype) },
-    }));
+    this.#replace(
+      n,
+      this.#b.op('GatherBlockQuantized', [codes!, n.inputs[1]!, ...rest], {
+        // #blocked gives at least codes; Gather has indices
+        domain: 'com.microsoft',
+        name: n.name || n.op,
+        attrs: {
+          gather_axis: 0,
+          quantize_axis: 1,
+          block_size: blockSize(params),
+          bits: dtypeBits(params.scheme.dtype),
+        },
+      }),
+    );
   }
 
-  /** Codes, scales and, unless they are the middle of the codes, zero points. A product's codes are filled up to whole blocks. */
+  /**
+   * Codes, scales and, unless they are the middle of the codes, zero points. A product's codes are filled up to whole
+   * blocks.
+   */
   #blocked({ name }: Value, params: QuantParams, c: BlockedCodes, padded: boolean): readonly Value[] {
     const bits = dtypeBits(params.scheme.dtype);
     const perBlock = (blockSize(params) * bits) / 8;
-    const codes = padded ? new Tensor('uint8', [c.rows, c.blocks, perBlock], c.padded()) : new Tensor('uint8', [c.rows, (c.columns * bits) / 8], c.exact());
+    const codes = padded
+      ? new Tensor('uint8', [c.rows, c.blocks, perBlock], c.padded())
+      : new Tensor('uint8', [c.rows, (c.columns * bits) / 8], c.exact());
     const used = params.scheme.bits ?? bits;
     // Signed codes were moved up by half of the type's range: the narrower ones begin higher up.
     const base = params.scheme.dtype.startsWith('u') ? 0 : 2 ** (bits - 1) - 2 ** (used - 1);
     return [
-      used < bits ? this.#narrow.fields({ bytes: codes.bytes(), dims: codes.dims, width: bits, bits: used, base, name: `${name}_quantized` }) : this.#b.constant(codes, `${name}_quantized`),
+      used < bits
+        ? this.#narrow.fields({
+            bytes: codes.bytes(),
+            dims: codes.dims,
+            width: bits,
+            bits: used,
+            base,
+            name: `${name}_quantized`,
+          })
+        : this.#b.constant(codes, `${name}_quantized`),
       this.#b.constant(Tensor.f32(c.scale, [c.rows, c.blocks]), `${name}_scale`),
-      ...(c.zeroPoint ? [this.#b.constant(new Tensor('uint8', [c.rows, c.zeroPoint.length / c.rows], c.zeroPoint), `${name}_zero_point`)] : []),
+      ...(c.zeroPoint
+        ? [
+            this.#b.constant(
+              new Tensor('uint8', [c.rows, c.zeroPoint.length / c.rows], c.zeroPoint),
+              `${name}_zero_point`,
+            ),
+          ]
+        : []),
     ];
   }
 
@@ -123,15 +196,40 @@ class Writer {
     const [float] = this.#once(params, 'dequantized', () => {
       const { granularity: g, dtype } = params.scheme;
       const dims = w.data!.dims; // planned weights are constant
-      // onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes and then finds no kernel: a Reshape keeps them apart.
+      // onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes and then finds no kernel: a Reshape
+      // keeps them apart.
       const apart = /2$/.test(dtype) ? 1 : 0;
       const lead = apart ? [1] : [];
-      const paramDims = g.kind === 'tensor' ? [] : g.kind === 'axis' ? [params.scale.length] : [...lead, ...params.dims!]; // blocks have dims
-      const codes = this.#narrow.codes(this.#codes(w, params).reshaped([...lead, ...dims]), params.scheme, `${w.name}_quantized`);
-      const zero = params.zeroPoint.some((z) => z !== 0) ? [this.#b.constant(Tensor.codes(dtype, params.zeroPoint, paramDims), `${w.name}_zero_point`)] : [];
-      const attrs = g.kind === 'tensor' ? {} : { axis: (g.axis < 0 ? g.axis + dims.length : g.axis) + apart, ...(g.kind === 'block' ? { block_size: g.size } : {}) };
-      const made = this.#b.op('DequantizeLinear', [codes, this.#b.constant(Tensor.f32(params.scale, paramDims), `${w.name}_scale`), ...zero], { attrs, name: `${w.name}_DequantizeLinear` });
-      return [apart ? this.#b.op('Reshape', [made, this.#b.constant(Tensor.i64(dims), `${w.name}_shape`)], { name: `${w.name}_Reshape` }) : made];
+      const paramDims =
+        // blocks have dims
+        g.kind === 'tensor' ? [] : g.kind === 'axis' ? [params.scale.length] : [...lead, ...params.dims!];
+      const codes = this.#narrow.codes(
+        this.#codes(w, params).reshaped([...lead, ...dims]),
+        params.scheme,
+        `${w.name}_quantized`,
+      );
+      const zero = params.zeroPoint.some((z) => z !== 0)
+        ? [this.#b.constant(Tensor.codes(dtype, params.zeroPoint, paramDims), `${w.name}_zero_point`)]
+        : [];
+      const attrs =
+        g.kind === 'tensor'
+          ? {}
+          : {
+              axis: (g.axis < 0 ? g.axis + dims.length : g.axis) + apart,
+              ...(g.kind === 'block' ? { block_size: g.size } : {}),
+            };
+      const made = this.#b.op(
+        'DequantizeLinear',
+        [codes, this.#b.constant(Tensor.f32(params.scale, paramDims), `${w.name}_scale`), ...zero],
+        { attrs, name: `${w.name}_DequantizeLinear` },
+      );
+      return [
+        apart
+          ? this.#b.op('Reshape', [made, this.#b.constant(Tensor.i64(dims), `${w.name}_shape`)], {
+              name: `${w.name}_Reshape`,
+            })
+          : made,
+      ];
     });
     return float!; // made just above
   }
@@ -152,4 +250,5 @@ class Writer {
   }
 }
 
-const blockSize = ({ scheme: { granularity } }: QuantParams): number => (granularity.kind === 'block' ? granularity.size : 0);
+const blockSize = ({ scheme: { granularity } }: QuantParams): number =>
+  granularity.kind === 'block' ? granularity.size : 0;

@@ -11,7 +11,10 @@ export interface Measured {
   readonly bound: 'max' | 'min';
   readonly limit: number;
   readonly observed: number;
-  /** Of the observed value; `exact` where it has none because it does not vary; else why it is not known, or is not to be trusted. */
+  /**
+   * Of the observed value; `exact` where it has none because it does not vary; else why it is not known, or is not to
+   * be trusted.
+   */
   readonly interval: Interval | 'exact' | { readonly unknown: string };
   readonly confidence: number;
   readonly unit?: string;
@@ -28,18 +31,42 @@ export interface Measured {
 /** PASS where the worse end of the interval keeps the limit, FAIL where the better end does not, else undecided. */
 export function ruleOf(m: Measured): RuleResult {
   const { limit, observed, interval, samples } = m;
-  if (![limit, observed, ...(Array.isArray(interval) ? interval as unknown as number[] : [])].every(Number.isFinite)) return notMeasured(m.rule, `${m.fact}, which is not a finite number`); // isArray tells the tuple from the other two
-  const known = interval === 'exact' ? [observed, observed] as const : 'unknown' in interval ? undefined : interval;
+  if (![limit, observed, ...(Array.isArray(interval) ? (interval as unknown as number[]) : [])].every(Number.isFinite))
+    return notMeasured(m.rule, `${m.fact}, which is not a finite number`); // isArray tells the tuple from the other two
+  const known = interval === 'exact' ? ([observed, observed] as const) : 'unknown' in interval ? undefined : interval;
   const verdict = known ? decide(m.bound, limit, known) : 'undecided';
-  const needed = verdict === 'undecided' && known && samples !== undefined && m.withSamples ? samplesToDecide(samples, m.confidence, m.withSamples, m.bound, limit) : undefined;
+  const needed =
+    verdict === 'undecided' && known && samples !== undefined && m.withSamples
+      ? samplesToDecide(samples, m.confidence, m.withSamples, m.bound, limit)
+      : undefined;
   const { sign } = m;
-  const spread = interval === 'exact' || 'unknown' in interval ? '' : ` (${confidenceText(m.confidence)} interval ${sign === undefined ? `${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}` : changes(interval, sign, m.show)}${samples === undefined ? '' : `, ${samples} samples`})`;
-  const open = verdict !== 'undecided' ? '' : interval !== 'exact' && 'unknown' in interval ? `: undecided, for ${interval.unknown}`
-    : `: undecided, for the interval holds the limit${needed === undefined ? '' : `; about ${needed} samples would decide`}`;
+  const spread =
+    interval === 'exact' || 'unknown' in interval
+      ? ''
+      : ` (${confidenceText(m.confidence)} interval ` +
+        `${sign === undefined ? `${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}` : changes(interval, sign, m.show)}${samples === undefined ? '' : `, ${samples} samples`})`;
+  const open =
+    verdict !== 'undecided'
+      ? ''
+      : interval !== 'exact' && 'unknown' in interval
+        ? `: undecided, for ${interval.unknown}`
+        : ': undecided, for the interval holds the ' +
+          `limit${needed === undefined ? '' : `; about ${needed} samples would decide`}`;
   return {
-    name: m.rule, verdict, bound: m.bound, limit, observed, text: `${m.fact}${spread}; ${sign === undefined ? '' : 'a drop of '}${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
+    name: m.rule,
+    verdict,
+    bound: m.bound,
+    limit,
+    observed,
+    text:
+      `${m.fact}${spread}; ` +
+      `${sign === undefined ? '' : 'a drop of '}${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ` +
+      `${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
     ...(interval === 'exact' || 'unknown' in interval ? {} : { interval: [interval[0], interval[1]] }),
-    ...(m.unit === undefined ? {} : { unit: m.unit }), ...(sign === undefined ? {} : { sign }), ...(samples === undefined ? {} : { samples }), ...(needed === undefined ? {} : { samplesNeeded: needed }),
+    ...(m.unit === undefined ? {} : { unit: m.unit }),
+    ...(sign === undefined ? {} : { sign }),
+    ...(samples === undefined ? {} : { samples }),
+    ...(needed === undefined ? {} : { samplesNeeded: needed }),
   };
 }
 
@@ -51,7 +78,11 @@ function changes(drop: Interval, sign: -1 | 1, show: (value: number) => string):
 }
 
 /** A rule about something that the record does not tell fails. */
-export const notMeasured = (rule: string, why: string): RuleResult => ({ name: rule, verdict: 'fail', text: `not measured: ${why}` });
+export const notMeasured = (rule: string, why: string): RuleResult => ({
+  name: rule,
+  verdict: 'fail',
+  text: `not measured: ${why}`,
+});
 
 function decide(bound: 'max' | 'min', limit: number, [low, high]: Interval): Verdict {
   if (bound === 'max') return high <= limit ? 'pass' : low > limit ? 'fail' : 'undecided';
@@ -63,12 +94,25 @@ const MOST_SAMPLES = 1e9;
  * About how many samples decide with a chance of 80 %, if the rates that were seen are the true ones; undefined where
  * no number does, as when the observed value is the limit itself.
  */
-function samplesToDecide(n: number, confidence: number, withSamples: (n: number) => Interval | undefined, bound: 'max' | 'min', limit: number): number | undefined {
-  const decided = (count: number): boolean => { const i = withSamples(count); return i !== undefined && decide(bound, limit, i) !== 'undecided'; };
+function samplesToDecide(
+  n: number,
+  confidence: number,
+  withSamples: (n: number) => Interval | undefined,
+  bound: 'max' | 'min',
+  limit: number,
+): number | undefined {
+  const decided = (count: number): boolean => {
+    const i = withSamples(count);
+    return i !== undefined && decide(bound, limit, i) !== 'undecided';
+  };
   let most = 2 * n;
-  while (!decided(most)) { most *= 2; if (most > MOST_SAMPLES) return undefined; }
+  while (!decided(most)) {
+    most *= 2;
+    if (most > MOST_SAMPLES) return undefined;
+  }
   let least = most / 2;
-  while (most / least > 1.02) { // two digits are given
+  while (most / least > 1.02) {
+    // two digits are given
     const middle = Math.sqrt(least * most);
     if (decided(middle)) most = middle;
     else least = middle;

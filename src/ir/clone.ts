@@ -7,14 +7,26 @@ export function cloneModel(model: Model): { model: Model; values: Map<Value, Val
   const nodes = new Map<Node, Node>();
   const graph = cloneGraph(model.graph, values, nodes);
   const functions: FunctionDef[] = model.functions.map((f) => ({ ...f, graph: cloneGraph(f.graph, values, nodes) }));
-  return { model: { ...model, graph, functions, opsets: new Map(model.opsets), metadata: new Map(model.metadata) }, values, nodes };
+  return {
+    model: { ...model, graph, functions, opsets: new Map(model.opsets), metadata: new Map(model.metadata) },
+    values,
+    nodes,
+  };
 }
 
 type Rename = (name: string) => string;
 const unchanged: Rename = (name) => name;
 
-/** A deep copy of a graph. Values found in `values` are mapped; captured values that are not in the map stay as they are. */
-export function cloneGraph(graph: Graph, values: Map<Value, Value> = new Map(), nodes: Map<Node, Node> = new Map(), rename: Rename = unchanged): Graph {
+/**
+ * A deep copy of a graph. Values found in `values` are mapped; captured values that are not in the map stay as they
+ * are.
+ */
+export function cloneGraph(
+  graph: Graph,
+  values: Map<Value, Value> = new Map(),
+  nodes: Map<Node, Node> = new Map(),
+  rename: Rename = unchanged,
+): Graph {
   const copy = new Graph();
   copy.name = graph.name;
   copy.doc = graph.doc;
@@ -26,21 +38,35 @@ export function cloneGraph(graph: Graph, values: Map<Value, Value> = new Map(), 
 }
 
 /**
- * Adds a copy of a graph's constants and nodes to another graph, all names changed by `rename`. Inputs with the name of an
- * input of `target` are that input. Gives where each value went.
+ * Adds a copy of a graph's constants and nodes to another graph, all names changed by `rename`. Inputs with the name of
+ * an input of `target` are that input. Gives where each value went.
  */
 export function copyInto(target: Graph, graph: Graph, rename: Rename): Map<Value, Value> {
   const values = new Map<Value, Value>();
-  for (const v of graph.inputs) { const own = target.inputs.find((i) => i.name === v.name); if (own) values.set(v, own); }
+  for (const v of graph.inputs) {
+    const own = target.inputs.find((i) => i.name === v.name);
+    if (own) values.set(v, own);
+  }
   copyNodes(graph, target, values, new Map(), rename);
   return values;
 }
 
 function copyNodes(graph: Graph, to: Graph, values: Map<Value, Value>, nodes: Map<Node, Node>, rename: Rename): void {
-  for (const v of graph.initializers) if (!to.initializers.has(values.get(v)!)) to.addInitializer(copyValue(v, values, rename)); // an unmapped value is in no set
+  for (const v of graph.initializers)
+    // an unmapped value is in no set
+    if (!to.initializers.has(values.get(v)!)) to.addInitializer(copyValue(v, values, rename));
   for (const n of graph.topological()) {
-    const made = new Node(n.op, n.inputs.map((v) => (v ? values.get(v) ?? v : null)), n.outputs.map((o) => o.name && rename(o.name)), n.domain, n.overload);
-    n.outputs.forEach((o, i) => { const y = made.outputs[i]; if (y) values.set(o, describe(y, o)); });
+    const made = new Node(
+      n.op,
+      n.inputs.map((v) => (v ? (values.get(v) ?? v) : null)),
+      n.outputs.map((o) => o.name && rename(o.name)),
+      n.domain,
+      n.overload,
+    );
+    n.outputs.forEach((o, i) => {
+      const y = made.outputs[i];
+      if (y) values.set(o, describe(y, o));
+    });
     made.name = n.name && rename(n.name);
     made.doc = n.doc;
     made.extra = n.extra;

@@ -3,10 +3,19 @@ import { fail } from '../base/errors.js';
 import { dtypeBits, type DType } from './dtype.js';
 
 type FloatArray = Float32Array | Float64Array;
-interface FloatArrayType<A extends FloatArray> { new (n: number): A; new (buffer: ArrayBufferLike, offset: number, n: number): A; BYTES_PER_ELEMENT: number }
+interface FloatArrayType<A extends FloatArray> {
+  new (n: number): A;
+  new (buffer: ArrayBufferLike, offset: number, n: number): A;
+  BYTES_PER_ELEMENT: number;
+}
 
 /** Values as floats. A view where type and alignment allow it, else a copy. */
-export function decodeFloats<A extends FloatArray>(dtype: DType, bytes: Uint8Array, n: number, Type: FloatArrayType<A>): A {
+export function decodeFloats<A extends FloatArray>(
+  dtype: DType,
+  bytes: Uint8Array,
+  n: number,
+  Type: FloatArrayType<A>,
+): A {
   if ((dtype === 'float32' && Type.BYTES_PER_ELEMENT === 4) || (dtype === 'float64' && Type.BYTES_PER_ELEMENT === 8)) {
     if (bytes.byteOffset % Type.BYTES_PER_ELEMENT === 0) return new Type(bytes.buffer, bytes.byteOffset, n);
     const copy = new Uint8Array(n * Type.BYTES_PER_ELEMENT);
@@ -16,20 +25,45 @@ export function decodeFloats<A extends FloatArray>(dtype: DType, bytes: Uint8Arr
   const out = new Type(n);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (dtype) {
-    case 'float32': for (let i = 0; i < n; i++) out[i] = view.getFloat32(i * 4, true); return out;
-    case 'float64': for (let i = 0; i < n; i++) out[i] = view.getFloat64(i * 8, true); return out;
-    case 'float16': for (let i = 0; i < n; i++) out[i] = float16ToNumber(view.getUint16(i * 2, true)); return out;
-    case 'bfloat16': for (let i = 0; i < n; i++) out[i] = bfloat16ToNumber(view.getUint16(i * 2, true)); return out;
-    case 'int64': for (let i = 0; i < n; i++) out[i] = Number(view.getBigInt64(i * 8, true)); return out;
-    case 'uint64': for (let i = 0; i < n; i++) out[i] = Number(view.getBigUint64(i * 8, true)); return out;
-    case 'float8e4m3fn': case 'float8e4m3fnuz': case 'float8e5m2': case 'float8e5m2fnuz': case 'float8e8m0': {
+    case 'float32':
+      for (let i = 0; i < n; i++) out[i] = view.getFloat32(i * 4, true);
+      return out;
+    case 'float64':
+      for (let i = 0; i < n; i++) out[i] = view.getFloat64(i * 8, true);
+      return out;
+    case 'float16':
+      for (let i = 0; i < n; i++) out[i] = float16ToNumber(view.getUint16(i * 2, true));
+      return out;
+    case 'bfloat16':
+      for (let i = 0; i < n; i++) out[i] = bfloat16ToNumber(view.getUint16(i * 2, true));
+      return out;
+    case 'int64':
+      for (let i = 0; i < n; i++) out[i] = Number(view.getBigInt64(i * 8, true));
+      return out;
+    case 'uint64':
+      for (let i = 0; i < n; i++) out[i] = Number(view.getBigUint64(i * 8, true));
+      return out;
+    case 'float8e4m3fn':
+    case 'float8e4m3fnuz':
+    case 'float8e5m2':
+    case 'float8e5m2fnuz':
+    case 'float8e8m0': {
       const table = float8Table(dtype);
       for (let i = 0; i < n; i++) out[i] = table[bytes[i]!]!;
       return out;
     }
-    case 'float4e2m1': for (let i = 0; i < n; i++) out[i] = FLOAT4[(bytes[i >> 1]! >> ((i & 1) * 4)) & 15]!; return out;
-    case 'string': case 'complex64': case 'complex128': return fail('MODEL_TENSOR', `a ${dtype} tensor cannot be read as floats`);
-    default: { const read = codeReader(dtype, bytes); for (let i = 0; i < n; i++) out[i] = read(i); return out; }
+    case 'float4e2m1':
+      for (let i = 0; i < n; i++) out[i] = FLOAT4[(bytes[i >> 1]! >> ((i & 1) * 4)) & 15]!;
+      return out;
+    case 'string':
+    case 'complex64':
+    case 'complex128':
+      return fail('MODEL_TENSOR', `a ${dtype} tensor cannot be read as floats`);
+    default: {
+      const read = codeReader(dtype, bytes);
+      for (let i = 0; i < n; i++) out[i] = read(i);
+      return out;
+    }
   }
 }
 
@@ -39,7 +73,10 @@ export function decodeInts(dtype: DType, bytes: Uint8Array, n: number): bigint[]
   const out = new Array<bigint>(n);
   if (dtype === 'int64') for (let i = 0; i < n; i++) out[i] = view.getBigInt64(i * 8, true);
   else if (dtype === 'uint64') for (let i = 0; i < n; i++) out[i] = view.getBigUint64(i * 8, true);
-  else { const read = codeReader(dtype, bytes); for (let i = 0; i < n; i++) out[i] = BigInt(read(i)); }
+  else {
+    const read = codeReader(dtype, bytes);
+    for (let i = 0; i < n; i++) out[i] = BigInt(read(i));
+  }
   return out;
 }
 
@@ -47,17 +84,29 @@ export function decodeInts(dtype: DType, bytes: Uint8Array, n: number): bigint[]
 function codeReader(dtype: DType, bytes: Uint8Array): (i: number) => number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (dtype) {
-    case 'int8': return (i) => view.getInt8(i);
-    case 'uint8': case 'bool': return (i) => bytes[i]!;
-    case 'int16': return (i) => view.getInt16(i * 2, true);
-    case 'uint16': return (i) => view.getUint16(i * 2, true);
-    case 'int32': return (i) => view.getInt32(i * 4, true);
-    case 'uint32': return (i) => view.getUint32(i * 4, true);
-    case 'int4': return (i) => ((bytes[i >> 1]! >> ((i & 1) * 4)) << 28) >> 28;
-    case 'uint4': return (i) => (bytes[i >> 1]! >> ((i & 1) * 4)) & 15;
-    case 'int2': return (i) => ((bytes[i >> 2]! >> ((i & 3) * 2)) << 30) >> 30;
-    case 'uint2': return (i) => (bytes[i >> 2]! >> ((i & 3) * 2)) & 3;
-    default: return fail('MODEL_TENSOR', `a ${dtype} tensor (${dtypeBits(dtype)} bits) cannot be read as integers`);
+    case 'int8':
+      return (i) => view.getInt8(i);
+    case 'uint8':
+    case 'bool':
+      return (i) => bytes[i]!;
+    case 'int16':
+      return (i) => view.getInt16(i * 2, true);
+    case 'uint16':
+      return (i) => view.getUint16(i * 2, true);
+    case 'int32':
+      return (i) => view.getInt32(i * 4, true);
+    case 'uint32':
+      return (i) => view.getUint32(i * 4, true);
+    case 'int4':
+      return (i) => ((bytes[i >> 1]! >> ((i & 1) * 4)) << 28) >> 28;
+    case 'uint4':
+      return (i) => (bytes[i >> 1]! >> ((i & 1) * 4)) & 15;
+    case 'int2':
+      return (i) => ((bytes[i >> 2]! >> ((i & 3) * 2)) << 30) >> 30;
+    case 'uint2':
+      return (i) => (bytes[i >> 2]! >> ((i & 3) * 2)) & 3;
+    default:
+      return fail('MODEL_TENSOR', `a ${dtype} tensor (${dtypeBits(dtype)} bits) cannot be read as integers`);
   }
 }
 

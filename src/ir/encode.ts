@@ -17,39 +17,88 @@ export interface EncodeOptions {
  * truncate toward zero and then keep the low bits, so that out-of-range values wrap; NaN and infinity give 0.
  * Throws MODEL_TENSOR for string and complex types, or where values do not fill dims.
  */
-export function encodeTensor(dtype: DType, dims: readonly number[], values: ArrayLike<number>, options: EncodeOptions = {}): Tensor {
+export function encodeTensor(
+  dtype: DType,
+  dims: readonly number[],
+  values: ArrayLike<number>,
+  options: EncodeOptions = {},
+): Tensor {
   return new Tensor(dtype, dims, encodeNumbers(dtype, values, options));
 }
 
-function encodeNumbers(dtype: DType, values: ArrayLike<number>, { saturate = true, powerRounding = 'up' }: EncodeOptions): Uint8Array {
+function encodeNumbers(
+  dtype: DType,
+  values: ArrayLike<number>,
+  { saturate = true, powerRounding = 'up' }: EncodeOptions,
+): Uint8Array {
   const n = values.length;
   const out = new Uint8Array(byteLength(dtype, n));
   const view = new DataView(out.buffer);
   switch (dtype) {
-    case 'float32': for (let i = 0; i < n; i++) view.setFloat32(i * 4, values[i]!, true); return out;
-    case 'float64': for (let i = 0; i < n; i++) view.setFloat64(i * 8, values[i]!, true); return out;
-    case 'float16': for (let i = 0; i < n; i++) view.setUint16(i * 2, numberToFloat16(values[i]!), true); return out;
-    case 'bfloat16': for (let i = 0; i < n; i++) view.setUint16(i * 2, numberToBfloat16(values[i]!), true); return out;
-    case 'float8e4m3fn': case 'float8e4m3fnuz': case 'float8e5m2': case 'float8e5m2fnuz':
+    case 'float32':
+      for (let i = 0; i < n; i++) view.setFloat32(i * 4, values[i]!, true);
+      return out;
+    case 'float64':
+      for (let i = 0; i < n; i++) view.setFloat64(i * 8, values[i]!, true);
+      return out;
+    case 'float16':
+      for (let i = 0; i < n; i++) view.setUint16(i * 2, numberToFloat16(values[i]!), true);
+      return out;
+    case 'bfloat16':
+      for (let i = 0; i < n; i++) view.setUint16(i * 2, numberToBfloat16(values[i]!), true);
+      return out;
+    case 'float8e4m3fn':
+    case 'float8e4m3fnuz':
+    case 'float8e5m2':
+    case 'float8e5m2fnuz':
       for (let i = 0; i < n; i++) out[i] = numberToFloat8(dtype, values[i]!, saturate);
       return out;
-    case 'float8e8m0': for (let i = 0; i < n; i++) out[i] = numberToFloat8e8m0(values[i]!, saturate, powerRounding); return out;
-    case 'float4e2m1': for (let i = 0; i < n; i++) out[i >> 1]! |= numberToFloat4(values[i]!) << ((i & 1) * 4); return out;
-    case 'bool': for (let i = 0; i < n; i++) out[i] = values[i] === 0 ? 0 : 1; return out;
-    case 'int64': case 'uint64':
-      for (let i = 0; i < n; i++) view.setBigUint64(i * 8, BigInt.asUintN(64, BigInt(Number.isFinite(values[i]!) ? Math.trunc(values[i]!) : 0)), true);
+    case 'float8e8m0':
+      for (let i = 0; i < n; i++) out[i] = numberToFloat8e8m0(values[i]!, saturate, powerRounding);
       return out;
-    case 'int32': case 'uint32': for (let i = 0; i < n; i++) view.setInt32(i * 4, values[i]!, true); return out;
-    case 'int16': case 'uint16': for (let i = 0; i < n; i++) view.setInt16(i * 2, values[i]!, true); return out;
-    case 'int8': case 'uint8': for (let i = 0; i < n; i++) view.setInt8(i, values[i]!); return out;
-    case 'int4': case 'uint4': case 'int2': case 'uint2': {
+    case 'float4e2m1':
+      for (let i = 0; i < n; i++) out[i >> 1]! |= numberToFloat4(values[i]!) << ((i & 1) * 4);
+      return out;
+    case 'bool':
+      for (let i = 0; i < n; i++) out[i] = values[i] === 0 ? 0 : 1;
+      return out;
+    case 'int64':
+    case 'uint64':
+      for (let i = 0; i < n; i++)
+        view.setBigUint64(
+          i * 8,
+          BigInt.asUintN(64, BigInt(Number.isFinite(values[i]!) ? Math.trunc(values[i]!) : 0)),
+          true,
+        );
+      return out;
+    case 'int32':
+    case 'uint32':
+      for (let i = 0; i < n; i++) view.setInt32(i * 4, values[i]!, true);
+      return out;
+    case 'int16':
+    case 'uint16':
+      for (let i = 0; i < n; i++) view.setInt16(i * 2, values[i]!, true);
+      return out;
+    case 'int8':
+    case 'uint8':
+      for (let i = 0; i < n; i++) view.setInt8(i, values[i]!);
+      return out;
+    case 'int4':
+    case 'uint4':
+    case 'int2':
+    case 'uint2': {
       const bits = dtypeBits(dtype);
       const perByte = 8 / bits;
-      for (let i = 0; i < n; i++) out[Math.floor(i / perByte)]! |= (values[i]! & (2 ** bits - 1)) << ((i % perByte) * bits);
+      for (let i = 0; i < n; i++)
+        out[Math.floor(i / perByte)]! |= (values[i]! & (2 ** bits - 1)) << ((i % perByte) * bits);
       return out;
     }
-    case 'string': case 'complex64': case 'complex128': return fail('MODEL_TENSOR', `numbers cannot be stored as ${dtype}`);
-    default: return dtype satisfies never;
+    case 'string':
+    case 'complex64':
+    case 'complex128':
+      return fail('MODEL_TENSOR', `numbers cannot be stored as ${dtype}`);
+    default:
+      return dtype satisfies never;
   }
 }
 
@@ -64,7 +113,10 @@ export function numberToBfloat16(x: number): number {
 }
 
 export type Float8 = 'float8e4m3fn' | 'float8e4m3fnuz' | 'float8e5m2' | 'float8e5m2fnuz';
-/** Largest finite code, code of overflow without saturation, and whether −0 exists. source: https://onnx.ai/onnx/technical/float8.html */
+/**
+ * Largest finite code, code of overflow without saturation, and whether −0 exists. source:
+ * https://onnx.ai/onnx/technical/float8.html
+ */
 const FLOAT8 = {
   float8e4m3fn: { top: 0x7e, overflow: 0x7f, nan: 0x7f, signed: true },
   float8e5m2: { top: 0x7b, overflow: 0x7c, nan: 0x7e, signed: true },
@@ -83,7 +135,10 @@ export function numberToFloat8(dtype: Float8, x: number, saturate = true): numbe
   return code === 0 && !signed ? 0 : sign | code;
 }
 
-/** float4e2m1 code of a number, rounded half to even and saturated. NaN, which the type lacks, gives −0, as ml_dtypes does. */
+/**
+ * float4e2m1 code of a number, rounded half to even and saturated. NaN, which the type lacks, gives −0, as ml_dtypes
+ * does.
+ */
 export function numberToFloat4(x: number): number {
   if (Number.isNaN(x)) return 8;
   const sign = x < 0 || Object.is(x, -0) ? 8 : 0;
@@ -92,7 +147,8 @@ export function numberToFloat4(x: number): number {
 const FLOAT4 = Float64Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6);
 
 /**
- * float8e8m0 code (the exponent + 127) of a number; the sign is lost, 0 gives the least power, NaN and infinity give NaN.
+ * float8e8m0 code (the exponent + 127) of a number; the sign is lost, 0 gives the least power, NaN and infinity give
+ * NaN.
  * `nearest` rounds halves up. Unlike ONNX's helper, 2^-127 itself stays what it is.
  * source: onnx/numpy_helper.py, to_float8e8m0
  */
@@ -109,13 +165,17 @@ export function numberToFloat8e8m0(x: number, saturate = true, rounding: PowerRo
   return exponent + 1;
 }
 
-/** Index of the value nearest to x ≥ 0 in the ascending table[0..top], ties to the even index; top + 1 where x rounds beyond it. */
+/**
+ * Index of the value nearest to x ≥ 0 in the ascending table[0..top], ties to the even index; top + 1 where x rounds
+ * beyond it.
+ */
 function nearestCode(table: Float64Array, top: number, x: number): number {
   let low = 0;
   let high = top + 1;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (table[middle]! <= x) low = middle; else high = middle;
+    if (table[middle]! <= x) low = middle;
+    else high = middle;
   }
   const next = low === top ? 2 * table[top]! - table[top - 1]! : table[low + 1]!;
   const middle = (table[low]! + next) / 2;

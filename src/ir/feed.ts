@@ -1,7 +1,17 @@
 import type { DType } from './dtype.js';
 
 /** Numbers as onnxruntime takes them: float16 as Uint16Array bits, bool as Uint8Array, int64 as BigInt64Array. */
-export type TypedArray = Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** A run-time tensor: what goes into and comes out of a session. Row-major. */
 export interface FeedTensor {
@@ -36,7 +46,8 @@ export interface TargetBox {
 export interface Target {
   /**
    * Objects in pixels of the model input: data sources map them through resize, crop and pad, clipped to what remains.
-   * IoU does not change when both boxes are scaled along an axis, so the scores equal those in pixels of the original image.
+   * IoU does not change when both boxes are scaled along an axis, so the scores equal those in pixels of the original
+   * image.
    */
   readonly boxes?: readonly TargetBox[];
   /** Size of the model input in pixels, by which normalized boxes are scaled. */
@@ -48,7 +59,10 @@ export interface Target {
 
 /** One labelled item of a dataset. */
 export interface Sample {
-  /** A stable name that a person can find: a path relative to the dataset's root, `file.npz#12`, `shard.tar/0001.jpg`, `test.tsv:17`. */
+  /**
+   * A stable name that a person can find: a path relative to the dataset's root, `file.npz#12`, `shard.tar/0001.jpg`,
+   * `test.tsv:17`.
+   */
   readonly id: string;
   /** SHA-256 (hex) of the source bytes, for finding samples that calibration and evaluation share. */
   readonly hash: string;

@@ -15,10 +15,16 @@ export type Shape = readonly Dim[];
 /** Most axes of a tensor: runtimes and numpy stop at 64 or before. */
 export const MAX_RANK = 64;
 /** An edge: one input slot of one node. Compared by identity. */
-export interface Use { readonly node: Node; readonly index: number }
+export interface Use {
+  readonly node: Node;
+  readonly index: number;
+}
 
 /** Types that are not plain tensors keep their proto as it is. */
-export interface OtherType { readonly kind: 'sequence' | 'optional' | 'map' | 'sparse' | 'opaque'; readonly proto: unknown }
+export interface OtherType {
+  readonly kind: 'sequence' | 'optional' | 'map' | 'sparse' | 'opaque';
+  readonly proto: unknown;
+}
 
 export class Value {
   name: string;
@@ -34,18 +40,36 @@ export class Value {
   extra: unknown;
   readonly #uses = new Set<Use>();
   readonly #outputOf = new Map<Graph, number>();
-  constructor(name: string, producer?: Node) { this.name = name; this.producer = producer; }
-  get uses(): ReadonlySet<Use> { return this.#uses; }
+  constructor(name: string, producer?: Node) {
+    this.name = name;
+    this.producer = producer;
+  }
+  get uses(): ReadonlySet<Use> {
+    return this.#uses;
+  }
   /** Whether some graph (the main graph or a subgraph) returns this value. */
-  get isGraphOutput(): boolean { return this.#outputOf.size > 0; }
-  get outputOf(): ReadonlyMap<Graph, number> { return this.#outputOf; }
-  /** A constant that no node computes. It may still be listed as a graph input (a default that callers can override). */
-  get isInitializer(): boolean { return this.data !== undefined && this.producer === undefined; }
-  /** @internal */ _link(u: Use): void { this.#uses.add(u); }
-  /** @internal */ _unlink(u: Use): void { this.#uses.delete(u); }
+  get isGraphOutput(): boolean {
+    return this.#outputOf.size > 0;
+  }
+  get outputOf(): ReadonlyMap<Graph, number> {
+    return this.#outputOf;
+  }
+  /**
+   * A constant that no node computes. It may still be listed as a graph input (a default that callers can override).
+   */
+  get isInitializer(): boolean {
+    return this.data !== undefined && this.producer === undefined;
+  }
+  /** @internal */ _link(u: Use): void {
+    this.#uses.add(u);
+  }
+  /** @internal */ _unlink(u: Use): void {
+    this.#uses.delete(u);
+  }
   /** @internal */ _returned(g: Graph, by: 1 | -1): void {
     const n = (this.#outputOf.get(g) ?? 0) + by;
-    if (n > 0) this.#outputOf.set(g, n); else this.#outputOf.delete(g);
+    if (n > 0) this.#outputOf.set(g, n);
+    else this.#outputOf.delete(g);
   }
 }
 
@@ -82,17 +106,28 @@ export class Node {
   #inputs: (Value | null)[] = [];
   #uses: (Use | null)[] = [];
   /** An output name of '' is an omitted optional output. */
-  constructor(op: string, inputs: readonly (Value | null)[], outputNames: readonly string[], domain = '', overload = '') {
+  constructor(
+    op: string,
+    inputs: readonly (Value | null)[],
+    outputNames: readonly string[],
+    domain = '',
+    overload = '',
+  ) {
     this.op = op;
     this.domain = domain === 'ai.onnx' ? '' : domain;
     this.overload = overload;
     this.outputs = outputNames.map((n) => new Value(n, this));
     inputs.forEach((v, i) => this.setInput(i, v));
   }
-  get inputs(): readonly (Value | null)[] { return this.#inputs; }
+  get inputs(): readonly (Value | null)[] {
+    return this.#inputs;
+  }
   /** Puts `value` (null: omitted) into input slot `index`, keeping use-lists right. Slots between grow as omitted. */
   setInput(index: number, value: Value | null): void {
-    while (this.#inputs.length < index) { this.#inputs.push(null); this.#uses.push(null); }
+    while (this.#inputs.length < index) {
+      this.#inputs.push(null);
+      this.#uses.push(null);
+    }
     const old = this.#inputs[index];
     const oldUse = this.#uses[index];
     if (old && oldUse) old._unlink(oldUse);
@@ -108,7 +143,9 @@ export class Node {
     this.#uses.length = this.#inputs.length;
   }
   /** The edge at an input slot, or undefined where the input is omitted. */
-  use(index: number): Use | undefined { return this.#uses[index] ?? undefined; }
+  use(index: number): Use | undefined {
+    return this.#uses[index] ?? undefined;
+  }
   /** Subgraphs of this node's attributes, with the attribute's name. */
   subgraphs(): [name: string, graph: Graph][] {
     const found: [string, Graph][] = [];
@@ -148,12 +185,22 @@ export class Node {
     if (a?.type !== 'string') return this.#wrong(name, 'a string');
     return typeof a.value === 'string' ? a.value : new TextDecoder().decode(a.value);
   }
-  setInt(name: string, value: number | bigint): void { this.attrs.set(name, { type: 'int', value: BigInt(value) }); }
-  setInts(name: string, value: readonly (number | bigint)[]): void { this.attrs.set(name, { type: 'ints', value: value.map(BigInt) }); }
-  setFloat(name: string, value: number): void { this.attrs.set(name, { type: 'float', value: Math.fround(value) }); }
-  setString(name: string, value: string): void { this.attrs.set(name, { type: 'string', value }); }
+  setInt(name: string, value: number | bigint): void {
+    this.attrs.set(name, { type: 'int', value: BigInt(value) });
+  }
+  setInts(name: string, value: readonly (number | bigint)[]): void {
+    this.attrs.set(name, { type: 'ints', value: value.map(BigInt) });
+  }
+  setFloat(name: string, value: number): void {
+    this.attrs.set(name, { type: 'float', value: Math.fround(value) });
+  }
+  setString(name: string, value: string): void {
+    this.attrs.set(name, { type: 'string', value });
+  }
   #wrong(name: string, what: string): never {
-    return fail('GRAPH_INVALID', `${this.op} '${label(this)}' needs attribute '${name}' to be ${what}`, { node: label(this) });
+    return fail('GRAPH_INVALID', `${this.op} '${label(this)}' needs attribute '${name}' to be ${what}`, {
+      node: label(this),
+    });
   }
 }
 
@@ -163,7 +210,8 @@ export const label = (node: Node): string => node.name || node.outputs.find((o) 
 function safe(v: bigint, node: Node, name: string): number {
   if (v >= 9223372036854775807n) return Number.MAX_SAFE_INTEGER; // "to the end" in Slice and friends
   if (v <= -9223372036854775807n) return Number.MIN_SAFE_INTEGER;
-  if (v > BigInt(Number.MAX_SAFE_INTEGER) || v < BigInt(Number.MIN_SAFE_INTEGER)) fail('GRAPH_INVALID', `attribute '${name}' of '${label(node)}' is beyond 2^53`, { node: label(node) });
+  if (v > BigInt(Number.MAX_SAFE_INTEGER) || v < BigInt(Number.MIN_SAFE_INTEGER))
+    fail('GRAPH_INVALID', `attribute '${name}' of '${label(node)}' is beyond 2^53`, { node: label(node) });
   return Number(v);
 }
 
@@ -176,15 +224,32 @@ export class Graph {
   readonly #isInput = new Set<Value>();
   readonly #outputs: Value[] = [];
   readonly #nodes = new Set<Node>();
-  get inputs(): readonly Value[] { return this.#inputs; }
-  get outputs(): readonly Value[] { return this.#outputs; }
-  get nodes(): ReadonlySet<Node> { return this.#nodes; }
+  get inputs(): readonly Value[] {
+    return this.#inputs;
+  }
+  get outputs(): readonly Value[] {
+    return this.#outputs;
+  }
+  get nodes(): ReadonlySet<Node> {
+    return this.#nodes;
+  }
 
-  addInput(v: Value): Value { this.#inputs.push(v); this.#isInput.add(v); return v; }
-  removeInput(v: Value): void { if (this.#isInput.delete(v)) this.#inputs.splice(this.#inputs.indexOf(v), 1); }
+  addInput(v: Value): Value {
+    this.#inputs.push(v);
+    this.#isInput.add(v);
+    return v;
+  }
+  removeInput(v: Value): void {
+    if (this.#isInput.delete(v)) this.#inputs.splice(this.#inputs.indexOf(v), 1);
+  }
   /** Whether `inputs` holds a value, without looking through all of them. */
-  isInput(v: Value): boolean { return this.#isInput.has(v); }
-  addOutput(v: Value): void { this.#outputs.push(v); v._returned(this, 1); }
+  isInput(v: Value): boolean {
+    return this.#isInput.has(v);
+  }
+  addOutput(v: Value): void {
+    this.#outputs.push(v);
+    v._returned(this, 1);
+  }
   setOutput(index: number, v: Value): void {
     const old = this.#outputs[index];
     invariant(old, `graph has no output ${index}`);
@@ -197,7 +262,11 @@ export class Graph {
     old?._returned(this, -1);
   }
   addInitializer(v: Value, data?: Tensor): Value {
-    if (data) { v.data = data; v.dtype = data.dtype; v.shape = data.dims; }
+    if (data) {
+      v.data = data;
+      v.dtype = data.dtype;
+      v.shape = data.dims;
+    }
     this.initializers.add(v);
     return v;
   }
@@ -207,9 +276,12 @@ export class Graph {
     this.#nodes.add(node);
     return node;
   }
-  /** Removes a node whose outputs nobody uses; throws INTERNAL otherwise. Its subgraphs let go of what they captured. */
+  /**
+   * Removes a node whose outputs nobody uses; throws INTERNAL otherwise. Its subgraphs let go of what they captured.
+   */
   remove(node: Node): void {
-    for (const o of node.outputs) invariant(o.uses.size === 0 && !o.isGraphOutput, `removing '${label(node)}', but '${o.name}' is still used`);
+    for (const o of node.outputs)
+      invariant(o.uses.size === 0 && !o.isGraphOutput, `removing '${label(node)}', but '${o.name}' is still used`);
     for (let i = 0; i < node.inputs.length; i++) node.setInput(i, null);
     for (const [, g] of node.subgraphs()) g.detach();
     this.#nodes.delete(node);
@@ -226,14 +298,19 @@ export class Graph {
   /** Every use of `from`, as a node input or as an output of any graph, becomes `to`. */
   replaceUses(from: Value, to: Value): void {
     for (const u of [...from.uses]) u.node.setInput(u.index, to);
-    for (const g of [...from.outputOf.keys()]) g.outputs.forEach((o, i) => { if (o === from) g.setOutput(i, to); });
+    for (const g of [...from.outputOf.keys()])
+      g.outputs.forEach((o, i) => {
+        if (o === from) g.setOutput(i, to);
+      });
   }
   /** Values used inside this graph, at any depth, that are defined outside of it. */
   captures(): Set<Value> {
     const found = new Set<Value>();
     const own = new Set<Value>([...this.#inputs, ...this.initializers]);
     for (const n of this.#nodes) for (const o of n.outputs) own.add(o);
-    const see = (v: Value | null): void => { if (v && !own.has(v)) found.add(v); };
+    const see = (v: Value | null): void => {
+      if (v && !own.has(v)) found.add(v);
+    };
     for (const n of this.#nodes) {
       n.inputs.forEach(see);
       for (const [, g] of n.subgraphs()) g.captures().forEach(see);
@@ -242,15 +319,18 @@ export class Graph {
     return found;
   }
   /**
-   * Nodes in an order in which every value is computed before its use (captures count as inputs): a post-order walk over
-   * insertion order, so an untouched model keeps its order. Throws GRAPH_CYCLE.
+   * Nodes in an order in which every value is computed before its use (captures count as inputs): a post-order walk
+   * over insertion order, so an untouched model keeps its order. Throws GRAPH_CYCLE.
    */
   topological(): Node[] {
     const state = new Map<Node, 'open' | 'done'>();
     const order: Node[] = [];
     const dependencies = (n: Node): Node[] => {
       const found: Node[] = [];
-      const see = (v: Value | null): void => { const p = v?.producer; if (p && this.#nodes.has(p) && state.get(p) !== 'done') found.push(p); };
+      const see = (v: Value | null): void => {
+        const p = v?.producer;
+        if (p && this.#nodes.has(p) && state.get(p) !== 'done') found.push(p);
+      };
       n.inputs.forEach(see);
       if (n.attrs.size) n.captures().forEach(see);
       return found;
@@ -262,9 +342,15 @@ export class Graph {
       while (stack.length) {
         const top = stack[stack.length - 1]!; // the loop condition says it exists
         const p = top.rest[top.next++];
-        if (p === undefined) { state.set(top.node, 'done'); order.push(top.node); stack.pop(); continue; }
+        if (p === undefined) {
+          state.set(top.node, 'done');
+          order.push(top.node);
+          stack.pop();
+          continue;
+        }
         if (state.get(p) === 'done') continue;
-        if (state.get(p) === 'open') fail('GRAPH_CYCLE', `'${label(top.node)}' and '${label(p)}' depend on each other`, { node: label(p) });
+        if (state.get(p) === 'open')
+          fail('GRAPH_CYCLE', `'${label(top.node)}' and '${label(p)}' depend on each other`, { node: label(p) });
         state.set(p, 'open');
         stack.push({ node: p, rest: dependencies(p), next: 0 });
       }
@@ -302,7 +388,19 @@ export interface Model {
 }
 
 export function createModel(graph: Graph, opset: number, irVersion = 8): Model {
-  return { graph, irVersion, opsets: new Map([['', opset]]), functions: [], metadata: new Map(), producerName: 'quantbench', producerVersion: '', domain: '', modelVersion: 0n, doc: '', extra: undefined };
+  return {
+    graph,
+    irVersion,
+    opsets: new Map([['', opset]]),
+    functions: [],
+    metadata: new Map(),
+    producerName: 'quantbench',
+    producerVersion: '',
+    domain: '',
+    modelVersion: 0n,
+    doc: '',
+    extra: undefined,
+  };
 }
 
 /** The main graph and every subgraph below it, outer before inner. */
@@ -311,19 +409,26 @@ export function* allGraphs(graph: Graph): Generator<Graph> {
   for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* allGraphs(g);
 }
 
-/** Renames values of bodies that have the name of another value: siblings may share names, but names are what statistics are kept by. */
+/**
+ * Renames values of bodies that have the name of another value: siblings may share names, but names are what statistics
+ * are kept by.
+ */
 export function distinguishBodies(root: Graph): void {
   const freeName = nameMaker(root);
   const seen = new Set<string>();
   for (const g of allGraphs(root)) {
     for (const v of [...g.inputs, ...g.initializers, ...[...g.nodes].flatMap((n) => n.outputs)]) {
-      if (v.name && seen.has(v.name) && g !== root && !(g.isInput(v) && g.initializers.has(v))) v.name = freeName(v.name);
+      if (v.name && seen.has(v.name) && g !== root && !(g.isInput(v) && g.initializers.has(v)))
+        v.name = freeName(v.name);
       seen.add(v.name);
     }
   }
 }
 
-/** Names that we make keep the end of a longer one: converters of other frameworks give names of hundreds of letters, a share of the file. */
+/**
+ * Names that we make keep the end of a longer one: converters of other frameworks give names of hundreds of letters, a
+ * share of the file.
+ */
 const MADE_NAME = 48;
 
 /** A function that gives names not taken anywhere in the model: `base`, `base_1`, … */
@@ -331,7 +436,10 @@ export function nameMaker(root: Graph): (base: string) => string {
   const taken = new Set<string>();
   for (const g of allGraphs(root)) {
     for (const v of [...g.inputs, ...g.initializers]) taken.add(v.name);
-    for (const n of g.nodes) { if (n.name) taken.add(n.name); for (const o of n.outputs) taken.add(o.name); }
+    for (const n of g.nodes) {
+      if (n.name) taken.add(n.name);
+      for (const o of n.outputs) taken.add(o.name);
+    }
   }
   const next = new Map<string, number>(); // lower numbers are taken, and never become free again
   return (wanted) => {

@@ -4,9 +4,9 @@ import { cloneGraph } from './clone.js';
 import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type Model, type Value } from './graph.js';
 
 /**
- * Replaces every call of a model-local function by its body, nested calls included, and drops the functions; returns the
- * number of calls. Attribute references take the call's attribute, else the function's default, else vanish. Names in
- * the body are made unique; the outputs keep the caller's names.
+ * Replaces every call of a model-local function by its body, nested calls included, and drops the functions; returns
+ * the number of calls. Attribute references take the call's attribute, else the function's default, else vanish. Names
+ * in the body are made unique; the outputs keep the caller's names.
  * Throws GRAPH_CYCLE where functions call each other in a circle, MODEL_UNSUPPORTED where a called function imports
  * another version of an opset than the model, GRAPH_INVALID for a call of more inputs or outputs than the function has,
  * MODEL_LIMIT where functions that call each other become too many nodes. Source:
@@ -22,7 +22,10 @@ export function inlineFunctions(model: Model): number {
       for (const [, inner] of node.subgraphs()) expand(inner, [...inner.nodes], path);
       const f = functions.get(keyOf(node.domain, node.op, node.overload));
       if (!f) continue;
-      if (path.includes(f)) fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+      if (path.includes(f))
+        fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, {
+          node: f.name,
+        });
       checkCall(node, f);
       adoptOpsets(model, f);
       calls++;
@@ -53,8 +56,9 @@ function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDe
   };
   const inlined = (f: FunctionDef, path: readonly FunctionDef[]): number => {
     if (path.includes(f)) {
-      fail('GRAPH_CYCLE',
-        `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, { node: f.name });
+      fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f].map((p) => p.name).join(' → ')}`, {
+        node: f.name,
+      });
     }
     const known = sizes.get(f) ?? 1 + sizeOf(f.graph, [...path, f]);
     sizes.set(f, known);
@@ -62,12 +66,16 @@ function refuseExplosion(model: Model, functions: ReadonlyMap<string, FunctionDe
   };
   const total = sizeOf(model.graph, []);
   let own = 0;
-  for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) for (const g of allGraphs(root)) own += g.nodes.size;
+  for (const root of [model.graph, ...model.functions.map((f) => f.graph)])
+    for (const g of allGraphs(root)) own += g.nodes.size;
   const most = MOST_INLINED + TIMES * own;
   if (total > most) {
-    fail('MODEL_LIMIT',
-      `the functions of the model call each other so often that it would have ${total} nodes`, {},
-      `its ${own} nodes and functions may become ${most}`);
+    fail(
+      'MODEL_LIMIT',
+      `the functions of the model call each other so often that it would have ${total} nodes`,
+      {},
+      `its ${own} nodes and functions may become ${most}`,
+    );
   }
 }
 
@@ -76,12 +84,18 @@ function checkCall(call: Node, f: FunctionDef): void {
   const place = { node: label(call) };
   const [inputs, outputs] = [f.graph.inputs.length, f.graph.outputs.length];
   if (call.inputs.length > inputs) {
-    fail('GRAPH_INVALID',
-      `'${label(call)}' gives ${call.inputs.length} inputs to function '${f.name}', which has ${inputs}`, place);
+    fail(
+      'GRAPH_INVALID',
+      `'${label(call)}' gives ${call.inputs.length} inputs to function '${f.name}', which has ${inputs}`,
+      place,
+    );
   }
   if (call.outputs.length > outputs) {
-    fail('GRAPH_INVALID',
-      `'${label(call)}' takes ${call.outputs.length} outputs of function '${f.name}', which has ${outputs}`, place);
+    fail(
+      'GRAPH_INVALID',
+      `'${label(call)}' takes ${call.outputs.length} outputs of function '${f.name}', which has ${outputs}`,
+      place,
+    );
   }
 }
 
@@ -91,19 +105,29 @@ function adoptOpsets(model: Model, f: FunctionDef): void {
   for (const [domain, version] of f.opsets) {
     const ours = model.opsets.get(domain);
     if (ours === undefined) model.opsets.set(domain, version);
-    else if (ours !== version) fail('MODEL_UNSUPPORTED', `function '${f.name}' uses opset ${version} of domain '${domain}', but the model opset ${ours}`, { node: f.name }, 'convert the model to one opset first');
+    else if (ours !== version)
+      fail(
+        'MODEL_UNSUPPORTED',
+        `function '${f.name}' uses opset ${version} of domain '${domain}', but the model opset ${ours}`,
+        { node: f.name },
+        'convert the model to one opset first',
+      );
   }
 }
 
 /** Puts the body of `f` in place of `call` and returns the new nodes. */
 function inlineCall(graph: Graph, call: Node, f: FunctionDef, unique: (base: string) => string): Node[] {
   const values = new Map<Value, Value>();
-  f.graph.inputs.forEach((formal, i) => { const actual = call.inputs[i]; if (actual) values.set(formal, actual); });
+  f.graph.inputs.forEach((formal, i) => {
+    const actual = call.inputs[i];
+    if (actual) values.set(formal, actual);
+  });
   const body = cloneGraph(f.graph, values);
   const prefix = shortName(label(call)); // names of nested calls add up
   const own = [...allGraphs(body)];
   own.forEach((g, depth) => {
-    for (const v of depth === 0 ? [] : [...new Set([...g.inputs, ...g.initializers])]) v.name = unique(`${prefix}/${v.name}`);
+    for (const v of depth === 0 ? [] : [...new Set([...g.inputs, ...g.initializers])])
+      v.name = unique(`${prefix}/${v.name}`);
     for (const n of g.nodes) {
       resolveReferences(n, call, f);
       if (n.name) n.name = unique(`${prefix}/${n.name}`);
@@ -111,12 +135,17 @@ function inlineCall(graph: Graph, call: Node, f: FunctionDef, unique: (base: str
     }
   });
   // A formal input that the call omits was copied as a value that nobody defines: its uses are omitted inputs too.
-  body.inputs.forEach((v, i) => { if (!call.inputs[i]) for (const use of [...v.uses]) use.node.setInput(use.index, null); });
+  body.inputs.forEach((v, i) => {
+    if (!call.inputs[i]) for (const use of [...v.uses]) use.node.setInput(use.index, null);
+  });
 
   const results = [...body.outputs];
   const nodes = [...body.nodes];
   while (body.outputs.length) body.removeOutput(body.outputs.length - 1);
-  for (const n of nodes) { n.graph = undefined; graph.add(n); }
+  for (const n of nodes) {
+    n.graph = undefined;
+    graph.add(n);
+  }
   const taken = new Set<Value>();
   const replaced = call.outputs.map((output, i) => {
     const result = results[i];
@@ -145,6 +174,7 @@ function resolveReferences(node: Node, call: Node, f: FunctionDef): void {
   for (const [name, attr] of [...node.attrs]) {
     if (attr.type !== 'ref') continue;
     const given = call.attrs.get(attr.value) ?? f.defaults.get(attr.value);
-    if (given) node.attrs.set(name, given); else node.attrs.delete(name);
+    if (given) node.attrs.set(name, given);
+    else node.attrs.delete(name);
   }
 }

@@ -21,7 +21,9 @@ export class Tensor {
   /** Number of elements: the product of dims, 1 for a scalar. */
   readonly size: number;
   /** Kept from the file for round trips; the tensor itself is always dense. */
-  readonly sparse: { readonly values: Tensor; readonly indices: Tensor; readonly valuesName: string; readonly indicesName: string } | undefined;
+  readonly sparse:
+    | { readonly values: Tensor; readonly indices: Tensor; readonly valuesName: string; readonly indicesName: string }
+    | undefined;
   /** Fields that this version does not know, preserved on save; opaque outside onnx/. */
   extra: unknown;
   /** TensorProto.name where it matters (attributes) and doc_string. */
@@ -29,7 +31,12 @@ export class Tensor {
   doc = '';
   readonly #source: ByteSource | readonly (string | Uint8Array)[];
 
-  constructor(dtype: DType, dims: readonly number[], source: Uint8Array | ByteSource | readonly (string | Uint8Array)[], sparse?: Tensor['sparse']) {
+  constructor(
+    dtype: DType,
+    dims: readonly number[],
+    source: Uint8Array | ByteSource | readonly (string | Uint8Array)[],
+    sparse?: Tensor['sparse'],
+  ) {
     this.dtype = dtype;
     this.dims = dims;
     this.size = elementCount(dims);
@@ -37,12 +44,14 @@ export class Tensor {
     if (source instanceof Uint8Array) this.#source = { byteLength: source.byteLength, read: () => source };
     else this.#source = source;
     if (dtype === 'string') {
-      if (!Array.isArray(this.#source) || this.#source.length !== this.size) fail('MODEL_TENSOR', `a string tensor of dims [${dims.join(',')}] needs ${this.size} strings`);
+      if (!Array.isArray(this.#source) || this.#source.length !== this.size)
+        fail('MODEL_TENSOR', `a string tensor of dims [${dims.join(',')}] needs ${this.size} strings`);
     } else {
       invariant(!Array.isArray(this.#source), 'only string tensors hold strings');
       const have = this.source.byteLength;
       const need = byteLength(dtype, this.size);
-      if (have !== need) fail('MODEL_TENSOR', `a ${dtype} tensor of dims [${dims.join(',')}] needs ${need} bytes, but has ${have}`);
+      if (have !== need)
+        fail('MODEL_TENSOR', `a ${dtype} tensor of dims [${dims.join(',')}] needs ${need} bytes, but has ${have}`);
     }
   }
 
@@ -52,18 +61,29 @@ export class Tensor {
     return this.#source as ByteSource; // the only other case is the array, refused above
   }
   /** Raw little-endian bytes, possibly a view: do not write. */
-  bytes(): Uint8Array { return this.source.read(); }
-  get byteLength(): number { return this.dtype === 'string' ? this.strings().reduce((n, s) => n + s.length, 0) : this.source.byteLength; }
+  bytes(): Uint8Array {
+    return this.source.read();
+  }
+  get byteLength(): number {
+    return this.dtype === 'string' ? this.strings().reduce((n, s) => n + s.length, 0) : this.source.byteLength;
+  }
   /** Values as float32 (exact for float16, bfloat16 and the small formats; rounded for float64 and wide integers). */
-  f32(): Float32Array { return decodeFloats(this.dtype, this.bytes(), this.size, Float32Array); }
+  f32(): Float32Array {
+    return decodeFloats(this.dtype, this.bytes(), this.size, Float32Array);
+  }
   /** Values as float64. */
-  f64(): Float64Array { return decodeFloats(this.dtype, this.bytes(), this.size, Float64Array); }
+  f64(): Float64Array {
+    return decodeFloats(this.dtype, this.bytes(), this.size, Float64Array);
+  }
   /** Values of an integer or bool tensor as bigints. */
-  ints(): bigint[] { return decodeInts(this.dtype, this.bytes(), this.size); }
+  ints(): bigint[] {
+    return decodeInts(this.dtype, this.bytes(), this.size);
+  }
   /** Values of an integer tensor as numbers; throws MODEL_TENSOR beyond 2^53. */
   numbers(): number[] {
     return this.ints().map((v) => {
-      if (v > BigInt(Number.MAX_SAFE_INTEGER) || v < BigInt(Number.MIN_SAFE_INTEGER)) fail('MODEL_TENSOR', `integer ${v} is beyond 2^53`);
+      if (v > BigInt(Number.MAX_SAFE_INTEGER) || v < BigInt(Number.MIN_SAFE_INTEGER))
+        fail('MODEL_TENSOR', `integer ${v} is beyond 2^53`);
       return Number(v);
     });
   }
@@ -73,14 +93,18 @@ export class Tensor {
     return out.every(Number.isSafeInteger) ? out : undefined;
   }
   /** Strings of a string tensor (decoded as UTF-8). */
-  strings(): readonly string[] { return this.rawStrings().map((s) => (typeof s === 'string' ? s : new TextDecoder().decode(s))); }
+  strings(): readonly string[] {
+    return this.rawStrings().map((s) => (typeof s === 'string' ? s : new TextDecoder().decode(s)));
+  }
   /** Strings as kept: bytes where they are not valid UTF-8. */
   rawStrings(): readonly (string | Uint8Array)[] {
     invariant(Array.isArray(this.#source), 'only string tensors hold strings');
     return this.#source as readonly (string | Uint8Array)[]; // checked above
   }
   /** The same data under other dims of equal element count. */
-  reshaped(dims: readonly number[]): Tensor { return new Tensor(this.dtype, dims, this.#source); }
+  reshaped(dims: readonly number[]): Tensor {
+    return new Tensor(this.dtype, dims, this.#source);
+  }
 
   static f32(values: ArrayLike<number>, dims: readonly number[] = [values.length]): Tensor {
     const data = values instanceof Float32Array ? values : Float32Array.from(values);
@@ -102,7 +126,8 @@ export class Tensor {
 export function elementCount(dims: readonly number[]): number {
   let n = 1;
   for (const d of dims) {
-    if (!Number.isSafeInteger(d) || d < 0) fail('MODEL_TENSOR', `dims [${dims.join(',')}] hold a negative or unsafe size`);
+    if (!Number.isSafeInteger(d) || d < 0)
+      fail('MODEL_TENSOR', `dims [${dims.join(',')}] hold a negative or unsafe size`);
     n *= d;
   }
   if (!Number.isSafeInteger(n)) fail('MODEL_LIMIT', `dims [${dims.join(',')}] overflow the element count`);
@@ -112,12 +137,35 @@ export function elementCount(dims: readonly number[]): number {
 function packCodes(dtype: DType, codes: ArrayLike<number>): Uint8Array {
   const n = codes.length;
   switch (dtype) {
-    case 'int8': case 'uint8': case 'bool': { const out = new Uint8Array(n); for (let i = 0; i < n; i++) out[i] = codes[i]!; return out; }
-    case 'int16': case 'uint16': return new Uint8Array(Uint16Array.from(codes).buffer);
-    case 'int32': case 'uint32': return new Uint8Array(Int32Array.from(codes).buffer);
-    case 'int4': case 'uint4': { const out = new Uint8Array(Math.ceil(n / 2)); for (let i = 0; i < n; i++) out[i >> 1]! |= (codes[i]! & 15) << ((i & 1) * 4); return out; }
-    case 'int2': case 'uint2': { const out = new Uint8Array(Math.ceil(n / 4)); for (let i = 0; i < n; i++) out[i >> 2]! |= (codes[i]! & 3) << ((i & 3) * 2); return out; }
-    default: return invariantFail(`no integer codes for ${dtype}`);
+    case 'int8':
+    case 'uint8':
+    case 'bool': {
+      const out = new Uint8Array(n);
+      for (let i = 0; i < n; i++) out[i] = codes[i]!;
+      return out;
+    }
+    case 'int16':
+    case 'uint16':
+      return new Uint8Array(Uint16Array.from(codes).buffer);
+    case 'int32':
+    case 'uint32':
+      return new Uint8Array(Int32Array.from(codes).buffer);
+    case 'int4':
+    case 'uint4': {
+      const out = new Uint8Array(Math.ceil(n / 2));
+      for (let i = 0; i < n; i++) out[i >> 1]! |= (codes[i]! & 15) << ((i & 1) * 4);
+      return out;
+    }
+    case 'int2':
+    case 'uint2': {
+      const out = new Uint8Array(Math.ceil(n / 4));
+      for (let i = 0; i < n; i++) out[i >> 2]! |= (codes[i]! & 3) << ((i & 3) * 2);
+      return out;
+    }
+    default:
+      return invariantFail(`no integer codes for ${dtype}`);
   }
 }
-function invariantFail(message: string): never { throw new Error(message); }
+function invariantFail(message: string): never {
+  throw new Error(message);
+}

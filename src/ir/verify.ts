@@ -8,7 +8,9 @@ import { label, type Graph, type Model, type Value } from './graph.js';
  */
 export function verify(model: Model): Diagnostic[] {
   const found: Diagnostic[] = [];
-  checkGraph(model.graph, new Map(), (message, where) => found.push({ severity: 'error', code: 'GRAPH_INVALID', message, where }));
+  checkGraph(model.graph, new Map(), (message, where) =>
+    found.push({ severity: 'error', code: 'GRAPH_INVALID', message, where }),
+  );
   return found;
 }
 
@@ -32,16 +34,19 @@ function checkGraph(graph: Graph, outer: ReadonlyMap<string, Value>, report: Rep
   for (const v of graph.initializers) {
     define(v);
     if (!v.data) report(`initializer '${v.name}' has no data`, { tensor: v.name });
-    else if (v.dtype && v.dtype !== v.data.dtype) report(`initializer '${v.name}' is declared ${v.dtype}, but holds ${v.data.dtype}`, { tensor: v.name });
+    else if (v.dtype && v.dtype !== v.data.dtype)
+      report(`initializer '${v.name}' is declared ${v.dtype}, but holds ${v.data.dtype}`, { tensor: v.name });
   }
   for (const n of graph.topological()) {
     const where = { node: label(n) };
     if (n.graph !== graph) report(`node '${label(n)}' does not know its graph`, where);
     n.inputs.forEach((v, i) => {
       if (!v) return;
-      if (scope.get(v.name) !== v) report(`input ${i} of '${label(n)}', '${v.name}', is not defined before it`, { ...where, tensor: v.name });
+      if (scope.get(v.name) !== v)
+        report(`input ${i} of '${label(n)}', '${v.name}', is not defined before it`, { ...where, tensor: v.name });
       const use = n.use(i);
-      if (!use || !v.uses.has(use)) report(`the use-list of '${v.name}' misses input ${i} of '${label(n)}'`, { ...where, tensor: v.name });
+      if (!use || !v.uses.has(use))
+        report(`the use-list of '${v.name}' misses input ${i} of '${label(n)}'`, { ...where, tensor: v.name });
     });
     for (const [, g] of n.subgraphs()) checkGraph(g, scope, report);
     for (const o of n.outputs) if (o.name) define(o);

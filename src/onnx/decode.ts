@@ -15,7 +15,10 @@ export interface DecodeOptions {
   readonly dir?: string;
   /** Name of the file, for messages. */
   readonly file?: string;
-  /** Whether an initializer that a graph holds twice is taken once: onnxruntime writes such graphs of models with branches. Default: refused. */
+  /**
+   * Whether an initializer that a graph holds twice is taken once: onnxruntime writes such graphs of models with
+   * branches. Default: refused.
+   */
   readonly repeatedInitializers?: boolean;
 }
 
@@ -26,13 +29,25 @@ export interface DecodeOptions {
  */
 export function decodeModel(bytes: Uint8Array, options: DecodeOptions = {}): Model {
   const where: Where = options.file === undefined ? {} : { file: options.file };
-  if (bytes.length === 0) fail('MODEL_FORMAT', 'not an ONNX model: the file is empty (0 bytes)', { ...where, offset: 0 }, 'download or export it again');
+  if (bytes.length === 0)
+    fail(
+      'MODEL_FORMAT',
+      'not an ONNX model: the file is empty (0 bytes)',
+      { ...where, offset: 0 },
+      'download or export it again',
+    );
   refuseInflation(bytes, where);
   const proto = decodeMessage(onnx.ModelProto, bytes, 'an ONNX model', where);
   if (!proto.graph) {
     const seen = describeFormat(bytes);
     if (seen) fail('MODEL_FORMAT', `not an ONNX model: the file is ${seen.what}`, { ...where, offset: 0 }, seen.hint);
-    if (proto.opsetImport.length === 0) fail('MODEL_FORMAT', 'not an ONNX model: it has neither a graph nor opset imports', { ...where, offset: 0 }, 'the file is damaged, or of another format');
+    if (proto.opsetImport.length === 0)
+      fail(
+        'MODEL_FORMAT',
+        'not an ONNX model: it has neither a graph nor opset imports',
+        { ...where, offset: 0 },
+        'the file is damaged, or of another format',
+      );
     return fail('MODEL_EMPTY', 'the model has no graph', where);
   }
   const decoding: Decoding = { origin: options, where, repeats: options.repeatedInitializers === true };
@@ -42,17 +57,30 @@ export function decodeModel(bytes: Uint8Array, options: DecodeOptions = {}): Mod
   const irVersion = Number(toBigInt(proto.irVersion));
   const opsets = decodeOpsets(proto.opsetImport);
   if (opsets.size === 0) {
-    if (irVersion >= 3) fail('MODEL_FORMAT', `the model (IR version ${irVersion}) imports no opset`, where, 'opset_import is required since IR version 3');
+    if (irVersion >= 3)
+      fail(
+        'MODEL_FORMAT',
+        `the model (IR version ${irVersion}) imports no opset`,
+        where,
+        'opset_import is required since IR version 3',
+      );
     opsets.set('', 1); // the meaning of the IR versions before opsets existed
   }
   const functions = proto.functions.map((f) => decodeFunction(f, decoding));
   checkFunctions(functions, where);
-  for (const g of [graph, ...functions.map((f) => f.graph)]) for (const inner of allGraphs(g)) inner.topological(); // throws GRAPH_CYCLE
+  // throws GRAPH_CYCLE
+  for (const g of [graph, ...functions.map((f) => f.graph)]) for (const inner of allGraphs(g)) inner.topological();
   return {
-    graph, irVersion, opsets, functions,
+    graph,
+    irVersion,
+    opsets,
+    functions,
     metadata: new Map(proto.metadataProps.map((p) => [p.key, p.value])),
-    producerName: proto.producerName, producerVersion: proto.producerVersion, domain: proto.domain,
-    modelVersion: toBigInt(proto.modelVersion), doc: proto.docString,
+    producerName: proto.producerName,
+    producerVersion: proto.producerVersion,
+    domain: proto.domain,
+    modelVersion: toBigInt(proto.modelVersion),
+    doc: proto.docString,
     extra: keep(proto, ['trainingInfo', 'configuration']),
   };
 }
@@ -73,11 +101,20 @@ function decodeFunction(proto: FunctionMessage, decoding: Decoding): FunctionDef
     graph.addInput(scope.define(new Value(name)));
   }
   decodeBody(graph, proto.node, proto.output, scope, decoding);
-  for (const info of proto.valueInfo) { const v = scope.own(info.name); if (v) describeValue(v, info, where); }
+  for (const info of proto.valueInfo) {
+    const v = scope.own(info.name);
+    if (v) describeValue(v, info, where);
+  }
   return {
-    name: proto.name, domain: proto.domain === 'ai.onnx' ? '' : proto.domain, overload: proto.overload, graph,
-    attributes: [...proto.attribute], defaults: defaultsOf(proto, scope, decoding),
-    opsets: decodeOpsets(proto.opsetImport), doc: proto.docString, extra: keep(proto, ['metadataProps']),
+    name: proto.name,
+    domain: proto.domain === 'ai.onnx' ? '' : proto.domain,
+    overload: proto.overload,
+    graph,
+    attributes: [...proto.attribute],
+    defaults: defaultsOf(proto, scope, decoding),
+    opsets: decodeOpsets(proto.opsetImport),
+    doc: proto.docString,
+    extra: keep(proto, ['metadataProps']),
   };
 }
 
@@ -98,10 +135,18 @@ function checkFunctions(functions: readonly FunctionDef[], where: Where): void {
   const state = new Map<FunctionDef, 'open' | 'done'>();
   const visit = (f: FunctionDef, path: readonly string[]): void => {
     if (state.get(f) === 'done') return;
-    if (state.get(f) === 'open') fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f.name].join(' → ')}`, { ...where, node: f.name });
+    if (state.get(f) === 'open')
+      fail('GRAPH_CYCLE', `functions call each other in a circle: ${[...path, f.name].join(' → ')}`, {
+        ...where,
+        node: f.name,
+      });
     if (path.length > 1000) fail('MODEL_LIMIT', `functions call each other more than 1000 deep at '${f.name}'`, where);
     state.set(f, 'open');
-    for (const g of allGraphs(f.graph)) for (const n of g.nodes) { const called = byKey.get(key(n, n.op)); if (called) visit(called, [...path, f.name]); }
+    for (const g of allGraphs(f.graph))
+      for (const n of g.nodes) {
+        const called = byKey.get(key(n, n.op));
+        if (called) visit(called, [...path, f.name]);
+      }
     state.set(f, 'done');
   };
   for (const f of functions) visit(f, []);

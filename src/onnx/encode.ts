@@ -14,10 +14,12 @@ export interface EncodeOptions {
 }
 
 /** The serialized model. Nodes are written in topological order; tensor data are copied once. */
-export const encodeModel = (model: Model, options: EncodeOptions = {}): Uint8Array => encodeMessage(onnx.ModelProto, modelMessage(model, options));
+export const encodeModel = (model: Model, options: EncodeOptions = {}): Uint8Array =>
+  encodeMessage(onnx.ModelProto, modelMessage(model, options));
 
 /** As {@link encodeModel}, in pieces for a file: large tensor data are not copied. */
-export const encodeModelPieces = (model: Model, options: EncodeOptions = {}): Pieces => encodePieces(onnx.ModelProto, modelMessage(model, options));
+export const encodeModelPieces = (model: Model, options: EncodeOptions = {}): Pieces =>
+  encodePieces(onnx.ModelProto, modelMessage(model, options));
 
 function modelMessage(model: Model, options: EncodeOptions): onnx.ModelProto.$Properties {
   const places = options.places ?? new Map<Tensor, ExternalPlace>();
@@ -39,7 +41,8 @@ function modelMessage(model: Model, options: EncodeOptions): onnx.ModelProto.$Pr
 
 type Places = ReadonlyMap<Tensor, ExternalPlace>;
 
-const opsetMessages = (opsets: ReadonlyMap<string, number>): onnx.OperatorSetIdProto.$Properties[] => [...opsets].map(([domain, version]) => ({ domain, version: fromBigInt(BigInt(version)) }));
+const opsetMessages = (opsets: ReadonlyMap<string, number>): onnx.OperatorSetIdProto.$Properties[] =>
+  [...opsets].map(([domain, version]) => ({ domain, version: fromBigInt(BigInt(version)) }));
 
 function graphMessage(graph: Graph, places: Places): onnx.GraphProto.$Properties {
   const nodes = graph.topological();
@@ -58,7 +61,10 @@ function graphMessage(graph: Graph, places: Places): onnx.GraphProto.$Properties
     node: nodes.map((n) => nodeMessage(n, places)),
     input: graph.inputs.map((v) => valueInfo(v) ?? { name: v.name }),
     output: graph.outputs.map((v) => valueInfo(v) ?? { name: v.name }),
-    valueInfo: nodes.flatMap((n) => n.outputs).filter((v) => v.name && !declared.has(v)).flatMap((v) => valueInfo(v) ?? []),
+    valueInfo: nodes
+      .flatMap((n) => n.outputs)
+      .filter((v) => v.name && !declared.has(v))
+      .flatMap((v) => valueInfo(v) ?? []),
     initializer: dense,
     sparseInitializer: sparse,
   };
@@ -81,24 +87,43 @@ function nodeMessage(node: Node, places: Places): onnx.NodeProto.$Properties {
   return message;
 }
 
-const attributeMessages = (attrs: ReadonlyMap<string, Attr>, places: Places): onnx.AttributeProto.$Properties[] => [...attrs].map(([name, attr]) => ({ ...kept(attr.extra), name, ...(attr.doc ? { docString: attr.doc } : {}), ...attributeFields(attr, places) }));
+const attributeMessages = (attrs: ReadonlyMap<string, Attr>, places: Places): onnx.AttributeProto.$Properties[] =>
+  [...attrs].map(([name, attr]) => ({
+    ...kept(attr.extra),
+    name,
+    ...(attr.doc ? { docString: attr.doc } : {}),
+    ...attributeFields(attr, places),
+  }));
 
 function attributeFields(attr: Attr, places: Places): onnx.AttributeProto.$Properties {
   const tensor = (t: Tensor): onnx.TensorProto.$Properties => tensorMessage(t, t.name, places.get(t));
   switch (attr.type) {
-    case 'float': return { type: 1, f: attr.value };
-    case 'int': return { type: 2, i: fromBigInt(attr.value) };
-    case 'string': return { type: 3, s: bytesOf(attr.value) };
-    case 'tensor': return { type: 4, t: tensor(attr.value) };
-    case 'graph': return { type: 5, g: graphMessage(attr.value, places) };
-    case 'floats': return { type: 6, floats: [...attr.value] };
-    case 'ints': return { type: 7, ints: attr.value.map(fromBigInt) };
-    case 'strings': return { type: 8, strings: attr.value.map(bytesOf) };
-    case 'tensors': return { type: 9, tensors: attr.value.map(tensor) };
-    case 'graphs': return { type: 10, graphs: attr.value.map((g) => graphMessage(g, places)) };
-    case 'ref': return { type: attr.attrType, refAttrName: attr.value };
-    case 'opaque': return { ...kept(attr.value), type: attr.attrType };
-    default: return attr satisfies never;
+    case 'float':
+      return { type: 1, f: attr.value };
+    case 'int':
+      return { type: 2, i: fromBigInt(attr.value) };
+    case 'string':
+      return { type: 3, s: bytesOf(attr.value) };
+    case 'tensor':
+      return { type: 4, t: tensor(attr.value) };
+    case 'graph':
+      return { type: 5, g: graphMessage(attr.value, places) };
+    case 'floats':
+      return { type: 6, floats: [...attr.value] };
+    case 'ints':
+      return { type: 7, ints: attr.value.map(fromBigInt) };
+    case 'strings':
+      return { type: 8, strings: attr.value.map(bytesOf) };
+    case 'tensors':
+      return { type: 9, tensors: attr.value.map(tensor) };
+    case 'graphs':
+      return { type: 10, graphs: attr.value.map((g) => graphMessage(g, places)) };
+    case 'ref':
+      return { type: attr.attrType, refAttrName: attr.value };
+    case 'opaque':
+      return { ...kept(attr.value), type: attr.attrType };
+    default:
+      return attr satisfies never;
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * External tensor data (https://github.com/onnx/onnx/blob/main/docs/ExternalData.md), read by range. A model comes from
  * strangers, so the data file must be a plain file inside the model's own directory: no absolute path, no '..', no
- * link of either kind. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the one seen at load.
+ * link of either kind. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the
+ * one seen at load.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,7 +11,11 @@ import { reason } from '../base/files.js';
 import type { ByteSource } from '../ir/tensor.js';
 
 /** Where a tensor's bytes go in a data file; `location` is relative to the model. */
-export interface ExternalPlace { readonly location: string; readonly offset: number; readonly length: number }
+export interface ExternalPlace {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
 
 const KEYS = new Set(['location', 'offset', 'length', 'checksum', 'basepath']);
 /** Node reads at most 2 GiB in one call. */
@@ -18,12 +23,21 @@ const MAX_READ_BYTES = 2 ** 30;
 const COPY_BYTES = 8 << 20;
 
 /** A source that can also be copied piece by piece, without ever being whole in memory. */
-export interface ExternalSource extends ByteSource { pieces(): Iterable<Uint8Array> }
+export interface ExternalSource extends ByteSource {
+  pieces(): Iterable<Uint8Array>;
+}
 export const isExternal = (source: ByteSource): source is ExternalSource => 'pieces' in source;
 
 /** The byte source of an external tensor that needs `need` bytes; checked now, read when asked for. */
-export function openExternal(dir: string | undefined, entries: readonly { key?: string | null; value?: string | null }[], need: number, label: string, where: Where): ExternalSource {
-  const refuse: Refuse = (message, hint, cause, code = 'MODEL_EXTERNAL_DATA') => fail(code, `external data of tensor '${label}': ${message}`, where, hint, cause);
+export function openExternal(
+  dir: string | undefined,
+  entries: readonly { key?: string | null; value?: string | null }[],
+  need: number,
+  label: string,
+  where: Where,
+): ExternalSource {
+  const refuse: Refuse = (message, hint, cause, code = 'MODEL_EXTERNAL_DATA') =>
+    fail(code, `external data of tensor '${label}': ${message}`, where, hint, cause);
   const fields = new Map<string, string>();
   for (const { key, value } of entries) {
     const name = key ?? '';
@@ -32,12 +46,26 @@ export function openExternal(dir: string | undefined, entries: readonly { key?: 
     fields.set(name, value ?? '');
   }
   const location = fields.get('location') ?? refuse('no location is given');
-  if (dir === undefined) return refuse(`'${location}' cannot be found for a model that was not loaded from a file`, 'load the model with loadModel');
-  const offset = wholeNumber(fields.get('offset') ?? '0') ?? refuse(`offset '${fields.get('offset')}' is not a whole number`);
-  const length = wholeNumber(fields.get('length') ?? String(need)) ?? refuse(`length '${fields.get('length')}' is not a whole number`);
+  if (dir === undefined)
+    return refuse(
+      `'${location}' cannot be found for a model that was not loaded from a file`,
+      'load the model with loadModel',
+    );
+  const offset =
+    wholeNumber(fields.get('offset') ?? '0') ?? refuse(`offset '${fields.get('offset')}' is not a whole number`);
+  const length =
+    wholeNumber(fields.get('length') ?? String(need)) ??
+    refuse(`length '${fields.get('length')}' is not a whole number`);
   if (length !== need) refuse(`its type and dims need ${need} bytes, but length is ${length}`);
-  const { file, seen } = guard(refuse, () => { const found = confine(dir, location, refuse); return { file: found, seen: statPlain(found, refuse) }; });
-  if (offset + length > seen.size) refuse(`bytes ${offset} to ${offset + length} lie beyond the end of '${location}' (${seen.size} bytes)`, 'the data file is cut off or belongs to another model');
+  const { file, seen } = guard(refuse, () => {
+    const found = confine(dir, location, refuse);
+    return { file: found, seen: statPlain(found, refuse) };
+  });
+  if (offset + length > seen.size)
+    refuse(
+      `bytes ${offset} to ${offset + length} lie beyond the end of '${location}' (${seen.size} bytes)`,
+      'the data file is cut off or belongs to another model',
+    );
   let cached: WeakRef<Uint8Array> | undefined;
   const read = (): Uint8Array => {
     const there = cached?.deref();
@@ -48,13 +76,23 @@ export function openExternal(dir: string | undefined, entries: readonly { key?: 
   };
   const pieces = function* (): Generator<Uint8Array> {
     const source = piecesOf(file, offset, length, seen, COPY_BYTES, refuse);
-    for (let next = guard(refuse, () => source.next()); !next.done; next = guard(refuse, () => source.next())) yield next.value;
+    for (let next = guard(refuse, () => source.next()); !next.done; next = guard(refuse, () => source.next()))
+      yield next.value;
   };
   return { byteLength: length, read, pieces, file: { path: file, offset } };
 }
 
-type Refuse = (message: string, hint?: string, cause?: unknown, code?: 'MODEL_EXTERNAL_DATA' | 'MODEL_CHANGED') => never;
-interface Seen { readonly size: number; readonly mtimeMs: number; readonly ino: number }
+type Refuse = (
+  message: string,
+  hint?: string,
+  cause?: unknown,
+  code?: 'MODEL_EXTERNAL_DATA' | 'MODEL_CHANGED',
+) => never;
+interface Seen {
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly ino: number;
+}
 
 function wholeNumber(text: string): number | undefined {
   const n = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
@@ -64,37 +102,59 @@ function wholeNumber(text: string): number | undefined {
 /** The absolute path of `location` in `dir`. No symbolic link is followed below the model's directory. */
 function confine(dir: string, location: string, refuse: Refuse): string {
   if (location === '' || location.includes('\0')) refuse(`location '${location}' is not a file name`);
-  if (path.isAbsolute(location) || path.win32.isAbsolute(location)) refuse(`location '${location}' is absolute`, 'only files beside the model are read');
+  if (path.isAbsolute(location) || path.win32.isAbsolute(location))
+    refuse(`location '${location}' is absolute`, 'only files beside the model are read');
   const segments = location.split(/[\\/]/);
-  if (segments.includes('..')) refuse(`location '${location}' leaves the directory of the model`, 'only files beside the model are read');
+  if (segments.includes('..'))
+    refuse(`location '${location}' leaves the directory of the model`, 'only files beside the model are read');
   const real = fs.realpathSync(dir);
   let at = real;
   for (const segment of segments) {
     if (segment === '' || segment === '.') continue;
     at = path.join(at, segment);
     const stat = fs.lstatSync(at, { throwIfNoEntry: false });
-    if (!stat) return refuse(`'${location}' does not exist`, `put the data file into the directory of the model under that name`);
-    if (stat.isSymbolicLink()) refuse(`'${location}' goes through a symbolic link`, 'copy the file instead of linking it');
+    if (!stat)
+      return refuse(
+        `'${location}' does not exist`,
+        `put the data file into the directory of the model under that name`,
+      );
+    if (stat.isSymbolicLink())
+      refuse(`'${location}' goes through a symbolic link`, 'copy the file instead of linking it');
   }
   const inside = path.relative(real, fs.realpathSync(at));
-  if (inside === '' || inside.startsWith('..') || path.isAbsolute(inside)) refuse(`'${location}' is not a file inside the directory of the model`);
+  if (inside === '' || inside.startsWith('..') || path.isAbsolute(inside))
+    refuse(`'${location}' is not a file inside the directory of the model`);
   return at;
 }
 
 function statPlain(file: string, refuse: Refuse): Seen {
   const stat = fs.lstatSync(file);
   if (!stat.isFile()) refuse(`'${path.basename(file)}' is not a regular file`);
-  if (stat.nlink > 1) refuse(`'${path.basename(file)}' has ${stat.nlink} hard links`, 'copy the file instead of linking it');
+  if (stat.nlink > 1)
+    refuse(`'${path.basename(file)}' has ${stat.nlink} hard links`, 'copy the file instead of linking it');
   return { size: stat.size, mtimeMs: stat.mtimeMs, ino: stat.ino };
 }
 
 /** The bytes of a range piece by piece, after checking that the file is still the one seen at load. */
-function* piecesOf(file: string, offset: number, length: number, seen: Seen, pieceBytes: number, refuse: Refuse): Generator<Uint8Array> {
+function* piecesOf(
+  file: string,
+  offset: number,
+  length: number,
+  seen: Seen,
+  pieceBytes: number,
+  refuse: Refuse,
+): Generator<Uint8Array> {
   // O_NOFOLLOW: the name may have become a link since it was checked.
   const fd = fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0));
   try {
     const now = fs.fstatSync(fd);
-    if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino) refuse(`'${path.basename(file)}' changed while the model was in use`, 'run again, and leave the file alone meanwhile', undefined, 'MODEL_CHANGED');
+    if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino)
+      refuse(
+        `'${path.basename(file)}' changed while the model was in use`,
+        'run again, and leave the file alone meanwhile',
+        undefined,
+        'MODEL_CHANGED',
+      );
     for (let at = 0; at < length;) {
       const piece = new Uint8Array(Math.min(pieceBytes, length - at));
       const n = fs.readSync(fd, piece, 0, piece.length, offset + at);

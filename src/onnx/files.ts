@@ -23,11 +23,19 @@ export function loadModel(file: string, options: Pick<DecodeOptions, 'repeatedIn
     const stat = fs.statSync(file);
     const { size } = stat;
     // A pipe or device would be read for ever, or could not be read again.
-    if (!stat.isFile() && !stat.isDirectory()) return fail('MODEL_MISSING', `cannot read model '${file}': it is not a regular file`, { file });
-    if (size >= 2 ** 31) return fail('MODEL_LIMIT', `'${file}' has ${size} bytes; an ONNX file holds less than 2 GiB`, { file }, 'save it with external data');
+    if (!stat.isFile() && !stat.isDirectory())
+      return fail('MODEL_MISSING', `cannot read model '${file}': it is not a regular file`, { file });
+    if (size >= 2 ** 31)
+      return fail(
+        'MODEL_LIMIT',
+        `'${file}' has ${size} bytes; an ONNX file holds less than 2 GiB`,
+        { file },
+        'save it with external data',
+      );
     bytes = fs.readFileSync(file);
   } catch (error) {
-    if (error instanceof Error && 'syscall' in error) return fail('MODEL_MISSING', `cannot read model '${file}': ${reason(error)}`, { file }, undefined, error);
+    if (error instanceof Error && 'syscall' in error)
+      return fail('MODEL_MISSING', `cannot read model '${file}': ${reason(error)}`, { file }, undefined, error);
     throw error;
   }
   return decodeModel(bytes, { ...options, dir: path.dirname(path.resolve(file)), file });
@@ -41,27 +49,44 @@ export interface SaveOptions {
   /** Size from which 'auto' goes external and 'never' is refused; just under 2 GiB by default. */
   readonly limitBytes?: number;
 }
-export interface SavedFile { readonly path: string; readonly bytes: number }
+export interface SavedFile {
+  readonly path: string;
+  readonly bytes: number;
+}
 
 /**
- * Writes the model to `file`, and large tensors to `<file>.<hash>.data` where asked or needed. The data file is complete
- * under its content-derived name before the model that points to it appears, so a kill at any point leaves the old model
- * with its old data, or the new with the new. Throws OUTPUT_WRITE, and MODEL_LIMIT where 'never' cannot hold the model.
+ * Writes the model to `file`, and large tensors to `<file>.<hash>.data` where asked or needed. The data file is
+ * complete under its content-derived name before the model that points to it appears, so a kill at any point leaves the
+ * old model with its old data, or the new with the new. Throws OUTPUT_WRITE, and MODEL_LIMIT where 'never' cannot hold
+ * the model.
  */
 export function saveModel(model: Model, file: string, options: SaveOptions = {}): { files: SavedFile[] } {
   const mode = options.externalData ?? 'auto';
   const threshold = options.externalThresholdBytes ?? 1024;
   const limit = options.limitBytes ?? MAX_MODEL_BYTES;
-  const tensors = mode === 'never' ? [] : [...storedTensors(model)].filter((t) => t.dtype !== 'string' && t.byteLength >= threshold);
+  const tensors =
+    mode === 'never' ? [] : [...storedTensors(model)].filter((t) => t.dtype !== 'string' && t.byteLength >= threshold);
   const inline = [...storedTensors(model)].reduce((n, t) => n + t.byteLength, 0);
   if (mode !== 'always' && inline < limit) {
     const { byteLength, pieces } = encodeModelPieces(model);
     if (byteLength <= limit) return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
   }
-  if (mode === 'never') fail('MODEL_LIMIT', `the model takes at least ${inline} bytes, more than the ${limit} that one file may hold`, { file }, 'allow external data');
+  if (mode === 'never')
+    fail(
+      'MODEL_LIMIT',
+      `the model takes at least ${inline} bytes, more than the ${limit} that one file may hold`,
+      { file },
+      'allow external data',
+    );
   if (tensors.length === 0) {
     const { byteLength, pieces } = encodeModelPieces(model);
-    if (byteLength > limit) fail('MODEL_LIMIT', `the model takes ${byteLength} bytes without a tensor large enough to move outside`, { file }, 'lower externalThresholdBytes');
+    if (byteLength > limit)
+      fail(
+        'MODEL_LIMIT',
+        `the model takes ${byteLength} bytes without a tensor large enough to move outside`,
+        { file },
+        'lower externalThresholdBytes',
+      );
     return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
   }
   return saveExternal(model, file, tensors, limit);
@@ -73,13 +98,26 @@ function saveExternal(model: Model, file: string, tensors: readonly Tensor[], li
   const places = new Map<Tensor, ExternalPlace>();
   tensors.forEach((t, i) => places.set(t, { location, offset: offsets[i]!, length: t.byteLength }));
   const bytes = encodeModel(model, { places }); // before anything is written, so that a bad model leaves no file
-  if (bytes.length > limit) fail('MODEL_LIMIT', `the model takes ${bytes.length} bytes even with its large tensors outside`, { file }, 'lower externalThresholdBytes');
+  if (bytes.length > limit)
+    fail(
+      'MODEL_LIMIT',
+      `the model takes ${bytes.length} bytes even with its large tensors outside`,
+      { file },
+      'lower externalThresholdBytes',
+    );
   const dataFile = path.join(path.dirname(file), location);
   const dataBytes = writeFileAtomic(dataFile, content(tensors, offsets));
-  return { files: [{ path: file, bytes: writeFileAtomic(file, bytes) }, { path: dataFile, bytes: dataBytes }] };
+  return {
+    files: [
+      { path: file, bytes: writeFileAtomic(file, bytes) },
+      { path: dataFile, bytes: dataBytes },
+    ],
+  };
 }
 
-/** Offsets in the data file (pages for large tensors, so that runtimes can map them) and 16 hex digits of its SHA-256. */
+/**
+ * Offsets in the data file (pages for large tensors, so that runtimes can map them) and 16 hex digits of its SHA-256.
+ */
 function layOut(tensors: readonly Tensor[]): { offsets: number[]; hash: string } {
   const offsets: number[] = [];
   let at = 0;

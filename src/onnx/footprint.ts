@@ -136,7 +136,8 @@ export function refuseInflation(bytes: Uint8Array, where: Where): void {
   if (total <= limit) return;
   fail(
     'MODEL_LIMIT',
-    `the file of ${bytesText(bytes.length)} holds so many small messages that it would take more than ${bytesText(limit)} of memory`,
+    `the file of ${bytesText(bytes.length)} holds so many small messages that it would take more than ` +
+      `${bytesText(limit)} of memory`,
     where,
     'no exporter writes such models; the file may be damaged',
   );

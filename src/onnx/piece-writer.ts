@@ -1,7 +1,10 @@
 import protobuf from 'protobufjs/minimal.js';
 
 /** A serialized message in pieces: large byte fields as they lie in memory, what is around them in between. */
-export interface Pieces { readonly byteLength: number; readonly pieces: readonly Uint8Array[] }
+export interface Pieces {
+  readonly byteLength: number;
+  readonly pieces: readonly Uint8Array[];
+}
 
 /** Byte fields from this size stay where they are; copying smaller ones is cheaper than a piece more to write. */
 const ASIDE_BYTES = 1 << 16;

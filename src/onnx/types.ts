@@ -6,11 +6,20 @@ import type { DimensionMessage, TypeMessage, ValueInfoMessage } from './messages
 import type { onnx } from './proto.js';
 import { fromBigInt, has, keep, toBigInt, type Extra } from './wire.js';
 
-/** The part of a value's type that a plain dtype and shape do not carry (denotations), kept to be written back as it was. */
-interface ValueExtra { readonly info?: Extra | undefined; readonly type?: { readonly proto: TypeMessage; readonly dtype: DType | undefined; readonly shape: Shape | undefined } | undefined }
+/**
+ * The part of a value's type that a plain dtype and shape do not carry (denotations), kept to be written back as it
+ * was.
+ */
+interface ValueExtra {
+  readonly info?: Extra | undefined;
+  readonly type?:
+    { readonly proto: TypeMessage; readonly dtype: DType | undefined; readonly shape: Shape | undefined } | undefined;
+}
 const extraOf = (value: Value): ValueExtra => (value.extra ?? {}) as ValueExtra; // set below only
 
-/** Fills what `info` declares into `value`; what is already known stays. Throws MODEL_TENSOR for unknown element types. */
+/**
+ * Fills what `info` declares into `value`; what is already known stays. Throws MODEL_TENSOR for unknown element types.
+ */
 export function describeValue(value: Value, info: ValueInfoMessage, where: Where): void {
   if (info.docString && !value.doc) value.doc = info.docString;
   const fields = keep(info, ['metadataProps']);
@@ -24,14 +33,24 @@ export function describeValue(value: Value, info: ValueInfoMessage, where: Where
     return;
   }
   if (tensor.elemType !== 0) {
-    const dtype = dtypeFromCode(tensor.elemType) ?? fail('MODEL_TENSOR', `'${value.name}' is declared with unknown element type ${tensor.elemType}`, { ...where, tensor: value.name }, 'ONNX defines types 1 to 26');
+    const dtype =
+      dtypeFromCode(tensor.elemType) ??
+      fail(
+        'MODEL_TENSOR',
+        `'${value.name}' is declared with unknown element type ${tensor.elemType}`,
+        { ...where, tensor: value.name },
+        'ONNX defines types 1 to 26',
+      );
     value.dtype ??= dtype;
   }
   const rank = tensor.shape?.dim.length ?? 0;
   if (rank > MAX_RANK) {
-    fail('MODEL_LIMIT',
-      `'${value.name}' is declared with ${rank} axes`, { ...where, tensor: value.name },
-      `tensors have at most ${MAX_RANK}`);
+    fail(
+      'MODEL_LIMIT',
+      `'${value.name}' is declared with ${rank} axes`,
+      { ...where, tensor: value.name },
+      `tensors have at most ${MAX_RANK}`,
+    );
   }
   if (tensor.shape && value.shape === undefined) value.shape = tensor.shape.dim.map(decodeDim);
   if (hasMore(type)) value.extra = { ...extraOf(value), type: { proto: type, dtype: value.dtype, shape: value.shape } };
@@ -73,9 +92,16 @@ export function valueInfo(value: Value): onnx.ValueInfoProto.$Properties | undef
 function valueType(value: Value): onnx.TypeProto.$Properties | undefined {
   if (value.other) return value.other.proto as onnx.TypeProto.$Properties; // kept by describeValue or made by ir/text
   const original = extraOf(value).type;
-  if (original && original.dtype === value.dtype && original.shape === value.shape) return original.proto as onnx.TypeProto.$Properties; // unchanged since it was decoded
-  if (value.dtype === undefined) return undefined; // a shape alone cannot be said: element type 0 is refused by runtimes
+  if (original && original.dtype === value.dtype && original.shape === value.shape)
+    return original.proto as onnx.TypeProto.$Properties; // unchanged since it was decoded
+  // a shape alone cannot be said: element type 0 is refused by runtimes
+  if (value.dtype === undefined) return undefined;
   const tensorType: onnx.TypeProto.Tensor.$Properties = { elemType: dtypeCode(value.dtype) };
-  if (value.shape) tensorType.shape = { dim: value.shape.map((d) => (d === null ? {} : typeof d === 'string' ? { dimParam: d } : { dimValue: fromBigInt(BigInt(d)) })) };
+  if (value.shape)
+    tensorType.shape = {
+      dim: value.shape.map((d) =>
+        d === null ? {} : typeof d === 'string' ? { dimParam: d } : { dimValue: fromBigInt(BigInt(d)) },
+      ),
+    };
   return { tensorType };
 }

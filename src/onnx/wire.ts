@@ -8,13 +8,18 @@ const { Reader } = protobuf;
 
 /** Reads 64-bit integers that a double holds as numbers: lists of them take 8 bytes an entry, objects 50. */
 class ModelReader extends Reader {
-  override int64(): Declared { return small(super.int64()); }
-  override uint64(): Declared { return small(super.uint64()); }
+  override int64(): Declared {
+    return small(super.int64());
+  }
+  override uint64(): Declared {
+    return small(super.uint64());
+  }
 }
 type Declared = ReturnType<protobuf.Reader['int64']>;
 function small(value: Declared): Declared {
   const { low, high } = value;
-  return high >= -0x200000 && high < 0x200000 ? (high * 2 ** 32 + (low >>> 0)) as unknown as Declared : value; // `toBigInt` reads both
+  // `toBigInt` reads both
+  return high >= -0x200000 && high < 0x200000 ? ((high * 2 ** 32 + (low >>> 0)) as unknown as Declared) : value;
 }
 
 /** The part of a generated message class that this room uses. */
@@ -30,7 +35,11 @@ export interface EncodableType<P> {
  * as undefined. (Its own declarations give children the looser type of what may be encoded.)
  */
 export type Decoded<P> = { readonly [K in Exclude<keyof P, '$unknowns'>]-?: DecodedField<NonNullable<P[K]>> };
-type DecodedField<V> = V extends readonly (infer E)[] ? readonly DecodedItem<E>[] : V extends Scalar ? V : Decoded<V> | undefined;
+type DecodedField<V> = V extends readonly (infer E)[]
+  ? readonly DecodedItem<E>[]
+  : V extends Scalar
+    ? V
+    : Decoded<V> | undefined;
 type DecodedItem<E> = E extends Scalar ? E : Decoded<E>;
 type Scalar = string | number | Uint8Array | Int64;
 
@@ -38,7 +47,12 @@ type Scalar = string | number | Uint8Array | Int64;
  * The message that `bytes` hold; byte fields are views of `bytes`, unknown fields are kept in `$unknowns`.
  * Throws MODEL_FORMAT with the byte offset, MODEL_LIMIT where messages nest too deep.
  */
-export function decodeMessage<P extends object>(type: DecodableType<P>, bytes: Uint8Array, what: string, where: Where): Decoded<P> {
+export function decodeMessage<P extends object>(
+  type: DecodableType<P>,
+  bytes: Uint8Array,
+  what: string,
+  where: Where,
+): Decoded<P> {
   // A plain Uint8Array view: for a Buffer, protobufjs would pick its Buffer reader, whose slices are Buffers.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const reader = new ModelReader(plain);
@@ -47,11 +61,17 @@ export function decodeMessage<P extends object>(type: DecodableType<P>, bytes: U
     return type.decode(reader) as Decoded<P>; // see Decoded
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    if (message.includes('max depth') || error instanceof RangeError && message.includes('call stack')) {
-      return fail('MODEL_LIMIT', `${what} nests messages more than ${Reader.recursionLimit} deep (at byte ${reader.pos})`, { ...where, offset: reader.pos }, 'no exporter writes such models; the file may be damaged');
+    if (message.includes('max depth') || (error instanceof RangeError && message.includes('call stack'))) {
+      return fail(
+        'MODEL_LIMIT',
+        `${what} nests messages more than ${Reader.recursionLimit} deep (at byte ${reader.pos})`,
+        { ...where, offset: reader.pos },
+        'no exporter writes such models; the file may be damaged',
+      );
     }
     const seen = describeFormat(plain);
-    if (seen) return fail('MODEL_FORMAT', `not ${what}: the file is ${seen.what}`, { ...where, offset: 0 }, seen.hint, error);
+    if (seen)
+      return fail('MODEL_FORMAT', `not ${what}: the file is ${seen.what}`, { ...where, offset: 0 }, seen.hint, error);
     return failDamaged(plain, what, where, reader.pos, message);
   }
 }
@@ -62,7 +82,14 @@ export function encodePieces<P>(type: EncodableType<P>, message: P): Pieces {
   try {
     type.encode(message, writer);
   } catch (error) {
-    if (error instanceof Error && error.message.includes('max depth')) return fail('MODEL_LIMIT', `graphs nest more than ${Reader.recursionLimit} messages deep`, undefined, undefined, error);
+    if (error instanceof Error && error.message.includes('max depth'))
+      return fail(
+        'MODEL_LIMIT',
+        `graphs nest more than ${Reader.recursionLimit} messages deep`,
+        undefined,
+        undefined,
+        error,
+      );
     throw error;
   }
   return writer.result();
@@ -73,7 +100,10 @@ export function encodeMessage<P>(type: EncodableType<P>, message: P): Uint8Array
   const { byteLength, pieces } = encodePieces(type, message);
   const out = new Uint8Array(byteLength);
   let at = 0;
-  for (const piece of pieces) { out.set(piece, at); at += piece.length; }
+  for (const piece of pieces) {
+    out.set(piece, at);
+    at += piece.length;
+  }
   return out;
 }
 
@@ -97,14 +127,38 @@ function failDamaged(bytes: Uint8Array, what: string, where: Where, offset: numb
       fields++;
     }
   } catch {
-    if (fields > 1) return fail('MODEL_FORMAT', `${what} is followed by ${bytes.length - good} bytes that do not belong to it (from byte ${good})`, { ...where, offset: good }, 'the file was appended to or its end is damaged', message);
+    if (fields > 1)
+      return fail(
+        'MODEL_FORMAT',
+        `${what} is followed by ${bytes.length - good} bytes that do not belong to it (from byte ${good})`,
+        { ...where, offset: good },
+        'the file was appended to or its end is damaged',
+        message,
+      );
   }
-  if (cut && cut.field < 64) return fail('MODEL_FORMAT', `${what} is cut off: field ${cut.field} at byte ${good} needs ${cut.length} bytes, but only ${cut.left} of the file's ${bytes.length} are left`, { ...where, offset: good }, 'download or export the file again', message);
-  return fail('MODEL_FORMAT', `not a valid ${what.replace(/^an? /, '')}: ${message} (at byte ${offset} of ${bytes.length})`, { ...where, offset }, 'the file is damaged, or of another format', message);
+  if (cut && cut.field < 64)
+    return fail(
+      'MODEL_FORMAT',
+      `${what} is cut off: field ${cut.field} at byte ${good} needs ${cut.length} bytes, but only ${cut.left} ` +
+        `of the file's ${bytes.length} are left`,
+      { ...where, offset: good },
+      'download or export the file again',
+      message,
+    );
+  return fail(
+    'MODEL_FORMAT',
+    `not a valid ${what.replace(/^an? /, '')}: ${message} (at byte ${offset} of ${bytes.length})`,
+    { ...where, offset },
+    'the file is damaged, or of another format',
+    message,
+  );
 }
 
 /** 64-bit integers as protobufjs hands them out (Long), where they are beyond 2^53, and takes them in. */
-export interface Int64 { readonly low: number; readonly high: number }
+export interface Int64 {
+  readonly low: number;
+  readonly high: number;
+}
 
 export function toBigInt(value: unknown): bigint {
   if (typeof value === 'number') return BigInt(value);
@@ -116,7 +170,11 @@ export const toUnsigned = (value: unknown): bigint => BigInt.asUintN(64, toBigIn
 /** A bigint in the form that protobufjs writes; typed as number, which its declarations accept. */
 export function fromBigInt(value: bigint): number {
   const wrapped = BigInt.asIntN(64, value);
-  const long: Int64 & { readonly unsigned: boolean } = { low: Number(BigInt.asIntN(32, wrapped)), high: Number(wrapped >> 32n), unsigned: false };
+  const long: Int64 & { readonly unsigned: boolean } = {
+    low: Number(BigInt.asIntN(32, wrapped)),
+    high: Number(wrapped >> 32n),
+    unsigned: false,
+  };
   return long as unknown as number; // LongBits.from takes any object with low and high
 }
 

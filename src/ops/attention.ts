@@ -3,22 +3,45 @@ import type { Dim, Shape } from '../ir/graph.js';
 import { sizeOf, UNKNOWN, type OpSpec } from './spec.js';
 
 /** [batch, sequence, heads · d] with the number of heads, or [batch, heads, sequence, d]. */
-function headsOf(shape: Shape | undefined, heads: number): { readonly batch: Dim; readonly heads: Dim; readonly sequence: Dim; readonly d: Dim } | undefined {
-  if (shape?.length === 4) return { batch: shape[0] ?? null, heads: shape[1] ?? null, sequence: shape[2] ?? null, d: shape[3] ?? null };
+function headsOf(
+  shape: Shape | undefined,
+  heads: number,
+): { readonly batch: Dim; readonly heads: Dim; readonly sequence: Dim; readonly d: Dim } | undefined {
+  if (shape?.length === 4)
+    return { batch: shape[0] ?? null, heads: shape[1] ?? null, sequence: shape[2] ?? null, d: shape[3] ?? null };
   const width = shape?.[2];
-  return shape?.length === 3 && heads > 0 ? { batch: shape[0] ?? null, heads, sequence: shape[1] ?? null, d: typeof width === 'number' ? width / heads : null } : undefined;
+  return shape?.length === 3 && heads > 0
+    ? {
+        batch: shape[0] ?? null,
+        heads,
+        sequence: shape[1] ?? null,
+        d: typeof width === 'number' ? width / heads : null,
+      }
+    : undefined;
 }
 const number = (d: Dim | undefined): number => (typeof d === 'number' ? d : 1);
 
 export const attention = {
-  op: 'Attention', domain: '', since: 23, doc: 'softmax(Q·Kᵀ·scale + mask)·V by head.', foldable: true,
+  op: 'Attention',
+  domain: '',
+  since: 23,
+  doc: 'softmax(Q·Kᵀ·scale + mask)·V by head.',
+  foldable: true,
   infer(ctx) {
     const q = headsOf(ctx.input(0)?.shape, ctx.node.int('q_num_heads', 0));
     const v = headsOf(ctx.input(2)?.shape, ctx.node.int('kv_num_heads', 0));
     const dtype = ctx.input(0)?.dtype;
     if (!q || !v) return [{ dtype, shape: undefined }, UNKNOWN, UNKNOWN, UNKNOWN];
     const width = typeof v.d === 'number' && typeof q.heads === 'number' ? v.d * q.heads : null;
-    return [{ dtype, shape: ctx.input(0)?.shape?.length === 3 ? [q.batch, q.sequence, width] : [q.batch, q.heads, q.sequence, v.d] }, UNKNOWN, UNKNOWN, UNKNOWN];
+    return [
+      {
+        dtype,
+        shape: ctx.input(0)?.shape?.length === 3 ? [q.batch, q.sequence, width] : [q.batch, q.heads, q.sequence, v.d],
+      },
+      UNKNOWN,
+      UNKNOWN,
+      UNKNOWN,
+    ];
   },
   /** Q·Kᵀ and its product with V; one operation for each of the scores' softmax. Keys of a past are not counted. */
   cost(inputs, _outputs, node) {
@@ -33,7 +56,11 @@ export const attention = {
 } satisfies OpSpec;
 
 export const rotaryEmbedding = {
-  op: 'RotaryEmbedding', domain: '', since: 23, doc: 'Rotates pairs of elements by angles of their position.', foldable: true,
+  op: 'RotaryEmbedding',
+  domain: '',
+  since: 23,
+  doc: 'Rotates pairs of elements by angles of their position.',
+  foldable: true,
   infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape }],
   cost: (_inputs, [y]) => ({ macs: 0, otherOps: 3 * sizeOf(y?.shape) }),
   quant: { role: 'float', because: 'no integer kernel' },

@@ -14,7 +14,10 @@ export function comparedIntegers(graph: Graph): ReadonlyMap<string, readonly num
     for (const node of g.nodes) {
       if (!COMPARISONS.has(node.op) || node.domain !== '') continue;
       const [a, b] = node.inputs;
-      for (const [x, other] of [[a, b], [b, a]] as const) {
+      for (const [x, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         const [input, c] = [x && sourceOf(x), other && integerOf(other)];
         if (!input || typeof c !== 'number' || !graph.isInput(input) || !input.shape?.every((d) => d === 1)) continue;
         if (input.dtype !== 'int64' && input.dtype !== 'int32') continue;
@@ -30,14 +33,18 @@ export function comparedIntegers(graph: Graph): ReadonlyMap<string, readonly num
 /** The value that a chain of casts and views of one element begins at. */
 function sourceOf(v: Value): Value {
   let at = v;
-  for (let next = at.producer; next && MOVES.has(next.op) && next.domain === '' && next.inputs[0]; next = at.producer) at = next.inputs[0];
+  for (let next = at.producer; next && MOVES.has(next.op) && next.domain === '' && next.inputs[0]; next = at.producer)
+    at = next.inputs[0];
   return at;
 }
 
 /** The one integer that a constant holds, as an initializer or a Constant node. */
 function integerOf(v: Value): number | undefined {
-  const attr = v.producer?.op === 'Constant' ? v.producer.attrs.get('value') ?? v.producer.attrs.get('value_int') : undefined;
+  const attr =
+    v.producer?.op === 'Constant' ? (v.producer.attrs.get('value') ?? v.producer.attrs.get('value_int')) : undefined;
   if (attr?.type === 'int') return Number(attr.value);
   const data = v.data ?? (attr?.type === 'tensor' ? attr.value : undefined);
-  return data?.size === 1 && (data.dtype === 'int64' || data.dtype === 'int32') ? data.numbersOrUndefined()?.[0] : undefined;
+  return data?.size === 1 && (data.dtype === 'int64' || data.dtype === 'int32')
+    ? data.numbersOrUndefined()?.[0]
+    : undefined;
 }

@@ -4,18 +4,41 @@ import { elementCount } from '../ir/tensor.js';
 import { sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 export const constant = {
-  op: 'Constant', domain: '', since: 1, doc: 'A value written in the node.', foldable: true, cost: 'free', quant: { role: 'float', because: 'a constant' },
+  op: 'Constant',
+  domain: '',
+  since: 1,
+  doc: 'A value written in the node.',
+  foldable: true,
+  cost: 'free',
+  quant: { role: 'float', because: 'a constant' },
   infer(ctx) {
     const a = [...ctx.node.attrs.values()][0];
     switch (a?.type) {
-      case 'tensor': return [{ dtype: a.value.dtype, shape: a.value.dims, ints: a.value.dtype === 'int64' && elementCount(a.value.dims) <= 4096 ? a.value.numbersOrUndefined() : undefined }];
-      case 'int': return [{ dtype: 'int64', shape: [], ints: [Number(a.value)] }];
-      case 'ints': return [{ dtype: 'int64', shape: [a.value.length], ints: a.value.map(Number) }];
-      case 'float': return [{ dtype: 'float32', shape: [] }];
-      case 'floats': return [{ dtype: 'float32', shape: [a.value.length] }];
-      case 'string': return [{ dtype: 'string', shape: [] }];
-      case 'strings': return [{ dtype: 'string', shape: [a.value.length] }];
-      default: return [UNKNOWN];
+      case 'tensor':
+        return [
+          {
+            dtype: a.value.dtype,
+            shape: a.value.dims,
+            ints:
+              a.value.dtype === 'int64' && elementCount(a.value.dims) <= 4096
+                ? a.value.numbersOrUndefined()
+                : undefined,
+          },
+        ];
+      case 'int':
+        return [{ dtype: 'int64', shape: [], ints: [Number(a.value)] }];
+      case 'ints':
+        return [{ dtype: 'int64', shape: [a.value.length], ints: a.value.map(Number) }];
+      case 'float':
+        return [{ dtype: 'float32', shape: [] }];
+      case 'floats':
+        return [{ dtype: 'float32', shape: [a.value.length] }];
+      case 'string':
+        return [{ dtype: 'string', shape: [] }];
+      case 'strings':
+        return [{ dtype: 'string', shape: [a.value.length] }];
+      default:
+        return [UNKNOWN];
     }
   },
 } satisfies OpSpec;
@@ -28,7 +51,13 @@ function meet(a: Known, b: Known): Known {
 }
 
 export const ifOp = {
-  op: 'If', domain: '', since: 1, doc: 'Runs one of two subgraphs.', foldable: true, cost: 'free', quant: { role: 'float', because: 'control flow' },
+  op: 'If',
+  domain: '',
+  since: 1,
+  doc: 'Runs one of two subgraphs.',
+  foldable: true,
+  cost: 'free',
+  quant: { role: 'float', because: 'control flow' },
   infer(ctx) {
     const [a, b] = [ctx.subgraph('then_branch'), ctx.subgraph('else_branch')];
     return a.map((k, i) => (b[i] ? meet(k, b[i]) : k));
@@ -36,20 +65,34 @@ export const ifOp = {
 } satisfies OpSpec;
 
 export const loop = {
-  op: 'Loop', domain: '', since: 1, doc: 'Repeats a subgraph.', foldable: false, cost: 'free', quant: { role: 'float', because: 'control flow' },
+  op: 'Loop',
+  domain: '',
+  since: 1,
+  doc: 'Repeats a subgraph.',
+  foldable: false,
+  cost: 'free',
+  quant: { role: 'float', because: 'control flow' },
   infer(ctx) {
     const body = ctx.subgraph('body').slice(1);
     const carried = ctx.node.inputs.length - 2;
     return ctx.node.outputs.map((_, i) => {
       const k = body[i];
       if (!k) return UNKNOWN;
-      return i < carried ? { dtype: k.dtype, shape: undefined } : { dtype: k.dtype, shape: k.shape && [null, ...k.shape] };
+      return i < carried
+        ? { dtype: k.dtype, shape: undefined }
+        : { dtype: k.dtype, shape: k.shape && [null, ...k.shape] };
     });
   },
 } satisfies OpSpec;
 
 export const scan = {
-  op: 'Scan', domain: '', since: 8, doc: 'Runs a subgraph over slices.', foldable: false, cost: 'free', quant: { role: 'float', because: 'control flow' },
+  op: 'Scan',
+  domain: '',
+  since: 8,
+  doc: 'Runs a subgraph over slices.',
+  foldable: false,
+  cost: 'free',
+  quant: { role: 'float', because: 'control flow' },
   infer(ctx) {
     const body = ctx.subgraph('body');
     return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
@@ -58,7 +101,12 @@ export const scan = {
 
 function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): OpSpec {
   return {
-    op, domain: '', since: 1, doc: `${op} cell over a sequence.`, foldable: true, quant: { role: 'float', because: `${op} has no static integer kernel` },
+    op,
+    domain: '',
+    since: 1,
+    doc: `${op} cell over a sequence.`,
+    foldable: true,
+    quant: { role: 'float', because: `${op} has no static integer kernel` },
     infer(ctx: InferContext) {
       const x = ctx.input(0);
       const hidden: Dim = ctx.node.attrs.has('hidden_size') ? ctx.node.int('hidden_size') : null;
@@ -70,7 +118,18 @@ function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): O
       const h = batchFirst ? [a, directions, hidden] : [directions, b, hidden];
       return [{ dtype: x.dtype, shape: y }, ...Array.from({ length: states }, () => ({ dtype: x.dtype, shape: h }))];
     },
-    cost: ([x, w, r]) => ({ macs: sizeOf(x?.shape?.slice(0, 2)) * (sizeOf(w?.shape) + sizeOf(r?.shape)), otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(-1)) * gates }),
+    cost: ([x, w, r]) => ({
+      macs: sizeOf(x?.shape?.slice(0, 2)) * (sizeOf(w?.shape) + sizeOf(r?.shape)),
+      otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(-1)) * gates,
+    }),
   };
 }
-export const controlOps: readonly OpSpec[] = [constant, ifOp, loop, scan, recurrent('LSTM', 4, 2), recurrent('GRU', 3, 1), recurrent('RNN', 1, 1)];
+export const controlOps: readonly OpSpec[] = [
+  constant,
+  ifOp,
+  loop,
+  scan,
+  recurrent('LSTM', 4, 2),
+  recurrent('GRU', 3, 1),
+  recurrent('RNN', 1, 1),
+];

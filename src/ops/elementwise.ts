@@ -2,22 +2,53 @@
 import type { DType } from '../ir/dtype.js';
 import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
-import { atLeastOne, broadcast, intsOf, perElement, qlinearEach, type InferContext, type Known, type OpSpec, type QuantRole } from './spec.js';
+import {
+  atLeastOne,
+  broadcast,
+  intsOf,
+  perElement,
+  qlinearEach,
+  type InferContext,
+  type Known,
+  type OpSpec,
+  type QuantRole,
+} from './spec.js';
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 const noKernel = float('no integer kernel');
 
 function unary(op: string, since: number, doc: string, quant: QuantRole = noKernel, dtype?: DType): OpSpec {
   return {
-    op, domain: '', since, doc, foldable: true, quant, cost: perElement,
-    infer: (ctx) => { const x = ctx.input(0); return [{ dtype: dtype ?? x?.dtype, shape: x?.shape }]; },
+    op,
+    domain: '',
+    since,
+    doc,
+    foldable: true,
+    quant,
+    cost: perElement,
+    infer: (ctx) => {
+      const x = ctx.input(0);
+      return [{ dtype: dtype ?? x?.dtype, shape: x?.shape }];
+    },
   };
 }
 
 type IntFunction = (a: number, b: number) => number | null;
-function binary(op: string, since: number, doc: string, quant: QuantRole = noKernel, options: { dtype?: DType; ints?: IntFunction } = {}): OpSpec {
+function binary(
+  op: string,
+  since: number,
+  doc: string,
+  quant: QuantRole = noKernel,
+  options: { dtype?: DType; ints?: IntFunction } = {},
+): OpSpec {
   return {
-    op, domain: '', since, doc, foldable: true, quant, cost: perElement,
+    op,
+    domain: '',
+    since,
+    doc,
+    foldable: true,
+    quant,
+    cost: perElement,
     infer(ctx) {
       const [a, b] = [ctx.input(0), ctx.input(1)];
       const ints = options.ints && combine(intsOf(ctx, 0), intsOf(ctx, 1), options.ints);
@@ -25,7 +56,11 @@ function binary(op: string, since: number, doc: string, quant: QuantRole = noKer
     },
   };
 }
-function combine(a: readonly Dim[] | undefined, b: readonly Dim[] | undefined, f: IntFunction): readonly Dim[] | undefined {
+function combine(
+  a: readonly Dim[] | undefined,
+  b: readonly Dim[] | undefined,
+  f: IntFunction,
+): readonly Dim[] | undefined {
   if (!a || !b || !(a.length === b.length || a.length === 1 || b.length === 1)) return undefined;
   return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
     const x = a.length === 1 ? a[0] : a[i];
@@ -54,18 +89,34 @@ const equal: OpSpec = {
   infer(ctx) {
     const [a, b] = [intsOf(ctx, 0), intsOf(ctx, 1)];
     const n = lengthOf(a, b);
-    const ints = a && b && n !== undefined ? Array.from({ length: n }, (_, i) => sameSize(at(a, i), at(b, i))) : undefined;
+    const ints =
+      a && b && n !== undefined ? Array.from({ length: n }, (_, i) => sameSize(at(a, i), at(b, i))) : undefined;
     return [{ dtype: 'bool', shape: broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ints }];
   },
 };
-const arithmetic = (qlinear: string): QuantRole => ({ role: 'arithmetic', inputs: 'all', qlinear: qlinearEach(qlinear) });
+const arithmetic = (qlinear: string): QuantRole => ({
+  role: 'arithmetic',
+  inputs: 'all',
+  qlinear: qlinearEach(qlinear),
+});
 
 function variadic(op: string, since: number, doc: string): OpSpec {
   return {
-    op, domain: '', since, doc, foldable: true, cost: perElement, quant: noKernel,
+    op,
+    domain: '',
+    since,
+    doc,
+    foldable: true,
+    cost: perElement,
+    quant: noKernel,
     infer(ctx) {
       atLeastOne(ctx);
-      return [{ dtype: ctx.input(0)?.dtype, shape: ctx.node.inputs.map((_, i) => ctx.input(i)?.shape).reduce((a, b) => broadcast(a, b)) }];
+      return [
+        {
+          dtype: ctx.input(0)?.dtype,
+          shape: ctx.node.inputs.map((_, i) => ctx.input(i)?.shape).reduce((a, b) => broadcast(a, b)),
+        },
+      ];
     },
   };
 }
@@ -83,17 +134,45 @@ function clipBounds(node: Node): readonly [number, number] | undefined {
 }
 
 export const cast = {
-  op: 'Cast', domain: '', since: 1, doc: 'Conversion to another element type.', foldable: true, cost: perElement, quant: float('changes the type'),
-  infer(ctx) { const x = ctx.input(0); return [{ dtype: dtypeFromCode(ctx.node.int('to')), shape: x?.shape, ints: intsOf(ctx, 0) }]; },
+  op: 'Cast',
+  domain: '',
+  since: 1,
+  doc: 'Conversion to another element type.',
+  foldable: true,
+  cost: perElement,
+  quant: float('changes the type'),
+  infer(ctx) {
+    const x = ctx.input(0);
+    return [{ dtype: dtypeFromCode(ctx.node.int('to')), shape: x?.shape, ints: intsOf(ctx, 0) }];
+  },
 } satisfies OpSpec;
 
 export const where = {
-  op: 'Where', domain: '', since: 9, doc: 'Chooses by a condition.', foldable: true, cost: perElement, quant: { role: 'arithmetic', inputs: [1, 2], qlinear: { op: 'QLinearWhere', domain: 'com.microsoft', form: 'where' } },
+  op: 'Where',
+  domain: '',
+  since: 9,
+  doc: 'Chooses by a condition.',
+  foldable: true,
+  cost: perElement,
+  quant: {
+    role: 'arithmetic',
+    inputs: [1, 2],
+    qlinear: { op: 'QLinearWhere', domain: 'com.microsoft', form: 'where' },
+  },
   infer(ctx: InferContext): Known[] {
     const [c, a, b] = [ctx.input(0)?.ints, intsOf(ctx, 1), intsOf(ctx, 2)];
     const n = lengthOf(c, a, b);
-    const choose = (i: number): Dim => { const k = at(c!, i); return k === 1 ? at(a!, i) : k === 0 ? at(b!, i) : null; }; // only where lengthOf saw all three
-    return [{ dtype: ctx.input(1)?.dtype, shape: broadcast(broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ctx.input(2)?.shape), ints: n === undefined ? undefined : Array.from({ length: n }, (_, i) => choose(i)) }];
+    const choose = (i: number): Dim => {
+      const k = at(c!, i);
+      return k === 1 ? at(a!, i) : k === 0 ? at(b!, i) : null;
+    }; // only where lengthOf saw all three
+    return [
+      {
+        dtype: ctx.input(1)?.dtype,
+        shape: broadcast(broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ctx.input(2)?.shape),
+        ints: n === undefined ? undefined : Array.from({ length: n }, (_, i) => choose(i)),
+      },
+    ];
   },
 } satisfies OpSpec;
 
@@ -101,27 +180,92 @@ export const elementwiseOps: readonly OpSpec[] = [
   unary('Relu', 1, 'max(x, 0).', { role: 'clamp', bounds: () => [0, Infinity] }),
   { ...unary('Clip', 1, 'Clamps to [min, max].', { role: 'clamp', bounds: clipBounds }) },
   unary('LeakyRelu', 1, 'x or alpha·x.', { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') }),
-  unary('Sigmoid', 1, '1 / (1 + e^−x).', { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSigmoid') }),
-  unary('Tanh', 1, 'Hyperbolic tangent.', { role: 'arithmetic', inputs: [0], range: [-1, 1], twin: { op: 'Sigmoid', factor: 2, range: [0, 1] } }), // tanh x = 2 · sigmoid(2x) − 1
-  unary('Erf', 9, 'Error function.'), unary('Exp', 1, 'e^x.'), unary('Log', 1, 'Natural logarithm.'), unary('Sqrt', 1, 'Square root.'),
-  unary('Reciprocal', 1, '1 / x.'), unary('Neg', 1, '−x.'), unary('Abs', 1, '|x|.'), unary('Ceil', 1, 'Rounds up.'), unary('Floor', 1, 'Rounds down.'),
-  unary('Round', 11, 'Rounds half to even.'), unary('Sign', 9, 'Sign.'), unary('Elu', 1, 'Exponential linear unit.'), unary('Selu', 1, 'Scaled ELU.'),
-  unary('Celu', 12, 'Continuous ELU.'), unary('Softplus', 1, 'ln(1 + e^x).'), unary('Softsign', 1, 'x / (1 + |x|).'), unary('HardSigmoid', 1, 'Clamped line.'),
-  unary('HardSwish', 14, 'x · HardSigmoid(x).'), unary('Gelu', 20, 'Gaussian error linear unit.'), unary('Mish', 18, 'x · tanh(softplus(x)).'), unary('Swish', 24, 'x · sigmoid(αx).'),
-  unary('ThresholdedRelu', 10, 'x above alpha, else 0.'), unary('Shrink', 9, 'Soft threshold.'),
-  unary('Sin', 7, 'Sine.'), unary('Cos', 7, 'Cosine.'), unary('Tan', 7, 'Tangent.'), unary('Asin', 7, 'Arc sine.'), unary('Acos', 7, 'Arc cosine.'), unary('Atan', 7, 'Arc tangent.'),
-  unary('Sinh', 9, 'Hyperbolic sine.'), unary('Cosh', 9, 'Hyperbolic cosine.'), unary('Asinh', 9, 'Inverse sinh.'), unary('Acosh', 9, 'Inverse cosh.'), unary('Atanh', 9, 'Inverse tanh.'),
-  unary('Not', 1, 'Logical not.', float('logical')), unary('BitwiseNot', 18, 'Bitwise not.', float('logical')),
-  unary('IsNaN', 9, 'Whether NaN.', float('logical'), 'bool'), unary('IsInf', 10, 'Whether infinite.', float('logical'), 'bool'),
-  { ...unary('Identity', 1, 'The input itself.', { role: 'passthrough', data: [0] }), cost: 'free', infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape, ints: intsOf(ctx, 0) }] },
-  { ...unary('Dropout', 1, 'The input itself at inference.', { role: 'passthrough', data: [0] }), cost: 'free', infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape }, { dtype: 'bool', shape: ctx.input(0)?.shape }] },
-  binary('Add', 1, 'a + b.', arithmetic('QLinearAdd'), { ints: (a, b) => a + b }), binary('Mul', 1, 'a · b.', arithmetic('QLinearMul'), { ints: (a, b) => a * b }),
-  binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }), binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
-  binary('Pow', 1, 'a^b.'), binary('Mod', 10, 'Remainder.'), binary('PRelu', 1, 'x or slope·x.'),
-  binary('And', 1, 'Logical and.', float('logical'), { dtype: 'bool' }), binary('Or', 1, 'Logical or.', float('logical'), { dtype: 'bool' }), binary('Xor', 1, 'Logical exclusive or.', float('logical'), { dtype: 'bool' }),
-  equal, binary('Greater', 1, 'a > b.', float('logical'), { dtype: 'bool' }), binary('GreaterOrEqual', 12, 'a ≥ b.', float('logical'), { dtype: 'bool' }),
-  binary('Less', 1, 'a < b.', float('logical'), { dtype: 'bool' }), binary('LessOrEqual', 12, 'a ≤ b.', float('logical'), { dtype: 'bool' }),
-  binary('BitwiseAnd', 18, 'Bitwise and.', float('logical')), binary('BitwiseOr', 18, 'Bitwise or.', float('logical')), binary('BitwiseXor', 18, 'Bitwise exclusive or.', float('logical')), binary('BitShift', 11, 'Shift.', float('logical')),
-  variadic('Max', 1, 'Largest of the inputs.'), variadic('Min', 1, 'Smallest of the inputs.'), variadic('Sum', 1, 'Sum of the inputs.'), variadic('Mean', 1, 'Mean of the inputs.'),
-  cast, where,
+  unary('Sigmoid', 1, '1 / (1 + e^−x).', {
+    role: 'arithmetic',
+    inputs: [0],
+    range: [0, 1],
+    qlinear: qlinearEach('QLinearSigmoid'),
+  }),
+  unary('Tanh', 1, 'Hyperbolic tangent.', {
+    role: 'arithmetic',
+    inputs: [0],
+    range: [-1, 1],
+    twin: { op: 'Sigmoid', factor: 2, range: [0, 1] },
+  }), // tanh x = 2 · sigmoid(2x) − 1
+  unary('Erf', 9, 'Error function.'),
+  unary('Exp', 1, 'e^x.'),
+  unary('Log', 1, 'Natural logarithm.'),
+  unary('Sqrt', 1, 'Square root.'),
+  unary('Reciprocal', 1, '1 / x.'),
+  unary('Neg', 1, '−x.'),
+  unary('Abs', 1, '|x|.'),
+  unary('Ceil', 1, 'Rounds up.'),
+  unary('Floor', 1, 'Rounds down.'),
+  unary('Round', 11, 'Rounds half to even.'),
+  unary('Sign', 9, 'Sign.'),
+  unary('Elu', 1, 'Exponential linear unit.'),
+  unary('Selu', 1, 'Scaled ELU.'),
+  unary('Celu', 12, 'Continuous ELU.'),
+  unary('Softplus', 1, 'ln(1 + e^x).'),
+  unary('Softsign', 1, 'x / (1 + |x|).'),
+  unary('HardSigmoid', 1, 'Clamped line.'),
+  unary('HardSwish', 14, 'x · HardSigmoid(x).'),
+  unary('Gelu', 20, 'Gaussian error linear unit.'),
+  unary('Mish', 18, 'x · tanh(softplus(x)).'),
+  unary('Swish', 24, 'x · sigmoid(αx).'),
+  unary('ThresholdedRelu', 10, 'x above alpha, else 0.'),
+  unary('Shrink', 9, 'Soft threshold.'),
+  unary('Sin', 7, 'Sine.'),
+  unary('Cos', 7, 'Cosine.'),
+  unary('Tan', 7, 'Tangent.'),
+  unary('Asin', 7, 'Arc sine.'),
+  unary('Acos', 7, 'Arc cosine.'),
+  unary('Atan', 7, 'Arc tangent.'),
+  unary('Sinh', 9, 'Hyperbolic sine.'),
+  unary('Cosh', 9, 'Hyperbolic cosine.'),
+  unary('Asinh', 9, 'Inverse sinh.'),
+  unary('Acosh', 9, 'Inverse cosh.'),
+  unary('Atanh', 9, 'Inverse tanh.'),
+  unary('Not', 1, 'Logical not.', float('logical')),
+  unary('BitwiseNot', 18, 'Bitwise not.', float('logical')),
+  unary('IsNaN', 9, 'Whether NaN.', float('logical'), 'bool'),
+  unary('IsInf', 10, 'Whether infinite.', float('logical'), 'bool'),
+  {
+    ...unary('Identity', 1, 'The input itself.', { role: 'passthrough', data: [0] }),
+    cost: 'free',
+    infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape, ints: intsOf(ctx, 0) }],
+  },
+  {
+    ...unary('Dropout', 1, 'The input itself at inference.', { role: 'passthrough', data: [0] }),
+    cost: 'free',
+    infer: (ctx) => [
+      { dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape },
+      { dtype: 'bool', shape: ctx.input(0)?.shape },
+    ],
+  },
+  binary('Add', 1, 'a + b.', arithmetic('QLinearAdd'), { ints: (a, b) => a + b }),
+  binary('Mul', 1, 'a · b.', arithmetic('QLinearMul'), { ints: (a, b) => a * b }),
+  binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }),
+  binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
+  binary('Pow', 1, 'a^b.'),
+  binary('Mod', 10, 'Remainder.'),
+  binary('PRelu', 1, 'x or slope·x.'),
+  binary('And', 1, 'Logical and.', float('logical'), { dtype: 'bool' }),
+  binary('Or', 1, 'Logical or.', float('logical'), { dtype: 'bool' }),
+  binary('Xor', 1, 'Logical exclusive or.', float('logical'), { dtype: 'bool' }),
+  equal,
+  binary('Greater', 1, 'a > b.', float('logical'), { dtype: 'bool' }),
+  binary('GreaterOrEqual', 12, 'a ≥ b.', float('logical'), { dtype: 'bool' }),
+  binary('Less', 1, 'a < b.', float('logical'), { dtype: 'bool' }),
+  binary('LessOrEqual', 12, 'a ≤ b.', float('logical'), { dtype: 'bool' }),
+  binary('BitwiseAnd', 18, 'Bitwise and.', float('logical')),
+  binary('BitwiseOr', 18, 'Bitwise or.', float('logical')),
+  binary('BitwiseXor', 18, 'Bitwise exclusive or.', float('logical')),
+  binary('BitShift', 11, 'Shift.', float('logical')),
+  variadic('Max', 1, 'Largest of the inputs.'),
+  variadic('Min', 1, 'Smallest of the inputs.'),
+  variadic('Sum', 1, 'Sum of the inputs.'),
+  variadic('Mean', 1, 'Mean of the inputs.'),
+  cast,
+  where,
 ];

@@ -13,10 +13,29 @@ import type { OpSpec } from './spec.js';
 
 /** Every operator that the project knows. A new one is an entry in its family's file. */
 export const ops: readonly OpSpec[] = [
-  conv, fusedConv, convTranspose, depthToSpace, spaceToDepth,
-  matMul, gemm, einsum, attention, rotaryEmbedding,
-  maxPool, averagePool, lpPool, globalAveragePool, globalMaxPool, resize, upsample,
-  ...elementwiseOps, ...normOps, ...reduceOps, ...shapeOps, ...controlOps, ...quantOps,
+  conv,
+  fusedConv,
+  convTranspose,
+  depthToSpace,
+  spaceToDepth,
+  matMul,
+  gemm,
+  einsum,
+  attention,
+  rotaryEmbedding,
+  maxPool,
+  averagePool,
+  lpPool,
+  globalAveragePool,
+  globalMaxPool,
+  resize,
+  upsample,
+  ...elementwiseOps,
+  ...normOps,
+  ...reduceOps,
+  ...shapeOps,
+  ...controlOps,
+  ...quantOps,
 ];
 
 const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
@@ -28,10 +47,15 @@ export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.dom
 export function dataInputs(n: Node): readonly number[] {
   const role = specOf(n)?.quant;
   switch (role?.role) {
-    case 'compute': return role.activations.filter((i) => i !== role.weight || !n.inputs[i]?.isInitializer);
-    case 'arithmetic': return role.inputs === 'all' ? n.inputs.map((_, i) => i) : role.inputs;
-    case 'passthrough': return role.data === 'all' ? n.inputs.map((_, i) => i) : role.data;
-    case 'clamp': return [0];
-    default: return [];
+    case 'compute':
+      return role.activations.filter((i) => i !== role.weight || !n.inputs[i]?.isInitializer);
+    case 'arithmetic':
+      return role.inputs === 'all' ? n.inputs.map((_, i) => i) : role.inputs;
+    case 'passthrough':
+      return role.data === 'all' ? n.inputs.map((_, i) => i) : role.data;
+    case 'clamp':
+      return [0];
+    default:
+      return [];
   }
 }

@@ -1,10 +1,22 @@
 import { fail } from '../base/errors.js';
-import { allGraphs, label, MAX_RANK, type Dim, type Graph, type Model, type Node, type Shape, type Value } from '../ir/graph.js';
+import {
+  allGraphs,
+  label,
+  MAX_RANK,
+  type Dim,
+  type Graph,
+  type Model,
+  type Node,
+  type Shape,
+  type Value,
+} from '../ir/graph.js';
 import { specOf } from './index.js';
 import { wholeSize, type InferContext, type Known } from './spec.js';
 
 /** What inference found: small integer contents of shape tensors, beside the dtype and shape set on the values. */
-export interface Inference { readonly ints: ReadonlyMap<Value, readonly Dim[]> }
+export interface Inference {
+  readonly ints: ReadonlyMap<Value, readonly Dim[]>;
+}
 
 /**
  * Infers dtypes and shapes through the whole model, subgraphs included, and sets them on the values. What the file
@@ -12,18 +24,35 @@ export interface Inference { readonly ints: ReadonlyMap<Value, readonly Dim[]> }
  */
 export function inferShapes(model: Model, inputShapes: ReadonlyMap<string, Shape> = new Map()): Inference {
   const ints = new Map<Value, readonly Dim[]>();
-  for (const v of model.graph.inputs) { const s = inputShapes.get(v.name); if (s) v.shape = s; }
+  for (const v of model.graph.inputs) {
+    const s = inputShapes.get(v.name);
+    if (s) v.shape = s;
+  }
   inferGraph(model.graph, model, ints);
   return { ints };
 }
 
-/** Forgets types and shapes of everything but inputs, initializers and outputs: before inferring anew, or to save bytes in the file. */
+/**
+ * Forgets types and shapes of everything but inputs, initializers and outputs: before inferring anew, or to save bytes
+ * in the file.
+ */
 export function forgetInferred(model: Model): void {
-  for (const g of allGraphs(model.graph)) for (const n of g.nodes) for (const o of n.outputs) if (!o.isGraphOutput && !o.other) { o.shape = undefined; o.dtype = undefined; o.extra = undefined; }
+  for (const g of allGraphs(model.graph))
+    for (const n of g.nodes)
+      for (const o of n.outputs)
+        if (!o.isGraphOutput && !o.other) {
+          o.shape = undefined;
+          o.dtype = undefined;
+          o.extra = undefined;
+        }
 }
 
 function inferGraph(graph: Graph, model: Model, ints: Map<Value, readonly Dim[]>): void {
-  for (const v of graph.initializers) if (v.data) { v.dtype = v.data.dtype; v.shape = v.data.dims; }
+  for (const v of graph.initializers)
+    if (v.data) {
+      v.dtype = v.data.dtype;
+      v.shape = v.data.dims;
+    }
   for (const node of graph.topological()) {
     for (const [, g] of node.subgraphs()) inferGraph(g, model, ints);
     inferNode(node, model, ints);
@@ -37,12 +66,23 @@ export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Di
     const k = outputs[i];
     if (!k) return;
     if (k.shape && k.shape.length > MAX_RANK) {
-      fail('MODEL_LIMIT',
-        `'${label(node)}' (${node.op}) gives a tensor of ${k.shape.length} axes`, { node: label(node) },
-        `tensors have at most ${MAX_RANK}`);
+      fail(
+        'MODEL_LIMIT',
+        `'${label(node)}' (${node.op}) gives a tensor of ${k.shape.length} axes`,
+        { node: label(node) },
+        `tensors have at most ${MAX_RANK}`,
+      );
     }
     // Sizes of damaged models may be fractions, negative or NaN; and computed lists may have holes.
-    learn(o, { dtype: k.dtype, shape: k.shape && Array.from(k.shape, wholeSize), ints: k.ints && k.ints.length <= MAX_INTS ? Array.from(k.ints, wholeNumber) : undefined }, ints);
+    learn(
+      o,
+      {
+        dtype: k.dtype,
+        shape: k.shape && Array.from(k.shape, wholeSize),
+        ints: k.ints && k.ints.length <= MAX_INTS ? Array.from(k.ints, wholeNumber) : undefined,
+      },
+      ints,
+    );
   });
 }
 
@@ -51,17 +91,29 @@ const MAX_INTS = 4096;
 /** Of so many values, only lists that can be shapes are remembered: memory must not grow far beyond the file. */
 const MANY = 512;
 /** An element of shape arithmetic; unknown where a double cannot hold it. */
-const wholeNumber = (d: Dim | undefined): Dim => (typeof d === 'number' && !Number.isSafeInteger(d) ? null : d ?? null);
+const wholeNumber = (d: Dim | undefined): Dim =>
+  typeof d === 'number' && !Number.isSafeInteger(d) ? null : (d ?? null);
 
-const knownOf = (v: Value, ints: ReadonlyMap<Value, readonly Dim[]>): Known => ({ dtype: v.dtype, shape: v.shape, ints: ints.get(v) });
+const knownOf = (v: Value, ints: ReadonlyMap<Value, readonly Dim[]>): Known => ({
+  dtype: v.dtype,
+  shape: v.shape,
+  ints: ints.get(v),
+});
 
 function contextOf(node: Node, model: Model, ints: Map<Value, readonly Dim[]>): InferContext {
   return {
     node,
     opset: model.opsets.get(node.domain) ?? 1,
-    input: (i) => { const v = node.inputs[i]; return v ? knownOf(v, ints) : undefined; },
+    input: (i) => {
+      const v = node.inputs[i];
+      return v ? knownOf(v, ints) : undefined;
+    },
     constant: (i) => node.inputs[i]?.data,
-    subgraph: (name) => node.subgraphs().filter(([n]) => n === name).flatMap(([, g]) => g.outputs.map((o) => knownOf(o, ints))),
+    subgraph: (name) =>
+      node
+        .subgraphs()
+        .filter(([n]) => n === name)
+        .flatMap(([, g]) => g.outputs.map((o) => knownOf(o, ints))),
   };
 }
 
@@ -71,7 +123,10 @@ function learn(v: Value, k: Known, ints: Map<Value, readonly Dim[]>): void {
   if (k.ints && (k.ints.length <= MAX_RANK || ints.size < MANY)) ints.set(v, k.ints);
   if (!k.shape) return;
   const old = v.shape;
-  if (!old || old.length !== k.shape.length) { v.shape = k.shape; return; }
+  if (!old || old.length !== k.shape.length) {
+    v.shape = k.shape;
+    return;
+  }
   v.shape = k.shape.map((d, i) => {
     const o = old[i]!;
     if (typeof d === 'number') return d;

@@ -19,13 +19,14 @@ export interface Packing {
 }
 
 /**
- * How the weight that is input `index` of a node is packed where uint8 inputs meet int8 weights; undefined where kernels
- * do not take them in pairs, or are not known to.
+ * How the weight that is input `index` of a node is packed where uint8 inputs meet int8 weights; undefined where
+ * kernels do not take them in pairs, or are not known to.
  *
- * Matrices [K, N] run down their columns; weights of an LSTM [directions, 4 · hidden, inputs] along their rows. QLinearConv
- * takes its weights to [position, channel, output] (onnxruntime/core/providers/cpu/quantization/qlinearconv.cpp), so that with
- * an odd number of channels pairs reach over two positions. Its kernel for depthwise convolutions of one output a channel
- * widens first (onnxruntime/core/mlas/lib/qdwconv.cpp), and is not of this kind; nor is a product whose weight is the left operand.
+ * Matrices [K, N] run down their columns; weights of an LSTM [directions, 4 · hidden, inputs] along their rows.
+ * QLinearConv takes its weights to [position, channel, output]
+ * (onnxruntime/core/providers/cpu/quantization/qlinearconv.cpp), so that with an odd number of channels pairs reach
+ * over two positions. Its kernel for depthwise convolutions of one output a channel widens first
+ * (onnxruntime/core/mlas/lib/qdwconv.cpp), and is not of this kind; nor is a product whose weight is the left operand.
  */
 export function packingOf(node: Node, index: number, dims: readonly number[]): Packing | undefined {
   if (node.domain !== '') return undefined;
@@ -39,8 +40,14 @@ export function packingOf(node: Node, index: number, dims: readonly number[]): P
   if (channels === 1 && rows === node.int('group', 1) && rows > 1) return undefined;
   const positions = dims.slice(2).reduce((n, d) => n * d, 1);
   return {
-    groups: 1, rows, positions, channels,
-    groupStride: 0, rowStride: channels * positions, positionStride: 1, channelStride: positions,
+    groups: 1,
+    rows,
+    positions,
+    channels,
+    groupStride: 0,
+    rowStride: channels * positions,
+    positionStride: 1,
+    channelStride: positions,
   };
 }
 
@@ -49,8 +56,14 @@ function matrix(dims: readonly number[], outputsLast: boolean): Packing {
   const [a, b] = dims.slice(-2) as [number, number]; // callers checked the rank
   const [rows, channels] = outputsLast ? [b, a] : [a, b];
   return {
-    groups: dims.slice(0, -2).reduce((n, d) => n * d, 1), rows, positions: 1, channels,
-    groupStride: a * b, rowStride: outputsLast ? 1 : b, positionStride: 0, channelStride: outputsLast ? b : 1,
+    groups: dims.slice(0, -2).reduce((n, d) => n * d, 1),
+    rows,
+    positions: 1,
+    channels,
+    groupStride: a * b,
+    rowStride: outputsLast ? 1 : b,
+    positionStride: 0,
+    channelStride: outputsLast ? b : 1,
   };
 }
 

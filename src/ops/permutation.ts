@@ -6,7 +6,8 @@ import { Tensor } from '../ir/tensor.js';
 export type Permutation = readonly number[];
 
 export const isIdentity = (p: Permutation): boolean => p.every((a, i) => a === i);
-export const samePermutation = (p: Permutation, q: Permutation): boolean => p.length === q.length && p.every((a, i) => a === q[i]);
+export const samePermutation = (p: Permutation, q: Permutation): boolean =>
+  p.length === q.length && p.every((a, i) => a === q[i]);
 /** The permutation that undoes p. */
 export const inverse = (p: Permutation): Permutation => p.map((_, a) => p.indexOf(a));
 export const permuteShape = (shape: Shape, p: Permutation): Shape => p.map((a) => shape[a] ?? null);
@@ -15,7 +16,10 @@ export function without(p: Permutation, gone: ReadonlySet<number>): Permutation 
   const left = p.map((_, a) => a).filter((a) => !gone.has(a));
   return p.filter((a) => !gone.has(a)).map((a) => left.indexOf(a));
 }
-/** Whether axes longer than 1 stay in their order, so that the elements do too. A size that is not known counts as longer. */
+/**
+ * Whether axes longer than 1 stay in their order, so that the elements do too. A size that is not known counts as
+ * longer.
+ */
 export function keepsOrder(shape: Shape, p: Permutation): boolean {
   const long = p.filter((a) => shape[a] !== 1);
   return long.every((a, i) => i === 0 || a > long[i - 1]!); // i - 1 is inside

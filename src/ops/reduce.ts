@@ -7,7 +7,12 @@ const noKernel: QuantRole = { role: 'float', because: 'no integer kernel' };
 
 function reduce(op: string, doc: string): OpSpec {
   return {
-    op, domain: '', since: 1, doc, foldable: true, quant: noKernel,
+    op,
+    domain: '',
+    since: 1,
+    doc,
+    foldable: true,
+    quant: noKernel,
     cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
     infer(ctx) {
       const x = ctx.input(0);
@@ -19,7 +24,10 @@ function reduce(op: string, doc: string): OpSpec {
       if (!given?.length && ctx.node.int('noop_with_empty_axes', 0) === 1) return [{ dtype: x.dtype, shape }];
       const axes = new Set((given?.length ? given : shape.map((_, i) => i)).map((a) => axisOf(ctx, a, shape.length)));
       const out: Dim[] = [];
-      shape.forEach((d, i) => { if (!axes.has(i)) out.push(d); else if (keep) out.push(1); });
+      shape.forEach((d, i) => {
+        if (!axes.has(i)) out.push(d);
+        else if (keep) out.push(1);
+      });
       return [{ dtype: x.dtype, shape: out }];
     },
   };
@@ -27,7 +35,12 @@ function reduce(op: string, doc: string): OpSpec {
 
 function argReduce(op: string, doc: string): OpSpec {
   return {
-    op, domain: '', since: 1, doc, foldable: true, quant: noKernel,
+    op,
+    domain: '',
+    since: 1,
+    doc,
+    foldable: true,
+    quant: noKernel,
     cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
     infer(ctx) {
       const shape = ctx.input(0)?.shape;
@@ -41,8 +54,16 @@ function argReduce(op: string, doc: string): OpSpec {
 }
 
 export const reduceOps: readonly OpSpec[] = [
-  reduce('ReduceMean', 'Mean.'), reduce('ReduceSum', 'Sum.'), reduce('ReduceMax', 'Maximum.'), reduce('ReduceMin', 'Minimum.'), reduce('ReduceProd', 'Product.'),
-  reduce('ReduceL1', 'Sum of absolute values.'), reduce('ReduceL2', 'Euclidean norm.'), reduce('ReduceLogSum', 'Logarithm of the sum.'),
-  reduce('ReduceLogSumExp', 'Logarithm of the sum of exponentials.'), reduce('ReduceSumSquare', 'Sum of squares.'),
-  argReduce('ArgMax', 'Index of the maximum.'), argReduce('ArgMin', 'Index of the minimum.'),
+  reduce('ReduceMean', 'Mean.'),
+  reduce('ReduceSum', 'Sum.'),
+  reduce('ReduceMax', 'Maximum.'),
+  reduce('ReduceMin', 'Minimum.'),
+  reduce('ReduceProd', 'Product.'),
+  reduce('ReduceL1', 'Sum of absolute values.'),
+  reduce('ReduceL2', 'Euclidean norm.'),
+  reduce('ReduceLogSum', 'Logarithm of the sum.'),
+  reduce('ReduceLogSumExp', 'Logarithm of the sum of exponentials.'),
+  reduce('ReduceSumSquare', 'Sum of squares.'),
+  argReduce('ArgMax', 'Index of the maximum.'),
+  argReduce('ArgMin', 'Index of the minimum.'),
 ];

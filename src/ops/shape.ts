@@ -2,21 +2,43 @@
 import { fail } from '../base/errors.js';
 import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
 import {
-  atLeastOne, axesOf, axisOf, broadcast, checkLength, intsOf, numbersOf, ofRank, sizeOf,
-  type InferContext, type Known, type OpSpec, type QuantRole,
+  atLeastOne,
+  axesOf,
+  axisOf,
+  broadcast,
+  checkLength,
+  intsOf,
+  numbersOf,
+  ofRank,
+  sizeOf,
+  type InferContext,
+  type Known,
+  type OpSpec,
+  type QuantRole,
 } from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
-const spec = (op: string, since: number, doc: string, quant: QuantRole, infer: OpSpec['infer']): OpSpec => ({ op, domain: '', since, doc, quant, infer, cost: 'free', foldable: true });
-const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[]): Known[] => [{ dtype: x?.dtype, shape, ints }];
+const spec = (op: string, since: number, doc: string, quant: QuantRole, infer: OpSpec['infer']): OpSpec => ({
+  op,
+  domain: '',
+  since,
+  doc,
+  quant,
+  infer,
+  cost: 'free',
+  foldable: true,
+});
+const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[]): Known[] => [
+  { dtype: x?.dtype, shape, ints },
+];
 
 function inferReshape(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = ctx.node.attrs.has('shape') ? ctx.node.ints('shape') : intsOf(ctx, 1);
   if (!target) return of(x, ofRank(ctx, ctx.input(1)?.shape?.[0]));
   const zeroCopies = ctx.node.int('allowzero', 0) === 0;
-  const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? x?.shape?.[i] ?? null : d));
+  const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? (x?.shape?.[i] ?? null) : d));
   const hole = out.indexOf(-1);
   if (hole >= 0) out[hole] = inferHole(x?.shape, out, hole);
   return of(x, out, x?.ints);
@@ -29,7 +51,10 @@ function inferHole(from: Shape | undefined, to: readonly Dim[], hole: number): D
   for (const [i, d] of to.entries()) {
     if (i === hole) continue;
     if (d === null) return null;
-    if (typeof d === 'number') { divisor *= d; continue; }
+    if (typeof d === 'number') {
+      divisor *= d;
+      continue;
+    }
     const at = left.indexOf(d);
     if (at < 0) return null;
     left.splice(at, 1);
@@ -48,20 +73,42 @@ function inferSlice(ctx: InferContext): readonly Known[] {
   const ends = attrs ? ctx.node.ints('ends') : numbersOf(ctx, 2);
   const shape = x?.shape;
   if (!shape) return of(x, undefined);
-  const given = attrs ? ctx.node.ints('axes', (starts ?? []).map((_, i) => i)) : ctx.node.inputs[3] ? numbersOf(ctx, 3) : starts?.map((_, i) => i);
+  const given = attrs
+    ? ctx.node.ints(
+        'axes',
+        (starts ?? []).map((_, i) => i),
+      )
+    : ctx.node.inputs[3]
+      ? numbersOf(ctx, 3)
+      : starts?.map((_, i) => i);
   if (!starts || !ends || !given) {
-    if (!given) return of(x, shape.map(() => null));
+    if (!given)
+      return of(
+        x,
+        shape.map(() => null),
+      );
     const cut = new Set(given.map((a) => axisOf(ctx, a, shape.length)));
-    return of(x, shape.map((d, i) => (cut.has(i) ? null : d)));
+    return of(
+      x,
+      shape.map((d, i) => (cut.has(i) ? null : d)),
+    );
   }
   const steps = ctx.node.inputs[4] ? numbersOf(ctx, 4) : undefined;
-  for (const [what, list] of [['ends', ends], ['axes', given], ['steps', steps ?? starts]] as const) checkLength(ctx, what, list.length, starts.length);
+  for (const [what, list] of [
+    ['ends', ends],
+    ['axes', given],
+    ['steps', steps ?? starts],
+  ] as const)
+    checkLength(ctx, what, list.length, starts.length);
   const out: Dim[] = [...shape];
   const axes = given.map((a) => axisOf(ctx, a, shape.length));
   axes.forEach((a, i) => {
     const d = shape[a];
     const [s, e, step] = [starts[i] ?? 0, ends[i] ?? 0, steps?.[i] ?? 1];
-    if (typeof d !== 'number') { out[a] = s === 0 && step === 1 && e >= Number.MAX_SAFE_INTEGER ? d ?? null : null; return; }
+    if (typeof d !== 'number') {
+      out[a] = s === 0 && step === 1 && e >= Number.MAX_SAFE_INTEGER ? (d ?? null) : null;
+      return;
+    }
     const clampTo = (v: number, low: number, high: number): number => Math.min(Math.max(v < 0 ? v + d : v, low), high);
     const from = step > 0 ? clampTo(s, 0, d) : clampTo(s, 0, d - 1);
     const to = step > 0 ? clampTo(e, 0, d) : clampTo(e, -1, d - 1);
@@ -92,7 +139,11 @@ function inferUnsqueeze(ctx: InferContext): readonly Known[] {
   const rank = x.shape.length + axes.length;
   const at = new Set(axes.map((a) => axisOf(ctx, a, rank)));
   const rest = [...x.shape];
-  return of(x, Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : rest.shift() ?? null)), intsOf(ctx, 0));
+  return of(
+    x,
+    Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : (rest.shift() ?? null))),
+    intsOf(ctx, 0),
+  );
 }
 function inferSqueeze(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
@@ -102,7 +153,11 @@ function inferSqueeze(ctx: InferContext): readonly Known[] {
   if (!axes && x.shape.some((d) => typeof d !== 'number')) return of(x, undefined, intsOf(ctx, 0));
   const rank = x.shape.length;
   const at = axes && new Set(axes.map((a) => axisOf(ctx, a, rank)));
-  return of(x, x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)), intsOf(ctx, 0));
+  return of(
+    x,
+    x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)),
+    intsOf(ctx, 0),
+  );
 }
 
 function inferConcat(ctx: InferContext): readonly Known[] {
@@ -114,7 +169,9 @@ function inferConcat(ctx: InferContext): readonly Known[] {
   const axis = axisOf(ctx, ctx.node.int('axis', 1), first.length);
   const shape = first.map((d, i): Dim => {
     if (i !== axis) return parts.map((p) => p?.shape?.[i]).find((v) => typeof v === 'number') ?? d;
-    return parts.every((p) => typeof p?.shape?.[i] === 'number') ? parts.reduce((n, p) => n + Number(p?.shape?.[i]), 0) : null;
+    return parts.every((p) => typeof p?.shape?.[i] === 'number')
+      ? parts.reduce((n, p) => n + Number(p?.shape?.[i]), 0)
+      : null;
   });
   const pieces = parts.map((_, i) => intsOf(ctx, i));
   const ints = first.length === 1 && pieces.every((p) => p !== undefined) ? pieces.flat() : undefined;
@@ -124,31 +181,53 @@ function inferConcat(ctx: InferContext): readonly Known[] {
 function inferSplit(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const n = ctx.node.outputs.length;
-  const sizes = ctx.node.attrs.has('split') ? ctx.node.ints('split') : ctx.node.inputs[1] ? numbersOf(ctx, 1) : undefined;
+  const sizes = ctx.node.attrs.has('split')
+    ? ctx.node.ints('split')
+    : ctx.node.inputs[1]
+      ? numbersOf(ctx, 1)
+      : undefined;
   if (!x?.shape) return ctx.node.outputs.map(() => ({ dtype: x?.dtype, shape: undefined }));
   const axis = axisOf(ctx, ctx.node.int('axis', 0), x.shape.length);
   const d = x.shape[axis];
   const part = typeof d === 'number' ? Math.ceil(d / n) : null;
   return ctx.node.outputs.map((_, k) => {
-    const size = sizes ? sizes[k] ?? null : ctx.node.inputs[1] ? null : part === null || typeof d !== 'number' ? null : Math.min(part, d - k * part);
+    const size = sizes
+      ? (sizes[k] ?? null)
+      : ctx.node.inputs[1]
+        ? null
+        : part === null || typeof d !== 'number'
+          ? null
+          : Math.min(part, d - k * part);
     return { dtype: x.dtype, shape: x.shape!.map((v, i) => (i === axis ? size : v)) };
   });
 }
 
 function inferPad(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
-  const pads = ctx.node.attrs.has('pads') ? ctx.node.ints('pads') : ctx.node.attrs.has('paddings') ? ctx.node.ints('paddings') : numbersOf(ctx, 1);
+  const pads = ctx.node.attrs.has('pads')
+    ? ctx.node.ints('pads')
+    : ctx.node.attrs.has('paddings')
+      ? ctx.node.ints('paddings')
+      : numbersOf(ctx, 1);
   const shape = x?.shape;
-  if (!shape || !pads) return of(x, shape?.map(() => null));
+  if (!shape || !pads)
+    return of(
+      x,
+      shape?.map(() => null),
+    );
   const axes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : shape.map((_, i) => i);
-  if (!axes) return of(x, shape.map(() => null));
+  if (!axes)
+    return of(
+      x,
+      shape.map(() => null),
+    );
   checkLength(ctx, 'pads', pads.length, 2 * axes.length);
   const out: Dim[] = [...shape];
   axes.forEach((a, i) => {
     const at = axisOf(ctx, a, shape.length);
     const d = shape[at];
     const more = pads[i]! + pads[i + axes.length]!; // lengths were checked
-    out[at] = typeof d === 'number' ? d + more : more === 0 ? d ?? null : null;
+    out[at] = typeof d === 'number' ? d + more : more === 0 ? (d ?? null) : null;
   });
   return of(x, out);
 }
@@ -156,7 +235,10 @@ function inferPad(ctx: InferContext): readonly Known[] {
 function inferExpand(ctx: InferContext): readonly Known[] {
   const x = ctx.input(0);
   const target = intsOf(ctx, 1);
-  if (!target) { const n = ofRank(ctx, ctx.input(1)?.shape?.[0]); return of(x, n && x?.shape ? ofRank(ctx, Math.max(n.length, x.shape.length)) : undefined); }
+  if (!target) {
+    const n = ofRank(ctx, ctx.input(1)?.shape?.[0]);
+    return of(x, n && x?.shape ? ofRank(ctx, Math.max(n.length, x.shape.length)) : undefined);
+  }
   return of(x, broadcast(x?.shape, target));
 }
 
@@ -166,7 +248,8 @@ export const shapeOps: readonly OpSpec[] = [
     const x = ctx.input(0);
     const shape = x?.shape;
     if (!shape) return of(x, undefined);
-    const axis = ctx.node.int('axis', 1) === shape.length ? shape.length : axisOf(ctx, ctx.node.int('axis', 1), shape.length);
+    const axis =
+      ctx.node.int('axis', 1) === shape.length ? shape.length : axisOf(ctx, ctx.node.int('axis', 1), shape.length);
     const product = (part: Shape): Dim => {
       const rest = part.filter((d) => d !== 1);
       if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
@@ -177,11 +260,21 @@ export const shapeOps: readonly OpSpec[] = [
   spec('Transpose', 1, 'Permutes axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
     const rank = x?.shape?.length;
-    const perm = ctx.node.attrs.has('perm') ? ctx.node.ints('perm') : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
-    if (perm.length > MAX_RANK || !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) || (x?.shape && perm.length !== rank)) {
-      fail('GRAPH_INVALID',
-        `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ${rank === undefined ? 'its axes' : `${rank} axes`}`,
-        { node: label(ctx.node) }, 'each axis once, from 0');
+    const perm = ctx.node.attrs.has('perm')
+      ? ctx.node.ints('perm')
+      : Array.from({ length: rank ?? 0 }, (_, i) => rank! - 1 - i); // no entries without a rank
+    if (
+      perm.length > MAX_RANK ||
+      !perm.every((p, i) => p >= 0 && p < perm.length && perm.indexOf(p) === i) ||
+      (x?.shape && perm.length !== rank)
+    ) {
+      fail(
+        'GRAPH_INVALID',
+        `'${label(ctx.node)}' (Transpose) has perm [${perm.join(', ')}] for ` +
+          `${rank === undefined ? 'its axes' : `${rank} axes`}`,
+        { node: label(ctx.node) },
+        'each axis once, from 0',
+      );
     }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),
@@ -191,15 +284,37 @@ export const shapeOps: readonly OpSpec[] = [
   spec('Gather', 1, 'Picks along one axis.', passthrough, inferGather),
   spec('GatherElements', 11, 'Picks element by element.', passthrough, (ctx) => of(ctx.input(0), ctx.input(1)?.shape)),
   spec('GatherND', 11, 'Picks by index tuples.', passthrough, (ctx) => of(ctx.input(0), undefined)),
-  spec('Concat', 1, 'Joins along one axis.', { role: 'arithmetic', inputs: 'all', qlinear: { op: 'QLinearConcat', domain: 'com.microsoft', form: 'concat' } }, inferConcat),
+  spec(
+    'Concat',
+    1,
+    'Joins along one axis.',
+    { role: 'arithmetic', inputs: 'all', qlinear: { op: 'QLinearConcat', domain: 'com.microsoft', form: 'concat' } },
+    inferConcat,
+  ),
   spec('Split', 1, 'Cuts along one axis.', passthrough, inferSplit),
-  spec('Pad', 1, 'Adds elements at the borders.', { role: 'passthrough', data: [0], when: (n) => (n.string('mode', 'constant') === 'constant' && n.inputs[2] && !n.inputs[2].isInitializer ? 'the pad value is not a constant' : true) }, inferPad),
+  spec(
+    'Pad',
+    1,
+    'Adds elements at the borders.',
+    {
+      role: 'passthrough',
+      data: [0],
+      when: (n) =>
+        n.string('mode', 'constant') === 'constant' && n.inputs[2] && !n.inputs[2].isInitializer
+          ? 'the pad value is not a constant'
+          : true,
+    },
+    inferPad,
+  ),
   spec('Expand', 8, 'Broadcasts to a shape.', passthrough, inferExpand),
   spec('Tile', 1, 'Repeats along axes.', passthrough, (ctx) => {
     const x = ctx.input(0);
     const repeats = numbersOf(ctx, 1);
     if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
-    return of(x, x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null))); // as above
+    return of(
+      x,
+      x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null)),
+    ); // as above
   }),
   spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), (ctx) => {
     const shape = ctx.input(0)?.shape;
@@ -209,19 +324,24 @@ export const shapeOps: readonly OpSpec[] = [
   }),
   spec('Size', 1, 'Number of elements.', float('shape arithmetic'), (ctx) => {
     const shape = ctx.input(0)?.shape;
-    return [{ dtype: 'int64', shape: [], ints: shape?.every((d) => typeof d === 'number') ? [sizeOf(shape)] : undefined }];
+    return [
+      { dtype: 'int64', shape: [], ints: shape?.every((d) => typeof d === 'number') ? [sizeOf(shape)] : undefined },
+    ];
   }),
   spec('ConstantOfShape', 9, 'A shape filled with one value.', float('a constant'), (ctx) => {
     const value = ctx.node.attrs.get('value');
     const shape = intsOf(ctx, 0);
     const rank = ctx.input(0)?.shape?.[0];
-    const fill = value?.type === 'tensor' && value.value.dtype === 'int64' ? Number(value.value.ints()[0] ?? 0) : undefined;
+    const fill =
+      value?.type === 'tensor' && value.value.dtype === 'int64' ? Number(value.value.ints()[0] ?? 0) : undefined;
     const n = shape?.every((d): d is number => typeof d === 'number') && shape.length === 1 ? shape[0] : undefined;
-    return [{
-      dtype: value?.type === 'tensor' ? value.value.dtype : 'float32',
-      shape: shape ?? ofRank(ctx, rank),
-      ints: fill !== undefined && typeof n === 'number' && n <= 64 ? Array<number>(n).fill(fill) : undefined,
-    }];
+    return [
+      {
+        dtype: value?.type === 'tensor' ? value.value.dtype : 'float32',
+        shape: shape ?? ofRank(ctx, rank),
+        ints: fill !== undefined && typeof n === 'number' && n <= 64 ? Array<number>(n).fill(fill) : undefined,
+      },
+    ];
   }),
   spec('Range', 11, 'An arithmetic sequence.', float('shape arithmetic'), (ctx) => {
     const [start, limit, delta] = [numbersOf(ctx, 0)?.[0], intsOf(ctx, 1)?.[0], numbersOf(ctx, 2)?.[0]];
@@ -237,13 +357,22 @@ export const shapeOps: readonly OpSpec[] = [
     const axis = axisOf(ctx, ctx.node.int('axis', -1), shape.length + 1);
     return [{ dtype: ctx.input(2)?.dtype, shape: [...shape.slice(0, axis), depth, ...shape.slice(axis)] }];
   }),
-  spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), (ctx) => [{ dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] }]),
+  spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), (ctx) => [
+    { dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] },
+  ]),
   spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), (ctx) => {
     const x = ctx.input(0);
     const axis = x?.shape ? axisOf(ctx, ctx.node.int('axis', -1), x.shape.length) : 0;
-    const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : numbersOf(ctx, 1)?.[0] ?? null;
+    const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : (numbersOf(ctx, 1)?.[0] ?? null);
     const shape = x?.shape?.map((d, i) => (i === axis ? k : d));
-    return [{ dtype: x?.dtype, shape }, { dtype: 'int64', shape }];
+    return [
+      { dtype: x?.dtype, shape },
+      { dtype: 'int64', shape },
+    ];
   }),
-  ...(['ScatterElements', 'ScatterND', 'Scatter', 'CumSum', 'Trilu', 'ReverseSequence'] as const).map((op) => spec(op, 9, 'The shape of the first input.', float('no integer kernel'), (ctx) => of(ctx.input(0), ctx.input(0)?.shape))),
+  ...(['ScatterElements', 'ScatterND', 'Scatter', 'CumSum', 'Trilu', 'ReverseSequence'] as const).map((op) =>
+    spec(op, 9, 'The shape of the first input.', float('no integer kernel'), (ctx) =>
+      of(ctx.input(0), ctx.input(0)?.shape),
+    ),
+  ),
 ];

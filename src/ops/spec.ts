@@ -1,4 +1,6 @@
-/** What the project knows about an operator. Every facet is required, so adding one makes the compiler list the work. */
+/**
+ * What the project knows about an operator. Every facet is required, so adding one makes the compiler list the work.
+ */
 import { fail } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
 import { label, MAX_RANK, type Dim, type Node, type Shape } from '../ir/graph.js';
@@ -25,32 +27,60 @@ export interface InferContext {
 }
 
 /** Work of one run of a node. */
-export interface Cost { readonly macs: number; readonly otherOps: number }
+export interface Cost {
+  readonly macs: number;
+  readonly otherOps: number;
+}
 
 /**
  * The op that takes codes with their scales and zero points in place of a float op, and the order of its inputs, with
  * (v) for the triple value, scale, zero point and (s) for scale, zero point of the result:
  * conv (x)(w)(s)bias · gemm (a)(b)bias(s) · each (a)(b)…(s) · concat (s)(a)(b)… · where condition(a)(b)(s).
  */
-export interface QLinearForm { readonly op: string; readonly domain: '' | 'com.microsoft'; readonly form: 'conv' | 'gemm' | 'each' | 'concat' | 'where'; readonly attrs?: Readonly<Record<string, number>> }
+export interface QLinearForm {
+  readonly op: string;
+  readonly domain: '' | 'com.microsoft';
+  readonly form: 'conv' | 'gemm' | 'each' | 'concat' | 'where';
+  readonly attrs?: Readonly<Record<string, number>>;
+}
 const MS = 'com.microsoft';
 /** ONNX Runtime's QLinear form of an op whose operands and result are triples. */
-export const qlinearEach = (op: string, attrs?: Readonly<Record<string, number>>): QLinearForm => ({ op, domain: MS, form: 'each', ...(attrs ? { attrs } : {}) });
+export const qlinearEach = (op: string, attrs?: Readonly<Record<string, number>>): QLinearForm => ({
+  op,
+  domain: MS,
+  form: 'each',
+  ...(attrs ? { attrs } : {}),
+});
 
 /**
- * What quantization may do with an op. Whether a runtime has an integer kernel for it is the target's knowledge, not ours.
+ * What quantization may do with an op. Whether a runtime has an integer kernel for it is the target's knowledge, not
+ * ours.
  * - compute: multiply-accumulate of an activation with a weight (or a second activation); int32 accumulators.
  * - arithmetic: each input and the output have a scale of their own (Add, Mul, Concat, AveragePool, Sigmoid).
  * - passthrough: moves, selects or compares elements; input `data` and every output share one scale.
  * - clamp: output is the input clamped to [low, high]; disappears into the output range of the op before it.
  */
 export type QuantRole =
-  | { readonly role: 'compute'; readonly activations: readonly number[]; readonly weight: number; readonly bias?: number; readonly qlinear?: QLinearForm;
+  | {
+      readonly role: 'compute';
+      readonly activations: readonly number[];
+      readonly weight: number;
+      readonly bias?: number;
+      readonly qlinear?: QLinearForm;
       /** Axis of the weight that holds output channels, or a reason why the node cannot be quantized. */
-      channelAxis(node: Node, weightRank: number): number | { readonly float: string } }
-  | { readonly role: 'arithmetic'; readonly inputs: 'all' | readonly number[]; readonly range?: readonly [number, number]; readonly qlinear?: QLinearForm;
-      /** An op with a kernel of which this one is an image: f(x) = a · twin(factor · x) + b takes `range` to `range` of the twin, so that the codes are the same under other scales. */
-      readonly twin?: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] } }
+      channelAxis(node: Node, weightRank: number): number | { readonly float: string };
+    }
+  | {
+      readonly role: 'arithmetic';
+      readonly inputs: 'all' | readonly number[];
+      readonly range?: readonly [number, number];
+      readonly qlinear?: QLinearForm;
+      /**
+       * An op with a kernel of which this one is an image: f(x) = a · twin(factor · x) + b takes `range` to `range` of
+       * the twin, so that the codes are the same under other scales.
+       */
+      readonly twin?: { readonly op: string; readonly factor: number; readonly range: readonly [number, number] };
+    }
   | { readonly role: 'passthrough'; readonly data: 'all' | readonly number[]; when?(node: Node): true | string }
   | { readonly role: 'clamp'; bounds(node: Node): readonly [number, number] | undefined }
   | { readonly role: 'float'; readonly because: string };
@@ -79,7 +109,10 @@ export function sizeOf(shape: Shape | undefined, unknown = 1): number {
   return shape.reduce<number>((n, d) => n * (typeof d === 'number' ? d : unknown), 1);
 }
 /** Cost of one operation per output element. */
-export const perElement = (_inputs: readonly (Known | undefined)[], outputs: readonly Known[]): Cost => ({ macs: 0, otherOps: sizeOf(outputs[0]?.shape) });
+export const perElement = (_inputs: readonly (Known | undefined)[], outputs: readonly Known[]): Cost => ({
+  macs: 0,
+  otherOps: sizeOf(outputs[0]?.shape),
+});
 
 /** Numpy broadcasting of shapes; a size of 1 gives way, equal symbols stay, anything else unknown becomes null. */
 export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | undefined {
@@ -109,24 +142,32 @@ export function axisOf({ node }: Pick<InferContext, 'node'>, axis: number, rank:
   const from = normalAxis(axis, rank);
   // Runtimes take axis 0 of a scalar for the scalar itself.
   if (from >= 0 && from < Math.max(rank, 1)) return from;
-  return fail('GRAPH_INVALID',
-    `'${label(node)}' (${node.op}) names axis ${axis} of a tensor of ${rank} axes`, { node: label(node) },
-    rank === 0 ? 'a scalar has no axes' : `axes are ${-rank} to ${rank - 1}`);
+  return fail(
+    'GRAPH_INVALID',
+    `'${label(node)}' (${node.op}) names axis ${axis} of a tensor of ${rank} axes`,
+    { node: label(node) },
+    rank === 0 ? 'a scalar has no axes' : `axes are ${-rank} to ${rank - 1}`,
+  );
 }
 
 /** Throws GRAPH_INVALID for a node of any number of inputs that has none. */
 export function atLeastOne({ node }: Pick<InferContext, 'node'>): void {
   if (node.inputs.length === 0) {
-    fail('GRAPH_INVALID',
-      `'${label(node)}' (${node.op}) has no inputs`, { node: label(node) }, 'it takes at least one');
+    fail(
+      'GRAPH_INVALID',
+      `'${label(node)}' (${node.op}) has no inputs`,
+      { node: label(node) },
+      'it takes at least one',
+    );
   }
 }
 
 /** Throws GRAPH_INVALID where a list is not as long as the axes that it belongs to. */
 export function checkLength({ node }: Pick<InferContext, 'node'>, what: string, length: number, wanted: number): void {
   if (length !== wanted) {
-    fail('GRAPH_INVALID',
-      `'${label(node)}' (${node.op}) has ${length} ${what} where ${wanted} belong`, { node: label(node) });
+    fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) has ${length} ${what} where ${wanted} belong`, {
+      node: label(node),
+    });
   }
 }
 
@@ -137,14 +178,18 @@ export function checkLength({ node }: Pick<InferContext, 'node'>, what: string, 
 export function ofRank({ node }: Pick<InferContext, 'node'>, rank: Dim | undefined): Shape | undefined {
   if (typeof rank !== 'number') return undefined;
   if (rank > MAX_RANK) {
-    fail('MODEL_LIMIT',
-      `'${label(node)}' (${node.op}) makes a tensor of ${rank} axes`, { node: label(node) },
-      `tensors have at most ${MAX_RANK}`);
+    fail(
+      'MODEL_LIMIT',
+      `'${label(node)}' (${node.op}) makes a tensor of ${rank} axes`,
+      { node: label(node) },
+      `tensors have at most ${MAX_RANK}`,
+    );
   }
   return Array<null>(Math.max(0, rank)).fill(null);
 }
 /** A size that was computed: unknown where it is no whole number from 0 to 2^53, which no tensor has. */
-export const wholeSize = (d: Dim | undefined): Dim => (typeof d === 'number' && !(Number.isSafeInteger(d) && d >= 0) ? null : d ?? null);
+export const wholeSize = (d: Dim | undefined): Dim =>
+  typeof d === 'number' && !(Number.isSafeInteger(d) && d >= 0) ? null : (d ?? null);
 
 /** Integer elements of an input: from its constant, or from shape arithmetic. Elements beyond 2^53 are unknown. */
 export function intsOf(ctx: InferContext, i: number): readonly Dim[] | undefined {

@@ -14,11 +14,19 @@ export function scalarOf(v: Value | null, x?: Value): number | undefined {
 }
 
 /** Whether a number is `target` as float32 arithmetic writes it: within 1e-6 of it, relatively. */
-export const isNear = (v: number | undefined, target: number): boolean => v !== undefined && Math.abs(v - target) <= 1e-6 * Math.abs(target);
+export const isNear = (v: number | undefined, target: number): boolean =>
+  v !== undefined && Math.abs(v - target) <= 1e-6 * Math.abs(target);
 
-/** Axes of a reduction, from its attribute or its constant second input, sorted and counted from the front; undefined where computed or absent. */
+/**
+ * Axes of a reduction, from its attribute or its constant second input, sorted and counted from the front; undefined
+ * where computed or absent.
+ */
 export function reducedAxes(node: Node, rank: number): readonly number[] | undefined {
-  const given = node.attrs.has('axes') ? node.ints('axes') : node.inputs[1]?.isInitializer ? node.inputs[1].data?.numbersOrUndefined() : undefined;
+  const given = node.attrs.has('axes')
+    ? node.ints('axes')
+    : node.inputs[1]?.isInitializer
+      ? node.inputs[1].data?.numbersOrUndefined()
+      : undefined;
   return given?.length ? given.map((a) => (a < 0 ? a + rank : a)).sort((a, b) => a - b) : undefined;
 }
 
@@ -41,6 +49,7 @@ export function perChannel(v: Value, rank: number, axis: number, channels: numbe
 /** Longest vector that a pass makes out of a declared size alone: a file of 200 bytes may declare 2^32. */
 const MOST_FILLED = 1 << 16;
 /** Whether a vector as long as a declared size may be made, or why not. */
-export const canFill = (size: number): true | string => size <= MOST_FILLED || `a vector of ${size} elements would be made for it`;
+export const canFill = (size: number): true | string =>
+  size <= MOST_FILLED || `a vector of ${size} elements would be made for it`;
 /** A float32 vector of n equal numbers: see {@link canFill}. */
 export const filled = (n: number, value: number): Tensor => Tensor.f32(new Float32Array(n).fill(value));

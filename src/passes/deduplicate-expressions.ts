@@ -4,7 +4,19 @@ import { canBypass } from '../rewrite/bypass.js';
 import { replaceOutputs, type Pass } from '../rewrite/pass.js';
 
 /** a op b = b op a, to the last bit. */
-const COMMUTATIVE = new Set(['Add', 'Mul', 'And', 'Or', 'Xor', 'Equal', 'Max', 'Min', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor']);
+const COMMUTATIVE = new Set([
+  'Add',
+  'Mul',
+  'And',
+  'Or',
+  'Xor',
+  'Equal',
+  'Max',
+  'Min',
+  'BitwiseAnd',
+  'BitwiseOr',
+  'BitwiseXor',
+]);
 /** Larger tensors in attributes are data, and hardly written twice. */
 const ATTRIBUTE_BYTES = 4096;
 
@@ -13,10 +25,17 @@ const ATTRIBUTE_BYTES = 4096;
  * does not know or that draw random numbers, nodes with subgraphs, and results that are both graph outputs.
  */
 export const deduplicateExpressions = {
-  name: 'deduplicate-expressions', doc: 'Computes equal expressions once.', numerics: 'exact',
+  name: 'deduplicate-expressions',
+  doc: 'Computes equal expressions once.',
+  numerics: 'exact',
   run(ctx) {
     const ids = new Map<Value, number>();
-    const idOf = (v: Value | null): number => { if (!v) return -1; const id = ids.get(v) ?? ids.size; ids.set(v, id); return id; };
+    const idOf = (v: Value | null): number => {
+      if (!v) return -1;
+      const id = ids.get(v) ?? ids.size;
+      ids.set(v, id);
+      return id;
+    };
     let changes = 0;
     for (const graph of allGraphs(ctx.model.graph)) {
       const seen = new Map<string, Node>();
@@ -27,10 +46,21 @@ export const deduplicateExpressions = {
         if (node.domain === '' && COMMUTATIVE.has(node.op) && inputs.length === 2) inputs.sort((a, b) => a - b);
         const key = `${node.domain}:${node.op}:${node.overload}(${inputs.join()})<${attrs}>${node.outputs.map((o) => (o.name ? 1 : 0)).join('')}`;
         const first = seen.get(key);
-        if (!first) { seen.set(key, node); continue; }
+        if (!first) {
+          seen.set(key, node);
+          continue;
+        }
         const blocked = node.outputs.find((o, i) => o.isGraphOutput && first.outputs[i]?.isGraphOutput);
-        const alone = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true; // the key says that outputs agree
-        if (blocked || alone !== true) { ctx.refuse('deduplicate-expressions', node, blocked ? `'${blocked.name}' and the result of '${label(first)}' are both graph outputs` : String(alone)); continue; }
+        // the key says that outputs agree
+        const alone = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true;
+        if (blocked || alone !== true) {
+          ctx.refuse(
+            'deduplicate-expressions',
+            node,
+            blocked ? `'${blocked.name}' and the result of '${label(first)}' are both graph outputs` : String(alone),
+          );
+          continue;
+        }
         replaceOutputs(graph, node, first.outputs);
         graph.remove(node);
         changes++;
@@ -59,11 +89,21 @@ function attributesOf(node: Node): string | undefined {
 /** The attribute as text that no different one gives; undefined where it is not compared. */
 function attributeText(a: Attr): string | undefined {
   switch (a.type) {
-    case 'int': case 'float': return `${a.type}:${Object.is(a.value, -0) ? '-0' : a.value}`;
-    case 'ints': case 'floats': return `${a.type}:${a.value.map((v) => (Object.is(v, -0) ? '-0' : v)).join()}`;
-    case 'string': return `string:${JSON.stringify(typeof a.value === 'string' ? a.value : [...a.value])}`;
-    case 'strings': return `strings:${JSON.stringify(a.value.map((v) => (typeof v === 'string' ? v : [...v])))}`;
-    case 'tensor': return a.value.dtype === 'string' || a.value.byteLength > ATTRIBUTE_BYTES ? undefined : `${a.value.dtype}[${a.value.dims.join()}]${Buffer.from(a.value.bytes()).toString('base64')}`;
-    default: return undefined;
+    case 'int':
+    case 'float':
+      return `${a.type}:${Object.is(a.value, -0) ? '-0' : a.value}`;
+    case 'ints':
+    case 'floats':
+      return `${a.type}:${a.value.map((v) => (Object.is(v, -0) ? '-0' : v)).join()}`;
+    case 'string':
+      return `string:${JSON.stringify(typeof a.value === 'string' ? a.value : [...a.value])}`;
+    case 'strings':
+      return `strings:${JSON.stringify(a.value.map((v) => (typeof v === 'string' ? v : [...v])))}`;
+    case 'tensor':
+      return a.value.dtype === 'string' || a.value.byteLength > ATTRIBUTE_BYTES
+        ? undefined
+        : `${a.value.dtype}[${a.value.dims.join()}]${Buffer.from(a.value.bytes()).toString('base64')}`;
+    default:
+      return undefined;
   }
 }

@@ -7,7 +7,9 @@ import type { Tensor } from '../ir/tensor.js';
  * them. Left alone: defaults of inputs, and initializers that are graph outputs.
  */
 export const deduplicateInitializers = {
-  name: 'deduplicate-initializers', doc: 'Stores equal initializers once.', numerics: 'exact',
+  name: 'deduplicate-initializers',
+  doc: 'Stores equal initializers once.',
+  numerics: 'exact',
   run({ model }) {
     return { changes: visit(model.graph, new Map()) };
   },
@@ -22,7 +24,10 @@ function visit(graph: Graph, outer: ReadonlyMap<string, readonly Value[]>): numb
     const key = `${t.dtype}[${t.dims.join()}]`;
     const alike = known.get(key) ?? [];
     const same = alike.find((o) => o.data !== undefined && equal(o.data, t));
-    if (!same) { known.set(key, [...alike, v]); continue; }
+    if (!same) {
+      known.set(key, [...alike, v]);
+      continue;
+    }
     graph.replaceUses(v, same);
     graph.initializers.delete(v);
     changes++;

@@ -3,7 +3,9 @@ import { removeUnused, removeUnusedInitializers, type Pass } from '../rewrite/pa
 
 /** Removes nodes whose results reach no output, and initializers that nobody uses. */
 export const eliminateDead = {
-  name: 'eliminate-dead', doc: 'Removes what no output depends on.', numerics: 'exact',
+  name: 'eliminate-dead',
+  doc: 'Removes what no output depends on.',
+  numerics: 'exact',
   run({ model }) {
     let changes = 0;
     for (const graph of [...allGraphs(model.graph)]) changes += removeUnused(graph, graph.topological().reverse());

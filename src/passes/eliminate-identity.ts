@@ -8,7 +8,9 @@ import { replaceOutputs } from '../rewrite/pass.js';
  * already has another (an input or constant returned as it is, one value returned twice, a value of an outer graph).
  */
 export const eliminateIdentity = {
-  name: 'eliminate-identity', doc: 'Removes Identity and Dropout nodes.', numerics: 'exact',
+  name: 'eliminate-identity',
+  doc: 'Removes Identity and Dropout nodes.',
+  numerics: 'exact',
   run({ model, refuse }) {
     let changes = 0;
     for (const graph of allGraphs(model.graph)) {
@@ -16,7 +18,10 @@ export const eliminateIdentity = {
         const x = node.inputs[0];
         if (!x || !isIdentity(node)) continue;
         const verdict = canBypass(graph, node, x);
-        if (verdict !== true) { refuse('eliminate-identity', node, verdict); continue; }
+        if (verdict !== true) {
+          refuse('eliminate-identity', node, verdict);
+          continue;
+        }
         replaceOutputs(graph, node, [x]);
         graph.remove(node);
         changes++;

@@ -10,7 +10,10 @@ const first = (n: Node | undefined): Value | undefined => n?.inputs[0] ?? undefi
 
 /** Transpose by p, then by the inverse of p. */
 export const eliminateTransposePair = bypassPass({
-  name: 'eliminate-transpose-pair', doc: 'Removes a Transpose that undoes the one before it.', numerics: 'exact', ops: ['Transpose'],
+  name: 'eliminate-transpose-pair',
+  doc: 'Removes a Transpose that undoes the one before it.',
+  numerics: 'exact',
+  ops: ['Transpose'],
   same(n) {
     const before = producerOf(first(n), 'Transpose');
     const [p, q] = [before && permutationOf(before), permutationOf(n)];
@@ -20,7 +23,10 @@ export const eliminateTransposePair = bypassPass({
 
 /** Squeeze and Unsqueeze of the same axes, in either order. */
 export const eliminateSqueezePair = bypassPass({
-  name: 'eliminate-squeeze-pair', doc: 'Removes a Squeeze or Unsqueeze that undoes the other before it.', numerics: 'exact', ops: ['Squeeze', 'Unsqueeze'],
+  name: 'eliminate-squeeze-pair',
+  doc: 'Removes a Squeeze or Unsqueeze that undoes the other before it.',
+  numerics: 'exact',
+  ops: ['Squeeze', 'Unsqueeze'],
   same(n) {
     const before = producerOf(first(n), n.op === 'Squeeze' ? 'Unsqueeze' : 'Squeeze');
     if (!before) return undefined;
@@ -33,22 +39,33 @@ export const eliminateSqueezePair = bypassPass({
 
 const VIEWS = ['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'];
 
-/** Reshapes of any spelling, back to the shape that went into the first. Refuses unless every size is known or the same symbol. */
+/**
+ * Reshapes of any spelling, back to the shape that went into the first. Refuses unless every size is known or the same
+ * symbol.
+ */
 export const eliminateReshapePair = bypassPass({
-  name: 'eliminate-reshape-pair', doc: 'Removes a reshape back to the shape before the previous reshape.', numerics: 'exact', ops: VIEWS,
+  name: 'eliminate-reshape-pair',
+  doc: 'Removes a reshape back to the shape before the previous reshape.',
+  numerics: 'exact',
+  ops: VIEWS,
   same(n) {
     const before = producerOf(first(n), ...VIEWS);
     const x = first(before);
     if (!before || !x) return undefined;
     const [from, to] = [x.shape, n.outputs[0]?.shape];
     if (sameShape(from, to)) return x;
-    return from?.length === to?.length && from?.every((d, i) => sameDim(d, to?.[i]) || typeof d !== typeof to?.[i]) ? 'sizes are not known well enough to see that the shape is that of before' : undefined;
+    return from?.length === to?.length && from?.every((d, i) => sameDim(d, to?.[i]) || typeof d !== typeof to?.[i])
+      ? 'sizes are not known well enough to see that the shape is that of before'
+      : undefined;
   },
 });
 
 /** Cast to a type that holds every value of the first, and back. */
 export const eliminateCastPair = bypassPass({
-  name: 'eliminate-cast-pair', doc: 'Removes a Cast to a wider type and back.', numerics: 'exact', ops: ['Cast'],
+  name: 'eliminate-cast-pair',
+  doc: 'Removes a Cast to a wider type and back.',
+  numerics: 'exact',
+  ops: ['Cast'],
   same(n) {
     const before = producerOf(first(n), 'Cast');
     const x = first(before);
@@ -60,34 +77,60 @@ export const eliminateCastPair = bypassPass({
 
 /** DequantizeLinear, then QuantizeLinear by the same scale and zero point: the codes come back. */
 export const eliminateQuantizePair = bypassPass({
-  name: 'eliminate-quantize-pair', doc: 'Removes QuantizeLinear of what was dequantized by the same scale and zero point.', numerics: 'exact', ops: ['QuantizeLinear'],
+  name: 'eliminate-quantize-pair',
+  doc: 'Removes QuantizeLinear of what was dequantized by the same scale and zero point.',
+  numerics: 'exact',
+  ops: ['QuantizeLinear'],
   same(n) {
     const before = producerOf(first(n), 'DequantizeLinear');
     const codes = first(before);
     if (!before || !codes) return undefined;
-    const equal = [1, 2].every((i) => sameConstant(before.inputs[i], n.inputs[i])) && before.int('axis', 1) === n.int('axis', 1) && before.int('block_size', 0) === n.int('block_size', 0);
+    const equal =
+      [1, 2].every((i) => sameConstant(before.inputs[i], n.inputs[i])) &&
+      before.int('axis', 1) === n.int('axis', 1) &&
+      before.int('block_size', 0) === n.int('block_size', 0);
     if (!equal) return 'scale or zero point differ';
-    const type = n.attrs.has('output_dtype') && n.int('output_dtype') !== 0 ? dtypeFromCode(n.int('output_dtype')) : n.inputs[2]?.dtype ?? 'uint8';
+    const type =
+      n.attrs.has('output_dtype') && n.int('output_dtype') !== 0
+        ? dtypeFromCode(n.int('output_dtype'))
+        : (n.inputs[2]?.dtype ?? 'uint8');
     const scale = n.inputs[1]?.data;
-    if (!type || type !== codes.dtype || !/^u?int(2|4|8|16)$/.test(type)) return `codes are ${codes.dtype ?? 'of unknown type'}, the result is ${type ?? 'of unknown type'}`;
-    return scale?.f64().every((s) => s > 1e-30 && s < 1e30) ? codes : 'the scale is computed, or beyond what float32 holds exactly';
+    if (!type || type !== codes.dtype || !/^u?int(2|4|8|16)$/.test(type))
+      return `codes are ${codes.dtype ?? 'of unknown type'}, the result is ${type ?? 'of unknown type'}`;
+    return scale?.f64().every((s) => s > 1e-30 && s < 1e30)
+      ? codes
+      : 'the scale is computed, or beyond what float32 holds exactly';
   },
 });
 
 function sameConstant(a: Value | null | undefined, b: Value | null | undefined): boolean {
   if ((a ?? null) === (b ?? null)) return true;
   const [s, t] = [a?.isInitializer ? a.data : undefined, b?.isInitializer ? b.data : undefined];
-  return s !== undefined && t !== undefined && s.dtype === t.dtype && s.dims.join() === t.dims.join() && Buffer.compare(s.bytes(), t.bytes()) === 0;
+  return (
+    s !== undefined &&
+    t !== undefined &&
+    s.dtype === t.dtype &&
+    s.dims.join() === t.dims.join() &&
+    Buffer.compare(s.bytes(), t.bytes()) === 0
+  );
 }
 
 /** Slice that takes exactly one input out of a Concat. */
 export const eliminateConcatSlice = bypassPass({
-  name: 'eliminate-concat-slice', doc: 'Removes a Slice that takes one input out of a Concat again.', numerics: 'exact', ops: ['Slice'],
+  name: 'eliminate-concat-slice',
+  doc: 'Removes a Slice that takes one input out of a Concat again.',
+  numerics: 'exact',
+  ops: ['Slice'],
   same(n) {
     const concat = producerOf(first(n), 'Concat');
     const rank = first(n)?.shape?.length;
     if (!concat || rank === undefined) return undefined;
-    const [starts, ends, axes, steps] = [listOf(n, 'starts', 1), listOf(n, 'ends', 2), listOf(n, 'axes', 3), listOf(n, 'steps', 4)];
+    const [starts, ends, axes, steps] = [
+      listOf(n, 'starts', 1),
+      listOf(n, 'ends', 2),
+      listOf(n, 'axes', 3),
+      listOf(n, 'steps', 4),
+    ];
     if (!starts || !ends || axes === undefined || steps === undefined) return 'its limits are computed';
     const axis = fromStart(concat.int('axis'), rank);
     if (starts.length !== 1 || fromStart(axes?.[0] ?? 0, rank) !== axis || (steps?.[0] ?? 1) !== 1) return undefined;
@@ -107,20 +150,28 @@ export const eliminateConcatSlice = bypassPass({
 
 /** Concat of all parts of a Split, in order, along the same axis. */
 export const eliminateSplitConcat = bypassPass({
-  name: 'eliminate-split-concat', doc: 'Removes a Concat of all parts of a Split.', numerics: 'exact', ops: ['Concat'],
+  name: 'eliminate-split-concat',
+  doc: 'Removes a Concat of all parts of a Split.',
+  numerics: 'exact',
+  ops: ['Concat'],
   same(n) {
     const split = producerOf(first(n), 'Split');
     if (!split || n.inputs.length < 2 || !n.inputs.every((v) => v?.producer === split)) return undefined;
     const rank = first(split)?.shape?.length;
     const [a, b] = [split.int('axis', 0), n.int('axis')];
-    if (a !== b && (rank === undefined || fromStart(a, rank) !== fromStart(b, rank))) return 'it joins along another axis than the Split cuts, or the rank is not known';
-    return split.outputs.length === n.inputs.length && split.outputs.every((o, i) => o === n.inputs[i]) ? first(split) : 'it takes the parts in another order, or not all';
+    if (a !== b && (rank === undefined || fromStart(a, rank) !== fromStart(b, rank)))
+      return 'it joins along another axis than the Split cuts, or the rank is not known';
+    return split.outputs.length === n.inputs.length && split.outputs.every((o, i) => o === n.inputs[i])
+      ? first(split)
+      : 'it takes the parts in another order, or not all';
   },
 });
 
 /** f(f(x)) = f(x) for functions that change nothing the second time. Also Not(Not(x)), Neg(Neg(x)) = x. */
 export const eliminateRepeats = bypassPass({
-  name: 'eliminate-repeats', doc: 'Removes the second of two equal Relu, Abs, Ceil, Floor, Round or Sign, and both of two Not or Neg.', numerics: 'exact',
+  name: 'eliminate-repeats',
+  doc: 'Removes the second of two equal Relu, Abs, Ceil, Floor, Round or Sign, and both of two Not or Neg.',
+  numerics: 'exact',
   ops: ['Relu', 'Abs', 'Ceil', 'Floor', 'Round', 'Sign', 'Not', 'Neg'],
   same(n) {
     const before = producerOf(first(n), n.op);
@@ -128,15 +179,22 @@ export const eliminateRepeats = bypassPass({
   },
 });
 
-/** Where by a constant that is true, or false, everywhere. Refuses where the other side may broadcast the chosen one. */
+/**
+ * Where by a constant that is true, or false, everywhere. Refuses where the other side may broadcast the chosen one.
+ */
 export const eliminateWhere = bypassPass({
-  name: 'eliminate-where', doc: 'Removes a Where whose condition is constant and the same everywhere.', numerics: 'exact', ops: ['Where'],
+  name: 'eliminate-where',
+  doc: 'Removes a Where whose condition is constant and the same everywhere.',
+  numerics: 'exact',
+  ops: ['Where'],
   same(n) {
     const condition = n.inputs[0]?.isInitializer ? n.inputs[0].data : undefined;
     if (!condition || condition.size === 0 || condition.size > 1 << 20) return undefined;
     const bytes = condition.bytes();
     if (!bytes.every((b) => b === bytes[0])) return undefined;
     const chosen = n.inputs[bytes[0] ? 1 : 2];
-    return chosen && sameShape(chosen.shape, n.outputs[0]?.shape) ? chosen : 'the result may have a larger shape than the chosen side';
+    return chosen && sameShape(chosen.shape, n.outputs[0]?.shape)
+      ? chosen
+      : 'the result may have a larger shape than the chosen side';
   },
 });

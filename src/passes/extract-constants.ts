@@ -4,14 +4,18 @@ import type { Pass } from '../rewrite/pass.js';
 
 /** Constant nodes become initializers of the same name. Sparse constants stay nodes. */
 export const extractConstants = {
-  name: 'extract-constants', doc: 'Turns Constant nodes into initializers.', numerics: 'exact',
+  name: 'extract-constants',
+  doc: 'Turns Constant nodes into initializers.',
+  numerics: 'exact',
   run({ model }) {
     let changes = 0;
     for (const graph of allGraphs(model.graph)) {
       for (const node of graph.topological()) {
         if (node.op !== 'Constant' || node.domain !== '') continue;
         const out = node.outputs[0];
-        const attr = [...node.attrs.entries()].find(([name]) => name.startsWith('value') || name === 'sparse_value')?.[1];
+        const attr = [...node.attrs.entries()].find(
+          ([name]) => name.startsWith('value') || name === 'sparse_value',
+        )?.[1];
         const tensor = attr && tensorOf(attr);
         if (!out || !tensor || out.isGraphOutput) continue;
         const name = out.name;
@@ -27,13 +31,21 @@ export const extractConstants = {
 
 function tensorOf(a: Attr): Tensor | undefined {
   switch (a.type) {
-    case 'tensor': return a.value;
-    case 'float': return Tensor.f32([a.value], []);
-    case 'floats': return Tensor.f32(a.value);
-    case 'int': return Tensor.i64([a.value], []);
-    case 'ints': return Tensor.i64(a.value);
-    case 'string': return new Tensor('string', [], [a.value]);
-    case 'strings': return new Tensor('string', [a.value.length], a.value);
-    default: return undefined;
+    case 'tensor':
+      return a.value;
+    case 'float':
+      return Tensor.f32([a.value], []);
+    case 'floats':
+      return Tensor.f32(a.value);
+    case 'int':
+      return Tensor.i64([a.value], []);
+    case 'ints':
+      return Tensor.i64(a.value);
+    case 'string':
+      return new Tensor('string', [], [a.value]);
+    case 'strings':
+      return new Tensor('string', [a.value.length], a.value);
+    default:
+      return undefined;
   }
 }

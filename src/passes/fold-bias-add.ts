@@ -6,7 +6,9 @@ import { perChannel } from './constants.js';
 
 /** Conv(x, W, B) + c = Conv(x, W, B + c) where the constant c has one value per output channel (or a single one). */
 const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
-  name: op === 'Conv' ? 'fold-bias-add' : 'fold-bias-add-transpose', doc: `Folds an added constant into the bias of the ${op} before it.`, numerics: 'close',
+  name: op === 'Conv' ? 'fold-bias-add' : 'fold-bias-add-transpose',
+  doc: `Folds an added constant into the bias of the ${op} before it.`,
+  numerics: 'close',
   pattern: `c = ${op}(x, W, B?)\ny = Add(c, k)`,
   check(m) {
     const constant = m.constant('k', 'B');
@@ -16,7 +18,9 @@ const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
     if (k.dtype !== 'float32' || !shape || outputs === undefined) return 'shapes or types are not known';
     if (k.dims.length > shape.length) return 'the constant has more axes than the output';
     const aligned = [...Array<number>(shape.length - k.dims.length).fill(1), ...k.dims];
-    return aligned.every((d, i) => d === 1 || (i === 1 && d === outputs)) || 'the constant varies over more than channels';
+    return (
+      aligned.every((d, i) => d === 1 || (i === 1 && d === outputs)) || 'the constant varies over more than channels'
+    );
   },
   rewrite(m, b) {
     const conv = m.node('c');
@@ -24,7 +28,11 @@ const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
     const k = m.value('k').data!.f64(); // as above
     const old = m.optional('B')?.data?.f64();
     const bias = Float32Array.from({ length: outputs }, (_, i) => (old?.[i] ?? 0) + k[k.length === 1 ? 0 : i]!);
-    return b.op(op, [m.value('x'), m.value('W'), b.constant(Tensor.f32(bias), m.optional('B')?.name ?? m.value('k').name)], { attrs: Object.fromEntries(conv.attrs), name: conv.name });
+    return b.op(
+      op,
+      [m.value('x'), m.value('W'), b.constant(Tensor.f32(bias), m.optional('B')?.name ?? m.value('k').name)],
+      { attrs: Object.fromEntries(conv.attrs), name: conv.name },
+    );
   },
 });
 
@@ -37,7 +45,10 @@ export const foldBiasAddTranspose = rulePass(rule('ConvTranspose'));
 
 /** Gemm(x, W, B) + k = Gemm(x, W, B + k) where B and the constant k have one value per column (or a single one). */
 export const foldBiasAddGemm = rulePass({
-  name: 'fold-bias-add-gemm', doc: 'Folds an added constant into the bias of the Gemm before it.', numerics: 'close', opset: 7,
+  name: 'fold-bias-add-gemm',
+  doc: 'Folds an added constant into the bias of the Gemm before it.',
+  numerics: 'close',
+  opset: 7,
   pattern: 'c = Gemm(x, W, B?)\ny = Add(c, k)',
   check(m) {
     const constant = m.constant('k', 'B');
@@ -45,13 +56,23 @@ export const foldBiasAddGemm = rulePass({
     if (m.node('c').float('beta', 1) !== 1) return 'Gemm has a factor on its bias';
     const columns = columnsOf(m);
     if (columns === undefined) return 'the number of columns is not known';
-    return ['k', 'B'].every((name) => !m.optional(name) || perChannel(m.value(name), 2, 1, columns)) || 'the constant varies over more than columns';
+    return (
+      ['k', 'B'].every((name) => !m.optional(name) || perChannel(m.value(name), 2, 1, columns)) ||
+      'the constant varies over more than columns'
+    );
   },
   rewrite(m, b) {
     const columns = columnsOf(m) ?? 0;
-    const [k, old] = [perChannel(m.value('k'), 2, 1, columns), m.optional('B') && perChannel(m.value('B'), 2, 1, columns)];
+    const [k, old] = [
+      perChannel(m.value('k'), 2, 1, columns),
+      m.optional('B') && perChannel(m.value('B'), 2, 1, columns),
+    ];
     const bias = Float32Array.from({ length: columns }, (_, i) => (old?.[i] ?? 0) + (k?.[i] ?? 0));
-    return b.op('Gemm', [m.value('x'), m.value('W'), b.constant(Tensor.f32(bias), (m.optional('B') ?? m.value('k')).name)], { attrs: Object.fromEntries(m.node('c').attrs), name: m.node('c').name || 'Gemm' });
+    return b.op(
+      'Gemm',
+      [m.value('x'), m.value('W'), b.constant(Tensor.f32(bias), (m.optional('B') ?? m.value('k')).name)],
+      { attrs: Object.fromEntries(m.node('c').attrs), name: m.node('c').name || 'Gemm' },
+    );
   },
 });
 function columnsOf(m: Match): number | undefined {

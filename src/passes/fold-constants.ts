@@ -12,51 +12,84 @@ const LARGE_ELEMENTS = 1 << 18;
 const HUGE_ELEMENTS = 1 << 24;
 
 /**
- * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as initializers.
- * Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights (they are stored small
- * on purpose), and results much larger than their inputs.
+ * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as
+ * initializers. Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights (they
+ * are stored small on purpose), and results much larger than their inputs.
  */
 export const foldConstants = {
-  name: 'fold-constants', doc: 'Computes constant subgraphs once.', numerics: 'close',
+  name: 'fold-constants',
+  doc: 'Computes constant subgraphs once.',
+  numerics: 'close',
   run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS),
 } satisfies Pass;
 
-/** As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file. */
+/**
+ * As {@link foldConstants}, also where the results are much larger than their inputs: fewer nodes for a larger file.
+ */
 export const foldLargeConstants = {
-  name: 'fold-large-constants', doc: 'Computes constant subgraphs once, also where the result makes the file much larger.', numerics: 'close',
+  name: 'fold-large-constants',
+  doc: 'Computes constant subgraphs once, also where the result makes the file much larger.',
+  numerics: 'close',
   run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS),
 } satisfies Pass;
 
 async function foldAll(ctx: PassContext, name: string, limit: number): Promise<PassResult> {
   let changes = 0;
-  const tooLarge = (node: Node, elements: number): void => ctx.refuse(name, node, `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`);
-  for (const graph of allGraphs(ctx.model.graph)) changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, limit, tooLarge));
+  const tooLarge = (node: Node, elements: number): void =>
+    ctx.refuse(
+      name,
+      node,
+      `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`,
+    );
+  for (const graph of allGraphs(ctx.model.graph))
+    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, limit, tooLarge));
   return { changes };
 }
 
 /** Nodes that depend on constants alone. */
-function constantNodes(graph: Graph, model: Model, limit: number, refuse: (node: Node, elements: number) => void): ReadonlySet<Node> {
+function constantNodes(
+  graph: Graph,
+  model: Model,
+  limit: number,
+  refuse: (node: Node, elements: number) => void,
+): ReadonlySet<Node> {
   const constant = new Set<Node>();
-  const isConstant = (v: Value): boolean => (v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer));
-  for (const node of graph.topological()) if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
+  const isConstant = (v: Value): boolean =>
+    v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer);
+  for (const node of graph.topological())
+    if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
   for (const node of [...constant]) {
     const elements = resultSize(node);
-    if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) { constant.delete(node); refuse(node, elements); }
+    if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) {
+      constant.delete(node);
+      refuse(node, elements);
+    }
   }
   // A node kept for its size takes its consumers out too: they have an input that is not folded.
-  for (const node of graph.topological()) if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
+  for (const node of graph.topological())
+    if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
   return constant;
 }
 
-/** Folds nodes in one run; where onnxruntime does not take them all, those that it takes one by one: the next round goes on from there. */
+/**
+ * Folds nodes in one run; where onnxruntime does not take them all, those that it takes one by one: the next round goes
+ * on from there.
+ */
 async function foldGraph(graph: Graph, ctx: PassContext, constant: ReadonlySet<Node>): Promise<number> {
   if (!constant.size) return 0;
-  const wanted = [...constant].flatMap((n) => n.outputs).filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
+  const wanted = [...constant]
+    .flatMap((n) => n.outputs)
+    .filter((o) => o.name && (o.isGraphOutput || [...o.uses].some((u) => !constant.has(u.node))));
   // Constant nodes that nobody uses need no run, and a model without outputs would not load.
-  const results = wanted.length ? await evaluated(ctx, subgraphModel(ctx.model, constant, wanted)) : new Map<string, Tensor>();
+  const results = wanted.length
+    ? await evaluated(ctx, subgraphModel(ctx.model, constant, wanted))
+    : new Map<string, Tensor>();
   if (typeof results === 'string') {
     const ready = [...constant].filter((n) => n.inputs.every((v) => v === null || v.isInitializer));
-    if (constant.size === 1) { for (const n of ready) ctx.refuse('fold-constants', n, results); return 0; }
+    if (constant.size === 1) {
+      for (const n of ready) ctx.refuse('fold-constants', n, results);
+      return 0;
+    }
     let removed = 0;
     for (const n of ready) removed += await foldGraph(graph, ctx, new Set([n]));
     return removed;
@@ -69,13 +102,19 @@ async function foldGraph(graph: Graph, ctx: PassContext, constant: ReadonlySet<N
     graph.replaceUses(o, graph.addInitializer(new Value(name), tensor));
   }
   let removed = 0;
-  for (const n of [...constant].reverse()) if (n.outputs.every((o) => o.uses.size === 0 && !o.isGraphOutput)) { graph.remove(n); removed++; }
+  for (const n of [...constant].reverse())
+    if (n.outputs.every((o) => o.uses.size === 0 && !o.isGraphOutput)) {
+      graph.remove(n);
+      removed++;
+    }
   return removed;
 }
 
 /** The values of a constant model, or why the runtime does not compute them: an element type or opset it lacks. */
 async function evaluated({ evaluate }: PassContext, model: Model): Promise<ReadonlyMap<string, Tensor> | string> {
-  try { return await evaluate(model); } catch (e) {
+  try {
+    return await evaluate(model);
+  } catch (e) {
     if (e instanceof QuantError && e.code === 'MODEL_RUNTIME') return e.message;
     throw e;
   }
@@ -83,7 +122,14 @@ async function evaluated({ evaluate }: PassContext, model: Model): Promise<Reado
 
 function canFold(node: Node): boolean {
   const spec = specOf(node);
-  return spec !== undefined && spec.foldable && node.subgraphs().length === 0 && node.op !== 'DequantizeLinear' && node.op !== 'QuantizeLinear' && !node.outputs.some((o) => o.isGraphOutput);
+  return (
+    spec !== undefined &&
+    spec.foldable &&
+    node.subgraphs().length === 0 &&
+    node.op !== 'DequantizeLinear' &&
+    node.op !== 'QuantizeLinear' &&
+    !node.outputs.some((o) => o.isGraphOutput)
+  );
 }
 
 const resultSize = (node: Node): number => node.outputs.reduce((n, o) => n + sizeOf(o.shape, 0), 0);
@@ -101,10 +147,24 @@ function subgraphModel(model: Model, nodes: ReadonlySet<Node>, wanted: readonly 
     return made;
   };
   for (const n of nodes) {
-    const copy = new Node(n.op, n.inputs.map((v) => v && take(v)), n.outputs.map((o) => o.name), n.domain, n.overload);
+    const copy = new Node(
+      n.op,
+      n.inputs.map((v) => v && take(v)),
+      n.outputs.map((o) => o.name),
+      n.domain,
+      n.overload,
+    );
     copy.name = n.name;
-    for (const [k, a] of n.attrs) copy.attrs.set(k, a.type === 'graph' ? { ...a, value: cloneGraph(a.value, values) } : a);
-    n.outputs.forEach((o, i) => { const c = copy.outputs[i]; if (c) { c.dtype = o.dtype; c.shape = o.shape; values.set(o, c); } });
+    for (const [k, a] of n.attrs)
+      copy.attrs.set(k, a.type === 'graph' ? { ...a, value: cloneGraph(a.value, values) } : a);
+    n.outputs.forEach((o, i) => {
+      const c = copy.outputs[i];
+      if (c) {
+        c.dtype = o.dtype;
+        c.shape = o.shape;
+        values.set(o, c);
+      }
+    });
     graph.add(copy);
   }
   for (const v of wanted) graph.addOutput(take(v));

@@ -8,7 +8,9 @@ import type { Pass } from '../rewrite/pass.js';
  * constant too where ONNX can say it: 0 for "as in the input", −1 for the one size that is left.
  */
 export const foldShapes = {
-  name: 'fold-shapes', doc: 'Replaces computed shapes by constants.', numerics: 'exact',
+  name: 'fold-shapes',
+  doc: 'Replaces computed shapes by constants.',
+  numerics: 'exact',
   run({ model }) {
     const { ints } = inferShapes(model);
     let changes = 0;
@@ -18,7 +20,12 @@ export const foldShapes = {
         const out = node.outputs[0];
         const known = out && ints.get(out);
         if (!out || !known || node.outputs.length !== 1 || out.isGraphOutput || out.uses.size === 0) continue;
-        if (!known.every((d): d is number => typeof d === 'number') || (out.dtype !== 'int64' && out.dtype !== 'int32') || !isStatic(out.shape, known.length)) continue;
+        if (
+          !known.every((d): d is number => typeof d === 'number') ||
+          (out.dtype !== 'int64' && out.dtype !== 'int32') ||
+          !isStatic(out.shape, known.length)
+        )
+          continue;
         const tensor = out.dtype === 'int64' ? Tensor.i64(known, out.shape) : Tensor.i32(known, out.shape);
         const name = out.name;
         out.name = `${name}__shape`;
@@ -32,7 +39,9 @@ export const foldShapes = {
 } satisfies Pass;
 
 const isStatic = (shape: Shape | undefined, elements: number): shape is readonly number[] =>
-  shape !== undefined && shape.every((d) => typeof d === 'number') && shape.reduce<number>((n, d) => n * (d as number), 1) === elements; // every() checked the type
+  shape !== undefined &&
+  shape.every((d) => typeof d === 'number') &&
+  shape.reduce<number>((n, d) => n * (d as number), 1) === elements; // every() checked the type
 
 function foldTarget(graph: Graph, node: Node, ints: ReadonlyMap<Value, readonly Dim[]>): boolean {
   const [x, target] = node.inputs;

@@ -9,7 +9,13 @@ import { perChannel } from './constants.js';
  * `axis` is where the output holds its channels, `channelOf` which channel an element of the weights belongs to.
  * Refuses factors that vary along other axes, and a bias that is not one value per channel.
  */
-function channelScale(name: string, op: string, axis: (rank: number) => number, channelsOf: (node: Node, dims: readonly number[]) => number, channelOf: (node: Node, dims: readonly number[], index: number) => number): Pass {
+function channelScale(
+  name: string,
+  op: string,
+  axis: (rank: number) => number,
+  channelsOf: (node: Node, dims: readonly number[]) => number,
+  channelOf: (node: Node, dims: readonly number[], index: number) => number,
+): Pass {
   const factors = (m: Match): Float64Array | undefined => {
     const rank = m.value('c').shape?.length;
     const W = m.value('W').data;
@@ -19,13 +25,19 @@ function channelScale(name: string, op: string, axis: (rank: number) => number, 
     return k?.every((v) => Number.isFinite(inverse ? 1 / v : v)) ? (inverse ? k.map((v) => 1 / v) : k) : undefined;
   };
   return rulePass({
-    name, doc: `Takes a constant factor per channel into the weights of the ${op} before it.`, numerics: 'close',
+    name,
+    doc: `Takes a constant factor per channel into the weights of the ${op} before it.`,
+    numerics: 'close',
     pattern: ['Mul', 'Div'].map((last) => `c = ${op}(x, W!, B?!)\ny = ${last}(c, k!)`),
     check(m) {
       const k = factors(m);
       if (!k) return 'shapes or types are not known, or the factor varies over more than channels';
       const bias = m.optional('B')?.data;
-      return !bias || (bias.dtype === 'float32' && bias.size === k.length && bias.dims.length === 1) || 'the bias is not one value per channel';
+      return (
+        !bias ||
+        (bias.dtype === 'float32' && bias.size === k.length && bias.dims.length === 1) ||
+        'the bias is not one value per channel'
+      );
     },
     rewrite(m, b) {
       const node = m.node('c');
@@ -44,12 +56,36 @@ function channelScale(name: string, op: string, axis: (rank: number) => number, 
 
 const product = (dims: readonly number[]): number => dims.reduce((n, d) => n * d, 1);
 
-export const fuseChannelScaleConv = channelScale('fuse-channel-scale-conv', 'Conv', () => 1, (_n, dims) => dims[0]!, (_n, dims, i) => Math.floor(i / product(dims.slice(1))));
-export const fuseChannelScaleConvTranspose = channelScale('fuse-channel-scale-conv-transpose', 'ConvTranspose', () => 1, (n, dims) => dims[1]! * n.int('group', 1), (n, dims, i) => {
-  // W is [inputs, outputs / group, kernel…]: the group is told by the input channel.
-  const spatial = product(dims.slice(2));
-  const group = Math.floor(Math.floor(i / (spatial * dims[1]!)) / (dims[0]! / n.int('group', 1)));
-  return group * dims[1]! + (Math.floor(i / spatial) % dims[1]!);
-});
-export const fuseChannelScaleMatmul = channelScale('fuse-channel-scale-matmul', 'MatMul', (rank) => rank - 1, (_n, dims) => dims[dims.length - 1]!, (_n, dims, i) => i % dims[dims.length - 1]!);
-export const fuseChannelScaleGemm = channelScale('fuse-channel-scale-gemm', 'Gemm', () => 1, (n, dims) => (n.int('transB', 0) ? dims[0]! : dims[1]!), (n, dims, i) => (n.int('transB', 0) ? Math.floor(i / dims[1]!) : i % dims[1]!));
+export const fuseChannelScaleConv = channelScale(
+  'fuse-channel-scale-conv',
+  'Conv',
+  () => 1,
+  (_n, dims) => dims[0]!,
+  (_n, dims, i) => Math.floor(i / product(dims.slice(1))),
+);
+export const fuseChannelScaleConvTranspose = channelScale(
+  'fuse-channel-scale-conv-transpose',
+  'ConvTranspose',
+  () => 1,
+  (n, dims) => dims[1]! * n.int('group', 1),
+  (n, dims, i) => {
+    // W is [inputs, outputs / group, kernel…]: the group is told by the input channel.
+    const spatial = product(dims.slice(2));
+    const group = Math.floor(Math.floor(i / (spatial * dims[1]!)) / (dims[0]! / n.int('group', 1)));
+    return group * dims[1]! + (Math.floor(i / spatial) % dims[1]!);
+  },
+);
+export const fuseChannelScaleMatmul = channelScale(
+  'fuse-channel-scale-matmul',
+  'MatMul',
+  (rank) => rank - 1,
+  (_n, dims) => dims[dims.length - 1]!,
+  (_n, dims, i) => i % dims[dims.length - 1]!,
+);
+export const fuseChannelScaleGemm = channelScale(
+  'fuse-channel-scale-gemm',
+  'Gemm',
+  () => 1,
+  (n, dims) => (n.int('transB', 0) ? dims[0]! : dims[1]!),
+  (n, dims, i) => (n.int('transB', 0) ? Math.floor(i / dims[1]!) : i % dims[1]!),
+);

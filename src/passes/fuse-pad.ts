@@ -3,11 +3,17 @@ import { rulePass, type Pass } from '../rewrite/pass.js';
 import type { Match } from '../rewrite/pattern.js';
 import { scalarOf } from './constants.js';
 
-/** Pads of a Pad that adds `value` around the positions only, as [begins…, ends…] of those; or why it is another one. */
+/**
+ * Pads of a Pad that adds `value` around the positions only, as [begins…, ends…] of those; or why it is another one.
+ */
 function spatialPads(pad: Node, rank: number | undefined, value: number): readonly number[] | string {
   if (pad.string('mode', 'constant') !== 'constant') return 'it does not pad with a constant';
   if (pad.inputs[3]) return 'it pads chosen axes';
-  const pads = pad.attrs.has('pads') ? pad.ints('pads') : pad.inputs[1]?.isInitializer ? pad.inputs[1].data?.numbersOrUndefined() : undefined;
+  const pads = pad.attrs.has('pads')
+    ? pad.ints('pads')
+    : pad.inputs[1]?.isInitializer
+      ? pad.inputs[1].data?.numbersOrUndefined()
+      : undefined;
   if (!pads || rank === undefined || rank < 3 || pads.length !== 2 * rank) return 'its pads or the rank are not known';
   const filler = pad.attrs.has('value') ? pad.float('value') : pad.inputs[2] ? scalarOf(pad.inputs[2]) : 0;
   if (filler !== value) return `it pads with ${filler ?? 'a computed value'}, not ${value}`;
@@ -16,16 +22,30 @@ function spatialPads(pad: Node, rank: number | undefined, value: number): readon
 }
 
 /** A Pad before a window op joins the pads of the op, where both mean the same value. */
-function padRule(name: string, op: string, inputs: string, value: number, fits: (node: Node, pads: readonly number[]) => true | string, attrs: (node: Node) => Record<string, number>): Pass {
+function padRule(
+  name: string,
+  op: string,
+  inputs: string,
+  value: number,
+  fits: (node: Node, pads: readonly number[]) => true | string,
+  attrs: (node: Node) => Record<string, number>,
+): Pass {
   const joined = (m: Match): readonly number[] | string => {
     const node = m.node('y');
     const added = spatialPads(m.node('p'), m.value('x').shape?.length, value);
     if (typeof added === 'string') return added;
     if (node.string('auto_pad', 'NOTSET') !== 'NOTSET') return `${op} chooses its pads itself`;
-    return node.ints('pads', added.map(() => 0)).map((n, i) => n + (added[i] ?? 0));
+    return node
+      .ints(
+        'pads',
+        added.map(() => 0),
+      )
+      .map((n, i) => n + (added[i] ?? 0));
   };
   return rulePass({
-    name, doc: `Takes a Pad into the pads of the ${op} after it.`, numerics: 'close',
+    name,
+    doc: `Takes a Pad into the pads of the ${op} after it.`,
+    numerics: 'close',
     pattern: `p = Pad(x, pads?!, v?!, a?)\ny = ${op}(p${inputs})`,
     check(m) {
       const pads = joined(m);
@@ -35,7 +55,10 @@ function padRule(name: string, op: string, inputs: string, value: number, fits: 
       const node = m.node('y');
       const pads = joined(m) as readonly number[]; // check() made sure
       const last = node.attrs.get('auto_pad') ? { auto_pad: 'NOTSET' } : {};
-      return b.op(op, [m.value('x'), ...node.inputs.slice(1)], { attrs: { ...Object.fromEntries(node.attrs), ...last, ...attrs(node), pads }, name: node.name || op });
+      return b.op(op, [m.value('x'), ...node.inputs.slice(1)], {
+        attrs: { ...Object.fromEntries(node.attrs), ...last, ...attrs(node), pads },
+        name: node.name || op,
+      });
     },
   });
 }
@@ -46,12 +69,39 @@ const fitsWindow = (node: Node, pads: readonly number[]): true | string => {
   return pads.every((p, i) => p < (kernel[i % kernel.length] ?? 0)) || 'the pads would reach the size of the window';
 };
 
-export const fusePadConv = padRule('fuse-pad-conv', 'Conv', ', W, B?', 0, () => true, () => ({}));
+export const fusePadConv = padRule(
+  'fuse-pad-conv',
+  'Conv',
+  ', W, B?',
+  0,
+  () => true,
+  () => ({}),
+);
 /** Padded zeros count in the mean: only where the pool has no pads of its own that do not. */
-export const fusePadAveragePool = padRule('fuse-pad-average-pool', 'AveragePool', '', 0, (n, pads) => {
-  if (n.int('ceil_mode', 0) !== 0) return 'AveragePool rounds up';
-  if (n.int('count_include_pad', 0) !== 1 && n.ints('pads', []).some((p) => p !== 0)) return 'AveragePool does not count its own pads';
-  return fitsWindow(n, pads);
-}, () => ({ count_include_pad: 1 }));
+export const fusePadAveragePool = padRule(
+  'fuse-pad-average-pool',
+  'AveragePool',
+  '',
+  0,
+  (n, pads) => {
+    if (n.int('ceil_mode', 0) !== 0) return 'AveragePool rounds up';
+    if (n.int('count_include_pad', 0) !== 1 && n.ints('pads', []).some((p) => p !== 0))
+      return 'AveragePool does not count its own pads';
+    return fitsWindow(n, pads);
+  },
+  () => ({ count_include_pad: 1 }),
+);
 /** MaxPool pads with −∞. */
-export const fusePadMaxPool = padRule('fuse-pad-max-pool', 'MaxPool', '', -Infinity, (n, pads) => (n.int('ceil_mode', 0) !== 0 ? 'MaxPool rounds up' : n.outputs[1]?.name ? 'its indices are used' : fitsWindow(n, pads)), () => ({}));
+export const fusePadMaxPool = padRule(
+  'fuse-pad-max-pool',
+  'MaxPool',
+  '',
+  -Infinity,
+  (n, pads) =>
+    n.int('ceil_mode', 0) !== 0
+      ? 'MaxPool rounds up'
+      : n.outputs[1]?.name
+        ? 'its indices are used'
+        : fitsWindow(n, pads),
+  () => ({}),
+);

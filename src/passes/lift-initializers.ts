@@ -5,11 +5,18 @@ import type { Pass } from '../rewrite/pass.js';
  * as quantization needs their values. Callers that fed such an input can no longer do so; the finding says which.
  */
 export const liftInitializers = {
-  name: 'lift-initializers', doc: 'Takes initializers out of the graph inputs, so that they are constants.', numerics: 'exact',
+  name: 'lift-initializers',
+  doc: 'Takes initializers out of the graph inputs, so that they are constants.',
+  numerics: 'exact',
   run({ model, report }) {
     const lifted = model.graph.inputs.filter((v) => model.graph.initializers.has(v));
     for (const v of lifted) model.graph.removeInput(v);
-    if (lifted.length && model.irVersion >= 4) report({ severity: 'note', code: 'INPUT_DEFAULTS_FIXED', message: `${lifted.length} inputs with default values became constants, '${lifted[0]!.name}' first` });
+    if (lifted.length && model.irVersion >= 4)
+      report({
+        severity: 'note',
+        code: 'INPUT_DEFAULTS_FIXED',
+        message: `${lifted.length} inputs with default values became constants, '${lifted[0]!.name}' first`,
+      });
     if (model.irVersion < 4) model.irVersion = 4; // initializers that are not inputs need IR 4
     return { changes: lifted.length };
   },

@@ -13,18 +13,53 @@ const CANCELLATION = 8;
 
 /** (x · c) · d = x · (c · d). Refuses products near the ends of float32. */
 export const mergeMultiplications = rulePass({
-  name: 'merge-multiplications', doc: 'Merges two multiplications by constants into one.', numerics: 'close',
+  name: 'merge-multiplications',
+  doc: 'Merges two multiplications by constants into one.',
+  numerics: 'close',
   pattern: 'a = Mul(p, q)\ny = Mul(a, d)',
-  check: (m) => mergeable(m, (c, d) => c === 0 || d === 0 || (Math.abs(c * d) > SAFE.low && Math.abs(c * d) < SAFE.high) || 'their product is near the end of float32'),
-  rewrite: (m, b) => b.op('Mul', [inner(m).x, b.constant(combine(inner(m).c, m.value('d'), (c, d) => c * d), m.value('d').name)], { name: m.node('y').name || 'Mul' }),
+  check: (m) =>
+    mergeable(
+      m,
+      (c, d) =>
+        c === 0 ||
+        d === 0 ||
+        (Math.abs(c * d) > SAFE.low && Math.abs(c * d) < SAFE.high) ||
+        'their product is near the end of float32',
+    ),
+  rewrite: (m, b) =>
+    b.op(
+      'Mul',
+      [
+        inner(m).x,
+        b.constant(
+          combine(inner(m).c, m.value('d'), (c, d) => c * d),
+          m.value('d').name,
+        ),
+      ],
+      { name: m.node('y').name || 'Mul' },
+    ),
 });
 
 /** (x + c) + d = x + (c + d). Refuses constants that cancel each other. */
 export const mergeAdditions = rulePass({
-  name: 'merge-additions', doc: 'Merges two additions of constants into one.', numerics: 'close',
+  name: 'merge-additions',
+  doc: 'Merges two additions of constants into one.',
+  numerics: 'close',
   pattern: 'a = Add(p, q)\ny = Add(a, d)',
-  check: (m) => mergeable(m, (c, d) => Math.abs(c) + Math.abs(d) <= CANCELLATION * Math.abs(c + d) || 'they cancel each other'),
-  rewrite: (m, b) => b.op('Add', [inner(m).x, b.constant(combine(inner(m).c, m.value('d'), (c, d) => c + d), m.value('d').name)], { name: m.node('y').name || 'Add' }),
+  check: (m) =>
+    mergeable(m, (c, d) => Math.abs(c) + Math.abs(d) <= CANCELLATION * Math.abs(c + d) || 'they cancel each other'),
+  rewrite: (m, b) =>
+    b.op(
+      'Add',
+      [
+        inner(m).x,
+        b.constant(
+          combine(inner(m).c, m.value('d'), (c, d) => c + d),
+          m.value('d').name,
+        ),
+      ],
+      { name: m.node('y').name || 'Add' },
+    ),
 });
 
 /** The operand of the first node that is a constant, and the other; a pattern binds the operands in either order. */
@@ -44,7 +79,10 @@ function mergeable(m: Match, safe: (c: number, d: number) => true | string): tru
   const size = dims.reduce((n, k) => n * k, 1);
   if (size > Math.max(MAX_ELEMENTS, c.size, d.size)) return 'the merged constant would be large';
   let verdict: true | string = true;
-  combine(first, m.value('d'), (p, q) => { if (verdict === true) verdict = safe(p, q); return 0; });
+  combine(first, m.value('d'), (p, q) => {
+    if (verdict === true) verdict = safe(p, q);
+    return 0;
+  });
   return verdict;
 }
 
@@ -65,7 +103,10 @@ function combine(a: Value, b: Value, f: (a: number, b: number) => number): Tenso
   const out = new Float32Array(dims.reduce((n, k) => n * k, 1));
   const steps = (own: readonly number[]): number[] => {
     const strides = new Array<number>(dims.length).fill(0);
-    for (let i = own.length - 1, stride = 1; i >= 0; i--) { if (own[i] !== 1) strides[i + dims.length - own.length] = stride; stride *= own[i]!; }
+    for (let i = own.length - 1, stride = 1; i >= 0; i--) {
+      if (own[i] !== 1) strides[i + dims.length - own.length] = stride;
+      stride *= own[i]!;
+    }
     return strides;
   };
   const [p, q] = [steps(s.dims), steps(t.dims)];
@@ -73,9 +114,13 @@ function combine(a: Value, b: Value, f: (a: number, b: number) => number): Tenso
   for (let i = 0, at = 0, bt = 0; i < out.length; i++) {
     out[i] = f(x[at]!, y[bt]!);
     for (let k = dims.length - 1; k >= 0; k--) {
-      index[k]!++; at += p[k]!; bt += q[k]!;
+      index[k]!++;
+      at += p[k]!;
+      bt += q[k]!;
       if (index[k]! < dims[k]!) break;
-      at -= p[k]! * dims[k]!; bt -= q[k]! * dims[k]!; index[k] = 0;
+      at -= p[k]! * dims[k]!;
+      bt -= q[k]! * dims[k]!;
+      index[k] = 0;
     }
   }
   return Tensor.f32(out, dims);

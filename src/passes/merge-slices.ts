@@ -3,11 +3,13 @@ import type { Match } from '../rewrite/pattern.js';
 import { rulePass } from '../rewrite/pass.js';
 
 /**
- * Slice(Slice(x, axes A), axes B) = Slice(x, axes A ∪ B) where A and B share no axis: each axis is cut as before, in one
- * pass over the data. Refuses computed limits, and the same axis twice.
+ * Slice(Slice(x, axes A), axes B) = Slice(x, axes A ∪ B) where A and B share no axis: each axis is cut as before, in
+ * one pass over the data. Refuses computed limits, and the same axis twice.
  */
 export const mergeSlices = rulePass({
-  name: 'merge-slices', doc: 'Merges a Slice into the Slice before it when they cut different axes.', numerics: 'exact',
+  name: 'merge-slices',
+  doc: 'Merges a Slice into the Slice before it when they cut different axes.',
+  numerics: 'exact',
   pattern: 'a = Slice(x, s1, e1, a1?, t1?)\ny = Slice(a, s2, e2, a2?, t2?)',
   check(m) {
     const constant = m.constant('s1', 'e1', 'a1', 't1', 's2', 'e2', 'a2', 't2');
@@ -23,12 +25,26 @@ export const mergeSlices = rulePass({
     const joined = (key: 'starts' | 'ends' | 'steps'): Tensor => Tensor.i64(parts.flatMap((p) => p[key]));
     const axes = Tensor.i64(parts.flatMap((p) => p.axes));
     const name = m.value('y').name;
-    return b.op('Slice', [m.value('x'), b.constant(joined('starts'), `${name}_starts`), b.constant(joined('ends'), `${name}_ends`), b.constant(axes, `${name}_axes`), b.constant(joined('steps'), `${name}_steps`)], { name: m.node('y').name || 'Slice' });
+    return b.op(
+      'Slice',
+      [
+        m.value('x'),
+        b.constant(joined('starts'), `${name}_starts`),
+        b.constant(joined('ends'), `${name}_ends`),
+        b.constant(axes, `${name}_axes`),
+        b.constant(joined('steps'), `${name}_steps`),
+      ],
+      { name: m.node('y').name || 'Slice' },
+    );
   },
 });
 
 /** What a Slice cuts: bigints, because "to the end" is the largest of them. */
-function cut(m: Match, which: '1' | '2', rank: number): { starts: bigint[]; ends: bigint[]; axes: number[]; steps: bigint[] } {
+function cut(
+  m: Match,
+  which: '1' | '2',
+  rank: number,
+): { starts: bigint[]; ends: bigint[]; axes: number[]; steps: bigint[] } {
   const ints = (name: string): bigint[] | undefined => m.optional(`${name}${which}`)?.data?.ints();
   const starts = ints('s') ?? [];
   const axes = ints('a')?.map((a) => (a < 0n ? Number(a) + rank : Number(a))) ?? starts.map((_, i) => i);

@@ -7,7 +7,9 @@ import type { Match } from '../rewrite/pattern.js';
 
 /** Transpose(Transpose(x, p), q) = Transpose(x, p∘q), whose axis i is axis p[q[i]] of x. */
 export const mergeTransposes = rulePass({
-  name: 'merge-transposes', doc: 'Merges two Transposes into one.', numerics: 'exact',
+  name: 'merge-transposes',
+  doc: 'Merges two Transposes into one.',
+  numerics: 'exact',
   pattern: 'a = Transpose(x)\ny = Transpose(a)',
   check(m) {
     const [p, q] = [permutationOf(m.node('a')), permutationOf(m.node('y'))];
@@ -15,19 +17,24 @@ export const mergeTransposes = rulePass({
   },
   rewrite(m, b) {
     const [p, q] = [permutationOf(m.node('a'))!, permutationOf(m.node('y'))!]; // check() made sure
-    return b.op('Transpose', [m.value('x')], { attrs: { perm: q.map((a) => p[a]!) }, name: m.node('y').name || 'Transpose' });
+    return b.op('Transpose', [m.value('x')], {
+      attrs: { perm: q.map((a) => p[a]!) },
+      name: m.node('y').name || 'Transpose',
+    });
   },
 });
 
 const VIEW = 'Reshape|Flatten|Squeeze|Unsqueeze|Transpose';
 
 /**
- * A reshape of a reshape, in any spelling, is one Reshape of the first input: both keep the elements and their order. So
- * does a Transpose that moves axes of size 1 only. Refuses where the final shape cannot be written: more than one size
- * that is neither a number nor the input's size on the same axis.
+ * A reshape of a reshape, in any spelling, is one Reshape of the first input: both keep the elements and their order.
+ * So does a Transpose that moves axes of size 1 only. Refuses where the final shape cannot be written: more than one
+ * size that is neither a number nor the input's size on the same axis.
  */
 export const mergeReshapes = rulePass({
-  name: 'merge-reshapes', doc: 'Merges two of Reshape, Flatten, Squeeze and Unsqueeze into one Reshape.', numerics: 'exact',
+  name: 'merge-reshapes',
+  doc: 'Merges two of Reshape, Flatten, Squeeze and Unsqueeze into one Reshape.',
+  numerics: 'exact',
   pattern: `a = ${VIEW}(x, s?)\ny = ${VIEW}(a, t?)`,
   check(m) {
     const transposes = [m.node('a'), m.node('y')].filter((n) => n.op === 'Transpose');
@@ -38,8 +45,11 @@ export const mergeReshapes = rulePass({
   rewrite(m, b) {
     const y = m.value('y');
     const target = targetOf(m)!; // check() made sure
-    if ((b.model.opsets.get('') ?? 1) < 5) return b.op('Reshape', [m.value('x')], { attrs: { shape: target }, name: m.node('y').name || 'Reshape' });
-    return b.op('Reshape', [m.value('x'), b.constant(Tensor.i64(target), `${y.name}_shape`)], { name: m.node('y').name || 'Reshape' });
+    if ((b.model.opsets.get('') ?? 1) < 5)
+      return b.op('Reshape', [m.value('x')], { attrs: { shape: target }, name: m.node('y').name || 'Reshape' });
+    return b.op('Reshape', [m.value('x'), b.constant(Tensor.i64(target), `${y.name}_shape`)], {
+      name: m.node('y').name || 'Reshape',
+    });
   },
 });
 
@@ -52,7 +62,8 @@ function keepsOrder(n: Node): boolean {
 
 /** The target of the merged Reshape; undefined where it cannot be written. */
 function targetOf(m: Match): readonly number[] | undefined {
-  // What the model itself says holds whatever the declared shapes are worth. A 0 copies from the middle shape, which goes.
+  // What the model itself says holds whatever the declared shapes are worth. A 0 copies from the middle shape, which
+  // goes.
   const given = m.node('y').op === 'Reshape' ? listOf(m.node('y'), 'shape', 1) : undefined;
   if (given && !given.includes(0)) return given;
   const [to, from] = [m.value('y').shape, m.value('x').shape];

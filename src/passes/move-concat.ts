@@ -4,8 +4,16 @@ import { Tensor } from '../ir/tensor.js';
 import { constantInts, fromStart, listOf } from '../rewrite/facts.js';
 import { rulePass } from '../rewrite/pass.js';
 
-/** The input of a Concat that holds places `from` to `to` (not included) of its axis, and where it begins; a reason where none does. */
-function inputWith(concat: Node, axis: number, from: number, to: number): { readonly x: Value; readonly start: number } | string {
+/**
+ * The input of a Concat that holds places `from` to `to` (not included) of its axis, and where it begins; a reason
+ * where none does.
+ */
+function inputWith(
+  concat: Node,
+  axis: number,
+  from: number,
+  to: number,
+): { readonly x: Value; readonly start: number } | string {
   let start = 0;
   for (const x of concat.inputs) {
     const size = x?.shape?.[axis];
@@ -24,7 +32,8 @@ function gathered(concat: Node, node: Node): { readonly x: Value; readonly indic
   const rank = node.inputs[0]?.shape?.length;
   const given = constantInts(node.inputs[1]);
   const axis = rank === undefined ? undefined : fromStart(concat.int('axis', 1), rank);
-  if (rank === undefined || axis === undefined || !given?.length) return 'its indices are computed, or the rank is not known';
+  if (rank === undefined || axis === undefined || !given?.length)
+    return 'its indices are computed, or the rank is not known';
   if (fromStart(node.int('axis', 0), rank) !== axis) return 'it takes along another axis';
   const total = lengthOf(concat, axis);
   if (total === undefined) return 'the sizes of the Concat inputs are not known';
@@ -35,7 +44,9 @@ function gathered(concat: Node, node: Node): { readonly x: Value; readonly indic
 
 /** Gather(Concat(a, b), i) = Gather(b, i − size of a) for constant i that lie in b. */
 export const moveGatherConcat = rulePass({
-  name: 'move-gather-concat', doc: 'Gathers from the input of a Concat that holds what is taken.', numerics: 'exact',
+  name: 'move-gather-concat',
+  doc: 'Gathers from the input of a Concat that holds what is taken.',
+  numerics: 'exact',
   pattern: 'y = Gather(c, i!)',
   check(m) {
     const concat = m.value('c').producer;
@@ -47,14 +58,27 @@ export const moveGatherConcat = rulePass({
     const y = m.node('y');
     const found = gathered(m.value('c').producer!, y); // check() made sure
     if (typeof found === 'string') return m.value('y');
-    return b.op('Gather', [found.x, b.constant(Tensor.i64(found.indices, m.value('i').data!.dims), m.value('i').name)], { attrs: Object.fromEntries(y.attrs), name: y.name });
+    return b.op(
+      'Gather',
+      [found.x, b.constant(Tensor.i64(found.indices, m.value('i').data!.dims), m.value('i').name)],
+      { attrs: Object.fromEntries(y.attrs), name: y.name },
+    );
   },
 });
 
-function sliced(concat: Node, node: Node): { readonly x: Value; readonly from: number; readonly to: number; readonly axis: number } | string {
+function sliced(
+  concat: Node,
+  node: Node,
+): { readonly x: Value; readonly from: number; readonly to: number; readonly axis: number } | string {
   const rank = node.inputs[0]?.shape?.length;
-  const [starts, ends, axes, steps] = [listOf(node, 'starts', 1), listOf(node, 'ends', 2), listOf(node, 'axes', 3), listOf(node, 'steps', 4)];
-  if (rank === undefined || !starts || !ends || axes === undefined || steps === undefined) return 'its limits are computed, or the rank is not known';
+  const [starts, ends, axes, steps] = [
+    listOf(node, 'starts', 1),
+    listOf(node, 'ends', 2),
+    listOf(node, 'axes', 3),
+    listOf(node, 'steps', 4),
+  ];
+  if (rank === undefined || !starts || !ends || axes === undefined || steps === undefined)
+    return 'its limits are computed, or the rank is not known';
   const axis = fromStart(concat.int('axis', 1), rank);
   if (starts.length !== 1 || fromStart(axes?.[0] ?? 0, rank) !== axis || (steps?.[0] ?? 1) !== 1) return '';
   const total = lengthOf(concat, axis);
@@ -68,7 +92,9 @@ function sliced(concat: Node, node: Node): { readonly x: Value; readonly from: n
 
 /** Slice(Concat(a, b), from, to) = Slice(b, from − size of a, to − size of a) where b holds all of it. */
 export const moveSliceConcat = rulePass({
-  name: 'move-slice-concat', doc: 'Slices the input of a Concat that holds what is taken.', numerics: 'exact',
+  name: 'move-slice-concat',
+  doc: 'Slices the input of a Concat that holds what is taken.',
+  numerics: 'exact',
   pattern: 'y = Slice(c, s?, e?, a?, t?)',
   check(m) {
     const concat = m.value('c').producer;
@@ -81,7 +107,8 @@ export const moveSliceConcat = rulePass({
     const found = sliced(m.value('c').producer!, y); // check() made sure
     if (typeof found === 'string') return m.value('y');
     const { x, from, to, axis } = found;
-    if (y.attrs.has('starts')) return b.op('Slice', [x], { attrs: { starts: [from], ends: [to], axes: [axis] }, name: y.name });
+    if (y.attrs.has('starts'))
+      return b.op('Slice', [x], { attrs: { starts: [from], ends: [to], axes: [axis] }, name: y.name });
     const list = (n: number, what: string): Value => b.constant(Tensor.i64([n]), `${m.value('y').name}_${what}`);
     return b.op('Slice', [x, list(from, 'starts'), list(to, 'ends'), list(axis, 'axes')], { name: y.name });
   },

@@ -3,32 +3,46 @@ import { elementwiseOps } from '../ops/elementwise.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /**
- * Reshape(f(Reshape(x))) = Reshape(Reshape(f(x))) for elementwise f with at most numbers beside x: the two reshapes, of any
- * spelling, then merge into one. Looks through chains of such f whose values have one user. Refuses where f has a
+ * Reshape(f(Reshape(x))) = Reshape(Reshape(f(x))) for elementwise f with at most numbers beside x: the two reshapes, of
+ * any spelling, then merge into one. Looks through chains of such f whose values have one user. Refuses where f has a
  * constant that is not a single number, which would have to be reshaped the other way round.
  */
 export const moveReshapes = {
-  name: 'move-reshapes', doc: 'Moves a reshape past elementwise nodes to the next reshape, with which it merges.', numerics: 'exact',
+  name: 'move-reshapes',
+  doc: 'Moves a reshape past elementwise nodes to the next reshape, with which it merges.',
+  numerics: 'exact',
   run(ctx) {
     let changes = 0;
     for (const graph of allGraphs(ctx.model.graph)) {
       for (const first of [...graph.nodes].some(isView) ? graph.topological() : []) {
         if (first.graph !== graph || !isView(first)) continue;
         const chain = chainFrom(first, graph);
-        if (typeof chain === 'string') { if (chain) ctx.refuse('move-reshapes', first, chain); continue; }
-        if (chain) { move(first, chain); changes++; }
+        if (typeof chain === 'string') {
+          if (chain) ctx.refuse('move-reshapes', first, chain);
+          continue;
+        }
+        if (chain) {
+          move(first, chain);
+          changes++;
+        }
       }
     }
     return { changes };
   },
 } satisfies Pass;
 
-interface Chain { readonly nodes: readonly Node[]; readonly last: Node }
+interface Chain {
+  readonly nodes: readonly Node[];
+  readonly last: Node;
+}
 const VIEWS = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 const isView = (n: Node): boolean => n.domain === '' && VIEWS.has(n.op);
 const elementwise = new Set(elementwiseOps.map((o) => o.op));
 
-/** The elementwise nodes between a reshape and the next one; undefined where there is no such pair, a reason where a node between refuses. */
+/**
+ * The elementwise nodes between a reshape and the next one; undefined where there is no such pair, a reason where a
+ * node between refuses.
+ */
 function chainFrom(first: Node, graph: Graph): Chain | string | undefined {
   const nodes: Node[] = [];
   let reason = '';
@@ -60,6 +74,9 @@ function move(first: Node, { nodes, last }: Chain): void {
   head.setInput(head.inputs.indexOf(view), x);
   first.setInput(0, end);
   last.setInput(0, view);
-  for (const n of nodes) { const y = n.outputs[0]; if (y) y.shape = x.shape; }
+  for (const n of nodes) {
+    const y = n.outputs[0];
+    if (y) y.shape = x.shape;
+  }
   view.dtype = end.dtype;
 }

@@ -9,7 +9,10 @@ import type { Pass } from '../rewrite/pass.js';
  * Graph outputs stay as the file declares them.
  */
 export const nameSizes = {
-  name: 'name-sizes', doc: 'Names unknown sizes, so that equal ones are seen to be equal.', numerics: 'exact', annotates: true,
+  name: 'name-sizes',
+  doc: 'Names unknown sizes, so that equal ones are seen to be equal.',
+  numerics: 'exact',
+  annotates: true,
   run({ model }) {
     const ints = new Map<Value, readonly Dim[]>(inferShapes(model).ints);
     let changes = 0;

@@ -22,16 +22,37 @@ import type { QuantScheme } from '../scheme/types.js';
 import { overrideOf, planModel } from './prepare.js';
 import type { Variant } from './variant.js';
 
-interface Surroundings { readonly inputs: readonly ValueInfo[]; readonly report: (d: Diagnostic) => void; readonly onEvent: OnEvent; readonly signal?: AbortSignal }
+interface Surroundings {
+  readonly inputs: readonly ValueInfo[];
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal;
+}
 
-/** Makes one change of the list. The model is changed in place. Gives one line about it. Throws DATA_* and what the change throws. */
-export async function adjustModel(model: Model, named: Recipe['adjust'][number], o: Surroundings & { readonly moments: AdjustContext['moments']; readonly recipe: ResolvedRecipe }): Promise<string> {
+/**
+ * Makes one change of the list. The model is changed in place. Gives one line about it. Throws DATA_* and what the
+ * change throws.
+ */
+export async function adjustModel(
+  model: Model,
+  named: Recipe['adjust'][number],
+  o: Surroundings & { readonly moments: AdjustContext['moments']; readonly recipe: ResolvedRecipe },
+): Promise<string> {
   const { name, ...options } = named;
   const adjustment = adjustments.find((a) => a.name === name)!; // the schema allows names of the list only
-  const line = await adjustment.run({
-    model, moments: o.moments, threads: o.recipe.recipe.calibration.threads, report: o.report, onEvent: o.onEvent, signal: o.signal,
-    batches: () => calibrationBatches(o.recipe, o, Infinity, name), schemesOf: schemesOf(model, o.recipe),
-  }, options);
+  const line = await adjustment.run(
+    {
+      model,
+      moments: o.moments,
+      threads: o.recipe.recipe.calibration.threads,
+      report: o.report,
+      onEvent: o.onEvent,
+      signal: o.signal,
+      batches: () => calibrationBatches(o.recipe, o, Infinity, name),
+      schemesOf: schemesOf(model, o.recipe),
+    },
+    options,
+  );
   inferShapes(model);
   return line;
 }
@@ -41,49 +62,110 @@ const DYNAMIC: QuantScheme = { dtype: 'uint8', symmetric: false, granularity: { 
 
 /** How a recipe quantizes the layers of a model, planned on a copy when it is first asked. */
 function schemesOf(model: Model, { recipe, plugins }: ResolvedRecipe): (layer: Node) => LayerSchemes {
-  let planned: { readonly made: ReturnType<typeof planModel>['planned']; readonly nodes: ReadonlyMap<Node, Node>; readonly dynamic: boolean } | undefined;
+  let planned:
+    | {
+        readonly made: ReturnType<typeof planModel>['planned'];
+        readonly nodes: ReadonlyMap<Node, Node>;
+        readonly dynamic: boolean;
+      }
+    | undefined;
   return (layer) => {
     if (!planned) {
       const copy = cloneModel(model);
-      const { planned: made, format } = planModel(copy.model, recipe, () => undefined, plugins); // said when the adjusted model is planned
+      // said when the adjusted model is planned
+      const { planned: made, format } = planModel(copy.model, recipe, () => undefined, plugins);
       planned = { made, nodes: copy.nodes, dynamic: format.plan === 'dynamic' };
     }
-    const { made: { plan, integerNodes }, nodes, dynamic } = planned;
+    const {
+      made: { plan, integerNodes },
+      nodes,
+      dynamic,
+    } = planned;
     const own = nodes.get(layer)!; // the caller asks for nodes of the model
     const schemeAt = (index: number): QuantScheme | undefined => {
       const [v, use] = [own.inputs[index], own.use(index)];
-      return v ? schemeOf(plan, use && plan.has(use) ? use : v) : undefined; // an edge of its own comes before what others share
+      // an edge of its own comes before what others share
+      return v ? schemeOf(plan, use && plan.has(use) ? use : v) : undefined;
     };
     return { activations: dynamic ? (integerNodes.has(own) ? DYNAMIC : undefined) : schemeAt(0), weights: schemeAt(1) };
   };
 }
 
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
-export async function chooseWeights(v: Variant, reference: ReturnType<typeof cloneModel>, { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] }): Promise<Layerwise> {
-  const { quantize: { weights: w }, calibration } = v.recipe.recipe;
+export async function chooseWeights(
+  v: Variant,
+  reference: ReturnType<typeof cloneModel>,
+  { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] },
+): Promise<Layerwise> {
+  const {
+    quantize: { weights: w },
+    calibration,
+  } = v.recipe.recipe;
   const { name, ...methodOptions } = w.method;
   const { weightMethods } = v.recipe.plugins;
   const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
   const layers = v.recipe.recipe.quantize.layers.map(overrideOf);
   const graph = v.model.graph;
-  const own = overridesOf(graph, layers, graph.topological().filter((n) => specOf(n)?.quant.role === 'compute'));
-  const kept = repeatable(() => calibrationBatches(v.recipe, o, w.samples, `weights.method: ${name}`), w.samples, { shrink: takesAnyBatch(v.model), signal: o.signal });
+  const own = overridesOf(
+    graph,
+    layers,
+    graph.topological().filter((n) => specOf(n)?.quant.role === 'compute'),
+  );
+  const kept = repeatable(() => calibrationBatches(v.recipe, o, w.samples, `weights.method: ${name}`), w.samples, {
+    shrink: takesAnyBatch(v.model),
+    signal: o.signal,
+  });
   return quantizeLayerwise({
-    model: v.model, reference, planned: v.prepared.planned, packings: v.prepared.planned.packings, params: v.params, method, methodOptions,
+    model: v.model,
+    reference,
+    planned: v.prepared.planned,
+    packings: v.prepared.planned.packings,
+    params: v.params,
+    method,
+    methodOptions,
     methodOf: (n) => {
-      const chosen = own.get(n)?.map((i) => layers[i]?.method).findLast((m) => m !== undefined);
-      return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options }; // as above
+      const chosen = own
+        .get(n)
+        ?.map((i) => layers[i]?.method)
+        .findLast((m) => m !== undefined);
+      // as above
+      return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options };
     },
-    damping: w.damping, matchFloat: w.match === 'float', hasInputs: calibration.data !== undefined,
-    correctBias: w.correct.includes('bias'), correctScale: w.correct.includes('scale'), expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined, threads: calibration.threads,
-    feeds: async function* (): AsyncGenerator<Feed> { for await (const batch of kept()) yield* batch.feeds; },
-    samples: w.samples, totalFeeds: Math.ceil(w.samples / calibration.batchSize), ...o,
+    damping: w.damping,
+    matchFloat: w.match === 'float',
+    hasInputs: calibration.data !== undefined,
+    correctBias: w.correct.includes('bias'),
+    correctScale: w.correct.includes('scale'),
+    expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined,
+    threads: calibration.threads,
+    feeds: async function* (): AsyncGenerator<Feed> {
+      for await (const batch of kept()) yield* batch.feeds;
+    },
+    samples: w.samples,
+    totalFeeds: Math.ceil(w.samples / calibration.batchSize),
+    ...o,
   });
 }
 
-async function* calibrationBatches(recipe: ResolvedRecipe, { inputs, signal }: Surroundings, samples: number, what: string): AsyncGenerator<Batch> {
+async function* calibrationBatches(
+  recipe: ResolvedRecipe,
+  { inputs, signal }: Surroundings,
+  samples: number,
+  what: string,
+): AsyncGenerator<Batch> {
   const { data, samples: most, batchSize } = recipe.recipe.calibration;
-  if (!data) fail('DATA_MISSING', `${what} looks at calibration samples, and the recipe names none`, {}, 'set calibration.data or pass --calibration-data');
-  const dataset = await openData(data, inputs, recipe, () => undefined); // what it has to say is said when calibration reads the data
-  yield* batches(dataset.samples({ limit: Math.min(samples, most), ...(signal ? { signal } : {}) }), { size: batchSize, inputs, padding: dataset.padding });
+  if (!data)
+    fail(
+      'DATA_MISSING',
+      `${what} looks at calibration samples, and the recipe names none`,
+      {},
+      'set calibration.data or pass --calibration-data',
+    );
+  // what it has to say is said when calibration reads the data
+  const dataset = await openData(data, inputs, recipe, () => undefined);
+  yield* batches(dataset.samples({ limit: Math.min(samples, most), ...(signal ? { signal } : {}) }), {
+    size: batchSize,
+    inputs,
+    padding: dataset.padding,
+  });
 }

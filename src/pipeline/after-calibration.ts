@@ -46,7 +46,9 @@ function mixedNote(nodes: readonly Node[]): Diagnostic {
   return {
     severity: 'note',
     code: 'MIXED_SCALES',
-    message: `${names} ${nodes.length === 1 ? 'stays' : 'stay'} float: ${MIXED_SCALES}, and one scale would leave nothing of the smaller`,
+    message:
+      `${names} ${nodes.length === 1 ? 'stays' : 'stay'} float: ${MIXED_SCALES}, and one scale would leave ` +
+      'nothing of the smaller',
     where: { node: label(nodes[0]!) }, // callers have one
   };
 }

@@ -11,44 +11,109 @@ import type { CheckInput } from './check.js';
 import { atBatch } from './feeds.js';
 import type { Variant } from './variant.js';
 
-/** The samples to analyse with: those that calibrated, which must not be the judge of accuracy; else those that evaluate. Undefined without data. */
-export async function analysisData(o: Omit<CheckInput, 'calibrationSamples' | 'attempt'>): Promise<AnalysisData | undefined> {
+/**
+ * The samples to analyse with: those that calibrated, which must not be the judge of accuracy; else those that
+ * evaluate. Undefined without data.
+ */
+export async function analysisData(
+  o: Omit<CheckInput, 'calibrationSamples' | 'attempt'>,
+): Promise<AnalysisData | undefined> {
   const { calibration, evaluation } = o.recipe.recipe;
   const spec = calibration.data ?? evaluation.data;
   if (!spec) return undefined;
-  const dataset = await openData(spec, o.inputs, o.recipe, () => undefined); // what it has to say was said when the data were read for their purpose
-  const of = (size: number): Batches => () => batches(dataset.samples({ ...(o.signal ? { signal: o.signal } : {}) }), { size, inputs: o.inputs, padding: dataset.padding });
+  // what it has to say was said when the data were read for their purpose
+  const dataset = await openData(spec, o.inputs, o.recipe, () => undefined);
+  const of =
+    (size: number): Batches =>
+    () =>
+      batches(dataset.samples({ ...(o.signal ? { signal: o.signal } : {}) }), {
+        size,
+        inputs: o.inputs,
+        padding: dataset.padding,
+      });
   return { batches: of(calibration.batchSize), singles: of(1) };
 }
 /** `singles` for what takes whole tensors out of the model: their memory counts, not the time of a run. */
-export interface AnalysisData { readonly batches: Batches; readonly singles: Batches }
+export interface AnalysisData {
+  readonly batches: Batches;
+  readonly singles: Batches;
+}
 
 /** Before the rewrite. */
-export async function analyseSensitivity(v: Variant, data: AnalysisData, o: Pick<CheckInput, 'onEvent' | 'signal'>): Promise<string> {
+export async function analyseSensitivity(
+  v: Variant,
+  data: AnalysisData,
+  o: Pick<CheckInput, 'onEvent' | 'signal'>,
+): Promise<string> {
   const { sensitivity, threads } = v.recipe.recipe.evaluation;
   if (sensitivity === false) return 'skipped';
   const { planned, format, target } = v.prepared;
-  v.measured.sensitivity = await measureSensitivity({ model: v.model, planned, params: v.params, format, target, seed: v.recipe.recipe.quantize.seed, batches: data.batches, samples: sensitivity.samples, measure: sensitivity.measure, macs: new Map(v.nodes.map((n) => [n.name, n.macs])), threads, ...o });
+  v.measured.sensitivity = await measureSensitivity({
+    model: v.model,
+    planned,
+    params: v.params,
+    format,
+    target,
+    seed: v.recipe.recipe.quantize.seed,
+    batches: data.batches,
+    samples: sensitivity.samples,
+    measure: sensitivity.measure,
+    macs: new Map(v.nodes.map((n) => [n.name, n.macs])),
+    threads,
+    ...o,
+  });
   const [worst] = v.measured.sensitivity.layers;
-  return `${v.measured.sensitivity.layers.length} layers, one at a time${worst ? ` · most sensitive: ${worst.node} (${(100 * worst.share).toFixed(0)} % of the sum)` : ''}`;
+  return (
+    `${v.measured.sensitivity.layers.length} layers, one at a ` +
+    `time${worst ? ` · most sensitive: ${worst.node} (${(100 * worst.share).toFixed(0)} % of the sum)` : ''}`
+  );
 }
 
 /** After the rewrite. */
-export async function analyseLayers(v: Variant, data: AnalysisData, o: Pick<CheckInput, 'onEvent' | 'signal'>): Promise<string> {
+export async function analyseLayers(
+  v: Variant,
+  data: AnalysisData,
+  o: Pick<CheckInput, 'onEvent' | 'signal'>,
+): Promise<string> {
   const { layers, threads } = v.recipe.recipe.evaluation;
   if (layers === false) return 'skipped';
-  v.measured.layers = await measureLayers({ float: v.float, quantized: v.model, tensors: v.tensors, batches: data.singles, samples: layers.samples, threads, ...o });
+  v.measured.layers = await measureLayers({
+    float: v.float,
+    quantized: v.model,
+    tensors: v.tensors,
+    batches: data.singles,
+    samples: layers.samples,
+    threads,
+    ...o,
+  });
   const worst = [...v.measured.layers.tensors].sort((a, b) => (a.sqnrDb ?? Infinity) - (b.sqnrDb ?? Infinity))[0];
-  return `${v.measured.layers.tensors.length} tensors${worst?.sqnrDb === undefined ? '' : ` · worst: ${worst.node} SQNR ${worst.sqnrDb.toFixed(1)} dB`}`;
+  return (
+    `${v.measured.layers.tensors.length} ` +
+    `tensors${worst?.sqnrDb === undefined ? '' : ` · worst: ${worst.node} SQNR ${worst.sqnrDb.toFixed(1)} dB`}`
+  );
 }
 
 /** Time of each node, and whether optimizations change results. `feed` holds the inputs of one sample. */
-export async function analyseKernels(v: Variant, data: AnalysisData | undefined, feed: Feed, o: Pick<CheckInput, 'signal' | 'inputs'>): Promise<void> {
+export async function analyseKernels(
+  v: Variant,
+  data: AnalysisData | undefined,
+  feed: Feed,
+  o: Pick<CheckInput, 'signal' | 'inputs'>,
+): Promise<void> {
   const { profile, latency } = v.recipe.recipe.evaluation;
   if (profile === false || !v.measured.runtime) return;
   const threads = latency === false ? 1 : latency.threads;
   const sized = atBatch(feed, o.inputs, latency === false ? 1 : latency.batch);
-  const times = await profilePair({ float: v.float, quantized: v.file, nodes: v.nodes, feed: sized, runs: profile.runs, threads, signal: o.signal });
-  const optimizations = data && await optimizationDifference({ quantized: v.file, batches: data.batches, threads, signal: o.signal });
+  const times = await profilePair({
+    float: v.float,
+    quantized: v.file,
+    nodes: v.nodes,
+    feed: sized,
+    runs: profile.runs,
+    threads,
+    signal: o.signal,
+  });
+  const optimizations =
+    data && (await optimizationDifference({ quantized: v.file, batches: data.batches, threads, signal: o.signal }));
   v.measured.runtime = { ...v.measured.runtime, profile: times, ...(optimizations ? { optimizations } : {}) };
 }

@@ -1,6 +1,7 @@
 /**
- * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out part.
- * Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole search part.
+ * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out
+ * part. Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole
+ * search part.
  */
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -30,15 +31,27 @@ const UNKNOWN_COUNT = 2000;
 /**
  * Writes into `outDir` the model that is best by the objective among those that keep the limit, with recipe.yaml, which
  * makes the same file again. Where none keeps it on the held-out part, the closest goes to `outDir`/best-found instead.
- * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not measured and for a time budget that
- * ends before one recipe was looked at, and the signal's reason.
+ * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not
+ * measured and for a time budget that ends before one recipe was looked at, and the signal's reason.
  */
 export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise<AutoResult> {
   let base = given;
   const { signal } = rest;
   const { evaluation } = base.recipe;
-  if (!evaluation.data) fail('DATA_MISSING', 'a search compares recipes on evaluation data, and the recipe names none', {}, 'set evaluation.data or pass --evaluation-data');
-  if (rest.objective === 'latency' && evaluation.latency === false) fail('USAGE', 'the objective is latency, and evaluation.latency of the recipe is false', {}, 'leave it to its default, or use --objective size');
+  if (!evaluation.data)
+    fail(
+      'DATA_MISSING',
+      'a search compares recipes on evaluation data, and the recipe names none',
+      {},
+      'set evaluation.data or pass --evaluation-data',
+    );
+  if (rest.objective === 'latency' && evaluation.latency === false)
+    fail(
+      'USAGE',
+      'the objective is latency, and evaluation.latency of the recipe is false',
+      {},
+      'leave it to its default, or use --objective size',
+    );
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
   checkFiles(base);
   const forecast = new Forecast(rest.timeBudgetMs);
@@ -47,11 +60,22 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
   const share = evaluation.searchShare || SEARCH_SHARE;
   const folder = stagingDir(rest.outDir);
   try {
-    onEvent({ type: 'start', title: `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective} with a drop of at most ${String(rest.maxAccuracyDrop)}` });
+    onEvent({
+      type: 'start',
+      title:
+        `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective} with a drop of at most ` +
+        `${String(rest.maxAccuracyDrop)}`,
+    });
     const { work, samples } = await stage('look', async () => {
-      const found = await look({ base, outDir: rest.outDir }, evaluation.data!, signal, (diagnostic) => onEvent({ type: 'diagnostic', diagnostic })); // checked above
+      const found = await look({ base, outDir: rest.outDir }, evaluation.data!, signal, (diagnostic) =>
+        onEvent({ type: 'diagnostic', diagnostic }),
+      ); // checked above
       if (found.one) base = atBatchOfOne(base);
-      return [found, `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ${(100 * found.work.products).toFixed(0)} % matrix products`];
+      return [
+        found,
+        `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ` +
+          `${(100 * found.work.products).toFixed(0)} % matrix products`,
+      ];
     });
     const o = { ...rest, base };
     const setting = { share, samples, folder, stage, forecast };
@@ -64,9 +88,18 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
   }
 }
 
-interface Looked { readonly work: Work; readonly samples: number; readonly one: boolean }
+interface Looked {
+  readonly work: Work;
+  readonly samples: number;
+  readonly one: boolean;
+}
 /** What does the work, how many samples there are, and whether the model takes one at a time only. */
-async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data: DataSpec, signal: AbortSignal | undefined, report: (d: Diagnostic) => void): Promise<Looked> {
+async function look(
+  { base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>,
+  data: DataSpec,
+  signal: AbortSignal | undefined,
+  report: (d: Diagnostic) => void,
+): Promise<Looked> {
   const { recipe } = base;
   const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
   const model = loadFloatModel(file);
@@ -78,15 +111,25 @@ async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data
   const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
   await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
-  const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({ op: n.op, macs: macs.get(name) ?? 0 }));
+  const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({
+    op: n.op,
+    macs: macs.get(name) ?? 0,
+  }));
   const all = work.reduce((n, x) => n + x.macs, 0) || 1;
-  const share = (test: (op: string) => boolean): number => work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
+  const share = (test: (op: string) => boolean): number =>
+    work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
   return {
-    one, samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
+    one,
+    samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
     work: {
-      convolutions: share((op) => op.startsWith('Conv')), products: share((op) => op === 'MatMul' || op === 'Gemm'), hasData: recipe.calibration.data !== undefined, moments,
+      convolutions: share((op) => op.startsWith('Conv')),
+      products: share((op) => op === 'MatMul' || op === 'Gemm'),
+      hasData: recipe.calibration.data !== undefined,
+      moments,
       synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,
-      blockKernels: base.plugins.targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) === true,
+      blockKernels:
+        base.plugins.targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) ===
+        true,
     },
   };
 }
@@ -94,5 +137,9 @@ async function look({ base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>, data
 /** Made-up images that are read as the real ones are; undefined where the data are none. */
 function madeUp({ images, imageList, webdataset, preprocess, input }: DataSpec): Work['synthetic'] {
   if (images === undefined && imageList === undefined && webdataset === undefined) return undefined;
-  return { synthetic: 'both', ...(preprocess === undefined ? {} : { preprocess }), ...(input === undefined ? {} : { input }) };
+  return {
+    synthetic: 'both',
+    ...(preprocess === undefined ? {} : { preprocess }),
+    ...(input === undefined ? {} : { input }),
+  };
 }

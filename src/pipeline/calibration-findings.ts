@@ -10,16 +10,31 @@ export function calibrationFindings(stats: ReadonlyMap<Value, TensorStats>, samp
   const found: Diagnostic[] = [];
   const constant = [...stats].filter(([, s]) => s.count > 1 && neverVaried(s)).map(([v]) => v);
   if (constant.length) {
-    const names = constant.slice(0, SHOWN).map((v) => `'${v.name}'`).join(', ');
+    const names = constant
+      .slice(0, SHOWN)
+      .map((v) => `'${v.name}'`)
+      .join(', ');
     const input = constant.find((v) => v.producer === undefined);
     found.push({
-      severity: 'warning', code: 'CALIBRATION_CONSTANT', where: { tensor: (input ?? constant[0]!).name }, // not empty
-      message: `${constant.length} of ${stats.size} tensors never varied in calibration: ${names}${constant.length > SHOWN ? ' …' : ''}`,
-      hint: input ? 'look at the calibration data: wrong preprocessing, a wrong key or an empty file give constant inputs, and no range can be told from them' : 'look whether the calibration data reach this part of the model',
+      severity: 'warning',
+      code: 'CALIBRATION_CONSTANT',
+      where: { tensor: (input ?? constant[0]!).name }, // not empty
+      message:
+        `${constant.length} of ${stats.size} tensors never varied in calibration: ` +
+        `${names}${constant.length > SHOWN ? ' …' : ''}`,
+      hint: input
+        ? 'look at the calibration data: wrong preprocessing, a wrong key or an empty file give constant inputs, ' +
+          'and no range can be told from them'
+        : 'look whether the calibration data reach this part of the model',
     });
   }
   if (samples === 1) {
-    found.push({ severity: 'warning', code: 'CALIBRATION_ONE_SAMPLE', message: 'calibration saw a single sample: ranges of others may be far from its', hint: 'give more samples; a hundred are usually enough, and calibration.samples limits them' });
+    found.push({
+      severity: 'warning',
+      code: 'CALIBRATION_ONE_SAMPLE',
+      message: 'calibration saw a single sample: ranges of others may be far from its',
+      hint: 'give more samples; a hundred are usually enough, and calibration.samples limits them',
+    });
   }
   return found;
 }

@@ -22,20 +22,32 @@ import { feedOf } from './feeds.js';
 import type { CalibrationFacts } from '../record/index.js';
 
 /** What the model takes, as data sources need to know it. */
-export const inputInfo = (model: Model): ValueInfo[] => model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
+export const inputInfo = (model: Model): ValueInfo[] =>
+  model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
 
 /** Opens a data spec for a model. */
-export function openData(spec: DataSpec, inputs: readonly ValueInfo[], recipe: ResolvedRecipe, report: (d: Diagnostic) => void): Promise<Dataset> {
+export function openData(
+  spec: DataSpec,
+  inputs: readonly ValueInfo[],
+  recipe: ResolvedRecipe,
+  report: (d: Diagnostic) => void,
+): Promise<Dataset> {
   return openDataset(spec, inputs, {
-    baseDir: recipe.baseDir, seed: recipe.recipe.calibration.seed, onDiagnostic: report,
+    baseDir: recipe.baseDir,
+    seed: recipe.recipe.calibration.seed,
+    onDiagnostic: report,
     decodeTensor: (bytes) => feedOf(decodeTensorFile(bytes)),
   });
 }
 
-/** Inputs of the first sample that the recipe's data hold, so that work is counted for real sizes; undefined without data. */
+/**
+ * Inputs of the first sample that the recipe's data hold, so that work is counted for real sizes; undefined without
+ * data.
+ */
 export async function exampleFeed(recipe: ResolvedRecipe, inputs: readonly ValueInfo[]): Promise<Feed | undefined> {
   const spec = recipe.recipe.evaluation.data ?? recipe.recipe.calibration.data;
-  if (!spec || inputs.every((i) => i.shape?.slice(1).every((d) => typeof d === 'number'))) return undefined; // all but the batch is known
+  // all but the batch is known
+  if (!spec || inputs.every((i) => i.shape?.slice(1).every((d) => typeof d === 'number'))) return undefined;
   return firstFeed(recipe, inputs);
 }
 
@@ -48,9 +60,16 @@ export async function firstFeed(recipe: ResolvedRecipe, inputs: readonly ValueIn
   return undefined;
 }
 
-export interface Calibrated { /** By tensor, for each plan in its order. */ readonly stats: readonly ReadonlyMap<Value, TensorStats>[]; readonly facts: Omit<CalibrationFacts, 'observer' | 'overlapWithEvaluation'>; /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[] }
+export interface Calibrated {
+  /** By tensor, for each plan in its order. */ readonly stats: readonly ReadonlyMap<Value, TensorStats>[];
+  readonly facts: Omit<CalibrationFacts, 'observer' | 'overlapWithEvaluation'>;
+  /** id and hash of each sample. */ readonly samples: readonly { readonly id: string; readonly hash: string }[];
+}
 /** One plan over the model, or over a clone of it with the same names. */
-export interface CalibrationPlan { readonly planned: Planned; readonly observerOptions: { readonly name: string } }
+export interface CalibrationPlan {
+  readonly planned: Planned;
+  readonly observerOptions: { readonly name: string };
+}
 
 export interface ObservedAs {
   readonly observer: string;
@@ -62,71 +81,187 @@ export interface ObservedAs {
 
 /** Activation points of a plan that calibration must see, and how. */
 export function observedActivations(planned: Planned): [Value, ObservedAs][] {
-  const probes = [...planned.probes ?? []].filter((v) => planned.plan.get(v)?.kind !== 'observed');
-  return [...probes.map((v): [Value, ObservedAs] => [v, { observer: 'minmax' }]), ...[...planned.plan, ...planned.spare ?? []].flatMap(([p, spec]): [Value, ObservedAs][] => {
-    if (!('uses' in p) || p.data) return [];
-    if (spec.kind === 'half') return [[p, { observer: 'minmax', ...(spec.infinite ? { infinite: true } : {}) }]];
-    if (spec.kind !== 'observed') return [];
-    const g = spec.scheme.granularity;
-    return [[p, { observer: spec.observer, ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }), ...(g.kind === 'axis' ? { axis: g.axis } : {}) }]];
-  })];
+  const probes = [...(planned.probes ?? [])].filter((v) => planned.plan.get(v)?.kind !== 'observed');
+  return [
+    ...probes.map((v): [Value, ObservedAs] => [v, { observer: 'minmax' }]),
+    ...[...planned.plan, ...(planned.spare ?? [])].flatMap(([p, spec]): [Value, ObservedAs][] => {
+      if (!('uses' in p) || p.data) return [];
+      if (spec.kind === 'half') return [[p, { observer: 'minmax', ...(spec.infinite ? { infinite: true } : {}) }]];
+      if (spec.kind !== 'observed') return [];
+      const g = spec.scheme.granularity;
+      return [
+        [
+          p,
+          {
+            observer: spec.observer,
+            ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }),
+            ...(g.kind === 'axis' ? { axis: g.axis } : {}),
+          },
+        ],
+      ];
+    }),
+  ];
 }
 
 /**
- * Runs calibration once for all plans, or takes its statistics from the cache. `plans` are over `model` or clones of it, with
- * the same names. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE.
+ * Runs calibration once for all plans, or takes its statistics from the cache. `plans` are over `model` or clones of
+ * it, with the same names. Throws DATA_*, CALIBRATION_EMPTY, CALIBRATION_NON_FINITE.
  */
-export async function calibratePlans(o: { model: Model; /** Asked only where statistics are kept. */ contentSha256: () => string; plans: readonly CalibrationPlan[]; recipe: ResolvedRecipe; report: (d: Diagnostic) => void; onEvent?: OnEvent; signal?: AbortSignal }): Promise<Calibrated> {
+export async function calibratePlans(o: {
+  model: Model;
+  /** Asked only where statistics are kept. */ contentSha256: () => string;
+  plans: readonly CalibrationPlan[];
+  recipe: ResolvedRecipe;
+  report: (d: Diagnostic) => void;
+  onEvent?: OnEvent;
+  signal?: AbortSignal;
+}): Promise<Calibrated> {
   const c = o.recipe.recipe.calibration;
-  if (!c.data) fail('DATA_MISSING', 'the recipe names no calibration data', {}, 'set calibration.data, pass --calibration-data, or use quantize.format: dynamic, which needs none');
+  if (!c.data)
+    fail(
+      'DATA_MISSING',
+      'the recipe names no calibration data',
+      {},
+      'set calibration.data, pass --calibration-data, or use quantize.format: dynamic, which needs none',
+    );
   const inputs = inputInfo(o.model);
   const dataset = await openData(c.data, inputs, o.recipe, o.report);
-  const own = new Map([...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]));
-  const inBodies = new Map([...allGraphs(o.model.graph)].slice(1).flatMap((g) => [...g.inputs, ...[...g.nodes].flatMap((n) => n.outputs)]).map((v) => [v.name, v]));
-  const observed = o.plans.map(({ planned, observerOptions }) => observedActivations(planned).map(([value, spec]) => {
-    const here = own.get(value.name);
-    const options = spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {});
-    const { axis, infinite } = spec;
-    const how = { ...(axis === undefined ? {} : { axis }), ...(infinite ? { infinite } : {}) };
-    const point = here && { value: here, observer: observerOf(spec.observer, o.recipe.plugins.observers), options, ...how };
-    return { planValue: value, point, body: here ? undefined : inBodies.get(value.name) ?? fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`) };
-  }));
-  const points = observed.map((list) => list.flatMap((p) => (p.point ? [{ planValue: p.planValue, point: p.point }] : [])));
+  const own = new Map(
+    [...o.model.graph.inputs, ...[...o.model.graph.nodes].flatMap((n) => n.outputs)].map((v) => [v.name, v]),
+  );
+  const inBodies = new Map(
+    [...allGraphs(o.model.graph)]
+      .slice(1)
+      .flatMap((g) => [...g.inputs, ...[...g.nodes].flatMap((n) => n.outputs)])
+      .map((v) => [v.name, v]),
+  );
+  const observed = o.plans.map(({ planned, observerOptions }) =>
+    observedActivations(planned).map(([value, spec]) => {
+      const here = own.get(value.name);
+      const options = spec.observerOptions ?? (spec.observer === observerOptions.name ? observerOptions : {});
+      const { axis, infinite } = spec;
+      const how = { ...(axis === undefined ? {} : { axis }), ...(infinite ? { infinite } : {}) };
+      const point = here && {
+        value: here,
+        observer: observerOf(spec.observer, o.recipe.plugins.observers),
+        options,
+        ...how,
+      };
+      return {
+        planValue: value,
+        point,
+        body: here
+          ? undefined
+          : (inBodies.get(value.name) ??
+            fail('INTERNAL', `bug in quantbench: '${value.name}' is not in the model that is calibrated`)),
+      };
+    }),
+  );
+  const points = observed.map((list) =>
+    list.flatMap((p) => (p.point ? [{ planValue: p.planValue, point: p.point }] : [])),
+  );
   const bodyValues = [...new Set(observed.flat().flatMap((p) => p.body ?? []))];
   const total = dataset.count === undefined ? c.samples : Math.min(dataset.count, c.samples);
   const samples = await identify(dataset, c.samples, o.signal);
   const cache = cacheOf(o, samples);
-  const read = (): AsyncIterable<Batch> => batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), { size: c.batchSize, inputs, padding: dataset.padding });
-  const result = bodyValues.length && !points.flat().length ? undefined : await calibrate({
-    model: o.model, points: points.flat().map((p) => p.point), totalSamples: total, threads: c.threads, onNonFinite: c.onNonFinite,
-    ...(c.maxMemory ? { maxMemoryBytes: c.maxMemory } : {}),
-    sampling: { maxValuesPerSample: c.maxValuesPerSample, seed: c.seed },
-    batches: read,
-    ...(cache ? { cache } : {}), ...(o.onEvent ? { onEvent: o.onEvent } : {}), ...(o.signal ? { signal: o.signal } : {}),
-  });
+  const read = (): AsyncIterable<Batch> =>
+    batches(dataset.samples({ limit: c.samples, ...(o.signal ? { signal: o.signal } : {}) }), {
+      size: c.batchSize,
+      inputs,
+      padding: dataset.padding,
+    });
+  const result =
+    bodyValues.length && !points.flat().length
+      ? undefined
+      : await calibrate({
+          model: o.model,
+          points: points.flat().map((p) => p.point),
+          totalSamples: total,
+          threads: c.threads,
+          onNonFinite: c.onNonFinite,
+          ...(c.maxMemory ? { maxMemoryBytes: c.maxMemory } : {}),
+          sampling: { maxValuesPerSample: c.maxValuesPerSample, seed: c.seed },
+          batches: read,
+          ...(cache ? { cache } : {}),
+          ...(o.onEvent ? { onEvent: o.onEvent } : {}),
+          ...(o.signal ? { signal: o.signal } : {}),
+        });
   let runs = 0;
   const bodies = await measureBodies({
-    model: o.model, values: bodyValues, threads: c.threads, strict: c.onNonFinite === 'fail',
-    feeds: async function* () { if (bodyValues.length) for await (const batch of read()) { runs++; yield* batch.feeds; } },
+    model: o.model,
+    values: bodyValues,
+    threads: c.threads,
+    strict: c.onNonFinite === 'fail',
+    feeds: async function* () {
+      if (bodyValues.length)
+        for await (const batch of read()) {
+          runs++;
+          yield* batch.feeds;
+        }
+    },
   });
-  const statsOf = (p: (typeof observed)[number][number]): TensorStats => (p.point ? result!.statsOf(p.point) : bodies.get(p.body!)!); // points of the main graph were calibrated; the others are of a body, and were asked for
-  const facts = result?.facts ?? { samples: samples.length, batches: runs, tensors: 0, cache: 'off' as const, sampling: 'extremes only', nonFinite: [], skippedSamples: 0 };
-  return { stats: observed.map((list) => new Map(list.map((p) => [p.planValue, statsOf(p)]))), samples, facts: { ...facts, tensors: facts.tensors + bodyValues.length, data: dataset.describe } };
+  const statsOf = (p: (typeof observed)[number][number]): TensorStats =>
+    // points of the main graph were calibrated; the others are of a body, and were asked for
+    p.point ? result!.statsOf(p.point) : bodies.get(p.body!)!;
+  const facts = result?.facts ?? {
+    samples: samples.length,
+    batches: runs,
+    tensors: 0,
+    cache: 'off' as const,
+    sampling: 'extremes only',
+    nonFinite: [],
+    skippedSamples: 0,
+  };
+  return {
+    stats: observed.map((list) => new Map(list.map((p) => [p.planValue, statsOf(p)]))),
+    samples,
+    facts: { ...facts, tensors: facts.tensors + bodyValues.length, data: dataset.describe },
+  };
 }
 
-/** Id and content hash of the samples that calibration will use: for the cache key, and to find them again in the evaluation data. */
-async function identify(dataset: Dataset, limit: number, signal: AbortSignal | undefined): Promise<{ id: string; hash: string }[]> {
+/**
+ * Id and content hash of the samples that calibration will use: for the cache key, and to find them again in the
+ * evaluation data.
+ */
+async function identify(
+  dataset: Dataset,
+  limit: number,
+  signal: AbortSignal | undefined,
+): Promise<{ id: string; hash: string }[]> {
   const found: { id: string; hash: string }[] = [];
-  for await (const { id, hash } of dataset.identities({ limit, ...(signal ? { signal } : {}) })) found.push({ id, hash });
+  for await (const { id, hash } of dataset.identities({ limit, ...(signal ? { signal } : {}) }))
+    found.push({ id, hash });
   return found;
 }
 
 /** Not by tensor or observer: the cache keeps those apart, so that recipes share what they have in common. */
-function cacheOf(o: { contentSha256: () => string; recipe: ResolvedRecipe }, samples: readonly { id: string; hash: string }[]): { dir: string; key: string } | undefined {
+function cacheOf(
+  o: { contentSha256: () => string; recipe: ResolvedRecipe },
+  samples: readonly { id: string; hash: string }[],
+): { dir: string; key: string } | undefined {
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
   if (cache === false) return undefined;
-  const key = createHash('sha256').update(JSON.stringify({
-    model: o.contentSha256(), optimize: o.recipe.recipe.optimize, adjust: adjustKey(o.recipe.recipe), data, batchSize, seed, maxValuesPerSample, onNonFinite, samples: samples.map((s) => s.hash), plugins: pluginKey(o.recipe.plugins),
-  })).digest('hex');
-  return { dir: typeof cache === 'string' ? path.resolve(o.recipe.baseDir, cache) : path.join(o.recipe.baseDir, '.cache', 'quantbench'), key };
+  const key = createHash('sha256')
+    .update(
+      JSON.stringify({
+        model: o.contentSha256(),
+        optimize: o.recipe.recipe.optimize,
+        adjust: adjustKey(o.recipe.recipe),
+        data,
+        batchSize,
+        seed,
+        maxValuesPerSample,
+        onNonFinite,
+        samples: samples.map((s) => s.hash),
+        plugins: pluginKey(o.recipe.plugins),
+      }),
+    )
+    .digest('hex');
+  return {
+    dir:
+      typeof cache === 'string'
+        ? path.resolve(o.recipe.baseDir, cache)
+        : path.join(o.recipe.baseDir, '.cache', 'quantbench'),
+    key,
+  };
 }

@@ -44,40 +44,78 @@ export interface CheckInput {
   readonly onEvent?: OnEvent;
   readonly signal?: AbortSignal;
 }
-export interface SearchOnly { readonly share: number; readonly samples?: number | undefined }
-export interface Checked { /** Undefined without data. */ readonly samples: number | undefined; readonly overlap: readonly (readonly [string, string])[]; /** One sample's inputs. */ readonly feed: Feed }
-
-/** The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING and DATA_MODULE for a user's own, RECIPE_INVALID for one that is named twice. */
-export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetric[] | undefined> {
-  const { metrics: named } = recipe.recipe.evaluation;
-  return named && withDistinctNames(await Promise.all(named.map((m) => {
-    if (!('name' in m)) return loadMetric(path.resolve(recipe.baseDir, m.module), m.options);
-    const { name, ...options } = m;
-    return { metric: metrics.find((x) => x.name === name)!, options }; // the schema allows names of the list only
-  })));
+export interface SearchOnly {
+  readonly share: number;
+  readonly samples?: number | undefined;
+}
+export interface Checked {
+  /** Undefined without data. */ readonly samples: number | undefined;
+  readonly overlap: readonly (readonly [string, string])[];
+  /** One sample's inputs. */ readonly feed: Feed;
 }
 
 /**
- * Runs the float model and all variants on the evaluation samples, in one pass. A variant fails with QUANTIZE_VERIFY where
- * its model does not load or run, and with QUANTIZE_COLLAPSED where it no longer agrees with the float model.
+ * The metrics that a recipe names, with their options; undefined where it leaves the choice to us. Throws DATA_MISSING
+ * and DATA_MODULE for a user's own, RECIPE_INVALID for one that is named twice.
+ */
+export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetric[] | undefined> {
+  const { metrics: named } = recipe.recipe.evaluation;
+  return (
+    named &&
+    withDistinctNames(
+      await Promise.all(
+        named.map((m) => {
+          if (!('name' in m)) return loadMetric(path.resolve(recipe.baseDir, m.module), m.options);
+          const { name, ...options } = m;
+          return { metric: metrics.find((x) => x.name === name)!, options }; // the schema allows names of the list only
+        }),
+      ),
+    )
+  );
+}
+
+/**
+ * Runs the float model and all variants on the evaluation samples, in one pass. A variant fails with QUANTIZE_VERIFY
+ * where its model does not load or run, and with QUANTIZE_COLLAPSED where it no longer agrees with the float model.
  */
 export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): Promise<Checked> {
   const { evaluation: e, calibration } = o.recipe.recipe;
   const spec = e.data ?? calibration.data;
-  if (!spec) o.report({ severity: 'warning', code: 'NOT_EVALUATED', message: 'no evaluation data: the model was only loaded and run on random inputs', hint: 'set evaluation.data or pass --evaluation-data' });
-  else if (!e.data) o.report({ severity: 'warning', code: 'EVALUATED_ON_CALIBRATION', message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters', hint: 'set evaluation.data or pass --evaluation-data' });
-  const dataset = spec && await openData(spec, o.inputs, o.recipe, o.report);
+  if (!spec)
+    o.report({
+      severity: 'warning',
+      code: 'NOT_EVALUATED',
+      message: 'no evaluation data: the model was only loaded and run on random inputs',
+      hint: 'set evaluation.data or pass --evaluation-data',
+    });
+  else if (!e.data)
+    o.report({
+      severity: 'warning',
+      code: 'EVALUATED_ON_CALIBRATION',
+      message: 'no evaluation data: accuracy was measured on the calibration samples, which flatters',
+      hint: 'set evaluation.data or pass --evaluation-data',
+    });
+  const dataset = spec && (await openData(spec, o.inputs, o.recipe, o.report));
   let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0) };
   await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(variants.filter((v) => !v.error), (v) => statSync(v.file).size, OPEN_BYTES)) {
+    for (const together of packs(
+      variants.filter((v) => !v.error),
+      (v) => statSync(v.file).size,
+      OPEN_BYTES,
+    )) {
       const open: { variant: Variant; session: Session }[] = [];
       try {
-        for (const variant of together) await o.attempt(variant, async () => { open.push({ variant, session: await openQuantized(variant.file, e.threads) }); });
+        for (const variant of together)
+          await o.attempt(variant, async () => {
+            open.push({ variant, session: await openQuantized(variant.file, e.threads) });
+          });
         if (!open.length) continue;
         if (dataset) checked = await evaluateOn(o, dataset, float, open);
-        else for (const { variant, session } of open) await o.attempt(variant, () => runOnce(float, session, checked.feed));
+        else
+          for (const { variant, session } of open)
+            await o.attempt(variant, () => runOnce(float, session, checked.feed));
       } finally {
         for (const { session } of open) await session.close();
       }
@@ -88,50 +126,105 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
   }
 }
 
-/** Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with QUANTIZE_VERIFY there. */
+/**
+ * Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with
+ * QUANTIZE_VERIFY there.
+ */
 async function probeVariants(o: CheckInput, variants: readonly Variant[], dataset: Dataset | undefined): Promise<void> {
   const { evaluation: e } = o.recipe.recipe;
   let feed: Feed | undefined;
-  if (dataset) for await (const b of batches(dataset.samples({ limit: 1 }), { size: 1, inputs: o.inputs, padding: dataset.padding })) { feed = b.feeds[0]; break; }
+  if (dataset)
+    for await (const b of batches(dataset.samples({ limit: 1 }), {
+      size: 1,
+      inputs: o.inputs,
+      padding: dataset.padding,
+    })) {
+      feed = b.feeds[0];
+      break;
+    }
   const probed = variants.map((v) => ({ file: v.file, feeds: feed ? [feed] : [] }));
   const probes = await probeModels(probed, { threads: e.threads, signal: o.signal });
-  for (const [i, v] of variants.entries()) await o.attempt(v, () => { const trouble = probes[i]?.trouble; if (trouble) unverified(trouble); });
+  for (const [i, v] of variants.entries())
+    await o.attempt(v, () => {
+      const trouble = probes[i]?.trouble;
+      if (trouble) unverified(trouble);
+    });
 }
 
 const BUG = 'nothing was written; this is a bug in quantbench: please report it with the model';
 /** Throws QUANTIZE_VERIFY. */
 function unverified({ at, message }: Trouble): never {
   if (at !== 'crash') return fail('QUANTIZE_VERIFY', `the quantized model does not ${at}: ${message}`, {}, BUG);
-  return fail('QUANTIZE_VERIFY', `onnxruntime crashes with the quantized model: ${message}`, {}, `${BUG}. Another quantize.format, or quantize.exclude for the layers of a kind, avoids it`);
+  return fail(
+    'QUANTIZE_VERIFY',
+    `onnxruntime crashes with the quantized model: ${message}`,
+    {},
+    `${BUG}. Another quantize.format, or quantize.exclude for the layers of a kind, avoids it`,
+  );
 }
 
-const openQuantized = (file: string, threads: number): Promise<Session> => Session.open(file, { threads, spinning: false, label: 'the quantized model' })
-  .catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, BUG, cause)); // session errors are Errors
+const openQuantized = (file: string, threads: number): Promise<Session> =>
+  Session.open(file, { threads, spinning: false, label: 'the quantized model' }).catch((cause: unknown) =>
+    fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, BUG, cause),
+  ); // session errors are Errors
 
-/** Without data: both on one random feed. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is finite in float alone. */
+/**
+ * Without data: both on one random feed. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is finite in float
+ * alone.
+ */
 async function runOnce(float: Session, quantized: Session, feed: Feed): Promise<void> {
-  const expected = await float.run(feed).catch(() => undefined); // random inputs may be none that the model takes, such as indices beyond a table
+  // random inputs may be none that the model takes, such as indices beyond a table
+  const expected = await float.run(feed).catch(() => undefined);
   if (!expected) return;
-  const actual = await quantized.run(feed).catch((cause: unknown) => fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, BUG, cause)); // session errors are Errors
-  const outputs = Object.entries(expected).flatMap(([name, f]) => { const m = new OutputErrorMeter(name); if (actual[name]) m.add(f, actual[name]); return m.facts() ?? []; });
+  const actual = await quantized
+    .run(feed)
+    .catch((cause: unknown) =>
+      fail('QUANTIZE_VERIFY', `the quantized model does not run: ${(cause as Error).message}`, {}, BUG, cause),
+    ); // session errors are Errors
+  const outputs = Object.entries(expected).flatMap(([name, f]) => {
+    const m = new OutputErrorMeter(name);
+    if (actual[name]) m.add(f, actual[name]);
+    return m.facts() ?? [];
+  });
   finiteCheck(outputs);
 }
 
-async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open: readonly { variant: Variant; session: Session }[]): Promise<Checked> {
+async function evaluateOn(
+  o: CheckInput,
+  dataset: Dataset,
+  float: Session,
+  open: readonly { variant: Variant; session: Session }[],
+): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
   const limit = e.samples ?? Infinity;
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
   async function* remember(): ReturnType<typeof batches> {
-    for await (const b of batches(searched(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), o.searchOnly), { size: e.batchSize, inputs: o.inputs, padding: dataset.padding })) {
+    for await (const b of batches(
+      searched(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), o.searchOnly),
+      { size: e.batchSize, inputs: o.inputs, padding: dataset.padding },
+    )) {
       for (const s of b.samples) seen.push({ id: s.id, hash: s.hash });
       feed ??= b.samples[0]?.feeds[0];
       yield b;
     }
   }
   const { candidates } = await evaluateModels({
-    float, candidates: open.map((x) => x.session), classNames: dataset.classes ?? o.classNames, guessedClasses: dataset.guessedClasses, batches: remember, metrics: await chosenMetrics(o.recipe), searchShare: o.searchOnly ? 0 : e.searchShare, totalSamples: o.searchOnly ? o.searchOnly.samples : dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
-    onEvent: o.onEvent, signal: o.signal, onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
+    float,
+    candidates: open.map((x) => x.session),
+    classNames: dataset.classes ?? o.classNames,
+    guessedClasses: dataset.guessedClasses,
+    batches: remember,
+    metrics: await chosenMetrics(o.recipe),
+    searchShare: o.searchOnly ? 0 : e.searchShare,
+    totalSamples: o.searchOnly
+      ? o.searchOnly.samples
+      : dataset.count === undefined
+        ? e.samples
+        : Math.min(dataset.count, limit),
+    onEvent: o.onEvent,
+    signal: o.signal,
+    onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
   });
   for (const [i, { variant }] of open.entries()) {
     await o.attempt(variant, () => {
@@ -141,7 +234,15 @@ async function evaluateOn(o: CheckInput, dataset: Dataset, float: Session, open:
     });
   }
   const shared = e.data ? overlap(o.calibrationSamples, seen).map((p) => [p.a, p.b] as const) : [];
-  if (shared.length) o.report({ severity: 'warning', code: 'DATA_OVERLAP', message: `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy is flattered`, hint: 'evaluate on other samples, or declare a split' });
+  if (shared.length)
+    o.report({
+      severity: 'warning',
+      code: 'DATA_OVERLAP',
+      message:
+        `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy ` +
+        'is flattered',
+      hint: 'evaluate on other samples, or declare a split',
+    });
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0) };
 }
 
@@ -154,30 +255,57 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
   }
 }
 
-/** Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the recipe. */
+/**
+ * Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the
+ * recipe.
+ */
 export function collapseCheck(e: EvaluationFacts, limit: number): void {
   finiteCheck(e.outputs);
   const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => worstCosine(o) < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
-  const seen = e.agreement ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples` : `has an output cosine of ${Math.min(...e.outputs.map(worstCosine)).toFixed(3)} to float`;
-  fail('QUANTIZE_COLLAPSED', `the quantized model ${seen}; no model was written`, {}, 'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway');
+  const seen = e.agreement
+    ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples`
+    : `has an output cosine of ${Math.min(...e.outputs.map(worstCosine)).toFixed(3)} to float`;
+  fail(
+    'QUANTIZE_COLLAPSED',
+    `the quantized model ${seen}; no model was written`,
+    {},
+    'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway',
+  );
 }
 
-/** Nothing that float computes may become NaN or infinite: no limit of a recipe allows it. Throws QUANTIZE_COLLAPSED. */
+/**
+ * Nothing that float computes may become NaN or infinite: no limit of a recipe allows it. Throws QUANTIZE_COLLAPSED.
+ */
 function finiteCheck(outputs: readonly OutputFacts[]): void {
   const lost = outputs.find((o) => o.nonFinite?.lost);
   if (!lost) return;
-  const message = `output '${lost.name}' of the quantized model holds ${lost.nonFinite?.lost} NaN or infinite values where the float model's are finite; no model was written`;
-  fail('QUANTIZE_COLLAPSED', message, { tensor: lost.name }, 'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use another quantize.format');
+  const message =
+    `output '${lost.name}' of the quantized model holds ${lost.nonFinite?.lost} NaN or infinite values where the ` +
+    `float model's are finite; no model was written`;
+  fail(
+    'QUANTIZE_COLLAPSED',
+    message,
+    { tensor: lost.name },
+    'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use ' +
+      'another quantize.format',
+  );
 }
 
-/** Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of its own. */
+/**
+ * Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of
+ * its own.
+ */
 export async function timeAll(o: CheckInput, variants: readonly Variant[], feed: Feed): Promise<void> {
   const l = o.recipe.recipe.evaluation.latency;
   if (l === false) return;
   const sized = atBatch(feed, o.inputs, l.batch);
   for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
-    const timed = await measureLatencies(o.floatFile, together.map((v) => v.file), { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal });
+    const timed = await measureLatencies(
+      o.floatFile,
+      together.map((v) => v.file),
+      { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
+    );
     together.forEach((v, i) => {
       v.measured.latency = timed[i]!; // one for each
       const slow = slowness(v.measured.latency, v.recipe.recipe.quantize);
@@ -185,7 +313,13 @@ export async function timeAll(o: CheckInput, variants: readonly Variant[], feed:
     });
   }
   if (!l.memory) return;
-  const measured = await measureOwnProcesses([o.floatFile, ...variants.map((v) => v.file)], { feed: sized, threads: l.threads, signal: o.signal });
+  const measured = await measureOwnProcesses([o.floatFile, ...variants.map((v) => v.file)], {
+    feed: sized,
+    threads: l.threads,
+    signal: o.signal,
+  });
   const float = measured[0]!; // the first of the list
-  variants.forEach((v, i) => { v.measured.latency = { ...v.measured.latency!, process: { float, quantized: measured[i + 1]! } }; }); // set above; one for each
+  variants.forEach((v, i) => {
+    v.measured.latency = { ...v.measured.latency!, process: { float, quantized: measured[i + 1]! } };
+  }); // set above; one for each
 }

@@ -19,30 +19,51 @@ import type { GraphFacts, ModelFacts, NodeFacts, PointFacts, StoredTensor } from
 import { histogramOfStats, histogramOfWeight } from './histograms.js';
 import { reasonOf } from './reasons.js';
 
-const known = (v: Value | null): Known | undefined => v ? { dtype: v.dtype, shape: v.shape } : undefined;
+const known = (v: Value | null): Known | undefined => (v ? { dtype: v.dtype, shape: v.shape } : undefined);
 
 /** Multiply-accumulates of a node for one sample (unknown sizes count as 1). */
 export function macsOf(n: Node): number {
   const spec = specOf(n);
   if (!spec || spec.cost === 'free') return 0;
-  return spec.cost(n.inputs.map(known), n.outputs.map((o) => ({ dtype: o.dtype, shape: o.shape })), n).macs;
+  return spec.cost(
+    n.inputs.map(known),
+    n.outputs.map((o) => ({ dtype: o.dtype, shape: o.shape })),
+    n,
+  ).macs;
 }
 
-export function modelFacts(model: Model, name: string, bytes: number, sha256: string, macs: number | undefined): ModelFacts {
+export function modelFacts(
+  model: Model,
+  name: string,
+  bytes: number,
+  sha256: string,
+  macs: number | undefined,
+): ModelFacts {
   let parameters = 0;
   for (const t of constantsOf(model)) parameters += t.size;
   const port = (v: Value) => ({ name: v.name, dtype: v.dtype ?? v.other?.kind ?? 'unknown', shape: v.shape ?? [] });
   return {
-    name, bytes, sha256, parameters, nodes: countNodes(model), opset: model.opsets.get('') ?? 0, irVersion: model.irVersion,
+    name,
+    bytes,
+    sha256,
+    parameters,
+    nodes: countNodes(model),
+    opset: model.opsets.get('') ?? 0,
+    irVersion: model.irVersion,
     macs,
-    inputs: model.graph.inputs.filter((v) => !v.data).map(port), outputs: model.graph.outputs.map(port), ...storedTensors(model),
+    inputs: model.graph.inputs.filter((v) => !v.data).map(port),
+    outputs: model.graph.outputs.map(port),
+    ...storedTensors(model),
   };
 }
 
 /** Tensors of a model that a record names: more would weigh it down. */
 const MOST_STORED = 100;
 
-/** What fills the file: every tensor once, by the op that reads it in the end; what is dequantized first counts as of who reads that. */
+/**
+ * What fills the file: every tensor once, by the op that reads it in the end; what is dequantized first counts as of
+ * who reads that.
+ */
 function storedTensors(model: Model): Required<Pick<ModelFacts, 'largest' | 'tensorBytes'>> {
   const found: StoredTensor[] = [];
   let tensorBytes = 0;
@@ -53,10 +74,17 @@ function storedTensors(model: Model): Required<Pick<ModelFacts, 'largest' | 'ten
   for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) {
     for (const g of allGraphs(root)) {
       for (const v of g.initializers) if (v.data) add(v.name, v.data, v);
-      for (const n of g.nodes) if (n.op === 'Constant') n.attrs.forEach((a) => { if (a.type === 'tensor') add(n.outputs[0]?.name ?? n.name, a.value, n.outputs[0]); });
+      for (const n of g.nodes)
+        if (n.op === 'Constant')
+          n.attrs.forEach((a) => {
+            if (a.type === 'tensor') add(n.outputs[0]?.name ?? n.name, a.value, n.outputs[0]);
+          });
     }
   }
-  return { largest: found.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MOST_STORED), tensorBytes };
+  return {
+    largest: found.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)).slice(0, MOST_STORED),
+    tensorBytes,
+  };
 }
 
 function readerOf(value: Value | undefined): string {
@@ -70,9 +98,19 @@ function readerOf(value: Value | undefined): string {
   return '';
 }
 /** Ops that only bring a weight to who computes with it. */
-const PASSING: ReadonlySet<string> = new Set(['DequantizeLinear', 'Identity', 'Cast', 'Transpose', 'Reshape', 'Mul', 'Sub']);
+const PASSING: ReadonlySet<string> = new Set([
+  'DequantizeLinear',
+  'Identity',
+  'Cast',
+  'Transpose',
+  'Reshape',
+  'Mul',
+  'Sub',
+]);
 
-/** Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them. */
+/**
+ * Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them.
+ */
 export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap<string, number> {
   const { model: copy, nodes } = cloneModel(model);
   if (example) {
@@ -80,35 +118,72 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
     for (const o of copy.graph.outputs) o.shape = undefined;
     inferShapes(copy, new Map(Object.entries(example).map(([name, t]) => [name, t.dims])));
   }
-  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)])); // every node has a copy
+  // every node has a copy
+  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)]));
 }
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
-export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
+export function nodeFacts(
+  model: Model,
+  planned: Planned,
+  macs: ReadonlyMap<string, number>,
+): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
   const edges = [...planned.plan.keys()].flatMap((p) => ('uses' in p ? [] : [p]));
   const names = uniqueLabels(model.graph.topological());
-  return [...names.keys()].filter((n) => { const r = specOf(n)?.quant.role; return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n); }).map((n) => {
-    const because = planned.floatNodes.get(n);
-    const name = names.get(n)!; // n is one of the keys
-    return {
-      name, op: n.op, macs: macs.get(name) ?? 0, outputs: n.outputs.map((o) => o.name), constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
-      planned: planned.integerNodes.has(n) ? 'integer' : 'float', ...(because !== undefined ? { because } : {}), ...pointsOf(n, planned, edges),
-    };
-  });
+  return [...names.keys()]
+    .filter((n) => {
+      const r = specOf(n)?.quant.role;
+      return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n);
+    })
+    .map((n) => {
+      const because = planned.floatNodes.get(n);
+      const name = names.get(n)!; // n is one of the keys
+      return {
+        name,
+        op: n.op,
+        macs: macs.get(name) ?? 0,
+        outputs: n.outputs.map((o) => o.name),
+        constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
+        planned: planned.integerNodes.has(n) ? 'integer' : 'float',
+        ...(because !== undefined ? { because } : {}),
+        ...pointsOf(n, planned, edges),
+      };
+    });
 }
 
 /** Which points a node reads and makes; what a clamp fused into it makes is its own. */
-function pointsOf(n: Node, { plan, fusedClamps }: Planned, edges: readonly Use[]): { readonly reads: readonly string[]; readonly makes: readonly string[] } {
+function pointsOf(
+  n: Node,
+  { plan, fusedClamps }: Planned,
+  edges: readonly Use[],
+): { readonly reads: readonly string[]; readonly makes: readonly string[] } {
   const clamp = fusedClamps.get(n);
-  const reads = [...n.inputs.filter((v) => v !== null && plan.has(v)), ...edges.filter((e) => e.node === n)].map((p) => pointName(p!)); // null is filtered
-  return { reads, makes: [n, ...(clamp ? [clamp] : [])].flatMap((x) => x.outputs).filter((v) => plan.has(v)).map(pointName) };
+  const reads = [...n.inputs.filter((v) => v !== null && plan.has(v)), ...edges.filter((e) => e.node === n)].map((p) =>
+    pointName(p!),
+  ); // null is filtered
+  return {
+    reads,
+    makes: [n, ...(clamp ? [clamp] : [])]
+      .flatMap((x) => x.outputs)
+      .filter((v) => plan.has(v))
+      .map(pointName),
+  };
 }
 
-const granularityText = (g: Granularity): string => (g.kind === 'tensor' ? 'tensor' : g.kind === 'axis' ? `channel (axis ${g.axis})` : `block of ${g.size} (axis ${g.axis})`);
+const granularityText = (g: Granularity): string =>
+  g.kind === 'tensor'
+    ? 'tensor'
+    : g.kind === 'axis'
+      ? `channel (axis ${g.axis})`
+      : `block of ${g.size} (axis ${g.axis})`;
 const finite = (xs: ArrayLike<number>): number[] => Array.from(xs, (x) => (Number.isFinite(x) ? x : 0));
 
 /** What each point of the plan got, and why. */
-export function pointFacts(planned: Planned, stats: ReadonlyMap<Value, TensorStats>, assigned: Assigned | undefined): PointFacts[] {
+export function pointFacts(
+  planned: Planned,
+  stats: ReadonlyMap<Value, TensorStats>,
+  assigned: Assigned | undefined,
+): PointFacts[] {
   return [...planned.plan].map(([point, spec]) => {
     const params = assigned?.params.get(point);
     const value = 'uses' in point ? point : point.node.inputs[point.index]!; // an edge in a plan has a value
@@ -121,9 +196,12 @@ export function pointFacts(planned: Planned, stats: ReadonlyMap<Value, TensorSta
       ...(value.data && params && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
     };
     return {
-      name: pointName(point), role,
-      kind: spec.kind, because: reasonOf(spec, role, measured),
-      ...(spec.kind === 'observed' ? { observer: spec.observer } : {}), ...measured,
+      name: pointName(point),
+      role,
+      kind: spec.kind,
+      because: reasonOf(spec, role, measured),
+      ...(spec.kind === 'observed' ? { observer: spec.observer } : {}),
+      ...measured,
     } satisfies PointFacts;
   });
 }
@@ -131,9 +209,13 @@ export function pointFacts(planned: Planned, stats: ReadonlyMap<Value, TensorSta
 function paramFacts(p: QuantParams): Partial<PointFacts> {
   const [low, high] = codeRange(p.scheme);
   return {
-    dtype: p.scheme.dtype, symmetric: p.scheme.symmetric, granularity: granularityText(p.scheme.granularity),
-    scale: finite(p.scale), zeroPoint: Array.from(p.zeroPoint),
-    min: finite(p.scale.map((s, i) => (low - p.zeroPoint[i]!) * s)), max: finite(p.scale.map((s, i) => (high - p.zeroPoint[i]!) * s)),
+    dtype: p.scheme.dtype,
+    symmetric: p.scheme.symmetric,
+    granularity: granularityText(p.scheme.granularity),
+    scale: finite(p.scale),
+    zeroPoint: Array.from(p.zeroPoint),
+    min: finite(p.scale.map((s, i) => (low - p.zeroPoint[i]!) * s)),
+    max: finite(p.scale.map((s, i) => (high - p.zeroPoint[i]!) * s)),
   };
 }
 
@@ -142,7 +224,10 @@ const isHistogram = (s: TensorStats): s is HistogramStats => s.kind === 'histogr
 /** A drawing of more nodes than this shows nothing, and weighs down the record. */
 const MOST_NODES = 5000;
 
-/** The main graph by where its nodes run, in order; undefined beyond 5,000 nodes. Values that a subgraph captures are edges to its node. Taken before the rewrite. */
+/**
+ * The main graph by where its nodes run, in order; undefined beyond 5,000 nodes. Values that a subgraph captures are
+ * edges to its node. Taken before the rewrite.
+ */
 export function graphFacts(model: Model, planned: Planned): GraphFacts | undefined {
   if (model.graph.nodes.size > MOST_NODES) return undefined;
   const order = model.graph.topological();
@@ -156,14 +241,19 @@ export function graphFacts(model: Model, planned: Planned): GraphFacts | undefin
       const i = v?.producer && at.get(v.producer);
       if (v && i !== undefined && !from.has(i)) from.set(i, v);
     }
-    for (const [i, v] of from) { edges.push([i, to]); shapes.push(v.shape?.map((d) => d ?? '?').join('×') ?? ''); }
+    for (const [i, v] of from) {
+      edges.push([i, to]);
+      shapes.push(v.shape?.map((d) => d ?? '?').join('×') ?? '');
+    }
   });
-  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes }; // names are of these nodes
+  // names are of these nodes
+  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes };
 }
 
 function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {
   const spec = specOf(n);
   const integer = planned.integerNodes.has(n);
-  if (spec?.cost === 'free' && !n.subgraphs().length && !(integer && spec.quant.role === 'arithmetic')) return 'moves'; // joining integers rescales them
+  // joining integers rescales them
+  if (spec?.cost === 'free' && !n.subgraphs().length && !(integer && spec.quant.role === 'arithmetic')) return 'moves';
   return integer ? 'integer' : 'float';
 }

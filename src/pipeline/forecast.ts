@@ -1,7 +1,7 @@
 /**
- * The clock of a search: what is left of its budget, and how long recipes will take, told from what the stages of earlier ones
- * took. What was never measured is taken for a number of runs of the float model: too little rather than too much, for a trial
- * that takes longer than it may is stopped.
+ * The clock of a search: what is left of its budget, and how long recipes will take, told from what the stages of
+ * earlier ones took. What was never measured is taken for a number of runs of the float model: too little rather than
+ * too much, for a trial that takes longer than it may is stopped.
  */
 import type { RunRecord } from '../record/index.js';
 import type { Candidate } from './candidates.js';
@@ -39,18 +39,28 @@ export class Forecast {
   #layers = 1;
   #look: number | undefined;
 
-  constructor(totalMs: number) { this.totalMs = totalMs; }
+  constructor(totalMs: number) {
+    this.totalMs = totalMs;
+  }
 
-  spent(): number { return performance.now() - this.#started; }
-  left(): number { return this.totalMs - this.spent(); }
+  spent(): number {
+    return performance.now() - this.#started;
+  }
+  left(): number {
+    return this.totalMs - this.spent();
+  }
   /** Whether anything was measured yet. */
-  get knows(): boolean { return this.#evaluations.length > 0; }
+  get knows(): boolean {
+    return this.#evaluations.length > 0;
+  }
 
   /** One run of one model on one sample. */
   get #runMs(): number {
     const [few, many] = [this.#evaluations[0], this.#evaluations.at(-1)];
     if (!few || !many) return 0;
-    return many.runs >= 3 * few.runs ? Math.max(0, many.ms - few.ms) / (many.runs - few.runs) : Math.max(many.ms - OPENING_MS, 0.2 * many.ms) / many.runs;
+    return many.runs >= 3 * few.runs
+      ? Math.max(0, many.ms - few.ms) / (many.runs - few.runs)
+      : Math.max(many.ms - OPENING_MS, 0.2 * many.ms) / many.runs;
   }
 
   #evaluation(runs: number): number {
@@ -64,7 +74,8 @@ export class Forecast {
     const refined = e.candidates.filter((c) => methodKey(c) !== undefined);
     for (const { name, ms } of record.stages) {
       if (name === 'evaluate') this.#see(Math.max(1, (record.evaluation?.samples ?? 1) * (n + 1)), ms);
-      else if (name === 'weights') for (const c of refined) this.#know(methodKey(c)!, ms / refined.length); // filtered
+      else if (name === 'weights')
+        for (const c of refined) this.#know(methodKey(c)!, ms / refined.length); // filtered
       else this.#know(name, PER_RECIPE.has(name) ? ms / n : ms);
     }
     this.#layers = Math.max(1, record.nodes.filter((x) => x.macs > 0).length);
@@ -73,7 +84,9 @@ export class Forecast {
   /** Learns from a group that was stopped: what was not known of it takes at least so long. */
   stopped(e: Errand, ms: number): void {
     const rest = ms - this.of(e);
-    const keys = e.candidates.flatMap((c) => [methodKey(c), ...c.adjust.map((a) => (typeof a === 'string' ? a : a.name))]).filter((k) => k !== undefined && !this.#known.has(k));
+    const keys = e.candidates
+      .flatMap((c) => [methodKey(c), ...c.adjust.map((a) => (typeof a === 'string' ? a : a.name))])
+      .filter((k) => k !== undefined && !this.#known.has(k));
     const [key] = keys;
     if (key !== undefined) this.#know(key, Math.max(ms / e.candidates.length, rest));
   }
@@ -84,12 +97,25 @@ export class Forecast {
     const n = candidates.length;
     const stage = (name: string, unknown = 0): number => this.#known.get(name) ?? unknown * this.#runMs;
     const adjusts = new Set(candidates.flatMap((c) => c.adjust.map((a) => (typeof a === 'string' ? a : a.name))));
-    const shared = stage('optimise') + stage('plan') + [...adjusts].reduce((ms, a) => ms + stage(a, (RUNS[a] ?? 0) * METHOD_SAMPLES), 0)
-      + (candidates.some((c) => c.family === 'static') ? stage('calibrate', METHOD_SAMPLES) : 0);
-    const methods = candidates.reduce((ms, c) => { const key = methodKey(c); return ms + (key === undefined ? 0 : stage(key, RUNS.weights! * (c.quantize.weights?.samples ?? METHOD_SAMPLES))); }, 0); // in the table
+    const shared =
+      stage('optimise') +
+      stage('plan') +
+      [...adjusts].reduce((ms, a) => ms + stage(a, (RUNS[a] ?? 0) * METHOD_SAMPLES), 0) +
+      (candidates.some((c) => c.family === 'static') ? stage('calibrate', METHOD_SAMPLES) : 0);
+    const methods = candidates.reduce((ms, c) => {
+      const key = methodKey(c);
+      return ms + (key === undefined ? 0 : stage(key, RUNS.weights! * (c.quantize.weights?.samples ?? METHOD_SAMPLES)));
+    }, 0); // in the table
     const budgets = candidates.filter((c) => c.quantize.budget).length * stage('budget', 2 * this.#layers * 32);
     const own = n * (stage('quantize') + stage('verify') + (e.latency ? stage('latency') : 0));
-    return shared + methods + budgets + own + this.#evaluation((n + 1) * e.samples) + (e.sensitivity ? stage('sensitivity', this.#layers * e.sensitivity) : 0);
+    return (
+      shared +
+      methods +
+      budgets +
+      own +
+      this.#evaluation((n + 1) * e.samples) +
+      (e.sensitivity ? stage('sensitivity', this.#layers * e.sensitivity) : 0)
+    );
   }
 
   /** ms that a look at `samples` held-out and search samples takes, with everything that a full run measures. */
@@ -100,7 +126,9 @@ export class Forecast {
   }
 
   /** The same without what only explains the result: making the model, and its accuracy. */
-  bare(c: Candidate, samples: number): number { return SAFETY * (this.knows ? this.of({ candidates: [c], samples, latency: true, sensitivity: 0 }) : 0); }
+  bare(c: Candidate, samples: number): number {
+    return SAFETY * (this.knows ? this.of({ candidates: [c], samples, latency: true, sensitivity: 0 }) : 0);
+  }
 
   /** Learns what a look took over making and evaluating its model. */
   looked(c: Candidate, samples: number, ms: number): void {
@@ -113,7 +141,9 @@ export class Forecast {
   }
 
   /** The longest that was measured counts: the machine has other work now and then. */
-  #know(key: string, ms: number): void { this.#known.set(key, Math.max(ms, this.#known.get(key) ?? 0)); }
+  #know(key: string, ms: number): void {
+    this.#known.set(key, Math.max(ms, this.#known.get(key) ?? 0));
+  }
 }
 
 const PER_RECIPE: ReadonlySet<string> = new Set(['quantize', 'verify', 'latency', 'budget']);
@@ -121,5 +151,7 @@ const PER_RECIPE: ReadonlySet<string> = new Set(['quantize', 'verify', 'latency'
 /** What decides how long the codes of weights take; undefined where they are rounded. */
 function methodKey({ quantize: { format, weights: w } }: Candidate): string | undefined {
   const method = typeof w?.method === 'object' ? w.method.name : w?.method;
-  return (method !== undefined && method !== 'round') || w?.correct?.length ? JSON.stringify(['weights', format ?? 'qdq', method, w?.correct ?? [], w?.samples]) : undefined;
+  return (method !== undefined && method !== 'round') || w?.correct?.length
+    ? JSON.stringify(['weights', format ?? 'qdq', method, w?.correct ?? [], w?.samples])
+    : undefined;
 }

@@ -9,7 +9,10 @@ import type { QuantParams } from '../scheme/types.js';
 const BINS = 96;
 type Histogram = Pick<PointFacts, 'histogram' | 'clipped'>;
 
-/** Of calibration's histogram, all channels together. Exact zeros, which are on every grid and would drown the rest, count for `clipped` only. */
+/**
+ * Of calibration's histogram, all channels together. Exact zeros, which are on every grid and would drown the rest,
+ * count for `clipped` only.
+ */
 export function histogramOfStats(h: HistogramStats, p: QuantParams): Histogram {
   let from = 0;
   let to = 0;
@@ -45,9 +48,16 @@ export function histogramOfWeight(data: Tensor, p: QuantParams): Histogram {
   const values = data.f32();
   let from = 0;
   let to = 0;
-  for (let i = 0; i < values.length; i++) { const x = values[i]!; if (x < from) from = x; else if (x > to) to = x; }
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i]!;
+    if (x < from) from = x;
+    else if (x > to) to = x;
+  }
   if (!(to > from) || !Number.isFinite(to - from)) return {};
-  const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(data.dims, p.scheme.granularity);
+  const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(
+    data.dims,
+    p.scheme.granularity,
+  );
   if (count !== p.scale.length) return {}; // an edge whose parameters belong to another layout
   const low = new Float64Array(count);
   const high = new Float64Array(count);
@@ -71,10 +81,16 @@ export function histogramOfWeight(data: Tensor, p: QuantParams): Histogram {
 /** Of a step: scales are float32, so that half a step beyond the last code is only known to this. */
 const ROUNDING = 1e-4;
 
-/** What rounds to a code of the range, for one scale: half a step beyond the last code is no error larger than others. */
+/**
+ * What rounds to a code of the range, for one scale: half a step beyond the last code is no error larger than others.
+ */
 function reach(p: QuantParams, c: number): [low: number, high: number] {
   const [low, high] = codeRange(p.scheme);
-  return [(low - p.zeroPoint[c]! - 0.5 - ROUNDING) * p.scale[c]!, (high - p.zeroPoint[c]! + 0.5 + ROUNDING) * p.scale[c]!];
+  return [
+    (low - p.zeroPoint[c]! - 0.5 - ROUNDING) * p.scale[c]!,
+    (high - p.zeroPoint[c]! + 0.5 + ROUNDING) * p.scale[c]!,
+  ];
 }
 
-const binOf = (x: number, from: number, to: number): number => Math.min(BINS - 1, Math.max(0, Math.floor(((x - from) / (to - from)) * BINS)));
+const binOf = (x: number, from: number, to: number): number =>
+  Math.min(BINS - 1, Math.max(0, Math.floor(((x - from) / (to - from)) * BINS)));

@@ -9,7 +9,17 @@ const RECURRENT = new Set(['GRU', 'RNN', 'LSTM']);
 /** Throws QUANTIZE_NOTHING for a model of ai.onnx.ml operators alone: no format has anything for it. */
 export function assertMoreThanTrees(model: Model): void {
   const nodes = [...allGraphs(model.graph)].flatMap((g) => [...g.nodes]);
-  if (!nodes.some((n) => n.domain === ML) || nodes.some((n) => specOf(n)?.quant.role === 'compute' || RECURRENT.has(n.op))) return;
+  if (
+    !nodes.some((n) => n.domain === ML) ||
+    nodes.some((n) => specOf(n)?.quant.role === 'compute' || RECURRENT.has(n.op))
+  )
+    return;
   const ops = [...new Set(nodes.filter((n) => n.domain === ML).map((n) => n.op))];
-  fail('QUANTIZE_NOTHING', `nothing in the model can be quantized: tree ensembles and linear ${ML} operators (${ops.join(', ')}) are not quantized`, {}, 'such models are small and quick as they are');
+  fail(
+    'QUANTIZE_NOTHING',
+    `nothing in the model can be quantized: tree ensembles and linear ${ML} operators (${ops.join(', ')}) are ` +
+      'not quantized',
+    {},
+    'such models are small and quick as they are',
+  );
 }

@@ -38,7 +38,10 @@ export interface OptimizeOptions {
   readonly skip?: readonly string[] | undefined;
   /** A target whose operators beyond the standard may be built; only standard ones where absent. */
   readonly target?: string | undefined;
-  /** Adds passes and targets to those that may be named; its passes run after those of the level. Default: built-in ones. */
+  /**
+   * Adds passes and targets to those that may be named; its passes run after those of the level. Default: built-in
+   * ones.
+   */
   readonly plugins?: Pick<Plugins, 'passes' | 'targets'> | undefined;
   readonly report?: ((d: Diagnostic) => void) | undefined;
 }
@@ -52,13 +55,25 @@ export interface OptimizedFile {
   readonly files: readonly SavedFile[];
 }
 
-/** The passes that options ask for. Throws USAGE for a name that no pass or target has, and for a pass that builds what the target lacks. */
-export function choosePasses({ level, passes, skip = [], target, plugins = builtIn }: OptimizeOptions): readonly Pass[] {
+/**
+ * The passes that options ask for. Throws USAGE for a name that no pass or target has, and for a pass that builds what
+ * the target lacks.
+ */
+export function choosePasses({
+  level,
+  passes,
+  skip = [],
+  target,
+  plugins = builtIn,
+}: OptimizeOptions): readonly Pass[] {
   const { passes: all, targets } = plugins;
   const names = (list: readonly { readonly name: string }[]): string => list.map((x) => x.name).join(', ');
   for (const name of [...(passes ?? []), ...skip]) {
     if (all.some((p) => p.name === name)) continue;
-    const near = nearest(name, all.map((p) => p.name));
+    const near = nearest(
+      name,
+      all.map((p) => p.name),
+    );
     fail('USAGE', `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`, {}, `passes: ${names(all)}`);
   }
   const chosen = targets.find((t) => t.name === target);
@@ -78,19 +93,30 @@ export function choosePasses({ level, passes, skip = [], target, plugins = built
 }
 
 /**
- * Rewrites a model in place until its passes find nothing more; the second run changes nothing. Model-local functions are
- * inlined. Initializers that are inputs too stay what callers may override, unless lift-initializers runs, or the IR
- * version is so old that every initializer is an input. Throws what passes throw, and USAGE.
+ * Rewrites a model in place until its passes find nothing more; the second run changes nothing. Model-local functions
+ * are inlined. Initializers that are inputs too stay what callers may override, unless lift-initializers runs, or the
+ * IR version is so old that every initializer is an input. Throws what passes throw, and USAGE.
  */
 export async function optimizeGraph(model: Model, options: OptimizeOptions): Promise<PassTrace[]> {
   const passes = choosePasses(options);
   inlineFunctions(model);
   const old = model.irVersion < IR_WITH_DEFAULTS;
-  const lift = everyPass.filter((p) => p.name === 'lift-initializers' && old && !passes.includes(p) && !options.passes && !options.skip?.includes(p.name));
+  const lift = everyPass.filter(
+    (p) =>
+      p.name === 'lift-initializers' &&
+      old &&
+      !passes.includes(p) &&
+      !options.passes &&
+      !options.skip?.includes(p.name),
+  );
   const all = [...lift, ...passes];
   const restore = all.some((p) => p.name === 'lift-initializers') ? undefined : hideDefaults(model);
   inferShapes(model);
-  const traces = await runPasses(model, all, { evaluate: evaluateModel, rounds: MAX_ROUNDS, ...(options.report ? { report: options.report } : {}) });
+  const traces = await runPasses(model, all, {
+    evaluate: evaluateModel,
+    rounds: MAX_ROUNDS,
+    ...(options.report ? { report: options.report } : {}),
+  });
   restore?.();
   keepNode(model);
   assertValid(model);
@@ -108,7 +134,10 @@ function keepNode(model: Model): void {
   const free = nameMaker(graph);
   const name = output.name;
   // its name is taken: the copy has no user
-  if (graph.isInput(output)) { graph.add(new Node('Identity', [output], [free(`${name}_copy`)])); return; }
+  if (graph.isInput(output)) {
+    graph.add(new Node('Identity', [output], [free(`${name}_copy`)]));
+    return;
+  }
   const copy = graph.add(new Node('Identity', [output], [name])).outputs[0]!; // made with one output
   output.name = free(`${name}_constant`);
   copy.dtype = output.dtype;
@@ -126,7 +155,12 @@ function hideDefaults(model: Model): () => void {
       value.data = undefined;
     }
   }
-  return () => { for (const { value, data, initializers } of hidden) { value.data = data; initializers.add(value); } };
+  return () => {
+    for (const { value, data, initializers } of hidden) {
+      value.data = data;
+      initializers.add(value);
+    }
+  };
 }
 
 /**
@@ -147,7 +181,13 @@ export async function optimizeFile(file: string, out: string, options: OptimizeO
   await assertNoCrash(model, file);
   const agreement = await checkOutputs(model, { file, choices, report: options.report });
   const { files } = saveModel(model, out);
-  return { nodes: { before, after: countNodes(model) }, opset: { before: opset, after: model.opsets.get('') }, traces, agreement, files };
+  return {
+    nodes: { before, after: countNodes(model) },
+    opset: { before: opset, after: model.opsets.get('') },
+    traces,
+    agreement,
+    files,
+  };
 }
 
 /**
@@ -161,8 +201,15 @@ async function assertNoCrash(model: Model, file: string): Promise<void> {
     saveModel(model, rewritten);
     const [before, after] = (await probeModels([{ file }, { file: rewritten }])).map((p) => p.trouble);
     if (before?.at === 'crash') refuse(file, before);
-    const hint = 'nothing was written; this is a bug in quantbench: please report it with the model. --skip leaves passes out';
-    if (after && !before) fail('OPTIMIZE_VERIFY', `onnxruntime ${after.at === 'crash' ? 'crashes with' : 'does not load'} the optimized model: ${after.message}`, { file }, hint);
+    const hint =
+      'nothing was written; this is a bug in quantbench: please report it with the model. --skip leaves passes out';
+    if (after && !before)
+      fail(
+        'OPTIMIZE_VERIFY',
+        `onnxruntime ${after.at === 'crash' ? 'crashes with' : 'does not load'} the optimized model: ${after.message}`,
+        { file },
+        hint,
+      );
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -176,8 +223,21 @@ export async function checkOutputs(model: Model, comparison: Comparison): Promis
   const { file } = comparison;
   const original = await Session.open(file, CHECK);
   try {
-    const optimized = await openModel(model, { ...CHECK, label: 'the optimized model' })
-      .catch((cause: unknown) => fail('OPTIMIZE_VERIFY', (cause as Error).message, { file }, 'this is a bug in quantbench: please report it with the model; --skip leaves passes out', cause)); // session errors are Errors
-    try { return await compareOnRandomFeeds(original, optimized, comparison); } finally { await optimized.close(); }
-  } finally { await original.close(); }
+    const optimized = await openModel(model, { ...CHECK, label: 'the optimized model' }).catch((cause: unknown) =>
+      fail(
+        'OPTIMIZE_VERIFY',
+        (cause as Error).message,
+        { file },
+        'this is a bug in quantbench: please report it with the model; --skip leaves passes out',
+        cause,
+      ),
+    ); // session errors are Errors
+    try {
+      return await compareOnRandomFeeds(original, optimized, comparison);
+    } finally {
+      await optimized.close();
+    }
+  } finally {
+    await original.close();
+  }
 }

@@ -9,8 +9,8 @@ export const SAME: Readonly<Record<Objective, number>> = { latency: 1.05, size: 
 export const FLOAT_SPEED = 1.03;
 
 /**
- * Best first by the objective, and among those that are the same by loss; where the fastest are no faster than float, by
- * size, for that is all that they gain.
+ * Best first by the objective, and among those that are the same by loss; where the fastest are no faster than float,
+ * by size, for that is all that they gain.
  */
 export function bestFirst(trials: readonly Tried[], objective: Objective): Tried[] {
   const rest = [...trials];
@@ -20,12 +20,13 @@ export function bestFirst(trials: readonly Tried[], objective: Objective): Tried
     const all = (ratios.get(kernelsOf(t)) ?? []).flatMap((x) => x.latencyRatio ?? []).sort((a, b) => a - b);
     return all[Math.floor((all.length - 1) / 2)] ?? Infinity;
   };
-  const value = (t: Tried): number => (objective === 'size' ? t.sizeRatio ?? Infinity : latency(t));
+  const value = (t: Tried): number => (objective === 'size' ? (t.sizeRatio ?? Infinity) : latency(t));
   const out: Tried[] = [];
   while (rest.length) {
     const least = Math.min(...rest.map(value));
     const same = byLoss(rest.filter((t) => !(value(t) > least * SAME[objective])));
-    if (objective === 'latency' && least * SAME.latency >= 1) same.sort((a, b) => (a.sizeRatio ?? Infinity) - (b.sizeRatio ?? Infinity)); // stable
+    if (objective === 'latency' && least * SAME.latency >= 1)
+      same.sort((a, b) => (a.sizeRatio ?? Infinity) - (b.sizeRatio ?? Infinity)); // stable
     const next = same[0] ?? rest[0]!; // rest is not empty
     out.push(next);
     rest.splice(rest.indexOf(next), 1);
@@ -34,13 +35,23 @@ export function bestFirst(trials: readonly Tried[], objective: Objective): Tried
 }
 
 /** Those that ran, by how near they stay to float. */
-export const byLoss = (list: readonly Tried[]): Tried[] => list.filter((t) => t.outcome === 'ok').sort((a, b) => (a.loss ?? Infinity) - (b.loss ?? Infinity));
+export const byLoss = (list: readonly Tried[]): Tried[] =>
+  list.filter((t) => t.outcome === 'ok').sort((a, b) => (a.loss ?? Infinity) - (b.loss ?? Infinity));
 
 /** What decides which kernels run: all but how ranges and codes are chosen. */
 function kernelsOf({ candidate: { quantize: q } }: Tried): string {
   const { format, activations, weights, layers, exclude, coding, weightOnly, accuracyLevel, embeddings } = q;
   return JSON.stringify([
-    format ?? 'qdq', activations?.dtype, activations?.granularity ?? 'tensor', weights?.dtype, weights?.granularity, layers ?? [], exclude ?? [],
-    weightOnly ?? [], format === 'coded' ? coding : undefined, accuracyLevel, embeddings,
+    format ?? 'qdq',
+    activations?.dtype,
+    activations?.granularity ?? 'tensor',
+    weights?.dtype,
+    weights?.granularity,
+    layers ?? [],
+    exclude ?? [],
+    weightOnly ?? [],
+    format === 'coded' ? coding : undefined,
+    accuracyLevel,
+    embeddings,
   ]);
 }

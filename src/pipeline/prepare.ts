@@ -30,26 +30,55 @@ import type { QuantScheme } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { assertMoreThanTrees } from './nothing.js';
 
-/** A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
+/**
+ * A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading
+ * throws.
+ */
 export function loadFloatModel(file: string): Model {
   const model = loadModel(file);
   assertFloat(model, file);
   return model;
 }
 
-/** Throws MODEL_QUANTIZED where a node already computes in integers, MODEL_TENSOR where a weight or bias is not finite. */
+/**
+ * Throws MODEL_QUANTIZED where a node already computes in integers, MODEL_TENSOR where a weight or bias is not finite.
+ */
 function assertFloat(model: Model, file: string): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
-      if (specOf(n)?.quant.role === 'float' && (n.op === 'QuantizeLinear' || n.op === 'DequantizeLinear' || /^(QLinear|QGemm|MatMulInteger|MatMulNBits|GatherBlockQuantized|ConvInteger|DynamicQuantize)/.test(n.op))) {
-        fail('MODEL_QUANTIZED', `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`, { file, node: n.name }, 'give the float model');
+      if (
+        specOf(n)?.quant.role === 'float' &&
+        (n.op === 'QuantizeLinear' ||
+          n.op === 'DequantizeLinear' ||
+          /^(QLinear|QGemm|MatMulInteger|MatMulNBits|GatherBlockQuantized|ConvInteger|DynamicQuantize)/.test(n.op))
+      ) {
+        fail(
+          'MODEL_QUANTIZED',
+          `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`,
+          { file, node: n.name },
+          'give the float model',
+        );
       }
     }
     for (const v of g.initializers) {
       // Masks and clamps hold infinities on purpose; weights never do.
-      if (!v.data || !isFloat(v.data.dtype) || ![...v.uses].some((u) => { const q = specOf(u.node)?.quant; return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias); })) continue;
+      if (
+        !v.data ||
+        !isFloat(v.data.dtype) ||
+        ![...v.uses].some((u) => {
+          const q = specOf(u.node)?.quant;
+          return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias);
+        })
+      )
+        continue;
       const bad = firstNonFinite(v.data.dtype === 'float64' ? v.data.f64() : v.data.f32());
-      if (bad) fail('MODEL_TENSOR', `weight '${v.name}' holds ${bad.value} at element ${bad.index}`, { file, tensor: v.name }, 'export the model again from sound weights');
+      if (bad)
+        fail(
+          'MODEL_TENSOR',
+          `weight '${v.name}' holds ${bad.value} at element ${bad.index}`,
+          { file, tensor: v.name },
+          'export the model again from sound weights',
+        );
     }
   }
 }
@@ -60,11 +89,14 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
 }
 
 /**
- * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes that
- * may run. Throws what {@link loadFloatModel} throws.
+ * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes
+ * that may run. Throws what {@link loadFloatModel} throws.
  */
 export async function optimizeModel(
-  model: Model, file: string, recipe: Recipe['optimize'], report: (d: Diagnostic) => void,
+  model: Model,
+  file: string,
+  recipe: Recipe['optimize'],
+  report: (d: Diagnostic) => void,
   among: readonly Pass[] = everyPass,
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
@@ -78,8 +110,9 @@ export async function optimizeModel(
   }
   const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
   const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
-  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added]
-    .filter((p) => !skip.includes(p.name));
+  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added].filter(
+    (p) => !skip.includes(p.name),
+  );
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
@@ -110,7 +143,10 @@ export function passesFor({ recipe, plugins }: ResolvedRecipe): readonly Pass[] 
  * QUANTIZE_NOTHING; RECIPE_INVALID for a format or an opset that the target does not run.
  */
 export function planModel(
-  model: Model, recipe: Recipe, report: (d: Diagnostic) => void, among: Pick<Plugins, 'targets'> = builtIn,
+  model: Model,
+  recipe: Recipe,
+  report: (d: Diagnostic) => void,
+  among: Pick<Plugins, 'targets'> = builtIn,
 ): Prepared {
   assertMoreThanTrees(model);
   const target = among.targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
@@ -121,15 +157,38 @@ export function planModel(
   }
   const options = planOptions(recipe, target);
   const layers = options.layers ?? [];
-  const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) => merged(options.activations, [change]));
+  const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) =>
+    merged(options.activations, [change]),
+  );
   const weights = [{}, ...layers.map((l) => l.weights ?? {})].map((change): QuantScheme => {
     const { granularity, ...rest } = merged(options.weights, [change]);
-    return { ...rest, granularity: typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' } };
+    return {
+      ...rest,
+      granularity:
+        typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' },
+    };
   });
   const { name: codingName, ...codingOptions } = recipe.quantize.coding;
-  const codingOpset = ({ name, options: chosen }: NamedOptions): number => codings.find((c) => c.name === name)!.minOpset(chosen); // as above
-  const weightOnly = () => planWeightOnly(model, { ...options, weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } }, embeddings: recipe.quantize.embeddings, standardOps: recipe.quantize.standardOps, accuracyLevel: recipe.quantize.accuracyLevel });
-  const needed = format.plan === 'weight-only' ? weightOnlyOpset(weightOnly()) : format.plan === 'coded' ? Math.max(...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(codingOpset)) : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
+  const codingOpset = ({ name, options: chosen }: NamedOptions): number =>
+    codings.find((c) => c.name === name)!.minOpset(chosen); // as above
+  const weightOnly = () =>
+    planWeightOnly(model, {
+      ...options,
+      weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } },
+      embeddings: recipe.quantize.embeddings,
+      standardOps: recipe.quantize.standardOps,
+      accuracyLevel: recipe.quantize.accuracyLevel,
+    });
+  const needed =
+    format.plan === 'weight-only'
+      ? weightOnlyOpset(weightOnly())
+      : format.plan === 'coded'
+        ? Math.max(
+            ...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(
+              codingOpset,
+            ),
+          )
+        : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
   const rest = restOf(recipe, format);
   const wanted = rest ? Math.max(needed, codingOpset(rest)) : needed;
   if (wanted > target.maxOpset) {
@@ -137,20 +196,55 @@ export function planModel(
     fail('RECIPE_INVALID', `${format.name} with these types needs opset ${wanted}`, {}, hint);
   }
   const { from, to } = convertOpset(model, wanted);
-  if (to !== from) { inferShapes(model); report({ severity: 'note', code: 'OPSET_RAISED', message: `opset ${from} → ${to}: ${format.name} with these types needs it` }); }
-  const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned => (format.plan === 'coded' ? planCoded(model, { coding: codingName, options: codingOptions, include: options.include, exclude: options.exclude, layers })
-    : format.plan === 'half' ? planHalf(model, options)
-    : format.plan === 'none' ? planNothing(model)
-    : format.plan === 'weight-only' ? weightOnly()
-    : format.plan === 'dynamic'
-    ? planDynamic(model, { ...options, conv: recipe.quantize.dynamicConv, weightOnly: recipe.quantize.weightOnly, embeddings: recipe.quantize.embeddings !== false })
-    : planQuantization(model, { ...options, bodies: format.name === 'qdq', embeddings: recipe.quantize.embeddings !== false, ...(never ? { never } : {}), ...(floats ? { floats } : {}) }));
+  if (to !== from) {
+    inferShapes(model);
+    report({
+      severity: 'note',
+      code: 'OPSET_RAISED',
+      message: `opset ${from} → ${to}: ${format.name} with these types needs it`,
+    });
+  }
+  const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned =>
+    format.plan === 'coded'
+      ? planCoded(model, {
+          coding: codingName,
+          options: codingOptions,
+          include: options.include,
+          exclude: options.exclude,
+          layers,
+        })
+      : format.plan === 'half'
+        ? planHalf(model, options)
+        : format.plan === 'none'
+          ? planNothing(model)
+          : format.plan === 'weight-only'
+            ? weightOnly()
+            : format.plan === 'dynamic'
+              ? planDynamic(model, {
+                  ...options,
+                  conv: recipe.quantize.dynamicConv,
+                  weightOnly: recipe.quantize.weightOnly,
+                  embeddings: recipe.quantize.embeddings !== false,
+                })
+              : planQuantization(model, {
+                  ...options,
+                  bodies: format.name === 'qdq',
+                  embeddings: recipe.quantize.embeddings !== false,
+                  ...(never ? { never } : {}),
+                  ...(floats ? { floats } : {}),
+                });
   const guarded = saturationRule(recipe, target) === 'safe' && (format.plan === 'static' || format.plan === 'dynamic');
   const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
   const planned = safe(plan());
   for (const q of quirksOf(target, recipe, options, planned)) report(q);
   somethingOf(model, planned, format, rest, report);
-  return { planned, format, target, raisedOpset: to !== from ? to : undefined, without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format, rest) };
+  return {
+    planned,
+    format,
+    target,
+    raisedOpset: to !== from ? to : undefined,
+    without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format, rest),
+  };
 }
 
 /** Below this many elements, weights are not stored otherwise unless a recipe asks for it. */
@@ -160,24 +254,45 @@ const WORTH_STORING = 4096;
  * How the weights that a format leaves in float32 are stored: as the recipe says, else with dynamic in int8; undefined
  * where they are float32.
  */
-export function restOf({ quantize: { rest } }: Recipe, format: Format): (NamedOptions & { readonly least: number }) | undefined {
+export function restOf(
+  { quantize: { rest } }: Recipe,
+  format: Format,
+): (NamedOptions & { readonly least: number }) | undefined {
   if (format.plan !== 'static' && format.plan !== 'dynamic' && format.plan !== 'weight-only') return undefined;
-  if (rest) { const { name, ...options } = rest; return { name, options, least: 0 }; }
-  return rest === undefined && format.plan === 'dynamic' ? { name: 'integer', options: { bits: 8 }, least: WORTH_STORING } : undefined;
+  if (rest) {
+    const { name, ...options } = rest;
+    return { name, options, least: 0 };
+  }
+  return rest === undefined && format.plan === 'dynamic'
+    ? { name: 'integer', options: { bits: 8 }, least: WORTH_STORING }
+    : undefined;
 }
 
 /** The plan itself. Throws QUANTIZE_NOTHING where it quantizes nothing. */
 function somethingOf(
-  model: Model, planned: Planned, { plan }: Format, rest: ReturnType<typeof restOf>, report?: (d: Diagnostic) => void,
+  model: Model,
+  planned: Planned,
+  { plan }: Format,
+  rest: ReturnType<typeof restOf>,
+  report?: (d: Diagnostic) => void,
 ): Planned {
   const counts = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
   if (plan === 'none' || planned.weightOnlyNodes.size || [...planned.integerNodes].some(counts)) return planned;
   if (plan === 'dynamic' && rest) {
-    const stored = [...planCoded(model, { coding: rest.name, options: rest.options, least: rest.least, include: [], exclude: [] }).weightOnlyNodes];
+    const stored = [
+      ...planCoded(model, { coding: rest.name, options: rest.options, least: rest.least, include: [], exclude: [] })
+        .weightOnlyNodes,
+    ];
     if (stored.some((n) => specOf(n)?.quant.role === 'compute')) {
       report?.({
-        severity: 'warning', code: 'ONLY_STORED', message: `nothing runs in integers: the weights of ${stored.length} nodes are stored in fewer bits and computed with in float32`,
-        hint: 'format: qdq makes convolutions faster; quantize.dynamicConv: true forces integers, slower than float on CPUs',
+        severity: 'warning',
+        code: 'ONLY_STORED',
+        message:
+          `nothing runs in integers: the weights of ${stored.length} nodes are stored in fewer bits and computed ` +
+          'with in float32',
+        hint:
+          'format: qdq makes convolutions faster; quantize.dynamicConv: true forces integers, slower than float ' +
+          'on CPUs',
       });
       return planned;
     }
@@ -188,7 +303,9 @@ function somethingOf(
 
 /** Every node stays as it is. */
 function planNothing(model: Model): Planned {
-  const compute = [...allGraphs(model.graph)].flatMap((g) => g.topological()).filter((n) => specOf(n)?.quant.role === 'compute');
+  const compute = [...allGraphs(model.graph)]
+    .flatMap((g) => g.topological())
+    .filter((n) => specOf(n)?.quant.role === 'compute');
   const floatNodes = new Map(compute.map((n) => [n, 'the format quantizes nothing']));
   return { plan: new Map(), integerNodes: new Set(), weightOnlyNodes: new Set(), fusedClamps: new Map(), floatNodes };
 }
@@ -208,29 +325,65 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
   const bits = reduced ? Math.min(7, w.bits ?? 7) : w.bits;
   return {
     activations: {
-      dtype: a.dtype ?? defaults.activations.dtype, symmetric: a.symmetric ?? defaults.activations.symmetric, narrow: a.narrow,
-      granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' }, observer: a.observer.name, perChannel: a.granularity === 'channel',
+      dtype: a.dtype ?? defaults.activations.dtype,
+      symmetric: a.symmetric ?? defaults.activations.symmetric,
+      narrow: a.narrow,
+      granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' },
+      observer: a.observer.name,
+      perChannel: a.granularity === 'channel',
     },
     weights: {
-      dtype, symmetric: w.symmetric ?? defaults.weights.symmetric, narrow: w.narrow, rounding: w.rounding, ...(bits === undefined ? {} : { bits }),
-      granularity: w.granularity ?? defaults.weightGranularity, observer: w.observer.name,
+      dtype,
+      symmetric: w.symmetric ?? defaults.weights.symmetric,
+      narrow: w.narrow,
+      rounding: w.rounding,
+      ...(bits === undefined ? {} : { bits }),
+      granularity: w.granularity ?? defaults.weightGranularity,
+      observer: w.observer.name,
     },
-    include, exclude, target, layers: recipe.quantize.layers.map(overrideOf),
+    include,
+    exclude,
+    target,
+    layers: recipe.quantize.layers.map(overrideOf),
   };
 }
 
 /** One entry of quantize.layers as planning takes it. */
-export function overrideOf({ match, activations: a, weights: w, coding: c }: Recipe['quantize']['layers'][number]): LayerOverride {
+export function overrideOf({
+  match,
+  activations: a,
+  weights: w,
+  coding: c,
+}: Recipe['quantize']['layers'][number]): LayerOverride {
   const { observer: ao, granularity, ...activations } = a ?? {};
   const { observer: wo, method: m, ...weights } = w ?? {};
   const named = <T extends Named>({ name, ...options }: T): NamedOptions => ({ name, options });
-  const observer = (o: Named | undefined): { observer?: string; observerOptions?: unknown } => (o ? { observer: o.name, observerOptions: named(o).options } : {});
-  const present = <T extends object>(o: T): { [K in keyof T]: Exclude<T[K], undefined> } => Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }; // the rest was filtered
+  const observer = (o: Named | undefined): { observer?: string; observerOptions?: unknown } =>
+    o ? { observer: o.name, observerOptions: named(o).options } : {};
+  const present = <T extends object>(o: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+    Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as {
+      [K in keyof T]: Exclude<T[K], undefined>;
+    }; // the rest was filtered
   return {
     match,
-    ...(a ? { activations: { ...present(activations), ...observer(ao), ...(granularity === undefined ? {} : { perChannel: granularity === 'channel', granularity: granularity === 'channel' ? { kind: 'axis' as const, axis: 1 } : { kind: 'tensor' as const } }) } } : {}),
+    ...(a
+      ? {
+          activations: {
+            ...present(activations),
+            ...observer(ao),
+            ...(granularity === undefined
+              ? {}
+              : {
+                  perChannel: granularity === 'channel',
+                  granularity:
+                    granularity === 'channel' ? { kind: 'axis' as const, axis: 1 } : { kind: 'tensor' as const },
+                }),
+          },
+        }
+      : {}),
     ...(w ? { weights: { ...present(weights), ...observer(wo) } } : {}),
-    ...(m ? { method: named(m) } : {}), ...(c ? { coding: named(c) } : {}),
+    ...(m ? { method: named(m) } : {}),
+    ...(c ? { coding: named(c) } : {}),
   };
 }
 
@@ -244,10 +397,14 @@ function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned
     BATCHED_WEIGHTS:
       static_ && o.weights.granularity === 'channel' && [...planned.integerNodes].some((n) => isBatched(n, target)),
     CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
-    NO_INTEGER_KERNEL: static_ && [undefined, ...o.layers ?? []].some((l) => {
-      const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];
-      return /16$/.test(a.dtype) || a.perChannel || !/^u?int8$/.test(w.dtype) || typeof w.granularity === 'object';
-    }),
+    NO_INTEGER_KERNEL:
+      static_ &&
+      [undefined, ...(o.layers ?? [])].some((l) => {
+        const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];
+        return /16$/.test(a.dtype) || a.perChannel || !/^u?int8$/.test(w.dtype) || typeof w.granularity === 'object';
+      }),
   };
-  return target.quirks.filter((q) => applies[q.code]).map((q) => ({ severity: 'warning', code: q.code, message: q.text, hint: q.source }));
+  return target.quirks
+    .filter((q) => applies[q.code])
+    .map((q) => ({ severity: 'warning', code: q.code, message: q.text, hint: q.source }));
 }

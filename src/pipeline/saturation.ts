@@ -8,35 +8,50 @@ import type { Variant } from './variant.js';
 type Saturation = NonNullable<RuntimeFacts['saturation']>;
 
 /** The one piece of advice about saturation, wherever it is given. */
-export const SATURATION_ADVICE = 'set quantize.weights.saturation: safe, which costs next to nothing; or target: onnxruntime-cpu-vnni, if every CPU that the model ships to has VNNI';
+export const SATURATION_ADVICE =
+  'set quantize.weights.saturation: safe, which costs next to nothing; or target: onnxruntime-cpu-vnni, if ' +
+  'every CPU that the model ships to has VNNI';
 
 /**
- * Warns of a model whose accuracy depends on the CPU, with the difference that saturation makes, reckoned on the inputs of one
- * sample. For a target that promises exact kernels, only where this machine has none: then what is measured is not what
- * the target gives. Throws what running the float model throws.
+ * Warns of a model whose accuracy depends on the CPU, with the difference that saturation makes, reckoned on the inputs
+ * of one sample. For a target that promises exact kernels, only where this machine has none: then what is measured is
+ * not what the target gives. Throws what running the float model throws.
  */
 export async function tellOfSaturation(v: Variant, feed: Feed): Promise<void> {
   const found = v.saturation;
   if (!found || found.risk === 'none' || (found.promised && found.risk === 'elsewhere')) return;
   if (found.promised) {
     v.report({
-      severity: 'warning', code: 'U8S8_SATURATION',
-      message: `this CPU has no VNNI, which ${v.recipe.recipe.target} promises: ${layersText(found)} can saturate here, and what is measured is not what the target gives`,
+      severity: 'warning',
+      code: 'U8S8_SATURATION',
+      message:
+        `this CPU has no VNNI, which ${v.recipe.recipe.target} promises: ${layersText(found)} can saturate here, ` +
+        'and what is measured is not what the target gives',
       hint: 'measure on a CPU with VNNI',
     });
     return;
   }
   const effect = await saturationEffect(v.float, v.saturating, feed);
-  v.saturation = { ...found, layers: found.layers.map((l) => ({ ...l, ...(effect.has(l.node) ? { difference: effect.get(l.node)! } : {}) })) }; // it has one
+  v.saturation = {
+    ...found,
+    layers: found.layers.map((l) => ({ ...l, ...(effect.has(l.node) ? { difference: effect.get(l.node)! } : {}) })),
+  }; // it has one
   const [node, most] = [...effect].reduce<[string, number]>((a, b) => (b[1] > a[1] ? b : a), ['', 0]);
-  const seen = most > 0 ? `; there, results of '${node}' move by ${(100 * most).toPrecision(2)} % on one sample` : '; on one sample, none does';
+  const seen =
+    most > 0
+      ? `; there, results of '${node}' move by ${(100 * most).toPrecision(2)} % on one sample`
+      : '; on one sample, none does';
   v.report({
-    severity: 'warning', code: 'U8S8_SATURATION', message: `${layersText(found)} can saturate on x64 CPUs without VNNI${where()}${seen}`, hint: SATURATION_ADVICE,
+    severity: 'warning',
+    code: 'U8S8_SATURATION',
+    message: `${layersText(found)} can saturate on x64 CPUs without VNNI${where()}${seen}`,
+    hint: SATURATION_ADVICE,
   });
 }
 
 /** Such as `3 of 20 layers`. */
-const layersText = ({ layers, products }: Saturation): string => `${layers.length} of ${Math.max(products, layers.length)} integer layers`;
+const layersText = ({ layers, products }: Saturation): string =>
+  `${layers.length} of ${Math.max(products, layers.length)} integer layers`;
 
 function where(): string {
   const here = u8s8Saturates(environment());

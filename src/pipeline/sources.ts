@@ -21,14 +21,26 @@ export interface Sources {
 export function watchSources(file: string): Sources {
   const seen = new Map([[file, stamp(file)]]);
   return {
-    add(model) { for (const data of dataFiles(model)) seen.set(data, stamp(data)); },
-    get sha256() { return sha256File(file); },
+    add(model) {
+      for (const data of dataFiles(model)) seen.set(data, stamp(data));
+    },
+    get sha256() {
+      return sha256File(file);
+    },
     contentSha256() {
       const parts = [...seen.keys()].map(sha256File);
-      return parts.length === 1 ? parts[0]! : createHash('sha256').update(parts.join()).digest('hex'); // the model file is always there
+      // the model file is always there
+      return parts.length === 1 ? parts[0]! : createHash('sha256').update(parts.join()).digest('hex');
     },
     assertUnchanged() {
-      for (const [path, before] of seen) if (stamp(path) !== before) fail('MODEL_CHANGED', `'${path}' changed while the model was in use`, { file: path }, 'run again, and leave the file alone meanwhile');
+      for (const [path, before] of seen)
+        if (stamp(path) !== before)
+          fail(
+            'MODEL_CHANGED',
+            `'${path}' changed while the model was in use`,
+            { file: path },
+            'run again, and leave the file alone meanwhile',
+          );
     },
   };
 }
@@ -51,11 +63,18 @@ export function bytesOnDisk(file: string, model: Model): number {
 /** Paths of the data files that tensors of a loaded model lie in. */
 export function dataFiles(model: Model): Set<string> {
   const files = new Set<string>();
-  const see = (t: Tensor | undefined): void => { const path = t && t.dtype !== 'string' ? t.source.file?.path : undefined; if (path !== undefined) files.add(path); };
+  const see = (t: Tensor | undefined): void => {
+    const path = t && t.dtype !== 'string' ? t.source.file?.path : undefined;
+    if (path !== undefined) files.add(path);
+  };
   for (const root of [model.graph, ...model.functions.map((f) => f.graph)]) {
     for (const g of allGraphs(root)) {
       for (const v of g.initializers) see(v.data);
-      for (const n of g.nodes) n.attrs.forEach((a) => { if (a.type === 'tensor') see(a.value); else if (a.type === 'tensors') a.value.forEach(see); });
+      for (const n of g.nodes)
+        n.attrs.forEach((a) => {
+          if (a.type === 'tensor') see(a.value);
+          else if (a.type === 'tensors') a.value.forEach(see);
+        });
     }
   }
   return files;

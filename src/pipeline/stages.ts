@@ -5,7 +5,9 @@ import type { Stage } from '../record/index.js';
 
 /** Whether a method other than rounding, or a correction, chooses the codes of weights. */
 export const isRefined = ({ quantize: { weights, layers } }: Recipe): boolean =>
-  weights.method.name !== 'round' || weights.correct.length > 0 || layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
+  weights.method.name !== 'round' ||
+  weights.correct.length > 0 ||
+  layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
 
 /**
  * The stages of a run of this recipe, in their order: what runs, what is explained, and what a record of the run lists.
@@ -17,13 +19,26 @@ export function stagesOf(r: Recipe): string[] {
   const observes = plan === 'static' || (plan === 'half' && calibration.data !== undefined);
   const data = (calibration.data ?? e.data) !== undefined; // layers are analysed with either
   return [
-    'optimise', ...r.adjust.map((a) => a.name), ...(q.budget ? ['budget'] : []), 'plan', ...(observes ? ['calibrate'] : []), ...(data && e.sensitivity !== false ? ['sensitivity'] : []),
-    ...(isRefined(r) ? ['weights'] : []), 'quantize', 'evaluate', ...(data && e.layers !== false ? ['layers'] : []), 'verify', ...(e.latency === false ? [] : ['latency']),
+    'optimise',
+    ...r.adjust.map((a) => a.name),
+    ...(q.budget ? ['budget'] : []),
+    'plan',
+    ...(observes ? ['calibrate'] : []),
+    ...(data && e.sensitivity !== false ? ['sensitivity'] : []),
+    ...(isRefined(r) ? ['weights'] : []),
+    'quantize',
+    'evaluate',
+    ...(data && e.layers !== false ? ['layers'] : []),
+    'verify',
+    ...(e.latency === false ? [] : ['latency']),
   ];
 }
 
 /** Times and announces the steps of a run. A step returns its result and one line about it. */
-export function createStages(onEvent: OnEvent | undefined, signal: AbortSignal | undefined): {
+export function createStages(
+  onEvent: OnEvent | undefined,
+  signal: AbortSignal | undefined,
+): {
   stage: <T>(name: string, run: () => Promise<readonly [T, string]> | readonly [T, string]) => Promise<T>;
   stages: () => Stage[];
 } {

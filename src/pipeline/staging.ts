@@ -11,11 +11,16 @@ const PREFIX = '.staging-';
 const OTHERS_MS = 864e5;
 const machine = (): string => createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 
-/** A new folder inside the output folder, so that publishing is a rename. Leftovers of killed runs are swept. Throws OUTPUT_WRITE. */
+/**
+ * A new folder inside the output folder, so that publishing is a rename. Leftovers of killed runs are swept. Throws
+ * OUTPUT_WRITE.
+ */
 export function stagingDir(outDir: string): string {
   try {
     makeFolders(path.resolve(outDir));
-    for (const name of readdirSync(outDir)) if (name.startsWith(PREFIX) && isLeftover(path.join(outDir, name))) rmSync(path.join(outDir, name), { recursive: true, force: true });
+    for (const name of readdirSync(outDir))
+      if (name.startsWith(PREFIX) && isLeftover(path.join(outDir, name)))
+        rmSync(path.join(outDir, name), { recursive: true, force: true });
     return mkdtempSync(path.join(outDir, `${PREFIX}${machine()}-${process.pid}-`));
   } catch (cause) {
     return fail('OUTPUT_WRITE', `cannot write into '${outDir}': ${reason(cause)}`, { file: outDir }, undefined, cause);
@@ -26,7 +31,11 @@ export function stagingDir(outDir: string): string {
 function makeFolders(dir: string): void {
   if (existsSync(dir)) return;
   makeFolders(path.dirname(dir));
-  try { mkdirSync(dir); } catch (e) { if (!existsSync(dir)) throw e; } // another run may have made it
+  try {
+    mkdirSync(dir);
+  } catch (e) {
+    if (!existsSync(dir)) throw e;
+  } // another run may have made it
 }
 
 /** Whether the run that made a staging folder is gone. */
@@ -36,22 +45,33 @@ function isLeftover(folder: string): boolean {
   const [of, pid] = path.basename(folder).slice(PREFIX.length).split('-');
   if (of !== machine() || !/^\d+$/.test(pid ?? '')) return Date.now() - stat.mtimeMs > OTHERS_MS;
   if (Number(pid) === process.pid) return false;
-  try { process.kill(Number(pid), 0); return false; } catch (e) { return e instanceof Error && 'code' in e && e.code === 'ESRCH'; }
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch (e) {
+    return e instanceof Error && 'code' in e && e.code === 'ESRCH';
+  }
 }
 
 /**
  * Moves files into place in the given order: data before the model that points to them, the record last. What cannot
- * be replaced is found before anything is moved, so that a refusal leaves the earlier files as they were. Throws OUTPUT_WRITE.
+ * be replaced is found before anything is moved, so that a refusal leaves the earlier files as they were. Throws
+ * OUTPUT_WRITE.
  */
 export function publish(staging: string, outDir: string, names: readonly string[]): void {
-  const refuse = (file: string, why: string, cause?: unknown): never => fail('OUTPUT_WRITE', `cannot write '${file}': ${why}`, { file }, 'give another folder with --out', cause);
+  const refuse = (file: string, why: string, cause?: unknown): never =>
+    fail('OUTPUT_WRITE', `cannot write '${file}': ${why}`, { file }, 'give another folder with --out', cause);
   for (const name of names) {
     const file = path.join(outDir, name);
     if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory()) refuse(file, 'it is a directory');
   }
   for (const name of names) {
     const file = path.join(outDir, name);
-    try { renameSync(path.join(staging, name), file); } catch (cause) { refuse(file, reason(cause), cause); }
+    try {
+      renameSync(path.join(staging, name), file);
+    } catch (cause) {
+      refuse(file, reason(cause), cause);
+    }
   }
   syncDirectory(outDir);
 }

@@ -20,7 +20,11 @@ import { modelClasses, withClasses } from './classes.js';
 import { assertLoads, lookAtFloat } from './first-look.js';
 import { bytesOnDisk } from './sources.js';
 
-interface Listen { readonly report: (d: Diagnostic) => void; readonly onEvent?: OnEvent | undefined; readonly signal?: AbortSignal | undefined }
+interface Listen {
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 export interface EvaluateFilesOptions extends Listen {
   /** The first is what the others are compared with. */
@@ -31,34 +35,73 @@ export interface EvaluateFilesOptions extends Listen {
 }
 export interface EvaluatedFiles {
   readonly samples: number;
-  readonly reference: { readonly file: string; readonly metrics: readonly { readonly name: string; readonly unit: string; readonly higherIsBetter: boolean; readonly value: number | undefined }[] };
+  readonly reference: {
+    readonly file: string;
+    readonly metrics: readonly {
+      readonly name: string;
+      readonly unit: string;
+      readonly higherIsBetter: boolean;
+      readonly value: number | undefined;
+    }[];
+  };
   readonly others: readonly ({ readonly file: string } & Comparison)[];
 }
 
-/** Scores models on the recipe's evaluation data. Throws DATA_MISSING without data, MODEL_RUNTIME, and what reading the data throws. */
+/**
+ * Scores models on the recipe's evaluation data. Throws DATA_MISSING without data, MODEL_RUNTIME, and what reading the
+ * data throws.
+ */
 export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedFiles> {
   const e = o.recipe.recipe.evaluation;
-  const spec = e.data ?? fail('DATA_MISSING', 'there are no evaluation data', {}, 'give --data, or --recipe with evaluation.data');
+  const spec =
+    e.data ?? fail('DATA_MISSING', 'there are no evaluation data', {}, 'give --data, or --recipe with evaluation.data');
   const [first, ...rest] = o.files;
   if (first === undefined) fail('USAGE', 'no model was given');
   await assertLoads(o.files, o.signal);
   const sessions: Session[] = [];
   try {
-    for (const file of [first, ...rest]) sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
+    for (const file of [first, ...rest])
+      sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
     const inputs = float!.inputs; // opened first
     const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
-    const scores = { metadata: loadModel(first).metadata, outputs: float!.outputs, metrics: o.metrics, report: o.report }; // as above
+    const scores = {
+      metadata: loadModel(first).metadata,
+      outputs: float!.outputs,
+      metrics: o.metrics,
+      report: o.report,
+    }; // as above
     const recipe = await withClasses(o.recipe, scores);
     const dataset = await openData(recipe.recipe.evaluation.data ?? spec, inputs, recipe, o.report);
     const limit = e.samples ?? Infinity;
     const found = await evaluateModels({
-      float: float!, candidates, metrics: o.metrics, onEvent: o.onEvent, signal: o.signal, totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
-      batches: () => batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), { size: one ? 1 : e.batchSize, inputs, padding: dataset.padding }),
-      onDiagnostic: o.report, classNames: dataset.classes ?? modelClasses(scores), guessedClasses: dataset.guessedClasses,
+      float: float!,
+      candidates,
+      metrics: o.metrics,
+      onEvent: o.onEvent,
+      signal: o.signal,
+      totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
+      batches: () =>
+        batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), {
+          size: one ? 1 : e.batchSize,
+          inputs,
+          padding: dataset.padding,
+        }),
+      onDiagnostic: o.report,
+      classNames: dataset.classes ?? modelClasses(scores),
+      guessedClasses: dataset.guessedClasses,
     });
     return {
-      samples: found.samples, reference: { file: first, metrics: found.float.map((s) => ({ name: s.metric.name, unit: s.metric.unit, higherIsBetter: s.metric.higherIsBetter, value: s.value() })) },
+      samples: found.samples,
+      reference: {
+        file: first,
+        metrics: found.float.map((s) => ({
+          name: s.metric.name,
+          unit: s.metric.unit,
+          higherIsBetter: s.metric.higherIsBetter,
+          value: s.value(),
+        })),
+      },
       others: found.candidates.map((c, i) => ({ file: rest[i]!, ...c })), // one for each
     };
   } finally {
@@ -80,7 +123,15 @@ export interface BenchOptions extends Listen {
   /** Gives a real sample instead. */
   readonly recipe?: ResolvedRecipe | undefined;
 }
-export interface BenchedFile { readonly file: string; readonly bytes: number; readonly ms: RunTimes; readonly samplesPerSecond: number; readonly process: ProcessFacts; /** Against the first file. */ readonly speedup?: number; readonly speedupInterval?: LatencyFacts['speedupInterval'] }
+export interface BenchedFile {
+  readonly file: string;
+  readonly bytes: number;
+  readonly ms: RunTimes;
+  readonly samplesPerSecond: number;
+  readonly process: ProcessFacts;
+  /** Against the first file. */ readonly speedup?: number;
+  readonly speedupInterval?: LatencyFacts['speedupInterval'];
+}
 
 export interface Benched {
   readonly batch: number;
@@ -111,8 +162,14 @@ export async function benchFiles(o: BenchOptions): Promise<Benched> {
       const pair = pairs[i - 1];
       const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
       models.push({
-        file, bytes: bytesOnDisk(file, loadModel(file)), ms, samplesPerSecond: (1000 * batch) / ms.p50, process: own[i]!, // one for each
-        ...(pair ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) } : {}),
+        file,
+        bytes: bytesOnDisk(file, loadModel(file)),
+        ms,
+        samplesPerSecond: (1000 * batch) / ms.p50,
+        process: own[i]!, // one for each
+        ...(pair
+          ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) }
+          : {}),
       });
     }
     const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));

@@ -1,4 +1,7 @@
-/** Tries recipes of a search: made together where they share their data, measured on the search part alone, and thrown away. */
+/**
+ * Tries recipes of a search: made together where they share their data, measured on the search part alone, and thrown
+ * away.
+ */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
@@ -13,9 +16,17 @@ import { sectionsOf, type Candidate } from './candidates.js';
 import { compared } from './rank.js';
 import { frontOf, runRecipes } from './run.js';
 
-export interface Tried extends Trial { readonly candidate: Candidate; readonly record: RunRecord | undefined; next: string }
+export interface Tried extends Trial {
+  readonly candidate: Candidate;
+  readonly record: RunRecord | undefined;
+  next: string;
+}
 /** How many of the first candidates of a group may run, for how long, and what is said of the others. */
-export interface Allowance { readonly take: number; readonly ms: number; readonly why: string }
+export interface Allowance {
+  readonly take: number;
+  readonly ms: number;
+  readonly why: string;
+}
 export interface TrialOptions {
   readonly base: ResolvedRecipe;
   readonly round: number;
@@ -46,16 +57,30 @@ const STAGES = ['plan', 'calibrate', 'quantize', 'evaluate', 'verify'];
 const LONGEST_MS = 2 ** 31 - 1;
 
 /**
- * Tries candidates. One that fails, that there is no time for or that takes too long is told of in its trial; throws DATA_*
- * and what else is not the fault of a candidate.
+ * Tries candidates. One that fails, that there is no time for or that takes too long is told of in its trial; throws
+ * DATA_* and what else is not the fault of a candidate.
  */
 export async function tryAll(candidates: readonly Candidate[], o: TrialOptions): Promise<Tried[]> {
   const { evaluation } = o.base.recipe;
   const { latency } = evaluation;
-  const settings = { ...evaluation, layers: false as const, profile: o.profile ? { runs: o.profile } : false as const, collapse: 0, sensitivity: o.sensitivity ? { samples: o.sensitivity } : false as const, latency: o.latencyRuns && latency !== false ? { ...latency, runs: o.latencyRuns, warmup: 5, memory: false } : false as const };
+  const settings = {
+    ...evaluation,
+    layers: false as const,
+    profile: o.profile ? { runs: o.profile } : (false as const),
+    collapse: 0,
+    sensitivity: o.sensitivity ? { samples: o.sensitivity } : (false as const),
+    latency:
+      o.latencyRuns && latency !== false
+        ? { ...latency, runs: o.latencyRuns, warmup: 5, memory: false }
+        : (false as const),
+  };
   const items = [];
   for (const [i, candidate] of candidates.entries()) {
-    const recipe = await derive(o.base, { ...sectionsOf(candidate, o.base.recipe), evaluation: settings, gate: undefined }, { baseDir: o.base.baseDir, name: candidate.label });
+    const recipe = await derive(
+      o.base,
+      { ...sectionsOf(candidate, o.base.recipe), evaluation: settings, gate: undefined },
+      { baseDir: o.base.baseDir, name: candidate.label },
+    );
     items.push({ candidate, recipe, outDir: path.join(o.folder, `round${o.round}-${i}`) });
   }
   const found = new Map<Candidate, Tried>();
@@ -66,33 +91,72 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
     const from = done;
     done += group.length * STAGES.length;
     const { take, ms, why } = o.allow(group.map((i) => i.candidate));
-    const skip = (list: typeof group, next: string): void => { for (const { candidate } of list) found.set(candidate, { ...told(candidate, o.round), samples: 0, outcome: 'skipped', next, candidate, record: undefined }); };
+    const skip = (list: typeof group, next: string): void => {
+      for (const { candidate } of list)
+        found.set(candidate, {
+          ...told(candidate, o.round),
+          samples: 0,
+          outcome: 'skipped',
+          next,
+          candidate,
+          record: undefined,
+        });
+    };
     skip(group.slice(take), why);
     const together = group.slice(0, take);
     if (!together.length) continue;
     const limit = AbortSignal.timeout(Math.min(LONGEST_MS, Math.max(1, Math.floor(ms))));
     const started = performance.now();
     const results = await runRecipes({
-      runs: together, title: 'search', keepGoing: true, lookedAt: true, searchOnly: { share: o.share, samples: o.samples }, signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
+      runs: together,
+      title: 'search',
+      keepGoing: true,
+      lookedAt: true,
+      searchOnly: { share: o.share, samples: o.samples },
+      signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
       onEvent: (e) => {
         if (e.type !== 'stage-end') return;
         const at = STAGES.indexOf(e.stage);
-        if (at >= 0) o.onEvent({ type: 'progress', stage: 'try', done: from + (at + 1) * together.length, total, note: together.length === 1 ? together[0]!.candidate.label : `${together.length} recipes together` }); // groups are not empty
+        if (at >= 0)
+          o.onEvent({
+            type: 'progress',
+            stage: 'try',
+            done: from + (at + 1) * together.length,
+            total,
+            note: together.length === 1 ? together[0]!.candidate.label : `${together.length} recipes together`,
+          }); // groups are not empty
       },
     }).catch((error: unknown) => {
       o.signal?.throwIfAborted();
       if (!limit.aborted) throw error;
       return undefined;
     });
-    if (!results) o.stopped?.(together.map((i) => i.candidate), performance.now() - started);
-    if (!results) skip(together, `stopped after ${secondsText(performance.now() - started)}: more time than the search has for it`);
+    if (!results)
+      o.stopped?.(
+        together.map((i) => i.candidate),
+        performance.now() - started,
+      );
+    if (!results)
+      skip(together, `stopped after ${secondsText(performance.now() - started)}: more time than the search has for it`);
     const ran = results?.find((r) => !r.error)?.record;
-    if (ran) o.ran(together.map((i) => i.candidate), ran);
+    if (ran)
+      o.ran(
+        together.map((i) => i.candidate),
+        ran,
+      );
     results?.forEach((r, i) => {
       const { candidate, outDir } = together[i]!; // one for each
       // What a budget was spent on is kept, so that the recipe reproduces without measuring again.
-      const resolved = r.error || !candidate.quantize.budget ? candidate : { ...candidate, quantize: (r.record.recipe.resolved as Recipe).quantize }; // this very version resolved it
-      found.set(candidate, { ...trialOf(resolved, o.round, r.error ? { error: `${r.error.code} ${r.error.message}` } : r.record), candidate: resolved, record: r.error ? undefined : r.record, next: '' });
+      const resolved =
+        r.error || !candidate.quantize.budget
+          ? candidate
+          : { ...candidate, quantize: (r.record.recipe.resolved as Recipe).quantize }; // this very version resolved it
+      found.set(candidate, {
+        ...trialOf(resolved, o.round, r.error ? { error: `${r.error.code} ${r.error.message}` } : r.record),
+        candidate: resolved,
+        record: r.error ? undefined : r.record,
+        next: '',
+      });
       rmSync(outDir, { recursive: true, force: true });
     });
   }
@@ -101,16 +165,36 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
 
 function told(c: Candidate, round: number): Pick<Trial, 'round' | 'label' | 'why' | 'next' | 'settings'> {
   const { include: _include, exclude, seed: _seed, ...quantize } = c.quantize;
-  return { round, label: c.label, why: c.why, next: '', settings: stringify({ adjust: c.adjust, quantize: { ...quantize, ...(exclude?.length ? { exclude } : {}) }, ...(c.calibration ? { calibration: c.calibration } : {}) }, { lineWidth: 0 }).trimEnd() };
+  return {
+    round,
+    label: c.label,
+    why: c.why,
+    next: '',
+    settings: stringify(
+      {
+        adjust: c.adjust,
+        quantize: { ...quantize, ...(exclude?.length ? { exclude } : {}) },
+        ...(c.calibration ? { calibration: c.calibration } : {}),
+      },
+      { lineWidth: 0 },
+    ).trimEnd(),
+  };
 }
 
 function trialOf(c: Candidate, round: number, r: RunRecord | { readonly error: string }): Trial {
   if ('error' in r) return { ...told(c, round), samples: 0, outcome: 'failed', error: r.error };
-  const metric = compared(r) ?? fail('DATA_MISSING', 'a search needs evaluation data', {}, 'set evaluation.data or pass --evaluation-data');
+  const metric =
+    compared(r) ??
+    fail('DATA_MISSING', 'a search needs evaluation data', {}, 'set evaluation.data or pass --evaluation-data');
   const worse = (metric.higherIsBetter ? 1 : -1) * ((metric.float ?? NaN) - metric.quantized);
   const bytes = r.model.quantized?.bytes;
   return {
-    ...told(c, round), samples: r.evaluation?.samples ?? 0, outcome: 'ok', metric: metric.quantized, drop: worse, loss: lossOf(r),
+    ...told(c, round),
+    samples: r.evaluation?.samples ?? 0,
+    outcome: 'ok',
+    metric: metric.quantized,
+    drop: worse,
+    loss: lossOf(r),
     ...(bytes === undefined ? {} : { bytes, sizeRatio: bytes / r.model.float.bytes }),
     ...(r.latency ? { latencyMs: r.latency.quantizedMs.p50, latencyRatio: 1 / r.latency.speedup } : {}),
   };

@@ -1,4 +1,7 @@
-/** From statistics to parameters: the plan's shared, fixed and derived points are resolved here, the observed ones by their observers. */
+/**
+ * From statistics to parameters: the plan's shared, fixed and derived points are resolved here, the observed ones by
+ * their observers.
+ */
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import type { Value } from '../ir/graph.js';
 import { observers } from '../calibrate/observers/index.js';
@@ -33,13 +36,15 @@ const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : p.node.inputs[p.ind
 type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;
 
 /**
- * Parameters for every quantized point of a plan. `options` gives each observer's options, `among` the observers that it
- * may name (default: the built-in ones). Where an int32 bias would
- * overflow, the weight's scale is raised before anything is quantized with it. Weights with packings get codes that cannot
- * saturate.
+ * Parameters for every quantized point of a plan. `options` gives each observer's options, `among` the observers that
+ * it may name (default: the built-in ones). Where an int32 bias would
+ * overflow, the weight's scale is raised before anything is quantized with it. Weights with packings get codes that
+ * cannot saturate.
  */
 export function assignParams(
-  planned: PlannedPoints, stats: ReadonlyMap<Value, TensorStats>, options: (point: QuantPoint, observer: string) => unknown,
+  planned: PlannedPoints,
+  stats: ReadonlyMap<Value, TensorStats>,
+  options: (point: QuantPoint, observer: string) => unknown,
   among?: readonly Observer[],
 ): Assigned {
   const { plan } = planned;
@@ -57,22 +62,37 @@ export function assignParams(
   };
   const paramsOf = (point: QuantPoint, spec: QuantSpec): QuantParams | undefined => {
     switch (spec.kind) {
-      case 'float': case 'derived': case 'coded': case 'half': return undefined;
-      case 'fixed': return fixedParams(spec.scheme, spec.scale, spec.zeroPoint);
-      case 'shared': return resolve(spec.with);
+      case 'float':
+      case 'derived':
+      case 'coded':
+      case 'half':
+        return undefined;
+      case 'fixed':
+        return fixedParams(spec.scheme, spec.scale, spec.zeroPoint);
+      case 'shared':
+        return resolve(spec.with);
       case 'observed': {
         const range = observedRange(point, spec);
         ranges.set(point, range);
         const { data } = valueOf(point);
         const chosen = chooseParams(range, spec.scheme);
-        return data && spec.scheme.granularity.kind === 'block' ? { ...chosen, dims: layoutOf(data.dims, spec.scheme.granularity).shape } : chosen;
+        return data && spec.scheme.granularity.kind === 'block'
+          ? { ...chosen, dims: layoutOf(data.dims, spec.scheme.granularity).shape }
+          : chosen;
       }
     }
   };
   const observedRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
     const value = valueOf(point);
     const observer = observerOf(spec.observer, among);
-    if (value.data) return observeWeights(value.data.f32(), value.data.dims, spec.scheme, observer, spec.observerOptions ?? options(point, spec.observer));
+    if (value.data)
+      return observeWeights(
+        value.data.f32(),
+        value.data.dims,
+        spec.scheme,
+        observer,
+        spec.observerOptions ?? options(point, spec.observer),
+      );
     const seen = stats.get(value);
     if (!seen) fail('INTERNAL', `no statistics of '${value.name}'`, { tensor: value.name });
     const chosen = observer.chooseRange(seen, spec.scheme, spec.observerOptions ?? options(point, spec.observer));
@@ -86,7 +106,11 @@ export function assignParams(
 }
 
 /** The same parameters with others for some weights, and the biases that follow from them. */
-export function withWeightParams(planned: PlannedPoints, assigned: Assigned, chosen: ReadonlyMap<QuantPoint, QuantParams>): Assigned {
+export function withWeightParams(
+  planned: PlannedPoints,
+  assigned: Assigned,
+  chosen: ReadonlyMap<QuantPoint, QuantParams>,
+): Assigned {
   const params = new Map([...assigned.params].filter(([p]) => planned.plan.get(p)?.kind !== 'derived'));
   for (const [point, made] of chosen) params.set(point, made);
   const diagnostics: Diagnostic[] = [];
@@ -98,15 +122,23 @@ export function withWeightParams(planned: PlannedPoints, assigned: Assigned, cho
  * A bias may raise the scale of a weight, which other biases use too; then the codes of weights are made safe from
  * saturation, which may widen scales again; then biases get the scales that follow.
  */
-function resolveBiases({ plan, packings }: PlannedPoints, params: Map<QuantPoint, QuantParams>, diagnostics: Diagnostic[]): void {
+function resolveBiases(
+  { plan, packings }: PlannedPoints,
+  params: Map<QuantPoint, QuantParams>,
+  diagnostics: Diagnostic[],
+): void {
   const derived = [...plan].filter((e): e is [QuantPoint, QuantSpec & { kind: 'derived' }] => e[1].kind === 'derived');
   for (const [, { weight, made }] of biasesOf(derived, params)) {
     if (!made.raised.length) continue;
     const { codes: _codes, ...old } = params.get(weight)!; // biasesOf found them
     params.set(weight, { ...old, scale: made.weightScale });
     diagnostics.push({
-      severity: 'note', code: 'BIAS_OVERFLOW', where: { tensor: pointName(weight) },
-      message: `the scale of ${made.raised.length} channels of '${pointName(weight)}' was raised so that the bias fits int32`,
+      severity: 'note',
+      code: 'BIAS_OVERFLOW',
+      where: { tensor: pointName(weight) },
+      message:
+        `the scale of ${made.raised.length} channels of '${pointName(weight)}' was raised so that the bias fits ` +
+        'int32',
     });
   }
   for (const [point, ways] of packings ?? []) {
@@ -118,13 +150,22 @@ function resolveBiases({ plan, packings }: PlannedPoints, params: Map<QuantPoint
 
 type DerivedPoint = readonly [QuantPoint, QuantSpec & { kind: 'derived' }];
 /** What each bias asks for, looked at in turn: the next sees what was done about the one before. */
-function* biasesOf(derived: readonly DerivedPoint[], params: ReadonlyMap<QuantPoint, QuantParams>): Generator<[QuantPoint, { weight: QuantPoint; made: BiasParams }]> {
-  for (const [point, { from: [activation, weight] }] of derived) {
+function* biasesOf(
+  derived: readonly DerivedPoint[],
+  params: ReadonlyMap<QuantPoint, QuantParams>,
+): Generator<[QuantPoint, { weight: QuantPoint; made: BiasParams }]> {
+  for (const [
+    point,
+    {
+      from: [activation, weight],
+    },
+  ] of derived) {
     const a = params.get(activation);
     const w = params.get(weight);
     const bias = valueOf(point).data;
     if (!a || !w || !bias) continue;
-    if (a.scale.length !== 1 || w.scheme.granularity.kind === 'block') continue; // per-channel activations and blocked weights have no int32 bias
+    // per-channel activations and blocked weights have no int32 bias
+    if (a.scale.length !== 1 || w.scheme.granularity.kind === 'block') continue;
     yield [point, { weight, made: biasParams(bias.f32(), a.scale[0]!, w.scale) }];
   }
 }

@@ -2,7 +2,10 @@ import { fail, nearest } from '../base/errors.js';
 import { globTest, regExpTest, repeatsRepeats, type NameTest } from '../base/match.js';
 import { label, type Graph, type Node } from '../ir/graph.js';
 
-/** Chooses nodes: an exact node or tensor name, a glob with * and ?, `re:` and a regular expression, `{ opType }`, `first` or `last` compute node. */
+/**
+ * Chooses nodes: an exact node or tensor name, a glob with * and ?, `re:` and a regular expression, `{ opType }`,
+ * `first` or `last` compute node.
+ */
 export type NodeFilter = string | { readonly opType: string } | { readonly position: 'first' | 'last' };
 
 /**
@@ -11,9 +14,12 @@ export type NodeFilter = string | { readonly opType: string } | { readonly posit
  */
 export function compileRegExp(source: string): { test: NameTest } {
   if (repeatsRepeats(source)) {
-    fail('RECIPE_INVALID',
-      `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`, {},
-      'write it without nested repetition');
+    fail(
+      'RECIPE_INVALID',
+      `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`,
+      {},
+      'write it without nested repetition',
+    );
   }
   return { test: regExpTest(source) };
 }
@@ -28,7 +34,11 @@ export function nameTest(pattern: string): NameTest {
  * The nodes that a list of filters names. A filter that matches nothing is a mistake: throws RECIPE_UNKNOWN_NAME with
  * the nearest name.
  */
-export function selectNodes(graph: Pick<Graph, 'topological'>, filters: readonly NodeFilter[], computeNodes: readonly Node[]): Map<Node, string> {
+export function selectNodes(
+  graph: Pick<Graph, 'topological'>,
+  filters: readonly NodeFilter[],
+  computeNodes: readonly Node[],
+): Map<Node, string> {
   const chosen = new Map<Node, string>();
   const all = graph.topological();
   for (const f of filters) {
@@ -37,18 +47,33 @@ export function selectNodes(graph: Pick<Graph, 'topological'>, filters: readonly
     if (typeof f === 'string') {
       text = f;
       const test = nameTest(f);
-      found = all.filter((n) => test(n.name) || n.outputs.some((o) => test(o.name)) || n.inputs.some((v) => v?.isInitializer === true && test(v.name)));
+      found = all.filter(
+        (n) =>
+          test(n.name) ||
+          n.outputs.some((o) => test(o.name)) ||
+          n.inputs.some((v) => v?.isInitializer === true && test(v.name)),
+      );
       if (!found.length) {
         const names = all.flatMap((n) => [n.name, ...n.outputs.map((o) => o.name)]).filter(Boolean);
         const near = nearest(f.replace(/^re:/, ''), names);
-        fail('RECIPE_UNKNOWN_NAME', `"${f}" names no node or tensor of the model`, {}, near ? `did you mean "${near}"?` : `the model has nodes such as "${all[0] ? label(all[0]) : ''}"`);
+        fail(
+          'RECIPE_UNKNOWN_NAME',
+          `"${f}" names no node or tensor of the model`,
+          {},
+          near ? `did you mean "${near}"?` : `the model has nodes such as "${all[0] ? label(all[0]) : ''}"`,
+        );
       }
     } else if ('opType' in f) {
       text = `opType ${f.opType}`;
       found = all.filter((n) => n.op === f.opType);
       if (!found.length) {
         const near = nearest(f.opType, new Set(all.map((n) => n.op)));
-        fail('RECIPE_UNKNOWN_NAME', `the model has no op of type "${f.opType}"`, {}, near ? `did you mean "${near}"?` : undefined);
+        fail(
+          'RECIPE_UNKNOWN_NAME',
+          `the model has no op of type "${f.opType}"`,
+          {},
+          near ? `did you mean "${near}"?` : undefined,
+        );
       }
     } else {
       text = f.position;

@@ -106,9 +106,11 @@ export function borderOf(n: Node): number | undefined | string {
   const y = n.outputs[0];
   // The lowest code is as good as any number below it, where there is something else in each window.
   if (fill < 0 && y && !y.isGraphOutput && [...y.uses].every((u) => onlyGreatest(u.node))) return undefined;
-  if (!(Math.abs(fill) < SENTINEL)) return `it pads with ${Number(fill.toPrecision(4))}, which would take the whole range`;
+  if (!(Math.abs(fill) < SENTINEL))
+    return `it pads with ${Number(fill.toPrecision(4))}, which would take the whole range`;
   const maker = n.inputs[0] && specOf(origin(n.inputs[0]).producer ?? n)?.quant;
   const range = maker?.role === 'arithmetic' ? maker.range : undefined;
-  if (range && (fill < range[0] || fill > range[1])) return `it pads with ${fill} what lies between ${range.join(' and ')}`;
+  if (range && (fill < range[0] || fill > range[1]))
+    return `it pads with ${fill} what lies between ${range.join(' and ')}`;
   return fill;
 }

@@ -27,18 +27,26 @@ export function whyNothing(model: Model, planned: Planned, plan: string): Nothin
   if (compute.length && types.size === 1 && type && type !== 'float32') {
     const already = type === 'float16' && plan === 'half';
     return {
-      message: `nothing in the model can be ${what}: its ${countText(compute)} ${already ? 'are float16 already' : `compute in ${type}${because}`}`,
+      message:
+        `nothing in the model can be ${what}: its ${countText(compute)} ` +
+        `${already ? 'are float16 already' : `compute in ${type}${because}`}`,
       hint: already ? 'a float16 model needs no conversion' : `give the float32 model: ${type} is taken as it is`,
     };
   }
   if (cells.length && !compute.length) {
     return {
-      message: `nothing in the model can run in integers: it has ${countText(cells)} and no convolution or matrix product; ${reasons[0] ?? `${cells[0]!.op} has no integer kernel`}`, // not empty
-      hint: 'format: coded stores the weights of recurrent cells in fewer bits; LSTM has an integer kernel with format: dynamic',
+      message:
+        `nothing in the model can run in integers: it has ${countText(cells)} and no convolution or matrix ` +
+        `product; ${reasons[0] ?? `${cells[0]!.op} has no integer kernel`}`, // not empty
+      hint:
+        'format: coded stores the weights of recurrent cells in fewer bits; LSTM has an integer kernel with ' +
+        'format: dynamic',
     };
   }
   return {
-    message: `nothing in the model can ${plan === 'half' ? 'be computed in float16' : 'run in integers'}${because || ': it has no convolution or matrix product'}`,
+    message:
+      'nothing in the model can ' +
+      `${plan === 'half' ? 'be computed in float16' : 'run in integers'}${because || ': it has no convolution or matrix product'}`,
     hint: 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`',
   };
 }

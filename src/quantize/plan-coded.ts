@@ -23,8 +23,8 @@ export interface CodedOptions {
 }
 
 /**
- * Weights of products, convolutions, recurrent cells and embedding tables, in subgraphs too, float32 constants of at least 512 elements.
- * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
+ * Weights of products, convolutions, recurrent cells and embedding tables, in subgraphs too, float32 constants of at
+ * least 512 elements. Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
  */
 export function planCoded(model: Model, o: CodedOptions): Planned {
   const order = [...allGraphs(model.graph)].flatMap((g) => g.topological());
@@ -37,12 +37,18 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
   const weightOnlyNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();
   for (const n of order) {
-    const own = (layers.get(n) ?? []).reduce((now, i) => o.layers?.[i]?.coding ?? now, { name: o.coding, options: o.options });
+    const own = (layers.get(n) ?? []).reduce((now, i) => o.layers?.[i]?.coding ?? now, {
+      name: o.coding,
+      options: o.options,
+    });
     for (const { index, axis } of weightsOf(n)) {
       const w = n.inputs[index];
       if (!w || o.kept?.has(n) || (w.data?.size ?? 0) < (o.least ?? 0)) continue;
       const reason = keptBecause(n, w, { inputs, included, excluded }) ?? refusal(w, axis, own);
-      if (reason !== undefined) { if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason); continue; }
+      if (reason !== undefined) {
+        if (specOf(n)?.quant.role === 'compute') floatNodes.set(n, reason);
+        continue;
+      }
       if (!plan.has(w) || layers.has(n)) plan.set(w, { kind: 'coded', coding: own.name, options: own.options, axis });
       weightOnlyNodes.add(n);
       floatNodes.set(n, `computes in float32 from ${own.name} weights`);
@@ -59,9 +65,14 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
 /** Inputs of a node that are weights, and the axis of their output channels. */
 function weightsOf(n: Node): readonly { readonly index: number; readonly axis: number }[] {
   if (n.domain !== '') return [];
-  if (n.op === 'Gather') return n.int('axis', 0) === 0 && (n.inputs[0]?.data?.dims.length ?? 0) >= 2 ? [{ index: 0, axis: 0 }] : [];
+  if (n.op === 'Gather')
+    return n.int('axis', 0) === 0 && (n.inputs[0]?.data?.dims.length ?? 0) >= 2 ? [{ index: 0, axis: 0 }] : [];
   // [directions, gates · hidden, inputs]: rows of a direction are found on the middle axis.
-  if (n.op === 'LSTM' || n.op === 'GRU' || n.op === 'RNN') return [{ index: 1, axis: 1 }, { index: 2, axis: 1 }];
+  if (n.op === 'LSTM' || n.op === 'GRU' || n.op === 'RNN')
+    return [
+      { index: 1, axis: 1 },
+      { index: 2, axis: 1 },
+    ];
   const role = specOf(n)?.quant;
   if (role?.role !== 'compute') return [];
   const rank = n.inputs[role.weight]?.data?.dims.length ?? 0;

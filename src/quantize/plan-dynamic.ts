@@ -16,7 +16,10 @@ export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' 
   readonly embeddings: boolean;
 }
 
-/** Plans dynamic quantization, in bodies too: matrix products with constant weights, LSTMs, embedding tables and, on request, convolutions. */
+/**
+ * Plans dynamic quantization, in bodies too: matrix products with constant weights, LSTMs, embedding tables and, on
+ * request, convolutions.
+ */
 export function planDynamic(model: Model, o: DynamicOptions): Planned {
   const graphs = [...allGraphs(model.graph)];
   const order = graphs.flatMap((g) => g.topological());
@@ -32,31 +35,63 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
   const floatNodes = new Map<Node, string>();
   const layers = overridesOf(everything, o.layers ?? [], compute);
   for (const n of order) {
-    const settings = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+    const settings = merged(
+      o.weights,
+      (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
+    );
     const found = n.op === 'LSTM' && n.domain === '' ? lstmWeights(n, settings) : weightOf(n, o, settings);
     if (found === undefined) continue;
-    const reason = excluded.has(n) ? `excluded by the recipe (${excluded.get(n)})`
-      : included && !included.has(n) ? 'not included by the recipe'
-      : typeof found === 'string' ? found
-      : weightOnly.has(n) && found.length > 1 ? 'an LSTM has no float form with integer weights; quantize.rest stores them otherwise'
-      : found.some((w) => inputs.has(w.value)) ? 'its weight is a graph input' : undefined;
-    if (reason !== undefined || typeof found === 'string') { floatNodes.set(n, reason ?? ''); continue; }
+    const reason = excluded.has(n)
+      ? `excluded by the recipe (${excluded.get(n)})`
+      : included && !included.has(n)
+        ? 'not included by the recipe'
+        : typeof found === 'string'
+          ? found
+          : weightOnly.has(n) && found.length > 1
+            ? 'an LSTM has no float form with integer weights; quantize.rest stores them otherwise'
+            : found.some((w) => inputs.has(w.value))
+              ? 'its weight is a graph input'
+              : undefined;
+    if (reason !== undefined || typeof found === 'string') {
+      floatNodes.set(n, reason ?? '');
+      continue;
+    }
     for (const { value, index, scheme } of found) {
-      const spec: QuantSpec = { kind: 'observed', scheme, observer: settings.observer, ...(settings.observerOptions === undefined ? {} : { observerOptions: settings.observerOptions }) };
+      const spec: QuantSpec = {
+        kind: 'observed',
+        scheme,
+        observer: settings.observer,
+        ...(settings.observerOptions === undefined ? {} : { observerOptions: settings.observerOptions }),
+      };
       const known = plan.get(value);
-      if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
+      if (known && JSON.stringify(known) !== JSON.stringify(spec))
+        plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
       else plan.set(value, spec);
     }
-    if (weightOnly.has(n) && found.length === 1 && found[0]!.index !== 0) { weightOnlyNodes.add(n); floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`); } else integerNodes.add(n);
+    if (weightOnly.has(n) && found.length === 1 && found[0]!.index !== 0) {
+      weightOnlyNodes.add(n);
+      floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`);
+    } else integerNodes.add(n);
   }
-  for (const [n, because] of floatNodes) if (!weightOnlyNodes.has(n)) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
+  for (const [n, because] of floatNodes)
+    if (!weightOnlyNodes.has(n)) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
   return { plan, integerNodes, weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 }
 
-interface Weight { readonly value: Value; readonly index: number; readonly scheme: QuantScheme }
+interface Weight {
+  readonly value: Value;
+  readonly index: number;
+  readonly scheme: QuantScheme;
+}
 
-/** Both weights of an LSTM, [directions, 4 · hidden, inputs]: a scale for each row, or one for all. A reason where the kernel cannot take them. */
-function lstmWeights(n: Node, { observer: _observer, observerOptions: _options, granularity, ...rest }: WeightSettings): readonly Weight[] | string {
+/**
+ * Both weights of an LSTM, [directions, 4 · hidden, inputs]: a scale for each row, or one for all. A reason where the
+ * kernel cannot take them.
+ */
+function lstmWeights(
+  n: Node,
+  { observer: _observer, observerOptions: _options, granularity, ...rest }: WeightSettings,
+): readonly Weight[] | string {
   if (n.int('layout', 0) !== 0) return 'the integer kernel has no batch-first layout';
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer LSTM of ${rest.dtype} weights`;
   const found: Weight[] = [];
@@ -64,14 +99,25 @@ function lstmWeights(n: Node, { observer: _observer, observerOptions: _options, 
     const value = n.inputs[index];
     if (!value?.isInitializer) return 'its weights are not constants';
     const { dtype, dims } = value.data!; // an initializer has data
-    if (dtype !== 'float32' || dims.length !== 3) return `its weight is ${dtype} of ${dims.length} axes, not float32 of 3`;
+    if (dtype !== 'float32' || dims.length !== 3)
+      return `its weight is ${dtype} of ${dims.length} axes, not float32 of 3`;
     // The kernel takes zero points per row only where all are the same.
-    found.push({ value, index, scheme: { ...rest, symmetric: true, granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'block', axis: 2, size: dims[2]! } } });
+    found.push({
+      value,
+      index,
+      scheme: {
+        ...rest,
+        symmetric: true,
+        granularity: granularity === 'tensor' ? { kind: 'tensor' } : { kind: 'block', axis: 2, size: dims[2]! },
+      },
+    });
   }
   return found;
 }
 
-/** The weight to quantize, a reason to leave a product alone, or undefined for nodes that have nothing to do with it. */
+/**
+ * The weight to quantize, a reason to leave a product alone, or undefined for nodes that have nothing to do with it.
+ */
 function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonly Weight[] | string | undefined {
   const { observer: _observer, observerOptions: _options, granularity, ...rest } = settings;
   const table = n.op === 'Gather' && n.domain === '' ? n.inputs[0] : undefined;
@@ -80,7 +126,10 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
     return value && [{ value, index: 0, scheme: tableScheme(settings) }];
   }
   const role = specOf(n)?.quant;
-  if (role?.role !== 'compute') return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN') ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise` : undefined;
+  if (role?.role !== 'compute')
+    return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN')
+      ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise`
+      : undefined;
   const w = n.inputs[role.weight];
   if (!w?.isInitializer) return withoutWeight(n, () => false);
   if (w.dtype !== 'float32') return `its weight is ${w.dtype ?? 'of unknown type'}, not float32`;
@@ -92,5 +141,11 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer product of ${rest.dtype} weights`;
   // ConvInteger takes one zero point for all channels: symmetric ones are the same.
   const symmetric = rest.symmetric || (n.op === 'Conv' && perChannel);
-  return [{ value: w, index: role.weight, scheme: { ...rest, symmetric, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } } }];
+  return [
+    {
+      value: w,
+      index: role.weight,
+      scheme: { ...rest, symmetric, granularity: perChannel ? { kind: 'axis', axis } : { kind: 'tensor' } },
+    },
+  ];
 }

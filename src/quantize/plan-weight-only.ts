@@ -25,8 +25,8 @@ const SMALL_TABLE = 4096;
 
 /**
  * Weights of products, convolutions and embedding tables of the main graph: float32 constants.
- * Blocks run along what one output sums over: the rows of a MatMul weight, the input channels of a convolution (one scale
- * for each output channel where there are fewer of them than a block has), the columns of a table.
+ * Blocks run along what one output sums over: the rows of a MatMul weight, the input channels of a convolution (one
+ * scale for each output channel where there are fewer of them than a block has), the columns of a table.
  * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
  */
 export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { readonly weightOnly: WeightOnlyForm } {
@@ -44,25 +44,55 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     const w = index === undefined ? undefined : n.inputs[index];
     if (index === undefined || !w) continue;
     const table = n.op === 'Gather';
-    if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE || n.int('axis', 0) !== 0 || w.data.dims.length < 2)) continue;
+    if (
+      table &&
+      (!o.embeddings ||
+        !w.isInitializer ||
+        w.data?.dtype !== 'float32' ||
+        w.data.size < SMALL_TABLE ||
+        n.int('axis', 0) !== 0 ||
+        w.data.dims.length < 2)
+    )
+      continue;
     const reason = keptBecause(n, w, { inputs, included, excluded });
-    if (reason !== undefined) { floatNodes.set(n, reason); continue; }
-    const weights = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
-    const spec: QuantSpec = { kind: 'observed', scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }), observer: weights.observer, ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }) }; // what is not kept is constant
+    if (reason !== undefined) {
+      floatNodes.set(n, reason);
+      continue;
+    }
+    const weights = merged(
+      o.weights,
+      (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
+    );
+    const spec: QuantSpec = {
+      kind: 'observed',
+      scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }),
+      observer: weights.observer,
+      ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }),
+    }; // what is not kept is constant
     const known = plan.get(w);
-    if (known && JSON.stringify(known) !== JSON.stringify(spec)) plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
+    if (known && JSON.stringify(known) !== JSON.stringify(spec))
+      plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
     else plan.set(w, spec);
     weightOnlyNodes.add(n);
     floatNodes.set(n, `computes in float from ${spec.scheme.bits ?? dtypeBits(spec.scheme.dtype)}-bit weights`);
   }
   const own = (op: string): boolean => !o.standardOps && o.target.ownOps.some((x) => x.op === op);
-  const weightOnly = { matMulNBits: own(MAT_MUL_N_BITS), gatherBlockQuantized: own(GATHER_BLOCK_QUANTIZED), accuracyLevel: o.accuracyLevel };
+  const weightOnly = {
+    matMulNBits: own(MAT_MUL_N_BITS),
+    gatherBlockQuantized: own(GATHER_BLOCK_QUANTIZED),
+    accuracyLevel: o.accuracyLevel,
+  };
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
 }
 
 /** The nodes whose weights are written before a DequantizeLinear. */
 export function dequantizedNodes({ plan, weightOnlyNodes, weightOnly }: Planned): Node[] {
-  return weightOnly ? [...weightOnlyNodes].filter((n) => { const scheme = schemeAt(plan, n); return scheme && !blockedForm(n, scheme, weightOnly); }) : [];
+  return weightOnly
+    ? [...weightOnlyNodes].filter((n) => {
+        const scheme = schemeAt(plan, n);
+        return scheme && !blockedForm(n, scheme, weightOnly);
+      })
+    : [];
 }
 function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
   const index = weightIndex(n)!; // planned nodes have a weight
@@ -73,12 +103,21 @@ function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
 /** Lowest opset of the standard domain that has the operators and types that the plan will be written with. */
 export function weightOnlyOpset(planned: Planned): number {
   const dequantized = new Set(dequantizedNodes(planned));
-  return Math.max(7, ...[...planned.weightOnlyNodes].map((n) => {
-    const scheme = schemeAt(planned.plan, n)!; // planned nodes have one
-    const { dtype, granularity, bits } = scheme;
-    if (!dequantized.has(n)) return bits !== undefined && bits < dtypeBits(dtype) ? NARROW_CODES_OPSET : 7;
-    return /2$/.test(dtype) ? 25 : granularity.kind === 'block' || !/^u?int8$/.test(dtype) ? 21 : isNarrow(scheme) ? NARROW_CODES_OPSET : 13;
-  }));
+  return Math.max(
+    7,
+    ...[...planned.weightOnlyNodes].map((n) => {
+      const scheme = schemeAt(planned.plan, n)!; // planned nodes have one
+      const { dtype, granularity, bits } = scheme;
+      if (!dequantized.has(n)) return bits !== undefined && bits < dtypeBits(dtype) ? NARROW_CODES_OPSET : 7;
+      return /2$/.test(dtype)
+        ? 25
+        : granularity.kind === 'block' || !/^u?int8$/.test(dtype)
+          ? 21
+          : isNarrow(scheme)
+            ? NARROW_CODES_OPSET
+            : 13;
+    }),
+  );
 }
 
 /** The input that is a weight or a table; undefined for other nodes. */
@@ -89,7 +128,12 @@ function weightIndex(n: Node): number | undefined {
   return role?.role === 'compute' && (n.inputs[role.weight]?.shape?.length ?? 0) >= 2 ? role.weight : undefined;
 }
 
-function schemeOf(n: Node, dims: readonly number[], table: boolean, { weights, embeddings }: Pick<WeightOnlyOptions, 'weights' | 'embeddings'>): QuantScheme {
+function schemeOf(
+  n: Node,
+  dims: readonly number[],
+  table: boolean,
+  { weights, embeddings }: Pick<WeightOnlyOptions, 'weights' | 'embeddings'>,
+): QuantScheme {
   const { observer: _observer, granularity, ...rest } = weights;
   const { bits: _bits, ...whole } = rest;
   const base = table && typeof embeddings === 'string' ? { ...whole, dtype: embeddings } : rest;
@@ -100,5 +144,8 @@ function schemeOf(n: Node, dims: readonly number[], table: boolean, { weights, e
   const summed = table ? rank - 1 : n.op === 'Conv' ? 1 : n.op === 'ConvTranspose' ? 0 : turned ? 1 : rank - 2;
   if (granularity === 'channel') return { ...base, granularity: { kind: 'axis', axis: channels } };
   const short = rank > 2 && !table && dims[summed]! < granularity.block; // a weight has these axes
-  return { ...base, granularity: short ? { kind: 'axis', axis: channels } : { kind: 'block', axis: summed, size: granularity.block } };
+  return {
+    ...base,
+    granularity: short ? { kind: 'axis', axis: channels } : { kind: 'block', axis: summed, size: granularity.block },
+  };
 }

@@ -65,8 +65,8 @@ type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
 const roleOf = (n: Node): QuantRole | undefined => specOf(n)?.quant;
 
 /**
- * Plans the main graph and, with `bodies`, those inside of If, Loop and Scan, each for itself: what comes in from outside
- * is quantized there anew. Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
+ * Plans the main graph and, with `bodies`, those inside of If, Loop and Scan, each for itself: what comes in from
+ * outside is quantized there anew. Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
  */
 export function planQuantization(model: Model, options: PlanOptions): Planned {
   const graphs = options.bodies ? [...allGraphs(model.graph)] : [model.graph];
@@ -77,7 +77,14 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const excluded = selectNodes(everything, options.exclude, compute);
   const layers = overridesOf(everything, options.layers ?? [], compute);
   const isInput = new Set<Value>(graphs.flatMap((g) => g.inputs));
-  const whole = { plan: new Map<QuantPoint, QuantSpec>(), integerNodes: new Set<Node>(), weightOnlyNodes: new Set<Node>(), fusedClamps: new Map<Node, Node>(), floatNodes: new Map<Node, string>(), probes: new Set<Value>() };
+  const whole = {
+    plan: new Map<QuantPoint, QuantSpec>(),
+    integerNodes: new Set<Node>(),
+    weightOnlyNodes: new Set<Node>(),
+    fusedClamps: new Map<Node, Node>(),
+    floatNodes: new Map<Node, string>(),
+    probes: new Set<Value>(),
+  };
   for (const order of orders) {
     const floatNodes = new Map<Node, string>();
     const integer = new Set<Node>();
@@ -93,7 +100,14 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
     if (options.embeddings) {
-      for (const n of describeTables(whole.plan, order, { ...options, integer, included, excluded, isInput, layersOf: layers })) {
+      for (const n of describeTables(whole.plan, order, {
+        ...options,
+        integer,
+        included,
+        excluded,
+        isInput,
+        layersOf: layers,
+      })) {
         whole.weightOnlyNodes.add(n);
         floatNodes.set(n, 'looks rows up in a table of int8');
       }
@@ -105,7 +119,9 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const heads = options.floats ? new Set<Node>() : headConcats(orders[0]!, whole.integerNodes); // there is a main graph
   if (!heads.size) return whole;
   const other = planQuantization(model, { ...options, floats: new Map([...heads].map((n) => [n, MIXED_SCALES])) });
-  const spare = new Map([...other.plan].filter(([p, spec]) => spec.kind === 'observed' && whole.plan.get(p)?.kind !== 'observed'));
+  const spare = new Map(
+    [...other.plan].filter(([p, spec]) => spec.kind === 'observed' && whole.plan.get(p)?.kind !== 'observed'),
+  );
   return { ...whole, heads, spare };
 }
 
@@ -123,39 +139,49 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
   const role = spec?.quant;
   const listed = excluded.get(n);
   if (listed !== undefined) return `excluded by the recipe (${listed})`;
-  if (!spec || !role) return n.subgraphs().length ? 'control flow' : `operator ${n.domain ? `${n.domain}.` : ''}${n.op} is not known`;
+  if (!spec || !role)
+    return n.subgraphs().length ? 'control flow' : `operator ${n.domain ? `${n.domain}.` : ''}${n.op} is not known`;
   if (role.role === 'float') return spec.cost === 'free' ? false : role.because;
   const movesOnly = role.role === 'passthrough' || role.role === 'clamp';
-  if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps)) return `${o.target.name} has no integer kernel for ${n.op}`;
+  if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps))
+    return `${o.target.name} has no integer kernel for ${n.op}`;
   if (unreached.has(n)) return movesOnly ? false : UNREACHED;
   const stays = o.floats?.get(n);
   if (stays !== undefined) return stays;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
   const data = n.inputs[0];
-  if (n.outputs[0]?.dtype !== 'float32') return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
+  if (n.outputs[0]?.dtype !== 'float32')
+    return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;
   switch (role.role) {
     case 'compute': {
       const w = n.inputs[role.weight];
       if (!w || !data) return 'an input is missing';
-      if (!w.isInitializer || inputs.has(w)) return role.activations.includes(role.weight) ? true : 'its weight is not a constant';
+      if (!w.isInitializer || inputs.has(w))
+        return role.activations.includes(role.weight) ? true : 'its weight is not a constant';
       const axis = role.channelAxis(n, w.shape?.length ?? 0);
       if (typeof axis !== 'number') return axis.float;
       const b = role.bias === undefined ? undefined : n.inputs[role.bias];
       if (b && (!b.isInitializer || inputs.has(b))) return 'its bias is not a constant';
-      if (b?.data && (b.data.size !== w.data?.dims[axis] || b.data.dims[b.data.dims.length - 1] !== b.data.size)) return 'its bias is not one value per output channel';
+      if (b?.data && (b.data.size !== w.data?.dims[axis] || b.data.dims[b.data.dims.length - 1] !== b.data.size))
+        return 'its bias is not one value per output channel';
       return true;
     }
     case 'passthrough': {
       if (hasChannelScales(o) && !keepsChannels(n)) return `${n.op} moves channels, which have scales of their own`;
       const border = borderOf(n);
-      return typeof border === 'string' ? border : role.when?.(n) ?? true;
+      return typeof border === 'string' ? border : (role.when?.(n) ?? true);
     }
-    case 'clamp': return role.bounds(n) ? true : 'its limits are not constants';
-    case 'arithmetic': return masks.get(n) ?? true;
-    default: return assertNever(role);
+    case 'clamp':
+      return role.bounds(n) ? true : 'its limits are not constants';
+    case 'arithmetic':
+      return masks.get(n) ?? true;
+    default:
+      return assertNever(role);
   }
 }
-function assertNever(x: never): never { return fail('INTERNAL', `unhandled role ${JSON.stringify(x)}`); }
+function assertNever(x: never): never {
+  return fail('INTERNAL', `unhandled role ${JSON.stringify(x)}`);
+}
 
 /** A clamp right after an integer compute or arithmetic node, with no other user of the value between, is fused. */
 function fuseClamps(order: readonly Node[], integer: Set<Node>): Map<Node, Node> {
@@ -164,7 +190,15 @@ function fuseClamps(order: readonly Node[], integer: Set<Node>): Map<Node, Node>
     if (roleOf(n)?.role !== 'clamp' || !integer.has(n)) continue;
     const p = n.inputs[0]?.producer;
     const role = p && roleOf(p)?.role;
-    if (p && integer.has(p) && (role === 'compute' || role === 'arithmetic') && n.inputs[0]!.uses.size === 1 && !n.inputs[0]!.isGraphOutput && !fused.has(p)) fused.set(p, n);
+    if (
+      p &&
+      integer.has(p) &&
+      (role === 'compute' || role === 'arithmetic') &&
+      n.inputs[0]!.uses.size === 1 &&
+      !n.inputs[0]!.isGraphOutput &&
+      !fused.has(p)
+    )
+      fused.set(p, n);
   }
   return fused;
 }
@@ -176,68 +210,130 @@ const resultsOf = (n: Node, fused: ReadonlyMap<Node, Node>): readonly Value[] =>
  * Drops candidates until what is left hangs together: arithmetic runs in integers only in the middle of a chain (all
  * inputs come in integers, somebody needs the result in integers); passthrough ops follow their input.
  */
-function settle(order: readonly Node[], integer: Set<Node>, fused: Map<Node, Node>, why: Map<Node, string>, inputs: ReadonlySet<Value>): void {
+function settle(
+  order: readonly Node[],
+  integer: Set<Node>,
+  fused: Map<Node, Node>,
+  why: Map<Node, string>,
+  inputs: ReadonlySet<Value>,
+): void {
   const clampOf = new Set(fused.values());
   /** Whether an integer compute or arithmetic node uses the value, directly or behind ops that pass codes through. */
-  const wanted = (v: Value): boolean => [...v.uses].some((u) => {
-    if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
-    const role = roleOf(u.node)?.role;
-    return role === 'passthrough' || (role === 'clamp' && !clampOf.has(u.node)) ? u.node.outputs.some(wanted) : true;
-  });
+  const wanted = (v: Value): boolean =>
+    [...v.uses].some((u) => {
+      if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
+      const role = roleOf(u.node)?.role;
+      return role === 'passthrough' || (role === 'clamp' && !clampOf.has(u.node)) ? u.node.outputs.some(wanted) : true;
+    });
   const fromInteger = (v: Value): boolean => v.producer !== undefined && integer.has(v.producer);
   for (let changed = true; changed;) {
     changed = false;
-    const drop = (n: Node, reason: string): void => { integer.delete(n); why.set(n, reason); const c = fused.get(n); if (c) { fused.delete(n); clampOf.delete(c); } changed = true; };
+    const drop = (n: Node, reason: string): void => {
+      integer.delete(n);
+      why.set(n, reason);
+      const c = fused.get(n);
+      if (c) {
+        fused.delete(n);
+        clampOf.delete(c);
+      }
+      changed = true;
+    };
     for (const n of order) {
       if (!integer.has(n)) continue;
       const role = roleOf(n)?.role;
-      const data = dataInputs(n).map((i) => n.inputs[i]).filter((v) => v !== null && v !== undefined);
+      const data = dataInputs(n)
+        .map((i) => n.inputs[i])
+        .filter((v) => v !== null && v !== undefined);
       if (role === 'arithmetic') {
-        if (!data.every((v) => fromInteger(v) || inputs.has(v) || v.isInitializer) || !data.some(fromInteger)) drop(n, 'an input comes in float');
+        if (!data.every((v) => fromInteger(v) || inputs.has(v) || v.isInitializer) || !data.some(fromInteger))
+          drop(n, 'an input comes in float');
         else if (!resultsOf(n, fused).some(wanted)) drop(n, 'nothing after it runs in integers');
       } else if (role === 'passthrough' || (role === 'clamp' && !clampOf.has(n))) {
         const v = data[0];
-        if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) { integer.delete(n); changed = true; }
-      } else if (role === 'clamp' && !integer.has(n.inputs[0]!.producer!)) { integer.delete(n); changed = true; }
-      else if (role === 'compute' && !n.inputs[(roleOf(n) as Role<'compute'>).weight]?.isInitializer && !data.every((v) => fromInteger(v) || wanted(v))) drop(n, 'its inputs come in float');
+        if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) {
+          integer.delete(n);
+          changed = true;
+        }
+      } else if (role === 'clamp' && !integer.has(n.inputs[0]!.producer!)) {
+        integer.delete(n);
+        changed = true;
+      } else if (
+        role === 'compute' &&
+        !n.inputs[(roleOf(n) as Role<'compute'>).weight]?.isInitializer &&
+        !data.every((v) => fromInteger(v) || wanted(v))
+      )
+        drop(n, 'its inputs come in float');
     }
   }
 }
 
 /** Writes the plan of one graph down: a spec for each point that the integer nodes touch. */
-function describePoints(plan: Map<QuantPoint, QuantSpec>, main: Graph, order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, why: ReadonlyMap<Node, string>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): void {
+function describePoints(
+  plan: Map<QuantPoint, QuantSpec>,
+  main: Graph,
+  order: readonly Node[],
+  integer: ReadonlySet<Node>,
+  fused: ReadonlyMap<Node, Node>,
+  why: ReadonlyMap<Node, string>,
+  o: PlanOptions,
+  layers: ReadonlyMap<Node, readonly number[]>,
+): void {
   /** Tensors of bodies leave them as extremes only. */
   const inBody = (v: Value): boolean => (v.producer ? v.producer.graph !== main : !v.isInitializer && !main.isInput(v));
   const settingsOf = activationSettings(order, integer, fused, o, layers);
-  const observed = (v: Value): void => { 
+  const observed = (v: Value): void => {
     const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v);
     if ((plan.get(v)?.kind ?? 'float') !== 'float') return; // a body may want in integers what stays float around it
-    if (inBody(v)) plan.set(v, { kind: 'observed', scheme: { ...scheme, granularity: { kind: 'tensor' } }, observer: 'minmax', observerOptions: {} });
-    else plan.set(v, { kind: 'observed', scheme: forRank(scheme, v), observer, ...(observerOptions === undefined ? {} : { observerOptions }) });
+    if (inBody(v))
+      plan.set(v, {
+        kind: 'observed',
+        scheme: { ...scheme, granularity: { kind: 'tensor' } },
+        observer: 'minmax',
+        observerOptions: {},
+      });
+    else
+      plan.set(v, {
+        kind: 'observed',
+        scheme: forRank(scheme, v),
+        observer,
+        ...(observerOptions === undefined ? {} : { observerOptions }),
+      });
   };
   const clampOf = new Set(fused.values());
 
   for (const n of order) {
     if (!integer.has(n) || clampOf.has(n)) continue;
     const role = roleOf(n)!; // integer nodes have a role
-    for (const i of dataInputs(n)) { const v = n.inputs[i]; if (v) observed(v); }
+    for (const i of dataInputs(n)) {
+      const v = n.inputs[i];
+      if (v) observed(v);
+    }
     if (role.role === 'passthrough' || role.role === 'clamp') {
       for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: n.inputs[0]! });
       hold(plan, n);
       continue;
     }
     if (role.role === 'compute') {
-      const own = merged(o.weights, (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights));
+      const own = merged(
+        o.weights,
+        (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
+      );
       describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf));
     }
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
-      if (role.role === 'arithmetic' && role.range && /^u?int8$/.test(scheme.dtype) && !scheme.narrow && !fused.has(n)) plan.set(y, { kind: 'fixed', scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } }, ...fixedCodes(role.range, scheme) });
+      if (role.role === 'arithmetic' && role.range && /^u?int8$/.test(scheme.dtype) && !scheme.narrow && !fused.has(n))
+        plan.set(y, {
+          kind: 'fixed',
+          scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } },
+          ...fixedCodes(role.range, scheme),
+        });
       else observed(y);
     }
   }
-  for (const [n, because] of why) for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
+  for (const [n, because] of why)
+    for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
 }
 
 /** What shares a scale with the border of a Pad has room for it. */
@@ -246,17 +342,31 @@ function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {
   if (typeof border !== 'number') return;
   let root: QuantPoint = n.inputs[0]!; // a Pad has data
   let spec = plan.get(root);
-  while (spec?.kind === 'shared') { root = spec.with; spec = plan.get(root); }
-  if (spec?.kind === 'observed') plan.set(root, { ...spec, holds: [...spec.holds ?? [], border] });
+  while (spec?.kind === 'shared') {
+    root = spec.with;
+    spec = plan.get(root);
+  }
+  if (spec?.kind === 'observed') plan.set(root, { ...spec, holds: [...(spec.holds ?? []), border] });
 }
 
-/** The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that pass codes through too. */
-function activationSettings(order: readonly Node[], integer: ReadonlySet<Node>, fused: ReadonlyMap<Node, Node>, o: PlanOptions, layers: ReadonlyMap<Node, readonly number[]>): (v: Value) => ActivationSettings {
+/**
+ * The settings of an activation: those for all, and over them those of the layers that read or make it, behind ops that
+ * pass codes through too.
+ */
+function activationSettings(
+  order: readonly Node[],
+  integer: ReadonlySet<Node>,
+  fused: ReadonlyMap<Node, Node>,
+  o: PlanOptions,
+  layers: ReadonlyMap<Node, readonly number[]>,
+): (v: Value) => ActivationSettings {
   const clampOf = new Set(fused.values());
   const origin = (v: Value): Value => {
     const p = v.producer;
     const role = p && integer.has(p) ? roleOf(p)?.role : undefined;
-    return p && (role === 'passthrough' || (role === 'clamp' && !clampOf.has(p))) && p.inputs[0] ? origin(p.inputs[0]) : v;
+    return p && (role === 'passthrough' || (role === 'clamp' && !clampOf.has(p))) && p.inputs[0]
+      ? origin(p.inputs[0])
+      : v;
   };
   const entries = new Map<Value, Set<number>>();
   for (const n of order) {
@@ -269,7 +379,11 @@ function activationSettings(order: readonly Node[], integer: ReadonlySet<Node>, 
       entries.set(origin(v), all);
     }
   }
-  return (v) => merged(o.activations, [...entries.get(origin(v)) ?? []].sort((a, b) => a - b).map((i) => o.layers?.[i]?.activations));
+  return (v) =>
+    merged(
+      o.activations,
+      [...(entries.get(origin(v)) ?? [])].sort((a, b) => a - b).map((i) => o.layers?.[i]?.activations),
+    );
 }
 
 /** Whether anything needs the value in integers: else a kernel that can give float does. */
@@ -277,14 +391,18 @@ function needed(v: Value, integer: ReadonlySet<Node>, clamps: ReadonlySet<Node>)
   return [...v.uses].some((u) => {
     if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
     const role = roleOf(u.node)?.role;
-    return role === 'passthrough' || (role === 'clamp' && !clamps.has(u.node)) ? u.node.outputs.some((y) => needed(y, integer, clamps)) : true;
+    return role === 'passthrough' || (role === 'clamp' && !clamps.has(u.node))
+      ? u.node.outputs.some((y) => needed(y, integer, clamps))
+      : true;
   });
 }
 
 /** Per-channel activations fall back to one scale where the value has no channel axis. */
 function forRank(scheme: QuantScheme, v: Value): QuantScheme {
   const g = scheme.granularity;
-  return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis ? { ...scheme, granularity: { kind: 'tensor' } } : scheme;
+  return g.kind === 'axis' && (v.shape?.length ?? 0) <= g.axis
+    ? { ...scheme, granularity: { kind: 'tensor' } }
+    : scheme;
 }
 
 /** What to call a point in reports: the value's name, or `node[input]` for an edge. */

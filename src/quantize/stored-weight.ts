@@ -6,7 +6,11 @@ import { withoutWeight } from './nothing.js';
 /** Smaller weights stay: codes, scales and the nodes that decode them take more bytes than they save. */
 const SMALL = 512;
 
-export interface Selection { readonly inputs: ReadonlySet<Value>; readonly included: ReadonlyMap<Node, string> | undefined; readonly excluded: ReadonlyMap<Node, string> }
+export interface Selection {
+  readonly inputs: ReadonlySet<Value>;
+  readonly included: ReadonlyMap<Node, string> | undefined;
+  readonly excluded: ReadonlyMap<Node, string>;
+}
 
 /** Why the weight of a node stays float32; undefined where it need not. */
 export function keptBecause(n: Node, w: Value, { inputs, included, excluded }: Selection): string | undefined {

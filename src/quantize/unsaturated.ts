@@ -15,7 +15,12 @@ import type { Planned } from './plan.js';
 export type Packings = ReadonlyMap<QuantPoint, readonly Packing[]>;
 
 /** One integer product of 8-bit inputs with a constant int8 weight. */
-export interface PackedProduct { readonly node: Node; readonly weight: Value; readonly point: QuantPoint; readonly packing: Packing }
+export interface PackedProduct {
+  readonly node: Node;
+  readonly weight: Value;
+  readonly point: QuantPoint;
+  readonly packing: Packing;
+}
 
 /** The products that run in kernels which add two of them in int16, on CPUs that do. */
 export function packedProducts({ plan, integerNodes }: Pick<Planned, 'plan' | 'integerNodes'>): PackedProduct[] {
@@ -28,7 +33,8 @@ export function packedProducts({ plan, integerNodes }: Pick<Planned, 'plan' | 'i
       if (!packing || !takesBytes(node, plan)) continue;
       const point: QuantPoint = plan.has(use) ? use : weight;
       const scheme = schemeOf(plan, point);
-      if (scheme?.dtype === 'int8' && !inBlocks(scheme, weight.data.dims, packing)) found.push({ node, weight, point, packing });
+      if (scheme?.dtype === 'int8' && !inBlocks(scheme, weight.data.dims, packing))
+        found.push({ node, weight, point, packing });
     }
   }
   return found;
@@ -57,7 +63,7 @@ export function packingsOf(planned: Pick<Planned, 'plan' | 'integerNodes'>): Pac
  */
 function takesBytes(node: Node, plan: QuantPlan): boolean {
   const role = specOf(node)?.quant;
-  const input = node.inputs[role?.role === 'compute' ? role.activations[0] ?? 0 : 0];
+  const input = node.inputs[role?.role === 'compute' ? (role.activations[0] ?? 0) : 0];
   const scheme = input && (schemeOf(plan, node.use(node.inputs.indexOf(input))) ?? schemeOf(plan, input));
   return scheme ? /^u?int8$/.test(scheme.dtype) : node.op !== 'Conv';
 }
@@ -70,8 +76,8 @@ export function schemeOf(plan: QuantPlan, point: QuantPoint | undefined): QuantS
 }
 
 /**
- * The parameters with `codes` for a weight of which some pair could saturate, in each way in which kernels take it; as they
- * are where none can. Channels that cannot saturate keep their scales and codes.
+ * The parameters with `codes` for a weight of which some pair could saturate, in each way in which kernels take it; as
+ * they are where none can. Channels that cannot saturate keep their scales and codes.
  */
 export function unsaturatedParams({ data }: Value, params: QuantParams, packings: readonly Packing[]): QuantParams {
   if (!data || params.scheme.dtype !== 'int8' || (params.scheme.bits ?? 8) < 8) return params;
@@ -85,7 +91,15 @@ function guarded(data: Tensor, params: QuantParams, packing: Packing): QuantPara
   const together = params.zeroPoint.some((z) => z !== 0);
   const [scale, zeroPoint] = [params.scale.slice(), params.zeroPoint.slice()];
   const parts = [...partsOf(data, params, packing)].map(({ part, at, values }) => {
-    const rows = { values, columns, scale: scale[part]!, zeroPoint: zeroPoint[part]!, low, high, alike: alikeOf(packing) }; // it is a part
+    const rows = {
+      values,
+      columns,
+      scale: scale[part]!,
+      zeroPoint: zeroPoint[part]!,
+      low,
+      high,
+      alike: alikeOf(packing),
+    }; // it is a part
     return { part, at, rows, chosen: unsaturatedCodes(rows) };
   });
   if (!parts.some((p) => p.chosen)) return params;
@@ -95,18 +109,28 @@ function guarded(data: Tensor, params: QuantParams, packing: Packing): QuantPara
     if (!made) continue;
     scale[part] = made.scale;
     zeroPoint[part] = made.zeroPoint;
-    at.forEach((place, i) => { codes[place] = made.codes[i]!; }); // as many codes as places
+    at.forEach((place, i) => {
+      codes[place] = made.codes[i]!;
+    }); // as many codes as places
   }
   return { ...params, scale, zeroPoint, codes: Tensor.codes('int8', codes, data.dims) };
 }
 
 /**
- * How alike inputs are taken to be where nothing is known of them. Measured on the squared error of outputs: 1 and 0.5 were
- * best or near it of 0 to 4 and 0 to 2 on convolutional models, and 0.5 on transformers; see ADR 10.
+ * How alike inputs are taken to be where nothing is known of them. Measured on the squared error of outputs: 1 and 0.5
+ * were best or near it of 0 to 4 and 0 to 2 on convolutional models, and 0.5 on transformers; see ADR 10.
  */
-const alikeOf = ({ channels, positions }: Packing): Alike => ({ channels, withinChannel: positions > 1 ? 1 : 0, overall: 0.5 });
+const alikeOf = ({ channels, positions }: Packing): Alike => ({
+  channels,
+  withinChannel: positions > 1 ? 1 : 0,
+  overall: 0.5,
+});
 
-interface Part { readonly part: number; /** Where its elements lie, row after row in the order of the kernel. */ readonly at: Int32Array; readonly values: Float64Array }
+interface Part {
+  readonly part: number;
+  /** Where its elements lie, row after row in the order of the kernel. */ readonly at: Int32Array;
+  readonly values: Float64Array;
+}
 
 /** The rows that share each scale. A weight whose codes were chosen before is read through these. */
 function* partsOf(data: Tensor, params: QuantParams, packing: Packing): Generator<Part> {
@@ -116,13 +140,24 @@ function* partsOf(data: Tensor, params: QuantParams, packing: Packing): Generato
   const starts = groupBy([...rowStarts(packing)], (at) => paramAt(layout, at));
   for (const [part, rows] of starts) {
     const at = new Int32Array(rows.length * order.length);
-    rows.forEach((start, r) => order.forEach((offset, i) => { at[r * order.length + i] = start + offset; }));
+    rows.forEach((start, r) =>
+      order.forEach((offset, i) => {
+        at[r * order.length + i] = start + offset;
+      }),
+    );
     yield { part, at, values: Float64Array.from(at, (i) => values[i]!) }; // places in the weight
   }
 }
 
-/** Whether some pair of codes of a weight can saturate: the largest sum of two neighbours of one sign, and how many are over the limit. */
-export function pairsOf(data: Tensor, params: QuantParams, packing: Packing): { readonly widest: number; readonly over: number; readonly pairs: number } {
+/**
+ * Whether some pair of codes of a weight can saturate: the largest sum of two neighbours of one sign, and how many are
+ * over the limit.
+ */
+export function pairsOf(
+  data: Tensor,
+  params: QuantParams,
+  packing: Packing,
+): { readonly widest: number; readonly over: number; readonly pairs: number } {
   const codes = weightCodes(data, params).f64();
   const order = packedOrder(packing);
   let [widest, over, pairs] = [0, 0, 0];

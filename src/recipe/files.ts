@@ -12,44 +12,82 @@ const DATA_KEYS: readonly string[] = [...PATH_KINDS, 'tokenizer', 'classes', 'an
 /** Of npz they are keys within the archive. */
 const NPY_KEYS: readonly string[] = ['labels', 'targets'];
 
-interface Named { readonly at: Path; readonly file: string; readonly code: ErrorCode; readonly what: string }
+interface Named {
+  readonly at: Path;
+  readonly file: string;
+  readonly code: ErrorCode;
+  readonly what: string;
+}
 
-/** Throws MODEL_MISSING, DATA_MISSING or DATA_MODULE with line and column, all at once, where a path of the recipe leads nowhere. Patterns are left to who reads them. */
+/**
+ * Throws MODEL_MISSING, DATA_MISSING or DATA_MODULE with line and column, all at once, where a path of the recipe leads
+ * nowhere. Patterns are left to who reads them.
+ */
 export function checkFiles(r: ResolvedRecipe): void {
   const errors = namedIn(r).flatMap(({ at, file, code, what }) => {
     const lost = /[*?{]/.test(path.basename(file)) ? undefined : whyLost(path.resolve(r.baseDir, file));
     if (lost === undefined) return [];
     if (lost !== '') return [complaintAt(r, code, `${what} "${file}" cannot be read: ${lost}`, at)];
     const near = nearestPath(r.baseDir, file);
-    const hint = near === undefined ? `paths of a recipe are relative to its folder, ${r.baseDir}` : `did you mean "${near}"?`;
+    const hint =
+      near === undefined ? `paths of a recipe are relative to its folder, ${r.baseDir}` : `did you mean "${near}"?`;
     return [complaintAt(r, code, `${what} "${file}" does not exist`, at, hint)];
   });
   if (errors.length) throw gather(errors);
 }
 
-/** Empty where nothing lies at a path; another reason, such as a link that goes round; undefined where something does. */
+/**
+ * Empty where nothing lies at a path; another reason, such as a link that goes round; undefined where something does.
+ */
 function whyLost(file: string): string | undefined {
   try {
     statSync(file);
     return undefined;
   } catch (error) {
-    return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR') ? '' : reason(error);
+    return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      ? ''
+      : reason(error);
   }
 }
 
 /** An error at a place of the recipe, with line and column where it came from a file. */
 export function complaintAt(r: ResolvedRecipe, code: ErrorCode, message: string, at: Path, hint?: string): QuantError {
-  return r.complain?.(code, message, at, hint) ?? new QuantError(code, message, { where: r.file === undefined ? {} : { file: r.file }, hint });
+  return (
+    r.complain?.(code, message, at, hint) ??
+    new QuantError(code, message, { where: r.file === undefined ? {} : { file: r.file }, hint })
+  );
 }
 
 function namedIn({ recipe: { model, calibration, evaluation } }: ResolvedRecipe): Named[] {
-  const sections = [['calibration', calibration.data], ['evaluation', evaluation.data]] as const;
-  const data = sections.flatMap(([section, spec]) => Object.entries(spec ?? {}).flatMap(([key, value]) => {
-    const isPath = (DATA_KEYS.includes(key) && !(key === 'classes' && Array.isArray(value))) || (NPY_KEYS.includes(key) && spec?.npy !== undefined);
-    return isPath ? texts(value, [section, 'data', key]).map(([at, file]): Named => ({ at, file, code: key === 'module' ? 'DATA_MODULE' : 'DATA_MISSING', what: key })) : [];
-  }));
-  const modules = (evaluation.metrics ?? []).flatMap((m, i): Named[] => ('module' in m && !('name' in m) ? [{ at: ['evaluation', 'metrics', i, 'module'], file: m.module, code: 'DATA_MISSING', what: 'metric module' }] : []));
-  return [...(model === undefined ? [] : [{ at: ['model'], file: model, code: 'MODEL_MISSING', what: 'model' } as const]), ...data, ...modules];
+  const sections = [
+    ['calibration', calibration.data],
+    ['evaluation', evaluation.data],
+  ] as const;
+  const data = sections.flatMap(([section, spec]) =>
+    Object.entries(spec ?? {}).flatMap(([key, value]) => {
+      const isPath =
+        (DATA_KEYS.includes(key) && !(key === 'classes' && Array.isArray(value))) ||
+        (NPY_KEYS.includes(key) && spec?.npy !== undefined);
+      return isPath
+        ? texts(value, [section, 'data', key]).map(([at, file]): Named => ({
+            at,
+            file,
+            code: key === 'module' ? 'DATA_MODULE' : 'DATA_MISSING',
+            what: key,
+          }))
+        : [];
+    }),
+  );
+  const modules = (evaluation.metrics ?? []).flatMap((m, i): Named[] =>
+    'module' in m && !('name' in m)
+      ? [{ at: ['evaluation', 'metrics', i, 'module'], file: m.module, code: 'DATA_MISSING', what: 'metric module' }]
+      : [],
+  );
+  return [
+    ...(model === undefined ? [] : [{ at: ['model'], file: model, code: 'MODEL_MISSING', what: 'model' } as const]),
+    ...data,
+    ...modules,
+  ];
 }
 
 /** The texts of a value, which may be a list or a mapping of them, each with its place. */
@@ -64,11 +102,25 @@ function nearestPath(baseDir: string, file: string): string | undefined {
   const parts = file.split(/[\\/]/);
   for (let i = 0; i < parts.length; i++) {
     const above = path.resolve(baseDir, parts.slice(0, i).join('/') || (path.isAbsolute(file) ? '/' : '.'));
-    if (parts[i] === '' || parts[i] === '.' || parts[i] === '..' || existsSync(path.join(above, parts[i]!))) continue; // within the parts
+    // within the parts
+    if (parts[i] === '' || parts[i] === '.' || parts[i] === '..' || existsSync(path.join(above, parts[i]!))) continue;
     let names: string[];
-    try { names = readdirSync(above); } catch { return undefined; }
-    const near = nearest(parts[i]!, names.filter((n) => !n.startsWith('.')));
-    return near === undefined ? undefined : [...parts.slice(0, i), near, ...(existsSync(path.join(above, near, ...parts.slice(i + 1))) ? parts.slice(i + 1) : [])].join('/');
+    try {
+      names = readdirSync(above);
+    } catch {
+      return undefined;
+    }
+    const near = nearest(
+      parts[i]!,
+      names.filter((n) => !n.startsWith('.')),
+    );
+    return near === undefined
+      ? undefined
+      : [
+          ...parts.slice(0, i),
+          near,
+          ...(existsSync(path.join(above, near, ...parts.slice(i + 1))) ? parts.slice(i + 1) : []),
+        ].join('/');
   }
   return undefined;
 }

@@ -26,8 +26,13 @@ export interface JsonSchema {
 
 /** Draft 2020-12, as a recipe is written: defaults may be left out. */
 export function recipeJsonSchema(spec: z.ZodType = recipeSpec): JsonSchema {
-  const schema = z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema; // zod types the same structure more loosely
-  return { ...schema, title: 'quantbench recipe', description: 'What to quantize, for which runtime, with which data, and how to check it.' };
+  // zod types the same structure more loosely
+  const schema = z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema;
+  return {
+    ...schema,
+    title: 'quantbench recipe',
+    description: 'What to quantize, for which runtime, with which data, and how to check it.',
+  };
 }
 
 /** Sections in which a list where one value is taken makes a recipe of each: see sweep.ts. */
@@ -37,7 +42,10 @@ export const SWEPT_SECTIONS = ['quantize', 'optimize'] as const;
 export function publishedSchema(): JsonSchema {
   const schema = withPluginNames(recipeJsonSchema());
   const properties = { ...schema.properties };
-  for (const key of SWEPT_SECTIONS) { const section = properties[key]; if (section) properties[key] = withLists(section); }
+  for (const key of SWEPT_SECTIONS) {
+    const section = properties[key];
+    if (section) properties[key] = withLists(section);
+  }
   return { ...schema, properties };
 }
 
@@ -49,7 +57,8 @@ function withPluginNames(schema: JsonSchema): JsonSchema {
   const visit = (at: unknown, key: string): unknown => {
     if (Array.isArray(at)) return at.map((x) => visit(x, ''));
     if (typeof at !== 'object' || at === null) return at;
-    const entries = Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v as object) : visit(v, '')]); // JSON Schema's own form
+    // JSON Schema's own form
+    const entries = Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v as object) : visit(v, '')]);
     const same: JsonSchema = Object.fromEntries(entries);
     if (key === 'gate') return { ...same, additionalProperties: { ...OF_PLUGIN, type: 'object' } };
     return NAMED.has(key) ? alsoNames(same) : same;
@@ -68,24 +77,40 @@ function alsoNames(schema: JsonSchema): JsonSchema {
   const name = { ...OF_PLUGIN, not: { enum: built } };
   const options = built.length ? [{ type: 'object', properties: { name }, required: ['name'] }] : [];
   return {
-    ...(description === undefined ? {} : { description }), ...(standard === undefined ? {} : { default: standard }),
-    anyOf: [...names.anyOf ?? [names], OF_PLUGIN, ...options],
+    ...(description === undefined ? {} : { description }),
+    ...(standard === undefined ? {} : { default: standard }),
+    anyOf: [...(names.anyOf ?? [names]), OF_PLUGIN, ...options],
   };
 }
 
 /** Every value that is no mapping and no list may be a list of such values. */
 function withLists(schema: JsonSchema): JsonSchema {
   if (!schema.properties) return schema;
-  return { ...schema, properties: Object.fromEntries(Object.entries(schema.properties).map(([key, value]) => {
-    if (value.properties) return [key, withLists(value)];
-    if (branches(value).some(takesLists)) return [key, value];
-    const { description, default: standard, ...one } = value;
-    return [key, { ...(description === undefined ? {} : { description }), ...(standard === undefined ? {} : { default: standard }), anyOf: [one, { type: 'array', items: one, minItems: 1, description: 'A sweep: one run for each value.' }] }];
-  })) };
+  return {
+    ...schema,
+    properties: Object.fromEntries(
+      Object.entries(schema.properties).map(([key, value]) => {
+        if (value.properties) return [key, withLists(value)];
+        if (branches(value).some(takesLists)) return [key, value];
+        const { description, default: standard, ...one } = value;
+        return [
+          key,
+          {
+            ...(description === undefined ? {} : { description }),
+            ...(standard === undefined ? {} : { default: standard }),
+            anyOf: [one, { type: 'array', items: one, minItems: 1, description: 'A sweep: one run for each value.' }],
+          },
+        ];
+      }),
+    ),
+  };
 }
 
 /** Whether a list is a value of its own here, or anything goes. */
-export const takesLists = (s: JsonSchema): boolean => s.type === 'array' || s.items !== undefined || (s.type === undefined && s.const === undefined && s.enum === undefined);
+export const takesLists = (s: JsonSchema): boolean =>
+  s.type === 'array' ||
+  s.items !== undefined ||
+  (s.type === undefined && s.const === undefined && s.enum === undefined);
 
 /** Alternatives of a schema, flattened. */
 export const branches = (schema: JsonSchema): readonly JsonSchema[] => {
@@ -98,10 +123,12 @@ export function schemasAt(path: Path, value: unknown, schema: JsonSchema = recip
   let here = choose(branches(schema), value);
   let at: unknown = value;
   for (const part of path) {
-    at = typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[part] : undefined; // any object may be indexed
+    // any object may be indexed
+    at = typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[part] : undefined;
     const next = here.flatMap((s) => {
       if (s.items && /^\d+$/.test(String(part))) return branches(s.items);
-      const property = s.properties && Object.hasOwn(s.properties, String(part)) ? s.properties[String(part)] : undefined;
+      const property =
+        s.properties && Object.hasOwn(s.properties, String(part)) ? s.properties[String(part)] : undefined;
       if (property) return branches(property);
       return typeof s.additionalProperties === 'object' ? branches(s.additionalProperties) : [];
     });
@@ -118,4 +145,6 @@ function choose(list: readonly JsonSchema[], value: unknown): readonly JsonSchem
 }
 
 /** Keys that a mapping at this path may have. `schema` saves making it anew for each of many paths. */
-export const keysAt = (path: Path, value: unknown, schema?: JsonSchema): string[] => [...new Set(schemasAt(path, value, schema).flatMap((s) => Object.keys(s.properties ?? {})))];
+export const keysAt = (path: Path, value: unknown, schema?: JsonSchema): string[] => [
+  ...new Set(schemasAt(path, value, schema).flatMap((s) => Object.keys(s.properties ?? {}))),
+];

@@ -48,7 +48,8 @@ export interface RecipeOverrides {
 /**
  * The recipe in `file`, changed by the overrides and checked. Throws RECIPE_MISSING, RECIPE_FORMAT, RECIPE_INVALID,
  * RECIPE_UNKNOWN_KEY or RECIPE_UNKNOWN_NAME with line, column and excerpt, all mistakes at once; and, where data are
- * redirected to a kind that cannot be told, DATA_MISSING or DATA_FORMAT. A sweep is RECIPE_INVALID here: see {@link loadRecipes}.
+ * redirected to a kind that cannot be told, DATA_MISSING or DATA_FORMAT. A sweep is RECIPE_INVALID here: see {@link
+ * loadRecipes}.
  */
 export async function loadRecipe(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe> {
   return single(await loadRecipes(file, overrides));
@@ -57,66 +58,169 @@ export async function loadRecipe(file: string, overrides: RecipeOverrides = {}):
 /** The same, for a recipe that may be a sweep: a list where it takes one value makes a recipe of each. */
 export async function loadRecipes(file: string, overrides: RecipeOverrides = {}): Promise<ResolvedRecipe[]> {
   const cwd = overrides.cwd ?? process.cwd();
-  if (/\.(onnx|ort)$/i.test(file)) fail('USAGE', `'${file}' is a model, and a recipe is wanted: a .yaml file that says what to do with it`, { file }, `quantize init ${file} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R --model ${file} takes one of another model`);
+  if (/\.(onnx|ort)$/i.test(file))
+    fail(
+      'USAGE',
+      `'${file}' is a model, and a recipe is wanted: a .yaml file that says what to do with it`,
+      { file },
+      `quantize init ${file} --data FOLDER --out recipe.yaml writes a first recipe; quantize --recipe R ` +
+        `--model ${file} takes one of another model`,
+    );
   const absolute = path.resolve(cwd, file);
   const source = parseRecipeText(readBytes(absolute, file), file);
-  return resolve(source.value, { source, file: absolute, baseDir: path.dirname(absolute), cwd, name: path.basename(file).replace(/\.ya?ml$/i, '') }, overrides);
+  return resolve(
+    source.value,
+    {
+      source,
+      file: absolute,
+      baseDir: path.dirname(absolute),
+      cwd,
+      name: path.basename(file).replace(/\.ya?ml$/i, ''),
+    },
+    overrides,
+  );
 }
 
 /** The same for a recipe given as an object; its paths are relative to `baseDir` (default: the working directory). */
-export async function resolveRecipe(input: RecipeInput, overrides: RecipeOverrides & { readonly baseDir?: string; readonly name?: string } = {}): Promise<ResolvedRecipe> {
+export async function resolveRecipe(
+  input: RecipeInput,
+  overrides: RecipeOverrides & { readonly baseDir?: string; readonly name?: string } = {},
+): Promise<ResolvedRecipe> {
   const cwd = overrides.cwd ?? process.cwd();
-  if (!isPlain(input)) fail('RECIPE_FORMAT', 'a recipe is an object of keys and values', {}, 'start with { version: 1, model }');
-  return single(await resolve(structuredClone(input) as Plain, { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' }, overrides));
+  if (!isPlain(input))
+    fail('RECIPE_FORMAT', 'a recipe is an object of keys and values', {}, 'start with { version: 1, model }');
+  return single(
+    await resolve(
+      structuredClone(input) as Plain,
+      { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' },
+      overrides,
+    ),
+  );
 }
 
 /**
- * A recipe with some of its sections replaced (paths in them are relative to its own folder), to run from another folder: it reads the same files and keeps statistics
- * where the first does. `yaml` of the result gives the same recipe from a file in `baseDir`.
+ * A recipe with some of its sections replaced (paths in them are relative to its own folder), to run from another
+ * folder: it reads the same files and keeps statistics where the first does. `yaml` of the result gives the same recipe
+ * from a file in `baseDir`.
  */
-export async function derive({ recipe, baseDir, name }: ResolvedRecipe, sections: Partial<RecipeInput>, to: { readonly baseDir: string; readonly name?: string }): Promise<ResolvedRecipe> {
+export async function derive(
+  { recipe, baseDir, name }: ResolvedRecipe,
+  sections: Partial<RecipeInput>,
+  to: { readonly baseDir: string; readonly name?: string },
+): Promise<ResolvedRecipe> {
   const here = path.resolve(to.baseDir);
   const { cache } = recipe.calibration;
-  const kept = path.resolve(baseDir) === here || cache === false ? cache : relativePath(here, cache === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, cache));
-  const moved = mapPaths({ ...recipe, ...sections as Partial<Recipe> /* written shorter, checked below */, calibration: { ...recipe.calibration, ...sections.calibration as Partial<Recipe['calibration']> /* as above */, cache: kept } }, (p) => relativePath(here, path.resolve(baseDir, p)));
-  return resolveRecipe({ ...moved, ...(to.name === undefined ? {} : { name: to.name }) } as RecipeInput, { baseDir: here, name: to.name ?? name }); // checked again by the schema
+  const kept =
+    path.resolve(baseDir) === here || cache === false
+      ? cache
+      : relativePath(here, cache === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, cache));
+  const moved = mapPaths(
+    {
+      ...recipe,
+      ...(sections as Partial<Recipe>) /* written shorter, checked below */,
+      calibration: {
+        ...recipe.calibration,
+        ...(sections.calibration as Partial<Recipe['calibration']>) /* as above */,
+        cache: kept,
+      },
+    },
+    (p) => relativePath(here, path.resolve(baseDir, p)),
+  );
+  return resolveRecipe({ ...moved, ...(to.name === undefined ? {} : { name: to.name }) } as RecipeInput, {
+    baseDir: here,
+    name: to.name ?? name,
+  }); // checked again by the schema
 }
 
 function single(all: readonly ResolvedRecipe[]): ResolvedRecipe {
-  if (all.length > 1) fail('RECIPE_INVALID', `the recipe is a sweep of ${all.length} recipes, where one is needed`, all[0]!.file === undefined ? {} : { file: all[0]!.file }, 'give one value instead of each list, or use `quantize compare`'); // there are several
+  if (all.length > 1)
+    fail(
+      'RECIPE_INVALID',
+      `the recipe is a sweep of ${all.length} recipes, where one is needed`,
+      all[0]!.file === undefined ? {} : { file: all[0]!.file },
+      'give one value instead of each list, or use `quantize compare`',
+    ); // there are several
   return all[0]!; // a recipe stands for at least one
 }
 
-interface Context { readonly source?: RecipeText; readonly file?: string; readonly baseDir: string; readonly cwd: string; readonly name: string }
+interface Context {
+  readonly source?: RecipeText;
+  readonly file?: string;
+  readonly baseDir: string;
+  readonly cwd: string;
+  readonly name: string;
+}
 /** Where a part of the recipe came from, if not from its file. */
-interface Origin { readonly path: Path; readonly flag: string }
+interface Origin {
+  readonly path: Path;
+  readonly flag: string;
+}
 
 async function resolve(written: Plain, context: Context, overrides: RecipeOverrides): Promise<ResolvedRecipe[]> {
   const { origins, plugins, missing } = await override(written, context, overrides);
   const spec = plugins === builtIn ? recipeSpec : recipeSpecOf(plugins);
   const schema = plugins === builtIn ? undefined : recipeJsonSchema(spec);
-  if (missing.length) throw gather(missing.map((c) => place(c, origins, context))); // names of theirs would be called unknown
-  const refuse = (message: string, at: Path, hint: string): never => { throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context); };
+  // names of theirs would be called unknown
+  if (missing.length) throw gather(missing.map((c) => place(c, origins, context)));
+  const refuse = (message: string, at: Path, hint: string): never => {
+    throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context);
+  };
   return expandSweep(written, refuse, schema).map(({ value, label }) => {
     const parsed = spec.safeParse(value);
     const wrong = complaintsOf(parsed.success ? [] : parsed.error.issues, value, schema);
-    const complaints = withoutEchoes([...wrong, ...filterComplaints(value), ...passComplaints(value, plugins), ...absent(value)]);
+    const complaints = withoutEchoes([
+      ...wrong,
+      ...filterComplaints(value),
+      ...passComplaints(value, plugins),
+      ...absent(value),
+    ]);
     if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));
     const recipe = parsed.data!; // without complaints, parsing succeeded
-    const complain = (code: ErrorCode, message: string, at: Path, hint?: string): QuantError => place({ code, message, path: at, hint, atKey: false }, origins, context);
+    const complain = (code: ErrorCode, message: string, at: Path, hint?: string): QuantError =>
+      place({ code, message, path: at, hint, atKey: false }, origins, context);
     const odd = recipe.gate && misfitOf(recipe.gate, recipe.evaluation.metrics);
-    if (odd) throw complain(odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', odd.message, ['gate', odd.rule, odd.key]);
+    if (odd)
+      throw complain(odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', odd.message, [
+        'gate',
+        odd.rule,
+        odd.key,
+      ]);
     const name = recipe.name ?? context.name;
-    return { recipe, name: label === undefined ? name : `${name} ${label}`, baseDir: context.baseDir, plugins, yaml: printRecipe(recipe, context), written: value, complain, ...(label === undefined ? {} : { sweep: { name, label } }), ...(context.file === undefined ? {} : { file: context.file }) };
+    return {
+      recipe,
+      name: label === undefined ? name : `${name} ${label}`,
+      baseDir: context.baseDir,
+      plugins,
+      yaml: printRecipe(recipe, context),
+      written: value,
+      complain,
+      ...(label === undefined ? {} : { sweep: { name, label } }),
+      ...(context.file === undefined ? {} : { file: context.file }),
+    };
   });
 }
 
-interface Overridden { readonly origins: Origin[]; readonly plugins: Plugins; readonly missing: readonly Complaint[] }
+interface Overridden {
+  readonly origins: Origin[];
+  readonly plugins: Plugins;
+  readonly missing: readonly Complaint[];
+}
 /** Changes the written recipe; loads its plug-ins on the way, for settings may be of theirs. */
-async function override(value: Plain, { baseDir, cwd }: Context, { set = [], model, calibrationData, evaluationData }: RecipeOverrides): Promise<Overridden> {
+async function override(
+  value: Plain,
+  { baseDir, cwd }: Context,
+  { set = [], model, calibrationData, evaluationData }: RecipeOverrides,
+): Promise<Overridden> {
   const origins: Origin[] = [];
-  if (model !== undefined) { value.model = relativePath(baseDir, path.resolve(cwd, model)); origins.push({ path: ['model'], flag: `--model ${model}` }); }
-  const redirect = async (section: 'calibration' | 'evaluation', file: string, like: Plain | undefined): Promise<void> => {
+  if (model !== undefined) {
+    value.model = relativePath(baseDir, path.resolve(cwd, model));
+    origins.push({ path: ['model'], flag: `--model ${model}` });
+  }
+  const redirect = async (
+    section: 'calibration' | 'evaluation',
+    file: string,
+    like: Plain | undefined,
+  ): Promise<void> => {
     const holder = isPlain(value[section]) ? value[section] : {};
     value[section] = { ...holder, data: await redirectData(like, file, baseDir, cwd) };
     origins.push({ path: [section, 'data'], flag: `--${section}-data ${file}` });
@@ -132,7 +236,9 @@ async function override(value: Plain, { baseDir, cwd }: Context, { set = [], mod
   const schema = set.length && loaded.plugins !== builtIn ? recipeJsonSchema(recipeSpecOf(loaded.plugins)) : undefined;
   for (const text of set) if (!ofPlugins(text)) apply(text, schema);
   const [calibration, evaluation] = [dataOf(value, 'calibration'), dataOf(value, 'evaluation')];
-  if (calibration && evaluation) value.evaluation = { ...(value.evaluation as Plain), data: inherit(evaluation, calibration) }; // dataOf found data in it
+  if (calibration && evaluation)
+    // dataOf found data in it
+    value.evaluation = { ...(value.evaluation as Plain), data: inherit(evaluation, calibration) };
   return { origins, ...loaded };
 }
 
@@ -143,7 +249,9 @@ async function pluginsOf(value: Plain, baseDir: string): Promise<Omit<Overridden
   const missing: Complaint[] = [];
   for (const [i, file] of list.entries()) {
     if (typeof file !== 'string' || file === '') continue; // the schema complains
-    try { plugins = await withPlugin(plugins, path.resolve(baseDir, file)); } catch (error) {
+    try {
+      plugins = await withPlugin(plugins, path.resolve(baseDir, file));
+    } catch (error) {
       if (!(error instanceof QuantError)) throw error;
       const { message, hint } = error;
       missing.push({ code: 'RECIPE_PLUGIN', message, hint, path: ['plugins', i], atKey: false });
@@ -166,10 +274,21 @@ function filterComplaints(value: Plain): Complaint[] {
     return list.flatMap((item, i): Complaint[] => {
       const entry = isPlain(item) && key === 'layers' ? item.match : item;
       if (typeof entry !== 'string' || found >= MAX_COMPLAINTS) return [];
-      try { nameTest(entry); return []; } catch (error) {
+      try {
+        nameTest(entry);
+        return [];
+      } catch (error) {
         if (!(error instanceof QuantError)) throw error;
         found++;
-        return [{ code: error.code, message: error.message, hint: error.hint, path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i], atKey: false }];
+        return [
+          {
+            code: error.code,
+            message: error.message,
+            hint: error.hint,
+            path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i],
+            atKey: false,
+          },
+        ];
       }
     });
   });
@@ -191,32 +310,67 @@ function passComplaints({ optimize }: Plain, { passes }: Plugins): Complaint[] {
 
 /** Limits that do not fit the metrics that the recipe names; a user's own metrics are not known here. */
 function misfitOf(gate: NonNullable<Recipe['gate']>, named: Recipe['evaluation']['metrics']): Misfit | undefined {
-  if (!named || named.some((m) => !('name' in m)) || new Set(named.map((m) => 'name' in m && m.name)).size < named.length) return undefined; // metrics of one name get longer ones
-  return misfit(gate, named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []));
+  if (
+    !named ||
+    named.some((m) => !('name' in m)) ||
+    new Set(named.map((m) => 'name' in m && m.name)).size < named.length
+  )
+    return undefined; // metrics of one name get longer ones
+  return misfit(
+    gate,
+    named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []),
+  );
 }
 
 /** What a run cannot do without. */
 function absent(value: Plain): Complaint[] {
-  const wanted = (key: Path, hint: string): Complaint => ({ code: 'RECIPE_INVALID', message: `the recipe names no ${key.join('.')}`, path: key, hint, atKey: true, missing: true });
+  const wanted = (key: Path, hint: string): Complaint => ({
+    code: 'RECIPE_INVALID',
+    message: `the recipe names no ${key.join('.')}`,
+    path: key,
+    hint,
+    atKey: true,
+    missing: true,
+  });
   const format = isPlain(value.quantize) ? value.quantize.format : undefined;
   const dataFree = formats.some((f) => f.name === format && f.plan !== 'static');
-  const noData = value.calibration === undefined || value.calibration === null || (isPlain(value.calibration) && value.calibration.data === undefined);
+  const noData =
+    value.calibration === undefined ||
+    value.calibration === null ||
+    (isPlain(value.calibration) && value.calibration.data === undefined);
   return [
     ...(value.model === undefined ? [wanted(['model'], 'add `model: path/to/model.onnx`, or give --model')] : []),
-    ...(noData && !dataFree ? [wanted(['calibration', 'data'], `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use quantize.format: dynamic, which needs none`)] : []),
+    ...(noData && !dataFree
+      ? [
+          wanted(
+            ['calibration', 'data'],
+            `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use ` +
+              'quantize.format: dynamic, which needs none',
+          ),
+        ]
+      : []),
   ];
 }
 
 function place(c: Complaint, origins: readonly Origin[], { source, file }: Context): QuantError {
-  const origin = origins.findLast((o) => o.path.length <= c.path.length && o.path.every((p, i) => String(p) === String(c.path[i])));
+  const origin = origins.findLast(
+    (o) => o.path.length <= c.path.length && o.path.every((p, i) => String(p) === String(c.path[i])),
+  );
   if (origin) return new QuantError(c.code, c.message, { where: { file: origin.flag }, hint: c.hint });
-  return source?.error(c.code, c.message, c.path, c.hint, c.atKey) ?? new QuantError(c.code, c.message, { where: file === undefined ? {} : { file }, hint: c.hint });
+  return (
+    source?.error(c.code, c.message, c.path, c.hint, c.atKey) ??
+    new QuantError(c.code, c.message, { where: file === undefined ? {} : { file }, hint: c.hint })
+  );
 }
 
 /** Every key, with paths relative to the recipe's folder, so that the text can be shared. */
 function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
   const plain = mapPaths(recipe, (p) => (path.isAbsolute(p) ? relativePath(baseDir, p) : p));
-  return `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; relative paths start in the folder of that recipe.\n${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`;
+  return (
+    `# Resolved from ${file === undefined ? 'an object' : path.basename(file).replace(/[^\x20-\x7e]/g, '?')}; ` +
+    `relative paths start in the folder of that recipe.\n` +
+    `${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`
+  );
 }
 const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations']);
 /** Of npz they are keys within the archive. */
@@ -230,25 +384,49 @@ function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
     return Array.isArray(value) ? value.map(all) : value;
   };
   const isPath = (spec: Plain, key: string, v: unknown): boolean =>
-    (PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v))) || (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
-  const data = (spec: Plain | undefined): Plain | undefined => spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
-  return JSON.parse(JSON.stringify({
-    ...recipe,
-    model: recipe.model === undefined ? undefined : all(recipe.model),
-    plugins: recipe.plugins && all(recipe.plugins),
-    calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
-    evaluation: { ...recipe.evaluation, data: data(recipe.evaluation.data), metrics: recipe.evaluation.metrics?.map((m) => (typeof m === 'string' || 'name' in m ? m : { ...m, module: all(m.module) })) },
-  })) as Plain; // through JSON, which drops what is undefined; a recipe is a mapping
+    (PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v))) ||
+    (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
+  const data = (spec: Plain | undefined): Plain | undefined =>
+    spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
+  return JSON.parse(
+    JSON.stringify({
+      ...recipe,
+      model: recipe.model === undefined ? undefined : all(recipe.model),
+      plugins: recipe.plugins && all(recipe.plugins),
+      calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
+      evaluation: {
+        ...recipe.evaluation,
+        data: data(recipe.evaluation.data),
+        metrics: recipe.evaluation.metrics?.map((m) =>
+          typeof m === 'string' || 'name' in m ? m : { ...m, module: all(m.module) },
+        ),
+      },
+    }),
+  ) as Plain; // through JSON, which drops what is undefined; a recipe is a mapping
 }
 
 function readBytes(absolute: string, file: string): Uint8Array {
-  const missing = (code: ErrorCode, error: unknown): never => fail(code, `cannot read recipe '${file}': ${reason(error)}`, { file }, 'give the path of a .yaml file; `quantize init MODEL` writes a first recipe', error);
+  const missing = (code: ErrorCode, error: unknown): never =>
+    fail(
+      code,
+      `cannot read recipe '${file}': ${reason(error)}`,
+      { file },
+      'give the path of a .yaml file; `quantize init MODEL` writes a first recipe',
+      error,
+    );
   try {
     const stat = fs.statSync(absolute);
     const { size } = stat;
     // A device would be read for ever; a pipe ends.
-    if (!stat.isFile() && !stat.isFIFO() && !stat.isDirectory()) return fail('RECIPE_MISSING', `cannot read recipe '${file}': it is not a regular file`, { file });
-    if (size > 64e6) return fail('RECIPE_FORMAT', `the recipe has ${size} bytes; at most 1000000 are read`, { file }, 'is this the recipe, and not the model?');
+    if (!stat.isFile() && !stat.isFIFO() && !stat.isDirectory())
+      return fail('RECIPE_MISSING', `cannot read recipe '${file}': it is not a regular file`, { file });
+    if (size > 64e6)
+      return fail(
+        'RECIPE_FORMAT',
+        `the recipe has ${size} bytes; at most 1000000 are read`,
+        { file },
+        'is this the recipe, and not the model?',
+      );
     return fs.readFileSync(absolute);
   } catch (error) {
     if (error instanceof QuantError) throw error;

@@ -14,14 +14,21 @@ export function parseSetting(text: string): { readonly path: readonly (string | 
   const where = { file: `--set ${text}` };
   const equals = text.indexOf('=');
   const key = text.slice(0, Math.max(0, equals)).trim();
-  if (equals < 1 || !/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(key)) throw new QuantError('USAGE', `"${text}" is not a setting`, { where, hint: 'write --set path.to.key=value, such as --set quantize.activations.observer=kl' });
+  if (equals < 1 || !/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(key))
+    throw new QuantError('USAGE', `"${text}" is not a setting`, {
+      where,
+      hint: 'write --set path.to.key=value, such as --set quantize.activations.observer=kl',
+    });
   const parts = [...key.matchAll(/[^.[\]]+/g)].map(([part]) => (/^\d+$/.test(part) ? Number(part) : part));
   // Through the same parser as recipes, so that the same limits hold.
   const { value } = parseRecipeText(new TextEncoder().encode(`value: ${text.slice(equals + 1)}`), where.file);
   return { path: parts, value: value.value };
 }
 
-/** Puts a setting into a plain recipe, making mappings on the way. Throws RECIPE_UNKNOWN_KEY for keys that no recipe has, USAGE for list positions beyond the end. */
+/**
+ * Puts a setting into a plain recipe, making mappings on the way. Throws RECIPE_UNKNOWN_KEY for keys that no recipe
+ * has, USAGE for list positions beyond the end.
+ */
 export function applySetting(recipe: Plain, text: string, schema?: JsonSchema): readonly (string | number)[] {
   const { path: parts, value } = parseSetting(text);
   const where = { file: `--set ${text}` };
@@ -29,21 +36,39 @@ export function applySetting(recipe: Plain, text: string, schema?: JsonSchema): 
   for (const [i, part] of parts.entries()) {
     const above = parts.slice(0, i);
     if (Array.isArray(at)) {
-      if (typeof part !== 'number' || part > at.length) throw new QuantError('USAGE', `"${part}" is not a position in the list \`${above.join('.')}\` of ${at.length}`, { where, hint: at.length ? `positions: 0 to ${at.length - 1}; ${at.length} appends` : '0 appends' });
+      if (typeof part !== 'number' || part > at.length)
+        throw new QuantError(
+          'USAGE',
+          `"${part}" is not a position in the list \`${above.join('.')}\` of ${at.length}`,
+          { where, hint: at.length ? `positions: 0 to ${at.length - 1}; ${at.length} appends` : '0 appends' },
+        );
     } else {
       const keys = keysAt(above, recipe, schema);
       if (keys.length && !keys.includes(String(part))) {
         const near = nearest(String(part), keys);
-        throw new QuantError('RECIPE_UNKNOWN_KEY', `"${part}" is not a key of ${above.length ? `\`${above.join('.')}\`` : 'a recipe'}.${near ? ` Did you mean "${near}"?` : ''}`, { where, hint: `keys: ${keys.join(', ')}` });
+        throw new QuantError(
+          'RECIPE_UNKNOWN_KEY',
+          `"${part}" is not a key of ` +
+            `${above.length ? `\`${above.join('.')}\`` : 'a recipe'}.${near ? ` Did you mean "${near}"?` : ''}`,
+          { where, hint: `keys: ${keys.join(', ')}` },
+        );
       }
     }
     const holder = at as Record<string | number, unknown>; // made a mapping or list by the step before
-    if (i === parts.length - 1) { holder[part] = value; break; }
+    if (i === parts.length - 1) {
+      holder[part] = value;
+      break;
+    }
     const next = Object.hasOwn(holder, part) ? holder[part] : undefined;
     if (isPlain(next) || Array.isArray(next)) at = next;
     else {
       // A short form such as `observer: kl` becomes its long form when one of its options is set.
-      const made: Plain | unknown[] = typeof parts[i + 1] === 'number' ? [] : typeof next === 'string' && keysAt(parts.slice(0, i + 1), recipe, schema).includes('name') ? { name: next } : {};
+      const made: Plain | unknown[] =
+        typeof parts[i + 1] === 'number'
+          ? []
+          : typeof next === 'string' && keysAt(parts.slice(0, i + 1), recipe, schema).includes('name')
+            ? { name: next }
+            : {};
       holder[part] = made;
       at = made;
     }
@@ -52,8 +77,27 @@ export function applySetting(recipe: Plain, text: string, schema?: JsonSchema): 
 }
 
 const IMAGE_KINDS: readonly SourceKind[] = ['images', 'imageList', 'webdataset', 'synthetic'];
-/** Keys that say how data are read, and so hold for other data of the same kind. What belongs to one set (labels, split, order) is not among them. */
-const HOW = ['preprocess', 'input', 'classes', 'columns', 'batched', 'shape', 'dtype', 'tokenizer', 'fields', 'label', 'target', 'joint', 'maxLength', 'padTo', 'maxPixels'] as const;
+/**
+ * Keys that say how data are read, and so hold for other data of the same kind. What belongs to one set (labels, split,
+ * order) is not among them.
+ */
+const HOW = [
+  'preprocess',
+  'input',
+  'classes',
+  'columns',
+  'batched',
+  'shape',
+  'dtype',
+  'tokenizer',
+  'fields',
+  'label',
+  'target',
+  'joint',
+  'maxLength',
+  'padTo',
+  'maxPixels',
+] as const;
 const HOW_IMAGES = ['preprocess', 'input', 'classes', 'maxPixels'] as const;
 const kindOf = (data: Plain): SourceKind | undefined => SOURCE_KINDS.find((k) => data[k] !== undefined);
 
@@ -61,15 +105,22 @@ const kindOf = (data: Plain): SourceKind | undefined => SOURCE_KINDS.find((k) =>
 export function inherit(data: Plain, from: Plain): Plain {
   const [kind, other] = [kindOf(data), kindOf(from)];
   if (!kind || !other) return data;
-  const keys: readonly string[] = kind === other ? HOW : IMAGE_KINDS.includes(kind) && IMAGE_KINDS.includes(other) ? HOW_IMAGES : [];
+  const keys: readonly string[] =
+    kind === other ? HOW : IMAGE_KINDS.includes(kind) && IMAGE_KINDS.includes(other) ? HOW_IMAGES : [];
   return { ...Object.fromEntries(keys.filter((k) => from[k] !== undefined).map((k) => [k, from[k]])), ...data };
 }
 
 /**
  * A data spec that reads `file` (relative to the working directory) as `existing` did: the same kind of data keeps its
- * settings, another kind starts from what its name and header tell. Throws what guessing throws, if nothing else says the kind.
+ * settings, another kind starts from what its name and header tell. Throws what guessing throws, if nothing else says
+ * the kind.
  */
-export async function redirectData(existing: Plain | undefined, file: string, baseDir: string, cwd: string): Promise<Plain> {
+export async function redirectData(
+  existing: Plain | undefined,
+  file: string,
+  baseDir: string,
+  cwd: string,
+): Promise<Plain> {
   const absolute = path.resolve(cwd, file);
   const here = (p: string): string => relativePath(baseDir, p);
   const kind = existing && kindOf(existing);
@@ -84,7 +135,7 @@ export async function redirectData(existing: Plain | undefined, file: string, ba
     const value = guessed?.[key];
     if (guessed && typeof value === 'string') guessed[key] = here(value);
   }
-  return existing ? inherit(guessed ?? {}, existing) : guessed ?? {};
+  return existing ? inherit(guessed ?? {}, existing) : (guessed ?? {});
 }
 
 /** A path as a recipe in `baseDir` writes it, with forward slashes. */

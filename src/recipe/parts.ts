@@ -6,16 +6,33 @@ import { metrics } from '../evaluate/metrics/index.js';
 import { gateSpec, withLimit } from '../gate/settings.js';
 import { builtIn, type Plugins } from './plugins.js';
 
-interface Entry { readonly name: string; readonly doc: string; readonly options: z.ZodType }
+interface Entry {
+  readonly name: string;
+  readonly doc: string;
+  readonly options: z.ZodType;
+}
 /** A plug-in and its options, defaults filled in. */
-export interface Named { readonly name: string; readonly [option: string]: unknown }
+export interface Named {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
 
-/** A name, or the name with options: `percentile` or `{ name: percentile, percentile: 99.9 }`. Both give the long form. */
+/**
+ * A name, or the name with options: `percentile` or `{ name: percentile, percentile: 99.9 }`. Both give the long form.
+ */
 function named(kind: string, builtIns: readonly Entry[], own: readonly Entry[] = []): z.ZodType<Named, string | Named> {
   const entries = [...builtIns, ...own];
   const names = entries.map((e) => e.name) as [string, ...string[]]; // no list of plug-ins is empty
-  const objects = [...builtIns.map((e) => z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape })), ...own.map(checkedByItself)]; // every plug-in's options are an object schema
-  const long = z.discriminatedUnion('name', objects as unknown as [z.ZodObject, ...z.ZodObject[]]) as unknown as z.ZodType<Named, Named>; // its inferred type does not know the plug-ins
+  const objects = [
+    ...builtIns.map((e) =>
+      z.strictObject({ name: z.literal(e.name).describe(e.doc), ...(e.options as z.ZodObject).shape }),
+    ),
+    ...own.map(checkedByItself),
+  ]; // every plug-in's options are an object schema
+  const long = z.discriminatedUnion(
+    'name',
+    objects as unknown as [z.ZodObject, ...z.ZodObject[]],
+  ) as unknown as z.ZodType<Named, Named>; // its inferred type does not know the plug-ins
   const short = z.enum(names).describe(`${kind}: ${entries.map((e) => `${e.name} (${e.doc})`).join('; ')}`);
   return z.union([short.transform((name) => ({ name })).pipe(long), long]);
 }
@@ -25,12 +42,16 @@ function checkedByItself({ name, doc, options }: Entry): z.ZodType {
   const { properties = {} } = z.toJSONSchema(options, { io: 'input', unrepresentable: 'any' });
   const keys = { name: { type: 'string', const: name, description: doc }, ...properties };
   // The JSON Schema tells the keys: hints and --set read it.
-  return z.looseObject({ name: z.literal(name).describe(doc) }).meta({ properties: keys }).transform(({ name: _, ...given }, ctx) => {
-    const parsed = options.safeParse(given);
-    if (parsed.success) return { name, ...parsed.data as object }; // of an object schema
-    for (const issue of parsed.error.issues) ctx.issues.push({ ...issue, input: given } as z.core.$ZodRawIssue); // an issue with its input
-    return z.NEVER;
-  });
+  return z
+    .looseObject({ name: z.literal(name).describe(doc) })
+    .meta({ properties: keys })
+    .transform(({ name: _, ...given }, ctx) => {
+      const parsed = options.safeParse(given);
+      if (parsed.success) return { name, ...(parsed.data as object) }; // of an object schema
+      // an issue with its input
+      for (const issue of parsed.error.issues) ctx.issues.push({ ...issue, input: given } as z.core.$ZodRawIssue);
+      return z.NEVER;
+    });
 }
 
 /** Changes of the model before quantization. */
@@ -56,12 +77,18 @@ export function namedParts({ observers, weightMethods, targets, gates }: Plugins
     method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
     // Types know the built-in gates only.
-    gate: ownGates.length ? withOwn as unknown as typeof gateSpec : gateSpec,
+    gate: ownGates.length ? (withOwn as unknown as typeof gateSpec) : gateSpec,
   };
 }
 /** A metric of the user's own. */
 const moduleSpec = z.strictObject({
-  module: z.string().min(1).describe('JavaScript module that exports metric: { name, unit, higherIsBetter, start(options, outputs) }, see docs/metrics.md. It runs with your rights: name only modules you trust.'),
+  module: z
+    .string()
+    .min(1)
+    .describe(
+      'JavaScript module that exports metric: { name, unit, higherIsBetter, start(options, outputs) }, see ' +
+        'docs/metrics.md. It runs with your rights: name only modules you trust.',
+    ),
   options: z.record(z.string(), z.json()).default({}).describe('Passed to start() of the module.'),
 });
 export const metricSpec = z.union([named('A metric', metrics), moduleSpec]);
@@ -72,12 +99,23 @@ export const filterSpec = z.union([
   z.strictObject({ position: z.enum(['first', 'last']).describe('The first or last node with multiply-accumulates.') }),
 ]);
 
-const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 };
+const UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+};
 /** Bytes: a number, or a number with a unit such as 800 MB or 1.2 GiB. */
 export const bytesSpec = z.union([
   z.number().positive(),
-  z.string().regex(/^\s*\d+(\.\d+)?\s*(B|[KMG]i?B)\s*$/i, 'expected bytes such as 800 MB or 1.2 GiB').transform((s) => {
-    const [, amount, unit] = /^\s*([\d.]+)\s*([a-z]+)\s*$/i.exec(s)!; // the regex above matched
-    return Number(amount) * UNITS[unit!.toUpperCase()]!;
-  }),
+  z
+    .string()
+    .regex(/^\s*\d+(\.\d+)?\s*(B|[KMG]i?B)\s*$/i, 'expected bytes such as 800 MB or 1.2 GiB')
+    .transform((s) => {
+      const [, amount, unit] = /^\s*([\d.]+)\s*([a-z]+)\s*$/i.exec(s)!; // the regex above matched
+      return Number(amount) * UNITS[unit!.toUpperCase()]!;
+    }),
 ]);

@@ -22,20 +22,22 @@ export type Maker<T> = (given: unknown, says: Says) => T;
 
 type Optional<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
 /** An observer of a plug-in. Its statistic may be named: `range`, `histogram` or `ema`. It may have no options. */
-export type ObserverPlugin<S extends TensorStats = TensorStats, O = unknown>
-  = Optional<Omit<Observer<S, O>, 'statistic'>, 'options'>
-  & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
+export type ObserverPlugin<S extends TensorStats = TensorStats, O = unknown> = Optional<
+  Omit<Observer<S, O>, 'statistic'>,
+  'options'
+> & { readonly statistic: 'range' | 'histogram' | 'ema' | Statistic<S> };
 /** A pass of a plug-in, or a rule of which one is made. */
 export type PassPlugin = Pass | RewriteRule;
 /** A weight method of a plug-in. Without `scale` and `zeroPoint` it keeps those of the grid. */
-export type WeightMethodPlugin<O = unknown> = Optional<Omit<WeightMethod<O>, 'solve'>, 'options'>
-  & { solve(problem: Parameters<WeightMethod['solve']>[0], options: O): Optional<Solved, 'scale' | 'zeroPoint'> };
+export type WeightMethodPlugin<O = unknown> = Optional<Omit<WeightMethod<O>, 'solve'>, 'options'> & {
+  solve(problem: Parameters<WeightMethod['solve']>[0], options: O): Optional<Solved, 'scale' | 'zeroPoint'>;
+};
 /** A gate of a plug-in. The name of what it gives is its own. */
-export type GatePlugin<O = unknown> = Optional<Omit<Gate<O>, 'judge'>, 'options'>
-  & { judge(...args: Parameters<Gate<O>['judge']>): Optional<ReturnType<Gate<O>['judge']>, 'name'> };
+export type GatePlugin<O = unknown> = Optional<Omit<Gate<O>, 'judge'>, 'options'> & {
+  judge(...args: Parameters<Gate<O>['judge']>): Optional<ReturnType<Gate<O>['judge']>, 'name'>;
+};
 /** A target of a plug-in: whole, or what differs from the built-in one that it `extends`. */
-export type TargetPlugin = Partial<TargetProfile> & Pick<TargetProfile, 'name' | 'doc'>
-  & { readonly extends?: string };
+export type TargetPlugin = Partial<TargetProfile> & Pick<TargetProfile, 'name' | 'doc'> & { readonly extends?: string };
 
 const NAME = /^[A-Za-z][\w.-]{0,63}$/;
 type AnyStatistic = Statistic<TensorStats>;
@@ -79,7 +81,9 @@ function method(given: unknown, key: string, says: Says): (...args: readonly unk
   const found = property(given, key);
   if (typeof found !== 'function') return says(`has no function ${key}: it is ${kindName(found)}`);
   return (...args) => {
-    try { return Reflect.apply(found, given, args) as unknown /* of a user's function */; } catch (cause) {
+    try {
+      return Reflect.apply(found, given, args) as unknown; /* of a user's function */
+    } catch (cause) {
       return says(`threw in ${key}(): ${mistakeIn(cause) ?? rethrow(cause)}`);
     }
   };
@@ -89,36 +93,47 @@ function method(given: unknown, key: string, says: Says): (...args: readonly unk
 function numbers(value: unknown, length: number): number[] | undefined {
   const isView = ArrayBuffer.isView(value) && !(value instanceof DataView);
   // Any typed array is iterable.
-  const list: unknown[] | undefined = isView ? [...value as Float64Array] : Array.isArray(value) ? value : undefined;
+  const list: unknown[] | undefined = isView ? [...(value as Float64Array)] : Array.isArray(value) ? value : undefined;
   const fits = list?.length === length && list.every((x) => typeof x === 'number' && Number.isFinite(x));
-  return fits ? list as number[] : undefined; // each was checked
+  return fits ? (list as number[]) : undefined; // each was checked
 }
 
-export const readObserver = (known: readonly Observer[]): Maker<Observer> => (given, says) => {
-  const { name, doc } = base(given, says);
-  const choose = method(given, 'chooseRange', says);
-  const few = property(given, 'chooseFromValues') === undefined ? undefined : method(given, 'chooseFromValues', says);
-  return {
-    name, doc, options: optionsOf(given, says), statistic: statisticOf(property(given, 'statistic'), known, says),
-    chooseRange(stats, scheme, options): Range {
-      const made = choose(stats, scheme, options);
-      const [min, max] = [numbers(property(made, 'min'), stats.channels), numbers(property(made, 'max'), stats.channels)];
-      if (!min || !max || min.some((x, c) => x > max[c]!)) { // of one length
-        const each = `each of stats.channels finite numbers (here ${stats.channels}), min ≤ max.`;
-        return says('gave no range', `chooseRange() gives { min, max }, ${each}`);
-      }
-      return { min: Float64Array.from(min), max: Float64Array.from(max) };
-    },
-    ...(few ? {
-      chooseFromValues(values, scheme, options) {
-        const found = numbers(few(values, scheme, options), 2);
-        const [min, max] = found ?? [];
-        if (min !== undefined && max !== undefined && min <= max) return [min, max];
-        return says('gave no range', 'chooseFromValues() gives [min, max], two finite numbers, min ≤ max.');
+export const readObserver =
+  (known: readonly Observer[]): Maker<Observer> =>
+  (given, says) => {
+    const { name, doc } = base(given, says);
+    const choose = method(given, 'chooseRange', says);
+    const few = property(given, 'chooseFromValues') === undefined ? undefined : method(given, 'chooseFromValues', says);
+    return {
+      name,
+      doc,
+      options: optionsOf(given, says),
+      statistic: statisticOf(property(given, 'statistic'), known, says),
+      chooseRange(stats, scheme, options): Range {
+        const made = choose(stats, scheme, options);
+        const [min, max] = [
+          numbers(property(made, 'min'), stats.channels),
+          numbers(property(made, 'max'), stats.channels),
+        ];
+        if (!min || !max || min.some((x, c) => x > max[c]!)) {
+          // of one length
+          const each = `each of stats.channels finite numbers (here ${stats.channels}), min ≤ max.`;
+          return says('gave no range', `chooseRange() gives { min, max }, ${each}`);
+        }
+        return { min: Float64Array.from(min), max: Float64Array.from(max) };
       },
-    } : {}),
+      ...(few
+        ? {
+            chooseFromValues(values, scheme, options) {
+              const found = numbers(few(values, scheme, options), 2);
+              const [min, max] = found ?? [];
+              if (min !== undefined && max !== undefined && min <= max) return [min, max];
+              return says('gave no range', 'chooseFromValues() gives [min, max], two finite numbers, min ≤ max.');
+            },
+          }
+        : {}),
+    };
   };
-};
 
 const STATISTIC_METHODS = ['settings', 'empty', 'update', 'merge', 'serialize', 'deserialize'];
 /** A built-in statistic by name, or one of its own, whose name no other has: caches keep them apart by it. */
@@ -126,8 +141,9 @@ function statisticOf(given: unknown, known: readonly Observer[], says: Says): St
   const all = [...new Set([...STATISTICS, ...known.map((o) => o.statistic)])];
   const found = all.find((s) => s === given || s.name === given);
   if (found) return found;
-  const hint = `statistic is ${STATISTICS.map((s) => s.name).join(', ')}, or one of your own: `
-    + '{ name, ordered, needsValues, settings, empty, update, merge, serialize, deserialize }.';
+  const hint =
+    `statistic is ${STATISTICS.map((s) => s.name).join(', ')}, or one of your own: ` +
+    '{ name, ordered, needsValues, settings, empty, update, merge, serialize, deserialize }.';
   const name = property(given, 'name');
   if (typeof name !== 'string' || !NAME.test(name)) {
     const seen = typeof given === 'string' ? `the unknown statistic "${given}"` : `${kindName(given)} as statistic`;
@@ -155,13 +171,18 @@ export const readPass: Maker<Pass> = (given, says) => {
   let pass = given;
   try {
     if (isRule) pass = rulePass(given as RewriteRule); // it has the parts of one
-  } catch (cause) { return says(`has a pattern that cannot be read: ${mistakeIn(cause) ?? rethrow(cause)}`); }
+  } catch (cause) {
+    return says(`has a pattern that cannot be read: ${mistakeIn(cause) ?? rethrow(cause)}`);
+  }
   const run = method(pass, 'run', says);
   const would = property(pass, 'wouldApply') === undefined ? undefined : method(pass, 'wouldApply', says);
   const [opset, needs] = [property(given, 'opset'), property(given, 'needs')];
   return {
-    name, doc, numerics: numerics.data,
-    ...(typeof opset === 'number' ? { opset } : {}), ...(typeof needs === 'string' ? { needs } : {}),
+    name,
+    doc,
+    numerics: numerics.data,
+    ...(typeof opset === 'number' ? { opset } : {}),
+    ...(typeof needs === 'string' ? { needs } : {}),
     ...(would ? { wouldApply: (ctx) => would(ctx) === true } : {}),
     async run(ctx) {
       const made = await Promise.resolve(run(ctx)).catch((cause: unknown) => {
@@ -172,7 +193,9 @@ export const readPass: Maker<Pass> = (given, says) => {
         const hint = 'run() gives { changes }, how often it changed something; 0 lets the rounds end.';
         return says(`gave ${shown(changes)} as changes`, hint);
       }
-      try { assertValid(ctx.model); } catch (cause) {
+      try {
+        assertValid(ctx.model);
+      } catch (cause) {
         return says(`left a graph that is not valid: ${messageOf(cause)}`);
       }
       return { changes };
@@ -189,7 +212,10 @@ export const readWeightMethod: Maker<WeightMethod> = (given, says) => {
   }
   const solve = method(given, 'solve', says);
   return {
-    name, doc, inputs: inputs.data, options: optionsOf(given, says),
+    name,
+    doc,
+    inputs: inputs.data,
+    options: optionsOf(given, says),
     solve(problem, options): Solved {
       const { target, grid } = problem;
       const made = solve(problem, options);
@@ -205,8 +231,9 @@ export const readWeightMethod: Maker<WeightMethod> = (given, says) => {
       }
       const codes = numbers(property(made, 'codes'), target.length);
       if (!codes?.every((c) => Number.isInteger(c) && c >= grid.low && c <= grid.high)) {
-        const hint = `codes has rows · columns (here ${target.length}) integers from grid.low to grid.high (here `
-          + `${grid.low} to ${grid.high}).`;
+        const hint =
+          `codes has rows · columns (here ${target.length}) integers from grid.low to grid.high (here ` +
+          `${grid.low} to ${grid.high}).`;
         return says('gave no codes', hint);
       }
       return { codes: Int32Array.from(codes), scale: Float64Array.from(scale), zeroPoint: Int32Array.from(zeroPoint) };
@@ -219,52 +246,76 @@ export const readGate: Maker<Gate> = (given, says) => {
   if (name === 'confidence') return says('has a name that is taken: it is a key of `gate`', 'give it another name.');
   const judge = method(given, 'judge', says);
   return {
-    name, doc, options: optionsOf(given, says),
+    name,
+    doc,
+    options: optionsOf(given, says),
     judge(run, baseline, options, confidence) {
       const made = judge(run, baseline, options, confidence);
       const rule = ruleSpec.safeParse(typeof made === 'object' && made !== null ? { ...made, name } : made);
       if (rule.success) return rule.data;
       const hint = 'judge() gives { verdict: pass, fail or undecided, text: a sentence with the numbers, limit? }.';
-      return says(`gave no verdict: ${rule.error.issues.map((i) => [...i.path, i.message].join(' ')).join('; ')}`, hint);
+      return says(
+        `gave no verdict: ${rule.error.issues.map((i) => [...i.path, i.message].join(' ')).join('; ')}`,
+        hint,
+      );
     },
   };
 };
 
 const schemeSpec = z.strictObject({
   dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']),
-  symmetric: z.boolean(), narrow: z.boolean().optional(),
+  symmetric: z.boolean(),
+  narrow: z.boolean().optional(),
 });
 const sourced = { source: z.string().min(1) };
 const targetSpec = z.strictObject({
-  name: z.string(), doc: z.string(), ...sourced,
+  name: z.string(),
+  doc: z.string(),
+  ...sourced,
   formats: z.array(z.enum(['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'])).min(1),
   maxOpset: z.number().int().positive(),
   defaults: z.strictObject({
-    activations: schemeSpec, weights: schemeSpec, weightGranularity: z.enum(['tensor', 'channel']),
+    activations: schemeSpec,
+    weights: schemeSpec,
+    weightGranularity: z.enum(['tensor', 'channel']),
   }),
   u8s8: z.enum(['pairs', 'exact']),
-  integerOps: z.record(z.string(), z.strictObject({
-    floatOutput: z.boolean().optional(), channelAxes: z.number().int().min(0).optional(),
-  })),
-  passthroughOps: z.array(z.string()), onCodes: z.array(z.string()), byteCodes: z.array(z.string()),
+  integerOps: z.record(
+    z.string(),
+    z.strictObject({
+      floatOutput: z.boolean().optional(),
+      channelAxes: z.number().int().min(0).optional(),
+    }),
+  ),
+  passthroughOps: z.array(z.string()),
+  onCodes: z.array(z.string()),
+  byteCodes: z.array(z.string()),
   ownOps: z.array(z.strictObject({ op: z.string().regex(/^[^:]+:[^:]+$/, 'expected domain:op'), ...sourced })),
   quirks: z.array(z.strictObject({ code: z.string(), text: z.string(), ...sourced })),
 });
 
 export const readTarget: Maker<TargetProfile> = (given, says) => {
   const { name } = base(given, says);
-  const { extends: from, ...own }: Record<string, unknown> = { ...given as object }; // base() found a name in it
+  const { extends: from, ...own }: Record<string, unknown> = { ...(given as object) }; // base() found a name in it
   const parent = targets.find((t) => t.name === from);
   if (from !== undefined && !parent) {
     return says(`extends ${shown(from)}, which is no target`, `targets: ${targets.map((t) => t.name).join(', ')}.`);
   }
   const parsed = targetSpec.safeParse({ ...parent, ...own });
   if (!parsed.success) {
-    const wrong = parsed.error.issues.slice(0, 5).map((i) => `${i.path.join('.') || name}: ${i.message}`).join('; ');
-    return says(`is not a target: ${wrong}`, 'give all that a target has, or extends: onnxruntime-cpu and what differs.');
+    const wrong = parsed.error.issues
+      .slice(0, 5)
+      .map((i) => `${i.path.join('.') || name}: ${i.message}`)
+      .join('; ');
+    return says(
+      `is not a target: ${wrong}`,
+      'give all that a target has, or extends: onnxruntime-cpu and what differs.',
+    );
   }
   return parsed.data as TargetProfile; // the same; zod adds undefined to optional keys
 };
 
-function rethrow(cause: unknown): never { throw cause; }
+function rethrow(cause: unknown): never {
+  throw cause;
+}
 const shown = (value: unknown): string => JSON.stringify(value) ?? 'nothing';

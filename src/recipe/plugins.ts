@@ -13,7 +13,15 @@ import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
-import { readGate, readObserver, readPass, readTarget, readWeightMethod, type Maker, type Says } from './plugin-kinds.js';
+import {
+  readGate,
+  readObserver,
+  readPass,
+  readTarget,
+  readWeightMethod,
+  type Maker,
+  type Says,
+} from './plugin-kinds.js';
 
 /** A plug-in that a recipe lists. */
 export interface PluginFile {
@@ -39,15 +47,19 @@ type Kind = Exclude<keyof Plugins, 'files'>;
 export const builtIn: Plugins = { observers, passes: everyPass, weightMethods, gates, targets, files: [] };
 
 const KINDS = {
-  observers: 'observer', passes: 'pass', weightMethods: 'weight method', gates: 'gate', targets: 'target',
+  observers: 'observer',
+  passes: 'pass',
+  weightMethods: 'weight method',
+  gates: 'gate',
+  targets: 'target',
 } as const;
 const kinds = Object.keys(KINDS) as Kind[]; // the keys of the table are the kinds
 const EXAMPLE = 'export const observers = [ { name, doc, statistic, chooseRange(stats) { … } } ];';
 
 /**
  * The lists with those appended that the ES module `file` exports as `observers`, `passes`, `weightMethods`, `gates` or
- * `targets`, by name or within the default export. It runs with the user's rights. Throws RECIPE_PLUGIN for a module that
- * does not load, exports none of these, or something that is none, and for names that are taken; DATA_MISSING.
+ * `targets`, by name or within the default export. It runs with the user's rights. Throws RECIPE_PLUGIN for a module
+ * that does not load, exports none of these, or something that is none, and for names that are taken; DATA_MISSING.
  */
 export async function withPlugin(known: Plugins, file: string): Promise<Plugins> {
   const where = { file };
@@ -100,4 +112,4 @@ export async function loadPlugins(files: readonly string[]): Promise<Plugins> {
 
 /** What results depend on besides the recipe: the contents of its plug-ins; undefined where it has none. */
 export const pluginKey = ({ files }: Plugins): readonly string[] | undefined =>
-  (files.length ? files.map((f) => f.sha256) : undefined);
+  files.length ? files.map((f) => f.sha256) : undefined;

@@ -5,37 +5,54 @@ import { isPlain, type Plain } from './override.js';
 import type { Path } from './text.js';
 
 /** One recipe of a sweep and what sets it apart, such as `observer=kl`. */
-export interface Swept { readonly value: Plain; readonly label: string | undefined }
+export interface Swept {
+  readonly value: Plain;
+  readonly label: string | undefined;
+}
 
 /** More recipes than this are a mistake sooner than a plan. */
 const MOST = 64;
 
 /**
- * The recipes that a written one stands for, in the order of the lists, the last list changing fastest: one where nothing
- * is a list. Refuses an empty list, equal values in one, and more than 64 recipes.
+ * The recipes that a written one stands for, in the order of the lists, the last list changing fastest: one where
+ * nothing is a list. Refuses an empty list, equal values in one, and more than 64 recipes.
  */
 export function expandSweep(
-  written: Plain, refuse: (message: string, path: Path, hint: string) => never, schema?: JsonSchema,
+  written: Plain,
+  refuse: (message: string, path: Path, hint: string) => never,
+  schema?: JsonSchema,
 ): Swept[] {
   // Data are shared by all recipes of a sweep, and its model is one.
   const axes = SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written, schema));
   for (const { path, values } of axes) {
     const name = path.join('.');
     if (!values.length) refuse(`\`${name}\` is an empty list`, path, 'give one value, or a list of values to try each');
-    if (new Set(values.map((v) => JSON.stringify(v))).size < values.length) refuse(`\`${name}\` lists a value twice`, path, 'each value of a sweep is tried once');
+    if (new Set(values.map((v) => JSON.stringify(v))).size < values.length)
+      refuse(`\`${name}\` lists a value twice`, path, 'each value of a sweep is tried once');
   }
   const total = axes.reduce((n, a) => n * a.values.length, 1);
-  if (total > MOST) refuse(`the lists ${axes.map((a) => `\`${a.path.join('.')}\``).join(', ')} make ${total} recipes; at most ${MOST} are run`, axes[0]!.path, 'try fewer values at a time');
+  if (total > MOST)
+    refuse(
+      `the lists ${axes.map((a) => `\`${a.path.join('.')}\``).join(', ')} make ${total} recipes; at most ` +
+        `${MOST} are run`,
+      axes[0]!.path,
+      'try fewer values at a time',
+    );
   const keys = axes.map((a) => String(a.path.at(-1)));
   let all: { value: Plain; parts: string[] }[] = [{ value: written, parts: [] }];
   axes.forEach(({ path, values }, i) => {
     const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : keys[i]!; // one for each axis
-    all = all.flatMap(({ value, parts }) => values.map((v) => ({ value: replaced(value, path, v), parts: [...parts, `${key}=${shown(v)}`] })));
+    all = all.flatMap(({ value, parts }) =>
+      values.map((v) => ({ value: replaced(value, path, v), parts: [...parts, `${key}=${shown(v)}`] })),
+    );
   });
   return all.map(({ value, parts }) => ({ value, label: parts.length ? parts.join(' ') : undefined }));
 }
 
-interface Axis { readonly path: Path; readonly values: readonly unknown[] }
+interface Axis {
+  readonly path: Path;
+  readonly values: readonly unknown[];
+}
 
 function axesIn(value: unknown, path: Path, root: Plain, schema: JsonSchema | undefined): Axis[] {
   if (Array.isArray(value)) {
@@ -54,6 +71,8 @@ function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {
 function shown(value: unknown): string {
   if (!isPlain(value)) return oneLine(typeof value === 'string' ? value : JSON.stringify(value));
   const { name, ...options } = value;
-  const rest = Object.entries(options).map(([k, v]) => `${k}:${typeof v === 'string' ? v : JSON.stringify(v)}`).join(',');
+  const rest = Object.entries(options)
+    .map(([k, v]) => `${k}:${typeof v === 'string' ? v : JSON.stringify(v)}`)
+    .join(',');
   return oneLine(typeof name === 'string' ? `${name}${rest && `(${rest})`}` : rest);
 }

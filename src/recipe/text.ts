@@ -1,5 +1,20 @@
 /** Recipe text: YAML 1.2 in a safe subset, with the position of every key and value. */
-import { CST, isAlias, isMap, isNode, isPair, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit, type Document, type Node as YamlNode, type Pair } from 'yaml';
+import {
+  CST,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Node as YamlNode,
+  type Pair,
+} from 'yaml';
 import { QuantError, type ErrorCode } from '../base/errors.js';
 
 const MAX_BYTES = 1e6;
@@ -12,12 +27,23 @@ const MAX_VALUES = 20_000;
 /** What the parser takes longer for than in proportion. */
 const MAX_LINES = 50_000;
 const MAX_NAMED = 1000;
-const MOST = [['values', MAX_VALUES], ['lines', MAX_LINES], ['anchors and aliases', MAX_NAMED]] as const;
+const MOST = [
+  ['values', MAX_VALUES],
+  ['lines', MAX_LINES],
+  ['anchors and aliases', MAX_NAMED],
+] as const;
 export const MAX_COMPLAINTS = 10;
 const VALUE_TOKENS: ReadonlySet<string> = new Set([
-  'scalar', 'single-quoted-scalar', 'double-quoted-scalar', 'seq-item-ind', 'map-value-ind', 'comma',
+  'scalar',
+  'single-quoted-scalar',
+  'double-quoted-scalar',
+  'seq-item-ind',
+  'map-value-ind',
+  'comma',
 ]);
-const TAGS: ReadonlySet<string> = new Set(['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`));
+const TAGS: ReadonlySet<string> = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`),
+);
 
 export type Path = readonly PropertyKey[];
 
@@ -40,16 +66,52 @@ export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
   const at = placesOf(text, file);
   refuseHuge(text, at);
   const lines = new LineCounter();
-  const doc = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false, uniqueKeys: false, logLevel: 'error' });
-  const problems = [...doc.errors, ...doc.warnings].slice(0, MAX_COMPLAINTS).map((e) => at('RECIPE_FORMAT', wordsOf(e.code, e.message), e.pos[0], e.pos[1] - e.pos[0], e.code === 'TAB_AS_INDENT' ? 'indent with spaces' : undefined));
+  const doc = parseDocument(text, {
+    lineCounter: lines,
+    merge: true,
+    prettyErrors: false,
+    uniqueKeys: false,
+    logLevel: 'error',
+  });
+  const problems = [...doc.errors, ...doc.warnings]
+    .slice(0, MAX_COMPLAINTS)
+    .map((e) =>
+      at(
+        'RECIPE_FORMAT',
+        wordsOf(e.code, e.message),
+        e.pos[0],
+        e.pos[1] - e.pos[0],
+        e.code === 'TAB_AS_INDENT' ? 'indent with spaces' : undefined,
+      ),
+    );
   if (problems.length) throw gather(problems);
   const version = doc.directives?.yaml;
-  if (version?.explicit && version.version !== '1.2') throw at('RECIPE_FORMAT', `YAML ${version.version} is not supported`, 0, 5, 'leave the %YAML line out; recipes are YAML 1.2');
-  if (doc.contents === null || (isScalar(doc.contents) && doc.contents.value === null)) throw new QuantError('RECIPE_FORMAT', 'the recipe is empty', { where: { file }, hint: 'start with `version: 1` and `model: …`; `quantize init MODEL` writes a first recipe' });
-  if (!isMap(doc.contents)) throw at('RECIPE_FORMAT', `a recipe is a mapping of keys to values, but this is ${isSeq(doc.contents) ? 'a list' : 'a single value'}`, startOf(doc.contents), 1, 'start with `version: 1`');
+  if (version?.explicit && version.version !== '1.2')
+    throw at(
+      'RECIPE_FORMAT',
+      `YAML ${version.version} is not supported`,
+      0,
+      5,
+      'leave the %YAML line out; recipes are YAML 1.2',
+    );
+  if (doc.contents === null || (isScalar(doc.contents) && doc.contents.value === null))
+    throw new QuantError('RECIPE_FORMAT', 'the recipe is empty', {
+      where: { file },
+      hint: 'start with `version: 1` and `model: …`; `quantize init MODEL` writes a first recipe',
+    });
+  if (!isMap(doc.contents))
+    throw at(
+      'RECIPE_FORMAT',
+      `a recipe is a mapping of keys to values, but this is ${isSeq(doc.contents) ? 'a list' : 'a single value'}`,
+      startOf(doc.contents),
+      1,
+      'start with `version: 1`',
+    );
   refuseNodes(doc, text, at);
   return {
-    file, text, value: toPlain(doc, file),
+    file,
+    text,
+    value: toPlain(doc, file),
     error: (code, message, path, hint, atKey = false) => {
       const [start, end] = rangeOf(doc.contents, path, atKey);
       return at(code, message, start, end - start, hint);
@@ -72,24 +134,42 @@ function placesOf(text: string, file: string): ErrorAt {
     const before = text.slice(0, offset).split('\n');
     const line = before.length;
     const column = before[line - 1]!.length + 1; // split gives at least one piece
-    return new QuantError(code, message, { where: { file, line, column }, hint, excerpt: excerptOf(text, line, column, length) });
+    return new QuantError(code, message, {
+      where: { file, line, column },
+      hint,
+      excerpt: excerptOf(text, line, column, length),
+    });
   };
 }
 
-/** The line before, the line, and a caret line; long lines are cut around the caret, control characters shown as dots. */
+/**
+ * The line before, the line, and a caret line; long lines are cut around the caret, control characters shown as dots.
+ */
 function excerptOf(text: string, line: number, column: number, length: number): string {
   const all = text.split('\n');
   const from = Math.max(0, column - 81);
   // Control characters would shift the caret or drive the terminal.
-  const cut = (s: string): string => s.replace(/\r$/, '').slice(from, from + 120).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '·');
+  const cut = (s: string): string =>
+    s
+      .replace(/\r$/, '')
+      .slice(from, from + 120)
+      .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '·');
   const shown = (n: number): string => `${String(n).padStart(6)} | ${cut(all[n - 1] ?? '')}`;
   const rest = cut(all[line - 1] ?? '').length - (column - 1 - from);
   const carets = '^'.repeat(Math.max(1, Math.min(length, rest)));
-  return [...(line > 1 ? [shown(line - 1)] : []), shown(line), `       | ${' '.repeat(column - 1 - from)}${carets}`].join('\n');
+  return [
+    ...(line > 1 ? [shown(line - 1)] : []),
+    shown(line),
+    `       | ${' '.repeat(column - 1 - from)}${carets}`,
+  ].join('\n');
 }
 
 function decode(bytes: Uint8Array, file: string): string {
-  if (bytes.length > MAX_BYTES) throw new QuantError('RECIPE_FORMAT', `the recipe has ${bytes.length} bytes; at most ${MAX_BYTES} are read`, { where: { file }, hint: 'is this the recipe, and not the model?' });
+  if (bytes.length > MAX_BYTES)
+    throw new QuantError('RECIPE_FORMAT', `the recipe has ${bytes.length} bytes; at most ${MAX_BYTES} are read`, {
+      where: { file },
+      hint: 'is this the recipe, and not the model?',
+    });
   const strict = new TextDecoder('utf-8', { fatal: true });
   try {
     return strict.decode(bytes);
@@ -97,10 +177,17 @@ function decode(bytes: Uint8Array, file: string): string {
     let line = 1;
     for (let start = 0; start < bytes.length; line++) {
       const end = bytes.indexOf(10, start) < 0 ? bytes.length : bytes.indexOf(10, start);
-      try { strict.decode(bytes.subarray(start, end)); } catch { break; } // no UTF-8 sequence contains a line feed, so the fault lies within one line
+      try {
+        strict.decode(bytes.subarray(start, end));
+      } catch {
+        break;
+      } // no UTF-8 sequence contains a line feed, so the fault lies within one line
       start = end + 1;
     }
-    throw new QuantError('RECIPE_FORMAT', 'the recipe is not UTF-8 text', { where: { file, line }, hint: 'save it as UTF-8' });
+    throw new QuantError('RECIPE_FORMAT', 'the recipe is not UTF-8 text', {
+      where: { file, line },
+      hint: 'save it as UTF-8',
+    });
   }
 }
 
@@ -116,8 +203,11 @@ function refuseHuge(text: string, at: ErrorAt): void {
   let column = 0;
   for (const token of new Lexer().lex(text)) {
     const type = CST.tokenType(token);
-    if (type === 'newline') { leading = true; column = 0; }
-    else if (leading && (type === 'space' || type === 'seq-item-ind' || type === 'explicit-key-ind')) column += token.length;
+    if (type === 'newline') {
+      leading = true;
+      column = 0;
+    } else if (leading && (type === 'space' || type === 'seq-item-ind' || type === 'explicit-key-ind'))
+      column += token.length;
     else if (type !== 'doc-mode' && type !== 'byte-order-mark') leading = false;
     if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
     if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
@@ -126,10 +216,22 @@ function refuseHuge(text: string, at: ErrorAt): void {
     if (type === 'alias' || type === 'anchor') counts['anchors and aliases']++;
     for (const [what, most] of MOST) {
       if (counts[what] <= most) continue;
-      throw at('RECIPE_FORMAT', `the recipe has more than ${most} ${what}`, Math.min(offset, text.length), 1,
-        'name nodes by patterns, such as "/encoder/*", instead of one by one');
+      throw at(
+        'RECIPE_FORMAT',
+        `the recipe has more than ${most} ${what}`,
+        Math.min(offset, text.length),
+        1,
+        'name nodes by patterns, such as "/encoder/*", instead of one by one',
+      );
     }
-    if (flow > MAX_DEPTH || column > MAX_INDENT) throw at('RECIPE_FORMAT', `the recipe is nested deeper than ${MAX_DEPTH} levels`, Math.min(offset, text.length), 1, 'no recipe needs more than six');
+    if (flow > MAX_DEPTH || column > MAX_INDENT)
+      throw at(
+        'RECIPE_FORMAT',
+        `the recipe is nested deeper than ${MAX_DEPTH} levels`,
+        Math.min(offset, text.length),
+        1,
+        'no recipe needs more than six',
+      );
     if (type !== 'doc-mode' && type !== 'flow-error-end' && type !== 'scalar') offset += token.length;
   }
 }
@@ -145,11 +247,23 @@ function refuseNodes(doc: Document.Parsed, text: string, at: ErrorAt): void {
       if (problems.length >= MAX_COMPLAINTS) return visit.BREAK;
       if (!isNode(node) || isAlias(node)) return undefined;
       const [start, end] = node.range ?? [0, 0];
-      if (node.tag !== undefined && !TAGS.has(node.tag)) problems.push(at('RECIPE_FORMAT', `the tag ${node.tag} is not supported`, start, end - start, 'leave the tag out'));
-      if (isMap(node)) refuseTwins(node.items, (pos, length) => problems.push(at('RECIPE_FORMAT', WORDS.DUPLICATE_KEY, pos, length)));
+      if (node.tag !== undefined && !TAGS.has(node.tag))
+        problems.push(
+          at('RECIPE_FORMAT', `the tag ${node.tag} is not supported`, start, end - start, 'leave the tag out'),
+        );
+      if (isMap(node))
+        refuseTwins(node.items, (pos, length) => problems.push(at('RECIPE_FORMAT', WORDS.DUPLICATE_KEY, pos, length)));
       if (!isScalar(node) || typeof node.value !== 'number') return undefined;
       if (Number.isInteger(node.value) && !Number.isSafeInteger(node.value) && /^[-+]?\d+$/.test(node.source ?? '')) {
-        problems.push(at('RECIPE_INVALID', `${text.slice(start, end)} is beyond 2^53 and cannot be held exactly`, start, end - start, 'use a smaller number'));
+        problems.push(
+          at(
+            'RECIPE_INVALID',
+            `${text.slice(start, end)} is beyond 2^53 and cannot be held exactly`,
+            start,
+            end - start,
+            'use a smaller number',
+          ),
+        );
       }
       return undefined;
     },
@@ -174,7 +288,11 @@ function toPlain(doc: Document.Parsed, file: string): Record<string, unknown> {
   try {
     value = doc.toJS({ maxAliasCount: MAX_ALIASES }) as Record<string, unknown>; // the contents are a mapping
   } catch (cause) {
-    throw new QuantError('RECIPE_FORMAT', `the aliases of the recipe cannot be resolved: ${cause instanceof Error ? cause.message : String(cause)}`, { where: { file }, hint: 'write the values out', cause });
+    throw new QuantError(
+      'RECIPE_FORMAT',
+      `the aliases of the recipe cannot be resolved: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { where: { file }, hint: 'write the values out', cause },
+    );
   }
   refuseDeepValue(value, file);
   return value;
@@ -185,14 +303,22 @@ function refuseDeepValue(root: unknown, file: string): void {
   const open: { value: unknown; depth: number }[] = [{ value: root, depth: 0 }];
   for (let seen = 0; open.length; seen++) {
     const { value, depth } = open.pop()!; // the loop condition says there is one
-    if (depth > MAX_DEPTH || seen > MAX_BYTES) throw new QuantError('RECIPE_FORMAT', `the recipe is nested deeper than ${MAX_DEPTH} levels through its aliases`, { where: { file }, hint: 'an anchor must not contain its own alias' });
-    if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) open.push({ value: child, depth: depth + 1 });
+    if (depth > MAX_DEPTH || seen > MAX_BYTES)
+      throw new QuantError(
+        'RECIPE_FORMAT',
+        `the recipe is nested deeper than ${MAX_DEPTH} levels through its aliases`,
+        { where: { file }, hint: 'an anchor must not contain its own alias' },
+      );
+    if (typeof value === 'object' && value !== null)
+      for (const child of Object.values(value)) open.push({ value: child, depth: depth + 1 });
   }
 }
 
 const startOf = (node: YamlNode): number => node.range?.[0] ?? 0;
 
-/** Start and end of what a path names in the text; where it is not written out, of the deepest thing above it that is. */
+/**
+ * Start and end of what a path names in the text; where it is not written out, of the deepest thing above it that is.
+ */
 function rangeOf(root: unknown, path: Path, atKey: boolean): [number, number] {
   let found: [number, number] = [0, 1];
   let node: unknown = root;
@@ -200,7 +326,9 @@ function rangeOf(root: unknown, path: Path, atKey: boolean): [number, number] {
     let next: unknown;
     if (isSeq(node)) next = node.items[Number(part)];
     else if (isMap(node)) {
-      const pair: Pair | undefined = node.items.find((p) => isPair(p) && isScalar(p.key) && String(p.key.value) === String(part));
+      const pair: Pair | undefined = node.items.find(
+        (p) => isPair(p) && isScalar(p.key) && String(p.key.value) === String(part),
+      );
       if (!pair) break;
       const key = isNode(pair.key) ? pair.key.range : undefined;
       if (key) found = [key[0], key[1]];
@@ -209,11 +337,21 @@ function rangeOf(root: unknown, path: Path, atKey: boolean): [number, number] {
     }
     if (!isNode(next)) break;
     // A mapping or list is pointed at by its key; only values on their own are underlined.
-    if (next.range && (isScalar(next) || isAlias(next) || i < path.length - 1 || isSeq(node)) && next.range[1] > next.range[0]) found = [next.range[0], isScalar(next) || isAlias(next) ? next.range[1] : next.range[0] + 1];
+    if (
+      next.range &&
+      (isScalar(next) || isAlias(next) || i < path.length - 1 || isSeq(node)) &&
+      next.range[1] > next.range[0]
+    )
+      found = [next.range[0], isScalar(next) || isAlias(next) ? next.range[1] : next.range[0] + 1];
     node = next;
   }
   return found;
 }
 
-const WORDS = { DUPLICATE_KEY: 'this key is given twice', TAB_AS_INDENT: 'a tab indents this line', MULTIPLE_DOCS: 'the file holds more than one YAML document' } as const;
-const wordsOf = (code: string, message: string): string => Object.entries(WORDS).find(([known]) => known === code)?.[1] ?? message;
+const WORDS = {
+  DUPLICATE_KEY: 'this key is given twice',
+  TAB_AS_INDENT: 'a tab indents this line',
+  MULTIPLE_DOCS: 'the file holds more than one YAML document',
+} as const;
+const wordsOf = (code: string, message: string): string =>
+  Object.entries(WORDS).find(([known]) => known === code)?.[1] ?? message;

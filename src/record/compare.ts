@@ -5,23 +5,54 @@ import { gateSpec } from './gate.js';
 import { count, environmentSpec, interval, text, type Deep } from './parts.js';
 
 export const compareRunSpec = z.object({
-  label: text, folder: text.optional().describe('Relative to the folder of this file.'), outcome: z.enum(['ok', 'failed']), error: text.optional(),
+  label: text,
+  folder: text.optional().describe('Relative to the folder of this file.'),
+  outcome: z.enum(['ok', 'failed']),
+  error: text.optional(),
   summary: text.describe('What sets it apart: format, types, observer.'),
-  metric: metricSpec.omit({ paired: true, classes: true }).optional().describe('The metric that runs are compared by; without labels, agreement or cosine with the float model.'),
-  metrics: z.array(metricSpec.omit({ paired: true, classes: true })), agreement: agreementSpec.omit({ flips: true }).optional(),
-  latencyMs: z.number().optional(), latencyInterval: interval.optional(), speedup: z.number().optional(), speedupInterval: interval.optional(),
-  bytes: z.number().optional(), sizeRatio: z.number().optional(), peakBytes: z.number().optional(), integerMacsShare: z.number().optional(),
-  gate: gateSpec.optional(), front: z.boolean().describe('No other run is at least as good in accuracy, latency, size and memory, and better in one.'), durationMs: z.number(),
+  metric: metricSpec
+    .omit({ paired: true, classes: true })
+    .optional()
+    .describe('The metric that runs are compared by; without labels, agreement or cosine with the float model.'),
+  metrics: z.array(metricSpec.omit({ paired: true, classes: true })),
+  agreement: agreementSpec.omit({ flips: true }).optional(),
+  latencyMs: z.number().optional(),
+  latencyInterval: interval.optional(),
+  speedup: z.number().optional(),
+  speedupInterval: interval.optional(),
+  bytes: z.number().optional(),
+  sizeRatio: z.number().optional(),
+  peakBytes: z.number().optional(),
+  integerMacsShare: z.number().optional(),
+  gate: gateSpec.optional(),
+  front: z
+    .boolean()
+    .describe('No other run is at least as good in accuracy, latency, size and memory, and better in one.'),
+  durationMs: z.number(),
 });
 export type CompareRun = Deep<z.output<typeof compareRunSpec>>;
 
-export const compareRecordSpec = z.object({
-  schema: z.literal(1), quantbench: text, startedAt: text, durationMs: z.number(), name: text, environment: environmentSpec,
-  model: z.object({ name: text, sha256: text, bytes: z.number() }),
-  float: z.object({ metric: z.number().optional(), latencyMs: z.number().optional(), peakBytes: z.number().optional() }),
-  samples: count.optional(), chosenOn: text.describe('Which samples ranked the runs.'), runs: z.array(compareRunSpec),
-  chosen: z.object({ label: text, sentence: text }).optional().describe('The run to ship, and why.'), notes: z.array(text),
-}).describe('Several runs of one model, compared.');
+export const compareRecordSpec = z
+  .object({
+    schema: z.literal(1),
+    quantbench: text,
+    startedAt: text,
+    durationMs: z.number(),
+    name: text,
+    environment: environmentSpec,
+    model: z.object({ name: text, sha256: text, bytes: z.number() }),
+    float: z.object({
+      metric: z.number().optional(),
+      latencyMs: z.number().optional(),
+      peakBytes: z.number().optional(),
+    }),
+    samples: count.optional(),
+    chosenOn: text.describe('Which samples ranked the runs.'),
+    runs: z.array(compareRunSpec),
+    chosen: z.object({ label: text, sentence: text }).optional().describe('The run to ship, and why.'),
+    notes: z.array(text),
+  })
+  .describe('Several runs of one model, compared.');
 // An interface, so that messages and the API reference name it.
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface CompareRecord extends Deep<z.output<typeof compareRecordSpec>> {}

@@ -2,9 +2,25 @@
 import { z } from 'zod';
 import { count, text, type Deep } from './parts.js';
 
-export const mixedSpec = z.object({
-  budget: z.enum(['sizeBytes', 'sizeRatio', 'macBits', 'latencyRatio']), limit: z.number().describe('As the recipe says.'), spent: z.number().describe('In the same unit, as estimated from the costs of the layers.'),
-  solver: text, measure: text, samples: count, choices: z.array(text),
-  layers: z.array(z.object({ node: text, chosen: count.describe('Position in choices.'), loss: z.array(z.number().nullable()).describe('With only this layer quantized so, for each choice; null where it cannot be.'), cost: z.array(z.number().nullable()) })),
-}).describe('Mixed precision under a budget.');
+export const mixedSpec = z
+  .object({
+    budget: z.enum(['sizeBytes', 'sizeRatio', 'macBits', 'latencyRatio']),
+    limit: z.number().describe('As the recipe says.'),
+    spent: z.number().describe('In the same unit, as estimated from the costs of the layers.'),
+    solver: text,
+    measure: text,
+    samples: count,
+    choices: z.array(text),
+    layers: z.array(
+      z.object({
+        node: text,
+        chosen: count.describe('Position in choices.'),
+        loss: z
+          .array(z.number().nullable())
+          .describe('With only this layer quantized so, for each choice; null where it cannot be.'),
+        cost: z.array(z.number().nullable()),
+      }),
+    ),
+  })
+  .describe('Mixed precision under a budget.');
 export type MixedFacts = Deep<z.output<typeof mixedSpec>>;

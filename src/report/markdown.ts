@@ -12,13 +12,24 @@ export function renderMarkdown(record: RunRecord): string {
     `**${text(verdict(record).text)}**`,
     saturation(record),
     about(record),
-    table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)])),
+    table(
+      ['', 'float', 'quantized', 'change', ''],
+      summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)]),
+    ),
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
     section('Search', search(record)),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),
-    section('Clean-up', table(['pass', 'changes', 'nodes before', 'nodes after'], record.passes.filter((p) => p.changes > 0).map((p) => [code(p.pass), count(p.changes), count(p.nodesBefore), count(p.nodesAfter)]))),
+    section(
+      'Clean-up',
+      table(
+        ['pass', 'changes', 'nodes before', 'nodes after'],
+        record.passes
+          .filter((p) => p.changes > 0)
+          .map((p) => [code(p.pass), count(p.changes), count(p.nodesBefore), count(p.nodesAfter)]),
+      ),
+    ),
     section('Layers', layers(record)),
     section('Tensors', tensors(record)),
     section('Sensitivity', sensitivity(record)),
@@ -32,52 +43,126 @@ export function renderMarkdown(record: RunRecord): string {
 }
 
 function about({ recipe, model, environment, startedAt, durationMs, quantbench }: RunRecord): string {
-  return `${code(model.float.name)} · recipe ${code(recipe.file ?? recipe.name)} · onnxruntime ${text(environment.onnxruntime)} on ${text(environment.cpu)} · ${text(startedAt)} · ${fixed(durationMs / 1000, 1)} s · quantbench ${text(quantbench)}`;
+  return (
+    `${code(model.float.name)} · recipe ${code(recipe.file ?? recipe.name)} · onnxruntime ` +
+    `${text(environment.onnxruntime)} on ${text(environment.cpu)} · ${text(startedAt)} · ` +
+    `${fixed(durationMs / 1000, 1)} s · quantbench ${text(quantbench)}`
+  );
 }
 
 function latency({ latency: l }: RunRecord): string {
   if (!l) return '';
-  const shapes = Object.entries(l.inputShapes).map(([name, dims]) => `${code(name)} [${dims.map(plain).join(', ')}]`).join(', ');
-  const sure = l.speedupInterval ? `, 95 % CI ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)}` : '';
-  const rows = (['p50', 'p90', 'p99', 'mean'] as const).map((p) => [p, ms(l.floatMs[p]), ms(l.quantizedMs[p]), `${fixed(l.floatMs[p] / l.quantizedMs[p], 2)} ×`]);
-  return `${table(['', 'float', 'quantized', 'float ÷ quantized'], rows)}\n\nMedian of the pairwise ratios ${fixed(l.speedup, 2)} ×${sure}; ${many(l.threads, 'thread')}, ${count(l.runs)} interleaved runs after ${count(l.warmup)} to warm up, ${shapes}.`;
+  const shapes = Object.entries(l.inputShapes)
+    .map(([name, dims]) => `${code(name)} [${dims.map(plain).join(', ')}]`)
+    .join(', ');
+  const sure = l.speedupInterval
+    ? `, 95 % CI ${fixed(l.speedupInterval[0], 2)} … ${fixed(l.speedupInterval[1], 2)}`
+    : '';
+  const rows = (['p50', 'p90', 'p99', 'mean'] as const).map((p) => [
+    p,
+    ms(l.floatMs[p]),
+    ms(l.quantizedMs[p]),
+    `${fixed(l.floatMs[p] / l.quantizedMs[p], 2)} ×`,
+  ]);
+  return (
+    `${table(['', 'float', 'quantized', 'float ÷ quantized'], rows)}\n\n` +
+    `Median of the pairwise ratios ${fixed(l.speedup, 2)} ×${sure}; ${many(l.threads, 'thread')}, ` +
+    `${count(l.runs)} interleaved runs after ${count(l.warmup)} to warm up, ${shapes}.`
+  );
 }
 
 function layers({ nodes }: RunRecord): string {
   const total = nodes.reduce((n, x) => n + x.macs, 0);
-  const rows = nodes.filter((n) => n.macs > 0 || n.ranInteger === false).map((n) => [code(n.name), code(n.op), total ? percent(n.macs / total) : '', text(n.planned), n.kernel ? code(n.kernel) : n.ranInteger === undefined ? 'unknown' : n.ranInteger ? 'integer' : 'float', text(n.because ?? '')]);
+  const rows = nodes
+    .filter((n) => n.macs > 0 || n.ranInteger === false)
+    .map((n) => [
+      code(n.name),
+      code(n.op),
+      total ? percent(n.macs / total) : '',
+      text(n.planned),
+      n.kernel ? code(n.kernel) : n.ranInteger === undefined ? 'unknown' : n.ranInteger ? 'integer' : 'float',
+      text(n.because ?? ''),
+    ]);
   return table(['node', 'op', 'MACs', 'planned', 'kernel', 'why'], rows);
 }
 
 function tensors({ points }: RunRecord): string {
-  const rows = points.filter((p) => p.kind !== 'float' && p.role === 'activation').map((p) => [code(p.name), text(p.dtype ?? ''), span(p.observedMin, p.observedMax), span(p.min, p.max), spread(p.scale), spread(p.zeroPoint), isNumber(p.clipped) ? percent(p.clipped, 2) : '']);
+  const rows = points
+    .filter((p) => p.kind !== 'float' && p.role === 'activation')
+    .map((p) => [
+      code(p.name),
+      text(p.dtype ?? ''),
+      span(p.observedMin, p.observedMax),
+      span(p.min, p.max),
+      spread(p.scale),
+      spread(p.zeroPoint),
+      isNumber(p.clipped) ? percent(p.clipped, 2) : '',
+    ]);
   return table(['activation', 'type', 'seen', 'chosen', 'scale', 'zero point', 'clipped'], rows);
 }
 
 function runtime({ runtime: r }: RunRecord): string {
   if (!r) return '';
-  const ops = Object.entries(r.ops).sort((a, b) => b[1] - a[1]).map(([op, n]) => `${code(op)} ${count(n)}`).join(', ');
-  return [`Ops that onnxruntime runs: ${ops}.`, r.unfused.length ? `Left unfused: ${list(r.unfused)}.` : 'No Q/DQ is left where a fused kernel was expected.', r.floatCompute.length ? `Compute in float: ${list(r.floatCompute)}.` : ''].filter(Boolean).join('\n\n');
+  const ops = Object.entries(r.ops)
+    .sort((a, b) => b[1] - a[1])
+    .map(([op, n]) => `${code(op)} ${count(n)}`)
+    .join(', ');
+  return [
+    `Ops that onnxruntime runs: ${ops}.`,
+    r.unfused.length ? `Left unfused: ${list(r.unfused)}.` : 'No Q/DQ is left where a fused kernel was expected.',
+    r.floatCompute.length ? `Compute in float: ${list(r.floatCompute)}.` : '',
+  ]
+    .filter(Boolean)
+    .join('\n\n');
 }
 
-const list = (names: readonly string[]): string => names.slice(0, 20).map(code).join(', ') + (names.length > 20 ? ` and ${count(names.length - 20)} more` : '');
+const list = (names: readonly string[]): string =>
+  names.slice(0, 20).map(code).join(', ') + (names.length > 20 ? ` and ${count(names.length - 20)} more` : '');
 
 function diagnostics({ diagnostics: all }: RunRecord): string {
   const order = { error: 0, warning: 1, note: 2 } as const;
   const sorted = [...all].sort((a, b) => order[a.severity] - order[b.severity]);
-  return sorted.slice(0, MAX_ROWS).map((d) => `- **${text(d.severity)}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`).join('\n') + more(sorted.length);
+  return (
+    sorted
+      .slice(0, MAX_ROWS)
+      .map((d) => `- **${text(d.severity)}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`)
+      .join('\n') + more(sorted.length)
+  );
 }
 
 function provenance({ environment: e, model, seeds, files, calibration, evaluation }: RunRecord): string {
   const rows: string[][] = [
-    ['float model', `${code(model.float.sha256)} ${bytes(model.float.bytes)}, opset ${plain(model.float.opset)}, IR ${plain(model.float.irVersion)}, ${big(model.float.parameters)} parameters`],
-    ...(model.quantized ? [['quantized model', `${code(model.quantized.sha256)} ${bytes(model.quantized.bytes)}, opset ${plain(model.quantized.opset)}`]] : []),
+    [
+      'float model',
+      `${code(model.float.sha256)} ${bytes(model.float.bytes)}, opset ${plain(model.float.opset)}, IR ` +
+        `${plain(model.float.irVersion)}, ${big(model.float.parameters)} parameters`,
+    ],
+    ...(model.quantized
+      ? [
+          [
+            'quantized model',
+            `${code(model.quantized.sha256)} ${bytes(model.quantized.bytes)}, opset ${plain(model.quantized.opset)}`,
+          ],
+        ]
+      : []),
     ['machine', text(`${e.cpu}, ${count(e.cores)} cores, ${bytes(e.memoryBytes)}, ${e.platform} ${e.arch}`)],
     ['CPU features', text(e.cpuFeatures.join(', '))],
     ['versions', text(`node ${e.node}, onnxruntime ${e.onnxruntime}`)],
-    ['seeds', text(Object.entries(seeds).map(([name, seed]) => `${name} ${plain(seed)}`).join(', '))],
+    [
+      'seeds',
+      text(
+        Object.entries(seeds)
+          .map(([name, seed]) => `${name} ${plain(seed)}`)
+          .join(', '),
+      ),
+    ],
     ...files.map((f) => [code(f.path), `${code(f.sha256)} ${bytes(f.bytes)}`]),
   ];
-  const data = [['Calibration data', calibration?.data], ['Evaluation data', evaluation?.data]].filter(([, d]) => d !== undefined && d !== null).map(([title, d]) => `${String(title)}:\n\n${fence(json(d), 'json')}`);
+  const data = [
+    ['Calibration data', calibration?.data],
+    ['Evaluation data', evaluation?.data],
+  ]
+    .filter(([, d]) => d !== undefined && d !== null)
+    .map(([title, d]) => `${String(title)}:\n\n${fence(json(d), 'json')}`);
   return [table(['', ''], rows), ...data].join('\n\n');
 }

@@ -30,9 +30,12 @@ export class GraphBuilder {
   }
   /** Adds a node with `count` outputs. */
   node(op: string, inputs: readonly (Value | null)[], count: number, options: OpOptions = {}): Node {
-    const name = this.freeName(options.name || op); // nodes of older exporters have no name, and an output without one does not exist
+    // nodes of older exporters have no name, and an output without one does not exist
+    const name = this.freeName(options.name || op);
     // A sole output is called as its node: values and nodes are different name spaces, and long names cost bytes.
-    const outputs = options.outputs ?? (count === 1 ? [name] : Array.from({ length: count }, (_, i) => this.freeName(`${name}_${i}`)));
+    const outputs =
+      options.outputs ??
+      (count === 1 ? [name] : Array.from({ length: count }, (_, i) => this.freeName(`${name}_${i}`)));
     const node = new Node(op, inputs, outputs, options.domain ?? '');
     node.name = name;
     this.made.set(node, options.name || op);

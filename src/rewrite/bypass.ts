@@ -20,14 +20,16 @@ export interface Bypass {
 }
 
 /**
- * Makes a pass that hands the uses of a node's result to the value it equals, and removes the node. Left alone, with the
- * reason: nodes whose further outputs are used, and results that are graph outputs where the value cannot take their name.
- * Producers that nobody uses any more go too.
+ * Makes a pass that hands the uses of a node's result to the value it equals, and removes the node. Left alone, with
+ * the reason: nodes whose further outputs are used, and results that are graph outputs where the value cannot take
+ * their name. Producers that nobody uses any more go too.
  */
 export function bypassPass(rule: Bypass): Pass {
   const ops = new Set(rule.ops);
   return {
-    name: rule.name, doc: rule.doc, numerics: rule.numerics,
+    name: rule.name,
+    doc: rule.doc,
+    numerics: rule.numerics,
     run(ctx) {
       let changes = 0;
       const facts: BypassFacts = { model: ctx.model, opset: ctx.model.opsets.get('') ?? 1 };
@@ -38,7 +40,10 @@ export function bypassPass(rule: Bypass): Pass {
           const found = rule.same(node, facts);
           if (found === undefined) continue;
           const verdict = typeof found === 'string' ? found : canBypass(graph, node, found);
-          if (typeof found === 'string' || verdict !== true) { if (typeof verdict === 'string') ctx.refuse(rule.name, node, verdict); continue; }
+          if (typeof found === 'string' || verdict !== true) {
+            if (typeof verdict === 'string') ctx.refuse(rule.name, node, verdict);
+            continue;
+          }
           bypass(graph, node, found);
           changes++;
         }
@@ -54,7 +59,8 @@ export function canBypass(graph: Graph, node: Node, value: Value): true | string
   if (further) return `'${further.name}', its other output, is used`;
   const y = node.outputs[0];
   if (!y?.isGraphOutput) return true;
-  if (value.producer?.graph !== graph) return `'${y.name}' is a graph output, and what it equals, '${value.name}', is no result of a node of this graph`;
+  if (value.producer?.graph !== graph)
+    return `'${y.name}' is a graph output, and what it equals, '${value.name}', is no result of a node of this graph`;
   return !value.isGraphOutput || `'${y.name}' and '${value.name}', which it equals, are both graph outputs`;
 }
 

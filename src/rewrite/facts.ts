@@ -11,7 +11,10 @@ export function constantInts(v: Value | null | undefined): readonly number[] | u
   return t.ints().map((x) => Math.min(Math.max(Number(x), Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
 }
 
-/** A list that older opsets keep in an attribute and newer ones in an input; null where both are absent, undefined where it is computed. */
+/**
+ * A list that older opsets keep in an attribute and newer ones in an input; null where both are absent, undefined where
+ * it is computed.
+ */
 export function listOf(node: Node, attribute: string, input: number): readonly number[] | null | undefined {
   if (node.attrs.has(attribute)) return node.ints(attribute);
   return node.inputs[input] ? constantInts(node.inputs[input]) : null;
@@ -20,13 +23,18 @@ export function listOf(node: Node, attribute: string, input: number): readonly n
 /** Two sizes that are certainly the same: equal numbers, or the same symbol. */
 export const sameDim = (a: Dim | undefined, b: Dim | undefined): boolean => a !== null && a !== undefined && a === b;
 /** Two shapes that are certainly the same. */
-export const sameShape = (a: Shape | undefined, b: Shape | undefined): boolean => a !== undefined && b !== undefined && a.length === b.length && a.every((d, i) => sameDim(d, b[i]));
+export const sameShape = (a: Shape | undefined, b: Shape | undefined): boolean =>
+  a !== undefined && b !== undefined && a.length === b.length && a.every((d, i) => sameDim(d, b[i]));
 /** Whether every size is a number. */
-export const isStatic = (shape: Shape | undefined): shape is readonly number[] => shape !== undefined && shape.every((d) => typeof d === 'number');
+export const isStatic = (shape: Shape | undefined): shape is readonly number[] =>
+  shape !== undefined && shape.every((d) => typeof d === 'number');
 /** An axis counted from the end → from the start. */
 export const fromStart = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
-/** Axes of a Squeeze or Unsqueeze counted from the start, sorted; `rank` is that of the tensor with the axes. Undefined where computed or absent. */
+/**
+ * Axes of a Squeeze or Unsqueeze counted from the start, sorted; `rank` is that of the tensor with the axes. Undefined
+ * where computed or absent.
+ */
 export function axesFrom(node: Node, rank: number | undefined): readonly number[] | undefined {
   const axes = listOf(node, 'axes', 1);
   if (!axes || (rank === undefined && axes.some((a) => a < 0))) return undefined;

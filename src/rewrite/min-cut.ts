@@ -1,4 +1,6 @@
-/** The cheapest way to cut a network in two: Dinic's algorithm (Dinitz 1970), capacities in whole numbers below 2^53. */
+/**
+ * The cheapest way to cut a network in two: Dinic's algorithm (Dinitz 1970), capacities in whole numbers below 2^53.
+ */
 export class Network {
   readonly #to: number[] = [];
   readonly #left: number[] = [];
@@ -6,7 +8,10 @@ export class Network {
   static readonly SOURCE = 0;
   static readonly SINK = 1;
 
-  node(): number { this.#edges.push([]); return this.#edges.length - 1; }
+  node(): number {
+    this.#edges.push([]);
+    return this.#edges.length - 1;
+  }
   /** Cutting `from` (on the source's side) off `to` costs `capacity`; the other way round `back`. */
   edge(from: number, to: number, capacity: number, back = 0): void {
     this.#edges[from]?.push(this.#to.push(to) - 1);
@@ -41,13 +46,17 @@ export class Network {
     }
     return depth;
   }
-  /** Sends what one more path to the sink holds, downhill; 0 where there is none. Walks without recursion: paths are as long as models. */
+  /**
+   * Sends what one more path to the sink holds, downhill; 0 where there is none. Walks without recursion: paths are as
+   * long as models.
+   */
   #send(depth: readonly number[], next: number[]): number {
     const path: number[] = [];
     let at: number = Network.SOURCE;
     while (at !== Network.SINK) {
       const e = this.#edges[at]?.[next[at]!];
-      if (e === undefined) { // a dead end: one step back
+      if (e === undefined) {
+        // a dead end: one step back
         const last = path.pop();
         if (last === undefined) return 0;
         at = this.#to[last ^ 1]!; // the edge back leads to where the step began
@@ -55,11 +64,17 @@ export class Network {
         continue;
       }
       const to = this.#to[e]!;
-      if (this.#left[e]! > 0 && depth[to] === depth[at]! + 1) { path.push(e); at = to; } else next[at]!++;
+      if (this.#left[e]! > 0 && depth[to] === depth[at]! + 1) {
+        path.push(e);
+        at = to;
+      } else next[at]!++;
     }
     let most = Infinity;
     for (const e of path) most = Math.min(most, this.#left[e]!);
-    for (const e of path) { this.#left[e]! -= most; this.#left[e ^ 1]! += most; }
+    for (const e of path) {
+      this.#left[e]! -= most;
+      this.#left[e ^ 1]! += most;
+    }
     return most;
   }
 }

@@ -17,7 +17,9 @@ export interface PassContext {
   refuse(rule: string, node: Node, reason: string): void;
   report(d: Diagnostic): void;
 }
-export interface PassResult { readonly changes: number }
+export interface PassResult {
+  readonly changes: number;
+}
 export interface Pass {
   readonly name: string;
   readonly doc: string;
@@ -54,7 +56,11 @@ export interface RewriteRule {
 export function rulePass(rule: RewriteRule): Pass {
   const patterns = (typeof rule.pattern === 'string' ? [rule.pattern] : rule.pattern).map(parsePattern);
   return {
-    name: rule.name, doc: rule.doc, numerics: rule.numerics, ...(rule.opset === undefined ? {} : { opset: rule.opset }), ...(rule.needs === undefined ? {} : { needs: rule.needs }),
+    name: rule.name,
+    doc: rule.doc,
+    numerics: rule.numerics,
+    ...(rule.opset === undefined ? {} : { opset: rule.opset }),
+    ...(rule.needs === undefined ? {} : { needs: rule.needs }),
     run(ctx) {
       const freeName = nameMaker(ctx.model.graph);
       const old = (ctx.model.opsets.get('') ?? 1) < (rule.opset ?? 1);
@@ -63,8 +69,14 @@ export function rulePass(rule: RewriteRule): Pass {
         for (const node of graph.topological()) {
           if (node.graph !== graph) continue;
           const match = findMatch(rule, patterns, node, ctx);
-          if (typeof match === 'string') { if (match) ctx.refuse(rule.name, node, match); continue; }
-          if (old) { ctx.refuse(rule.name, node, `it needs opset ${rule.opset}, the model has ${ctx.model.opsets.get('') ?? 1}`); continue; }
+          if (typeof match === 'string') {
+            if (match) ctx.refuse(rule.name, node, match);
+            continue;
+          }
+          if (old) {
+            ctx.refuse(rule.name, node, `it needs opset ${rule.opset}, the model has ${ctx.model.opsets.get('') ?? 1}`);
+            continue;
+          }
           applyRule(rule, match, node, graph, ctx, freeName);
           changes++;
         }
@@ -72,7 +84,8 @@ export function rulePass(rule: RewriteRule): Pass {
       return { changes };
     },
     wouldApply(ctx) {
-      for (const graph of allGraphs(ctx.model.graph)) for (const node of graph.nodes) if (typeof findMatch(rule, patterns, node, ctx) !== 'string') return true;
+      for (const graph of allGraphs(ctx.model.graph))
+        for (const node of graph.nodes) if (typeof findMatch(rule, patterns, node, ctx) !== 'string') return true;
       return false;
     },
   };
@@ -83,36 +96,75 @@ function findMatch(rule: RewriteRule, patterns: readonly Pattern[], node: Node, 
   let reason = '';
   for (const pattern of patterns) {
     const match = matchAt(pattern, node);
-    if (typeof match === 'string') { reason ||= match; continue; }
+    if (typeof match === 'string') {
+      reason ||= match;
+      continue;
+    }
     const given = match.constants.find((v) => ctx.model.graph.isInput(v));
-    const verdict = given ? `'${given.name}' is an input with a default: callers may give another value` : rule.check?.(match) ?? true;
+    const verdict = given
+      ? `'${given.name}' is an input with a default: callers may give another value`
+      : (rule.check?.(match) ?? true);
     if (verdict === true) return match;
     reason = verdict;
   }
   return reason;
 }
 
-function applyRule(rule: RewriteRule, match: Match, node: Node, graph: Graph, ctx: PassContext, freeName: (base: string) => string): void {
+function applyRule(
+  rule: RewriteRule,
+  match: Match,
+  node: Node,
+  graph: Graph,
+  ctx: PassContext,
+  freeName: (base: string) => string,
+): void {
   const builder = new GraphBuilder(ctx.model, graph, freeName);
-  const old = { nodes: [...match.nodes], outputs: node.outputs.map((o) => o.name), constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)) };
+  const old = {
+    nodes: [...match.nodes],
+    outputs: node.outputs.map((o) => o.name),
+    constants: [...match.nodes].flatMap((n) => n.inputs.filter((v) => v?.isInitializer)),
+  };
   const made = rule.rewrite(match, builder);
-  const values = Array.isArray(made) ? made as readonly Value[] : [made as Value]; // Array.isArray does not narrow readonly arrays
+  // Array.isArray does not narrow readonly arrays
+  const values = Array.isArray(made) ? (made as readonly Value[]) : [made as Value];
   replaceOutputs(graph, node, values);
   removeUnused(graph, match.nodes);
   takeOverNames(graph, node, values, old, builder);
 }
 
 /** What replaces something is called like it, so that names in a recipe are those that the user sees in the model. */
-function takeOverNames(graph: Graph, root: Node, values: readonly Value[], old: { readonly nodes: readonly Node[]; readonly outputs: readonly string[]; readonly constants: readonly (Value | null)[] }, { made }: GraphBuilder): void {
+function takeOverNames(
+  graph: Graph,
+  root: Node,
+  values: readonly Value[],
+  old: {
+    readonly nodes: readonly Node[];
+    readonly outputs: readonly string[];
+    readonly constants: readonly (Value | null)[];
+  },
+  { made }: GraphBuilder,
+): void {
   if (!root.graph) {
-    values.forEach((v, i) => { if (v.producer && made.has(v.producer) && !v.isGraphOutput && old.outputs[i]) v.name = old.outputs[i]; });
+    values.forEach((v, i) => {
+      if (v.producer && made.has(v.producer) && !v.isGraphOutput && old.outputs[i]) v.name = old.outputs[i];
+    });
   }
   const gone = new Set(old.nodes.filter((n) => !n.graph).map((n) => n.name));
   for (const [thing, wanted] of made) {
     if (thing.name === wanted) continue;
-    if (thing instanceof Node) { if (gone.delete(wanted)) thing.name = wanted; continue; }
+    if (thing instanceof Node) {
+      if (gone.delete(wanted)) thing.name = wanted;
+      continue;
+    }
     const before = old.constants.find((v) => v?.name === wanted);
-    if (!before || before.uses.size || before.isGraphOutput || graph.isInput(before) || !graph.initializers.delete(before)) continue;
+    if (
+      !before ||
+      before.uses.size ||
+      before.isGraphOutput ||
+      graph.isInput(before) ||
+      !graph.initializers.delete(before)
+    )
+      continue;
     thing.name = wanted;
   }
 }
@@ -126,10 +178,17 @@ export function replaceOutputs(graph: Graph, node: Node, values: readonly Value[
     const made = values[i];
     if (!made || made === old) return;
     if (old.isGraphOutput) {
-      const renamable = made.producer !== undefined && made.producer.graph === graph && !made.isGraphOutput && made.producer !== node;
+      const renamable =
+        made.producer !== undefined && made.producer.graph === graph && !made.isGraphOutput && made.producer !== node;
       const name = old.name;
       const shape = old.shape;
-      if (renamable) { old.name = `${name}__replaced`; made.name = name; made.shape = shape ?? made.shape; graph.replaceUses(old, made); return; }
+      if (renamable) {
+        old.name = `${name}__replaced`;
+        made.name = name;
+        made.shape = shape ?? made.shape;
+        graph.replaceUses(old, made);
+        return;
+      }
       for (const u of [...old.uses]) u.node.setInput(u.index, made); // the node stays as the producer of the output
       return;
     }
@@ -186,23 +245,35 @@ export interface PassTrace {
 /** Every node with its op and name, read before a pass renames or removes it. */
 function describeNodes(model: Model): Map<Node, string> {
   const found = new Map<Node, string>();
-  for (const g of allGraphs(model.graph)) for (const n of g.nodes) found.set(n, n.name || n.outputs[0]?.name ? `${n.op} ${label(n)}` : n.op);
+  for (const g of allGraphs(model.graph))
+    for (const n of g.nodes) found.set(n, n.name || n.outputs[0]?.name ? `${n.op} ${label(n)}` : n.op);
   return found;
 }
 
-const countNodes = (nodes: ReadonlyMap<Node, string>): number => { let count = 0; for (const n of nodes.keys()) if (n.op !== 'Constant') count++; return count; };
+const countNodes = (nodes: ReadonlyMap<Node, string>): number => {
+  let count = 0;
+  for (const n of nodes.keys()) if (n.op !== 'Constant') count++;
+  return count;
+};
 
 /** Values of all graphs whose shapes are not those of constants. */
 function* variables(model: Model): Generator<Value> {
-  for (const g of allGraphs(model.graph)) { yield* g.inputs; for (const n of g.nodes) yield* n.outputs; }
+  for (const g of allGraphs(model.graph)) {
+    yield* g.inputs;
+    for (const n of g.nodes) yield* n.outputs;
+  }
 }
 
 /**
  * Runs passes in order, again and again until a whole round changes nothing (at most `rounds` times). Gives a trace for
- * each run that changed something, then one for each pass that refused something in its last run. Sizes that passes named
- * for themselves lose their names again: in a file they would look like what the exporter knew.
+ * each run that changed something, then one for each pass that refused something in its last run. Sizes that passes
+ * named for themselves lose their names again: in a file they would look like what the exporter knew.
  */
-export async function runPasses(model: Model, passes: readonly Pass[], options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void }): Promise<PassTrace[]> {
+export async function runPasses(
+  model: Model,
+  passes: readonly Pass[],
+  options: { evaluate: Evaluate; rounds?: number; report?: (d: Diagnostic) => void; after?: (pass: Pass) => void },
+): Promise<PassTrace[]> {
   const traces: PassTrace[] = [];
   const refused = new Map<Pass, PassTrace['refusals']>();
   let nodes = describeNodes(model);
@@ -213,7 +284,8 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
       const refusals: { node: string; reason: string }[] = [];
       const before = nodes;
       const result = await pass.run({
-        model, evaluate: options.evaluate,
+        model,
+        evaluate: options.evaluate,
         refuse: (_rule, node, reason) => refusals.push({ node: label(node), reason }),
         report: options.report ?? (() => undefined),
       });
@@ -222,16 +294,33 @@ export async function runPasses(model: Model, passes: readonly Pass[], options: 
       changes += result.changes;
       refused.set(pass, refusals);
       if (!result.changes) continue;
-      const after = nodes = describeNodes(model);
+      const after = (nodes = describeNodes(model));
       traces.push({
-        pass: pass.name, changes: result.changes, nodesBefore: countNodes(before), nodesAfter: countNodes(after), refusals: [],
-        removed: [...before].filter(([n]) => !after.has(n)).map(([, text]) => text), added: [...after].filter(([n]) => !before.has(n)).map(([, text]) => text),
+        pass: pass.name,
+        changes: result.changes,
+        nodesBefore: countNodes(before),
+        nodesAfter: countNodes(after),
+        refusals: [],
+        removed: [...before].filter(([n]) => !after.has(n)).map(([, text]) => text),
+        added: [...after].filter(([n]) => !before.has(n)).map(([, text]) => text),
       });
     }
     if (!changes) break;
   }
   const left = countNodes(nodes);
-  for (const [pass, refusals] of refused) if (refusals.length) traces.push({ pass: pass.name, changes: 0, nodesBefore: left, nodesAfter: left, refusals, removed: [], added: [] });
-  for (const v of variables(model)) if (v.shape?.some((d) => typeof d === 'string' && !known.has(d))) v.shape = v.shape.map((d) => (typeof d === 'string' && !known.has(d) ? null : d));
+  for (const [pass, refusals] of refused)
+    if (refusals.length)
+      traces.push({
+        pass: pass.name,
+        changes: 0,
+        nodesBefore: left,
+        nodesAfter: left,
+        refusals,
+        removed: [],
+        added: [],
+      });
+  for (const v of variables(model))
+    if (v.shape?.some((d) => typeof d === 'string' && !known.has(d)))
+      v.shape = v.shape.map((d) => (typeof d === 'string' && !known.has(d) ? null : d));
   return traces;
 }

@@ -4,15 +4,24 @@
  *     c = Conv(x, W, B?)
  *     y = BatchNormalization(c, gamma, beta, mean, var)
  *
- * `B?` may be omitted, `k!` must be a constant, `_` matches anything, `a|b` before `(` lists alternative ops, `com.microsoft::Op` names a domain.
- * An inner output (here c) must have no use outside of the match. Add and Mul match with their operands either way round.
- * The language stays this small: rules that need repetition or arbitrary depth are passes with a `run` of their own.
+ * `B?` may be omitted, `k!` must be a constant, `_` matches anything, `a|b` before `(` lists alternative ops,
+ * `com.microsoft::Op` names a domain. An inner output (here c) must have no use outside of the match. Add and Mul match
+ * with their operands either way round. The language stays this small: rules that need repetition or arbitrary depth
+ * are passes with a `run` of their own.
  */
 import { invariant } from '../base/errors.js';
 import { label, type Node, type Value } from '../ir/graph.js';
 
-interface PatternInput { readonly name: string; readonly optional: boolean; readonly constant: boolean }
-interface PatternNode { readonly ops: readonly { op: string; domain: string }[]; readonly inputs: readonly PatternInput[]; readonly outputs: readonly string[] }
+interface PatternInput {
+  readonly name: string;
+  readonly optional: boolean;
+  readonly constant: boolean;
+}
+interface PatternNode {
+  readonly ops: readonly { op: string; domain: string }[];
+  readonly inputs: readonly PatternInput[];
+  readonly outputs: readonly string[];
+}
 export interface Pattern {
   readonly nodes: readonly PatternNode[];
   readonly root: PatternNode;
@@ -27,15 +36,26 @@ const LINE = /^([\w, ]+?)\s*=\s*([\w.:|]+)\s*\(([^)]*)\)$/;
 
 /** Parses a pattern. Throws INTERNAL on bad syntax: patterns are code. */
 export function parsePattern(text: string): Pattern {
-  const nodes = text.split('\n').map((l) => l.trim()).filter(Boolean).map((line): PatternNode => {
-    const m = LINE.exec(line);
-    invariant(m, `pattern line '${line}'`);
-    return {
-      outputs: m[1]!.split(',').map((s) => s.trim()),
-      ops: m[2]!.split('|').map((s) => { const [domain, op] = s.includes('::') ? s.split('::') as [string, string] : ['', s]; return { op, domain }; }), // split on '::' gives two parts
-      inputs: m[3]!.split(',').map((s) => s.trim()).filter(Boolean).map((s) => ({ name: s.replace(/[?!]/g, ''), optional: s.includes('?'), constant: s.includes('!') })),
-    };
-  });
+  const nodes = text
+    .split('\n')
+    .map((l) => l.trim())
+    .filter(Boolean)
+    .map((line): PatternNode => {
+      const m = LINE.exec(line);
+      invariant(m, `pattern line '${line}'`);
+      return {
+        outputs: m[1]!.split(',').map((s) => s.trim()),
+        ops: m[2]!.split('|').map((s) => {
+          const [domain, op] = s.includes('::') ? (s.split('::') as [string, string]) : ['', s];
+          return { op, domain };
+        }), // split on '::' gives two parts
+        inputs: m[3]!
+          .split(',')
+          .map((s) => s.trim())
+          .filter(Boolean)
+          .map((s) => ({ name: s.replace(/[?!]/g, ''), optional: s.includes('?'), constant: s.includes('!') })),
+      };
+    });
   const root = nodes[nodes.length - 1];
   invariant(root, 'a pattern needs a line');
   const named = nodes.flatMap((n) => n.inputs.map((i) => i.name));
@@ -48,7 +68,10 @@ export function parsePattern(text: string): Pattern {
 export class Match {
   readonly #values: ReadonlyMap<string, Value | null>;
   readonly #nodes: ReadonlyMap<string, Node>;
-  constructor(values: ReadonlyMap<string, Value | null>, nodes: ReadonlyMap<string, Node>) { this.#values = values; this.#nodes = nodes; }
+  constructor(values: ReadonlyMap<string, Value | null>, nodes: ReadonlyMap<string, Node>) {
+    this.#values = values;
+    this.#nodes = nodes;
+  }
   /** A captured value that is present. */
   value(name: string): Value {
     const v = this.#values.get(name);
@@ -61,7 +84,9 @@ export class Match {
     return this.#values.get(name) ?? null;
   }
   /** Whether the pattern that matched has this name: spellings of one rule may differ. */
-  has(name: string): boolean { return this.#values.has(name); }
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
   /** The node that produces the output called `name` in the pattern. */
   node(name: string): Node {
     const n = this.#nodes.get(name);
@@ -69,11 +94,18 @@ export class Match {
     return n;
   }
   /** Every initializer that the pattern bound. */
-  get constants(): readonly Value[] { return [...this.#values.values()].filter((v) => v?.isInitializer === true) as Value[]; } // the filter leaves no null
-  get nodes(): readonly Node[] { return [...new Set(this.#nodes.values())]; }
+  get constants(): readonly Value[] {
+    return [...this.#values.values()].filter((v) => v?.isInitializer === true) as Value[];
+  } // the filter leaves no null
+  get nodes(): readonly Node[] {
+    return [...new Set(this.#nodes.values())];
+  }
   /** True when every named value that is present is a constant, else which is not. */
   constant(...names: string[]): true | string {
-    for (const name of names) { const v = this.optional(name); if (v && !v.isInitializer) return `'${v.name}' is not a constant`; }
+    for (const name of names) {
+      const v = this.optional(name);
+      if (v && !v.isInitializer) return `'${v.name}' is not a constant`;
+    }
     return true;
   }
 }
@@ -82,17 +114,30 @@ const COMMUTATIVE = new Set(['Add', 'Mul']);
 
 /** Matches a pattern whose root is `node`: the match, or the reason why not ('' when the op itself differs). */
 export function matchAt(pattern: Pattern, node: Node): Match | string {
-  if (!pattern.root.ops.some((o) => o.op === node.op && o.domain === node.domain)) return ''; // most nodes: before anything is set up
+  // most nodes: before anything is set up
+  if (!pattern.root.ops.some((o) => o.op === node.op && o.domain === node.domain)) return '';
   const { producers } = pattern;
   let reason = '';
   const attempt = (p: PatternNode, n: Node, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
     if (!p.ops.some((o) => o.op === n.op && o.domain === n.domain)) return false;
-    const orders = COMMUTATIVE.has(n.op) && n.inputs.length === 2 ? [[0, 1], [1, 0]] : [n.inputs.map((_, i) => i)];
+    const orders =
+      COMMUTATIVE.has(n.op) && n.inputs.length === 2
+        ? [
+            [0, 1],
+            [1, 0],
+          ]
+        : [n.inputs.map((_, i) => i)];
     for (const order of orders) {
       const v = new Map(values);
       const k = new Map(nodes);
-      p.outputs.forEach((o, i) => { v.set(o, n.outputs[i] ?? null); k.set(o, n); });
-      if (order.length > p.inputs.length && n.inputs.slice(p.inputs.length).some(Boolean)) { reason = `'${label(n)}' has more inputs than the pattern`; continue; }
+      p.outputs.forEach((o, i) => {
+        v.set(o, n.outputs[i] ?? null);
+        k.set(o, n);
+      });
+      if (order.length > p.inputs.length && n.inputs.slice(p.inputs.length).some(Boolean)) {
+        reason = `'${label(n)}' has more inputs than the pattern`;
+        continue;
+      }
       if (p.inputs.every((input, i) => bind(input, n.inputs[order[i] ?? i] ?? null, v, k))) {
         for (const [name, value] of v) values.set(name, value);
         for (const [name, value] of k) nodes.set(name, value);
@@ -101,16 +146,34 @@ export function matchAt(pattern: Pattern, node: Node): Match | string {
     }
     return false;
   };
-  const bind = (input: PatternInput, value: Value | null, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
+  const bind = (
+    input: PatternInput,
+    value: Value | null,
+    values: Map<string, Value | null>,
+    nodes: Map<string, Node>,
+  ): boolean => {
     if (input.name === '_') return true;
-    if (!value) { if (!input.optional) reason = `an input is omitted that '${input.name}' needs`; else values.set(input.name, null); return input.optional; }
+    if (!value) {
+      if (!input.optional) reason = `an input is omitted that '${input.name}' needs`;
+      else values.set(input.name, null);
+      return input.optional;
+    }
     if (values.has(input.name)) return values.get(input.name) === value;
-    if (input.constant && !value.isInitializer) { if (pattern.nodes.length > 1) reason = `'${value.name}' is not a constant`; return false; }
+    if (input.constant && !value.isInitializer) {
+      if (pattern.nodes.length > 1) reason = `'${value.name}' is not a constant`;
+      return false;
+    }
     const inner = producers.get(input.name);
-    if (!inner) { values.set(input.name, value); return true; }
+    if (!inner) {
+      values.set(input.name, value);
+      return true;
+    }
     if (!value.producer || value.producer.graph !== node.graph) return false;
     if (!attempt(inner, value.producer, values, nodes)) return false;
-    if ((value.uses.size !== 1 && !pattern.repeated.has(input.name)) || value.isGraphOutput) { reason = `'${value.name}' has other uses`; return false; }
+    if ((value.uses.size !== 1 && !pattern.repeated.has(input.name)) || value.isGraphOutput) {
+      reason = `'${value.name}' has other uses`;
+      return false;
+    }
     return true;
   };
   const values = new Map<string, Value | null>();

@@ -1,7 +1,10 @@
 /** Taking the nodes of a subgraph into the graph around it. */
 import { allGraphs, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 
-/** Moves the nodes and constants of `body` into `graph` and gives what it returned. Names that are taken elsewhere change. `body` is empty afterwards. */
+/**
+ * Moves the nodes and constants of `body` into `graph` and gives what it returned. Names that are taken elsewhere
+ * change. `body` is empty afterwards.
+ */
 export function moveInto(model: Model, graph: Graph, body: Graph): readonly Value[] {
   const results = [...body.outputs];
   const [nodes, constants] = [[...body.nodes], [...body.initializers]];
@@ -11,22 +14,39 @@ export function moveInto(model: Model, graph: Graph, body: Graph): readonly Valu
   const taken = namesBut(model.graph, moved, new Set(nodes));
   for (const v of moved) if (v.name && taken.has(v.name)) v.name = freeName(v.name);
   for (const n of nodes) if (n.name && taken.has(n.name)) n.name = freeName(n.name);
-  for (const n of nodes) { n.graph = undefined; graph.add(n); }
+  for (const n of nodes) {
+    n.graph = undefined;
+    graph.add(n);
+  }
   for (const v of constants) graph.addInitializer(v);
   return results;
 }
 
-/** Gives the uses of a node's outputs to `results`, one for each, under the names of graph outputs, and removes the node. */
-export function replaceByResults(model: Model, graph: Graph, node: Node, results: readonly (Value | undefined)[]): void {
+/**
+ * Gives the uses of a node's outputs to `results`, one for each, under the names of graph outputs, and removes the
+ * node.
+ */
+export function replaceByResults(
+  model: Model,
+  graph: Graph,
+  node: Node,
+  results: readonly (Value | undefined)[],
+): void {
   const freeName = nameMaker(model.graph);
   const used = new Set<Value>();
   node.outputs.forEach((y, i) => {
     const result = results[i];
     if (!result) return;
-    if (!y.isGraphOutput) { result.dtype ??= y.dtype; result.shape ??= y.shape; graph.replaceUses(y, result); return; }
+    if (!y.isGraphOutput) {
+      result.dtype ??= y.dtype;
+      result.shape ??= y.shape;
+      graph.replaceUses(y, result);
+      return;
+    }
     // Only the result of a node can take the name of a graph output, and only once.
     const own = result.producer?.graph === graph && !result.isGraphOutput && !used.has(result);
-    const value = own ? result : graph.add(new Node('Identity', [result], [freeName(`${y.name}_copy`)])).outputs[0]!; // made with one output
+    // made with one output
+    const value = own ? result : graph.add(new Node('Identity', [result], [freeName(`${y.name}_copy`)])).outputs[0]!;
     used.add(value);
     const name = y.name;
     value.dtype ??= y.dtype;

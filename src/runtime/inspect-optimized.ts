@@ -23,13 +23,22 @@ export interface PlannedNode {
   readonly planned?: 'integer' | 'float';
 }
 /** The kernel of one planned node; undefined where the optimized graph does not tell. */
-export interface KernelOf { readonly name: string; readonly kernel: string | undefined; readonly ranInteger: boolean | undefined }
+export interface KernelOf {
+  readonly name: string;
+  readonly kernel: string | undefined;
+  readonly ranInteger: boolean | undefined;
+}
 export interface OptimizedGraph {
-  /** MACs in integer kernels ÷ all MACs; nodes whose kernel cannot be told count as float. 0 where there are no MACs. */
+  /**
+   * MACs in integer kernels ÷ all MACs; nodes whose kernel cannot be told count as float. 0 where there are no MACs.
+   */
   readonly integerMacsShare: number;
   /** How often each op occurs, with its domain unless that is the standard one; subgraphs included. */
   readonly ops: Readonly<Record<string, number>>;
-  /** Quantize and dequantize nodes that fusion should have taken in: beside a float compute op, or around an op on codes. */
+  /**
+   * Quantize and dequantize nodes that fusion should have taken in: beside a float compute op, or around an op on
+   * codes.
+   */
   readonly unfused: readonly string[];
   /** Float ops with multiply-accumulates, by node name. */
   readonly floatCompute: readonly string[];
@@ -37,15 +46,48 @@ export interface OptimizedGraph {
   readonly kernels: readonly KernelOf[];
 }
 
-/** Ops of onnxruntime that multiply and accumulate integers. Source: onnxruntime docs/ContribOperators.md and OperatorKernels.md. */
+/**
+ * Ops of onnxruntime that multiply and accumulate integers. Source: onnxruntime docs/ContribOperators.md and
+ * OperatorKernels.md.
+ */
 const INTEGER = new Set([
-  'QLinearConv', 'ConvInteger', 'QLinearConvTranspose', 'QGemm', 'QLinearMatMul', 'MatMulInteger', 'MatMulInteger16',
-  'MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'DynamicQuantizeLSTM', 'QAttention', 'QOrderedMatMul',
+  'QLinearConv',
+  'ConvInteger',
+  'QLinearConvTranspose',
+  'QGemm',
+  'QLinearMatMul',
+  'MatMulInteger',
+  'MatMulInteger16',
+  'MatMulIntegerToFloat',
+  'DynamicQuantizeMatMul',
+  'DynamicQuantizeLSTM',
+  'QAttention',
+  'QOrderedMatMul',
 ]);
 /** Ops that multiply and accumulate floats, weights of 4 or 8 bits that are widened first included. */
 const FLOAT = new Set([
-  'Conv', 'FusedConv', 'NhwcFusedConv', 'ConvTranspose', 'Gemm', 'FusedGemm', 'GemmFastGelu', 'MatMul', 'FusedMatMul', 'FusedMatMulActivation', 'TransposeMatMul', 'MatMulNBits',
-  'MatMulBnb4', 'Einsum', 'LSTM', 'GRU', 'RNN', 'Attention', 'MultiHeadAttention', 'GroupQueryAttention', 'PackedAttention', 'DecoderMaskedMultiHeadAttention',
+  'Conv',
+  'FusedConv',
+  'NhwcFusedConv',
+  'ConvTranspose',
+  'Gemm',
+  'FusedGemm',
+  'GemmFastGelu',
+  'MatMul',
+  'FusedMatMul',
+  'FusedMatMulActivation',
+  'TransposeMatMul',
+  'MatMulNBits',
+  'MatMulBnb4',
+  'Einsum',
+  'LSTM',
+  'GRU',
+  'RNN',
+  'Attention',
+  'MultiHeadAttention',
+  'GroupQueryAttention',
+  'PackedAttention',
+  'DecoderMaskedMultiHeadAttention',
 ]);
 
 /** Opens the model, reads the graph that onnxruntime made of it and removes it again. Throws MODEL_RUNTIME. */
@@ -54,7 +96,10 @@ export async function inspectOptimized(modelFile: string, nodes: readonly Planne
   try {
     const file = path.join(dir, 'optimized.onnx');
     // Weights go to a file of their own: only the graph is read, and it stays below protobuf's 2 GiB.
-    const config = { 'session.optimized_model_external_initializers_file_name': 'weights.bin', 'session.optimized_model_external_initializers_min_size_in_bytes': '64' };
+    const config = {
+      'session.optimized_model_external_initializers_file_name': 'weights.bin',
+      'session.optimized_model_external_initializers_min_size_in_bytes': '64',
+    };
     const session = await Session.open(modelFile, { saveOptimizedTo: file, config });
     await session.close();
     return describeOptimized(loadModel(file, { repeatedInitializers: true }).graph, nodes);
@@ -74,7 +119,14 @@ export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): 
   const ops: Record<string, number> = {};
   for (const n of all) ops[opName(n)] = (ops[opName(n)] ?? 0) + 1;
   // Where every compute op is of one kind, a node without a match is of that kind too.
-  const otherwise = compute.length === 0 ? undefined : floats.length === 0 ? true : floats.length === compute.length ? false : undefined;
+  const otherwise =
+    compute.length === 0
+      ? undefined
+      : floats.length === 0
+        ? true
+        : floats.length === compute.length
+          ? false
+          : undefined;
   let integerMacs = 0;
   let macs = 0;
   const facts = withMacs.map((planned) => {
@@ -85,7 +137,13 @@ export function describeOptimized(graph: Graph, nodes: readonly PlannedNode[]): 
     return { name: planned.name, kernel: node && opName(node), ranInteger };
   });
   const wantedFloat = (n: Node): boolean => FLOAT.has(n.op) && plannedOf.get(n)?.planned !== 'float';
-  return { integerMacsShare: macs ? integerMacs / macs : 0, ops: Object.fromEntries(Object.entries(ops).sort(([a], [b]) => (a < b ? -1 : 1))), unfused: all.filter((n) => isUnfused(n, wantedFloat)).map(label), floatCompute: floats.map(label), kernels: facts };
+  return {
+    integerMacsShare: macs ? integerMacs / macs : 0,
+    ops: Object.fromEntries(Object.entries(ops).sort(([a], [b]) => (a < b ? -1 : 1))),
+    unfused: all.filter((n) => isUnfused(n, wantedFloat)).map(label),
+    floatCompute: floats.map(label),
+    kernels: facts,
+  };
 }
 
 /** Whether an op of an optimized graph multiplies and accumulates. */
@@ -102,21 +160,34 @@ export function matchKernels<N extends PlannedNode>(compute: readonly Node[], no
   matchBy(compute, (n) => [n.name, ...n.outputs.map((o) => o.name)], byName, found);
   const byConstant = new Map<string, N>();
   const shared = new Set<string>();
-  for (const n of nodes) for (const c of n.constants ?? []) { if (byConstant.has(c)) shared.add(c); byConstant.set(c, n); }
+  for (const n of nodes)
+    for (const c of n.constants ?? []) {
+      if (byConstant.has(c)) shared.add(c);
+      byConstant.set(c, n);
+    }
   for (const c of shared) byConstant.delete(c);
   matchBy(compute, (n) => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])), byConstant, found);
   return found;
 }
 
-/** Adds to `found`. Exact names first, then with one more suffix of the runtime taken off, so that `conv_1` prefers the node `conv_1` to `conv`. */
-function matchBy<N extends PlannedNode>(compute: readonly Node[], namesOf: (n: Node) => readonly string[], wanted: ReadonlyMap<string, N>, found: Map<N, Node>): void {
+/**
+ * Adds to `found`. Exact names first, then with one more suffix of the runtime taken off, so that `conv_1` prefers the
+ * node `conv_1` to `conv`.
+ */
+function matchBy<N extends PlannedNode>(
+  compute: readonly Node[],
+  namesOf: (n: Node) => readonly string[],
+  wanted: ReadonlyMap<string, N>,
+  found: Map<N, Node>,
+): void {
   const taken = new Set(found.values());
   const keys = compute.map((n) => namesOf(n).map(stems));
   const depth = Math.max(0, ...keys.flat().map((k) => k.length));
   for (let d = 0; d < depth; d++) {
     compute.forEach((node, i) => {
       if (taken.has(node)) return;
-      for (const stem of keys[i]!) { // one list per compute node
+      for (const stem of keys[i]!) {
+        // one list per compute node
         const key = stem[d];
         const planned = key ? wanted.get(key) : undefined;
         if (!planned || found.has(planned)) continue;
@@ -128,7 +199,8 @@ function matchBy<N extends PlannedNode>(compute: readonly Node[], namesOf: (n: N
   }
 }
 
-const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
+const SUFFIX =
+  /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
 
 /** The name, then the name with its last suffix taken off, and so on. */
 function stems(name: string): string[] {
@@ -141,9 +213,13 @@ function stems(name: string): string[] {
   }
 }
 
-/** A conversion at a border between float and integer parts is normal; one that a fused kernel would have swallowed is not. */
+/**
+ * A conversion at a border between float and integer parts is normal; one that a fused kernel would have swallowed is
+ * not.
+ */
 function isUnfused(n: Node, wantedFloat: (n: Node) => boolean): boolean {
-  if (n.op === 'DequantizeLinear') return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
+  if (n.op === 'DequantizeLinear')
+    return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
   if (n.op !== 'QuantizeLinear') return false;
   const from = n.inputs[0]?.producer;
   return from !== undefined && (wantedFloat(from) || from.op === 'DequantizeLinear' || onCodes(from));
@@ -152,12 +228,23 @@ function isUnfused(n: Node, wantedFloat: (n: Node) => boolean): boolean {
 const isQuantize = (n: Node): boolean => n.op === 'QuantizeLinear';
 const usersOf = (v: Value | undefined): Node[] => [...(v?.uses ?? [])].map((u) => u.node);
 
-/** An op that could work on codes, but stands between dequantize nodes on all of its data inputs and quantize nodes after it. */
+/**
+ * An op that could work on codes, but stands between dequantize nodes on all of its data inputs and quantize nodes
+ * after it.
+ */
 function onCodes(n: Node): boolean {
   const quant = specOf(n)?.quant;
   if (quant?.role !== 'passthrough' && quant?.role !== 'arithmetic' && quant?.role !== 'clamp') return false;
-  if (quant.role === 'passthrough' && quant.when && quant.when(n) !== true) return false; // interpolation, for one, computes in float
-  const data = dataInputs(n).map((i) => n.inputs[i]).filter((v) => v);
+  // interpolation, for one, computes in float
+  if (quant.role === 'passthrough' && quant.when && quant.when(n) !== true) return false;
+  const data = dataInputs(n)
+    .map((i) => n.inputs[i])
+    .filter((v) => v);
   const users = usersOf(n.outputs[0]);
-  return data.length > 0 && data.every((v) => v?.producer?.op === 'DequantizeLinear') && users.length > 0 && users.every(isQuantize);
+  return (
+    data.length > 0 &&
+    data.every((v) => v?.producer?.op === 'DequantizeLinear') &&
+    users.length > 0 &&
+    users.every(isQuantize)
+  );
 }

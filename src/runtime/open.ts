@@ -12,12 +12,14 @@ import { Session, type SessionOptions } from './session.js';
 /** Above this size a model is staged on disk with external data: one protobuf message holds at most 2 GiB. */
 const IN_MEMORY_LIMIT = 1.5e9;
 
-/** Smaller initializers stay in the message: the runtime reads shapes and axes from them before it meets external data. */
+/**
+ * Smaller initializers stay in the message: the runtime reads shapes and axes from them before it meets external data.
+ */
 const BUFFER_BYTES = 4096;
 
 /**
- * Loads an in-memory model in onnxruntime. Weights are handed over as buffers beside the message: encoding 100 MB of them
- * takes longer than opening the session. Large models go through a temporary folder that is removed again.
+ * Loads an in-memory model in onnxruntime. Weights are handed over as buffers beside the message: encoding 100 MB of
+ * them takes longer than opening the session. Large models go through a temporary folder that is removed again.
  */
 export async function openModel(model: Model, options: SessionOptions = {}): Promise<Session> {
   if (dataBytes(model) <= IN_MEMORY_LIMIT) {
@@ -63,5 +65,9 @@ export async function evaluateModel(model: Model): Promise<Map<string, Tensor>> 
 export function toTensor(t: FeedTensor): Tensor {
   if (!ArrayBuffer.isView(t.data)) return new Tensor('string', t.dims, t.data);
   const n = elementCount(t.dims);
-  return new Tensor(t.dtype, t.dims, new Uint8Array(t.data.buffer, t.data.byteOffset, (t.data.byteLength / Math.max(1, t.data.length)) * n));
+  return new Tensor(
+    t.dtype,
+    t.dims,
+    new Uint8Array(t.data.buffer, t.data.byteOffset, (t.data.byteLength / Math.max(1, t.data.length)) * n),
+  );
 }

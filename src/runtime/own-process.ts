@@ -49,10 +49,18 @@ process.once('message', async ({ entry, file, threads, runs, feed }) => {
 type Answer = { readonly facts: ProcessFacts } | { readonly problem: string };
 
 /** Each file in its own process, as many at a time as the cores have room for. See {@link measureOwnProcess}. */
-export async function measureOwnProcesses(files: readonly string[], o: Omit<OwnProcessOptions, 'file'>): Promise<ProcessFacts[]> {
+export async function measureOwnProcesses(
+  files: readonly string[],
+  o: Omit<OwnProcessOptions, 'file'>,
+): Promise<ProcessFacts[]> {
   const found = new Array<ProcessFacts>(files.length);
   let next = 0;
-  const worker = async (): Promise<void> => { while (next < files.length) { const i = next++; found[i] = await measureOwnProcess({ ...o, file: files[i]! }); } }; // i is below the length
+  const worker = async (): Promise<void> => {
+    while (next < files.length) {
+      const i = next++;
+      found[i] = await measureOwnProcess({ ...o, file: files[i]! });
+    }
+  }; // i is below the length
   await Promise.all(Array.from({ length: Math.max(1, Math.floor(os.availableParallelism() / o.threads)) }, worker));
   return found;
 }
@@ -65,14 +73,26 @@ export async function measureOwnProcess(o: OwnProcessOptions): Promise<ProcessFa
   o.signal?.throwIfAborted();
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const label = path.basename(o.file);
-  const child = spawn(process.execPath, ['--expose-gc', '-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced', timeout: o.timeoutMs ?? 600_000, killSignal: 'SIGKILL', ...(o.signal ? { signal: o.signal } : {}) });
+  const child = spawn(process.execPath, ['--expose-gc', '-e', CHILD], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    serialization: 'advanced',
+    timeout: o.timeoutMs ?? 600_000,
+    killSignal: 'SIGKILL',
+    ...(o.signal ? { signal: o.signal } : {}),
+  });
   const answer = await new Promise<Answer>((resolve) => {
     child.on('message', (message) => resolve(message as Answer)); // the script above sends nothing else
     child.on('error', (error) => resolve({ problem: error.message }));
     child.on('exit', (code, signal) => resolve({ problem: `it ended with ${signal ?? `code ${code ?? 'unknown'}`}` }));
-    child.send({ entry, file: o.file, threads: o.threads, runs: o.runs ?? 3, feed: o.feed }, (error) => { if (error) resolve({ problem: error.message }); });
+    child.send({ entry, file: o.file, threads: o.threads, runs: o.runs ?? 3, feed: o.feed }, (error) => {
+      if (error) resolve({ problem: error.message });
+    });
   });
   o.signal?.throwIfAborted();
   if ('facts' in answer) return answer.facts;
-  return fail('MODEL_RUNTIME', `a process of its own could not run ${label}: ${answer.problem.split('\n')[0]!.slice(0, 600)}`, { file: o.file }); // split gives at least one piece
+  return fail(
+    'MODEL_RUNTIME',
+    `a process of its own could not run ${label}: ${answer.problem.split('\n')[0]!.slice(0, 600)}`,
+    { file: o.file },
+  ); // split gives at least one piece
 }

@@ -10,10 +10,17 @@ export interface Probed {
   readonly feeds?: readonly Feed[] | undefined;
 }
 /** What went wrong; `feed` is the place of the one that was run. */
-export interface Trouble { readonly at: 'load' | 'run' | 'crash'; readonly message: string; readonly feed?: number | undefined }
+export interface Trouble {
+  readonly at: 'load' | 'run' | 'crash';
+  readonly message: string;
+  readonly feed?: number | undefined;
+}
 /** Shapes of the outputs by name, for each feed that ran. */
 export type Shapes = readonly Readonly<Record<string, readonly number[]>>[];
-export interface Probe { readonly trouble: Trouble | undefined; readonly shapes: Shapes }
+export interface Probe {
+  readonly trouble: Trouble | undefined;
+  readonly shapes: Shapes;
+}
 export interface ProbeOptions {
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
@@ -21,7 +28,9 @@ export interface ProbeOptions {
   readonly timeoutMs?: number;
 }
 
-/** Runs in the child, as text, so that no file of ours has to be found there. One message in for each model, one out. */
+/**
+ * Runs in the child, as text, so that no file of ours has to be found there. One message in for each model, one out.
+ */
 const CHILD = `
 process.on('message', async ({ entry, file, threads, feeds }) => {
   let at = 'load', place;
@@ -54,12 +63,21 @@ export async function probeModels(models: readonly Probed[], o: ProbeOptions = {
   try {
     for (const { file, feeds = [] } of models) {
       o.signal?.throwIfAborted();
-      child ??= spawn(process.execPath, ['-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced' });
+      child ??= spawn(process.execPath, ['-e', CHILD], {
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+        serialization: 'advanced',
+      });
       const answer = await ask(child, { entry, file, threads: o.threads ?? 1, feeds }, o);
       o.signal?.throwIfAborted();
       const { trouble, shapes } = answer;
-      found.push({ shapes, trouble: trouble && { ...trouble, message: trouble.message.split('\n')[0]!.slice(0, 600) } }); // split gives one
-      if (trouble?.at === 'crash') { child.kill('SIGKILL'); child = undefined; } // the next model gets a process that is alive
+      found.push({
+        shapes,
+        trouble: trouble && { ...trouble, message: trouble.message.split('\n')[0]!.slice(0, 600) },
+      }); // split gives one
+      if (trouble?.at === 'crash') {
+        child.kill('SIGKILL');
+        child = undefined;
+      } // the next model gets a process that is alive
     }
     return found;
   } finally {
@@ -84,9 +102,14 @@ function ask(child: ChildProcess, question: object, o: ProbeOptions): Promise<Pr
     child.on('message', (message) => settle(message as Probe)); // the script above sends nothing else
     child.on('error', (error) => settle(crash(error.message)));
     child.on('exit', (code, killedBy) => settle(crash(`its process ended with ${killedBy ?? exitText(code)}`)));
-    child.send(question, (error) => { if (error) settle(crash(error.message)); });
+    child.send(question, (error) => {
+      if (error) settle(crash(error.message));
+    });
   });
 }
 
-/** Windows has no signals: what ends a process there is an exception code, such as 0xC0000005 for an access violation. */
-const exitText = (code: number | null): string => (code !== null && code > 255 ? `0x${code.toString(16).toUpperCase()}` : `code ${code ?? 'unknown'}`);
+/**
+ * Windows has no signals: what ends a process there is an exception code, such as 0xC0000005 for an access violation.
+ */
+const exitText = (code: number | null): string =>
+  code !== null && code > 255 ? `0x${code.toString(16).toUpperCase()}` : `code ${code ?? 'unknown'}`;

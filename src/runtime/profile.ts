@@ -1,6 +1,7 @@
 /**
- * Time per node, from onnxruntime's own profiler: https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html.
- * It writes a JSON file of trace events; those of category Node and name `<node>_kernel_time` hold µs in `dur`.
+ * Time per node, from onnxruntime's own profiler:
+ * https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html. It writes a JSON file of trace events;
+ * those of category Node and name `<node>_kernel_time` hold µs in `dur`.
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -34,14 +35,31 @@ type Profile = NonNullable<RuntimeFacts['profile']>;
 
 /** Runs that are not counted: the first ones allocate. */
 const WARMUP = 5;
-const traceSpec = z.array(z.object({ cat: z.string(), name: z.string(), ts: z.number(), dur: z.number().optional(), args: z.object({ op_name: z.string().optional() }).optional() }));
+const traceSpec = z.array(
+  z.object({
+    cat: z.string(),
+    name: z.string(),
+    ts: z.number(),
+    dur: z.number().optional(),
+    args: z.object({ op_name: z.string().optional() }).optional(),
+  }),
+);
 /** Ops that onnxruntime puts between kernels: never the work of a float node. */
-const CONVERSIONS = new Set(['QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'ReorderInput', 'ReorderOutput', 'Cast', 'Transpose']);
+const CONVERSIONS = new Set([
+  'QuantizeLinear',
+  'DequantizeLinear',
+  'DynamicQuantizeLinear',
+  'ReorderInput',
+  'ReorderOutput',
+  'Cast',
+  'Transpose',
+]);
 
 /**
- * Median time of each kernel of both models, run in turn, and which node of the float model it belongs to. A node without a
- * time of its own was fused into another, or folded. The profiler itself costs about a µs a kernel, so compare times with
- * each other, not with latencies. Throws MODEL_RUNTIME, also where onnxruntime wrote no profile, and the signal's reason.
+ * Median time of each kernel of both models, run in turn, and which node of the float model it belongs to. A node
+ * without a time of its own was fused into another, or folded. The profiler itself costs about a µs a kernel, so
+ * compare times with each other, not with latencies. Throws MODEL_RUNTIME, also where onnxruntime wrote no profile, and
+ * the signal's reason.
  */
 export async function profilePair(o: ProfileOptions): Promise<Profile> {
   const dir = temporaryFolder();
@@ -69,43 +87,73 @@ export async function profilePair(o: ProfileOptions): Promise<Profile> {
   }
 }
 
-/** A kernel that a clamp was fused into may be called by what the clamp gives, so that counts as a result of the node before it. */
+/**
+ * A kernel that a clamp was fused into may be called by what the clamp gives, so that counts as a result of the node
+ * before it.
+ */
 function withClamps(nodes: readonly ProfiledNode[], float: Model): ProfiledNode[] {
   const clamped = new Map<string, readonly string[]>();
   for (const n of float.graph.nodes) {
     const x = n.inputs[0];
-    if (specOf(n)?.quant.role === 'clamp' && x?.uses.size === 1 && !x.isGraphOutput) clamped.set(x.name, n.outputs.map((y) => y.name));
+    if (specOf(n)?.quant.role === 'clamp' && x?.uses.size === 1 && !x.isGraphOutput)
+      clamped.set(
+        x.name,
+        n.outputs.map((y) => y.name),
+      );
   }
   return nodes.map((n) => ({ ...n, outputs: [...n.outputs, ...n.outputs.flatMap((y) => clamped.get(y) ?? [])] }));
 }
 
 function openProfiled(model: string | Model, prefix: string, threads: number): Promise<Session> {
-  // The graph that runs is saved too: kernels are found in it by name, and matched to float nodes by what it says of them.
-  const config = { 'session.optimized_model_external_initializers_file_name': `${path.basename(prefix)}.bin`, 'session.optimized_model_external_initializers_min_size_in_bytes': '64' };
+  // The graph that runs is saved too: kernels are found in it by name, and matched to float nodes by what it says of
+  // them.
+  const config = {
+    'session.optimized_model_external_initializers_file_name': `${path.basename(prefix)}.bin`,
+    'session.optimized_model_external_initializers_min_size_in_bytes': '64',
+  };
   const options: SessionOptions = { threads, profileTo: prefix, saveOptimizedTo: `${prefix}.onnx`, config };
   return typeof model === 'string' ? Session.open(model, options) : openModel(model, options);
 }
 
 /** Median µs of a run by kernel name. */
-export interface Times { readonly byKernel: ReadonlyMap<string, { readonly op: string; readonly us: number }>; /** Kernels of float nodes, by the node's name. */ readonly kernelOf: ReadonlyMap<string, string> }
+export interface Times {
+  readonly byKernel: ReadonlyMap<string, { readonly op: string; readonly us: number }>;
+  /** Kernels of float nodes, by the node's name. */ readonly kernelOf: ReadonlyMap<string, string>;
+}
 
 function readSide(dir: string, side: string, runs: number, nodes: readonly ProfiledNode[]): Times {
   const file = readdirSync(dir).find((f) => f.startsWith(`${side}_`) && f.endsWith('.json'));
   if (!file) fail('MODEL_RUNTIME', `onnxruntime wrote no profile of the ${side} model`);
-  return { byKernel: readTrace(readFileSync(path.join(dir, file), 'utf8'), runs), kernelOf: kernelsOf(loadModel(path.join(dir, `${side}.onnx`), { repeatedInitializers: true }).graph, nodes) };
+  return {
+    byKernel: readTrace(readFileSync(path.join(dir, file), 'utf8'), runs),
+    kernelOf: kernelsOf(loadModel(path.join(dir, `${side}.onnx`), { repeatedInitializers: true }).graph, nodes),
+  };
 }
 
 /**
- * Median µs over the last `runs` runs of a trace, by kernel name; a kernel that runs several times in a run (in a Loop, say)
- * counts with their sum. One interrupted run in thirty would triple a mean. Throws MODEL_RUNTIME for another form of trace.
+ * Median µs over the last `runs` runs of a trace, by kernel name; a kernel that runs several times in a run (in a Loop,
+ * say) counts with their sum. One interrupted run in thirty would triple a mean. Throws MODEL_RUNTIME for another form
+ * of trace.
  */
 export function readTrace(json: string, runs: number): Map<string, { op: string; us: number }> {
   let value: unknown;
-  try { value = JSON.parse(json); } catch (cause) { fail('MODEL_RUNTIME', 'the profile that onnxruntime wrote is not JSON', {}, undefined, cause); }
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    fail('MODEL_RUNTIME', 'the profile that onnxruntime wrote is not JSON', {}, undefined, cause);
+  }
   const trace = traceSpec.safeParse(value);
-  if (!trace.success) fail('MODEL_RUNTIME', `the profile that onnxruntime wrote has an unknown form: ${trace.error.issues[0]?.message ?? ''}`);
-  const starts = trace.data.filter((e) => e.cat === 'Session' && e.name === 'model_run').map((e) => e.ts).sort((a, b) => a - b);
-  if (starts.length < runs) fail('MODEL_RUNTIME', `the profile that onnxruntime wrote tells of ${starts.length} runs, not of ${runs}`);
+  if (!trace.success)
+    fail(
+      'MODEL_RUNTIME',
+      `the profile that onnxruntime wrote has an unknown form: ${trace.error.issues[0]?.message ?? ''}`,
+    );
+  const starts = trace.data
+    .filter((e) => e.cat === 'Session' && e.name === 'model_run')
+    .map((e) => e.ts)
+    .sort((a, b) => a - b);
+  if (starts.length < runs)
+    fail('MODEL_RUNTIME', `the profile that onnxruntime wrote tells of ${starts.length} runs, not of ${runs}`);
   const counted = starts.slice(starts.length - runs);
   const times = new Map<string, { op: string; perRun: Float64Array }>();
   for (const e of trace.data) {
@@ -123,7 +171,11 @@ export function readTrace(json: string, runs: number): Map<string, { op: string;
 function runAt(starts: readonly number[], ts: number): number {
   let low = 0;
   let high = starts.length;
-  while (low < high) { const middle = (low + high) >> 1; if (starts[middle]! <= ts) low = middle + 1; else high = middle; } // within the list
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (starts[middle]! <= ts) low = middle + 1;
+    else high = middle;
+  } // within the list
   return low - 1;
 }
 
@@ -136,9 +188,15 @@ function median(values: Float64Array): number {
 /** The kernel of each float node: products first, then whatever else the names tell. */
 function kernelsOf(graph: Graph, nodes: readonly ProfiledNode[]): Map<string, string> {
   const all = [...allGraphs(graph)].flatMap((g) => [...g.nodes]).filter((n) => !CONVERSIONS.has(n.op));
-  const products = matchKernels(all.filter(isCompute), nodes.filter((n) => n.macs > 0));
+  const products = matchKernels(
+    all.filter(isCompute),
+    nodes.filter((n) => n.macs > 0),
+  );
   const taken = new Set(products.values());
-  const others = matchKernels(all.filter((n) => !taken.has(n) && !isCompute(n)), nodes.filter((n) => !products.has(n)));
+  const others = matchKernels(
+    all.filter((n) => !taken.has(n) && !isCompute(n)),
+    nodes.filter((n) => !products.has(n)),
+  );
   return new Map([...products, ...others].map(([node, kernel]) => [node.name, kernel.name || opName(kernel)]));
 }
 
@@ -156,8 +214,27 @@ export function joinProfiles(float: Times, quantized: Times, runs: number, nodes
   const layers = nodes.flatMap((node) => {
     const floatUs = timeOf(float, 'float', node);
     const quantizedUs = timeOf(quantized, 'quantized', node);
-    return floatUs === undefined && quantizedUs === undefined ? [] : [{ node: node.name, op: node.op, ...(floatUs !== undefined ? { floatUs } : {}), ...(quantizedUs !== undefined ? { quantizedUs } : {}) }];
+    return floatUs === undefined && quantizedUs === undefined
+      ? []
+      : [
+          {
+            node: node.name,
+            op: node.op,
+            ...(floatUs !== undefined ? { floatUs } : {}),
+            ...(quantizedUs !== undefined ? { quantizedUs } : {}),
+          },
+        ];
   });
-  const rest = (t: Times, side: 'float' | 'quantized') => [...t.byKernel].filter(([name]) => !used[side].has(name)).map(([node, { op, us }]) => ({ node, op, us })).sort((a, b) => b.us - a.us);
-  return { runs, floatUs: sum(float), quantizedUs: sum(quantized), layers, rest: { float: rest(float, 'float'), quantized: rest(quantized, 'quantized') } };
+  const rest = (t: Times, side: 'float' | 'quantized') =>
+    [...t.byKernel]
+      .filter(([name]) => !used[side].has(name))
+      .map(([node, { op, us }]) => ({ node, op, us }))
+      .sort((a, b) => b.us - a.us);
+  return {
+    runs,
+    floatUs: sum(float),
+    quantizedUs: sum(quantized),
+    layers,
+    rest: { float: rest(float, 'float'), quantized: rest(quantized, 'quantized') },
+  };
 }

@@ -9,7 +9,10 @@ import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
 export interface SessionOptions {
   /** Threads inside an op; default 1, so that results and timings do not depend on the machine. */
   readonly threads?: number;
-  /** Whether threads wait for work by spinning, as onnxruntime does by default. Sessions that take turns steal each other's time that way: false is up to six times faster there. */
+  /**
+   * Whether threads wait for work by spinning, as onnxruntime does by default. Sessions that take turns steal each
+   * other's time that way: false is up to six times faster there.
+   */
   readonly spinning?: boolean;
   readonly optimization?: 'all' | 'extended' | 'basic' | 'disabled';
   /** Writes the graph as onnxruntime optimized it. */
@@ -25,24 +28,36 @@ export interface SessionOptions {
 }
 
 /** The runtime's version, as its package says. */
-export const runtimeVersion = (): string => (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version; // package.json always has a version
+export const runtimeVersion = (): string =>
+  // package.json always has a version
+  (createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string }).version;
 
 let loaded: typeof Ort | undefined;
 /** onnxruntime-node is loaded on first use: it is a large native library that `--help` must not wait for. */
 async function ort(): Promise<typeof Ort> {
   if (!loaded) {
     try {
-      const module = (await import('onnxruntime-node')) as unknown as { default?: typeof Ort } & typeof Ort; // CommonJS under ESM: the exports may sit under `default`
+      // CommonJS under ESM: the exports may sit under `default`
+      const module = (await import('onnxruntime-node')) as unknown as { default?: typeof Ort } & typeof Ort;
       loaded = module.default ?? module;
     } catch (cause) {
-      fail('MODEL_RUNTIME', `onnxruntime-node could not be loaded: ${message(cause)}`, {}, 'run `npm install` again with onnxruntime-node-install=skip in .npmrc; `quantize doctor` tells more', cause);
+      fail(
+        'MODEL_RUNTIME',
+        `onnxruntime-node could not be loaded: ${message(cause)}`,
+        {},
+        'run `npm install` again with onnxruntime-node-install=skip in .npmrc; `quantize doctor` tells more',
+        cause,
+      );
     }
     loaded.env.logLevel = 'fatal'; // errors reach us as exceptions; the native log would print them a second time
   }
   return loaded;
 }
 
-/** A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected soon. */
+/**
+ * A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected
+ * soon.
+ */
 export class Session {
   readonly inputs: readonly ValueInfo[];
   /** Sequences and maps have no dtype. */
@@ -62,9 +77,13 @@ export class Session {
     this.#tensors = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
   }
 
-  /** Loads a model from a file (needed for external data) or from bytes. Throws MODEL_MISSING, and MODEL_RUNTIME with the runtime's own words. */
+  /**
+   * Loads a model from a file (needed for external data) or from bytes. Throws MODEL_MISSING, and MODEL_RUNTIME with
+   * the runtime's own words.
+   */
   static async open(source: string | Uint8Array, options: SessionOptions = {}): Promise<Session> {
-    if (typeof source === 'string' && !existsSync(source)) fail('MODEL_MISSING', `cannot read model '${source}': no such file or directory`, { file: source });
+    if (typeof source === 'string' && !existsSync(source))
+      fail('MODEL_MISSING', `cannot read model '${source}': no such file or directory`, { file: source });
     const module = await ort();
     const name = options.label ?? (typeof source === 'string' ? source : 'model');
     const settings: Ort.InferenceSession.SessionOptions = {
@@ -75,42 +94,84 @@ export class Session {
       logSeverityLevel: 4,
       ...(options.saveOptimizedTo ? { optimizedModelFilePath: options.saveOptimizedTo } : {}),
       ...(options.profileTo ? { enableProfiling: true, profileFilePrefix: options.profileTo } : {}),
-      ...(options.config || options.spinning === false ? { extra: { ...options.config, ...(options.spinning === false ? { 'session.intra_op.allow_spinning': '0' } : {}) } } : {}),
-      ...(options.buffers?.size ? { externalData: [...options.buffers].map(([location, data]) => ({ path: location, data })) } : {}),
+      ...(options.config || options.spinning === false
+        ? {
+            extra: {
+              ...options.config,
+              ...(options.spinning === false ? { 'session.intra_op.allow_spinning': '0' } : {}),
+            },
+          }
+        : {}),
+      ...(options.buffers?.size
+        ? { externalData: [...options.buffers].map(([location, data]) => ({ path: location, data })) }
+        : {}),
     };
     try {
-      const session = typeof source === 'string' ? await module.InferenceSession.create(source, settings) : await module.InferenceSession.create(source, settings);
+      const session =
+        typeof source === 'string'
+          ? await module.InferenceSession.create(source, settings)
+          : await module.InferenceSession.create(source, settings);
       return new Session(session, module, name);
     } catch (cause) {
-      return fail('MODEL_RUNTIME', `onnxruntime does not load ${name}: ${message(cause)}`, { file: name }, undefined, cause);
+      return fail(
+        'MODEL_RUNTIME',
+        `onnxruntime does not load ${name}: ${message(cause)}`,
+        { file: name },
+        undefined,
+        cause,
+      );
     }
   }
 
-  /** Runs the model. Without `fetches`, all outputs that are tensors: sequences and maps cannot be read. Throws MODEL_RUNTIME. */
+  /**
+   * Runs the model. Without `fetches`, all outputs that are tensors: sequences and maps cannot be read. Throws
+   * MODEL_RUNTIME.
+   */
   async run(feed: Feed, fetches?: readonly string[]): Promise<Record<string, FeedTensor>> {
     const feeds: Record<string, Ort.Tensor> = {};
     for (const { name } of this.inputs) {
       const t = feed[name];
-      if (!t) fail('DATA_SHAPE', `the sample has no value for input '${name}'`, { tensor: name }, `inputs: ${this.inputs.map((i) => i.name).join(', ')}`);
+      if (!t)
+        fail(
+          'DATA_SHAPE',
+          `the sample has no value for input '${name}'`,
+          { tensor: name },
+          `inputs: ${this.inputs.map((i) => i.name).join(', ')}`,
+        );
       feeds[name] = toOrt(this.#ort, t);
     }
-    if (!fetches && !this.#tensors.length) fail('MODEL_UNSUPPORTED', `no output of ${this.#label} is a tensor`, { file: this.#label }, 'export it so that it gives tensors, such as with zipmap=False');
+    if (!fetches && !this.#tensors.length)
+      fail(
+        'MODEL_UNSUPPORTED',
+        `no output of ${this.#label} is a tensor`,
+        { file: this.#label },
+        'export it so that it gives tensors, such as with zipmap=False',
+      );
     let results: Ort.InferenceSession.OnnxValueMapType;
     try {
       results = await this.#session.run(feeds, fetches ?? this.#tensors);
     } catch (cause) {
-      return fail('MODEL_RUNTIME', `onnxruntime failed to run ${this.#label}: ${message(cause)}`, { file: this.#label }, undefined, cause);
+      return fail(
+        'MODEL_RUNTIME',
+        `onnxruntime failed to run ${this.#label}: ${message(cause)}`,
+        { file: this.#label },
+        undefined,
+        cause,
+      );
     }
     const out: Record<string, FeedTensor> = {};
     for (const [name, value] of Object.entries(results)) {
       const t = value as Ort.Tensor; // asking for anything else is refused by the runtime
-      out[name] = { dtype: t.type as DType, dims: t.dims, data: t.data as TypedArray | readonly string[] }; // onnxruntime's type names are ours
+      // onnxruntime's type names are ours
+      out[name] = { dtype: t.type as DType, dims: t.dims, data: t.data as TypedArray | readonly string[] };
     }
     return out;
   }
 
   /** Writes the profile of a session that was opened with `profileTo`. */
-  endProfiling(): void { this.#session.endProfiling(); }
+  endProfiling(): void {
+    this.#session.endProfiling();
+  }
 
   /** Frees the native session. Safe to call twice. */
   async close(): Promise<void> {
@@ -124,7 +185,11 @@ const message = (e: unknown): string => (e instanceof Error ? e.message : String
 
 function info(m: Ort.InferenceSession.ValueMetadata): ValueInfo {
   if (!m.isTensor) return { name: m.name, dtype: undefined, shape: undefined };
-  return { name: m.name, dtype: m.type as DType, shape: m.shape.map((d) => (d === '' || (typeof d === 'number' && d < 0) ? null : d)) };
+  return {
+    name: m.name,
+    dtype: m.type as DType,
+    shape: m.shape.map((d) => (d === '' || (typeof d === 'number' && d < 0) ? null : d)),
+  };
 }
 
 function toOrt(module: typeof Ort, t: FeedTensor): Ort.Tensor {

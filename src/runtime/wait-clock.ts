@@ -1,8 +1,13 @@
 /** How long this thread was ready to run and had no processor: time that belongs to other programs, not to a model. */
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** `ms()` grows while the thread waits for a processor; it stays 0 where the system does not tell (it does on Linux). */
-export interface WaitClock { ms(): number; close(): void }
+/**
+ * `ms()` grows while the thread waits for a processor; it stays 0 where the system does not tell (it does on Linux).
+ */
+export interface WaitClock {
+  ms(): number;
+  close(): void;
+}
 
 /**
  * The clock of the calling thread. onnxruntime computes on the thread that calls it, with more threads on that one too.
@@ -10,7 +15,11 @@ export interface WaitClock { ms(): number; close(): void }
  */
 export function openWaitClock(): WaitClock {
   let file: number;
-  try { file = openSync('/proc/thread-self/schedstat', 'r'); } catch { return { ms: () => 0, close: () => undefined }; }
+  try {
+    file = openSync('/proc/thread-self/schedstat', 'r');
+  } catch {
+    return { ms: () => 0, close: () => undefined };
+  }
   const buffer = Buffer.alloc(96); // three numbers of at most 20 digits
   return {
     ms: () => {

@@ -22,32 +22,79 @@ export interface ParamLayout {
 }
 
 /**
- * The layout of a tensor of shape `dims`. For [2,6,3]: `axis` 1 → shape [6]; `block` on axis 1 of size 4 → shape [2,2,3],
- * where the last block is short. A negative axis counts from the end.
+ * The layout of a tensor of shape `dims`. For [2,6,3]: `axis` 1 → shape [6]; `block` on axis 1 of size 4 → shape
+ * [2,2,3], where the last block is short. A negative axis counts from the end.
  * Throws MODEL_TENSOR where the axis or the block size does not fit.
  */
 export function layoutOf(dims: readonly number[], granularity: Granularity): ParamLayout {
   const size = elementCount(dims);
-  if (granularity.kind === 'tensor') return { outer: 1, length: 1, inner: size, group: 1, outerStride: 0, groupStride: 0, innerStride: 0, shape: [], count: 1 };
+  if (granularity.kind === 'tensor')
+    return {
+      outer: 1,
+      length: 1,
+      inner: size,
+      group: 1,
+      outerStride: 0,
+      groupStride: 0,
+      innerStride: 0,
+      shape: [],
+      count: 1,
+    };
   const axis = granularity.axis < 0 ? granularity.axis + dims.length : granularity.axis;
   const length = dims[axis];
-  if (length === undefined) fail('MODEL_TENSOR', `quantization axis ${granularity.axis} is outside a tensor of dims [${dims.join(',')}]`, {}, `use an axis from ${-dims.length} to ${dims.length - 1}`);
+  if (length === undefined)
+    fail(
+      'MODEL_TENSOR',
+      `quantization axis ${granularity.axis} is outside a tensor of dims [${dims.join(',')}]`,
+      {},
+      `use an axis from ${-dims.length} to ${dims.length - 1}`,
+    );
   const outer = elementCount(dims.slice(0, axis));
   const inner = elementCount(dims.slice(axis + 1));
-  if (granularity.kind === 'axis') return { outer, length, inner, group: 1, outerStride: 0, groupStride: 1, innerStride: 0, shape: [length], count: length };
+  if (granularity.kind === 'axis')
+    return {
+      outer,
+      length,
+      inner,
+      group: 1,
+      outerStride: 0,
+      groupStride: 1,
+      innerStride: 0,
+      shape: [length],
+      count: length,
+    };
   const group = granularity.size;
   if (!Number.isInteger(group) || group < 1) fail('MODEL_TENSOR', `block size ${group} is not a positive integer`);
   const groups = Math.ceil(length / group);
-  return { outer, length, inner, group, outerStride: groups * inner, groupStride: inner, innerStride: 1, shape: dims.map((d, i) => (i === axis ? groups : d)), count: outer * groups * inner };
+  return {
+    outer,
+    length,
+    inner,
+    group,
+    outerStride: groups * inner,
+    groupStride: inner,
+    innerStride: 1,
+    shape: dims.map((d, i) => (i === axis ? groups : d)),
+    count: outer * groups * inner,
+  };
 }
 
 /** The number of the parameter that element `at` of the flat array takes. */
-export function paramAt({ inner, length, group, outerStride, groupStride, innerStride }: ParamLayout, at: number): number {
+export function paramAt(
+  { inner, length, group, outerStride, groupStride, innerStride }: ParamLayout,
+  at: number,
+): number {
   const onAxis = Math.floor(at / inner) % length;
-  return Math.floor(at / (inner * length)) * outerStride + Math.floor(onAxis / group) * groupStride + (at % inner) * innerStride;
+  return (
+    Math.floor(at / (inner * length)) * outerStride +
+    Math.floor(onAxis / group) * groupStride +
+    (at % inner) * innerStride
+  );
 }
 
-/** Least and greatest value of each tensor, channel or block. NaN is passed over; a part without a number gives [0, 0]. */
+/**
+ * Least and greatest value of each tensor, channel or block. NaN is passed over; a part without a number gives [0, 0].
+ */
 export function dataRange(values: Float32Array, dims: readonly number[], granularity: Granularity): Range {
   const { outer, length, inner, group, outerStride, groupStride, innerStride, count } = layoutOf(dims, granularity);
   const min = new Float64Array(count).fill(Infinity);
@@ -64,6 +111,10 @@ export function dataRange(values: Float32Array, dims: readonly number[], granula
       }
     }
   }
-  for (let p = 0; p < count; p++) if (min[p]! > max[p]!) { min[p] = 0; max[p] = 0; }
+  for (let p = 0; p < count; p++)
+    if (min[p]! > max[p]!) {
+      min[p] = 0;
+      max[p] = 0;
+    }
   return { min, max };
 }

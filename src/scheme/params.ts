@@ -9,18 +9,26 @@ const TINY = 2 ** -126;
 const FLOAT32_MAX = 3.4028234663852886e38;
 const { fround } = Math;
 
-/** Lowest and highest code that the type can store, without the lowest where the scheme is narrow. Codes are clipped to it. */
+/**
+ * Lowest and highest code that the type can store, without the lowest where the scheme is narrow. Codes are clipped to
+ * it.
+ */
 export function clipRange(scheme: QuantScheme): readonly [number, number] {
   const whole = integerRange(scheme.dtype);
   invariant(whole, `${scheme.dtype} is no integer type`);
   const { bits } = scheme;
-  const range = bits === undefined ? whole : whole[0] < 0 ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] as const : [0, 2 ** bits - 1] as const;
+  const range =
+    bits === undefined
+      ? whole
+      : whole[0] < 0
+        ? ([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] as const)
+        : ([0, 2 ** bits - 1] as const);
   return scheme.narrow ? [range[0] + 1, range[1]] : range;
 }
 
 /**
- * Lowest and highest code that a range is spread over. As {@link clipRange}, but symmetric int8, int16 and int32 leave the
- * lowest code out, so that the grid is symmetric; int4 and int2 cannot afford that and keep all codes.
+ * Lowest and highest code that a range is spread over. As {@link clipRange}, but symmetric int8, int16 and int32 leave
+ * the lowest code out, so that the grid is symmetric; int4 and int2 cannot afford that and keep all codes.
  * source: onnxruntime/quantization/quant_utils.py, ONNX_INT_TYPE_SYMMETRIC_RANGE
  */
 export function codeRange(scheme: QuantScheme): readonly [number, number] {
@@ -50,11 +58,18 @@ export function chooseParams(range: Range, scheme: QuantScheme): QuantParams {
   for (let c = 0; c < count; c++) {
     let min = Math.min(bounded(range.min[c]!), 0);
     let max = Math.max(bounded(range.max[c]!), 0);
-    if (scheme.symmetric) { max = Math.max(-min, max); min = -max; }
+    if (scheme.symmetric) {
+      max = Math.max(-min, max);
+      min = -max;
+    }
     // onnxruntime subtracts in float32; where that overflows we stay in float64 and so keep the scale finite.
     const narrowWidth = fround(max - min);
     const exact = (Number.isFinite(narrowWidth) ? narrowWidth : max - min) / levels;
-    if (exact < TINY) { scale[c] = 1; zeroPoint[c] = 0; continue; }
+    if (exact < TINY) {
+      scale[c] = 1;
+      zeroPoint[c] = 0;
+      continue;
+    }
     scale[c] = exact;
     const zero = scheme.symmetric ? roundHalfEven((low + high) / 2) : roundHalfEven(low - min / exact);
     zeroPoint[c] = Math.min(high, Math.max(low, zero));
@@ -67,8 +82,14 @@ function bounded(x: number): number {
   return fround(Math.min(FLOAT32_MAX, Math.max(-FLOAT32_MAX, x)));
 }
 
-/** Scale and zero point that give every code of a type of 8 bits a place in [low, high): [0, 1] has scale 1/256, as onnxruntime wants of Softmax and Sigmoid. */
-export function fixedCodes([low, high]: readonly [number, number], { dtype }: QuantScheme): { readonly scale: number; readonly zeroPoint: number } {
+/**
+ * Scale and zero point that give every code of a type of 8 bits a place in [low, high): [0, 1] has scale 1/256, as
+ * onnxruntime wants of Softmax and Sigmoid.
+ */
+export function fixedCodes(
+  [low, high]: readonly [number, number],
+  { dtype }: QuantScheme,
+): { readonly scale: number; readonly zeroPoint: number } {
   const whole = integerRange(dtype);
   invariant(whole, `${dtype} is no integer type`);
   const scale = (high - low) / (whole[1] - whole[0] + 1);
@@ -78,8 +99,15 @@ export function fixedCodes([low, high]: readonly [number, number], { dtype }: Qu
 /** The parameters of one known scale and zero point. Throws MODEL_TENSOR where they cannot work. */
 export function fixedParams(scheme: QuantScheme, scale: number, zeroPoint: number): QuantParams {
   const rounded = fround(scale);
-  if (!(rounded >= TINY) || !Number.isFinite(rounded)) fail('MODEL_TENSOR', `scale ${scale} is not a normal positive float32`);
+  if (!(rounded >= TINY) || !Number.isFinite(rounded))
+    fail('MODEL_TENSOR', `scale ${scale} is not a normal positive float32`);
   const [low, high] = clipRange(scheme);
-  if (!Number.isInteger(zeroPoint) || zeroPoint < low || zeroPoint > high) fail('MODEL_TENSOR', `zero point ${zeroPoint} is not a ${scheme.dtype} code`, {}, `use an integer from ${low} to ${high}`);
+  if (!Number.isInteger(zeroPoint) || zeroPoint < low || zeroPoint > high)
+    fail(
+      'MODEL_TENSOR',
+      `zero point ${zeroPoint} is not a ${scheme.dtype} code`,
+      {},
+      `use an integer from ${low} to ${high}`,
+    );
   return { scheme, scale: Float32Array.of(rounded), zeroPoint: Int32Array.of(zeroPoint) };
 }

@@ -6,7 +6,10 @@
  */
 import { roundHalfEven } from './rounding.js';
 
-/** Two codes of one sign may add up to this: 255 · 128 fits int16, 255 · 129 does not. Codes of opposite signs always fit. */
+/**
+ * Two codes of one sign may add up to this: 255 · 128 fits int16, 255 · 129 does not. Codes of opposite signs always
+ * fit.
+ */
 export const PAIR_LIMIT = 128;
 /** Factors of the scale that are tried, from 1 to the one at which no pair has to give way. */
 const STEPS = 16;
@@ -33,18 +36,27 @@ export interface PackedRows {
   readonly alike?: Alike | undefined;
 }
 /**
- * The mean product of two inputs ÷ that of one with itself: what all have in common, because inputs have a mean, and what
- * those of one channel at several positions of a kernel have in common beyond it. Column i is of channel i % channels.
+ * The mean product of two inputs ÷ that of one with itself: what all have in common, because inputs have a mean, and
+ * what those of one channel at several positions of a kernel have in common beyond it. Column i is of channel i %
+ * channels.
  */
-export interface Alike { readonly channels: number; readonly withinChannel: number; readonly overall: number }
-export interface Unsaturated { readonly scale: number; readonly zeroPoint: number; readonly codes: Int32Array }
+export interface Alike {
+  readonly channels: number;
+  readonly withinChannel: number;
+  readonly overall: number;
+}
+export interface Unsaturated {
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly codes: Int32Array;
+}
 
 /**
- * Codes in which no pair of neighbours can saturate, with the least squared error over a range of scales, or undefined where
- * the nearest codes cannot saturate as they are. Scales up to `widest` times theirs are tried. A wider scale costs every weight a little; at a narrower one, the pairs
- * beyond the limit give way, each to the nearest two codes on it, and where inputs are alike the rest of the row takes on
- * what they gave up. A zero point other than 0 moves with the scale, so that
- * all codes come nearer to 0.
+ * Codes in which no pair of neighbours can saturate, with the least squared error over a range of scales, or undefined
+ * where the nearest codes cannot saturate as they are. Scales up to `widest` times theirs are tried. A wider scale
+ * costs every weight a little; at a narrower one, the pairs beyond the limit give way, each to the nearest two codes on
+ * it, and where inputs are alike the rest of the row takes on what they gave up. A zero point other than 0 moves with
+ * the scale, so that all codes come nearer to 0.
  */
 export function unsaturatedCodes(rows: PackedRows, widest = WIDEST): Unsaturated | undefined {
   const most = widestPair(rows);
@@ -82,8 +94,10 @@ function widestPair({ values, columns, scale, zeroPoint, low, high }: PackedRows
 }
 
 const clip = (x: number, low: number, high: number): number => (x > high ? high : x > low ? x : low);
-const gridAt = ({ scale, zeroPoint }: PackedRows, factor: number): { scale: number; zeroPoint: number } => (
-  { scale: fround(scale * factor), zeroPoint: roundHalfEven(zeroPoint / factor) });
+const gridAt = ({ scale, zeroPoint }: PackedRows, factor: number): { scale: number; zeroPoint: number } => ({
+  scale: fround(scale * factor),
+  zeroPoint: roundHalfEven(zeroPoint / factor),
+});
 
 /** Writes the codes at a scale that is wider by a factor, and gives their squared error in units of the first scale. */
 function encode(rows: PackedRows, factor: number, codes: Int32Array): number {
@@ -112,10 +126,14 @@ function encode(rows: PackedRows, factor: number, codes: Int32Array): number {
 }
 
 /**
- * Lets other weights of a row take on what pairs gave up: coordinate descent on the codes for a layer whose inputs are alike,
- * which keeps the limit. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
+ * Lets other weights of a row take on what pairs gave up: coordinate descent on the codes for a layer whose inputs are
+ * alike, which keeps the limit. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
  */
-function shareOut(rows: PackedRows, grid: { readonly scale: number; readonly zeroPoint: number }, codes: Int32Array): number {
+function shareOut(
+  rows: PackedRows,
+  grid: { readonly scale: number; readonly zeroPoint: number },
+  codes: Int32Array,
+): number {
   const { values, columns, low, high } = rows;
   const { channels, withinChannel, overall } = rows.alike!; // the caller looked
   const ofChannel = new Float64Array(channels);
@@ -153,11 +171,21 @@ function shareOut(rows: PackedRows, grid: { readonly scale: number; readonly zer
 }
 
 /** A code as near as the one beside it allows. */
-export const besidePair = (code: number, mate: number): number => (
-  mate > 0 ? Math.min(code, PAIR_LIMIT - mate) : mate < 0 ? Math.max(code, -PAIR_LIMIT - mate) : code);
+export const besidePair = (code: number, mate: number): number =>
+  mate > 0 ? Math.min(code, PAIR_LIMIT - mate) : mate < 0 ? Math.max(code, -PAIR_LIMIT - mate) : code;
 
-/** The two codes on the limit that are nearest to the exact ones; neither is further from 0 than the nearest code of its own. */
-function nearestPair(exactA: number, exactB: number, weightA: number, weightB: number, a: number, b: number): [number, number] {
+/**
+ * The two codes on the limit that are nearest to the exact ones; neither is further from 0 than the nearest code of its
+ * own.
+ */
+function nearestPair(
+  exactA: number,
+  exactB: number,
+  weightA: number,
+  weightB: number,
+  a: number,
+  b: number,
+): [number, number] {
   const sign = a > 0 ? 1 : -1;
   const limit = sign * PAIR_LIMIT;
   const share = weightA + weightB > 0 ? weightB / (weightA + weightB) : 0.5;

@@ -1,4 +1,7 @@
-/** The shared vocabulary of quantization: planning, calibration, formats and targets speak it and do not import each other. */
+/**
+ * The shared vocabulary of quantization: planning, calibration, formats and targets speak it and do not import each
+ * other.
+ */
 import type { DType } from '../ir/dtype.js';
 import type { Use, Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
@@ -7,7 +10,10 @@ import type { Tensor } from '../ir/tensor.js';
  * How values share a scale. For a tensor of shape [A,B,C]:
  * `tensor` → scale []; `axis` 1 → scale [B]; `block` on axis 1 of size s → scale [A, ceil(B/s), C].
  */
-export type Granularity = { readonly kind: 'tensor' } | { readonly kind: 'axis'; readonly axis: number } | { readonly kind: 'block'; readonly axis: number; readonly size: number };
+export type Granularity =
+  | { readonly kind: 'tensor' }
+  | { readonly kind: 'axis'; readonly axis: number }
+  | { readonly kind: 'block'; readonly axis: number; readonly size: number };
 
 export const ROUNDINGS = ['half-even', 'half-away', 'toward-zero', 'floor', 'ceil', 'stochastic'] as const;
 export type Rounding = (typeof ROUNDINGS)[number];
@@ -42,8 +48,14 @@ export type QuantSpec =
   /** Takes the parameters of another point (pooling, Reshape, Concat inputs). */
   | { readonly kind: 'shared'; readonly with: QuantPoint }
   /** int32 bias: scale = scale of the activation × scale of the weight. */
-  | { readonly kind: 'derived'; readonly from: readonly [activation: QuantPoint, weight: QuantPoint]; readonly rule: 'bias' }
-  /** A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`. */
+  | {
+      readonly kind: 'derived';
+      readonly from: readonly [activation: QuantPoint, weight: QuantPoint];
+      readonly rule: 'bias';
+    }
+  /**
+   * A weight in the file as the named coding says, float32 once the model is loaded; its output channels lie on `axis`.
+   */
   | { readonly kind: 'coded'; readonly coding: string; readonly options: unknown; readonly axis: number }
   /** An activation that becomes float16 where calibration finds it in range. */
   | {
@@ -66,7 +78,14 @@ export interface QuantParams {
 }
 
 /** Closed real intervals, one per channel (length 1 per tensor). Not yet widened to include zero. */
-export interface Range { readonly min: Float64Array; readonly max: Float64Array }
+export interface Range {
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+}
 
 /** How a flat array splits into channels: index = (o · channels + c) · inner + i. */
-export interface Layout { readonly outer: number; readonly channels: number; readonly inner: number }
+export interface Layout {
+  readonly outer: number;
+  readonly channels: number;
+  readonly inner: number;
+}

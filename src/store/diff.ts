@@ -11,14 +11,26 @@ export interface Difference {
 }
 
 /** Every fact that both versions do not share. `before` and `after` are their records, where they are runs. */
-export function differences(a: Version, b: Version, before: RunRecord | undefined, after: RunRecord | undefined): readonly Difference[] {
+export function differences(
+  a: Version,
+  b: Version,
+  before: RunRecord | undefined,
+  after: RunRecord | undefined,
+): readonly Difference[] {
   const facts = [factsOf(a, before), factsOf(b, after)] as const;
   const keys = [...new Set([...facts[0].keys(), ...facts[1].keys()])];
   return keys.flatMap((what) => {
     const [x, y] = [facts[0].get(what), facts[1].get(what)];
     if (x?.value === y?.value) return [];
     const unit = x?.unit ?? y?.unit;
-    return [{ what, ...(x ? { before: x.value } : {}), ...(y ? { after: y.value } : {}), ...(unit === undefined ? {} : { unit }) }];
+    return [
+      {
+        what,
+        ...(x ? { before: x.value } : {}),
+        ...(y ? { after: y.value } : {}),
+        ...(unit === undefined ? {} : { unit }),
+      },
+    ];
   });
 }
 
@@ -26,10 +38,16 @@ type Fact = { readonly value: string | number; readonly unit?: string };
 
 function factsOf(version: Version, record: RunRecord | undefined): ReadonlyMap<string, Fact> {
   const facts = new Map<string, Fact>();
-  const put = (what: string, value: string | number | undefined, unit?: string): void => { if (value !== undefined) facts.set(what, { value, ...(unit === undefined ? {} : { unit }) }); };
+  const put = (what: string, value: string | number | undefined, unit?: string): void => {
+    if (value !== undefined) facts.set(what, { value, ...(unit === undefined ? {} : { unit }) });
+  };
   put('source', version.source);
   put('gate', version.gate?.verdict);
-  for (const f of version.files) if (f.path !== 'run.json') { put(`file ${f.path}`, f.sha256); put(`bytes of ${f.path}`, f.bytes, 'B'); }
+  for (const f of version.files)
+    if (f.path !== 'run.json') {
+      put(`file ${f.path}`, f.sha256);
+      put(`bytes of ${f.path}`, f.bytes, 'B');
+    }
   if (!record) return facts;
   put('quantbench', record.quantbench);
   put('float model', record.model.float.sha256);

@@ -5,26 +5,43 @@ import path from 'node:path';
 import { fail, QuantError } from '../base/errors.js';
 import { reason, sha256File, syncDirectory } from '../base/files.js';
 
-export interface StoredFile { readonly bytes: number; readonly sha256: string }
+export interface StoredFile {
+  readonly bytes: number;
+  readonly sha256: string;
+}
 
 const PIECE_BYTES = 4 << 20;
 
-export const objectPath = (dir: string, sha256: string): string => path.join(dir, 'objects', 'sha256', sha256.slice(0, 2), sha256.slice(2));
+export const objectPath = (dir: string, sha256: string): string =>
+  path.join(dir, 'objects', 'sha256', sha256.slice(0, 2), sha256.slice(2));
 const temporaryDir = (dir: string): string => path.join(dir, 'tmp');
 
 /**
- * Copies a file (never links it) into the store: to a temporary file there, fsync, then by rename to its hash. Killed at
- * any point, it leaves either no object or the whole one. `expected` is what the hash must be. Throws DATA_MISSING,
+ * Copies a file (never links it) into the store: to a temporary file there, fsync, then by rename to its hash. Killed
+ * at any point, it leaves either no object or the whole one. `expected` is what the hash must be. Throws DATA_MISSING,
  * MODEL_CHANGED where the hash is another, OUTPUT_WRITE.
  */
 export function putFile(dir: string, source: string, expected?: string): StoredFile {
   const stat = fs.statSync(source, { throwIfNoEntry: false });
-  if (!stat?.isFile()) return fail('DATA_MISSING', `'${source}' ${stat ? 'is not a regular file' : 'does not exist'}`, { file: source }, 'a version is made of files');
-  const temporary = path.join(temporaryDir(dir), `${process.pid}-${(counter++).toString(36)}-${Date.now().toString(36)}`);
+  if (!stat?.isFile())
+    return fail(
+      'DATA_MISSING',
+      `'${source}' ${stat ? 'is not a regular file' : 'does not exist'}`,
+      { file: source },
+      'a version is made of files',
+    );
+  const temporary = path.join(
+    temporaryDir(dir),
+    `${process.pid}-${(counter++).toString(36)}-${Date.now().toString(36)}`,
+  );
   let from: number | undefined;
   let to: number | undefined;
   try {
-    try { from = fs.openSync(source, 'r'); } catch (error) { return fail('DATA_MISSING', `cannot read '${source}': ${reason(error)}`, { file: source }, undefined, error); }
+    try {
+      from = fs.openSync(source, 'r');
+    } catch (error) {
+      return fail('DATA_MISSING', `cannot read '${source}': ${reason(error)}`, { file: source }, undefined, error);
+    }
     makeFolder(temporaryDir(dir));
     to = fs.openSync(temporary, 'wx', 0o444);
     const hash = createHash('sha256');
@@ -39,7 +56,13 @@ export function putFile(dir: string, source: string, expected?: string): StoredF
     fs.closeSync(to);
     to = undefined;
     const sha256 = hash.digest('hex');
-    if (expected !== undefined && sha256 !== expected) return fail('MODEL_CHANGED', `'${source}' has SHA-256 ${sha256}, but its record says ${expected}`, { file: source }, 'it was changed after the run; make the run again');
+    if (expected !== undefined && sha256 !== expected)
+      return fail(
+        'MODEL_CHANGED',
+        `'${source}' has SHA-256 ${sha256}, but its record says ${expected}`,
+        { file: source },
+        'it was changed after the run; make the run again',
+      );
     const object = objectPath(dir, sha256);
     if (isWhole(object, bytes, sha256)) return { bytes, sha256 };
     makeFolder(path.dirname(object));
@@ -48,7 +71,13 @@ export function putFile(dir: string, source: string, expected?: string): StoredF
     return { bytes, sha256 };
   } catch (error) {
     if (error instanceof QuantError) throw error;
-    return fail('OUTPUT_WRITE', `cannot store '${source}' in '${dir}': ${reason(error)}`, { file: dir }, 'nothing was added', error);
+    return fail(
+      'OUTPUT_WRITE',
+      `cannot store '${source}' in '${dir}': ${reason(error)}`,
+      { file: dir },
+      'nothing was added',
+      error,
+    );
   } finally {
     for (const fd of [from, to]) if (fd !== undefined) fs.closeSync(fd);
     fs.rmSync(temporary, { force: true });
@@ -74,15 +103,24 @@ export function isWhole(object: string, bytes: number, sha256: string): boolean 
   return stat !== undefined && stat.isFile() && stat.size === bytes && sha256File(object) === sha256;
 }
 
-/** mkdir -p that survives a power cut. Level by level: on file systems that refuse new folders, Node's recursive form never returns. */
+/**
+ * mkdir -p that survives a power cut. Level by level: on file systems that refuse new folders, Node's recursive form
+ * never returns.
+ */
 export function makeFolder(folder: string): void {
   if (fs.existsSync(folder)) return;
   makeFolder(path.dirname(folder));
-  try { fs.mkdirSync(folder); } catch (error) { if (!fs.existsSync(folder)) throw error; } // another process may have made it
+  try {
+    fs.mkdirSync(folder);
+  } catch (error) {
+    if (!fs.existsSync(folder)) throw error;
+  } // another process may have made it
   syncDirectory(path.dirname(folder));
 }
 
-/** Removes what killed processes left: old temporary files, and locks of earlier locks. Only for the holder of the lock. */
+/**
+ * Removes what killed processes left: old temporary files, and locks of earlier locks. Only for the holder of the lock.
+ */
 export function sweep(dir: string): void {
   for (const name of fs.readdirSync(temporaryDir(dir))) {
     const file = path.join(temporaryDir(dir), name);
@@ -91,11 +129,14 @@ export function sweep(dir: string): void {
     if (age > 36e5) fs.rmSync(file, { force: true });
   }
   // They guard locks that are no more, for this process holds the one there is.
-  for (const name of fs.readdirSync(dir)) if (/^lock\.[0-9a-f-]{36}/.test(name)) fs.rmSync(path.join(dir, name), { force: true });
+  for (const name of fs.readdirSync(dir))
+    if (/^lock\.[0-9a-f-]{36}/.test(name)) fs.rmSync(path.join(dir, name), { force: true });
 }
 
 /** Hashes of all objects of the store, whole or not. */
 export function listObjects(dir: string): string[] {
   const root = path.join(dir, 'objects', 'sha256');
-  return (fs.existsSync(root) ? fs.readdirSync(root) : []).flatMap((prefix) => fs.readdirSync(path.join(root, prefix)).map((rest) => prefix + rest)).sort();
+  return (fs.existsSync(root) ? fs.readdirSync(root) : [])
+    .flatMap((prefix) => fs.readdirSync(path.join(root, prefix)).map((rest) => prefix + rest))
+    .sort();
 }

@@ -3,7 +3,9 @@ import type { TargetProfile } from './types.js';
 export const onnxruntimeCpu = {
   name: 'onnxruntime-cpu',
   doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
-  source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against the optimized graph of 1.30',
+  source:
+    'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against ' +
+    'the optimized graph of 1.30',
   formats: ['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'],
   maxOpset: 25,
   defaults: {
@@ -14,29 +16,111 @@ export const onnxruntimeCpu = {
   u8s8: 'pairs',
   // QLinearMatMul takes scales of [columns] only for weights of two axes ("weight zero point must be a scalar …").
   integerOps: {
-    Conv: {}, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 },
-    Add: {}, Mul: {}, Concat: {}, AveragePool: {}, GlobalAveragePool: {}, LeakyRelu: {}, Sigmoid: {}, Tanh: {}, Softmax: {}, Where: {},
+    Conv: {},
+    Gemm: { floatOutput: true },
+    MatMul: { floatOutput: true, channelAxes: 2 },
+    Add: {},
+    Mul: {},
+    Concat: {},
+    AveragePool: {},
+    GlobalAveragePool: {},
+    LeakyRelu: {},
+    Sigmoid: {},
+    Tanh: {},
+    Softmax: {},
+    Where: {},
   },
-  passthroughOps: ['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Gather', 'Split', 'Pad', 'Expand', 'Tile', 'Resize', 'Upsample', 'DepthToSpace', 'SpaceToDepth', 'Relu', 'Clip'],
+  passthroughOps: [
+    'MaxPool',
+    'Reshape',
+    'Flatten',
+    'Transpose',
+    'Squeeze',
+    'Unsqueeze',
+    'Slice',
+    'Gather',
+    'Split',
+    'Pad',
+    'Expand',
+    'Tile',
+    'Resize',
+    'Upsample',
+    'DepthToSpace',
+    'SpaceToDepth',
+    'Relu',
+    'Clip',
+  ],
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
   // "Could not find an implementation" for uint16 and int16 in 1.30, opsets 13 to 23.
   byteCodes: ['Pad', 'Clip', 'Relu', 'DepthToSpace', 'SpaceToDepth', 'MaxPool', 'Resize', 'Upsample'],
   ownOps: [
-    { op: 'com.microsoft:FusedConv', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv' },
-    { op: 'com.microsoft:MatMulNBits', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits' },
-    { op: 'com.microsoft:GatherBlockQuantized', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GatherBlockQuantized' },
+    {
+      op: 'com.microsoft:FusedConv',
+      source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv',
+    },
+    {
+      op: 'com.microsoft:MatMulNBits',
+      source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits',
+    },
+    {
+      op: 'com.microsoft:GatherBlockQuantized',
+      source:
+        'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GatherBlockQuantized',
+    },
   ],
   quirks: [
-    { code: 'SIGNED_ACTIVATIONS', text: 'On x64, int8 activations run slower than float: part of the model stays in float, and where integer kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs fast.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
-    { code: 'U8S8_SATURATION', text: 'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16; adjacent large weights of one sign can saturate. Weights are chosen so that they cannot (quantize.weights.saturation).', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8' },
-    { code: 'NO_INTEGER_KERNEL', text: 'There are no integer kernels for 16-bit or per-channel activations, or for weights of types other than int8 and uint8 with one scale per tensor or channel: the values are exact, but such ops run in float. Weights of { dtype: int8, bits: 4 } (or 2 to 6) take as little in the file and run in the 8-bit kernels.', source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html' },
-    { code: 'WEIGHTS_DEQUANTIZED', text: 'Convolutions, and products or tables whose blocks no kernel takes, turn their weights back into float32 in every run: the file is smaller, but such operators are slower than in float. Blocks of a power of two from 16 to 256 have kernels for products and tables.', source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits' },
-    { code: 'DEQUANTIZED_PRODUCT_FUSED', text: 'onnxruntime turns DequantizeLinear and MatMul of 4-bit weights into MatMulNBits with 8-bit inputs (accuracy level 4) of its own accord, which costs about 44 dB of exactness; the session option session.qdq_matmulnbits_accuracy_level = 1 keeps float32.', source: 'https://github.com/microsoft/onnxruntime/blob/main/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h' },
+    {
+      code: 'SIGNED_ACTIVATIONS',
+      text:
+        'On x64, int8 activations run slower than float: part of the model stays in float, and where integer ' +
+        'kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs ' +
+        'fast.',
+      source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html',
+    },
+    {
+      code: 'U8S8_SATURATION',
+      text:
+        'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16; adjacent large ' +
+        'weights of one sign can saturate. Weights are chosen so that they cannot (quantize.weights.saturation).',
+      source:
+        'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8',
+    },
+    {
+      code: 'NO_INTEGER_KERNEL',
+      text:
+        'There are no integer kernels for 16-bit or per-channel activations, or for weights of types other than ' +
+        'int8 and uint8 with one scale per tensor or channel: the values are exact, but such ops run in float. ' +
+        'Weights of { dtype: int8, bits: 4 } (or 2 to 6) take as little in the file and run in the 8-bit kernels.',
+      source: 'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html',
+    },
+    {
+      code: 'WEIGHTS_DEQUANTIZED',
+      text:
+        'Convolutions, and products or tables whose blocks no kernel takes, turn their weights back into float32 ' +
+        'in every run: the file is smaller, but such operators are slower than in float. Blocks of a power of ' +
+        'two from 16 to 256 have kernels for products and tables.',
+      source: 'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits',
+    },
+    {
+      code: 'DEQUANTIZED_PRODUCT_FUSED',
+      text:
+        'onnxruntime turns DequantizeLinear and MatMul of 4-bit weights into MatMulNBits with 8-bit inputs ' +
+        '(accuracy level 4) of its own accord, which costs about 44 dB of exactness; the session option ' +
+        'session.qdq_matmulnbits_accuracy_level = 1 keeps float32.',
+      source:
+        'https://github.com/microsoft/onnxruntime/blob/main/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h',
+    },
     {
       code: 'BATCHED_WEIGHTS',
-      text: 'Products whose weight has three axes or more run in integers only with one scale for the whole weight: it is written so.',
+      text:
+        'Products whose weight has three axes or more run in integers only with one scale for the whole weight: ' +
+        'it is written so.',
       source: 'https://github.com/microsoft/onnxruntime/issues/25489',
     },
-    { code: 'CONVINTEGER_SLOW', text: 'Dynamic quantization of Conv gives ConvInteger, which is slower than float on CPUs.', source: 'https://github.com/microsoft/onnxruntime/issues/12854' },
+    {
+      code: 'CONVINTEGER_SLOW',
+      text: 'Dynamic quantization of Conv gives ConvInteger, which is slower than float on CPUs.',
+      source: 'https://github.com/microsoft/onnxruntime/issues/12854',
+    },
   ],
 } satisfies TargetProfile;

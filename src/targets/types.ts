@@ -15,8 +15,15 @@ export interface TargetProfile {
   readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic' | 'coded' | 'weight-only' | 'float16')[];
   readonly maxOpset: number;
   /** What the runtime runs fastest, used where the recipe says nothing. */
-  readonly defaults: { readonly activations: Omit<QuantScheme, 'granularity'>; readonly weights: Omit<QuantScheme, 'granularity'>; readonly weightGranularity: 'tensor' | 'channel' };
-  /** What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `exact` never does. */
+  readonly defaults: {
+    readonly activations: Omit<QuantScheme, 'granularity'>;
+    readonly weights: Omit<QuantScheme, 'granularity'>;
+    readonly weightGranularity: 'tensor' | 'channel';
+  };
+  /**
+   * What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `exact`
+   * never does.
+   */
   readonly u8s8: 'pairs' | 'exact';
   /** Ops with integer kernels. */
   readonly integerOps: Readonly<Record<string, IntegerKernel>>;
@@ -26,7 +33,10 @@ export interface TargetProfile {
   readonly onCodes: readonly string[];
   /** Of these and the passthrough ops, the ones with kernels for 8-bit codes only. */
   readonly byteCodes: readonly string[];
-  /** Operators beyond the standard, as `domain:op`, that it has kernels for: `quantize optimize --target` may build them. */
+  /**
+   * Operators beyond the standard, as `domain:op`, that it has kernels for: `quantize optimize --target` may build
+   * them.
+   */
   readonly ownOps: readonly { readonly op: string; readonly source: string }[];
   readonly quirks: readonly { readonly code: string; readonly text: string; readonly source: string }[];
 }

@@ -9,19 +9,28 @@ import { CHROMIUM, folder, launch, open, SCHEMES, sideways, SKIPPED, WIDTHS } fr
 describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, () => {
   let browser: Browser;
   let dir = '';
-  beforeAll(async () => { dir = folder('report'); browser = await launch(); });
+  beforeAll(async () => {
+    dir = folder('report');
+    browser = await launch();
+  });
   afterAll(() => browser.close());
 
-  it.each(SCHEMES.flatMap((scheme) => WIDTHS.map((width) => ({ scheme, width }))))('fits $width px in $scheme, without complaint or request', async ({ scheme, width }) => {
-    const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(40, '', { gate: failedGate })), { scheme, width });
-    await page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true");
-    await page.click('#layer-3 th');
-    await page.waitForSelector('#layer-3 + .details svg.histogram');
-    expect(await sideways(page)).toBeLessThanOrEqual(0);
-    await page.screenshot({ path: path.join(dir, `report-${scheme}-${width}.png`), fullPage: true });
-    expect(complaints).toEqual([]);
-    await page.close();
-  });
+  it.each(SCHEMES.flatMap((scheme) => WIDTHS.map((width) => ({ scheme, width }))))(
+    'fits $width px in $scheme, without complaint or request',
+    async ({ scheme, width }) => {
+      const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(40, '', { gate: failedGate })), {
+        scheme,
+        width,
+      });
+      await page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true");
+      await page.click('#layer-3 th');
+      await page.waitForSelector('#layer-3 + .details svg.histogram');
+      expect(await sideways(page)).toBeLessThanOrEqual(0);
+      await page.screenshot({ path: path.join(dir, `report-${scheme}-${width}.png`), fullPage: true });
+      expect(complaints).toEqual([]);
+      await page.close();
+    },
+  );
 
   it('draws thumbnails, and allows no picture where there are none', async () => {
     const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(4)));
@@ -64,7 +73,10 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
     const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(12)));
     await page.focus('#layers input');
     await page.keyboard.press('Tab'); // the box of the table, which scrolls
-    for (;;) { await page.keyboard.press('Tab'); if (await page.evaluate("document.activeElement.closest('#layer-0') !== null")) break; }
+    for (;;) {
+      await page.keyboard.press('Tab');
+      if (await page.evaluate("document.activeElement.closest('#layer-0') !== null")) break;
+    }
     await page.keyboard.press('Enter');
     const details = page.locator('#layer-0 + .details');
     expect(await details.locator('figure').count()).toBe(3);
@@ -74,7 +86,8 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
     await details.locator('button', { hasText: 'Show in the graph' }).press('Enter');
     expect(await page.locator('#drawing .found').getAttribute('href')).toBe('#layer-0');
     expect(await page.evaluate('document.activeElement.id')).toBe('canvas');
-    const width = (): Promise<number> => page.evaluate("document.getElementById('drawing').getBoundingClientRect().width");
+    const width = (): Promise<number> =>
+      page.evaluate("document.getElementById('drawing').getBoundingClientRect().width");
     const before = await width();
     await page.keyboard.press('+');
     expect(await width()).toBeCloseTo(before * 1.3, 0);
@@ -88,7 +101,8 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
   it('goes from a node of the graph to its layer, and to the layer that the address names', async () => {
     const { page } = await open(browser, dir, renderHtml(makeRecord(12)));
     await page.locator('#drawing a').nth(4).click();
-    await expect.poll(() => page.evaluate('document.activeElement.closest("tr")?.id')).toBe('layer-4'); // the address changes a moment after the click
+    // the address changes a moment after the click
+    await expect.poll(() => page.evaluate('document.activeElement.closest("tr")?.id')).toBe('layer-4');
     await page.reload();
     expect(await page.getAttribute('#layer-4 button.open', 'aria-expanded')).toBe('true');
     await page.close();
@@ -97,9 +111,15 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
   it('shows hostile names as text', async () => {
     const hostile = '"><img src=x onerror="document.title=1"><script>document.title=2</script></script>\u202E';
     const record = makeRecord(4, hostile);
-    const { page, complaints } = await open(browser, dir, renderHtml({ ...record, recipe: { ...record.recipe, name: hostile } }));
+    const { page, complaints } = await open(
+      browser,
+      dir,
+      renderHtml({ ...record, recipe: { ...record.recipe, name: hostile } }),
+    );
     await page.click('#layer-0 button.open');
-    expect(await page.textContent('#layer-0 + .details bdi')).toContain('<script>document.title=2</script></script>‹U+202E›');
+    expect(await page.textContent('#layer-0 + .details bdi')).toContain(
+      '<script>document.title=2</script></script>‹U+202E›',
+    );
     expect(await page.locator('img').count()).toBe(1); // the thumbnail
     expect(await page.locator('script').count()).toBe(2);
     expect(await page.title()).toContain('onerror');
@@ -125,18 +145,34 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
       await page.close();
     }
     const busy = os.loadavg()[0]! > os.availableParallelism();
-    const list = (of: (r: { wall: number; cpu: number }) => number): string => runs.map((r) => of(r).toFixed(0)).join(', ');
-    console.log(`500 nodes, 1,500 points: ${(bytes / 1e6).toFixed(2)} MB, a sort handled and painted ${list((r) => r.wall)} ms after the start of navigation, ${list((r) => r.cpu)} ms of CPU in the page's thread${busy ? '; the machine is busy' : ''}; files in ${dir}`);
+    const list = (of: (r: { wall: number; cpu: number }) => number): string =>
+      runs.map((r) => of(r).toFixed(0)).join(', ');
+    console.log(
+      `500 nodes, 1,500 points: ${(bytes / 1e6).toFixed(2)} MB, a sort handled and painted ` +
+        `${list((r) => r.wall)} ms after the start of navigation, ${list((r) => r.cpu)} ms of CPU in the page's ` +
+        `thread${busy ? '; the machine is busy' : ''}; files in ${dir}`,
+    );
     // Other processes only add to the time; where they take the machine, what counts is the page's own share of it.
     expect(Math.min(...runs.map((r) => (busy ? r.cpu : r.wall)))).toBeLessThan(1000);
   });
 });
 
-/** In the page: as soon as it can be used, sorts the layers, and notes when that has been painted. Times count from the start of navigation. */
+/**
+ * In the page: as soon as it can be used, sorts the layers, and notes when that has been painted. Times count from the
+ * start of navigation.
+ */
 function answered(): void {
-  const page = globalThis as unknown as { document: { addEventListener(type: string, f: () => void): void; querySelector(s: string): { click(): void } }; requestAnimationFrame(f: () => void): void; answeredAt: number }; // runs in the page, whose types Node does not have
+  const page = globalThis as unknown as {
+    document: { addEventListener(type: string, f: () => void): void; querySelector(s: string): { click(): void } };
+    requestAnimationFrame(f: () => void): void;
+    answeredAt: number;
+  }; // runs in the page, whose types Node does not have
   page.document.addEventListener('DOMContentLoaded', () => {
     page.document.querySelector('#layers thead button').click();
-    page.requestAnimationFrame(() => page.requestAnimationFrame(() => { page.answeredAt = performance.now(); }));
+    page.requestAnimationFrame(() =>
+      page.requestAnimationFrame(() => {
+        page.answeredAt = performance.now();
+      }),
+    );
   });
 }

@@ -1,4 +1,7 @@
-/** Codes of 2 to 6 bits in bit planes: what onnxruntime puts together from them is every code, and integer kernels run on the result. */
+/**
+ * Codes of 2 to 6 bits in bit planes: what onnxruntime puts together from them is every code, and integer kernels run
+ * on the result.
+ */
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../src/base/rng.js';
 import { NarrowCodes } from '../../src/formats/narrow-codes.js';
@@ -19,7 +22,9 @@ describe.each(BITS)('%i bits', (bits) => {
     const rng = createRng(bits);
     for (const dims of [[3200], [37, 83], [5, 7, 3, 29], [1, 3001]]) {
       const size = dims.reduce((n, d) => n * d, 1);
-      const codes = Array.from({ length: size }, (_, i) => (i < high - low + 1 ? low + i : low + Math.floor(rng.next() * (high - low + 1))));
+      const codes = Array.from({ length: size }, (_, i) =>
+        i < high - low + 1 ? low + i : low + Math.floor(rng.next() * (high - low + 1)),
+      );
       const model = createModel(new Graph(), 18);
       const b = new GraphBuilder(model);
       const made = new NarrowCodes(b).codes(Tensor.codes(dtype, codes, dims), scheme, 'w');
@@ -27,24 +32,41 @@ describe.each(BITS)('%i bits', (bits) => {
       expect(made.shape).toEqual(dims);
       model.graph.addOutput(made);
       expect(verify(model)).toEqual([]);
-      for (const optimization of ['disabled', 'all'] as const) expect([...Object.values(await outputsOf(model, {}, optimization))[0]!]).toEqual(codes); // one output
-      const stored = [...model.graph.initializers].reduce((n, v) => n + v.data!.byteLength, 0); // initializers have data
+      for (const optimization of ['disabled', 'all'] as const)
+        expect([...Object.values(await outputsOf(model, {}, optimization))[0]!]).toEqual(codes); // one output
+      // initializers have data
+      const stored = [...model.graph.initializers].reduce((n, v) => n + v.data!.byteLength, 0);
       expect(stored).toBeLessThan((size * bits) / 8 + 150);
     }
   });
 
   it.each([
-    ['qdq', 'g (float[N,32,6,6] x) => (float[N,40,4,4] y) <float[40,32,3,3] w, float[40] b> { y = Conv(x, w, b) }', 'QLinearConv'],
-    ['qoperator', 'g (float[N,32,6,6] x) => (float[N,40,4,4] y) <float[40,32,3,3] w, float[40] b> { y = Conv(x, w, b) }', 'QLinearConv'],
+    [
+      'qdq',
+      'g (float[N,32,6,6] x) => (float[N,40,4,4] y) <float[40,32,3,3] w, float[40] b> { y = Conv(x, w, b) }',
+      'QLinearConv',
+    ],
+    [
+      'qoperator',
+      'g (float[N,32,6,6] x) => (float[N,40,4,4] y) <float[40,32,3,3] w, float[40] b> { y = Conv(x, w, b) }',
+      'QLinearConv',
+    ],
     ['qdq', 'g (float[N,96] x) => (float[N,128] y) <float[96,128] w, float[128] b> { y = Gemm(x, w, b) }', 'QGemm'],
-    ['dynamic', 'g (float[N,96] x) => (float[N,128] y) <float[96,128] w> { y = MatMul(x, w) }', 'DynamicQuantizeMatMul'],
+    [
+      'dynamic',
+      'g (float[N,96] x) => (float[N,128] y) <float[96,128] w> { y = MatMul(x, w) }',
+      'DynamicQuantizeMatMul',
+    ],
   ])('format %s: %s runs in the int8 kernel', async (format, text, kernel) => {
     const body = `<ir_version: 9, opset_import: ["" : 17]>\n${text}`;
     const q = await quantizeText(body, format, `weights: { dtype: int8, bits: ${bits}, granularity: channel }`);
     const whole = await quantizeText(body, format, 'weights: { dtype: int8, granularity: channel }');
     expect(verify(q.model)).toEqual([]);
     const { ops, integerMacsShare } = await optimized(q);
-    expect(Object.keys(ops).some((op) => op.endsWith(kernel)), Object.keys(ops).join(' ')).toBe(true);
+    expect(
+      Object.keys(ops).some((op) => op.endsWith(kernel)),
+      Object.keys(ops).join(' '),
+    ).toBe(true);
     expect(integerMacsShare).toBe(1);
     expect(Object.keys(ops)).not.toContain('BitShift'); // folded
     const [plain, fused] = [await outputsOf(q.model, q.feed, 'disabled'), await outputsOf(q.model, q.feed, 'all')];
@@ -61,13 +83,18 @@ it.each([2, 3])('fields of 4 bits that use %i are filled too, from zero or aroun
     const field = (): number => base + Math.floor(rng.next() * 2 ** bits);
     const bytes = Uint8Array.from({ length: 1001 }, () => field() | (field() << 4));
     const model = createModel(new Graph(), 18);
-    model.graph.addOutput(new NarrowCodes(new GraphBuilder(model)).fields({ bytes, dims: [7, 143], width: 4, bits, base, name: 'w' }));
+    model.graph.addOutput(
+      new NarrowCodes(new GraphBuilder(model)).fields({ bytes, dims: [7, 143], width: 4, bits, base, name: 'w' }),
+    );
     expect([...Object.values(await outputsOf(model, {}, 'all'))[0]!]).toEqual([...bytes]); // one output
   }
 });
 
 it('small weights and half-range ones stay plain constants', async () => {
-  for (const [text, settings] of [['g (float[N,8] x) => (float[N,16] y) <float[8,16] w> { y = Gemm(x, w) }', 'weights: { bits: 4 }'], ['g (float[N,96] x) => (float[N,128] y) <float[96,128] w> { y = Gemm(x, w) }', 'weights: { reduceRange: true }']] as const) {
+  for (const [text, settings] of [
+    ['g (float[N,8] x) => (float[N,16] y) <float[8,16] w> { y = Gemm(x, w) }', 'weights: { bits: 4 }'],
+    ['g (float[N,96] x) => (float[N,128] y) <float[96,128] w> { y = Gemm(x, w) }', 'weights: { reduceRange: true }'],
+  ] as const) {
     const q = await quantizeText(`<ir_version: 9, opset_import: ["" : 17]>\n${text}`, 'qdq', settings);
     expect([...q.model.graph.nodes].map((n) => n.op)).not.toContain('BitShift');
   }

@@ -16,13 +16,22 @@ import { expected, readFixtures } from './fixture.js';
 async function apply(pass: Pass, model: Model): Promise<{ changes: number; refusals: string[] }> {
   const refusals: string[] = [];
   inferShapes(model);
-  const { changes } = await pass.run({ model, evaluate: evaluateModel, report: () => undefined, refuse: (_rule, _node, reason) => refusals.push(reason) });
+  const { changes } = await pass.run({
+    model,
+    evaluate: evaluateModel,
+    report: () => undefined,
+    refuse: (_rule, _node, reason) => refusals.push(reason),
+  });
   return { changes, refusals };
 }
 
 async function outputsOf(model: Model, feed: Feed): Promise<Feed> {
   const session = await openModel(model, { optimization: 'disabled' });
-  try { return await session.run(feed); } finally { await session.close(); }
+  try {
+    return await session.run(feed);
+  } finally {
+    await session.close();
+  }
 }
 
 const fixtures = readFixtures('passes');
@@ -44,7 +53,12 @@ describe.each(fixtures)('$name: $description', (f) => {
     const { changes, refusals } = await apply(pass, model);
     expect(verify(model)).toEqual([]);
 
-    const after = [...model.graph.topological().map((n) => printNode(n)), `(${model.graph.inputs.map((v) => v.name).join(', ')}) => (${model.graph.outputs.map((v) => v.name).join(', ')})`, `initializers: ${[...model.graph.initializers].map((v) => `${v.data?.dtype}[${v.data?.dims.join(',')}] ${v.name}`).join('; ')}`].join('\n');
+    const after = [
+      ...model.graph.topological().map((n) => printNode(n)),
+      `(${model.graph.inputs.map((v) => v.name).join(', ')}) => (${model.graph.outputs.map((v) => v.name).join(', ')})`,
+      'initializers: ' +
+        `${[...model.graph.initializers].map((v) => `${v.data?.dtype}[${v.data?.dims.join(',')}] ${v.name}`).join('; ')}`,
+    ].join('\n');
     expect(after.trim()).toBe(expected(f, 'after', after.trim()));
     expect(String(changes)).toBe(expected(f, 'changes', String(changes)));
     expect(refusals.join('\n')).toBe(expected(f, 'refused', refusals.join('\n')));
@@ -54,7 +68,18 @@ describe.each(fixtures)('$name: $description', (f) => {
 
     const inputs = model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
     const feed = randomFeed(inputs, 3, 2);
-    const withDefaults = { ...randomFeed(before.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })), 3, 2), ...Object.fromEntries(before.graph.inputs.filter((v) => v.data).map((v) => [v.name, { dtype: 'float32' as const, dims: v.data!.dims, data: v.data!.f32() }])) };
+    const withDefaults = {
+      ...randomFeed(
+        before.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })),
+        3,
+        2,
+      ),
+      ...Object.fromEntries(
+        before.graph.inputs
+          .filter((v) => v.data)
+          .map((v) => [v.name, { dtype: 'float32' as const, dims: v.data!.dims, data: v.data!.f32() }]),
+      ),
+    };
     const [a, b] = [await outputsOf(before, withDefaults), await outputsOf(model, feed)];
     for (const [name, x] of Object.entries(a)) {
       const y = b[name]!;
@@ -62,7 +87,9 @@ describe.each(fixtures)('$name: $description', (f) => {
       // close passes multiply constants out, which moves the last bits; exact ones may not change any.
       const tolerance = pass.numerics === 'exact' ? 0 : 1e-5;
       let worst = 0;
-      for (let i = 0; i < x.data.length; i++) if (x.data[i] !== y.data[i]) worst = Math.max(worst, Math.abs(Number(y.data[i]) - Number(x.data[i])) / (1 + Math.abs(Number(x.data[i]))));
+      for (let i = 0; i < x.data.length; i++)
+        if (x.data[i] !== y.data[i])
+          worst = Math.max(worst, Math.abs(Number(y.data[i]) - Number(x.data[i])) / (1 + Math.abs(Number(x.data[i]))));
       expect(worst).toBeLessThanOrEqual(tolerance);
     }
   });

@@ -113,7 +113,8 @@ describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is 
       const recipe = path.join(temp, 'glob.yaml');
       writeFileSync(
         recipe,
-        `version: 1\nmodel: ${hostile}/glob-redos/${model}.onnx\nquantize: { format: dynamic, exclude: [ ${JSON.stringify(filter)} ] }\n`,
+        `version: 1\nmodel: ${hostile}/glob-redos/${model}.onnx\n` +
+          `quantize: { format: dynamic, exclude: [ ${JSON.stringify(filter)} ] }\n`,
       );
       const start = performance.now();
       const r = await runCli('--recipe', recipe, '--dry-run');
@@ -128,7 +129,8 @@ describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is 
     const recipe = path.join(temp, 'tar.yaml');
     writeFileSync(
       recipe,
-      `version: 1\nmodel: ${root}/calibration-data/demo.onnx\ncalibration: { data: { webdataset: ${hostile}/tar-negative-pax-size/loopdir.tar } }\n`,
+      `version: 1\nmodel: ${root}/calibration-data/demo.onnx\n` +
+        `calibration: { data: { webdataset: ${hostile}/tar-negative-pax-size/loopdir.tar } }\n`,
     );
     const r = await runCli('--recipe', recipe, '--out', path.join(temp, 'tar'), '-q');
     expect([r.code, r.err]).toEqual([3, expect.stringContaining('DATA_FORMAT')]);
@@ -145,7 +147,9 @@ describe.skipIf(!existsSync(hostile))('the hostile cases (skipped: ../shared is 
     const { parseModel } = await import('../../src/ir/text/parse.js');
     const { saveModel } = await import('../../src/onnx/files.js');
     const model = parseModel(
-      `<ir_version: 8, opset_import: ["" : 17]> g (float x) => (float y) { ${Array.from({ length: 300 }, (_, i) => `a${i}${'x'.repeat(20_000)} = Relu(x)`).join('\n')}\n y = Relu(x) }`,
+      `<ir_version: 8, opset_import: ["" : 17]> g (float x) => (float y) { ` +
+        `${Array.from({ length: 300 }, (_, i) => `a${i}${'x'.repeat(20_000)} = Relu(x)`).join('\n')}\n` +
+        ' y = Relu(x) }',
     );
     const last = [...model.graph.nodes].at(-1)!; // one node was written last
     const { Value } = await import('../../src/ir/graph.js');

@@ -113,7 +113,8 @@ async function confirm(index: number): Promise<void> {
   findings.push(`${index}: ${why.split('\n').slice(0, 4).join('\n   ')}`);
   writeFileSync(path.join(keep, 'finding.txt'), `npm run fuzz -- --seed ${seed} --only ${index}\n${why}\n`);
   process.stdout.write(
-    `finding ${findings.at(-1)}\n   kept in ${path.relative(root, keep)}; again: npm run fuzz -- --seed ${seed} --only ${index}\n`,
+    `finding ${findings.at(-1)}\n` +
+      `   kept in ${path.relative(root, keep)}; again: npm run fuzz -- --seed ${seed} --only ${index}\n`,
   );
 }
 
@@ -121,7 +122,8 @@ if (values.only === undefined) {
   const until = Date.now() + 1000 * Number(values.seconds);
   await Promise.all(Array.from({ length: Number(values.workers) }, () => work(until)));
   process.stdout.write(
-    `${done} inputs (${[...byKind].map(([kind, n]) => `${n} ${kind}`).join(', ')}), seed ${seed}: ${findings.length || 'no'} finding${findings.length === 1 ? '' : 's'}\n`,
+    `${done} inputs (${[...byKind].map(([kind, n]) => `${n} ${kind}`).join(', ')}), seed ${seed}: ` +
+      `${findings.length || 'no'} finding${findings.length === 1 ? '' : 's'}\n`,
   );
 } else {
   await confirm(Number(values.only));

@@ -29,25 +29,42 @@ describe.skipIf(!existsSync(file))('ResNet-20 on CIFAR-10 (skipped where ../shar
   const load = async (): Promise<Model> => {
     const model = loadModel(file);
     await runPasses(model, cleaning, { evaluate: evaluateModel });
-    if ((model.opsets.get('') ?? 0) < 13) { model.opsets.set('', 13); model.irVersion = Math.max(model.irVersion, 7); }
+    if ((model.opsets.get('') ?? 0) < 13) {
+      model.opsets.set('', 13);
+      model.irVersion = Math.max(model.irVersion, 7);
+    }
     inferShapes(model);
     return model;
   };
-  const inputsOf = (m: Model): Parameters<typeof openDataset>[1] => m.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
+  const inputsOf = (m: Model): Parameters<typeof openDataset>[1] =>
+    m.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
   const accuracy = async (m: Model): Promise<number> => {
     const session = await openModel(m, { threads: 2 });
     let right = 0;
     let n = 0;
     for await (const b of batches(images.test.samples(), { size: 100, inputs: session.inputs })) {
       const logits = Object.values(await session.run(b.feeds[0]!))[0]!;
-      b.samples.forEach((s, i) => { const row = [...(logits.data as Float32Array).subarray(i * 10, i * 10 + 10)]; if (row.indexOf(Math.max(...row)) === s.label) right++; n++; });
+      b.samples.forEach((s, i) => {
+        const row = [...(logits.data as Float32Array).subarray(i * 10, i * 10 + 10)];
+        if (row.indexOf(Math.max(...row)) === s.label) right++;
+        n++;
+      });
     }
     await session.close();
     return (100 * right) / n;
   };
   beforeAll(async () => {
     const inputs = inputsOf(loadModel(file));
-    const open = (part: string): Promise<Dataset> => openDataset(dataSpec.parse({ images: `${shared}data/cifar10/${part}`, classes: `${shared}data/cifar10/classes.txt`, preprocess }), inputs, { baseDir: shared, seed: 0 });
+    const open = (part: string): Promise<Dataset> =>
+      openDataset(
+        dataSpec.parse({
+          images: `${shared}data/cifar10/${part}`,
+          classes: `${shared}data/cifar10/classes.txt`,
+          preprocess,
+        }),
+        inputs,
+        { baseDir: shared, seed: 0 },
+      );
     images = { calibration: await open('calibration'), test: await open('test') };
   });
 
@@ -57,12 +74,30 @@ describe.skipIf(!existsSync(file))('ResNet-20 on CIFAR-10 (skipped where ../shar
   it.each(observers.map((o) => [o.name, o] as const))('%s keeps top-1 at 80.2 or above', async (_, observer) => {
     const model = await load();
     const planned = planQuantization(model, {
-      activations: { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' }, observer: observer.name, perChannel: false },
-      weights: { dtype: 'int8', symmetric: true, granularity: 'channel', observer: 'minmax' }, include: [], exclude: [], target: onnxruntimeCpu,
+      activations: {
+        dtype: 'uint8',
+        symmetric: false,
+        granularity: { kind: 'tensor' },
+        observer: observer.name,
+        perChannel: false,
+      },
+      weights: { dtype: 'int8', symmetric: true, granularity: 'channel', observer: 'minmax' },
+      include: [],
+      exclude: [],
+      target: onnxruntimeCpu,
     });
     const settings = observer.options.parse({});
-    const points = [...planned.plan].flatMap(([p, s]) => ('uses' in p && s.kind === 'observed' && !p.data ? [{ value: p, observer, options: settings }] : []));
-    const { stats, facts } = await calibrate({ model, points, batches: () => batches(images.calibration.samples({ limit: 512 }), { size: 32, inputs: inputsOf(model) }), threads: 2, onNonFinite: 'fail', sampling: { maxValuesPerSample: 16384, seed: 0 } });
+    const points = [...planned.plan].flatMap(([p, s]) =>
+      'uses' in p && s.kind === 'observed' && !p.data ? [{ value: p, observer, options: settings }] : [],
+    );
+    const { stats, facts } = await calibrate({
+      model,
+      points,
+      batches: () => batches(images.calibration.samples({ limit: 512 }), { size: 32, inputs: inputsOf(model) }),
+      threads: 2,
+      onNonFinite: 'fail',
+      sampling: { maxValuesPerSample: 16384, seed: 0 },
+    });
     expect(facts.samples).toBe(512);
     const params = new Map<QuantPoint, QuantParams>();
     const paramsOf = (p: QuantPoint): QuantParams => {
@@ -73,8 +108,15 @@ describe.skipIf(!existsSync(file))('ResNet-20 on CIFAR-10 (skipped where ../shar
       let made: QuantParams;
       if (spec.kind === 'fixed') made = fixedParams(spec.scheme, spec.scale, spec.zeroPoint);
       else if (spec.kind === 'shared') made = paramsOf(spec.with);
-      else if (spec.kind === 'derived') made = biasParams(value.data!.f32(), paramsOf(spec.from[0]).scale[0]!, paramsOf(spec.from[1]).scale).params;
-      else if (spec.kind === 'observed') made = chooseParams(value.data ? observeWeights(value.data.f32(), value.data.dims, spec.scheme, observers[0]!, {}) : observer.chooseRange(stats.get(value)!, spec.scheme, settings), spec.scheme);
+      else if (spec.kind === 'derived')
+        made = biasParams(value.data!.f32(), paramsOf(spec.from[0]).scale[0]!, paramsOf(spec.from[1]).scale).params;
+      else if (spec.kind === 'observed')
+        made = chooseParams(
+          value.data
+            ? observeWeights(value.data.f32(), value.data.dims, spec.scheme, observers[0]!, {})
+            : observer.chooseRange(stats.get(value)!, spec.scheme, settings),
+          spec.scheme,
+        );
       else throw new Error('float points have no parameters');
       params.set(p, made);
       return made;

@@ -6,7 +6,11 @@ import { open } from '../rooms/data/helpers.js';
 const train = resolve('../shared/data/cifar10/train');
 describe.skipIf(!existsSync(train))('CIFAR-10 shards (skipped: ../shared is absent)', () => {
   it('streams 20,000 images with flat memory', async () => {
-    const data = await open({ webdataset: train, preprocess: { scale: '1/255' } }, [{ name: 'input', dtype: 'float32', shape: ['batch', 3, 32, 32] }], '.');
+    const data = await open(
+      { webdataset: train, preprocess: { scale: '1/255' } },
+      [{ name: 'input', dtype: 'float32', shape: ['batch', 3, 32, 32] }],
+      '.',
+    );
     expect(data.count).toBe(20_000);
     const classes = new Array<number>(10).fill(0);
     let n = 0;

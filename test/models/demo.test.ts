@@ -17,8 +17,11 @@ it('demo.onnx classifies more than 97 % of glyphs/test, but not all of it', asyn
     const files = readdirSync(join(folder, name)).sort();
     const batch = new Float32Array(files.length * 3 * 1024);
     for (const [n, file] of files.entries()) {
-      const pixels = await sharp(join(folder, name, file)).raw().toBuffer();
-      for (let p = 0; p < 1024; p++) for (let c = 0; c < 3; c++) batch[(n * 3 + c) * 1024 + p] = (pixels[p * 3 + c]! / 255 - 0.5) / 0.25;
+      const pixels = await sharp(join(folder, name, file))
+        .raw()
+        .toBuffer();
+      for (let p = 0; p < 1024; p++)
+        for (let c = 0; c < 3; c++) batch[(n * 3 + c) * 1024 + p] = (pixels[p * 3 + c]! / 255 - 0.5) / 0.25;
     }
     const { logits } = await session.run({ input: new Tensor('float32', batch, [files.length, 3, 32, 32]) });
     const scores = logits!.data as Float32Array; // a float32 output, by the model

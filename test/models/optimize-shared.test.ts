@@ -1,6 +1,7 @@
 /**
- * Every shared model through every level of `quantize optimize`: outputs in onnxruntime stay on random and on real inputs,
- * the second run finds nothing, and the default level leaves no more nodes than it once did. The `light_*` models of the
+ * Every shared model through every level of `quantize optimize`: outputs in onnxruntime stay on random and on real
+ * inputs, the second run finds nothing, and the default level leaves no more nodes than it once did. The `light_*`
+ * models of the
  * `onnx` package (onnx/backend/test/data/light) run too where QUANTBENCH_LIGHT_MODELS names their folder.
  */
 import fs from 'node:fs';
@@ -40,12 +41,18 @@ const modelFile = (name: string): string => path.join(shared, 'models', `${name}
 
 /** Samples of a recipe's evaluation data, as the model takes them. */
 async function realFeeds(recipeFile: string, name: string, ...set: string[]): Promise<Feed[]> {
-  const resolved = await loadRecipe(path.join(root, 'recipes', recipeFile), { set: [`model=../../../shared/models/${name}.onnx`, ...set] });
+  const resolved = await loadRecipe(path.join(root, 'recipes', recipeFile), {
+    set: [`model=../../../shared/models/${name}.onnx`, ...set],
+  });
   const model = loadModel(modelFile(name));
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.some((v) => v.name === i.name && v.data)); // those with defaults are weights
+  // those with defaults are weights
+  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.some((v) => v.name === i.name && v.data));
   const data = await openData(resolved.recipe.evaluation.data!, inputs, resolved, say); // these recipes have data
   const feeds: Feed[] = [];
-  for await (const b of batches(data.samples(), { size: 1, inputs })) { feeds.push(...b.feeds); if (feeds.length >= REAL_FEEDS) break; }
+  for await (const b of batches(data.samples(), { size: 1, inputs })) {
+    feeds.push(...b.feeds);
+    if (feeds.length >= REAL_FEEDS) break;
+  }
   return feeds;
 }
 
@@ -53,20 +60,32 @@ async function realFeeds(recipeFile: string, name: string, ...set: string[]): Pr
 function speechLike(): Feed[] {
   const rng = createRng(1, 'tones');
   return Array.from({ length: REAL_FEEDS }, (_, i): Feed => {
-    const [rate, samples] = i % 2 ? [16000n, 576] as const : [8000n, 288] as const;
-    const audio = Float32Array.from({ length: samples }, (_n, t) => 0.3 * Math.sin((t * (i + 1)) / 9) + 0.05 * rng.normal());
+    const [rate, samples] = i % 2 ? ([16000n, 576] as const) : ([8000n, 288] as const);
+    const audio = Float32Array.from(
+      { length: samples },
+      (_n, t) => 0.3 * Math.sin((t * (i + 1)) / 9) + 0.05 * rng.normal(),
+    );
     return {
       input: { dtype: 'float32', dims: [1, samples], data: audio },
-      state: { dtype: 'float32', dims: [2, 1, 128], data: Float32Array.from({ length: 256 }, () => (i < 2 ? 0 : 0.1 * rng.normal())) },
+      state: {
+        dtype: 'float32',
+        dims: [2, 1, 128],
+        data: Float32Array.from({ length: 256 }, () => (i < 2 ? 0 : 0.1 * rng.normal())),
+      },
       sr: { dtype: 'int64', dims: [], data: BigInt64Array.of(rate) },
     };
   });
 }
 
-const randomFeeds = (inputs: readonly ValueInfo[]): Feed[] => Array.from({ length: RANDOM_FEEDS }, (_, seed) => randomFeed(inputs, seed, [2, 1, 5, 16, 32][seed % 5]));
+const randomFeeds = (inputs: readonly ValueInfo[]): Feed[] =>
+  Array.from({ length: RANDOM_FEEDS }, (_, seed) => randomFeed(inputs, seed, [2, 1, 5, 16, 32][seed % 5]));
 
 /** The largest relative difference at a level, what the second run changes, and nodes and bytes. */
-async function check(file: string, level: OptimizeLevel, feeds: (inputs: readonly ValueInfo[]) => readonly Feed[]): Promise<{ error: number; feeds: number; again: string[]; nodes: number; bytes: number }> {
+async function check(
+  file: string,
+  level: OptimizeLevel,
+  feeds: (inputs: readonly ValueInfo[]) => readonly Feed[],
+): Promise<{ error: number; feeds: number; again: string[]; nodes: number; bytes: number }> {
   const model = loadModel(file);
   await optimizeGraph(model, { level });
   const original = await Session.open(file, CHECK);
@@ -77,7 +96,10 @@ async function check(file: string, level: OptimizeLevel, feeds: (inputs: readonl
       error = Math.max(error, difference(await original.run(feed), await optimized.run(feed)).error);
       ran++;
     }
-  } finally { await original.close(); await optimized.close(); }
+  } finally {
+    await original.close();
+    await optimized.close();
+  }
   const nodes = countNodes(model);
   const again = (await optimizeGraph(model, { level })).filter((t) => t.changes > 0).map((t) => t.pass);
   forgetInferred(model);
@@ -89,29 +111,54 @@ describe.skipIf(!fs.existsSync(shared))('shared models (skipped where ../shared 
     ['minilm-l6', 194, () => realFeeds('sts/int8-dynamic.yaml', 'minilm-l6'), true],
     ['resnet20-cifar10', 54, () => realFeeds('cifar10/int8-kl.yaml', 'resnet20-cifar10'), true],
     ['resnet20-cifar10-unequalised', 54, () => realFeeds('cifar10/int8-kl.yaml', 'resnet20-cifar10-unequalised'), true],
-    ['mlperf-tiny-resnet8-cifar10', 23, () => realFeeds('cifar10/int8-kl-mlperf-tiny.yaml', 'mlperf-tiny-resnet8-cifar10'), true],
-    ['ultraface-slim-320', 105, () => realFeeds('cifar10/int8-kl.yaml', 'ultraface-slim-320', 'calibration.data.preprocess={ colour: RGB, resize: { height: 240, width: 320 }, scale: 1/128, mean: 1 }'), true],
+    [
+      'mlperf-tiny-resnet8-cifar10',
+      23,
+      () => realFeeds('cifar10/int8-kl-mlperf-tiny.yaml', 'mlperf-tiny-resnet8-cifar10'),
+      true,
+    ],
+    [
+      'ultraface-slim-320',
+      105,
+      () =>
+        realFeeds(
+          'cifar10/int8-kl.yaml',
+          'ultraface-slim-320',
+          'calibration.data.preprocess={ colour: RGB, resize: { height: 240, width: 320 }, scale: 1/128, mean: 1 }',
+        ),
+      true,
+    ],
     ['silero-vad', 148, () => Promise.resolve(speechLike()), false], // random rates take one branch only, and random windows do not fit it
-  ] as const)('%s keeps its outputs and has at most %d nodes at the default level', async (name, most, real, random) => {
-    const file = modelFile(name);
-    const feeds = await real();
-    for (const level of LEVELS) {
-      const found = await check(file, level, (inputs) => [...feeds, ...(random ? randomFeeds(inputs) : [])]);
-      expect(found.feeds).toBe(REAL_FEEDS + (random ? RANDOM_FEEDS : 0));
-      expect(found.error, level).toBeLessThanOrEqual(TOLERANCE);
-      expect(found.again, level).toEqual([]);
-      expect(found.bytes, level).toBeLessThanOrEqual(fs.statSync(file).size + SLACK_BYTES);
-      if (level === 'default') expect(found.nodes).toBeLessThanOrEqual(most);
-    }
-  });
+  ] as const)(
+    '%s keeps its outputs and has at most %d nodes at the default level',
+    async (name, most, real, random) => {
+      const file = modelFile(name);
+      const feeds = await real();
+      for (const level of LEVELS) {
+        const found = await check(file, level, (inputs) => [...feeds, ...(random ? randomFeeds(inputs) : [])]);
+        expect(found.feeds).toBe(REAL_FEEDS + (random ? RANDOM_FEEDS : 0));
+        expect(found.error, level).toBeLessThanOrEqual(TOLERANCE);
+        expect(found.again, level).toEqual([]);
+        expect(found.bytes, level).toBeLessThanOrEqual(fs.statSync(file).size + SLACK_BYTES);
+        if (level === 'default') expect(found.nodes).toBeLessThanOrEqual(most);
+      }
+    },
+  );
 });
 
-const lightModels = light === undefined ? [] : fs.readdirSync(light).filter((f) => f.endsWith('.onnx')).sort();
+const lightModels =
+  light === undefined
+    ? []
+    : fs
+        .readdirSync(light)
+        .filter((f) => f.endsWith('.onnx'))
+        .sort();
 
 describe.skipIf(light === undefined)('light models (skipped unless QUANTBENCH_LIGHT_MODELS names their folder)', () => {
   it.each(lightModels)('%s keeps its outputs, and its file stays small', async (name) => {
     const file = path.join(light!, name); // set where there are models
-    for (const level of ['basic', 'default'] as const) { // aggressive computes constants of any size, which here are all weights
+    for (const level of ['basic', 'default'] as const) {
+      // aggressive computes constants of any size, which here are all weights
       const found = await check(file, level, (inputs) => [randomFeed(inputs, 1)]);
       expect(found.error, level).toBeLessThanOrEqual(TOLERANCE);
       expect(found.again, level).toEqual([]);

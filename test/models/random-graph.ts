@@ -9,30 +9,56 @@ import { floatAttr, GraphBuilder } from '../../src/rewrite/builder.js';
 /** What an axis called N is when the model runs. */
 export const OPEN_SIZE = 2;
 const MAX_ELEMENTS = 2048;
-const INPUT_SHAPES: readonly (readonly Dim[])[] = [['N', 4], ['N', 3, 4, 4], [2, 6], ['N', 2, 3, 4], [4], ['N', 1, 6], [1, 4, 4, 4], [3, 1, 4]];
+const INPUT_SHAPES: readonly (readonly Dim[])[] = [
+  ['N', 4],
+  ['N', 3, 4, 4],
+  [2, 6],
+  ['N', 2, 3, 4],
+  [4],
+  ['N', 1, 6],
+  [1, 4, 4, 4],
+  [3, 1, 4],
+];
 
 /** What the steps share while a graph grows. */
-interface Work { readonly rng: Rng; readonly model: Model; readonly b: GraphBuilder; readonly pool: Value[]; readonly smooth: boolean }
+interface Work {
+  readonly rng: Rng;
+  readonly model: Model;
+  readonly b: GraphBuilder;
+  readonly pool: Value[];
+  readonly smooth: boolean;
+}
 /** Adds nodes; the values that may be used further on, or nothing where no value fits. */
 type Step = (w: Work) => readonly Value[] | undefined;
 
 /**
- * A model of up to `steps` random steps over one to three inputs, opset 17. `smooth` leaves out functions with jumps, at
- * which a last bit decides: needed where a pass may move last bits.
+ * A model of up to `steps` random steps over one to three inputs, opset 17. `smooth` leaves out functions with jumps,
+ * at which a last bit decides: needed where a pass may move last bits.
  */
-export function randomModel(seed: number, { steps = 12, smooth = true }: { readonly steps?: number; readonly smooth?: boolean } = {}): Model {
+export function randomModel(
+  seed: number,
+  { steps = 12, smooth = true }: { readonly steps?: number; readonly smooth?: boolean } = {},
+): Model {
   const rng = createRng(seed, 'random-graph');
   const graph = new Graph();
   const model = createModel(graph, 17, 8);
   const b = new GraphBuilder(model);
   const pool: Value[] = [];
   for (let i = 0; i <= rng.int(3); i++) pool.push(input(graph, b.freeName(`x${i}`), oneOf(rng, INPUT_SHAPES)));
-  if (rng.int(4) === 0) pool.push(graph.addInput(b.constant(normal(rng, [4]), 'default'))); // a default that callers may override
+  // a default that callers may override
+  if (rng.int(4) === 0) pool.push(graph.addInput(b.constant(normal(rng, [4]), 'default')));
   const w: Work = { rng, model, b, pool, smooth };
   const wanted = 3 + rng.int(steps);
   for (let i = 0; i < wanted; i++) {
     const made = oneOf(rng, STEPS)(w) ?? [];
-    for (const v of made) if (v.dtype === 'float32' && v.shape && elements(v) <= MAX_ELEMENTS && v.shape.every((d) => typeof d === 'number' || d === 'N')) pool.push(v);
+    for (const v of made)
+      if (
+        v.dtype === 'float32' &&
+        v.shape &&
+        elements(v) <= MAX_ELEMENTS &&
+        v.shape.every((d) => typeof d === 'number' || d === 'N')
+      )
+        pool.push(v);
   }
   const results = [...new Set(pool)].filter((v) => v.producer);
   const leaves = results.filter((v) => v.uses.size === 0);
@@ -45,8 +71,13 @@ export function randomModel(seed: number, { steps = 12, smooth = true }: { reado
 const oneOf = <T>(rng: Rng, list: readonly T[]): T => list[rng.int(list.length)]!; // lists here are not empty
 const size = (d: Dim | undefined): number => (typeof d === 'number' ? d : OPEN_SIZE);
 const elements = (v: Value): number => (v.shape ?? []).reduce<number>((n, d) => n * size(d), 1);
-const normal = (rng: Rng, dims: readonly number[]): Tensor => Tensor.f32(Float32Array.from({ length: dims.reduce((n, d) => n * d, 1) }, () => Math.fround(rng.normal() * 0.5)), dims);
-const filled = (value: number, dims: readonly number[]): Tensor => Tensor.f32(new Float32Array(dims.reduce((n, d) => n * d, 1)).fill(value), dims);
+const normal = (rng: Rng, dims: readonly number[]): Tensor =>
+  Tensor.f32(
+    Float32Array.from({ length: dims.reduce((n, d) => n * d, 1) }, () => Math.fround(rng.normal() * 0.5)),
+    dims,
+  );
+const filled = (value: number, dims: readonly number[]): Tensor =>
+  Tensor.f32(new Float32Array(dims.reduce((n, d) => n * d, 1)).fill(value), dims);
 const i64 = (w: Work, values: readonly number[]): Value => constant(w, Tensor.i64(values));
 
 function input(graph: Graph, name: string, shape: readonly Dim[], dtype: 'float32' | 'bool' = 'float32'): Value {
@@ -58,7 +89,9 @@ function input(graph: Graph, name: string, shape: readonly Dim[], dtype: 'float3
 
 /** A constant as exporters write it: an initializer or a Constant node. */
 function constant({ b, rng }: Work, t: Tensor): Value {
-  return rng.int(3) === 0 ? b.op('Constant', [], { attrs: { value: { type: 'tensor', value: t } }, name: 'constant' }) : b.constant(t);
+  return rng.int(3) === 0
+    ? b.op('Constant', [], { attrs: { value: { type: 'tensor', value: t } }, name: 'constant' })
+    : b.constant(t);
 }
 
 function pick(w: Work, fits: (v: Value, shape: readonly Dim[]) => boolean = () => true): Value | undefined {
@@ -73,7 +106,18 @@ function axisOf(w: Work, shape: readonly Dim[], least = 1): number | undefined {
 
 const unary: Step = (w) => {
   const x = pick(w);
-  const ops = ['Relu', 'Abs', 'Neg', 'Sigmoid', 'Tanh', 'Identity', 'LeakyRelu', 'Dropout', 'Softplus', ...(w.smooth ? [] : ['Floor', 'Round', 'Sign', 'Ceil'])];
+  const ops = [
+    'Relu',
+    'Abs',
+    'Neg',
+    'Sigmoid',
+    'Tanh',
+    'Identity',
+    'LeakyRelu',
+    'Dropout',
+    'Softplus',
+    ...(w.smooth ? [] : ['Floor', 'Round', 'Sign', 'Ceil']),
+  ];
   if (!x) return undefined;
   const op = oneOf(w.rng, ops);
   const y = w.b.op(op, [x]);
@@ -90,7 +134,12 @@ const withConstant: Step = (w) => {
   for (let i = 0; i <= w.rng.int(2); i++) {
     const dims = oneOf(w.rng, [[], [1], ...(typeof last === 'number' ? [[last]] : [])]);
     const neutral = op === 'Add' || op === 'Sub' ? 0 : 1;
-    const t = w.rng.int(4) === 0 ? filled(neutral, dims) : op === 'Div' || op === 'Mul' ? filled(0.5 + w.rng.next(), dims) : normal(w.rng, dims);
+    const t =
+      w.rng.int(4) === 0
+        ? filled(neutral, dims)
+        : op === 'Div' || op === 'Mul'
+          ? filled(0.5 + w.rng.next(), dims)
+          : normal(w.rng, dims);
     const c = constant(w, t);
     const swap = (op === 'Add' || op === 'Mul') && w.rng.int(2) === 0;
     x = w.b.op(op, swap ? [c, x] : [x, c]);
@@ -130,7 +179,11 @@ const transposes: Step = (w) => {
   if (!x?.shape) return undefined;
   const rank = x.shape.length;
   const perm = Array.from({ length: rank }, (_, i) => i);
-  if (w.rng.int(5)) for (let i = rank - 1; i > 0; i--) { const j = w.rng.int(i + 1); [perm[i], perm[j]] = [perm[j]!, perm[i]!]; } // both indices are inside
+  if (w.rng.int(5))
+    for (let i = rank - 1; i > 0; i--) {
+      const j = w.rng.int(i + 1);
+      [perm[i], perm[j]] = [perm[j]!, perm[i]!];
+    } // both indices are inside
   const a = w.b.op('Transpose', [x], { attrs: { perm } });
   if (w.rng.int(2)) return [a];
   const back = w.rng.int(2) ? perm.map((_, i) => perm.indexOf(i)) : [...perm].reverse();
@@ -147,12 +200,30 @@ const views: Step = (w) => {
     const shape: readonly Dim[] = y.shape ?? [];
     const ones = shape.flatMap((d, k) => (d === 1 ? [k] : []));
     switch (w.rng.int(6)) {
-      case 0: y = w.b.op('Flatten', [y], { attrs: { axis: w.rng.int(shape.length + 1) } }); break;
-      case 1: y = w.b.op('Unsqueeze', [y, i64(w, [w.rng.int(2) ? 0 : -1])]); break;
-      case 2: if (ones.length) y = w.b.op('Squeeze', [y, i64(w, [oneOf(w.rng, ones)])]); break;
-      case 3: y = w.b.op('Reshape', [y, i64(w, shape.length ? [0, -1] : [1, -1])]); break;
-      case 4: y = w.b.op('Reshape', [y, i64(w, [-1])]); break;
-      default: if (x.shape.filter((d) => d === 'N').length <= 1) y = w.b.op('Reshape', [y, i64(w, x.shape.map((d) => (d === 'N' ? -1 : Number(d))))]);
+      case 0:
+        y = w.b.op('Flatten', [y], { attrs: { axis: w.rng.int(shape.length + 1) } });
+        break;
+      case 1:
+        y = w.b.op('Unsqueeze', [y, i64(w, [w.rng.int(2) ? 0 : -1])]);
+        break;
+      case 2:
+        if (ones.length) y = w.b.op('Squeeze', [y, i64(w, [oneOf(w.rng, ones)])]);
+        break;
+      case 3:
+        y = w.b.op('Reshape', [y, i64(w, shape.length ? [0, -1] : [1, -1])]);
+        break;
+      case 4:
+        y = w.b.op('Reshape', [y, i64(w, [-1])]);
+        break;
+      default:
+        if (x.shape.filter((d) => d === 'N').length <= 1)
+          y = w.b.op('Reshape', [
+            y,
+            i64(
+              w,
+              x.shape.map((d) => (d === 'N' ? -1 : Number(d))),
+            ),
+          ]);
     }
     if (!y.shape || y.shape.includes(null) || y.shape.length > 6) return [y];
   }
@@ -164,7 +235,8 @@ const slices: Step = (w) => {
   const axis = x?.shape && axisOf(w, x.shape, 2);
   if (!x?.shape || axis === undefined) return undefined;
   const n = size(x.shape[axis]);
-  const cut = (v: Value, from: number, to: number, on: number): Value => w.b.op('Slice', [v, i64(w, [from]), i64(w, [to]), i64(w, [on])]);
+  const cut = (v: Value, from: number, to: number, on: number): Value =>
+    w.b.op('Slice', [v, i64(w, [from]), i64(w, [to]), i64(w, [on])]);
   if (w.rng.int(3) === 0) return [cut(x, w.rng.int(2) ? 0 : -n, w.rng.int(2) ? n : Number.MAX_SAFE_INTEGER, axis)];
   const a = cut(x, 0, 1 + w.rng.int(n - 1), axis);
   const other = axisOf(w, x.shape, 2);
@@ -181,8 +253,13 @@ const pads: Step = (w) => {
   let y = x;
   for (let i = 0; i <= w.rng.int(2); i++) {
     const p = new Array<number>(2 * rank).fill(0);
-    if (w.rng.int(3)) { p[axis] = w.rng.int(3); p[axis + rank] = w.rng.int(2); }
-    y = w.b.op('Pad', [y, i64(w, p), ...(mode === 'constant' && w.rng.int(3) ? [constant(w, border)] : [])], { attrs: { mode } });
+    if (w.rng.int(3)) {
+      p[axis] = w.rng.int(3);
+      p[axis + rank] = w.rng.int(2);
+    }
+    y = w.b.op('Pad', [y, i64(w, p), ...(mode === 'constant' && w.rng.int(3) ? [constant(w, border)] : [])], {
+      attrs: { mode },
+    });
   }
   return [y];
 };
@@ -206,35 +283,91 @@ const splits: Step = (w) => {
   const axis = x.shape.findIndex((d) => typeof d === 'number' && d > 1 && d % 2 === 0);
   if (w.rng.int(5) === 0) return [w.b.op('Split', [x], { attrs: { axis } })];
   const parts = w.b.node('Split', [x], 2, { attrs: { axis } }).outputs;
-  return w.rng.int(2) ? [parts[0]!] : [w.b.op('Concat', w.rng.int(4) ? parts : [...parts].reverse(), { attrs: { axis } })]; // two parts were asked for
+  return w.rng.int(2)
+    ? [parts[0]!]
+    : [w.b.op('Concat', w.rng.int(4) ? parts : [...parts].reverse(), { attrs: { axis } })]; // two parts were asked for
 };
 
 const repeats: Step = (w) => {
   const x = pick(w, (_v, s) => s.length > 0);
   if (!x?.shape) return undefined;
   const { shape } = x;
-  if (w.rng.int(2)) return [w.b.op('Expand', [x, i64(w, shape.map((d) => (typeof d === 'number' && w.rng.int(2) ? d : 1)))])];
+  if (w.rng.int(2))
+    return [
+      w.b.op('Expand', [
+        x,
+        i64(
+          w,
+          shape.map((d) => (typeof d === 'number' && w.rng.int(2) ? d : 1)),
+        ),
+      ]),
+    ];
   const axis = axisOf(w, shape);
-  return [w.b.op('Tile', [x, i64(w, shape.map((_, i) => (i === axis && w.rng.int(2) ? 2 : 1)))])];
+  return [
+    w.b.op('Tile', [
+      x,
+      i64(
+        w,
+        shape.map((_, i) => (i === axis && w.rng.int(2) ? 2 : 1)),
+      ),
+    ]),
+  ];
 };
 
 const reduces: Step = (w) => {
   const x = pick(w, (_v, s) => s.length > 0);
   const axis = x?.shape && axisOf(w, x.shape);
-  return x && axis !== undefined ? [w.b.op(oneOf(w.rng, ['ReduceMean', 'ReduceMax', 'ReduceMin']), [x], { attrs: { axes: [axis], keepdims: w.rng.int(2) } })] : undefined;
+  return x && axis !== undefined
+    ? [
+        w.b.op(oneOf(w.rng, ['ReduceMean', 'ReduceMax', 'ReduceMin']), [x], {
+          attrs: { axes: [axis], keepdims: w.rng.int(2) },
+        }),
+      ]
+    : undefined;
 };
 
 const images: Step = (w) => {
-  const x = pick(w, (_v, s) => s.length === 4 && typeof s[1] === 'number' && size(s[2]) > 1 && size(s[3]) > 1 && typeof s[2] === 'number' && typeof s[3] === 'number');
+  const x = pick(
+    w,
+    (_v, s) =>
+      s.length === 4 &&
+      typeof s[1] === 'number' &&
+      size(s[2]) > 1 &&
+      size(s[3]) > 1 &&
+      typeof s[2] === 'number' &&
+      typeof s[3] === 'number',
+  );
   if (!x?.shape) return undefined;
   const channels = size(x.shape[1]);
   switch (w.rng.int(4)) {
-    case 0: return [w.b.op(oneOf(w.rng, ['MaxPool', 'AveragePool']), [x], { attrs: { kernel_shape: [1, 1], ...(w.rng.int(3) ? {} : { strides: [2, 2] }) } })];
-    case 1: return [w.b.op('MaxPool', [x], { attrs: { kernel_shape: [2, 2] } })];
-    case 2: return [w.b.op('Resize', [x, null, constant(w, Tensor.f32([1, 1, ...(w.rng.int(2) ? [1, 1] : [2, 2])]))], { attrs: { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' } })];
+    case 0:
+      return [
+        w.b.op(oneOf(w.rng, ['MaxPool', 'AveragePool']), [x], {
+          attrs: { kernel_shape: [1, 1], ...(w.rng.int(3) ? {} : { strides: [2, 2] }) },
+        }),
+      ];
+    case 1:
+      return [w.b.op('MaxPool', [x], { attrs: { kernel_shape: [2, 2] } })];
+    case 2:
+      return [
+        w.b.op('Resize', [x, null, constant(w, Tensor.f32([1, 1, ...(w.rng.int(2) ? [1, 1] : [2, 2])]))], {
+          attrs: { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+        }),
+      ];
     default: {
       let y = w.b.op('Conv', [x, constant(w, normal(w.rng, [2, channels, 1, 1]))], { attrs: { kernel_shape: [1, 1] } });
-      if (w.rng.int(2)) y = w.b.op('BatchNormalization', [y, filled(0.5 + w.rng.next(), [2]), normal(w.rng, [2]), normal(w.rng, [2]), filled(0.5 + w.rng.next(), [2])].map((v) => (v instanceof Tensor ? w.b.constant(v) : v)), { attrs: { epsilon: floatAttr(1e-5) } });
+      if (w.rng.int(2))
+        y = w.b.op(
+          'BatchNormalization',
+          [
+            y,
+            filled(0.5 + w.rng.next(), [2]),
+            normal(w.rng, [2]),
+            normal(w.rng, [2]),
+            filled(0.5 + w.rng.next(), [2]),
+          ].map((v) => (v instanceof Tensor ? w.b.constant(v) : v)),
+          { attrs: { epsilon: floatAttr(1e-5) } },
+        );
       return [w.rng.int(2) ? y : w.b.op('Add', [y, constant(w, normal(w.rng, [2, 1, 1]))])];
     }
   }
@@ -283,15 +416,23 @@ const quantized: Step = (w) => {
 const branches: Step = (w) => {
   const x = pick(w);
   if (!x) return undefined;
-  const c = w.rng.int(2) ? constant(w, Tensor.codes('bool', [w.rng.int(2)], [])) : input(w.model.graph, w.b.freeName('c'), [], 'bool');
+  const c = w.rng.int(2)
+    ? constant(w, Tensor.codes('bool', [w.rng.int(2)], []))
+    : input(w.model.graph, w.b.freeName('c'), [], 'bool');
   const two = w.rng.int(3) === 0;
   const branch = (): Attr => {
     const graph = new Graph();
     graph.name = w.b.freeName('branch');
     const inner: Work = { ...w, b: new GraphBuilder(w.model, graph, w.b.freeName) };
-    const chain = (): Value => { let v = x; for (let i = 0; i <= w.rng.int(3); i++) v = inner.b.op(oneOf(w.rng, ['Relu', 'Neg', 'Tanh', 'Identity', 'Relu']), [v]); return v; };
+    const chain = (): Value => {
+      let v = x;
+      for (let i = 0; i <= w.rng.int(3); i++)
+        v = inner.b.op(oneOf(w.rng, ['Relu', 'Neg', 'Tanh', 'Identity', 'Relu']), [v]);
+      return v;
+    };
     const results = [chain(), ...(two ? [chain()] : [])];
-    for (const v of results) graph.addOutput(v.producer?.graph === graph && !v.isGraphOutput ? v : inner.b.op('Identity', [v]));
+    for (const v of results)
+      graph.addOutput(v.producer?.graph === graph && !v.isGraphOutput ? v : inner.b.op('Identity', [v]));
     return { type: 'graph', value: graph };
   };
   const node = w.b.node('If', [c], two ? 2 : 1, { attrs: { then_branch: branch(), else_branch: branch() } });
@@ -304,7 +445,12 @@ const loops: Step = (w) => {
   if (!x) return undefined;
   const body = new Graph();
   body.name = w.b.freeName('body');
-  const declare = (name: string, dtype: 'int64' | 'bool' | 'float32', shape: readonly Dim[]): Value => { const v = new Value(w.b.freeName(name)); v.dtype = dtype; v.shape = shape; return body.addInput(v); };
+  const declare = (name: string, dtype: 'int64' | 'bool' | 'float32', shape: readonly Dim[]): Value => {
+    const v = new Value(w.b.freeName(name));
+    v.dtype = dtype;
+    v.shape = shape;
+    return body.addInput(v);
+  };
   declare('i', 'int64', []);
   const go = declare('go', 'bool', []);
   const state = declare('state', 'float32', x.shape ?? []);
@@ -314,7 +460,16 @@ const loops: Step = (w) => {
   body.addOutput(next);
   const collects = w.rng.int(3) === 0;
   if (collects) body.addOutput(b.op('Neg', [next]));
-  const node = w.b.node('Loop', [w.b.constant(Tensor.i64([w.rng.int(4)], [])), w.b.constant(Tensor.codes('bool', [1], [])), w.b.op('Identity', [x])], collects ? 2 : 1, { attrs: { body: { type: 'graph', value: body } } });
+  const node = w.b.node(
+    'Loop',
+    [
+      w.b.constant(Tensor.i64([w.rng.int(4)], [])),
+      w.b.constant(Tensor.codes('bool', [1], [])),
+      w.b.op('Identity', [x]),
+    ],
+    collects ? 2 : 1,
+    { attrs: { body: { type: 'graph', value: body } } },
+  );
   const y = node.outputs[0]!; // one or two were asked for
   y.dtype = 'float32';
   y.shape = x.shape;
@@ -322,11 +477,45 @@ const loops: Step = (w) => {
   return node.outputs;
 };
 
-const STEPS: readonly Step[] = [unary, unary, withConstant, withConstant, binary, binary, clamps, casts, transposes, transposes, views, views, slices, pads, concats, splits, repeats, reduces, images, images, products, wheres, duplicate, duplicate, shapeChain, quantized, branches, loops];
+const STEPS: readonly Step[] = [
+  unary,
+  unary,
+  withConstant,
+  withConstant,
+  binary,
+  binary,
+  clamps,
+  casts,
+  transposes,
+  transposes,
+  views,
+  views,
+  slices,
+  pads,
+  concats,
+  splits,
+  repeats,
+  reduces,
+  images,
+  images,
+  products,
+  wheres,
+  duplicate,
+  duplicate,
+  shapeChain,
+  quantized,
+  branches,
+  loops,
+];
 /** Ops by how many of these models have them: a test that finds none of an op tests less than it says. */
 export function opsOf(model: Model): Set<string> {
   const ops = new Set<string>();
-  const see = (nodes: Iterable<Node>): void => { for (const n of nodes) { ops.add(n.op); for (const [, g] of n.subgraphs()) see(g.nodes); } };
+  const see = (nodes: Iterable<Node>): void => {
+    for (const n of nodes) {
+      ops.add(n.op);
+      for (const [, g] of n.subgraphs()) see(g.nodes);
+    }
+  };
   see(model.graph.nodes);
   return ops;
 }

@@ -1,4 +1,7 @@
-/** The shipped recipes on real models and data: accuracy against stated bars, integer coverage, size, memory, determinism. */
+/**
+ * The shipped recipes on real models and data: accuracy against stated bars, integer coverage, size, memory,
+ * determinism.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -20,15 +23,22 @@ async function run(recipe: string, ...set: string[]): Promise<RunRecord> {
 const metric = (r: RunRecord, name: string) => r.evaluation!.metrics.find((m) => m.name === name)!;
 
 describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped where ../shared is absent)', () => {
-  it.each(['kl', 'minmax', 'ema', 'percentile', 'mse'])('ResNet-20 int8 with %s: top-1 at least 80.2 of 80.45, not significantly different, all MACs in integers', async (observer) => {
-    const r = await run('cifar10/int8-kl.yaml', `quantize.activations.observer=${observer}`, 'evaluation.latency=false');
-    expect(metric(r, 'top1').float).toBeCloseTo(80.45, 5);
-    expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(80.2);
-    expect(r.evaluation!.agreement!.mcnemarP).toBeGreaterThan(0.05);
-    expect(r.runtime!.integerMacsShare).toBe(1);
-    expect(r.runtime!.ops['com.microsoft.QLinearAdd']).toBe(9); // the residual additions
-    expect(r.runtime!.unfused).toEqual([]);
-  });
+  it.each(['kl', 'minmax', 'ema', 'percentile', 'mse'])(
+    'ResNet-20 int8 with %s: top-1 at least 80.2 of 80.45, not significantly different, all MACs in integers',
+    async (observer) => {
+      const r = await run(
+        'cifar10/int8-kl.yaml',
+        `quantize.activations.observer=${observer}`,
+        'evaluation.latency=false',
+      );
+      expect(metric(r, 'top1').float).toBeCloseTo(80.45, 5);
+      expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(80.2);
+      expect(r.evaluation!.agreement!.mcnemarP).toBeGreaterThan(0.05);
+      expect(r.runtime!.integerMacsShare).toBe(1);
+      expect(r.runtime!.ops['com.microsoft.QLinearAdd']).toBe(9); // the residual additions
+      expect(r.runtime!.unfused).toEqual([]);
+    },
+  );
 
   it('ResNet-8 of MLPerf Tiny (opset 11, batch 1): top-1 at least 76.5 of 76.85', async () => {
     const r = await run('cifar10/int8-kl-mlperf-tiny.yaml', 'evaluation.latency=false');
@@ -43,12 +53,16 @@ describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped wher
     expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(79.5);
   });
 
-  it('MiniLM static with SmoothQuant: Spearman at least 0.731 of 0.7321, all products in integers, at least twice as fast as float', async () => {
-    const r = await run('sts/int8-smoothquant.yaml');
-    expect(metric(r, 'spearman').quantized).toBeGreaterThanOrEqual(0.731);
-    expect(r.runtime!.integerMacsShare).toBe(1);
-    expect(r.latency!.speedup).toBeGreaterThanOrEqual(2);
-  });
+  it(
+    'MiniLM static with SmoothQuant: Spearman at least 0.731 of 0.7321, all products in integers, at least twice ' +
+      'as fast as float',
+    async () => {
+      const r = await run('sts/int8-smoothquant.yaml');
+      expect(metric(r, 'spearman').quantized).toBeGreaterThanOrEqual(0.731);
+      expect(r.runtime!.integerMacsShare).toBe(1);
+      expect(r.latency!.speedup).toBeGreaterThanOrEqual(2);
+    },
+  );
 
   it('MiniLM dynamic: Spearman at least 0.730 of 0.7321, at most 23 MB', async () => {
     const r = await run('sts/int8-dynamic.yaml', 'evaluation.latency=false');
@@ -65,8 +79,32 @@ describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped wher
 
   it('needs no more memory for 1,000 images than for 100: within 5 %', () => {
     const peak = (samples: number): number => {
-      const script = `await (await import('./dist/cli/main.js')).main(process.argv.slice(1)); console.error('PEAK', process.resourceUsage().maxRSS);`;
-      const done = spawnSync(process.execPath, ['--input-type=module', '-e', script, '--', '--recipe', 'recipes/cifar10/int8-kl.yaml', '--out', out, '--quiet', '--set', `calibration.samples=${samples}`, '--set', 'calibration.cache=false', '--set', 'evaluation.samples=50', '--set', 'evaluation.latency=false'], { cwd: root, encoding: 'utf8' });
+      const script =
+        `await (await import('./dist/cli/main.js')).main(process.argv.slice(1)); console.error('PEAK', ` +
+        'process.resourceUsage().maxRSS);';
+      const done = spawnSync(
+        process.execPath,
+        [
+          '--input-type=module',
+          '-e',
+          script,
+          '--',
+          '--recipe',
+          'recipes/cifar10/int8-kl.yaml',
+          '--out',
+          out,
+          '--quiet',
+          '--set',
+          `calibration.samples=${samples}`,
+          '--set',
+          'calibration.cache=false',
+          '--set',
+          'evaluation.samples=50',
+          '--set',
+          'evaluation.latency=false',
+        ],
+        { cwd: root, encoding: 'utf8' },
+      );
       return Number(/PEAK (\d+)/.exec(done.stderr)?.[1]);
     };
     const [few, many] = [peak(100), peak(1000)];

@@ -36,7 +36,15 @@ async function cleaned(name: string): Promise<Model> {
   inferShapes(model);
   return model;
 }
-const products = (model: Model): PlannedNode[] => [...model.graph.nodes].filter((n) => PRODUCTS.has(n.op)).map((n) => ({ name: n.name, macs: 1, outputs: n.outputs.map((o) => o.name), constants: n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])) }));
+const products = (model: Model): PlannedNode[] =>
+  [...model.graph.nodes]
+    .filter((n) => PRODUCTS.has(n.op))
+    .map((n) => ({
+      name: n.name,
+      macs: 1,
+      outputs: n.outputs.map((o) => o.name),
+      constants: n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])),
+    }));
 
 /** Every activation gets the range −4…4: which kernels run does not depend on it. */
 function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
@@ -49,14 +57,27 @@ function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
     if (spec.kind === 'observed') {
       const value = 'uses' in point ? point : point.node.inputs[point.index];
       const { granularity } = spec.scheme;
-      const channels = granularity.kind === 'axis' ? value!.data!.dims[granularity.axis]! : 1; // per-axis schemes are for weights
-      found = chooseParams({ min: new Float64Array(channels).fill(-4), max: new Float64Array(channels).fill(4) }, spec.scheme);
-    } else if (spec.kind === 'fixed') found = { scheme: spec.scheme, scale: Float32Array.of(spec.scale), zeroPoint: Int32Array.of(spec.zeroPoint) };
+      // per-axis schemes are for weights
+      const channels = granularity.kind === 'axis' ? value!.data!.dims[granularity.axis]! : 1;
+      found = chooseParams(
+        { min: new Float64Array(channels).fill(-4), max: new Float64Array(channels).fill(4) },
+        spec.scheme,
+      );
+    } else if (spec.kind === 'fixed')
+      found = { scheme: spec.scheme, scale: Float32Array.of(spec.scale), zeroPoint: Int32Array.of(spec.zeroPoint) };
     else if (spec.kind === 'shared') found = of(spec.with);
     else if (spec.kind === 'derived') {
       const [a, w] = [of(spec.from[0])!, of(spec.from[1])!]; // biases come from planned points
       const scale = w.scale.map((s) => s * a.scale[0]!);
-      found = { scheme: { dtype: 'int32', symmetric: true, granularity: scale.length > 1 ? { kind: 'axis', axis: 0 } : { kind: 'tensor' } }, scale, zeroPoint: new Int32Array(scale.length) };
+      found = {
+        scheme: {
+          dtype: 'int32',
+          symmetric: true,
+          granularity: scale.length > 1 ? { kind: 'axis', axis: 0 } : { kind: 'tensor' },
+        },
+        scale,
+        zeroPoint: new Int32Array(scale.length),
+      };
     }
     if (found) params.set(point, found);
     return found;
@@ -66,27 +87,50 @@ function anyParams({ plan }: Planned): Map<QuantPoint, QuantParams> {
 }
 
 function write(model: Model, planned: Planned, format: string): string {
-  formats.find((f) => f.name === format)!.rewrite({ model, planned, params: anyParams(planned), target: onnxruntimeCpu, seed: 0 });
+  formats
+    .find((f) => f.name === format)!
+    .rewrite({ model, planned, params: anyParams(planned), target: onnxruntimeCpu, seed: 0 });
   const file = path.join(dir, 'quantized.onnx');
   saveModel(model, file);
   return file;
 }
 
 describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared is absent)', () => {
-  it.each(['resnet20-cifar10', 'ultraface-slim-320', 'mlperf-tiny-resnet8-cifar10', 'minilm-l6'])('finds the float kernel of every product of %s', async (name) => {
-    const model = await cleaned(name);
-    const file = path.join(dir, 'float.onnx');
-    saveModel(model, file);
-    const found = await inspectOptimized(file, products(model));
-    expect(found.integerMacsShare).toBe(0);
-    expect(found.kernels.filter((k) => k.kernel === undefined || k.ranInteger !== false)).toEqual([]);
-  });
+  it.each(['resnet20-cifar10', 'ultraface-slim-320', 'mlperf-tiny-resnet8-cifar10', 'minilm-l6'])(
+    'finds the float kernel of every product of %s',
+    async (name) => {
+      const model = await cleaned(name);
+      const file = path.join(dir, 'float.onnx');
+      saveModel(model, file);
+      const found = await inspectOptimized(file, products(model));
+      expect(found.integerMacsShare).toBe(0);
+      expect(found.kernels.filter((k) => k.kernel === undefined || k.ranInteger !== false)).toEqual([]);
+    },
+  );
 
-  it.each([['resnet20-cifar10', 'qdq'], ['resnet20-cifar10', 'qoperator'], ['ultraface-slim-320', 'qdq'], ['mlperf-tiny-resnet8-cifar10', 'qdq'], ['minilm-l6', 'qdq']])('finds the integer kernel of every product of %s in %s', async (name, format) => {
+  it.each([
+    ['resnet20-cifar10', 'qdq'],
+    ['resnet20-cifar10', 'qoperator'],
+    ['ultraface-slim-320', 'qdq'],
+    ['mlperf-tiny-resnet8-cifar10', 'qdq'],
+    ['minilm-l6', 'qdq'],
+  ])('finds the integer kernel of every product of %s in %s', async (name, format) => {
     const model = await cleaned(name);
     const wanted = products(model);
-    const activations = { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' }, observer: 'minmax', perChannel: false } as const;
-    const planned = planQuantization(model, { activations, weights, include: [], exclude: [], target: onnxruntimeCpu } as never); // the options of the plan, whatever else it may take
+    const activations = {
+      dtype: 'uint8',
+      symmetric: false,
+      granularity: { kind: 'tensor' },
+      observer: 'minmax',
+      perChannel: false,
+    } as const;
+    const planned = planQuantization(model, {
+      activations,
+      weights,
+      include: [],
+      exclude: [],
+      target: onnxruntimeCpu,
+    } as never); // the options of the plan, whatever else it may take
     const found = await inspectOptimized(write(model, planned, format), wanted);
     expect(found.kernels.filter((k) => k.kernel === undefined || !k.ranInteger)).toEqual([]);
     expect(found.integerMacsShare).toBe(1);
@@ -96,7 +140,14 @@ describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared 
   it('sees that dynamic quantization leaves the products of two activations in float', async () => {
     const model = await cleaned('minilm-l6');
     const wanted = products(model);
-    const planned = planDynamic(model, { weights, include: [], exclude: [], conv: false, weightOnly: [], embeddings: false });
+    const planned = planDynamic(model, {
+      weights,
+      include: [],
+      exclude: [],
+      conv: false,
+      weightOnly: [],
+      embeddings: false,
+    });
     const found = await inspectOptimized(write(model, planned, 'dynamic'), wanted);
     expect(found.kernels.filter((k) => k.kernel === undefined)).toEqual([]);
     expect(found.integerMacsShare).toBe(36 / 48); // 6 layers: 6 products with weights, 2 without
@@ -105,24 +156,32 @@ describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared 
 });
 
 const images = path.resolve('../shared/data/cifar10/test');
-describe.skipIf(!existsSync(models) || !existsSync(images))('compareModels on CIFAR-10 (skipped: ../shared is absent)', () => {
-  it('scores ResNet-8 with flat memory, and finds the cleaned model the same', async () => {
-    const name = 'mlperf-tiny-resnet8-cifar10';
-    const file = path.join(dir, 'clean.onnx');
-    saveModel(await cleaned(name), file);
-    const float = await Session.open(path.join(models, `${name}.onnx`));
-    const rewritten = await Session.open(file);
-    const data = await open({ images, preprocess: {} }, float.inputs, '.');
-    const before = process.memoryUsage().rss;
-    const found = await compareModels({ float, quantized: rewritten, batches: () => batches(data.samples({ limit: 2000 }), { size: 32, inputs: float.inputs }) });
-    expect(found.samples).toBe(2000);
-    // MLPerf Tiny publishes 87.2 % on lossless images; these JPEGs are lossy, which costs about ten points (76.9 % here).
-    expect(found.metrics[0]!.float).toBeGreaterThan(74);
-    expect(found.metrics[0]!.float).toBeLessThan(88);
-    expect(found.agreement!.same).toBeGreaterThan(0.998);
-    expect(found.outputs[0]!.cosine).toBeGreaterThan(0.9999);
-    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
-    await float.close();
-    await rewritten.close();
-  });
-});
+describe.skipIf(!existsSync(models) || !existsSync(images))(
+  'compareModels on CIFAR-10 (skipped: ../shared is absent)',
+  () => {
+    it('scores ResNet-8 with flat memory, and finds the cleaned model the same', async () => {
+      const name = 'mlperf-tiny-resnet8-cifar10';
+      const file = path.join(dir, 'clean.onnx');
+      saveModel(await cleaned(name), file);
+      const float = await Session.open(path.join(models, `${name}.onnx`));
+      const rewritten = await Session.open(file);
+      const data = await open({ images, preprocess: {} }, float.inputs, '.');
+      const before = process.memoryUsage().rss;
+      const found = await compareModels({
+        float,
+        quantized: rewritten,
+        batches: () => batches(data.samples({ limit: 2000 }), { size: 32, inputs: float.inputs }),
+      });
+      expect(found.samples).toBe(2000);
+      // MLPerf Tiny publishes 87.2 % on lossless images; these JPEGs are lossy, which costs about ten points (76.9 %
+      // here).
+      expect(found.metrics[0]!.float).toBeGreaterThan(74);
+      expect(found.metrics[0]!.float).toBeLessThan(88);
+      expect(found.agreement!.same).toBeGreaterThan(0.998);
+      expect(found.outputs[0]!.cosine).toBeGreaterThan(0.9999);
+      expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+      await float.close();
+      await rewritten.close();
+    });
+  },
+);

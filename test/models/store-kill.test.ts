@@ -31,15 +31,37 @@ const killer = path.join(base, 'killer.mjs');
 writeFileSync(killer, KILLER);
 
 function killed(dir: string, script: string, at: number): Promise<{ signal: string | null; err: string }> {
-  const child = spawn(process.execPath, ['--import', killer, '--input-type=module', '-e', `import { openStore, parseReference } from ${JSON.stringify(library)};\nconst store = openStore(${JSON.stringify(dir)});\n${script}`],
-    { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, KILL_AT: String(at), KILL_COUNT: path.join(base, 'count') } });
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      killer,
+      '--input-type=module',
+      '-e',
+      `import { openStore, parseReference } from ${JSON.stringify(library)};\n` +
+        `const store = openStore(${JSON.stringify(dir)});\n${script}`,
+    ],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, KILL_AT: String(at), KILL_COUNT: path.join(base, 'count') },
+    },
+  );
   let err = '';
-  child.stderr.on('data', (d: Buffer) => { err += d.toString(); });
-  return new Promise((resolve) => { child.on('close', (_, signal) => { resolve({ signal, err }); }); });
+  child.stderr.on('data', (d: Buffer) => {
+    err += d.toString();
+  });
+  return new Promise((resolve) => {
+    child.on('close', (_, signal) => {
+      resolve({ signal, err });
+    });
+  });
 }
 
 /** What the log says, version by version. */
-const told = (store: Store): string => (existsSync(path.join(store.dir, 'log.jsonl')) ? store.list() : []).flatMap((n) => n.versions.map((v) => `${n.name}@${v.version} ${v.stage} ${v.source}`)).join(', ');
+const told = (store: Store): string =>
+  (existsSync(path.join(store.dir, 'log.jsonl')) ? store.list() : [])
+    .flatMap((n) => n.versions.map((v) => `${n.name}@${v.version} ${v.stage} ${v.source}`))
+    .join(', ');
 
 const one = runFolder('one');
 const three = runFolder('three');
@@ -47,23 +69,57 @@ const full = async (dir: string): Promise<Store> => {
   const store = openStore(dir);
   await store.addRun('m', one);
   await store.addRun('m', runFolder('two'));
-  for (const v of [1, 2]) for (const to of ['canary', 'production'] as const) await store.promote({ name: 'm', at: v }, to);
+  for (const v of [1, 2])
+    for (const to of ['canary', 'production'] as const) await store.promote({ name: 'm', at: v }, to);
   await store.addRun('m', runFolder('next'));
   return store;
 };
 
 describe.each([
-  { name: 'the first add', start: async (dir: string) => openStore(dir), script: `await store.addRun('m', ${JSON.stringify(one)})`, least: 20 },
+  {
+    name: 'the first add',
+    start: async (dir: string) => openStore(dir),
+    script: `await store.addRun('m', ${JSON.stringify(one)})`,
+    least: 20,
+  },
   { name: 'add', start: full, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 15 },
-  { name: 'add after a torn line', start: async (dir: string) => { const store = await full(dir); writeFileSync(path.join(dir, 'log.jsonl'), '{"check":"0', { flag: 'a' }); return store; }, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 15 },
-  { name: 'add after a dead lock', start: async (dir: string) => { const store = await full(dir); await killed(dir, `const { withLock } = await import(${JSON.stringify(library.replace('index.js', 'lock.js'))}); await withLock(${JSON.stringify(path.join(dir, 'lock'))}, 1000, () => { process.kill(process.pid, 'SIGKILL'); for (;;); });`, 1e9); return store; }, script: `await store.addRun('m', ${JSON.stringify(three)})`, least: 20 },
+  {
+    name: 'add after a torn line',
+    start: async (dir: string) => {
+      const store = await full(dir);
+      writeFileSync(path.join(dir, 'log.jsonl'), '{"check":"0', { flag: 'a' });
+      return store;
+    },
+    script: `await store.addRun('m', ${JSON.stringify(three)})`,
+    least: 15,
+  },
+  {
+    name: 'add after a dead lock',
+    start: async (dir: string) => {
+      const store = await full(dir);
+      await killed(
+        dir,
+        `const { withLock } = await import(${JSON.stringify(library.replace('index.js', 'lock.js'))}); await ` +
+          `withLock(${JSON.stringify(path.join(dir, 'lock'))}, 1000, () => { process.kill(process.pid, ` +
+          `'SIGKILL'); for (;;); });`,
+        1e9,
+      );
+      return store;
+    },
+    script: `await store.addRun('m', ${JSON.stringify(three)})`,
+    least: 20,
+  },
   { name: 'promote', start: full, script: `await store.promote(parseReference('m@3'), 'canary')`, least: 6 },
   { name: 'rollback', start: full, script: `await store.rollback('m')`, least: 6 },
 ])('kill -9 at every change of a file by $name', ({ script, start, least }) => {
   it('leaves the state before or after, whole, and the next change works', { timeout: 200_000 }, async () => {
     const template = path.join(temporary(), 'store');
     const before = told(await start(template));
-    const copy = (): string => { const dir = path.join(temporary(), 'store'); if (existsSync(template)) cpSync(template, dir, { recursive: true }); return dir; };
+    const copy = (): string => {
+      const dir = path.join(temporary(), 'store');
+      if (existsSync(template)) cpSync(template, dir, { recursive: true });
+      return dir;
+    };
     const reference = copy();
     expect(await killed(reference, script, -1)).toEqual({ signal: null, err: '' });
     const after = told(openStore(reference));
@@ -82,7 +138,9 @@ describe.each([
       expect(store.verify()).toMatchObject({ problems: [], torn: 0, versions: versions + 1 });
       expect(readdirSync(dir).sort()).toEqual(['log.jsonl', 'objects', 'tmp']);
     };
-    const worker = async (): Promise<void> => { for (let n = points.shift(); n !== undefined; n = points.shift()) await at(n); };
+    const worker = async (): Promise<void> => {
+      for (let n = points.shift(); n !== undefined; n = points.shift()) await at(n);
+    };
     await Promise.all([worker(), worker()]);
   });
 });

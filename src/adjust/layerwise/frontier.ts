@@ -1,4 +1,7 @@
-/** What has been computed for every feed already, so that each step runs only the part of the model between it and the one before. */
+/**
+ * What has been computed for every feed already, so that each step runs only the part of the model between it and the
+ * one before.
+ */
 import type { Feed, FeedTensor } from '../../ir/feed.js';
 import { Value, type Graph, type Node } from '../../ir/graph.js';
 
@@ -18,20 +21,32 @@ export class Frontier {
     this.#most = most;
   }
   async *feeds(): AsyncGenerator<Feed> {
-    if (this.#kept) yield* this.#kept; else yield* this.#feeds();
+    if (this.#kept) yield* this.#kept;
+    else yield* this.#feeds();
   }
   /** Collects the tensors of a further frontier during a pass; they take its place where they are few enough. */
-  collector(names: ReadonlySet<string>): { add(feed: Feed, outputs: Readonly<Record<string, FeedTensor>>): void; finish(): void } {
+  collector(names: ReadonlySet<string>): {
+    add(feed: Feed, outputs: Readonly<Record<string, FeedTensor>>): void;
+    finish(): void;
+  } {
     const feeds: Feed[] = [];
     let bytes = 0;
     return {
       add: (feed, outputs) => {
         if (bytes > this.#most) return;
-        const own = Object.fromEntries([...names].map((name) => [name, outputs[name] ?? feed[name]!])); // a value that is not computed was given
-        for (const t of Object.values(own)) bytes += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
-        if (bytes > this.#most) feeds.length = 0; else feeds.push(own);
+        // a value that is not computed was given
+        const own = Object.fromEntries([...names].map((name) => [name, outputs[name] ?? feed[name]!]));
+        for (const t of Object.values(own))
+          bytes += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
+        if (bytes > this.#most) feeds.length = 0;
+        else feeds.push(own);
       },
-      finish: () => { if (bytes <= this.#most && feeds.length) { this.#kept = feeds; this.names = names; } },
+      finish: () => {
+        if (bytes <= this.#most && feeds.length) {
+          this.#kept = feeds;
+          this.names = names;
+        }
+      },
     };
   }
 }
@@ -49,8 +64,8 @@ export function ancestors(of: Value): Set<Node> {
 }
 
 /**
- * Values that hold all that nodes outside of `done` need of it and of the graph's inputs; undefined where one of them is no
- * tensor of a known type. `done` holds whatever its nodes are computed by.
+ * Values that hold all that nodes outside of `done` need of it and of the graph's inputs; undefined where one of them
+ * is no tensor of a known type. `done` holds whatever its nodes are computed by.
  */
 export function frontierOf(graph: Graph, done: ReadonlySet<Node>): Value[] | undefined {
   const waits = (v: Value): boolean => [...v.uses].some((u) => !done.has(ownerOf(u.node, graph) ?? u.node));
@@ -61,11 +76,21 @@ export function frontierOf(graph: Graph, done: ReadonlySet<Node>): Value[] | und
 /** The node of `graph` whose subgraph holds a node; undefined for nodes of the graph itself. */
 function ownerOf(n: Node, graph: Graph): Node | undefined {
   if (n.graph === graph) return undefined;
-  for (const own of graph.nodes) if (own.subgraphs().length && own.subgraphs().some(([, g]) => g === n.graph || [...g.nodes].some((inner) => inner === n || ownerOf(n, g) === inner))) return own;
+  for (const own of graph.nodes)
+    if (
+      own.subgraphs().length &&
+      own
+        .subgraphs()
+        .some(([, g]) => g === n.graph || [...g.nodes].some((inner) => inner === n || ownerOf(n, g) === inner))
+    )
+      return own;
   return undefined;
 }
 
-/** Makes inputs of a graph of the named values that it computes, and drops its other inputs. Gives what took the place of which value. */
+/**
+ * Makes inputs of a graph of the named values that it computes, and drops its other inputs. Gives what took the place
+ * of which value.
+ */
 export function cutAt(graph: Graph, names: ReadonlySet<string>): Map<Value, Value> {
   const replaced = new Map<Value, Value>();
   if (!names.size) return replaced;

@@ -4,7 +4,12 @@ import { partsOf } from './parts.js';
 import { nearestCodes, type WeightMethod } from './types.js';
 
 const options = z.strictObject({
-  p: z.number().min(0).max(1).default(0.7).describe('Exponent of the norm of the error: the smaller, the less outliers count.'),
+  p: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.7)
+    .describe('Exponent of the norm of the error: the smaller, the less outliers count.'),
   beta: z.number().positive().default(10).describe('How closely the auxiliary error follows at first.'),
   kappa: z.number().min(1).default(1.01).describe('Growth of beta in each round.'),
   rounds: z.number().int().positive().default(20).describe('Most rounds; it stops once the error grows.'),
@@ -12,15 +17,19 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 /**
- * Half-quadratic quantization: min ‖W − s·(Q − z)‖_p with an auxiliary error e, in turn e = shrink(W − s·(Q − z)) and the
- * grid that is best for W − e in closed form: the zero point z = ⟨Q − (W − e)/s⟩, or the scale s = ⟨(W − e)·q⟩/⟨q·q⟩ with
- * q = Q − z where the zero point is fixed. shrink is the proximal step of |x|^p: sign(x)·max(0, |x| − |x|^(p−1)/β).
- * source: Badri and Shaji 2023, https://mobiusml.github.io/hqq_blog/; unlike there, zero points are rounded to codes at the end,
- * for kernels hold them so, and scales are then fitted once more.
+ * Half-quadratic quantization: min ‖W − s·(Q − z)‖_p with an auxiliary error e, in turn e = shrink(W − s·(Q − z)) and
+ * the grid that is best for W − e in closed form: the zero point z = ⟨Q − (W − e)/s⟩, or the scale s = ⟨(W −
+ * e)·q⟩/⟨q·q⟩ with q = Q − z where the zero point is fixed. shrink is the proximal step of |x|^p: sign(x)·max(0, |x| −
+ * |x|^(p−1)/β).
+ * source: Badri and Shaji 2023, https://mobiusml.github.io/hqq_blog/; unlike there, zero points are rounded to codes at
+ * the end, for kernels hold them so, and scales are then fitted once more.
  */
 export const hqq = {
   name: 'hqq',
-  doc: 'Fits zero points, or scales where the zero point is fixed, so that few large errors count less than many small ones (half-quadratic quantization). Needs no data; where there are, weights are first fitted to what earlier layers really give.',
+  doc:
+    'Fits zero points, or scales where the zero point is fixed, so that few large errors count less than many ' +
+    'small ones (half-quadratic quantization). Needs no data; where there are, weights are first fitted to what ' +
+    'earlier layers really give.',
   options,
   inputs: 'optional',
   solve(problem, o) {
@@ -36,9 +45,19 @@ export const hqq = {
   },
 } satisfies WeightMethod<Options>;
 
-interface Ends { readonly low: number; readonly high: number; readonly symmetric: boolean }
+interface Ends {
+  readonly low: number;
+  readonly high: number;
+  readonly symmetric: boolean;
+}
 
-function fitPart(values: Float64Array, startScale: number, startZero: number, { low, high, symmetric }: Ends, { p, beta: first, kappa, rounds }: Options): { scale: number; zero: number } {
+function fitPart(
+  values: Float64Array,
+  startScale: number,
+  startZero: number,
+  { low, high, symmetric }: Ends,
+  { p, beta: first, kappa, rounds }: Options,
+): { scale: number; zero: number } {
   const clipped = (q: number): number => (q > high ? high : q < low ? low : q);
   const n = values.length;
   let [scale, zero] = [startScale, startZero];
@@ -62,7 +81,11 @@ function fitPart(values: Float64Array, startScale: number, startZero: number, { 
     }
     if (off >= least) break;
     least = off;
-    if (symmetric) { const made = down > 0 ? up / down : 0; if (!(made > 0)) break; scale = made; } else zero = sum / n;
+    if (symmetric) {
+      const made = down > 0 ? up / down : 0;
+      if (!(made > 0)) break;
+      scale = made;
+    } else zero = sum / n;
     const whole = symmetric ? startZero : Math.min(high, Math.max(low, roundHalfEven(zero)));
     if (!symmetric && whole === tried) continue;
     tried = whole;
@@ -72,7 +95,11 @@ function fitPart(values: Float64Array, startScale: number, startZero: number, { 
   if (symmetric) return best;
   // The scale that is best for the rounded zero point.
   let [up, down] = [0, 0];
-  for (let i = 0; i < n; i++) { const q = clipped(roundHalfEven(values[i]! / best.scale) + best.zero) - best.zero; up += q * values[i]!; down += q * q; }
+  for (let i = 0; i < n; i++) {
+    const q = clipped(roundHalfEven(values[i]! / best.scale) + best.zero) - best.zero;
+    up += q * values[i]!;
+    down += q * q;
+  }
   const made = down > 0 ? up / down : 0;
   return made > 0 && norm(values, made, best.zero, low, high, p) < best.error ? { scale: made, zero: best.zero } : best;
 }

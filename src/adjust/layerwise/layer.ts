@@ -5,8 +5,8 @@ import { clipRange } from '../../scheme/params.js';
 import type { QuantParams } from '../../scheme/types.js';
 
 /**
- * y[row] = Σ_column W[row, column]·x[column] + b[row]. A grouped convolution has `groups` such products, each of `rows` rows.
- * Element (group, row, column) of the weight lies at group·groupStride + row·rowStride + column·columnStride.
+ * y[row] = Σ_column W[row, column]·x[column] + b[row]. A grouped convolution has `groups` such products, each of `rows`
+ * rows. Element (group, row, column) of the weight lies at group·groupStride + row·rowStride + column·columnStride.
  */
 export interface LayerShape {
   readonly node: Node;
@@ -27,7 +27,8 @@ export interface LayerShape {
 /** The shape of a layer with a constant weight that it alone uses; undefined for other nodes. */
 export function layerShape(node: Node): LayerShape | undefined {
   const [input, weight, bias] = node.inputs;
-  if (node.domain !== '' || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput) return undefined;
+  if (node.domain !== '' || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput)
+    return undefined;
   const { dims, dtype } = weight.data!; // an initializer has data
   if (dtype !== 'float32') return undefined;
   const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
@@ -43,25 +44,72 @@ export function layerShape(node: Node): LayerShape | undefined {
   const turned = node.op === 'Gemm' && node.int('transB', 0) !== 0;
   const [rows, columns] = turned ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!]; // two axes, checked above
   const apart = node.op === 'MatMul' ? biasBehind(node, rows) : undefined;
-  return { ...base, ...(apart ? { bias: apart, biasApart: true } : {}), groups: 1, rows, columns, groupStride: 0, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+  return {
+    ...base,
+    ...(apart ? { bias: apart, biasApart: true } : {}),
+    groups: 1,
+    rows,
+    columns,
+    groupStride: 0,
+    rowStride: turned ? columns : 1,
+    columnStride: turned ? 1 : rows,
+  };
 }
 
 /** The constant vector that the only reader of a product adds to it. */
 function biasBehind(node: Node, rows: number): Value | undefined {
   const y = node.outputs[0]!; // a product has an output
   const [use] = y.uses;
-  if (y.uses.size !== 1 || y.isGraphOutput || use!.node.op !== 'Add' || use!.node.domain !== '' || use!.node.graph !== node.graph) return undefined;
+  if (
+    y.uses.size !== 1 ||
+    y.isGraphOutput ||
+    use!.node.op !== 'Add' ||
+    use!.node.domain !== '' ||
+    use!.node.graph !== node.graph
+  )
+    return undefined;
   const b = use!.node.inputs[1 - use!.index]; // Add has two inputs
-  return b?.isInitializer && b.data?.dtype === 'float32' && b.data.dims.length === 1 && b.data.size === rows && b.uses.size === 1 && !b.isGraphOutput ? b : undefined;
+  return b?.isInitializer &&
+    b.data?.dtype === 'float32' &&
+    b.data.dims.length === 1 &&
+    b.data.size === rows &&
+    b.uses.size === 1 &&
+    !b.isGraphOutput
+    ? b
+    : undefined;
 }
 
 /** A constant embedding table as a layer without inputs; undefined for other nodes. */
 export function tableShape(node: Node): LayerShape | undefined {
   const [weight, input] = node.inputs;
-  if (node.op !== 'Gather' || node.domain !== '' || !input || !weight?.isInitializer || weight.data?.dtype !== 'float32' || weight.uses.size !== 1 || weight.isGraphOutput || node.int('axis', 0) !== 0) return undefined;
+  if (
+    node.op !== 'Gather' ||
+    node.domain !== '' ||
+    !input ||
+    !weight?.isInitializer ||
+    weight.data?.dtype !== 'float32' ||
+    weight.uses.size !== 1 ||
+    weight.isGraphOutput ||
+    node.int('axis', 0) !== 0
+  )
+    return undefined;
   const [rows, ...rest] = weight.data.dims;
   const columns = rest.reduce((n, d) => n * d, 1);
-  return rows === undefined ? undefined : { node, input, weight, bias: undefined, biasApart: false, groups: 1, rows, columns, groupStride: 0, rowStride: columns, columnStride: 1 };
+  return rows === undefined
+    ? undefined
+    : {
+        node,
+        input,
+        weight,
+        bias: undefined,
+        biasApart: false,
+        groups: 1,
+        rows,
+        columns,
+        groupStride: 0,
+        rowStride: columns,
+        columnStride: 1,
+      };
 }
 
 /** One group of a layer as a problem for a weight method: everything row-major [rows, columns]. */
@@ -73,11 +121,16 @@ export interface RowsProblem {
   /** Σ x·xᵀ [columns, columns] over the calibration inputs, damped. The identity where there are none. */
   readonly hessian: Float64Array;
   readonly grid: Grid;
-  /** Columns in the order in which the kernel takes them, two by two: neighbours must not saturate. Undefined where they may be anything. */
+  /**
+   * Columns in the order in which the kernel takes them, two by two: neighbours must not saturate. Undefined where they
+   * may be anything.
+   */
   readonly packed?: Int32Array | undefined;
 }
 
-/** The levels that weights may take: (code − zeroPoint)·scale, with one scale and zero point for each element's part. */
+/**
+ * The levels that weights may take: (code − zeroPoint)·scale, with one scale and zero point for each element's part.
+ */
 export interface Grid {
   /** Which scale an element has. */
   readonly part: Int32Array;
@@ -90,10 +143,18 @@ export interface Grid {
 }
 
 /** The rows of a layer that are solved together. */
-export interface RowRange { readonly group: number; readonly first: number; readonly rows: number }
+export interface RowRange {
+  readonly group: number;
+  readonly first: number;
+  readonly rows: number;
+}
 
 /** The grid of some rows of a layer, and the number of each of its parts among the weight's parameters. */
-export function gridOf(shape: LayerShape, params: QuantParams, { group, first, rows }: RowRange): { grid: Grid; parts: Int32Array } {
+export function gridOf(
+  shape: LayerShape,
+  params: QuantParams,
+  { group, first, rows }: RowRange,
+): { grid: Grid; parts: Int32Array } {
   const { dims } = shape.weight.data!; // a layer's weight is constant
   const layout = layoutOf(dims, params.scheme.granularity);
   const own = new Int32Array(layout.count).fill(-1);
@@ -102,17 +163,36 @@ export function gridOf(shape: LayerShape, params: QuantParams, { group, first, r
   for (let r = first, i = 0; r < first + rows; r++) {
     for (let c = 0; c < shape.columns; c++, i++) {
       const p = paramAt(layout, group * shape.groupStride + r * shape.rowStride + c * shape.columnStride);
-      if (own[p] === -1) { own[p] = parts.length; parts.push(p); }
+      if (own[p] === -1) {
+        own[p] = parts.length;
+        parts.push(p);
+      }
       part[i] = own[p]!; // set just now
     }
   }
   const [low, high] = clipRange(params.scheme);
-  return { parts: Int32Array.from(parts), grid: { part, scale: Float64Array.from(parts, (p) => params.scale[p]!), zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!), low, high, symmetric: params.scheme.symmetric } }; // parts are parameters
+  return {
+    parts: Int32Array.from(parts),
+    grid: {
+      part,
+      scale: Float64Array.from(parts, (p) => params.scale[p]!),
+      zeroPoint: Int32Array.from(parts, (p) => params.zeroPoint[p]!),
+      low,
+      high,
+      symmetric: params.scheme.symmetric,
+    },
+  }; // parts are parameters
 }
 
 /** Weights of some rows, row-major. */
-export function rowsOfLayer(shape: LayerShape, values: ArrayLike<number>, { group, first, rows }: RowRange): Float64Array {
+export function rowsOfLayer(
+  shape: LayerShape,
+  values: ArrayLike<number>,
+  { group, first, rows }: RowRange,
+): Float64Array {
   const out = new Float64Array(rows * shape.columns);
-  for (let r = first, i = 0; r < first + rows; r++) for (let c = 0; c < shape.columns; c++) out[i++] = values[group * shape.groupStride + r * shape.rowStride + c * shape.columnStride]!;
+  for (let r = first, i = 0; r < first + rows; r++)
+    for (let c = 0; c < shape.columns; c++)
+      out[i++] = values[group * shape.groupStride + r * shape.rowStride + c * shape.columnStride]!;
   return out;
 }

@@ -1,4 +1,7 @@
-/** One pass over the calibration samples for the layers of one step: their inputs in the model so far and in the float model. */
+/**
+ * One pass over the calibration samples for the layers of one step: their inputs in the model so far and in the float
+ * model.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel, copyInto } from '../../ir/clone.js';
 import type { DType } from '../../ir/dtype.js';
@@ -58,8 +61,13 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   const replaced = cutAt(model.graph, o.frontier.names);
   const now = (v: Value): Value => replaced.get(v) ?? v;
   const b = new GraphBuilder(model);
-  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(values.get(point)!), params); // every value has a copy
-  const output = (v: Value, dtype: DType = 'float32'): string => { v.dtype = dtype; model.graph.addOutput(v); return v.name; };
+  // every value has a copy
+  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(values.get(point)!), params);
+  const output = (v: Value, dtype: DType = 'float32'): string => {
+    v.dtype = dtype;
+    model.graph.addOutput(v);
+    return v.name;
+  };
   const shared = new Map<string, InputTaps>();
   const taps = o.layers.map((layer): Taps => {
     const key = geometryKey(layer);
@@ -70,22 +78,43 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       const step = stepFor(layer, o.samples);
       const x = nodes.get(layer.node)!.inputs[0]!; // every node has a copy, and a layer an input
       const float = o.cross ? now(beside.get(twin.inputs[0]!)!) : undefined; // all of the reference was copied
-      input = layer.node.op === 'Conv' ? sumTaps(b, layer, x, float, step, output) : { rows: new RowSums(layer.columns, o.cross, o.threads), x: output(rowsOf(b, layer, x, step)), float: float && output(rowsOf(b, layer, float, step)) };
+      input =
+        layer.node.op === 'Conv'
+          ? sumTaps(b, layer, x, float, step, output)
+          : {
+              rows: new RowSums(layer.columns, o.cross, o.threads),
+              x: output(rowsOf(b, layer, x, step)),
+              float: float && output(rowsOf(b, layer, float, step)),
+            };
       shared.set(key, input);
     }
-    const rank = y.shape?.length ?? (layer.node.op === 'Gemm' ? 2 : layer.weight.data!.dims.length); // a layer's weight is constant
+    // a layer's weight is constant
+    const rank = y.shape?.length ?? (layer.node.op === 'Gemm' ? 2 : layer.weight.data!.dims.length);
     const copy = now(beside.get(y)!); // as above
     const seen = outputSums(b, layer, copy, rank);
-    return { input, output: output(seen.sums), outputSquares: output(seen.squares), outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64') };
+    return {
+      input,
+      output: output(seen.sums),
+      outputSquares: output(seen.squares),
+      outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64'),
+    };
   });
-  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs)) if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
+  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
+    if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
   removeUnused(model.graph, model.graph.topological().reverse());
   removeUnusedInitializers(model.graph);
   for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
-  const sums = o.layers.map((l) => Array.from({ length: l.groups }, (): InputSums => ({
-    products: new Float64Array(l.columns * l.columns), cross: new Float64Array(o.cross ? l.columns * l.columns : 0), sums: new Float64Array(l.columns), places: 0,
-    output: new Float64Array(l.rows), outputSquares: new Float64Array(l.rows), outputs: 0,
-  })));
+  const sums = o.layers.map((l) =>
+    Array.from({ length: l.groups }, (): InputSums => ({
+      products: new Float64Array(l.columns * l.columns),
+      cross: new Float64Array(o.cross ? l.columns * l.columns : 0),
+      sums: new Float64Array(l.columns),
+      places: 0,
+      output: new Float64Array(l.rows),
+      outputSquares: new Float64Array(l.rows),
+      outputs: 0,
+    })),
+  );
   const kept = next && o.frontier.collector(next);
   const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
   const rows = [...shared.values()].flatMap((t) => ('rows' in t ? [t] : []));
@@ -93,13 +122,17 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     for await (const feed of o.frontier.feeds()) {
       const outputs = await session.run(feed);
       o.layers.forEach((l, i) => add(sums[i]!, l, taps[i]!, outputs)); // one for each layer
-      for (const t of rows) await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
+      for (const t of rows)
+        await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
       kept?.add(feed, outputs);
       o.onBatch?.();
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
     for (const t of rows) await t.rows.finish();
-    o.layers.forEach((_, i) => { const t = taps[i]!.input; if ('rows' in t) Object.assign(sums[i]![0]!, t.rows.sums); }); // one for each layer; products have one group
+    o.layers.forEach((_, i) => {
+      const t = taps[i]!.input;
+      if ('rows' in t) Object.assign(sums[i]![0]!, t.rows.sums);
+    }); // one for each layer; products have one group
   } finally {
     await session.close();
     for (const t of rows) await t.rows.close();
@@ -112,34 +145,77 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
 function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet<string> | undefined {
   const { node, input } = layers[0]!; // a step has a layer
   const own = frontierOf(model.graph, ancestors(input));
-  const float = frontierOf(reference.model.graph, ancestors(reference.nodes.get(node)!.inputs[0]!)); // the reference is a clone
-  return own && float && new Set([...own.map((v) => v.name), ...float.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)]);
+  // the reference is a clone
+  const float = frontierOf(reference.model.graph, ancestors(reference.nodes.get(node)!.inputs[0]!));
+  return (
+    own &&
+    float &&
+    new Set([...own.map((v) => v.name), ...float.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)])
+  );
 }
 
 type Output = (v: Value, dtype?: DType) => string;
-function sumTaps(b: GraphBuilder, layer: LayerShape, input: Value, floatInput: Value | undefined, step: number, output: Output): SumTaps {
+function sumTaps(
+  b: GraphBuilder,
+  layer: LayerShape,
+  input: Value,
+  floatInput: Value | undefined,
+  step: number,
+  output: Output,
+): SumTaps {
   const x = columnsOf(b, layer, input, step);
   const float = floatInput && columnsOf(b, layer, floatInput, step);
-  return { products: output(productsOf(b, x, x)), sums: output(sumsOf(b, x)), size: output(b.op('Shape', [x], { name: 'gram' }), 'int64'), cross: float && output(productsOf(b, x, float)) };
+  return {
+    products: output(productsOf(b, x, x)),
+    sums: output(sumsOf(b, x)),
+    size: output(b.op('Shape', [x], { name: 'gram' }), 'int64'),
+    cross: float && output(productsOf(b, x, float)),
+  };
 }
 
-/** Layers that read the same input in the same way share their sums: products of one input, convolutions of one geometry. */
+/**
+ * Layers that read the same input in the same way share their sums: products of one input, convolutions of one
+ * geometry.
+ */
 function geometryKey({ node, columns, groups }: LayerShape): string {
   if (node.op !== 'Conv') return `product ${columns}`;
-  const attrs = [...node.attrs].filter(([name]) => name !== 'group').map(([name, a]) => `${name}=${a.type === 'ints' || a.type === 'int' || a.type === 'string' ? String(a.value) : ''}`).sort();
-  return `conv ${groups} ${node.inputs[1]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`; // a layer's weight is constant
+  const attrs = [...node.attrs]
+    .filter(([name]) => name !== 'group')
+    .map(
+      ([name, a]) => `${name}=${a.type === 'ints' || a.type === 'int' || a.type === 'string' ? String(a.value) : ''}`,
+    )
+    .sort();
+  // a layer's weight is constant
+  return `conv ${groups} ${node.inputs[1]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`;
 }
 
 /** Sums that the graph takes for each feed: right where a feed has more places than columns. */
-interface SumTaps { readonly products: string; readonly cross: string | undefined; readonly sums: string; readonly size: string }
+interface SumTaps {
+  readonly products: string;
+  readonly cross: string | undefined;
+  readonly sums: string;
+  readonly size: string;
+}
 /** Inputs that are gathered over feeds first: those of products, of which a feed has few. */
-interface RowTaps { readonly rows: RowSums; readonly x: string; readonly float: string | undefined }
+interface RowTaps {
+  readonly rows: RowSums;
+  readonly x: string;
+  readonly float: string | undefined;
+}
 type InputTaps = SumTaps | RowTaps;
-interface Taps { readonly input: InputTaps; readonly output: string; readonly outputSquares: string; readonly outputSize: string }
+interface Taps {
+  readonly input: InputTaps;
+  readonly output: string;
+  readonly outputSquares: string;
+  readonly outputSize: string;
+}
 
 /** Columns enough for a sound sum: a few for each of its entries' rows. */
 const COLUMNS_PER_COLUMN = 100;
-/** Every how many places of a sample one is taken. An odd step does not fall on the same column of an image again and again. */
+/**
+ * Every how many places of a sample one is taken. An odd step does not fall on the same column of an image again and
+ * again.
+ */
 function stepFor({ node, columns }: LayerShape, samples: number): number {
   const sizes = node.op === 'Conv' ? node.outputs[0]?.shape?.slice(2) : node.inputs[0]?.shape?.slice(1, -1);
   const places = (sizes ?? []).reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
@@ -147,9 +223,15 @@ function stepFor({ node, columns }: LayerShape, samples: number): number {
   return step < 2 ? 1 : Math.min(step - (1 - (step % 2)), Math.max(1, places));
 }
 
-const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array => outputs[name]!.data as Float32Array; // the taps are float32 outputs
+const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array =>
+  outputs[name]!.data as Float32Array; // the taps are float32 outputs
 
-function add(sums: readonly InputSums[], { columns: k, groups, rows }: LayerShape, taps: Taps, outputs: Readonly<Record<string, FeedTensor>>): void {
+function add(
+  sums: readonly InputSums[],
+  { columns: k, groups, rows }: LayerShape,
+  taps: Taps,
+  outputs: Readonly<Record<string, FeedTensor>>,
+): void {
   const { input } = taps;
   for (let g = 0; g < groups; g++) {
     const s = sums[g]!; // one for each group
@@ -174,7 +256,9 @@ function fakeQuantize(b: GraphBuilder, v: Value, p: QuantParams): void {
   const readers = [...v.uses];
   const scale = b.constant(Tensor.f32(p.scale, []), 'gram_scale');
   const zero = b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, []), 'gram_zero_point');
-  const float = b.op('DequantizeLinear', [b.op('QuantizeLinear', [v, scale, zero], { name: 'gram' }), scale, zero], { name: 'gram' });
+  const float = b.op('DequantizeLinear', [b.op('QuantizeLinear', [v, scale, zero], { name: 'gram' }), scale, zero], {
+    name: 'gram',
+  });
   for (const u of readers) u.node.setInput(u.index, float);
 }
 
@@ -185,7 +269,8 @@ export function stepsOf(order: readonly Node[], shapes: ReadonlyMap<Node, LayerS
     const shape = shapes.get(n);
     if (!shape) continue;
     const last = steps[steps.length - 1];
-    if (last?.[0]?.input === shape.input) last.push(shape); else steps.push([shape]);
+    if (last?.[0]?.input === shape.input) last.push(shape);
+    else steps.push([shape]);
   }
   return steps;
 }

@@ -13,7 +13,10 @@ export interface PairLimits {
 }
 
 /** What codes on a grid have to keep to; undefined where neighbours may be anything. */
-export function pairLimits({ rows, columns, target, hessian, packed }: RowsProblem, grid: Grid): PairLimits | undefined {
+export function pairLimits(
+  { rows, columns, target, hessian, packed }: RowsProblem,
+  grid: Grid,
+): PairLimits | undefined {
   if (!packed) return undefined;
   const mate = new Int32Array(columns).fill(-1);
   for (let i = 0; i + 1 < packed.length; i += 2) {
@@ -32,7 +35,9 @@ export function pairLimits({ rows, columns, target, hessian, packed }: RowsProbl
     const made = unsaturatedCodes({ ...row, scale: scale[part]! }, own ? undefined : 1); // as above
     if (!made) continue;
     if (own) scale[part] = made.scale;
-    packed.forEach((c, i) => { cap[r * columns + c] = Math.max(1, Math.abs(made.codes[i]!)); }); // one code for each column
+    packed.forEach((c, i) => {
+      cap[r * columns + c] = Math.max(1, Math.abs(made.codes[i]!));
+    }); // one code for each column
   }
   return { grid: { ...grid, scale }, mate, cap };
 }
@@ -43,7 +48,8 @@ function ownedRows({ part }: Grid, columns: number): Set<number> {
   const split = new Set<number>();
   for (let at = 0; at < part.length; at++) {
     const row = Math.floor(at / columns);
-    if (part[at] !== part[row * columns] || (rowOf.get(part[at]!) ?? row) !== row) split.add(part[at]!).add(part[row * columns]!); // within the list
+    if (part[at] !== part[row * columns] || (rowOf.get(part[at]!) ?? row) !== row)
+      split.add(part[at]!).add(part[row * columns]!); // within the list
     rowOf.set(part[at]!, row); // as above
   }
   return new Set([...rowOf.keys()].filter((p) => !split.has(p)));
@@ -56,7 +62,10 @@ export function beside({ mate }: PairLimits, codes: Int32Array, at: number, colu
   return other < 0 ? code : besidePair(code, codes[at - column + other]!); // of the same row
 }
 
-/** What a method that knows nothing of pairs has chosen, made safe: other codes, on wider scales where they are a row's own. */
+/**
+ * What a method that knows nothing of pairs has chosen, made safe: other codes, on wider scales where they are a row's
+ * own.
+ */
 export function settled(problem: RowsProblem, solved: Solved): Solved {
   const { rows, columns, target, hessian, grid, packed } = problem;
   if (!packed) return solved;
@@ -71,9 +80,13 @@ export function settled(problem: RowsProblem, solved: Solved): Solved {
     if (!unsaturatedCodes({ ...row, values: chosen }, 1)) continue; // what the method chose is safe
     const own = owned.has(part) && zeroPoint === 0;
     const values = Float64Array.from(packed, (c) => target[r * columns + c]!); // columns
-    const made = unsaturatedCodes({ ...row, values }, own ? undefined : 1) ?? unsaturatedCodes({ ...row, values: chosen }, 1)!; // the row is not safe
+    const made =
+      // the row is not safe
+      unsaturatedCodes({ ...row, values }, own ? undefined : 1) ?? unsaturatedCodes({ ...row, values: chosen }, 1)!;
     if (own) scale[part] = made.scale;
-    packed.forEach((c, i) => { codes[r * columns + c] = made.codes[i]!; }); // one code for each column
+    packed.forEach((c, i) => {
+      codes[r * columns + c] = made.codes[i]!;
+    }); // one code for each column
   }
   return { codes, scale, zeroPoint: solved.zeroPoint };
 }

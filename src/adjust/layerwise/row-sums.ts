@@ -7,9 +7,17 @@ import type { Session } from '../../runtime/session.js';
 /** Rows of one product; at 1,536 columns they take 12 MB. */
 const ROWS = 2048;
 
-/** Σ x·xᵀ, Σ x·yᵀ and Σ x over rows x and y of `columns` float32 numbers each. The products are computed in float32, `ROWS` at a time, and summed in float64. */
+/**
+ * Σ x·xᵀ, Σ x·yᵀ and Σ x over rows x and y of `columns` float32 numbers each. The products are computed in float32,
+ * `ROWS` at a time, and summed in float64.
+ */
 export class RowSums {
-  readonly sums: { readonly products: Float64Array; readonly cross: Float64Array; readonly sums: Float64Array; places: number };
+  readonly sums: {
+    readonly products: Float64Array;
+    readonly cross: Float64Array;
+    readonly sums: Float64Array;
+    places: number;
+  };
   readonly #columns: number;
   readonly #threads: number;
   readonly #x: Float32Array;
@@ -22,7 +30,12 @@ export class RowSums {
     this.#threads = threads;
     this.#x = new Float32Array(ROWS * columns);
     this.#y = cross ? new Float32Array(ROWS * columns) : undefined;
-    this.sums = { products: new Float64Array(columns * columns), cross: new Float64Array(cross ? columns * columns : 0), sums: new Float64Array(columns), places: 0 };
+    this.sums = {
+      products: new Float64Array(columns * columns),
+      cross: new Float64Array(cross ? columns * columns : 0),
+      sums: new Float64Array(columns),
+      places: 0,
+    };
   }
 
   /** `y` has as many rows as `x`; absent without cross products. */
@@ -38,14 +51,22 @@ export class RowSums {
     }
   }
   /** Takes in what is left. */
-  async finish(): Promise<void> { if (this.#filled) await this.#flush(); }
-  async close(): Promise<void> { await this.#session?.close(); }
+  async finish(): Promise<void> {
+    if (this.#filled) await this.#flush();
+  }
+  async close(): Promise<void> {
+    await this.#session?.close();
+  }
 
   async #flush(): Promise<void> {
     const k = this.#columns;
     const n = this.#filled;
     const rows = (data: Float32Array) => ({ dtype: 'float32' as const, dims: [n, k], data: data.subarray(0, n * k) });
-    this.#session ??= await openModel(productModel(k, this.#y !== undefined), { threads: this.#threads, spinning: false, label: 'sums of products' });
+    this.#session ??= await openModel(productModel(k, this.#y !== undefined), {
+      threads: this.#threads,
+      spinning: false,
+      label: 'sums of products',
+    });
     const out = await this.#session.run({ x: rows(this.#x), ...(this.#y ? { y: rows(this.#y) } : {}) });
     accumulate(this.sums.products, out.products!.data as Float32Array); // float32 outputs
     if (this.#y) accumulate(this.sums.cross, out.cross!.data as Float32Array); // as above
@@ -58,7 +79,12 @@ export class RowSums {
 function productModel(k: number, cross: boolean): ReturnType<typeof createModel> {
   const model = createModel(new Graph(), 17);
   const b = new GraphBuilder(model);
-  const input = (name: string): Value => { const v = new Value(name); v.dtype = 'float32'; v.shape = [null, k]; return model.graph.addInput(v); };
+  const input = (name: string): Value => {
+    const v = new Value(name);
+    v.dtype = 'float32';
+    v.shape = [null, k];
+    return model.graph.addInput(v);
+  };
   const x = input('x');
   const turned = b.op('Transpose', [x], { attrs: { perm: [1, 0] }, name: 'turned' });
   model.graph.addOutput(b.op('MatMul', [turned, x], { name: 'products' }));

@@ -15,7 +15,10 @@ export interface WeightMethod<O = unknown> {
   readonly name: string;
   readonly doc: string;
   readonly options: z.ZodType<O>;
-  /** Whether it looks at what the layer's inputs are: required needs calibration data, optional takes them where they are. */
+  /**
+   * Whether it looks at what the layer's inputs are: required needs calibration data, optional takes them where they
+   * are.
+   */
   readonly inputs: 'none' | 'optional' | 'required';
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;

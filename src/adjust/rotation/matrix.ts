@@ -9,13 +9,14 @@ export interface Rotation {
 }
 
 /**
- * Q = OᵀMO with O = Hadamard(2^k) ⊗ DCT(m) for a size of 2^k·m, and M a seeded permutation with signs that keeps the first
- * place. The first row of O is constant, so Q·1 = 1: the mean of x·Q is that of x, and LayerNormalization without affine
- * gives LN(x)·Q for x·Q. Entries of Q are about 1/√size. Takes size·(k + m) steps, not size².
+ * Q = OᵀMO with O = Hadamard(2^k) ⊗ DCT(m) for a size of 2^k·m, and M a seeded permutation with signs that keeps the
+ * first place. The first row of O is constant, so Q·1 = 1: the mean of x·Q is that of x, and LayerNormalization without
+ * affine gives LN(x)·Q for x·Q. Entries of Q are about 1/√size. Takes size·(k + m) steps, not size².
  * source: QuaRot, https://arxiv.org/abs/2404.00456, with the mean kept so that LayerNormalization need not become RMS
  */
 export function createRotation(size: number, seed: number, kernels: LinearKernels = linearKernels()): Rotation {
-  const hadamard = (v: Float64Array): void => { // orthonormal and its own inverse
+  const hadamard = (v: Float64Array): void => {
+    // orthonormal and its own inverse
     kernels.hadamard(v, m);
     const scale = Math.sqrt(m / size);
     for (let i = 0; i < size; i++) v[i]! *= scale;
@@ -25,7 +26,10 @@ export function createRotation(size: number, seed: number, kernels: LinearKernel
   const rng = createRng(seed, `rotation ${size}`);
   const order = permutation(size - 1, rng);
   const sign = Float64Array.from({ length: size }, (_, i) => (i > 0 && rng.next() < 0.5 ? -1 : 1));
-  const cosine = Float64Array.from({ length: m * m }, (_, at) => { const [i, j] = [Math.floor(at / m), at % m]; return i === 0 ? 1 / Math.sqrt(m) : Math.sqrt(2 / m) * Math.cos((Math.PI * (2 * j + 1) * i) / (2 * m)); });
+  const cosine = Float64Array.from({ length: m * m }, (_, at) => {
+    const [i, j] = [Math.floor(at / m), at % m];
+    return i === 0 ? 1 / Math.sqrt(m) : Math.sqrt(2 / m) * Math.cos((Math.PI * (2 * j + 1) * i) / (2 * m));
+  });
   const other = new Float64Array(size);
   /** Each run of m by the cosine matrix or its transpose. */
   const short = (v: Float64Array, back: boolean): void => {
@@ -45,7 +49,8 @@ export function createRotation(size: number, seed: number, kernels: LinearKernel
       short(v, false);
       hadamard(v);
       other.set(v);
-      for (let i = 1; i < size; i++) v[i] = sign[i]! * other[order[i - 1]! + 1]!; // a permutation of what follows the first place
+      // a permutation of what follows the first place
+      for (let i = 1; i < size; i++) v[i] = sign[i]! * other[order[i - 1]! + 1]!;
       hadamard(v);
       short(v, true);
     },
@@ -53,7 +58,13 @@ export function createRotation(size: number, seed: number, kernels: LinearKernel
 }
 
 /** Every vector along an axis turned, after its elements were multiplied by `factor`. */
-export function turnAxis(r: Rotation, data: ArrayLike<number>, dims: readonly number[], axis: number, factor?: ArrayLike<number>): Float32Array {
+export function turnAxis(
+  r: Rotation,
+  data: ArrayLike<number>,
+  dims: readonly number[],
+  axis: number,
+  factor?: ArrayLike<number>,
+): Float32Array {
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
   const out = new Float32Array(data.length);

@@ -3,8 +3,14 @@ import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
 import { normalAxis } from '../../ops/spec.js';
 
 /** A constant that holds the channels of a stream along an axis. */
-export interface Side { readonly constant: Value; readonly axis: number }
-export interface Norm { readonly node: Node; readonly readers: readonly Side[] }
+export interface Side {
+  readonly constant: Value;
+  readonly axis: number;
+}
+export interface Norm {
+  readonly node: Node;
+  readonly readers: readonly Side[];
+}
 
 export interface Stream {
   readonly size: number;
@@ -24,10 +30,20 @@ export interface Stream {
 export function residualStreams(model: Model): Stream[] {
   const { graph } = model;
   const root = new Map<Value, Value>();
-  const find = (v: Value): Value => { const up = root.get(v); return up && up !== v ? find(up) : v; };
-  const join = (a: Value, b: Value): void => { root.set(find(a), find(b)); };
+  const find = (v: Value): Value => {
+    const up = root.get(v);
+    return up && up !== v ? find(up) : v;
+  };
+  const join = (a: Value, b: Value): void => {
+    root.set(find(a), find(b));
+  };
   const callers = new Set(graph.inputs);
-  const own = (v: Value | null | undefined): v is Value => v?.isInitializer === true && v.data?.dtype === 'float32' && v.uses.size === 1 && !v.isGraphOutput && !callers.has(v);
+  const own = (v: Value | null | undefined): v is Value =>
+    v?.isInitializer === true &&
+    v.data?.dtype === 'float32' &&
+    v.uses.size === 1 &&
+    !v.isGraphOutput &&
+    !callers.has(v);
   const inner = new Set<Node>();
   const sums = new Set<Value>();
   const addends: { to: Value; side: Side | undefined }[] = [];
@@ -35,33 +51,60 @@ export function residualStreams(model: Model): Stream[] {
     const [y] = n.outputs;
     const size = widthOf(y);
     if (n.domain !== '' || !y || size === undefined) continue;
-    if (n.op === 'Identity') { if (n.inputs[0]) { join(n.inputs[0], y); inner.add(n); } continue; }
+    if (n.op === 'Identity') {
+      if (n.inputs[0]) {
+        join(n.inputs[0], y);
+        inner.add(n);
+      }
+      continue;
+    }
     if (n.op !== 'Add') continue;
     const [a, b] = n.inputs as readonly [Value, Value]; // Add has two
     const constant = [a, b].find((v) => v.isInitializer);
     const tensors = [a, b].filter((v) => v !== constant);
-    if (tensors.some((v) => widthOf(v) !== size || v.shape!.length !== y.shape!.length)) continue; // a width needs a shape
+    // a width needs a shape
+    if (tensors.some((v) => widthOf(v) !== size || v.shape!.length !== y.shape!.length)) continue;
     // A single number shifts all channels alike, which the rotation leaves as it is.
     const uniform = constant?.data?.size === 1;
-    if (constant && !uniform && !(own(constant) && constant.data!.dims[constant.data!.dims.length - 1] === size)) continue; // own: constant
-    tensors.forEach((v) => { join(v, y); });
+    if (constant && !uniform && !(own(constant) && constant.data!.dims[constant.data!.dims.length - 1] === size))
+      continue; // own: constant
+    tensors.forEach((v) => {
+      join(v, y);
+    });
     inner.add(n);
     if (!constant) sums.add(y);
     else if (!uniform) addends.push({ to: y, side: { constant, axis: constant.data!.dims.length - 1 } }); // as above
   }
   const members = new Map<Value, Set<Value>>();
   const rootOfSums = new Set([...sums].map(find));
-  for (const n of inner) for (const v of [...n.inputs, ...n.outputs]) if (v && !v.isInitializer && rootOfSums.has(find(v))) members.set(find(v), (members.get(find(v)) ?? new Set()).add(v));
+  for (const n of inner)
+    for (const v of [...n.inputs, ...n.outputs])
+      if (v && !v.isInitializer && rootOfSums.has(find(v)))
+        members.set(find(v), (members.get(find(v)) ?? new Set()).add(v));
   return [...members.values()].map((m) => describe(graph, m, inner, addends, own)).filter((s) => s.norms.length > 0);
 }
 
-const widthOf = (v: Value | undefined): number | undefined => { const size = v?.shape?.[v.shape.length - 1]; return typeof size === 'number' && size > 1 && v?.dtype === 'float32' ? size : undefined; };
+const widthOf = (v: Value | undefined): number | undefined => {
+  const size = v?.shape?.[v.shape.length - 1];
+  return typeof size === 'number' && size > 1 && v?.dtype === 'float32' ? size : undefined;
+};
 
 type Own = (v: Value | null | undefined) => v is Value;
-function describe(graph: Graph, values: ReadonlySet<Value>, inner: ReadonlySet<Node>, addends: readonly { to: Value; side: Side | undefined }[], own: Own): Stream {
+function describe(
+  graph: Graph,
+  values: ReadonlySet<Value>,
+  inner: ReadonlySet<Node>,
+  addends: readonly { to: Value; side: Side | undefined }[],
+  own: Own,
+): Stream {
   const size = widthOf([...values][0])!; // members have a width
   const writes: Side[] = addends.flatMap(({ to, side }) => (side && values.has(to) ? [side] : []));
-  const [reads, norms, entries, exits] = [[] as Side[], [] as Norm[], [] as { value: Value; uses: Use[] }[], [] as { value: Value; nodes: Node[] }[]];
+  const [reads, norms, entries, exits] = [
+    [] as Side[],
+    [] as Norm[],
+    [] as { value: Value; uses: Use[] }[],
+    [] as { value: Value; nodes: Node[] }[],
+  ];
   for (const v of values) {
     const made = !v.producer ? undefined : inner.has(v.producer) ? [] : written(v.producer, size, own);
     if (made) writes.push(...made);
@@ -69,10 +112,18 @@ function describe(graph: Graph, values: ReadonlySet<Value>, inner: ReadonlySet<N
     const uses: Use[] = [];
     for (const use of v.uses) {
       const { node, index } = use;
-      if (inner.has(node) && node.outputs.some((y) => values.has(y))) { uses.push(use); continue; }
+      if (inner.has(node) && node.outputs.some((y) => values.has(y))) {
+        uses.push(use);
+        continue;
+      }
       const side = node.graph === graph && index === 0 ? readSide(node, size, own) : undefined;
       const norm = node.graph === graph && index === 0 ? normOf(node, size, own) : undefined;
-      if (side) reads.push(side); else if (norm) norms.push(norm); else { others.push(node); continue; }
+      if (side) reads.push(side);
+      else if (norm) norms.push(norm);
+      else {
+        others.push(node);
+        continue;
+      }
       uses.push(use);
     }
     if (!made) entries.push({ value: v, uses });
@@ -85,17 +136,33 @@ function describe(graph: Graph, values: ReadonlySet<Value>, inner: ReadonlySet<N
 function written(n: Node, size: number, own: Own): Side[] | undefined {
   const [table, weight, bias] = n.inputs;
   if (n.domain !== '') return undefined;
-  if (n.op === 'Gather') return own(table) && table.data!.dims.length === 2 && n.int('axis', 0) === 0 && table.data!.dims[1] === size ? [{ constant: table, axis: 1 }] : undefined; // own: constant
-  if ((n.op !== 'MatMul' && n.op !== 'Gemm') || !own(weight) || weight.data!.dims.length !== 2) return undefined; // as above
+  if (n.op === 'Gather')
+    return own(table) && table.data!.dims.length === 2 && n.int('axis', 0) === 0 && table.data!.dims[1] === size
+      ? [{ constant: table, axis: 1 }]
+      : undefined; // own: constant
+  // as above
+  if ((n.op !== 'MatMul' && n.op !== 'Gemm') || !own(weight) || weight.data!.dims.length !== 2) return undefined;
   const axis = n.op === 'Gemm' && n.int('transB', 0) ? 0 : 1;
-  if (weight.data!.dims[axis] !== size || (bias && !(own(bias) && bias.data!.dims[bias.data!.dims.length - 1] === size))) return undefined; // as above
-  return [{ constant: weight, axis }, ...(bias ? [{ constant: bias, axis: bias.data!.dims.length - 1 }] : [])]; // as above
+  if (
+    weight.data!.dims[axis] !== size ||
+    (bias && !(own(bias) && bias.data!.dims[bias.data!.dims.length - 1] === size))
+  )
+    return undefined; // as above
+  // as above
+  return [{ constant: weight, axis }, ...(bias ? [{ constant: bias, axis: bias.data!.dims.length - 1 }] : [])];
 }
 
 /** The weight of a product that reads the last axis of its first input. */
 function readSide(n: Node, size: number, own: Own): Side | undefined {
   const weight = n.inputs[1];
-  if (n.domain !== '' || (n.op !== 'MatMul' && n.op !== 'Gemm') || !own(weight) || weight.data!.dims.length !== 2 || (n.op === 'Gemm' && n.int('transA', 0))) return undefined; // own: constant
+  if (
+    n.domain !== '' ||
+    (n.op !== 'MatMul' && n.op !== 'Gemm') ||
+    !own(weight) ||
+    weight.data!.dims.length !== 2 ||
+    (n.op === 'Gemm' && n.int('transA', 0))
+  )
+    return undefined; // own: constant
   const axis = n.op === 'Gemm' && n.int('transB', 0) ? 1 : 0;
   return weight.data!.dims[axis] === size ? { constant: weight, axis } : undefined; // as above
 }
@@ -104,8 +171,23 @@ function readSide(n: Node, size: number, own: Own): Side | undefined {
 function normOf(n: Node, size: number, own: Own): Norm | undefined {
   const [x, scale, bias] = n.inputs;
   const [y, ...rest] = n.outputs;
-  if (n.domain !== '' || n.op !== 'LayerNormalization' || !x?.shape || !y || y.isGraphOutput || rest.some((o) => o.uses.size > 0) || normalAxis(n.int('axis', -1), x.shape.length) !== x.shape.length - 1) return undefined;
-  if (!scale?.isInitializer || scale.data?.size !== size || scale.data.f64().some((g) => g === 0) || (bias && bias.data?.size !== size)) return undefined;
+  if (
+    n.domain !== '' ||
+    n.op !== 'LayerNormalization' ||
+    !x?.shape ||
+    !y ||
+    y.isGraphOutput ||
+    rest.some((o) => o.uses.size > 0) ||
+    normalAxis(n.int('axis', -1), x.shape.length) !== x.shape.length - 1
+  )
+    return undefined;
+  if (
+    !scale?.isInitializer ||
+    scale.data?.size !== size ||
+    scale.data.f64().some((g) => g === 0) ||
+    (bias && bias.data?.size !== size)
+  )
+    return undefined;
   const readers = [...y.uses].map(({ node, index }) => (index === 0 ? readSide(node, size, own) : undefined));
   return readers.length && readers.every((r) => r !== undefined) ? { node: n, readers } : undefined;
 }

@@ -6,15 +6,27 @@ import { inverse } from './search.js';
 import type { SmoothUnit } from './units.js';
 
 /** The layers of the unit's only input read it divided by the factors. */
-export function insertMul(b: GraphBuilder, { inputs }: SmoothUnit, factors: Float64Array, weights: Weights, what = 'smooth'): void {
+export function insertMul(
+  b: GraphBuilder,
+  { inputs }: SmoothUnit,
+  factors: Float64Array,
+  weights: Weights,
+  what = 'smooth',
+): void {
   const input = inputs[0]!; // a unit without sets has one input
   const { value, layers } = input;
-  const node = new Node('Mul', [value, b.constant(inverse(input, factors), `${value.name}_${what}`)], [b.freeName(`${value.name}_${what}_scaled`)]);
+  const node = new Node(
+    'Mul',
+    [value, b.constant(inverse(input, factors), `${value.name}_${what}`)],
+    [b.freeName(`${value.name}_${what}_scaled`)],
+  );
   node.name = b.freeName(`${value.name}_${what}`);
   b.graph.add(node);
   const [scaled] = node.outputs;
   scaled!.dtype = value.dtype; // made with one output
   scaled!.shape = value.shape; // as above
   for (const n of layers) n.setInput(0, scaled!); // as above
-  input.slabs.forEach((slabs, c) => { for (const s of slabs) weights.scale(s, factors[input.factor[c]!]!); }); // one factor for each channel
+  input.slabs.forEach((slabs, c) => {
+    for (const s of slabs) weights.scale(s, factors[input.factor[c]!]!);
+  }); // one factor for each channel
 }

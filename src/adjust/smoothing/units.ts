@@ -43,20 +43,41 @@ export function smoothUnits(model: Model): SmoothUnit[] {
   for (const found of readTensors(model.graph)) {
     const at = places.get(found.value)?.get(found.axis);
     const own = Array.from({ length: found.channels }, (_, c) => at?.get(c));
-    if (own.every((s) => s !== undefined)) { join(groups, found, own); continue; }
-    if (!comesInCodes(found.value)) units.push({ inputs: [{ ...found, factor: Int32Array.from(own, (_, c) => c) }], factors: found.channels, sets: undefined });
+    if (own.every((s) => s !== undefined)) {
+      join(groups, found, own);
+      continue;
+    }
+    if (!comesInCodes(found.value))
+      units.push({
+        inputs: [{ ...found, factor: Int32Array.from(own, (_, c) => c) }],
+        factors: found.channels,
+        sets: undefined,
+      });
   }
   for (const { inputs, sets: joined } of new Set(groups.values())) {
     const index = new Map([...joined].map((s, i) => [s, i]));
-    units.push({ inputs: inputs.map(({ own, ...rest }) => ({ ...rest, factor: Int32Array.from(own, (s) => index.get(s)!) })), factors: index.size, sets: [...index.keys()] }); // joined holds the sets of all inputs
+    units.push({
+      inputs: inputs.map(({ own, ...rest }) => ({ ...rest, factor: Int32Array.from(own, (s) => index.get(s)!) })),
+      factors: index.size,
+      sets: [...index.keys()],
+    }); // joined holds the sets of all inputs
   }
   const order = new Map(model.graph.topological().map((n, i) => [n, i]));
   const place = (u: SmoothUnit): number => order.get(u.inputs[0]!.layers[0]!)!; // no unit is without a layer
   return units.sort((a, b) => place(a) - place(b));
 }
 
-interface Read { readonly value: Value; readonly axis: number; readonly channels: number; readonly layers: readonly Node[]; readonly slabs: readonly (readonly Slab[])[] }
-interface Group { readonly inputs: (Read & { readonly own: readonly ChannelSet[] })[]; readonly sets: Set<ChannelSet> }
+interface Read {
+  readonly value: Value;
+  readonly axis: number;
+  readonly channels: number;
+  readonly layers: readonly Node[];
+  readonly slabs: readonly (readonly Slab[])[];
+}
+interface Group {
+  readonly inputs: (Read & { readonly own: readonly ChannelSet[] })[];
+  readonly sets: Set<ChannelSet>;
+}
 
 /** Puts a tensor into the group of its sets, which become one. */
 function join(groups: Map<ChannelSet, Group>, found: Read, own: readonly ChannelSet[]): void {
@@ -73,7 +94,8 @@ function join(groups: Map<ChannelSet, Group>, found: Read, own: readonly Channel
 /** Tensors that layers read, with the axis that the layers sum over. */
 function readTensors(graph: Graph): Read[] {
   const callers = new Set(graph.inputs);
-  const own = (v: Value | null | undefined): v is Value => v?.isInitializer === true && v.data?.dtype === 'float32' && v.uses.size === 1 && !callers.has(v);
+  const own = (v: Value | null | undefined): v is Value =>
+    v?.isInitializer === true && v.data?.dtype === 'float32' && v.uses.size === 1 && !callers.has(v);
   const found = new Map<Value, { axis: number; channels: number; layers: Node[]; slabs: Slab[][] }>();
   for (const node of graph.topological()) {
     const shape = layerShape(node);
@@ -85,7 +107,10 @@ function readTensors(graph: Graph): Read[] {
     if (!slabs || typeof channels !== 'number') continue;
     const known = found.get(shape.input);
     if (!known) found.set(shape.input, { axis, channels, layers: [node], slabs: slabs.map((s) => [s]) });
-    else if (known.axis === axis) { known.layers.push(node); slabs.forEach((s, c) => known.slabs[c]!.push(s)); } // both have a slab for each channel
+    else if (known.axis === axis) {
+      known.layers.push(node);
+      slabs.forEach((s, c) => known.slabs[c]!.push(s));
+    } // both have a slab for each channel
   }
   return [...found].map(([value, rest]) => ({ value, ...rest }));
 }
@@ -96,6 +121,8 @@ function comesInCodes(v: Value): boolean {
   const role = node && specOf(node)?.quant.role;
   if (!node || role === undefined || role === 'float') return false;
   if (role === 'compute') return true;
-  const data = dataInputs(node).map((i) => node.inputs[i]).filter((x): x is Value => x !== null && x !== undefined && !x.isInitializer);
+  const data = dataInputs(node)
+    .map((i) => node.inputs[i])
+    .filter((x): x is Value => x !== null && x !== undefined && !x.isInitializer);
   return data.length > 0 && data.every(comesInCodes);
 }

@@ -22,7 +22,14 @@ export function signedBins(stats: HistogramStats, channel: number): Bins {
   while (first < bins && all[first] === 0) first++;
   while (end > bins && all[end - 1] === 0) end--;
   const width = stats.limit[channel]! / bins;
-  return { counts: all.subarray(first, end), start: (first - bins) * width, width, zeros: stats.zeros[channel]!, min: stats.min[channel]!, max: stats.max[channel]! };
+  return {
+    counts: all.subarray(first, end),
+    start: (first - bins) * width,
+    width,
+    zeros: stats.zeros[channel]!,
+    min: stats.min[channel]!,
+    max: stats.max[channel]!,
+  };
 }
 
 /** The channel's magnitudes: both sides folded together. */
@@ -36,7 +43,14 @@ export function magnitudeBins(stats: HistogramStats, channel: number): Bins {
     if (folded[k]! > 0) end = k + 1;
   }
   const max = Math.max(-stats.min[channel]!, stats.max[channel]!);
-  return { counts: folded.subarray(0, end), start: 0, width: stats.limit[channel]! / bins, zeros: stats.zeros[channel]!, min: 0, max };
+  return {
+    counts: folded.subarray(0, end),
+    start: 0,
+    width: stats.limit[channel]! / bins,
+    zeros: stats.zeros[channel]!,
+    min: 0,
+    max,
+  };
 }
 
 /** Applies `choose` to each channel that holds more than zeros, and keeps what it gives within the exact extremes. */

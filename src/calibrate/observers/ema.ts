@@ -3,7 +3,12 @@ import { ema as statistic, type EmaStats } from '../statistics/ema.js';
 import type { Observer } from '../types.js';
 
 const options = z.strictObject({
-  decay: z.number().gt(0).lt(1).default(0.99).describe('Weight of the average so far at each batch; the batch itself has the rest. Between 0 and 1.'),
+  decay: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.99)
+    .describe('Weight of the average so far at each batch; the batch itself has the rest. Between 0 and 1.'),
 });
 
 /** The average lies within the extremes; a single outlier moves it by 1 − decay of its size. */

@@ -18,23 +18,27 @@ export const mse = {
   doc: 'The range with the least expected squared quantization error over the histogram.',
   statistic: histogram,
   options,
-  chooseRange: (stats, scheme) => perChannel(stats, (c) => {
-    if (scheme.symmetric) {
-      // A signed grid sees both signs alike, so magnitudes are enough; the lowest code that symmetric types may leave out plays no part.
-      const bins = magnitudeBins(stats, c);
+  chooseRange: (stats, scheme) =>
+    perChannel(stats, (c) => {
+      if (scheme.symmetric) {
+        // A signed grid sees both signs alike, so magnitudes are enough; the lowest code that symmetric types may leave
+        // out plays no part.
+        const bins = magnitudeBins(stats, c);
+        const error = squaredError(bins, scheme);
+        return around(bins.max * search1((share) => error(-share * bins.max, share * bins.max)));
+      }
+      const bins = signedBins(stats, c);
       const error = squaredError(bins, scheme);
-      return around(bins.max * search1((share) => error(-share * bins.max, share * bins.max)));
-    }
-    const bins = signedBins(stats, c);
-    const error = squaredError(bins, scheme);
-    if (bins.min >= 0) return [bins.min, bins.max * search1((share) => error(0, share * bins.max))];
-    if (bins.max <= 0) return [bins.min * search1((share) => error(share * bins.min, 0)), bins.max];
-    const [a, b] = search2((x, y) => error(x * bins.min, y * bins.max));
-    return [a * bins.min, b * bins.max];
-  }),
+      if (bins.min >= 0) return [bins.min, bins.max * search1((share) => error(0, share * bins.max))];
+      if (bins.max <= 0) return [bins.min * search1((share) => error(share * bins.min, 0)), bins.max];
+      const [a, b] = search2((x, y) => error(x * bins.min, y * bins.max));
+      return [a * bins.min, b * bins.max];
+    }),
   chooseFromValues(values, scheme) {
     const { min, max } = kernels().extent(values, 0, values.length);
-    if (!(min < max)) return [Math.min(min, max), Math.max(min, max)].map((x) => (Number.isFinite(x) ? x : 0)) as [number, number]; // two in, two out
+    if (!(min < max))
+      // two in, two out
+      return [Math.min(min, max), Math.max(min, max)].map((x) => (Number.isFinite(x) ? x : 0)) as [number, number];
     const error = exactError(values, scheme);
     const largest = Math.max(-min, max);
     if (scheme.symmetric) return around(largest * search1((share) => error(-share * largest, share * largest), 48));
@@ -68,7 +72,8 @@ function exactError(values: Float32Array, scheme: QuantScheme): (min: number, ma
     for (let i = 0; i < values.length; i++) {
       const x = values[i]! / step;
       let q = Math.floor(x + 0.5); // ties either way have the same error
-      if (q < from) q = from; else if (q > to) q = to;
+      if (q < from) q = from;
+      else if (q > to) q = to;
       error += (x - q) * (x - q);
     }
     return error * step * step;
@@ -139,7 +144,10 @@ function search1(error: (share: number) => number, GRID = 16): number {
   const consider = (share: number): void => {
     if (share <= 0 || share > 1) return;
     const e = error(share);
-    if (e < least) { least = e; best = share; }
+    if (e < least) {
+      least = e;
+      best = share;
+    }
   };
   for (let i = 1; i < GRID; i++) consider(i / GRID);
   // A few outliers can make all but a sliver of the grid useless: look there on a logarithmic scale, too.
@@ -160,7 +168,10 @@ function search2(error: (a: number, b: number) => number): readonly [number, num
   const consider = (a: number, b: number): void => {
     if (a < 0 || a > 1 || b < 0 || b > 1 || a + b === 0) return;
     const e = error(a, b);
-    if (e < least) { least = e; best = [a, b]; }
+    if (e < least) {
+      least = e;
+      best = [a, b];
+    }
   };
   for (let i = 0; i <= GRID; i++) for (let j = 0; j <= GRID; j++) consider(i / GRID, j / GRID);
   for (let step = 0.5 / GRID; step > 1e-3; step /= 2) {

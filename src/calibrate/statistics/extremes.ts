@@ -3,13 +3,31 @@ import { fail } from '../../base/errors.js';
 import type { Range } from '../../scheme/types.js';
 import type { Observation, TensorStats } from '../types.js';
 
-export interface Extremes { count: number; minIsBound: boolean; readonly channels: number; readonly min: Float64Array; readonly max: Float64Array }
+export interface Extremes {
+  count: number;
+  minIsBound: boolean;
+  readonly channels: number;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+}
 
-export const noExtremes = (channels: number): Extremes => ({ channels, count: 0, minIsBound: false, min: new Float64Array(channels).fill(Infinity), max: new Float64Array(channels).fill(-Infinity) });
+export const noExtremes = (channels: number): Extremes => ({
+  channels,
+  count: 0,
+  minIsBound: false,
+  min: new Float64Array(channels).fill(Infinity),
+  max: new Float64Array(channels).fill(-Infinity),
+});
 
 /** Widens the extremes of `stats` by one batch. Throws CALIBRATION_CHANNELS where the number of channels changed. */
 export function widen(stats: TensorStats, seen: Pick<Observation, 'min' | 'max' | 'count' | 'minIsBound'>): void {
-  if (seen.min.length !== stats.channels) fail('CALIBRATION_CHANNELS', `a tensor had ${stats.channels} channels and now has ${seen.min.length}`, {}, 'use per-tensor activations, or data of one shape');
+  if (seen.min.length !== stats.channels)
+    fail(
+      'CALIBRATION_CHANNELS',
+      `a tensor had ${stats.channels} channels and now has ${seen.min.length}`,
+      {},
+      'use per-tensor activations, or data of one shape',
+    );
   for (let c = 0; c < stats.channels; c++) {
     if (seen.min[c]! < stats.min[c]!) stats.min[c] = seen.min[c]!;
     if (seen.max[c]! > stats.max[c]!) stats.max[c] = seen.max[c]!;
@@ -27,7 +45,10 @@ export function mergeExtremes(a: TensorStats, b: TensorStats): Extremes {
 
 /** The extremes as a range: [0, 0] where nothing was seen. */
 export function extremeRange(stats: TensorStats): Range {
-  return { min: stats.min.map((x) => (Number.isFinite(x) ? x : 0)), max: stats.max.map((x) => (Number.isFinite(x) ? x : 0)) };
+  return {
+    min: stats.min.map((x) => (Number.isFinite(x) ? x : 0)),
+    max: stats.max.map((x) => (Number.isFinite(x) ? x : 0)),
+  };
 }
 
 /** Writes numbers in order; read with {@link reader}. */
@@ -37,18 +58,26 @@ export function pack(format: number, stats: TensorStats, ...parts: readonly (num
   let at = 0;
   for (const p of all) {
     if (typeof p === 'number') out[at++] = p;
-    else { out.set(p, at); at += p.length; }
+    else {
+      out.set(p, at);
+      at += p.length;
+    }
   }
   return new Uint8Array(out.buffer);
 }
 
-export interface Unpacked extends Extremes { number(): number; list(n: number): Float64Array; end(): void }
+export interface Unpacked extends Extremes {
+  number(): number;
+  list(n: number): Float64Array;
+  end(): void;
+}
 
 /** Reads what {@link pack} wrote. Throws DATA_FORMAT for another format or length. */
 export function unpack(format: number, bytes: Uint8Array): Unpacked {
   const wrong = (): never => fail('DATA_FORMAT', `${bytes.length} bytes are not statistics of format ${format}`);
   if (bytes.length % 8 !== 0) wrong();
-  const numbers = new Float64Array(new Uint8Array(bytes).buffer); // a copy, because a view may not start at a multiple of 8
+  // a copy, because a view may not start at a multiple of 8
+  const numbers = new Float64Array(new Uint8Array(bytes).buffer);
   let at = 0;
   const list = (n: number): Float64Array => {
     if (!Number.isInteger(n) || n < 0 || at + n > numbers.length) wrong();
@@ -60,5 +89,16 @@ export function unpack(format: number, bytes: Uint8Array): Unpacked {
   const channels = number();
   const count = number();
   const minIsBound = number() === 1;
-  return { channels, count, minIsBound, min: list(channels), max: list(channels), number, list, end: () => { if (at !== numbers.length) wrong(); } };
+  return {
+    channels,
+    count,
+    minIsBound,
+    min: list(channels),
+    max: list(channels),
+    number,
+    list,
+    end: () => {
+      if (at !== numbers.length) wrong();
+    },
+  };
 }

@@ -4,8 +4,8 @@ import type { Statistic, TensorStats } from '../types.js';
 import { mergeExtremes, noExtremes, pack, unpack, widen } from './extremes.js';
 
 /**
- * Per channel: counts of 2 · bins equal bins over (−limit, limit), bin k holding [(k − bins), (k − bins + 1)) · limit / bins.
- * Exact zeros are kept apart: zero is on every quantization grid, and after Relu it would drown the rest.
+ * Per channel: counts of 2 · bins equal bins over (−limit, limit), bin k holding [(k − bins), (k − bins + 1)) · limit /
+ * bins. Exact zeros are kept apart: zero is on every quantization grid, and after Relu it would drown the rest.
  */
 export interface HistogramStats extends TensorStats {
   readonly kind: 'histogram';
@@ -36,7 +36,14 @@ export const histogram = {
   settings: () => ({}),
   empty(channels, settings) {
     const bins = settings['bins'] ?? (channels === 1 ? BINS_PER_TENSOR : BINS_PER_CHANNEL);
-    return { kind: 'histogram', ...noExtremes(channels), bins, limit: new Float64Array(channels), zeros: new Float64Array(channels), counts: new Float64Array(channels * 2 * bins) };
+    return {
+      kind: 'histogram',
+      ...noExtremes(channels),
+      bins,
+      limit: new Float64Array(channels),
+      zeros: new Float64Array(channels),
+      counts: new Float64Array(channels * 2 * bins),
+    };
   },
   update(stats, seen) {
     widen(stats, seen);
@@ -48,12 +55,22 @@ export const histogram = {
     for (let o = 0, at = 0; o < layout.outer; o++) {
       for (let c = 0; c < layout.channels; c++, at += layout.inner) {
         const limit = stats.limit[c]!;
-        stats.zeros[c]! += limit === 0 ? layout.inner : count(values, at, at + layout.inner, bins / limit, bins, stats.counts, c * 2 * bins);
+        stats.zeros[c]! +=
+          limit === 0
+            ? layout.inner
+            : count(values, at, at + layout.inner, bins / limit, bins, stats.counts, c * 2 * bins);
       }
     }
   },
   merge(a, b) {
-    const merged: HistogramStats = { kind: 'histogram', ...mergeExtremes(a, b), bins: a.bins, limit: a.limit.slice(), zeros: a.zeros.map((z, c) => z + b.zeros[c]!), counts: a.counts.slice() };
+    const merged: HistogramStats = {
+      kind: 'histogram',
+      ...mergeExtremes(a, b),
+      bins: a.bins,
+      limit: a.limit.slice(),
+      zeros: a.zeros.map((z, c) => z + b.zeros[c]!),
+      counts: a.counts.slice(),
+    };
     const other: HistogramStats = { ...b, limit: b.limit.slice(), counts: b.counts.slice() };
     for (let c = 0; c < a.channels; c++) {
       raiseLimit(merged, c, other.limit[c]!);
@@ -66,7 +83,18 @@ export const histogram = {
   deserialize(bytes) {
     const { channels, count, minIsBound, min, max, number, list, end } = unpack(3, bytes);
     const bins = number();
-    const stats: HistogramStats = { kind: 'histogram', channels, count, minIsBound, min, max, bins, limit: list(channels), zeros: list(channels), counts: list(channels * 2 * bins) };
+    const stats: HistogramStats = {
+      kind: 'histogram',
+      channels,
+      count,
+      minIsBound,
+      min,
+      max,
+      bins,
+      limit: list(channels),
+      zeros: list(channels),
+      counts: list(channels * 2 * bins),
+    };
     end();
     return stats;
   },
@@ -82,7 +110,9 @@ function limitFor(most: number): number {
   return Math.max(limit, LEAST_LIMIT);
 }
 
-/** Adds bins in pairs until `limit` is reached. Bin k − bins becomes floor((k − bins) / 2^shift), on both sides of zero. */
+/**
+ * Adds bins in pairs until `limit` is reached. Bin k − bins becomes floor((k − bins) / 2^shift), on both sides of zero.
+ */
 function raiseLimit(stats: HistogramStats, channel: number, limit: number): void {
   const old = stats.limit[channel]!;
   if (limit <= old) return;

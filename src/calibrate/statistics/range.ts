@@ -1,7 +1,9 @@
 import type { Statistic, TensorStats } from '../types.js';
 import { mergeExtremes, noExtremes, pack, unpack, widen } from './extremes.js';
 
-export interface RangeStats extends TensorStats { readonly kind: 'range' }
+export interface RangeStats extends TensorStats {
+  readonly kind: 'range';
+}
 
 /** Exact least and greatest value per channel. */
 export const range = {

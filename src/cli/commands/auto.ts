@@ -27,29 +27,68 @@ export interface AutoFlags {
   readonly quiet?: true;
 }
 
-/** Throws QuantError; gives exit code 0 where the limit is kept on the held-out part, 1 where it is missed or nothing is as fast as float, 5 where it is missed but the interval holds it. */
-export async function auto(model: string | undefined, flags: AutoFlags, { terminal, signal }: CommandContext): Promise<number> {
+/**
+ * Throws QuantError; gives exit code 0 where the limit is kept on the held-out part, 1 where it is missed or nothing is
+ * as fast as float, 5 where it is missed but the interval holds it.
+ */
+export async function auto(
+  model: string | undefined,
+  flags: AutoFlags,
+  { terminal, signal }: CommandContext,
+): Promise<number> {
   const { objective } = flags;
-  if (objective !== 'latency' && objective !== 'size') fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
+  if (objective !== 'latency' && objective !== 'size')
+    fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
   const timeBudgetMs = durationOf(flags.timeBudget);
   const base = await baseOf(model, flags);
   // Without a recipe there is nothing given to try, unless --set gives it.
   const tryBase = flags.recipe !== undefined || (flags.set ?? []).some((s) => /^\s*(quantize|adjust)\b/.test(s));
   const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
-  const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([import('../../pipeline/auto.js'), import('../../gate/limits.js'), import('../../report/index.js')]);
-  const limit = marginSpec.safeParse(/^\s*[\d.]+\s*$/.test(flags.maxAccuracyDrop) ? Number(flags.maxAccuracyDrop) : flags.maxAccuracyDrop);
-  if (!limit.success) fail('USAGE', `"${flags.maxAccuracyDrop}" is not a drop`, {}, '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %');
+  const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([
+    import('../../pipeline/auto.js'),
+    import('../../gate/limits.js'),
+    import('../../report/index.js'),
+  ]);
+  const limit = marginSpec.safeParse(
+    /^\s*[\d.]+\s*$/.test(flags.maxAccuracyDrop) ? Number(flags.maxAccuracyDrop) : flags.maxAccuracyDrop,
+  );
+  if (!limit.success)
+    fail(
+      'USAGE',
+      `"${flags.maxAccuracyDrop}" is not a drop`,
+      {},
+      '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %',
+    );
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const found = await findRecipe({
-      base, tryBase, outDir, objective, timeBudgetMs, maxAccuracyDrop: limit.data, signal, ...(flags.proven ? { proven: true } : {}), ...(progress ? { onEvent: progress.onEvent } : {}),
+      base,
+      tryBase,
+      outDir,
+      objective,
+      timeBudgetMs,
+      maxAccuracyDrop: limit.data,
+      signal,
+      ...(flags.proven ? { proven: true } : {}),
+      ...(progress ? { onEvent: progress.onEvent } : {}),
       render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
     });
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(found.record, null, 1)}\n`);
     else {
-      if (!flags.quiet) { for (const line of summaryLines(found.record, terminal)) terminal.say(line); say(found.search, found.record.evaluation?.metrics.find((m) => m.name === found.search.metric)?.higherIsBetter !== false, terminal); }
-      terminal.data([...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(found.outDir, f)}\n`).join(''));
+      if (!flags.quiet) {
+        for (const line of summaryLines(found.record, terminal)) terminal.say(line);
+        say(
+          found.search,
+          found.record.evaluation?.metrics.find((m) => m.name === found.search.metric)?.higherIsBetter !== false,
+          terminal,
+        );
+      }
+      terminal.data(
+        [...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html']
+          .map((f) => `${path.join(found.outDir, f)}\n`)
+          .join(''),
+      );
     }
     return exitCodeOfSearch(found.search);
   } finally {
@@ -57,8 +96,15 @@ export async function auto(model: string | undefined, flags: AutoFlags, { termin
   }
 }
 
-/** 0 where the limit is kept; for what was given instead, 1 where it misses the limit, 5 where its interval still holds it. */
-export function exitCodeOfSearch({ outcome, chosen, heldOut }: Pick<SearchFacts, 'outcome' | 'chosen' | 'heldOut'>): number {
+/**
+ * 0 where the limit is kept; for what was given instead, 1 where it misses the limit, 5 where its interval still holds
+ * it.
+ */
+export function exitCodeOfSearch({
+  outcome,
+  chosen,
+  heldOut,
+}: Pick<SearchFacts, 'outcome' | 'chosen' | 'heldOut'>): number {
   if (outcome === 'met') return 0;
   const look = heldOut.findLast((l) => l.label === chosen);
   return look?.verdict === 'fail' || look?.slower ? 1 : 5;
@@ -66,13 +112,24 @@ export function exitCodeOfSearch({ outcome, chosen, heldOut }: Pick<SearchFacts,
 
 async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {
   const overrides: RecipeOverrides = {
-    set: [...flags.set ?? [], ...(flags.target === undefined ? [] : [`target=${flags.target}`])], ...(model === undefined ? {} : { model }),
-    ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }), ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }),
+    set: [...(flags.set ?? []), ...(flags.target === undefined ? [] : [`target=${flags.target}`])],
+    ...(model === undefined ? {} : { model }),
+    ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }),
+    ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }),
   };
   if (flags.recipe !== undefined) return loadRecipe(flags.recipe, overrides);
-  if (model === undefined) fail('USAGE', 'neither a model nor a recipe was given', {}, 'quantize auto MODEL --calibration-data D --evaluation-data E, or quantize auto --recipe BASE');
+  if (model === undefined)
+    fail(
+      'USAGE',
+      'neither a model nor a recipe was given',
+      {},
+      'quantize auto MODEL --calibration-data D --evaluation-data E, or quantize auto --recipe BASE',
+    );
   // Without calibration data a base of another format would be refused; which formats are tried, the search decides.
-  const input: RecipeInput = { version: 1, ...(flags.calibrationData === undefined ? { quantize: { format: 'dynamic' } } : {}) };
+  const input: RecipeInput = {
+    version: 1,
+    ...(flags.calibrationData === undefined ? { quantize: { format: 'dynamic' } } : {}),
+  };
   return resolveRecipe(input, { ...overrides, name: path.basename(model).replace(/\.onnx$/i, '') });
 }
 
@@ -86,11 +143,26 @@ export function durationOf(text: string): number {
 
 function say(search: SearchFacts, higherIsBetter: boolean, terminal: Terminal): void {
   const p = paint(terminal);
-  const number = (x: number | undefined, digits: number, unit = ''): string => (x === undefined ? '–' : `${x.toFixed(digits)}${unit}`);
+  const number = (x: number | undefined, digits: number, unit = ''): string =>
+    x === undefined ? '–' : `${x.toFixed(digits)}${unit}`;
   const digits = search.unit === '%' ? 2 : 4;
-  const change = (drop: number | undefined): string => (drop === undefined ? '–' : signed((higherIsBetter ? -1 : 1) * drop, digits));
-  const rows = search.trials.map((t) => [String(t.round), t.label, String(t.samples), t.outcome === 'failed' ? 'failed' : change(t.drop), t.loss === undefined ? '' : t.loss.toPrecision(2), number(t.latencyRatio, 2, ' ×'), number(t.sizeRatio, 2, ' ×'), t.error ?? t.next]);
-  const [head = '', ...body] = table([['', 'recipe', 'samples', `change of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows], [2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [0, 4, 2] });
+  const change = (drop: number | undefined): string =>
+    drop === undefined ? '–' : signed((higherIsBetter ? -1 : 1) * drop, digits);
+  const rows = search.trials.map((t) => [
+    String(t.round),
+    t.label,
+    String(t.samples),
+    t.outcome === 'failed' ? 'failed' : change(t.drop),
+    t.loss === undefined ? '' : t.loss.toPrecision(2),
+    number(t.latencyRatio, 2, ' ×'),
+    number(t.sizeRatio, 2, ' ×'),
+    t.error ?? t.next,
+  ]);
+  const [head = '', ...body] = table(
+    [['', 'recipe', 'samples', `change of ${search.metric}`, 'loss', 'latency', 'size', 'then'], ...rows],
+    [2, 3, 4, 5, 6],
+    { columns: terminal.columns, indent: 2, drop: [0, 4, 2] },
+  );
   terminal.say(p.bold(head));
   body.forEach((line, i) => terminal.say(search.trials[i]?.next.startsWith('chosen') ? p.green(line) : line));
   terminal.say('');

@@ -7,7 +7,11 @@ import { wantRun } from '../targets.js';
 import type { CommandContext } from '../main.js';
 
 /** Throws DATA_MISSING, DATA_FORMAT, OUTPUT_WRITE; gives exit code 0. */
-export async function card(target: string, flags: { readonly out?: string }, { terminal }: CommandContext): Promise<number> {
+export async function card(
+  target: string,
+  flags: { readonly out?: string },
+  { terminal }: CommandContext,
+): Promise<number> {
   wantRun(target, 'card');
   if (flags.out !== undefined) refuseOverwriting([flags.out], [target, path.join(target, 'run.json')]);
   const record = readRun(target);

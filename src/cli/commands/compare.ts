@@ -32,23 +32,55 @@ export interface CompareFlags {
   readonly quiet?: true;
 }
 
-/** Throws QuantError; gives exit code 0, or 1 where limits were given and no run is proven to keep them (5: undecided). */
-export async function compare(targets: readonly string[], flags: CompareFlags, context: CommandContext): Promise<number> {
+/**
+ * Throws QuantError; gives exit code 0, or 1 where limits were given and no run is proven to keep them (5: undecided).
+ */
+export async function compare(
+  targets: readonly string[],
+  flags: CompareFlags,
+  context: CommandContext,
+): Promise<number> {
   const model = targets.find((t) => /\.(onnx|ort)$/i.test(t));
-  if (model !== undefined) fail('USAGE', `compare wants recipes and output folders of runs, but '${model}' is a model`, { file: model }, 'quantize evaluate A.onnx B.onnx --data FOLDER compares the accuracy of models, quantize bench A.onnx B.onnx their latency');
-  const overrides: RecipeOverrides = { set: flags.set ?? [], ...(flags.model === undefined ? {} : { model: flags.model }), ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }), ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }) };
+  if (model !== undefined)
+    fail(
+      'USAGE',
+      `compare wants recipes and output folders of runs, but '${model}' is a model`,
+      { file: model },
+      'quantize evaluate A.onnx B.onnx --data FOLDER compares the accuracy of models, quantize bench A.onnx ' +
+        'B.onnx their latency',
+    );
+  const overrides: RecipeOverrides = {
+    set: flags.set ?? [],
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+    ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }),
+    ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }),
+  };
   const loaded: (ResolvedRecipe | string)[] = [];
-  for (const target of targets) loaded.push(...(/\.ya?ml$/i.test(target) ? await loadRecipes(target, overrides) : [target]));
+  for (const target of targets)
+    loaded.push(...(/\.ya?ml$/i.test(target) ? await loadRecipes(target, overrides) : [target]));
   const sweeps = new Set(loaded.map((l) => (typeof l === 'string' ? undefined : l.sweep?.name)));
   const [only] = sweeps;
-  return compareLoaded(loaded, flags.name ?? (sweeps.size === 1 && only !== undefined ? only : 'compare'), flags, context);
+  return compareLoaded(
+    loaded,
+    flags.name ?? (sweeps.size === 1 && only !== undefined ? only : 'compare'),
+    flags,
+    context,
+  );
 }
 
 /** The same for recipes that were loaded, and folders of runs. */
-export async function compareLoaded(loaded: readonly (ResolvedRecipe | string)[], name: string, flags: CompareFlags, { terminal, signal }: CommandContext): Promise<number> {
+export async function compareLoaded(
+  loaded: readonly (ResolvedRecipe | string)[],
+  name: string,
+  flags: CompareFlags,
+  { terminal, signal }: CommandContext,
+): Promise<number> {
   const outDir = flags.out ?? path.join('reports', folderName(name));
   const read = loaded.flatMap((l) => (typeof l === 'string' ? [l, path.join(l, 'run.json')] : inputFiles(l)));
-  refuseOverwriting(['compare.html', 'compare.md', 'compare.json'].map((f) => path.join(outDir, f)), read);
+  refuseOverwriting(
+    ['compare.html', 'compare.md', 'compare.json'].map((f) => path.join(outDir, f)),
+    read,
+  );
   const taken = new Set<string>();
   const items = loaded.map((l): CompareItem => {
     if (typeof l === 'string') return { folder: l };
@@ -58,30 +90,66 @@ export async function compareLoaded(loaded: readonly (ResolvedRecipe | string)[]
     taken.add(folder);
     return { recipe: l, outDir: path.join(outDir, folder) };
   });
-  const [{ compareRuns }, { gateSpec }, report] = await Promise.all([import('../../pipeline/compare.js'), import('../../gate/index.js'), import('../../report/index.js')]);
-  const asked = Object.fromEntries(Object.entries({ accuracyDrop: flags.maxAccuracyDrop, latencyRatio: flags.maxLatencyRatio, sizeRatio: flags.maxSizeRatio }).flatMap(([key, max]) => (max === undefined ? [] : [[key, { max }]])));
+  const [{ compareRuns }, { gateSpec }, report] = await Promise.all([
+    import('../../pipeline/compare.js'),
+    import('../../gate/index.js'),
+    import('../../report/index.js'),
+  ]);
+  const asked = Object.fromEntries(
+    Object.entries({
+      accuracyDrop: flags.maxAccuracyDrop,
+      latencyRatio: flags.maxLatencyRatio,
+      sizeRatio: flags.maxSizeRatio,
+    }).flatMap(([key, max]) => (max === undefined ? [] : [[key, { max }]])),
+  );
   const parsed = gateSpec.safeParse(Object.keys(asked).length ? asked : { accuracyDrop: { max: DEFAULT_DROP } });
-  if (!parsed.success) fail('USAGE', parsed.error.issues.map((i) => i.message).join('; '), {}, '--max-accuracy-drop 0.5%, --max-latency-ratio 0.8, --max-size-ratio 0.3');
+  if (!parsed.success)
+    fail(
+      'USAGE',
+      parsed.error.issues.map((i) => i.message).join('; '),
+      {},
+      '--max-accuracy-drop 0.5%, --max-latency-ratio 0.8, --max-size-ratio 0.3',
+    );
   const limits: GateSettings = parsed.data;
-  const named = loaded.map((l) => (typeof l === 'string' ? undefined : l.recipe.evaluation.metrics)).find((m) => m !== undefined) ?? [];
-  const odd = misfit(limits, named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []));
+  const named =
+    loaded.map((l) => (typeof l === 'string' ? undefined : l.recipe.evaluation.metrics)).find((m) => m !== undefined) ??
+    [];
+  const odd = misfit(
+    limits,
+    named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []),
+  );
   if (odd) fail('USAGE', `--max-accuracy-drop: ${odd.message}`);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await compareRuns({
-      name, items, outDir, limits, signal, fresh: flags.fresh === true, ...(progress ? { onEvent: progress.onEvent } : {}),
+      name,
+      items,
+      outDir,
+      limits,
+      signal,
+      fresh: flags.fresh === true,
+      ...(progress ? { onEvent: progress.onEvent } : {}),
       render: (r) => ({ 'report.md': report.renderMarkdown(r), 'report.html': report.renderHtml(r) }),
     });
     progress?.close();
     mkdirSync(outDir, { recursive: true });
-    const texts = { 'compare.html': report.renderCompareHtml(record), 'compare.md': report.renderCompareMarkdown(record), 'compare.json': `${JSON.stringify(record, null, 1)}\n` };
+    const texts = {
+      'compare.html': report.renderCompareHtml(record),
+      'compare.md': report.renderCompareMarkdown(record),
+      'compare.json': `${JSON.stringify(record, null, 1)}\n`,
+    };
     for (const [file, text] of Object.entries(texts)) writeFileAtomic(path.join(outDir, file), text);
     if (flags.json) terminal.data(texts['compare.json']);
     else {
       if (!flags.quiet) say(record, terminal);
-      terminal.data(Object.keys(texts).map((file) => `${path.join(outDir, file)}\n`).join(''));
+      terminal.data(
+        Object.keys(texts)
+          .map((file) => `${path.join(outDir, file)}\n`)
+          .join(''),
+      );
     }
-    const gated = Object.keys(asked).length > 0 || loaded.some((l) => typeof l !== 'string' && l.recipe.gate !== undefined);
+    const gated =
+      Object.keys(asked).length > 0 || loaded.some((l) => typeof l !== 'string' && l.recipe.gate !== undefined);
     if (!gated || record.chosen) return 0;
     return record.runs.some((r) => r.gate?.verdict === 'undecided') ? 5 : 1;
   } finally {
@@ -94,16 +162,37 @@ const DEFAULT_DROP = '1% relative';
 
 function say(record: CompareRecord, terminal: Terminal): void {
   const p = paint(terminal);
-  const number = (x: number | undefined, digits: number, unit = ''): string => (x === undefined ? '–' : `${x.toFixed(digits)}${unit}`);
+  const number = (x: number | undefined, digits: number, unit = ''): string =>
+    x === undefined ? '–' : `${x.toFixed(digits)}${unit}`;
   const rows = record.runs.map((r) => [
-    r.label, r.outcome === 'failed' ? 'failed' : number(r.metric?.quantized, r.metric?.unit === '%' ? 2 : 4), number(r.metric?.change, r.metric?.unit === '%' ? 2 : 4), number(r.latencyMs, 3, ' ms'), number(r.speedup, 2, ' ×'),
-    number(r.sizeRatio, 2, ' ×'), number(r.peakBytes === undefined ? undefined : r.peakBytes / 1e6, 0, ' MB'), r.gate?.verdict.toUpperCase() ?? '', r.front ? 'front' : '', r.error ?? r.summary,
+    r.label,
+    r.outcome === 'failed' ? 'failed' : number(r.metric?.quantized, r.metric?.unit === '%' ? 2 : 4),
+    number(r.metric?.change, r.metric?.unit === '%' ? 2 : 4),
+    number(r.latencyMs, 3, ' ms'),
+    number(r.speedup, 2, ' ×'),
+    number(r.sizeRatio, 2, ' ×'),
+    number(r.peakBytes === undefined ? undefined : r.peakBytes / 1e6, 0, ' MB'),
+    r.gate?.verdict.toUpperCase() ?? '',
+    r.front ? 'front' : '',
+    r.error ?? r.summary,
   ]);
   const metric = record.runs.find((r) => r.metric)?.metric?.name ?? 'accuracy';
-  const [head = '', ...body] = table([['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows], [1, 2, 3, 4, 5, 6], { columns: terminal.columns, indent: 2, drop: [6, 8, 3, 7] });
+  const [head = '', ...body] = table(
+    [['', metric, 'change', 'p50', 'speed-up', 'size', 'peak', 'limits', '', ''], ...rows],
+    [1, 2, 3, 4, 5, 6],
+    { columns: terminal.columns, indent: 2, drop: [6, 8, 3, 7] },
+  );
   terminal.say('');
   terminal.say(p.bold(head));
-  body.forEach((line, i) => terminal.say(record.runs[i]?.outcome === 'failed' ? p.red(line) : record.runs[i]?.label === record.chosen?.label ? p.green(line) : line));
+  body.forEach((line, i) =>
+    terminal.say(
+      record.runs[i]?.outcome === 'failed'
+        ? p.red(line)
+        : record.runs[i]?.label === record.chosen?.label
+          ? p.green(line)
+          : line,
+    ),
+  );
   terminal.say('');
   if (record.chosen) terminal.say(`  ${p.bold(record.chosen.sentence)}`);
   for (const note of record.notes) terminal.say(`  ${p.dim(note)}`);

@@ -8,36 +8,89 @@ import type { CommandContext } from '../main.js';
 import { table } from '../layout.js';
 import { paint } from '../terminal.js';
 
-interface Check { readonly name: string; readonly state: 'ok' | 'note' | 'failed'; readonly text: string }
+interface Check {
+  readonly name: string;
+  readonly state: 'ok' | 'note' | 'failed';
+  readonly text: string;
+}
 
 /** Exit code 0 where a quantization can run here, 3 where it cannot. */
 export async function doctor(flags: { readonly json?: true }, { terminal }: CommandContext): Promise<number> {
   const checks: Check[] = [];
   const attempt = async (name: string, needed: boolean, run: () => Promise<string> | string): Promise<void> => {
-    try { checks.push({ name, state: 'ok', text: await run() }); } catch (error) { checks.push({ name, state: needed ? 'failed' : 'note', text: error instanceof Error ? error.message.split('\n')[0]! : String(error) }); } // split gives at least one piece
+    try {
+      checks.push({ name, state: 'ok', text: await run() });
+    } catch (error) {
+      checks.push({
+        name,
+        state: needed ? 'failed' : 'note',
+        text: error instanceof Error ? error.message.split('\n')[0]! : String(error),
+      });
+    } // split gives at least one piece
   };
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const recent = major > 20 || (major === 20 && minor >= 19);
-  checks.push({ name: 'Node.js', state: recent ? 'ok' : 'failed', text: `${process.versions.node}${recent ? '' : '; 20.19 or newer is needed'}` });
+  checks.push({
+    name: 'Node.js',
+    state: recent ? 'ok' : 'failed',
+    text: `${process.versions.node}${recent ? '' : '; 20.19 or newer is needed'}`,
+  });
   let env: EnvironmentFacts | undefined;
-  await attempt('onnxruntime', true, () => { env = environment(); return env.onnxruntime; });
+  await attempt('onnxruntime', true, () => {
+    env = environment();
+    return env.onnxruntime;
+  });
   await attempt('int8 convolution', true, runTinyConv);
-  await attempt('images', false, async () => { const sharp = (await import('sharp')).default; return `sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`; });
-  await attempt('texts', false, async () => { await import('@huggingface/tokenizers'); return 'tokenizers'; });
-  await attempt('kernels', false, () => (existsSync(new URL('../../kernels.wasm', import.meta.url)) ? 'WebAssembly' : 'JavaScript only; `npm run build` makes the faster ones'));
+  await attempt('images', false, async () => {
+    const sharp = (await import('sharp')).default;
+    return `sharp ${sharp.versions.sharp}, libvips ${sharp.versions.vips}`;
+  });
+  await attempt('texts', false, async () => {
+    await import('@huggingface/tokenizers');
+    return 'tokenizers';
+  });
+  await attempt('kernels', false, () =>
+    existsSync(new URL('../../kernels.wasm', import.meta.url))
+      ? 'WebAssembly'
+      : 'JavaScript only; `npm run build` makes the faster ones',
+  );
   const features = env?.cpuFeatures ?? cpuFeatures();
-  checks.push({ name: 'CPU', state: 'ok', text: `${env?.cpu ?? 'unknown'}, ${env?.cores ?? '?'} cores, ${process.arch}` });
-  checks.push({ name: 'instructions', state: features.length ? 'ok' : 'note', text: features.join(', ') || 'the system does not tell' });
+  checks.push({
+    name: 'CPU',
+    state: 'ok',
+    text: `${env?.cpu ?? 'unknown'}, ${env?.cores ?? '?'} cores, ${process.arch}`,
+  });
+  checks.push({
+    name: 'instructions',
+    state: features.length ? 'ok' : 'note',
+    text: features.join(', ') || 'the system does not tell',
+  });
   const saturates = u8s8Saturates({ arch: process.arch, cpuFeatures: features });
-  checks.push({ name: 'uint8 × int8', state: saturates ? 'note' : 'ok', text: saturates === undefined ? 'unknown' : saturates ? 'no VNNI: products saturate in models whose weights allow it (quantize.weights.saturation: safe, the default, does not)' : 'exact on this CPU' });
+  checks.push({
+    name: 'uint8 × int8',
+    state: saturates ? 'note' : 'ok',
+    text:
+      saturates === undefined
+        ? 'unknown'
+        : saturates
+          ? 'no VNNI: products saturate in models whose weights allow it (quantize.weights.saturation: safe, the ' +
+            'default, does not)'
+          : 'exact on this CPU',
+  });
   checks.push({ name: 'memory', state: 'ok', text: env ? bytesText(env.memoryBytes) : 'unknown' });
   const ready = checks.every((c) => c.state !== 'failed');
-  if (flags.json) terminal.data(`${JSON.stringify({ ready, environment: env ?? null, u8s8Saturates: saturates ?? null, checks }, null, 1)}\n`);
+  if (flags.json)
+    terminal.data(
+      `${JSON.stringify({ ready, environment: env ?? null, u8s8Saturates: saturates ?? null, checks }, null, 1)}\n`,
+    );
   else {
     const p = paint(terminal);
     const mark = { ok: p.green('ok    '), note: p.yellow('note  '), failed: p.red('FAILED') };
     const lines = table(checks.map((c) => [c.name, c.text]));
-    terminal.data(`${checks.map((c, i) => `${mark[c.state]}  ${lines[i] ?? ''}`).join('\n')}\n\n${ready ? 'ready to quantize' : 'this machine cannot quantize yet: see what FAILED'}\n`);
+    terminal.data(
+      `${checks.map((c, i) => `${mark[c.state]}  ${lines[i] ?? ''}`).join('\n')}\n\n` +
+        `${ready ? 'ready to quantize' : 'this machine cannot quantize yet: see what FAILED'}\n`,
+    );
   }
   return ready ? 0 : 3;
 }

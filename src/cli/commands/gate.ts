@@ -29,17 +29,29 @@ export interface GateFlags {
   readonly quiet?: true;
 }
 
-/** Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad records, OUTPUT_WRITE. */
+/**
+ * Gives 0 pass, 1 fail, 5 undecided. Throws USAGE for wrong or missing limits, DATA_MISSING and DATA_FORMAT for bad
+ * records, OUTPUT_WRITE.
+ */
 export async function gate(target: string, flags: GateFlags, { terminal }: CommandContext): Promise<number> {
   for (const t of [target, flags.baseline]) if (t !== undefined) wantRun(t, 'gate');
   const written = [flags.junit, flags.markdown].filter((f) => f !== undefined);
-  refuseOverwriting(written, [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])));
+  refuseOverwriting(
+    written,
+    [target, flags.baseline].flatMap((t) => (t === undefined ? [] : [t, path.join(t, 'run.json')])),
+  );
   const run = readRun(target);
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
   const plugins = await loadPlugins(flags.plugin ?? []);
   const settings = settingsOf(run, target, flags, plugins);
   const odd = misfit(settings, run.evaluation?.metrics ?? []);
-  if (odd) fail('USAGE', `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`, {}, odd.key === 'metric' ? 'name one of them' : undefined);
+  if (odd)
+    fail(
+      'USAGE',
+      `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`,
+      {},
+      odd.key === 'metric' ? 'name one of them' : undefined,
+    );
   const facts = judgeRun(run, settings, baseline, plugins.gates);
   const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');
   if (flags.save) save(target, facts);
@@ -47,24 +59,58 @@ export async function gate(target: string, flags: GateFlags, { terminal }: Comma
   if (flags.markdown !== undefined) writeFileAtomic(flags.markdown, renderStepSummary(run, facts));
   const { GITHUB_STEP_SUMMARY: summary, GITHUB_ACTIONS: actions } = process.env;
   if (summary) {
-    try { appendFileSync(summary, renderStepSummary(run, facts)); } catch (error) { fail('OUTPUT_WRITE', `cannot append to '${summary}', which GITHUB_STEP_SUMMARY names: ${reason(error)}`, { file: summary }, undefined, error); }
+    try {
+      appendFileSync(summary, renderStepSummary(run, facts));
+    } catch (error) {
+      fail(
+        'OUTPUT_WRITE',
+        `cannot append to '${summary}', which GITHUB_STEP_SUMMARY names: ${reason(error)}`,
+        { file: summary },
+        undefined,
+        error,
+      );
+    }
   }
   // GitHub reads workflow commands from stderr too, which leaves stdout to the data.
   const annotations = actions === 'true' ? renderAnnotations(run, facts).trimEnd() : '';
   if (annotations) terminal.say(annotations);
-  terminal.data(flags.json ? `${JSON.stringify(facts, null, 1)}\n` : `${linesOf(run, facts, flags.quiet === true, terminal.dataColumns).join('\n')}\n`);
+  terminal.data(
+    flags.json
+      ? `${JSON.stringify(facts, null, 1)}\n`
+      : `${linesOf(run, facts, flags.quiet === true, terminal.dataColumns).join('\n')}\n`,
+  );
   return exitCodeOfVerdict(facts.verdict);
 }
 
 /** One line a rule, the verdict last. */
 export function linesOf(run: RunRecord, facts: GateFacts, verdictOnly = false, columns = Infinity): string[] {
   const word = (verdict: string): string => verdict.toUpperCase();
-  const rules = verdictOnly ? [] : table(facts.rules.map((r) => [word(r.verdict), r.name, r.text]), [], { columns });
+  const rules = verdictOnly
+    ? []
+    : table(
+        facts.rules.map((r) => [word(r.verdict), r.name, r.text]),
+        [],
+        { columns },
+      );
   const of = facts.rules.filter((r) => r.verdict === facts.verdict).length;
-  return [...rules, ...table([[`${word(facts.verdict)}  ${run.recipe.name} against ${facts.against}: ${of} of ${facts.rules.length} rules ${facts.verdict === 'undecided' ? 'are undecided' : facts.verdict}`]])];
+  return [
+    ...rules,
+    ...table([
+      [
+        `${word(facts.verdict)}  ${run.recipe.name} against ${facts.against}: ${of} of ${facts.rules.length} ` +
+          `rules ${facts.verdict === 'undecided' ? 'are undecided' : facts.verdict}`,
+      ],
+    ]),
+  ];
 }
 
-const FLAGS: Readonly<Record<string, string>> = { accuracyDrop: '--max-accuracy-drop', latencyRatio: '--max-latency-ratio', sizeRatio: '--max-size-ratio', confidence: '--confidence', metric: '--metric' };
+const FLAGS: Readonly<Record<string, string>> = {
+  accuracyDrop: '--max-accuracy-drop',
+  latencyRatio: '--max-latency-ratio',
+  sizeRatio: '--max-size-ratio',
+  confidence: '--confidence',
+  metric: '--metric',
+};
 const METRIC_RULES = ['accuracyDrop', 'classDrop', 'minAccuracy'] as const;
 
 /** The limits of the run's recipe, changed by the flags. */
@@ -73,33 +119,63 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags, plugins: P
   const merged: Record<string, unknown> = {
     ...inRecipe,
     ...(flags.confidence === undefined ? {} : { confidence: flags.confidence }),
-    ...(flags.maxAccuracyDrop === undefined ? {} : { accuracyDrop: { ...inRecipe?.accuracyDrop, max: flags.maxAccuracyDrop } }),
-    ...(flags.maxLatencyRatio === undefined ? {} : { latencyRatio: { ...inRecipe?.latencyRatio, max: flags.maxLatencyRatio } }),
+    ...(flags.maxAccuracyDrop === undefined
+      ? {}
+      : { accuracyDrop: { ...inRecipe?.accuracyDrop, max: flags.maxAccuracyDrop } }),
+    ...(flags.maxLatencyRatio === undefined
+      ? {}
+      : { latencyRatio: { ...inRecipe?.latencyRatio, max: flags.maxLatencyRatio } }),
     ...(flags.maxSizeRatio === undefined ? {} : { sizeRatio: { max: flags.maxSizeRatio } }),
   };
-  if (!Object.keys(merged).some((key) => key !== 'confidence')) return fail('USAGE', `there is no limit to judge '${target}' by`, { file: target }, 'give --max-accuracy-drop 0.5%, --max-latency-ratio 0.8 or --max-size-ratio 0.3, or a gate: section in the recipe of the run');
+  if (!Object.keys(merged).some((key) => key !== 'confidence'))
+    return fail(
+      'USAGE',
+      `there is no limit to judge '${target}' by`,
+      { file: target },
+      'give --max-accuracy-drop 0.5%, --max-latency-ratio 0.8 or --max-size-ratio 0.3, or a gate: section in ' +
+        'the recipe of the run',
+    );
   if (flags.metric !== undefined) {
     const rules = METRIC_RULES.filter((key) => merged[key] !== undefined);
-    if (!rules.length) return fail('USAGE', `--metric ${flags.metric} has no limit to belong to`, {}, 'give --max-accuracy-drop too');
-    for (const key of rules) merged[key] = { ...merged[key] as object, metric: flags.metric }; // limits that were found are objects
+    if (!rules.length)
+      return fail('USAGE', `--metric ${flags.metric} has no limit to belong to`, {}, 'give --max-accuracy-drop too');
+    // limits that were found are objects
+    for (const key of rules) merged[key] = { ...(merged[key] as object), metric: flags.metric };
   }
   const parsed = namedParts(plugins).gate.safeParse(merged);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!; // a failure has an issue
   const [rule = '', key] = issue.path.map(String);
   const flag = FLAGS[key === 'metric' ? key : rule] ?? rule;
-  const wanted = issue.code === 'invalid_union' ? issue.errors.flat().map((i) => (i.code === 'invalid_format' ? i.message : '')).find(Boolean) : issue.message;
-  const seen = key === 'metric' ? flags.metric : { accuracyDrop: flags.maxAccuracyDrop, latencyRatio: flags.maxLatencyRatio, sizeRatio: flags.maxSizeRatio, confidence: flags.confidence }[rule];
+  const wanted =
+    issue.code === 'invalid_union'
+      ? issue.errors
+          .flat()
+          .map((i) => (i.code === 'invalid_format' ? i.message : ''))
+          .find(Boolean)
+      : issue.message;
+  const seen =
+    key === 'metric'
+      ? flags.metric
+      : {
+          accuracyDrop: flags.maxAccuracyDrop,
+          latencyRatio: flags.maxLatencyRatio,
+          sizeRatio: flags.maxSizeRatio,
+          confidence: flags.confidence,
+        }[rule];
   return fail('USAGE', `${flag} is "${seen ?? ''}"`, {}, wanted ?? issue.message);
 }
 
 function gateOf({ recipe }: RunRecord, target: string, plugins: Plugins): GateSettings | undefined {
   const { resolved } = recipe;
-  if (typeof resolved !== 'object' || resolved === null || !('gate' in resolved) || resolved.gate === undefined) return undefined;
+  if (typeof resolved !== 'object' || resolved === null || !('gate' in resolved) || resolved.gate === undefined)
+    return undefined;
   const parsed = namedParts(plugins).gate.safeParse(resolved.gate);
   if (parsed.success) return parsed.data;
   const given = plugins.files.map((f) => f.sha256);
-  const own = (recipe.plugins ?? []).filter((p) => p.adds.some((a) => a.startsWith('gate ')) && !given.includes(p.sha256));
+  const own = (recipe.plugins ?? []).filter(
+    (p) => p.adds.some((a) => a.startsWith('gate ')) && !given.includes(p.sha256),
+  );
   if (own.length) {
     const hint = 'give the module that the run was made with; it runs with your rights';
     const flags = own.map((p) => `--plugin ${p.file}`).join(' ');

@@ -15,7 +15,11 @@ import { relativePath } from '../../recipe/override.js';
 import type { CommandContext } from '../main.js';
 
 /** Prints the recipe, or writes it where no file is yet. Throws QuantError. */
-export async function init(modelFile: string, flags: { readonly data?: string; readonly out?: string }, { terminal }: CommandContext): Promise<number> {
+export async function init(
+  modelFile: string,
+  flags: { readonly data?: string; readonly out?: string },
+  { terminal }: CommandContext,
+): Promise<number> {
   const model = loadModel(modelFile);
   const inputs = model.graph.inputs.filter((v) => !v.data);
   const baseDir = path.resolve(flags.out === undefined ? '.' : path.dirname(flags.out));
@@ -23,18 +27,40 @@ export async function init(modelFile: string, flags: { readonly data?: string; r
   const data = flags.data === undefined ? undefined : await guessDataSpec(flags.data);
   const { suitedFormat } = await import('../../pipeline/starter.js');
   const text = starterRecipe({
-    model: here(modelFile), inputs, outputs: model.graph.outputs, suited: await suitedFormat(model, modelFile), schema: schemaFrom(baseDir),
-    ...(data ? { data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, typeof v === 'string' && isPath(k) ? here(v) : v])) } : {}),
+    model: here(modelFile),
+    inputs,
+    outputs: model.graph.outputs,
+    suited: await suitedFormat(model, modelFile),
+    schema: schemaFrom(baseDir),
+    ...(data
+      ? {
+          data: Object.fromEntries(
+            Object.entries(data).map(([k, v]) => [k, typeof v === 'string' && isPath(k) ? here(v) : v]),
+          ),
+        }
+      : {}),
   });
-  if (flags.out === undefined) { terminal.data(text); return 0; }
-  if (existsSync(flags.out)) fail('OUTPUT_WRITE', `'${flags.out}' already exists`, { file: flags.out }, 'choose another --out, or remove the file');
+  if (flags.out === undefined) {
+    terminal.data(text);
+    return 0;
+  }
+  if (existsSync(flags.out))
+    fail(
+      'OUTPUT_WRITE',
+      `'${flags.out}' already exists`,
+      { file: flags.out },
+      'choose another --out, or remove the file',
+    );
   writeFileAtomic(flags.out, text);
   terminal.data(`${flags.out}\n`);
   return 0;
 }
 
 const SCHEMA = fileURLToPath(new URL('../../../schema/recipe.schema.json', import.meta.url));
-/** The schema from a folder: through its own node_modules where the package lies there, so that the path means the same on other machines. */
+/**
+ * The schema from a folder: through its own node_modules where the package lies there, so that the path means the same
+ * on other machines.
+ */
 function schemaFrom(folder: string): string {
   for (let at = folder; ; at = path.dirname(at)) {
     const there = path.join(at, 'node_modules/quantbench/schema/recipe.schema.json');
@@ -45,43 +71,72 @@ function schemaFrom(folder: string): string {
 
 const isPath = (key: string): boolean => ([...PATH_KINDS, 'tokenizer', 'classes'] as readonly string[]).includes(key);
 
-export interface Starter { readonly model: string; readonly inputs: readonly Value[]; readonly outputs: readonly Value[]; readonly suited: Suited; /** Path of the recipe schema. */ readonly schema: string; readonly data?: Readonly<Record<string, unknown>> }
+export interface Starter {
+  readonly model: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly suited: Suited;
+  /** Path of the recipe schema. */ readonly schema: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
 
-/** The recipe text. What cannot be known from names and shapes is a comment that says to check, never a silent guess. */
+/**
+ * The recipe text. What cannot be known from names and shapes is a comment that says to check, never a silent guess.
+ */
 export function starterRecipe({ model, inputs, outputs, suited: best, schema, data: given }: Starter): string {
-  const show = (v: Value): string => `${oneLine(v.name)} ${v.dtype ?? '?'}[${(v.shape ?? []).map((d) => (d === null ? '?' : oneLine(String(d)))).join(', ')}]`;
+  const show = (v: Value): string =>
+    `${oneLine(v.name)} ` +
+    `${v.dtype ?? '?'}[${(v.shape ?? []).map((d) => (d === null ? '?' : oneLine(String(d)))).join(', ')}]`;
   const image = imageOf(inputs);
   // Static int8 needs ranges: without data, made-up images give them, so that the recipe runs as it is.
   const madeUp = given === undefined && best.format === 'qdq' && image !== undefined;
-  const suited: Suited = given === undefined && best.format === 'qdq' && !madeUp ? { format: 'coded', because: `needs no data; with calibration data qdq, for ${best.because}` } : best;
+  const suited: Suited =
+    given === undefined && best.format === 'qdq' && !madeUp
+      ? { format: 'coded', because: `needs no data; with calibration data qdq, for ${best.because}` }
+      : best;
   const data = given ?? (madeUp ? { synthetic: 'both' } : undefined);
   const isImages = data !== undefined && ['images', 'imageList', 'webdataset', 'synthetic'].some((k) => k in data);
   return [
     `# yaml-language-server: $schema=${schema}`,
     '# A first recipe, written by `quantize init`. `quantize --recipe FILE --dry-run` shows what it would do.',
-    ...inputs.map((v) => `# input   ${show(v)}`), ...outputs.map((v) => `# output  ${show(v)}`),
+    ...inputs.map((v) => `# input   ${show(v)}`),
+    ...outputs.map((v) => `# output  ${show(v)}`),
     'version: 1',
     stringify({ model }).trimEnd(),
-    'target: onnxruntime-cpu', '',
+    'target: onnxruntime-cpu',
+    '',
     'calibration:',
-    ...(madeUp ? ['  # CHECK: made-up images only show that all works; give real ones, with data: { images: path/to/folder }.'] : []),
-    ...(data ? ['  data:', indent(stringify(data, { lineWidth: 0 }), 4), ...(isImages ? preprocessLines(image) : [])]
-      : [`  # Samples like those the model will meet; one of ${SOURCE_KINDS.join(', ')}.`, '  # data: { images: path/to/folder }']),
-    '  samples: 512', '',
+    ...(madeUp
+      ? ['  # CHECK: made-up images only show that all works; give real ones, with data: { images: path/to/folder }.']
+      : []),
+    ...(data
+      ? ['  data:', indent(stringify(data, { lineWidth: 0 }), 4), ...(isImages ? preprocessLines(image) : [])]
+      : [
+          `  # Samples like those the model will meet; one of ${SOURCE_KINDS.join(', ')}.`,
+          '  # data: { images: path/to/folder }',
+        ]),
+    '  samples: 512',
+    '',
     'quantize:',
     `  format: ${suited.format.padEnd(15)}# ${suited.because}; others: ${OTHERS[suited.format]}`,
-    ...(suited.format === 'qdq' ? ['  activations: { observer: minmax }   # kl, percentile and mse clip outliers'] : []),
-    '  # exclude: [ { position: last } ]   # nodes that stay float: names, globs, re:…, { opType: Softmax }', '',
+    ...(suited.format === 'qdq'
+      ? ['  activations: { observer: minmax }   # kl, percentile and mse clip outliers']
+      : []),
+    '  # exclude: [ { position: last } ]   # nodes that stay float: names, globs, re:…, { opType: Softmax }',
+    '',
     'evaluation:',
-    '  # Other samples than those of calibration, with labels where there are any. How they are read is taken from calibration.',
+    '  # Other samples than those of calibration, with labels where there are any. How they are read is taken ' +
+      'from calibration.',
     '  # data: { images: path/to/test }',
     `  # metrics: [ ${metricOf(inputs, outputs)} ]`,
-    '  batchSize: 32', '',
+    '  batchSize: 32',
+    '',
   ].join('\n');
 }
 
 const OTHERS: Readonly<Record<Suited['format'], string>> = {
-  qdq: 'qoperator for QLinear operators; dynamic needs no calibration data', dynamic: 'qdq with calibration data; weight-only for weights of 4 bits',
+  qdq: 'qoperator for QLinear operators; dynamic needs no calibration data',
+  dynamic: 'qdq with calibration data; weight-only for weights of 4 bits',
   coded: 'dynamic and qdq for what has convolutions or matrix products',
 };
 
@@ -96,22 +151,36 @@ function metricOf(inputs: readonly Value[], outputs: readonly Value[]): string {
   return 'top1';
 }
 
-interface ImageInput { readonly channels: number; readonly height: number | undefined; readonly width: number | undefined }
+interface ImageInput {
+  readonly channels: number;
+  readonly height: number | undefined;
+  readonly width: number | undefined;
+}
 /** The one input with four axes that looks like an image. */
 function imageOf(inputs: readonly Value[]): ImageInput | undefined {
   const four = inputs.filter((v) => v.shape?.length === 4);
   const shape = four.length === 1 ? four[0]!.shape : undefined; // exactly one
   if (!shape) return undefined;
   const number = (d: unknown): number | undefined => (typeof d === 'number' ? d : undefined);
-  if (shape[1] === 1 || shape[1] === 3) return { channels: shape[1], height: number(shape[2]), width: number(shape[3]) };
-  return shape[3] === 1 || shape[3] === 3 ? { channels: shape[3], height: number(shape[1]), width: number(shape[2]) } : undefined;
+  if (shape[1] === 1 || shape[1] === 3)
+    return { channels: shape[1], height: number(shape[2]), width: number(shape[3]) };
+  return shape[3] === 1 || shape[3] === 3
+    ? { channels: shape[3], height: number(shape[1]), width: number(shape[2]) }
+    : undefined;
 }
 
 function preprocessLines(image: ImageInput | undefined): string[] {
-  const resize = image?.height !== undefined && image.width !== undefined ? [`      resize: { height: ${image.height}, width: ${image.width} }   # the size of the model input; check how training resized and cropped`] : ['      # resize: { height: 224, width: 224 }'];
+  const resize =
+    image?.height !== undefined && image.width !== undefined
+      ? [
+          `      resize: { height: ${image.height}, width: ${image.width} }   # the size of the model input; ` +
+            'check how training resized and cropped',
+        ]
+      : ['      # resize: { height: 224, width: 224 }'];
   return [
     '    # CHECK: preprocessing must be what the model was trained with; a wrong one ruins accuracy without an error.',
-    '    preprocess:', ...resize,
+    '    preprocess:',
+    ...resize,
     `      colour: ${image?.channels === 1 ? 'gray' : 'RGB'}            # or BGR`,
     '      scale: 1/255           # 1 where the model takes 0 to 255',
     '      # mean: [ 0.485, 0.456, 0.406 ]   # those of ImageNet; only where the model was trained with them',
@@ -119,4 +188,9 @@ function preprocessLines(image: ImageInput | undefined): string[] {
   ];
 }
 
-const indent = (text: string, by: number): string => text.trimEnd().split('\n').map((l) => ' '.repeat(by) + l).join('\n');
+const indent = (text: string, by: number): string =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((l) => ' '.repeat(by) + l)
+    .join('\n');

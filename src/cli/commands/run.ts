@@ -22,25 +22,57 @@ export interface RunFlags {
 
 /** Throws QuantError; gives exit code 0, or that of the verdict where the recipe has a gate. */
 export async function run(flags: RunFlags, { terminal, signal }: CommandContext): Promise<number> {
-  if (flags.recipe === undefined && flags.model !== undefined) fail('USAGE', 'no recipe was given to quantize the model by', {}, `quantize init ${flags.model} --data FOLDER --out recipe.yaml writes a first recipe`);
-  if (flags.recipe === undefined) fail('USAGE', 'no recipe was given', {}, 'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest');
+  if (flags.recipe === undefined && flags.model !== undefined)
+    fail(
+      'USAGE',
+      'no recipe was given to quantize the model by',
+      {},
+      `quantize init ${flags.model} --data FOLDER --out recipe.yaml writes a first recipe`,
+    );
+  if (flags.recipe === undefined)
+    fail(
+      'USAGE',
+      'no recipe was given',
+      {},
+      'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest',
+    );
   const { recipe: file, set = [], model, calibrationData, evaluationData } = flags;
   const recipes = await loadRecipes(file, {
-    set, ...(model === undefined ? {} : { model }), ...(calibrationData === undefined ? {} : { calibrationData }), ...(evaluationData === undefined ? {} : { evaluationData }),
+    set,
+    ...(model === undefined ? {} : { model }),
+    ...(calibrationData === undefined ? {} : { calibrationData }),
+    ...(evaluationData === undefined ? {} : { evaluationData }),
   });
   const recipe = recipes[0]!; // a recipe stands for at least one
   if (recipes.length > 1) {
-    if (flags.dryRun) fail('USAGE', `a sweep of ${recipes.length} recipes cannot be planned only`, {}, 'give one value instead of each list for --dry-run');
-    return (await import('./compare.js')).compareLoaded(recipes, recipe.sweep?.name ?? recipe.name, flags, { terminal, signal });
+    if (flags.dryRun)
+      fail(
+        'USAGE',
+        `a sweep of ${recipes.length} recipes cannot be planned only`,
+        {},
+        'give one value instead of each list for --dry-run',
+      );
+    return (await import('./compare.js')).compareLoaded(recipes, recipe.sweep?.name ?? recipe.name, flags, {
+      terminal,
+      signal,
+    });
   }
   const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
   // Loaded now, so that a mistake in the recipe is told at once.
-  const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([import('../../pipeline/run.js'), import('../../report/index.js'), import('../../gate/index.js')]);
+  const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([
+    import('../../pipeline/run.js'),
+    import('../../report/index.js'),
+    import('../../gate/index.js'),
+  ]);
   if (flags.dryRun) checkFiles(recipe); // a run does so itself
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const { record } = await runRecipe({
-      recipe, outDir, signal, dryRun: flags.dryRun === true, ...(progress ? { onEvent: progress.onEvent } : {}),
+      recipe,
+      outDir,
+      signal,
+      dryRun: flags.dryRun === true,
+      ...(progress ? { onEvent: progress.onEvent } : {}),
       render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
     });
     progress?.close();
@@ -50,7 +82,12 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
       return 0;
     }
     if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);
-    if (!flags.json) terminal.data([...record.files.map((f) => f.path), 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(outDir, f)}\n`).join(''));
+    if (!flags.json)
+      terminal.data(
+        [...record.files.map((f) => f.path), 'run.json', 'report.md', 'report.html']
+          .map((f) => `${path.join(outDir, f)}\n`)
+          .join(''),
+      );
     return record.gate ? exitCodeOfVerdict(record.gate.verdict) : 0;
   } finally {
     progress?.close();
@@ -58,4 +95,9 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
 }
 
 /** A recipe's name as one folder: a name cannot choose where files go. */
-export const folderName = (name: string): string => name.normalize('NFC').replace(/[^\p{L}\p{N}._+-]+/gu, '-').replace(/^[.-]+/, '').slice(0, 100) || 'run';
+export const folderName = (name: string): string =>
+  name
+    .normalize('NFC')
+    .replace(/[^\p{L}\p{N}._+-]+/gu, '-')
+    .replace(/^[.-]+/, '')
+    .slice(0, 100) || 'run';

@@ -14,7 +14,10 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
   const pathColumn = columnOf(table, columns.path, file);
   const labelColumn = columns.label === null ? undefined : columnOf(table, columns.label, file);
   const classes = await readClasses(spec.classes, context.baseDir);
-  const labels = labelColumn === undefined ? undefined : table.rows.map((r) => classIndex(r.cells[labelColumn]!, classes, { file, line: r.line }));
+  const labels =
+    labelColumn === undefined
+      ? undefined
+      : table.rows.map((r) => classIndex(r.cells[labelColumn]!, classes, { file, line: r.line }));
   const reader = createImageReader(spec, inputs, context.onDiagnostic);
   const folder = dirname(file);
   return {
@@ -29,21 +32,53 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
       if (!id || id.includes('\0')) fail('DATA_FORMAT', `line ${line} of ${file} has no image path`, { file, line });
       const image = resolve(folder, id);
       const bytes = await readBytes(image, id, 2 ** 30);
-      return { feeds: [await reader.read(bytes, { file: image, sample: id })], hash: sha256(bytes), ...(labels ? { label: labels[i]! } : {}) };
+      return {
+        feeds: [await reader.read(bytes, { file: image, sample: id })],
+        hash: sha256(bytes),
+        ...(labels ? { label: labels[i]! } : {}),
+      };
     },
-    hash: async (i) => { const id = table.rows[i]!.cells[pathColumn]!; return sha256(await readBytes(resolve(folder, id), id, 2 ** 30)); },
+    hash: async (i) => {
+      const id = table.rows[i]!.cells[pathColumn]!;
+      return sha256(await readBytes(resolve(folder, id), id, 2 ** 30));
+    },
     details: { preprocess: reader.details },
   };
 };
 
-/** Class number of a label: a name of `classes`, or a whole number from 0 (below the number of classes). Throws DATA_LABEL. */
-export function classIndex(text: string, classes: readonly string[] | undefined, where: { readonly file: string; readonly line?: number; readonly sample?: string }): number {
+/**
+ * Class number of a label: a name of `classes`, or a whole number from 0 (below the number of classes). Throws
+ * DATA_LABEL.
+ */
+export function classIndex(
+  text: string,
+  classes: readonly string[] | undefined,
+  where: { readonly file: string; readonly line?: number; readonly sample?: string },
+): number {
   const label = text.trim();
   const named = classes?.indexOf(label) ?? -1;
   if (named >= 0) return named;
-  if (label === '') fail('DATA_LABEL', 'the label is empty', where, 'give a class number or name; columns: { label: null } where there are none');
+  if (label === '')
+    fail(
+      'DATA_LABEL',
+      'the label is empty',
+      where,
+      'give a class number or name; columns: { label: null } where there are none',
+    );
   const index = /^\d+$/.test(label) ? Number(label) : NaN;
-  if (!Number.isSafeInteger(index)) fail('DATA_LABEL', `label '${label.slice(0, 60)}' is neither a class number nor one of classes`, where, classes ? `classes are ${classes.slice(0, 12).join(', ')}` : 'declare classes to use names');
-  if (classes && index >= classes.length) fail('DATA_LABEL', `label ${index} is out of range for ${classes.length} classes`, where, `expected 0..${classes.length - 1}`);
+  if (!Number.isSafeInteger(index))
+    fail(
+      'DATA_LABEL',
+      `label '${label.slice(0, 60)}' is neither a class number nor one of classes`,
+      where,
+      classes ? `classes are ${classes.slice(0, 12).join(', ')}` : 'declare classes to use names',
+    );
+  if (classes && index >= classes.length)
+    fail(
+      'DATA_LABEL',
+      `label ${index} is out of range for ${classes.length} classes`,
+      where,
+      `expected 0..${classes.length - 1}`,
+    );
   return index;
 }

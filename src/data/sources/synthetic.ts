@@ -8,24 +8,40 @@ import type { OpenSource } from '../source.js';
 const DEFAULT_COUNT = 1024;
 
 /**
- * `synthetic:` — made-up images with the statistics of photographs, where none may be read. Image i depends on the seed, i
- * and the size alone. source: dead leaves and 1/f noise as stand-ins for photographs, Baradad et al. 2021,
+ * `synthetic:` — made-up images with the statistics of photographs, where none may be read. Image i depends on the
+ * seed, i and the size alone. source: dead leaves and 1/f noise as stand-ins for photographs, Baradad et al. 2021,
  * https://arxiv.org/abs/2106.05963, section 3
  */
 export const openSynthetic: OpenSource = (spec, inputs, context) => {
   const reader = createImageReader(spec, inputs, context.onDiagnostic);
   const { height, width } = reader.size;
-  if (height === undefined || width === undefined) fail('DATA_SHAPE', 'synthetic images have the size of the model input, which this model leaves open', {}, 'set preprocess.resize: { height, width }');
-  if (height * width > spec.maxPixels) fail('DATA_IMAGE', `synthetic images would have ${width} × ${height} pixels, over the limit of ${spec.maxPixels}`, {}, 'raise maxPixels');
+  if (height === undefined || width === undefined)
+    fail(
+      'DATA_SHAPE',
+      'synthetic images have the size of the model input, which this model leaves open',
+      {},
+      'set preprocess.resize: { height, width }',
+    );
+  if (height * width > spec.maxPixels)
+    fail(
+      'DATA_IMAGE',
+      `synthetic images would have ${width} × ${height} pixels, over the limit of ${spec.maxPixels}`,
+      {},
+      'raise maxPixels',
+    );
   const pattern = spec.synthetic ?? 'both';
   const paint = (i: number): Pixels => {
     const rng = createRng(context.seed, `synthetic image ${i}`);
     return (pattern === 'leaves' || (pattern === 'both' && i % 2 === 0) ? leaves : fractal)(width, height, rng);
   };
   return Promise.resolve({
-    kind: 'listed', count: spec.count ?? DEFAULT_COUNT,
+    kind: 'listed',
+    count: spec.count ?? DEFAULT_COUNT,
     id: (i) => `synthetic ${i}`,
-    load: (i) => { const image = paint(i); return Promise.resolve({ feeds: [reader.fromPixels(image)], hash: sha256(image.data) }); },
+    load: (i) => {
+      const image = paint(i);
+      return Promise.resolve({ feeds: [reader.fromPixels(image)], hash: sha256(image.data) });
+    },
     details: { source: 'synthetic', pattern, size: [height, width], preprocess: reader.details },
   });
 };
@@ -40,7 +56,9 @@ function colour(rng: Rng): Colour {
 }
 const byte = (x: number): number => Math.min(255, Math.max(0, Math.round(x)));
 
-/** Discs and rectangles over each other, sizes by a power law: dead leaves. Each is shaded from one side to the other. */
+/**
+ * Discs and rectangles over each other, sizes by a power law: dead leaves. Each is shaded from one side to the other.
+ */
 function leaves(width: number, height: number, rng: Rng): Pixels {
   const data = new Uint8Array(3 * width * height);
   const side = Math.max(width, height);
@@ -61,7 +79,8 @@ function leaves(width: number, height: number, rng: Rng): Pixels {
     }
   };
   paint(width / 2, height / 2, side * 2);
-  for (let k = 0; k < 60; k++) paint(width * rng.next(), height * rng.next(), least * (1 - rng.next() * (1 - (least / most) ** 2)) ** -0.5);
+  for (let k = 0; k < 60; k++)
+    paint(width * rng.next(), height * rng.next(), least * (1 - rng.next() * (1 - (least / most) ** 2)) ** -0.5);
   return { data, width, height };
 }
 
@@ -90,7 +109,14 @@ function fractal(width: number, height: number, rng: Rng): Pixels {
 }
 
 /** Adds normal noise on a grid of cells of `period` pixels, linear between grid points. */
-function addSmooth(plane: Float64Array, width: number, height: number, period: number, amplitude: number, rng: Rng): void {
+function addSmooth(
+  plane: Float64Array,
+  width: number,
+  height: number,
+  period: number,
+  amplitude: number,
+  rng: Rng,
+): void {
   const [columns, rows] = [Math.ceil(width / period) + 2, Math.ceil(height / period) + 2];
   const grid = Float64Array.from({ length: columns * rows }, () => amplitude * rng.normal());
   const [dx, dy] = [rng.next(), rng.next()];
@@ -102,7 +128,9 @@ function addSmooth(plane: Float64Array, width: number, height: number, period: n
       const column = Math.floor(u);
       const at = row * columns + column;
       const [a, b] = [u - column, v - row];
-      plane[i]! += (1 - b) * ((1 - a) * grid[at]! + a * grid[at + 1]!) + b * ((1 - a) * grid[at + columns]! + a * grid[at + columns + 1]!); // the grid reaches one cell further
+      plane[i]! +=
+        (1 - b) * ((1 - a) * grid[at]! + a * grid[at + 1]!) +
+        b * ((1 - a) * grid[at + columns]! + a * grid[at + columns + 1]!); // the grid reaches one cell further
     }
   }
 }

@@ -13,7 +13,11 @@ export const openTestData: OpenSource = async (spec, inputs, context) => {
   const root = resolve(context.baseDir, spec.testData ?? '.');
   const decode = context.decodeTensor ?? fail('INTERNAL', 'testData needs a tensor decoder');
   const listing = await listFolder(root);
-  const sets = listing.files.some((f) => /^input_\d+\.pb$/.test(f)) ? [''] : listing.folders.filter((f) => /^test_data_set_\d+$/.test(f)).sort((a, b) => Number(a.slice(14)) - Number(b.slice(14)));
+  const sets = listing.files.some((f) => /^input_\d+\.pb$/.test(f))
+    ? ['']
+    : listing.folders
+        .filter((f) => /^test_data_set_\d+$/.test(f))
+        .sort((a, b) => Number(a.slice(14)) - Number(b.slice(14)));
   if (!sets.length) fail('DATA_MISSING', `${root} holds no test_data_set_* folder and no input_*.pb`, { file: root });
   return {
     kind: 'listed',
@@ -28,8 +32,17 @@ export const openTestData: OpenSource = async (spec, inputs, context) => {
         const file = join(folder, `input_${k}.pb`);
         const bytes = await readBytes(file, sample);
         parts.push(bytes);
-        try { feed[input.name] = decode(bytes); }
-        catch (cause) { fail('DATA_FORMAT', `${file} is not a TensorProto: ${cause instanceof Error ? cause.message : String(cause)}`, { file, sample, tensor: input.name }, undefined, cause); }
+        try {
+          feed[input.name] = decode(bytes);
+        } catch (cause) {
+          fail(
+            'DATA_FORMAT',
+            `${file} is not a TensorProto: ${cause instanceof Error ? cause.message : String(cause)}`,
+            { file, sample, tensor: input.name },
+            undefined,
+            cause,
+          );
+        }
       }
       return { feeds: [fitFeed(feed, inputs, { file: folder, sample }, false)], hash: sha256(...parts) };
     },

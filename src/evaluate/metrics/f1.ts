@@ -7,7 +7,13 @@ import type { Metric } from '../types.js';
 
 const options = z.strictObject({
   output: scoresOutput,
-  average: z.enum(['macro', 'micro', 'weighted', 'binary']).default('macro').describe('macro: mean over the classes; weighted: mean weighted by their samples; micro: of all counts together; binary: of the class positive alone.'),
+  average: z
+    .enum(['macro', 'micro', 'weighted', 'binary'])
+    .default('macro')
+    .describe(
+      'macro: mean over the classes; weighted: mean weighted by their samples; micro: of all counts together; ' +
+        'binary: of the class positive alone.',
+    ),
   positive: z.number().int().min(0).default(1).describe('The class that average: binary scores.'),
   threshold: scoreThreshold,
 });
@@ -24,25 +30,36 @@ export const f1 = {
     const name = outputName('f1', chosen.output, outputs);
     const labels: number[] = [];
     const predictions: number[] = [];
-    return resampling((sample, found) => {
-      const row = classScores('f1', name, sample, found, 1);
-      if (!row) return;
-      labels.push(row.label);
-      predictions.push(predictedClass(row.scores, chosen.threshold));
-    }, () => labels.length, (indices) => {
-      const counts = new Map<number, Counts>();
-      for (const i of indices) {
-        const truth = countsOf(counts, labels[i]!);
-        if (labels[i] === predictions[i]) { truth.hits++; continue; }
-        truth.missed++;
-        countsOf(counts, predictions[i]!).wrong++; // NaN predicts class -1, which scores 0
-      }
-      return averaged(counts, chosen);
-    });
+    return resampling(
+      (sample, found) => {
+        const row = classScores('f1', name, sample, found, 1);
+        if (!row) return;
+        labels.push(row.label);
+        predictions.push(predictedClass(row.scores, chosen.threshold));
+      },
+      () => labels.length,
+      (indices) => {
+        const counts = new Map<number, Counts>();
+        for (const i of indices) {
+          const truth = countsOf(counts, labels[i]!);
+          if (labels[i] === predictions[i]) {
+            truth.hits++;
+            continue;
+          }
+          truth.missed++;
+          countsOf(counts, predictions[i]!).wrong++; // NaN predicts class -1, which scores 0
+        }
+        return averaged(counts, chosen);
+      },
+    );
   },
 } as const satisfies Metric<Options>;
 
-interface Counts { hits: number; wrong: number; missed: number }
+interface Counts {
+  hits: number;
+  wrong: number;
+  missed: number;
+}
 
 function countsOf(counts: Map<number, Counts>, label: number): Counts {
   const own = counts.get(label) ?? { hits: 0, wrong: 0, missed: 0 };
@@ -56,9 +73,19 @@ function averaged(counts: ReadonlyMap<number, Counts>, { average, positive }: Op
   const all = [...counts.values()];
   if (!all.length) return undefined;
   switch (average) {
-    case 'binary': { const own = counts.get(positive); return own && f1Of(own); }
-    case 'micro': return f1Of(all.reduce((a, b) => ({ hits: a.hits + b.hits, wrong: a.wrong + b.wrong, missed: a.missed + b.missed })));
-    case 'macro': return all.reduce((sum, c) => sum + f1Of(c), 0) / all.length;
-    case 'weighted': return all.reduce((sum, c) => sum + f1Of(c) * (c.hits + c.missed), 0) / all.reduce((n, c) => n + c.hits + c.missed, 0);
+    case 'binary': {
+      const own = counts.get(positive);
+      return own && f1Of(own);
+    }
+    case 'micro':
+      return f1Of(
+        all.reduce((a, b) => ({ hits: a.hits + b.hits, wrong: a.wrong + b.wrong, missed: a.missed + b.missed })),
+      );
+    case 'macro':
+      return all.reduce((sum, c) => sum + f1Of(c), 0) / all.length;
+    case 'weighted':
+      return (
+        all.reduce((sum, c) => sum + f1Of(c) * (c.hits + c.missed), 0) / all.reduce((n, c) => n + c.hits + c.missed, 0)
+      );
   }
 }

@@ -11,4 +11,22 @@ import { top1, top5, topK } from './top-k.js';
 import { wer } from './wer.js';
 
 /** Every metric that a recipe can name. */
-export const metrics: readonly Metric[] = [top1, top5, topK, classAccuracy, f1, auc, spearman, pearson, map, mapVoc, wer, perplexity, cosine, mse, sqnr, psnr, ssim];
+export const metrics: readonly Metric[] = [
+  top1,
+  top5,
+  topK,
+  classAccuracy,
+  f1,
+  auc,
+  spearman,
+  pearson,
+  map,
+  mapVoc,
+  wer,
+  perplexity,
+  cosine,
+  mse,
+  sqnr,
+  psnr,
+  ssim,
+];

@@ -1,6 +1,6 @@
 /**
- * Mean average precision of detectors. Sources: pycocotools COCOeval (https://github.com/cocodataset/cocoapi), area range all,
- * 100 detections a class and image; Everingham et al. 2010 and VOCdevkit for Pascal VOC.
+ * Mean average precision of detectors. Sources: pycocotools COCOeval (https://github.com/cocodataset/cocoapi), area
+ * range all, 100 detections a class and image; Everingham et al. 2010 and VOCdevkit for Pascal VOC.
  */
 import { z } from 'zod';
 import { resampling } from '../accumulators.js';
@@ -9,11 +9,17 @@ import { detectionSpec, detectionReader, type ReadDetections } from '../detectio
 import type { Accumulator, Metric } from '../types.js';
 
 const iou = z.number().gt(0).max(1);
-const cocoOptions = z.strictObject({ ...detectionSpec.shape, iou: iou.describe('A single IoU threshold, such as 0.5. Default: the mean over 0.50, 0.55, …, 0.95.').optional() });
+const cocoOptions = z.strictObject({
+  ...detectionSpec.shape,
+  iou: iou.describe('A single IoU threshold, such as 0.5. Default: the mean over 0.50, 0.55, …, 0.95.').optional(),
+});
 const vocOptions = z.strictObject({
   ...detectionSpec.shape,
   iou: iou.default(0.5).describe('IoU from which a detection is right.'),
-  points: z.enum(['11', 'all']).default('all').describe('all: area under the precision-recall curve (VOC2010 and later); 11: mean over 11 recalls (VOC2007).'),
+  points: z
+    .enum(['11', 'all'])
+    .default('all')
+    .describe('all: area under the precision-recall curve (VOC2010 and later); 11: mean over 11 recalls (VOC2007).'),
 });
 /** numpy.linspace(0.5, 0.95, 10), in its rounding. */
 const COCO_THRESHOLDS = Array.from({ length: 10 }, (_, i) => (i === 9 ? 0.95 : i * ((0.95 - 0.5) / 9) + 0.5));
@@ -29,7 +35,10 @@ export const map = {
   options: cocoOptions,
   start(options, outputs) {
     const thresholds = options.iou === undefined ? COCO_THRESHOLDS : [options.iou];
-    return precision(detectionReader('map', options, outputs, COCO_DETECTIONS), new PrecisionMeter(matchCoco(thresholds), thresholds.length, atPoints(101)));
+    return precision(
+      detectionReader('map', options, outputs, COCO_DETECTIONS),
+      new PrecisionMeter(matchCoco(thresholds), thresholds.length, atPoints(101)),
+    );
   },
 } as const satisfies Metric<z.output<typeof cocoOptions>>;
 
@@ -41,12 +50,20 @@ export const mapVoc = {
   needsLabels: false,
   needsTarget: 'boxes',
   options: vocOptions,
-  start: (options, outputs) => precision(detectionReader('map-voc', options, outputs, Infinity), new PrecisionMeter(matchVoc(options.iou), 1, options.points === 'all' ? areaUnder : atPoints(11))),
+  start: (options, outputs) =>
+    precision(
+      detectionReader('map-voc', options, outputs, Infinity),
+      new PrecisionMeter(matchVoc(options.iou), 1, options.points === 'all' ? areaUnder : atPoints(11)),
+    ),
 } as const satisfies Metric<z.output<typeof vocOptions>>;
 
 function precision(read: ReadDetections, meter: PrecisionMeter): Accumulator {
-  return resampling((sample, outputs) => {
-    const boxes = sample.target?.boxes;
-    if (boxes) meter.add(read(sample, outputs), boxes);
-  }, () => meter.images, (images) => meter.value(images));
+  return resampling(
+    (sample, outputs) => {
+      const boxes = sample.target?.boxes;
+      if (boxes) meter.add(read(sample, outputs), boxes);
+    },
+    () => meter.images,
+    (images) => meter.value(images),
+  );
 }

@@ -4,7 +4,14 @@ import { meanAgainstTargets, targetSpec, type Pair } from '../target-tensor.js';
 import type { Metric } from '../types.js';
 
 const options = targetSpec;
-const psnrOptions = z.strictObject({ ...targetSpec.shape, dataRange: z.number().positive().default(1).describe('Distance from the lowest to the highest possible value: 1 for images of 0 to 1, 255 for 8 bits.') });
+const psnrOptions = z.strictObject({
+  ...targetSpec.shape,
+  dataRange: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('Distance from the lowest to the highest possible value: 1 for images of 0 to 1, 255 for 8 bits.'),
+});
 type Options = z.output<typeof options>;
 
 export const cosine = {
@@ -31,24 +38,32 @@ export const mse = {
 
 export const sqnr = {
   name: 'sqnr',
-  doc: 'Mean over the samples of 10 log10(sum of target² ÷ sum of error²), from -100 to 100 dB; -100 where the output holds NaN.',
+  doc:
+    'Mean over the samples of 10 log10(sum of target² ÷ sum of error²), from -100 to 100 dB; -100 where the ' +
+    'output holds NaN.',
   unit: 'dB',
   higherIsBetter: true,
   needsLabels: false,
   needsTarget: 'tensors',
   options,
-  start: (chosen, outputs) => meanAgainstTargets('sqnr', chosen, outputs, (pair) => decibels(power(pair.target), squares(pair))),
+  start: (chosen, outputs) =>
+    meanAgainstTargets('sqnr', chosen, outputs, (pair) => decibels(power(pair.target), squares(pair))),
 } as const satisfies Metric<Options>;
 
 export const psnr = {
   name: 'psnr',
-  doc: 'Mean over the samples of 10 log10(dataRange² ÷ mean squared error), from -100 to 100 dB; -100 where the output holds NaN.',
+  doc:
+    'Mean over the samples of 10 log10(dataRange² ÷ mean squared error), from -100 to 100 dB; -100 where the ' +
+    'output holds NaN.',
   unit: 'dB',
   higherIsBetter: true,
   needsLabels: false,
   needsTarget: 'tensors',
   options: psnrOptions,
-  start: ({ dataRange, ...chosen }, outputs) => meanAgainstTargets('psnr', chosen, outputs, (pair) => decibels(dataRange * dataRange, squares(pair) / Math.max(1, pair.target.length))),
+  start: ({ dataRange, ...chosen }, outputs) =>
+    meanAgainstTargets('psnr', chosen, outputs, (pair) =>
+      decibels(dataRange * dataRange, squares(pair) / Math.max(1, pair.target.length)),
+    ),
 } as const satisfies Metric<z.output<typeof psnrOptions>>;
 
 function power(values: ArrayLike<number>): number {
@@ -60,7 +75,10 @@ function power(values: ArrayLike<number>): number {
 /** Sum of squared differences; NaN where the output is NaN. */
 function squares({ output, target }: Pair): number {
   let sum = 0;
-  for (let i = 0; i < target.length; i++) { const e = output[i]! - target[i]!; sum += e * e; }
+  for (let i = 0; i < target.length; i++) {
+    const e = output[i]! - target[i]!;
+    sum += e * e;
+  }
   return sum;
 }
 
@@ -83,7 +101,13 @@ function cosineOf({ output, target }: Pair): number {
   let oo = 0;
   let tt = 0;
   let ot = 0;
-  for (let i = 0; i < target.length; i++) { const o = output[i]!; const t = target[i]!; oo += o * o; tt += t * t; ot += o * t; }
+  for (let i = 0; i < target.length; i++) {
+    const o = output[i]!;
+    const t = target[i]!;
+    oo += o * o;
+    tt += t * t;
+    ot += o * t;
+  }
   if (!Number.isFinite(oo)) return -1;
   if (oo === 0 || tt === 0) return oo === tt ? 1 : 0;
   return ot / (Math.sqrt(oo) * Math.sqrt(tt));

@@ -10,4 +10,14 @@ import { outputError } from './output-error.js';
 import { sizeRatio } from './size-ratio.js';
 
 /** Every gate that a recipe can name, in the order of judgement. */
-export const gates: readonly Gate[] = [accuracyDrop, classDrop, minAccuracy, agreement, latencyRatio, sizeRatio, memoryRatio, integerMacs, outputError];
+export const gates: readonly Gate[] = [
+  accuracyDrop,
+  classDrop,
+  minAccuracy,
+  agreement,
+  latencyRatio,
+  sizeRatio,
+  memoryRatio,
+  integerMacs,
+  outputError,
+];

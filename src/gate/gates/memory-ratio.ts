@@ -6,14 +6,29 @@ import type { Gate } from '../types.js';
 
 export const memoryRatio = {
   name: 'memoryRatio',
-  doc: 'Peak resident memory that loading and running adds to a process of its own, quantized ÷ float, or ÷ the quantized model of a baseline.',
+  doc:
+    'Peak resident memory that loading and running adds to a process of its own, quantized ÷ float, or ÷ the ' +
+    'quantized model of a baseline.',
   options: z.strictObject({ max: ratioSpec.describe('The largest ratio, such as `0.5`.') }),
   judge(run, baseline, { max }, confidence) {
-    const [mine, other] = [run.latency?.process?.quantized.peakBytes, baseline ? baseline.latency?.process?.quantized.peakBytes : run.latency?.process?.float.peakBytes];
+    const [mine, other] = [
+      run.latency?.process?.quantized.peakBytes,
+      baseline ? baseline.latency?.process?.quantized.peakBytes : run.latency?.process?.float.peakBytes,
+    ];
     if (!mine || !other) return notMeasured(this.name, `the ${mine ? 'baseline' : 'run'} measured no peak memory`);
     return ruleOf({
-      rule: this.name, bound: 'max', limit: ratioOf(max), observed: mine / other, interval: 'exact', confidence, unit: '×', show: (x) => `${fixed(x, 3)} ×`,
-      fact: `peak memory is ${fixed(mine / other, 3)} × that of the ${baseline ? 'baseline' : 'float model'}, ${bytesText(mine)} against ${bytesText(other)}`, notes: ['each was measured once'],
+      rule: this.name,
+      bound: 'max',
+      limit: ratioOf(max),
+      observed: mine / other,
+      interval: 'exact',
+      confidence,
+      unit: '×',
+      show: (x) => `${fixed(x, 3)} ×`,
+      fact:
+        `peak memory is ${fixed(mine / other, 3)} × that of the ${baseline ? 'baseline' : 'float model'}, ` +
+        `${bytesText(mine)} against ${bytesText(other)}`,
+      notes: ['each was measured once'],
     });
   },
 } as const satisfies Gate<{ max: number | string }>;

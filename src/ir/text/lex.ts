@@ -3,7 +3,12 @@ import { fail } from '../../base/errors.js';
 
 export type TokenKind = 'id' | 'string' | 'int' | 'float' | 'punct' | 'end';
 /** For strings, `text` is the content with escapes resolved. Lines and columns count from 1. */
-export interface Token { readonly kind: TokenKind; readonly text: string; readonly line: number; readonly column: number }
+export interface Token {
+  readonly kind: TokenKind;
+  readonly text: string;
+  readonly line: number;
+  readonly column: number;
+}
 
 const SPACE = /(?:\s|#[^\n]*)*/y;
 const IDENTIFIER = /[A-Za-z_]\w*/y;
@@ -17,16 +22,29 @@ export function lex(text: string): Token[] {
   let at = 0;
   let line = 1;
   let lineStart = 0;
-  const match = (pattern: RegExp): RegExpExecArray | null => { pattern.lastIndex = at; return pattern.exec(text); };
+  const match = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    return pattern.exec(text);
+  };
   const advance = (length: number): void => {
-    for (let end = at + length; at < end; at++) if (text[at] === '\n') { line++; lineStart = at + 1; }
+    for (let end = at + length; at < end; at++)
+      if (text[at] === '\n') {
+        line++;
+        lineStart = at + 1;
+      }
   };
   for (;;) {
     advance(match(SPACE)?.[0].length ?? 0);
     const place = { line, column: at - lineStart + 1 };
-    const push = (kind: TokenKind, content: string, length: number): void => { tokens.push({ kind, text: content, ...place }); advance(length); };
+    const push = (kind: TokenKind, content: string, length: number): void => {
+      tokens.push({ kind, text: content, ...place });
+      advance(length);
+    };
     const c = text[at];
-    if (c === undefined) { push('end', 'end of text', 0); return tokens; }
+    if (c === undefined) {
+      push('end', 'end of text', 0);
+      return tokens;
+    }
     let m: RegExpExecArray | null;
     if (c === '"') {
       m = match(STRING) ?? fail('GRAPH_TEXT', 'a string is not closed', place, 'end it with "');

@@ -1,4 +1,6 @@
-/** README.md for the Hugging Face hub: front matter that the hub reads, then what people ask before they use a model. */
+/**
+ * README.md for the Hugging Face hub: front matter that the hub reads, then what people ask before they use a model.
+ */
 import { saturationSentence } from '../saturation.js';
 import { stringify } from 'yaml';
 import type { ModelFacts, RunRecord } from '../../record/index.js';
@@ -11,26 +13,79 @@ import { bytes, count, many, percent, visible } from '../text.js';
 export function renderModelCard(record: RunRecord): string {
   return `---\n${stringify(frontMatter(record), { lineWidth: 0 })}---\n\n${[
     `# ${text(titleOf(record))}`,
-    `${code(record.model.float.name)}, quantized by quantbench ${text(record.quantbench)}. ${text(measured(record).text)}`,
-    section('What was done', [text(story({ ...record, diagnostics: [] }).join(' ')), `The recipe, as resolved:\n\n${fence(record.recipe.yaml, 'yaml')}`].filter(Boolean).join('\n\n')),
-    section('Results', table(['', 'float', 'quantized', 'change', ''], summaryTable(record).map((r) => [text(r.metric), text(r.float), text(r.quantized), text(r.change), text(r.note)]))),
+    `${code(record.model.float.name)}, quantized by quantbench ${text(record.quantbench)}. ` +
+      `${text(measured(record).text)}`,
+    section(
+      'What was done',
+      [
+        text(story({ ...record, diagnostics: [] }).join(' ')),
+        `The recipe, as resolved:\n\n${fence(record.recipe.yaml, 'yaml')}`,
+      ]
+        .filter(Boolean)
+        .join('\n\n'),
+    ),
+    section(
+      'Results',
+      table(
+        ['', 'float', 'quantized', 'change', ''],
+        summaryTable(record).map((r) => [
+          text(r.metric),
+          text(r.float),
+          text(r.quantized),
+          text(r.change),
+          text(r.note),
+        ]),
+      ),
+    ),
     section('Hardware', hardware(record)),
-    section('Limits', limits(record).map((l) => `- ${l}`).join('\n')),
+    section(
+      'Limits',
+      limits(record)
+        .map((l) => `- ${l}`)
+        .join('\n'),
+    ),
     section('How to run', howToRun(record)),
-  ].filter(Boolean).join('\n\n')}\n`;
+  ]
+    .filter(Boolean)
+    .join('\n\n')}\n`;
 }
 
-const stem = (name: string): string => visible(name, 120).replace(/^.*[/\\]/, '').replace(/\.onnx$/i, '');
+const stem = (name: string): string =>
+  visible(name, 120)
+    .replace(/^.*[/\\]/, '')
+    .replace(/\.onnx$/i, '');
 const titleOf = (record: RunRecord): string => `${stem(record.model.float.name)} ${visible(record.recipe.name, 80)}`;
 
 function frontMatter(record: RunRecord): object {
   const { evaluation: e } = record;
   const data = datasetOf(e?.data);
-  const weights = [...new Set(record.points.filter((p) => p.role === 'weight' && p.dtype !== undefined).map((p) => visible(p.dtype ?? '', 20)))];
-  const metrics = (e?.metrics ?? []).filter((m) => Number.isFinite(m.quantized)).map((m) => ({ type: TYPES[m.name] ?? visible(m.name, 60), name: `${visible(m.name, 60)}${m.unit === '%' ? ' (%)' : ''}`, value: Number(m.quantized.toPrecision(6)) }));
+  const weights = [
+    ...new Set(
+      record.points.filter((p) => p.role === 'weight' && p.dtype !== undefined).map((p) => visible(p.dtype ?? '', 20)),
+    ),
+  ];
+  const metrics = (e?.metrics ?? [])
+    .filter((m) => Number.isFinite(m.quantized))
+    .map((m) => ({
+      type: TYPES[m.name] ?? visible(m.name, 60),
+      name: `${visible(m.name, 60)}${m.unit === '%' ? ' (%)' : ''}`,
+      value: Number(m.quantized.toPrecision(6)),
+    }));
   return {
-    base_model: stem(record.model.float.name), base_model_relation: 'quantized', library_name: 'onnx', tags: ['onnx', 'onnxruntime', 'quantized', ...weights],
-    ...(metrics.length ? { 'model-index': [{ name: titleOf(record), results: [{ task: { type: data.task }, dataset: { name: data.name, type: data.name }, metrics }] }] } : {}),
+    base_model: stem(record.model.float.name),
+    base_model_relation: 'quantized',
+    library_name: 'onnx',
+    tags: ['onnx', 'onnxruntime', 'quantized', ...weights],
+    ...(metrics.length
+      ? {
+          'model-index': [
+            {
+              name: titleOf(record),
+              results: [{ task: { type: data.task }, dataset: { name: data.name, type: data.name }, metrics }],
+            },
+          ],
+        }
+      : {}),
   };
 }
 
@@ -39,19 +94,31 @@ const TYPES: Readonly<Record<string, string>> = { top1: 'accuracy', top5: 'accur
 
 /** The last part of the path that data were read from, and the task where the kind of data tells it. */
 function datasetOf(data: unknown): { readonly name: string; readonly task: string } {
-  const d: { path?: unknown; source?: unknown; images?: unknown } = typeof data === 'object' && data !== null ? data : {};
+  const d: { path?: unknown; source?: unknown; images?: unknown } =
+    typeof data === 'object' && data !== null ? data : {};
   const where = [d.path, d.images].find((x) => typeof x === 'string');
   const parts = typeof where === 'string' ? where.split(/[/\\]/).filter((p) => p && p !== '.' && p !== '..') : [];
-  return { name: visible(parts.slice(-2).join('/') || 'unknown', 120), task: d.source === 'images' || d.images !== undefined ? 'image-classification' : 'other' };
+  return {
+    name: visible(parts.slice(-2).join('/') || 'unknown', 120),
+    task: d.source === 'images' || d.images !== undefined ? 'image-classification' : 'other',
+  };
 }
 
 function hardware({ environment: e, latency: l }: RunRecord): string {
-  const machine = `${text(e.cpu)} (${text([`${e.platform} ${e.arch}`, ...e.cpuFeatures].join(', '))}), onnxruntime ${text(e.onnxruntime)}`;
-  return l ? `Latency was measured on ${machine}: ${text(against(l.speedup))} with ${many(l.threads, 'thread')}, batch ${count(l.batch)}. Other machines give other times.` : `Quantized on ${machine}. Latency was not measured.`;
+  const machine =
+    `${text(e.cpu)} (${text([`${e.platform} ${e.arch}`, ...e.cpuFeatures].join(', '))}), onnxruntime ` +
+    `${text(e.onnxruntime)}`;
+  return l
+    ? `Latency was measured on ${machine}: ${text(against(l.speedup))} with ${many(l.threads, 'thread')}, batch ` +
+        `${count(l.batch)}. Other machines give other times.`
+    : `Quantized on ${machine}. Latency was not measured.`;
 }
 
 /** Such as `2.21 × faster than float`. */
-const against = (speedup: number): string => { const said = speedText(speedup); return said === 'as fast' ? 'as fast as float' : said === '–' ? 'no ratio to float' : `${said} than float`; };
+const against = (speedup: number): string => {
+  const said = speedText(speedup);
+  return said === 'as fast' ? 'as fast as float' : said === '–' ? 'no ratio to float' : `${said} than float`;
+};
 
 function limits(record: RunRecord): string[] {
   const { evaluation: e, gate, runtime: r, calibration: c, latency: l } = record;
@@ -59,10 +126,15 @@ function limits(record: RunRecord): string[] {
     e ? `Accuracy is that on ${many(e.samples, 'sample')}; other data were not tried.` : 'Accuracy was not measured.',
     gate && `Gate: ${VERDICTS[gate.verdict].word}, ${text(gateSentence(gate))}.`,
     c && `Activation ranges come from ${many(c.samples, 'calibration sample')}: inputs unlike them may be clipped.`,
-    c?.overlapWithEvaluation.length ? `${many(c.overlapWithEvaluation.length, 'evaluation sample')} were also used for calibration, which flatters the accuracy.` : undefined,
+    c?.overlapWithEvaluation.length
+      ? `${many(c.overlapWithEvaluation.length, 'evaluation sample')} were also used for calibration, which ` +
+        'flatters the accuracy.'
+      : undefined,
     r && r.integerMacsShare < 1 && `${percent(1 - r.integerMacsShare)} of the multiply-accumulates stay in float.`,
     saturationSentence(record),
-    l?.process && `Loading and running takes ${bytes(l.process.quantized.peakBytes)} of memory beyond the bare process (float: ${bytes(l.process.float.peakBytes)}).`,
+    l?.process &&
+      `Loading and running takes ${bytes(l.process.quantized.peakBytes)} of memory beyond the bare process ` +
+        `(float: ${bytes(l.process.float.peakBytes)}).`,
   ].filter((s) => typeof s === 'string');
 }
 
@@ -70,7 +142,26 @@ function howToRun({ model, files }: RunRecord): string {
   const m: ModelFacts = model.quantized ?? model.float;
   const file = files.find((f) => f.path.endsWith('.onnx'))?.path ?? 'model.onnx';
   // Python reads JSON strings as its own; dimensions without a number are taken as 1.
-  const feeds = m.inputs.map((i) => `${JSON.stringify(visible(i.name))}: np.zeros(${JSON.stringify(i.shape.map((d) => (typeof d === 'number' && d > 0 ? d : 1)))}, np.${NUMPY[i.dtype] ?? 'float32'})`);
-  return fence(`import numpy as np\nimport onnxruntime as ort\n\nsession = ort.InferenceSession(${JSON.stringify(visible(file))})\noutputs = session.run(None, {${feeds.join(', ')}})\n`, 'python');
+  const feeds = m.inputs.map(
+    (i) =>
+      `${JSON.stringify(visible(i.name))}: ` +
+      `np.zeros(${JSON.stringify(i.shape.map((d) => (typeof d === 'number' && d > 0 ? d : 1)))}, ` +
+      `np.${NUMPY[i.dtype] ?? 'float32'})`,
+  );
+  return fence(
+    `import numpy as np\nimport onnxruntime as ort\n\n` +
+      `session = ort.InferenceSession(${JSON.stringify(visible(file))})\n` +
+      `outputs = session.run(None, {${feeds.join(', ')}})\n`,
+    'python',
+  );
 }
-const NUMPY: Readonly<Record<string, string>> = { float32: 'float32', float16: 'float16', float64: 'float64', int64: 'int64', int32: 'int32', int8: 'int8', uint8: 'uint8', bool: 'bool_' };
+const NUMPY: Readonly<Record<string, string>> = {
+  float32: 'float32',
+  float16: 'float16',
+  float64: 'float64',
+  int64: 'int64',
+  int32: 'int32',
+  int8: 'int8',
+  uint8: 'uint8',
+  bool: 'bool_',
+};

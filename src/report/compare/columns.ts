@@ -9,27 +9,84 @@ export interface CompareColumn {
   /** In small letters under it: the interval, mostly. */
   readonly note?: (run: CompareRun) => string;
   readonly value: (run: CompareRun) => number | undefined;
-  /** Where the value may be by what was measured; runs whose bands meet are as good as each other. Default: the value alone. */
+  /**
+   * Where the value may be by what was measured; runs whose bands meet are as good as each other. Default: the value
+   * alone.
+   */
   readonly band?: (run: CompareRun) => readonly [number, number] | undefined;
   readonly best: 'highest' | 'lowest';
   /** The same of the float model. */
   readonly float?: string;
 }
 
-const between = (i: readonly [number, number] | undefined, shown: (v: number) => string): string => (i ? `${shown(i[0])} … ${shown(i[1])}` : '');
+const between = (i: readonly [number, number] | undefined, shown: (v: number) => string): string =>
+  i ? `${shown(i[0])} … ${shown(i[1])}` : '';
 
 /** Only those in which some run has a value. */
 export function compareColumns(record: CompareRecord): CompareColumn[] {
   const metric = record.runs.find((r) => r.metric)?.metric;
   const all: CompareColumn[] = [
-    { title: metric?.name ?? 'metric', shown: (r) => (r.metric ? metricValue(r.metric, r.metric.quantized) : '–'), value: (r) => r.metric?.quantized, band: quantizedBand, float: metric ? metricValue(metric, record.float.metric) : '–', best: metric?.higherIsBetter === false ? 'lowest' : 'highest' },
-    { title: 'change', shown: (r) => (r.metric ? metricChange(r.metric) : '–'), note: (r) => (r.metric ? intervalText(r.metric) : ''), value: (r) => r.metric?.change, band: (r) => r.metric?.interval, best: metric?.higherIsBetter === false ? 'lowest' : 'highest' },
-    { title: 'same answer', shown: (r) => percent(r.agreement?.same), value: (r) => r.agreement?.same, best: 'highest' },
-    { title: 'latency p50', shown: (r) => ms(r.latencyMs), note: (r) => between(r.latencyInterval, ms), value: (r) => r.latencyMs, band: (r) => noisy(r.latencyMs, r.latencyInterval), best: 'lowest', float: ms(record.float.latencyMs) },
-    { title: 'against float', shown: (r) => (isNumber(r.speedup) ? `${fixed(r.speedup, 2)} ×` : '–'), note: (r) => between(r.speedupInterval, (v) => fixed(v, 2)), value: (r) => r.speedup, band: (r) => noisy(r.speedup, r.speedupInterval), best: 'highest' },
-    { title: 'size', shown: (r) => bytes(r.bytes), note: (r) => (isNumber(r.sizeRatio) ? `${fixed(r.sizeRatio, 2)} × float` : ''), value: (r) => r.bytes, best: 'lowest', float: bytes(record.model.bytes) },
-    { title: 'peak memory', shown: (r) => bytes(r.peakBytes), value: (r) => r.peakBytes, band: (r) => noisy(r.peakBytes, undefined, 0.05), best: 'lowest', float: bytes(record.float.peakBytes) },
-    { title: 'integer MACs', shown: (r) => percent(r.integerMacsShare), value: (r) => r.integerMacsShare, best: 'highest' },
+    {
+      title: metric?.name ?? 'metric',
+      shown: (r) => (r.metric ? metricValue(r.metric, r.metric.quantized) : '–'),
+      value: (r) => r.metric?.quantized,
+      band: quantizedBand,
+      float: metric ? metricValue(metric, record.float.metric) : '–',
+      best: metric?.higherIsBetter === false ? 'lowest' : 'highest',
+    },
+    {
+      title: 'change',
+      shown: (r) => (r.metric ? metricChange(r.metric) : '–'),
+      note: (r) => (r.metric ? intervalText(r.metric) : ''),
+      value: (r) => r.metric?.change,
+      band: (r) => r.metric?.interval,
+      best: metric?.higherIsBetter === false ? 'lowest' : 'highest',
+    },
+    {
+      title: 'same answer',
+      shown: (r) => percent(r.agreement?.same),
+      value: (r) => r.agreement?.same,
+      best: 'highest',
+    },
+    {
+      title: 'latency p50',
+      shown: (r) => ms(r.latencyMs),
+      note: (r) => between(r.latencyInterval, ms),
+      value: (r) => r.latencyMs,
+      band: (r) => noisy(r.latencyMs, r.latencyInterval),
+      best: 'lowest',
+      float: ms(record.float.latencyMs),
+    },
+    {
+      title: 'against float',
+      shown: (r) => (isNumber(r.speedup) ? `${fixed(r.speedup, 2)} ×` : '–'),
+      note: (r) => between(r.speedupInterval, (v) => fixed(v, 2)),
+      value: (r) => r.speedup,
+      band: (r) => noisy(r.speedup, r.speedupInterval),
+      best: 'highest',
+    },
+    {
+      title: 'size',
+      shown: (r) => bytes(r.bytes),
+      note: (r) => (isNumber(r.sizeRatio) ? `${fixed(r.sizeRatio, 2)} × float` : ''),
+      value: (r) => r.bytes,
+      best: 'lowest',
+      float: bytes(record.model.bytes),
+    },
+    {
+      title: 'peak memory',
+      shown: (r) => bytes(r.peakBytes),
+      value: (r) => r.peakBytes,
+      band: (r) => noisy(r.peakBytes, undefined, 0.05),
+      best: 'lowest',
+      float: bytes(record.float.peakBytes),
+    },
+    {
+      title: 'integer MACs',
+      shown: (r) => percent(r.integerMacsShare),
+      value: (r) => r.integerMacsShare,
+      best: 'highest',
+    },
   ];
   return all.filter((c) => record.runs.some((r) => isNumber(c.value(r))));
 }
@@ -39,7 +96,9 @@ export function isBest(column: CompareColumn, run: CompareRun, runs: readonly Co
   const measured = runs.filter((r) => r.outcome === 'ok' && isNumber(column.value(r)));
   if (!measured.includes(run) || measured.length < 2) return false;
   const value = (r: CompareRun): number => column.value(r) ?? NaN; // filtered to those that have one
-  const best = measured.reduce((a, b) => ((column.best === 'highest' ? value(b) > value(a) : value(b) < value(a)) ? b : a));
+  const best = measured.reduce((a, b) =>
+    (column.best === 'highest' ? value(b) > value(a) : value(b) < value(a)) ? b : a,
+  );
   const band = (r: CompareRun): readonly [number, number] => column.band?.(r) ?? [value(r), value(r)];
   const ties = (r: CompareRun): boolean => r === best || (band(r)[0] <= band(best)[1] && band(r)[1] >= band(best)[0]);
   return ties(run) && !measured.every(ties);
@@ -48,12 +107,20 @@ export function isBest(column: CompareColumn, run: CompareRun, runs: readonly Co
 /** What two sessions of one file differ by on a quiet machine. */
 const SESSIONS = 0.02;
 /** The interval of a measured time or ratio, and at least what chance alone makes of it. */
-function noisy(value: number | undefined, interval: readonly [number, number] | undefined, share = SESSIONS): readonly [number, number] | undefined {
-  return value === undefined ? undefined : [Math.min(interval?.[0] ?? value, value * (1 - share)), Math.max(interval?.[1] ?? value, value * (1 + share))];
+function noisy(
+  value: number | undefined,
+  interval: readonly [number, number] | undefined,
+  share = SESSIONS,
+): readonly [number, number] | undefined {
+  return value === undefined
+    ? undefined
+    : [Math.min(interval?.[0] ?? value, value * (1 - share)), Math.max(interval?.[1] ?? value, value * (1 + share))];
 }
 /** The value by the interval of its change. */
 function quantizedBand({ metric: m }: CompareRun): readonly [number, number] | undefined {
-  return m?.interval && m.change !== undefined ? [m.quantized + m.interval[0] - m.change, m.quantized + m.interval[1] - m.change] : undefined;
+  return m?.interval && m.change !== undefined
+    ? [m.quantized + m.interval[0] - m.change, m.quantized + m.interval[1] - m.change]
+    : undefined;
 }
 
 /** A, B, … Z, AA, AB, …: what stands for a run where its label has no room. */

@@ -3,10 +3,19 @@ import type { GraphFacts } from '../../record/index.js';
 
 export type Region = GraphFacts['nodes'][number]['region'];
 /** One or more nodes of the graph, drawn as one. */
-export interface Block { readonly members: readonly number[]; readonly region: Region }
-export interface Folded { readonly blocks: readonly Block[]; readonly edges: readonly (readonly [number, number])[] }
+export interface Block {
+  readonly members: readonly number[];
+  readonly region: Region;
+}
+export interface Folded {
+  readonly blocks: readonly Block[];
+  readonly edges: readonly (readonly [number, number])[];
+}
 
-/** At most `most` blocks. Chains of nodes that only move data become one block each: they are the plumbing of exporters. Where that is not enough, of one region do, then neighbours in topological order. */
+/**
+ * At most `most` blocks. Chains of nodes that only move data become one block each: they are the plumbing of exporters.
+ * Where that is not enough, of one region do, then neighbours in topological order.
+ */
 export function fold(graph: GraphFacts, most: number): Folded {
   const n = graph.nodes.length;
   const edges = graph.edges.filter(([a, b]) => a < n && b < n && a !== b);
@@ -16,24 +25,40 @@ export function fold(graph: GraphFacts, most: number): Folded {
   return chains.blocks.length <= most ? chains : foldNeighbours(chains, most);
 }
 
-function foldChains(graph: GraphFacts, edges: readonly (readonly [number, number])[], may: (node: number) => boolean): Folded {
+function foldChains(
+  graph: GraphFacts,
+  edges: readonly (readonly [number, number])[],
+  may: (node: number) => boolean,
+): Folded {
   const [ins, outs] = degrees(graph.nodes.length, edges);
-  const next = new Map(edges.filter(([a, b]) => outs[a] === 1 && ins[b] === 1 && may(a) && may(b) && graph.nodes[a]?.region === graph.nodes[b]?.region));
+  const next = new Map(
+    edges.filter(
+      ([a, b]) =>
+        outs[a] === 1 && ins[b] === 1 && may(a) && may(b) && graph.nodes[a]?.region === graph.nodes[b]?.region,
+    ),
+  );
   const inner = new Set(next.values());
   const blocks: Block[] = [];
   const add = (start: number, seen: Set<number>): void => {
     const members: number[] = [];
-    for (let i: number | undefined = start; i !== undefined && !seen.has(i); i = next.get(i)) { members.push(i); seen.add(i); }
+    for (let i: number | undefined = start; i !== undefined && !seen.has(i); i = next.get(i)) {
+      members.push(i);
+      seen.add(i);
+    }
     const node = graph.nodes[start];
     if (members.length && node) blocks.push({ members, region: node.region });
   };
   const seen = new Set<number>();
-  graph.nodes.forEach((_, i) => { if (!inner.has(i)) add(i, seen); });
+  graph.nodes.forEach((_, i) => {
+    if (!inner.has(i)) add(i, seen);
+  });
   graph.nodes.forEach((_, i) => add(i, seen)); // chains that are a ring have no start
   return { blocks, edges: between(blocks, edges) };
 }
 
-/** Runs of a topological order never make a cycle, whatever is in them. A run counts as float where anything in it does. */
+/**
+ * Runs of a topological order never make a cycle, whatever is in them. A run counts as float where anything in it does.
+ */
 function foldNeighbours({ blocks, edges }: Folded, most: number): Folded {
   const order = topological(blocks.length, edges);
   const size = Math.ceil(blocks.length / most);
@@ -41,14 +66,26 @@ function foldNeighbours({ blocks, edges }: Folded, most: number): Folded {
   for (let i = 0; i < order.length; i += size) {
     const run = order.slice(i, i + size).map((b) => blocks[b]!); // the order holds positions of blocks
     const regions = run.map((b) => b.region);
-    runs.push({ members: run.flatMap((b) => b.members), region: regions.includes('float') ? 'float' : regions.includes('integer') ? 'integer' : 'moves' });
+    runs.push({
+      members: run.flatMap((b) => b.members),
+      region: regions.includes('float') ? 'float' : regions.includes('integer') ? 'integer' : 'moves',
+    });
   }
   const edge = blocks.flatMap((b) => b.members[0] ?? []);
-  return { blocks: runs, edges: between(runs, edges.map(([a, b]) => [edge[a] ?? 0, edge[b] ?? 0] as const)) };
+  return {
+    blocks: runs,
+    edges: between(
+      runs,
+      edges.map(([a, b]) => [edge[a] ?? 0, edge[b] ?? 0] as const),
+    ),
+  };
 }
 
 /** Edges of members as edges of their blocks, each once. */
-function between(blocks: readonly Block[], edges: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+function between(
+  blocks: readonly Block[],
+  edges: readonly (readonly [number, number])[],
+): (readonly [number, number])[] {
   const owner = new Map(blocks.flatMap((b, i) => b.members.map((m) => [m, i] as const)));
   const seen = new Map<string, readonly [number, number]>();
   for (const [a, b] of edges) {
@@ -61,7 +98,10 @@ function between(blocks: readonly Block[], edges: readonly (readonly [number, nu
 function degrees(n: number, edges: readonly (readonly [number, number])[]): [number[], number[]] {
   const ins = new Array<number>(n).fill(0);
   const outs = new Array<number>(n).fill(0);
-  for (const [a, b] of edges) { outs[a]!++; ins[b]!++; } // edges are checked
+  for (const [a, b] of edges) {
+    outs[a]!++;
+    ins[b]!++;
+  } // edges are checked
   return [ins, outs];
 }
 

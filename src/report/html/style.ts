@@ -1,4 +1,7 @@
-/** The style of report.html. No `style` attribute is used anywhere: the page's policy only allows this text, by its hash. */
+/**
+ * The style of report.html. No `style` attribute is used anywhere: the page's policy only allows this text, by its
+ * hash.
+ */
 export const style = `
 :root{color-scheme:light dark;--bg:#fff;--panel:#f5f6f8;--line:#d9dde3;--text:#1b1f24;--dim:#59636e;--accent:#0b5cad;--good:#0a6b3d;--bad:#b3261e;--bar:#8aa4c4;--out:#b3261e;--int:#2166ac;--float:#c5832b;--unsure:#7a5b00}
 @media (prefers-color-scheme:dark){:root{--bg:#14171b;--panel:#1d2228;--line:#363d47;--text:#e6e9ed;--dim:#9aa5b1;--accent:#7db7f5;--good:#6fd39a;--bad:#ff9087;--bar:#4d6a8f;--out:#ff9087;--int:#3579bd;--float:#d9a14f;--unsure:#e3c15a}}

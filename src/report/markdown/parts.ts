@@ -9,13 +9,29 @@ export const section = (title: string, body: string): string => (body ? `## ${ti
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (!rows.length) return '';
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((title, i) => (title && rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i]) ? '---:' : '---'))), ...rows.slice(0, MAX_ROWS).map(line)].join('\n') + more(rows.length);
+  return (
+    [
+      line(head),
+      line(
+        head.map((title, i) =>
+          title && rows.every((r) => /^([−+–]|\d|cosine|SQNR|$)/.test(r[i] ?? '')) && rows.some((r) => r[i])
+            ? '---:'
+            : '---',
+        ),
+      ),
+      ...rows.slice(0, MAX_ROWS).map(line),
+    ].join('\n') + more(rows.length)
+  );
 }
-export const more = (n: number): string => (n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '');
+export const more = (n: number): string =>
+  n > MAX_ROWS ? `\n\n… and ${count(n - MAX_ROWS)} more; run.json and report.html have all.` : '';
 
 /** Text in which nothing is Markdown, HTML, a link or a mention. */
 export function text(s: string): string {
-  return visible(s, 2000).replace(/[\\`*_{}[\]<>#|~&!@$]/g, '\\$&').replace(/:(?=\/\/)/g, '\\:').replace(/\bwww\./gi, (w) => `${w.slice(0, 3)}\\.`);
+  return visible(s, 2000)
+    .replace(/[\\`*_{}[\]<>#|~&!@$]/g, '\\$&')
+    .replace(/:(?=\/\/)/g, '\\:')
+    .replace(/\bwww\./gi, (w) => `${w.slice(0, 3)}\\.`);
 }
 /** A code span that no backtick or bar in the name can leave. */
 export function code(name: string): string {

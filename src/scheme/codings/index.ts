@@ -5,4 +5,18 @@ import { additivePowerOfTwo, binary, logarithmic, powerOfTwo, ternary } from './
 import type { Coding } from './types.js';
 
 /** Every way to store weights that format `coded` knows, by name in recipes. */
-export const codings: readonly Coding<unknown>[] = [integer, float16, bfloat16, float8e4m3, float8e5m2, mx, nvfp4, kMeans, powerOfTwo, additivePowerOfTwo, logarithmic, ternary, binary];
+export const codings: readonly Coding<unknown>[] = [
+  integer,
+  float16,
+  bfloat16,
+  float8e4m3,
+  float8e5m2,
+  mx,
+  nvfp4,
+  kMeans,
+  powerOfTwo,
+  additivePowerOfTwo,
+  logarithmic,
+  ternary,
+  binary,
+];

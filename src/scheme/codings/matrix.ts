@@ -2,7 +2,10 @@
 import { Tensor } from '../../ir/tensor.js';
 import type { Coded, Matrix } from './types.js';
 
-/** The matrix of a weight of shape `dims` whose output channels lie on `axis`, and on the axes before it; or on the last one alone. */
+/**
+ * The matrix of a weight of shape `dims` whose output channels lie on `axis`, and on the axes before it; or on the last
+ * one alone.
+ */
 export function matrixOf(values: Float32Array, dims: readonly number[], axis: number): Matrix {
   const turned = axis === dims.length - 1 && axis > 0;
   const rows = turned ? dims[axis]! : dims.slice(0, axis + 1).reduce((n, d) => n * d, 1); // the last of the dims
@@ -14,15 +17,21 @@ export function matrixOf(values: Float32Array, dims: readonly number[], axis: nu
 export function rowMajor({ values, rows, columns, rowStride, columnStride }: Matrix, size = columns): Float32Array {
   const width = paddedWidth(columns, size);
   const out = new Float32Array(rows * width);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[r * width + c] = values[r * rowStride + c * columnStride]!;
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) out[r * width + c] = values[r * rowStride + c * columnStride]!;
   return out;
 }
-export const paddedWidth = (columns: number, size: number): number => (columns === 0 ? 0 : Math.ceil(columns / size) * size);
+export const paddedWidth = (columns: number, size: number): number =>
+  columns === 0 ? 0 : Math.ceil(columns / size) * size;
 
 /** Largest finite magnitude of each block of `size` neighbours. */
 export function blockMaxima(values: Float32Array, size: number): Float32Array {
   const out = new Float32Array(size ? values.length / size : 0);
-  for (let i = 0; i < values.length; i++) { const a = Math.abs(values[i]!); const b = Math.floor(i / size); if (a > out[b]! && Number.isFinite(a)) out[b] = a; }
+  for (let i = 0; i < values.length; i++) {
+    const a = Math.abs(values[i]!);
+    const b = Math.floor(i / size);
+    if (a > out[b]! && Number.isFinite(a)) out[b] = a;
+  }
   return out;
 }
 
@@ -33,7 +42,8 @@ export function nearestLevel(levels: ArrayLike<number>, x: number): number {
   let high = levels.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (value > (levels[middle]! + levels[middle + 1]!) / 2) low = middle + 1; else high = middle;
+    if (value > (levels[middle]! + levels[middle + 1]!) / 2) low = middle + 1;
+    else high = middle;
   }
   return low;
 }
@@ -41,20 +51,33 @@ export function nearestLevel(levels: ArrayLike<number>, x: number): number {
 /** How many codes with `levels` values fit into a byte. */
 export const codesPerByte = (levels: number): number => Math.max(1, Math.floor(Math.log(256.5) / Math.log(levels)));
 
-/** How codes with `levels` values are stored: digits in bytes where that is tightest, a type of ONNX that fits, or bit planes. */
+/**
+ * How codes with `levels` values are stored: digits in bytes where that is tightest, a type of ONNX that fits, or bit
+ * planes.
+ */
 export function packingOf(levels: number): 'digits' | 'planes' | 'uint4' | 'uint8' {
   const bits = Math.ceil(Math.log2(levels));
   return bits === 8 ? 'uint8' : bits === 4 ? 'uint4' : codesPerByte(levels) > 2 ? 'digits' : 'planes';
 }
 
 /** Codes in the smallest storage for their number of levels. */
-export function packed(codes: ArrayLike<number>, levels: number, dims: readonly number[]): Pick<Coded, 'codes' | 'perByte' | 'planes'> {
+export function packed(
+  codes: ArrayLike<number>,
+  levels: number,
+  dims: readonly number[],
+): Pick<Coded, 'codes' | 'perByte' | 'planes'> {
   const packing = packingOf(levels);
   if (packing === 'uint8' || packing === 'uint4') return { codes: Tensor.codes(packing, codes, dims) };
-  if (packing === 'planes') { const planes = Math.ceil(Math.log2(levels)); return { codes: bitPlanes(codes, planes), planes }; }
+  if (packing === 'planes') {
+    const planes = Math.ceil(Math.log2(levels));
+    return { codes: bitPlanes(codes, planes), planes };
+  }
   const perByte = codesPerByte(levels);
   const bytes = new Uint8Array(Math.ceil(codes.length / perByte));
-  for (let i = codes.length - 1; i >= 0; i--) { const b = Math.floor(i / perByte); bytes[b] = bytes[b]! * levels + codes[i]!; }
+  for (let i = codes.length - 1; i >= 0; i--) {
+    const b = Math.floor(i / perByte);
+    bytes[b] = bytes[b]! * levels + codes[i]!;
+  }
   return { codes: Tensor.codes('uint8', bytes), perByte };
 }
 
@@ -62,9 +85,9 @@ export function packed(codes: ArrayLike<number>, levels: number, dims: readonly 
 export const planeWidths = (bits: number): readonly number[] => [4, 2, 1].filter((width) => (bits & width) !== 0);
 
 /**
- * Codes of `bits` bits as [bits, length / 8] bytes: `width` rows for each plane. The codes are eight runs of a length; byte j of
- * row r of a plane holds digit j of runs r, r + width, r + 2·width …, the first in the lowest bits. So all planes unpack by shifts
- * that broadcast to [2, 2, 2, length / 8]. The last run is filled up with zeros.
+ * Codes of `bits` bits as [bits, length / 8] bytes: `width` rows for each plane. The codes are eight runs of a length;
+ * byte j of row r of a plane holds digit j of runs r, r + width, r + 2·width …, the first in the lowest bits. So all
+ * planes unpack by shifts that broadcast to [2, 2, 2, length / 8]. The last run is filled up with zeros.
  */
 function bitPlanes(codes: ArrayLike<number>, bits: number): Tensor {
   const run = Math.ceil(codes.length / 8);
@@ -73,7 +96,8 @@ function bitPlanes(codes: ArrayLike<number>, bits: number): Tensor {
   for (const width of planeWidths(bits)) {
     for (let i = 0; i < codes.length; i++) {
       const s = Math.floor(i / run);
-      out[(low + (s % width)) * run + (i % run)]! |= ((codes[i]! >> low) & (2 ** width - 1)) << (Math.floor(s / width) * width);
+      out[(low + (s % width)) * run + (i % run)]! |=
+        ((codes[i]! >> low) & (2 ** width - 1)) << (Math.floor(s / width) * width);
     }
     low += width; // rows and bits are as many
   }
@@ -86,7 +110,8 @@ function planeCode(bytes: Float32Array, bits: number, i: number): number {
   const s = Math.floor(i / run);
   let [low, code] = [0, 0];
   for (const width of planeWidths(bits)) {
-    code |= ((bytes[(low + (s % width)) * run + (i % run)]! >> (Math.floor(s / width) * width)) & (2 ** width - 1)) << low;
+    code |=
+      ((bytes[(low + (s % width)) * run + (i % run)]! >> (Math.floor(s / width) * width)) & (2 ** width - 1)) << low;
     low += width;
   }
   return code;
@@ -96,11 +121,16 @@ function planeCode(bytes: Float32Array, bits: number, i: number): number {
 export function unpackTable(levels: Float32Array, perByte: number): Tensor {
   const count = levels.length ** perByte;
   const out = new Float32Array(count * perByte);
-  for (let b = 0; b < count; b++) for (let i = 0, rest = b; i < perByte; i++, rest = Math.floor(rest / levels.length)) out[b * perByte + i] = levels[rest % levels.length]!;
+  for (let b = 0; b < count; b++)
+    for (let i = 0, rest = b; i < perByte; i++, rest = Math.floor(rest / levels.length))
+      out[b * perByte + i] = levels[rest % levels.length]!;
   return Tensor.f32(out, [count, perByte]);
 }
 
-/** The float32 values of a coded weight, in the places that `matrixOf` gave them. The reference for what runtimes compute. */
+/**
+ * The float32 values of a coded weight, in the places that `matrixOf` gave them. The reference for what runtimes
+ * compute.
+ */
 export function decode(coded: Coded, { rows, columns, rowStride, columnStride }: Omit<Matrix, 'values'>): Float32Array {
   const size = coded.block ?? columns;
   const width = paddedWidth(columns, size);
@@ -114,8 +144,12 @@ export function decode(coded: Coded, { rows, columns, rowStride, columnStride }:
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       const at = r * width + c;
-      const code = coded.planes !== undefined ? planeCode(raw, coded.planes, at)
-        : coded.perByte === undefined ? raw[at]! : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
+      const code =
+        coded.planes !== undefined
+          ? planeCode(raw, coded.planes, at)
+          : coded.perByte === undefined
+            ? raw[at]!
+            : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
       let value = own ? own[(perRow ? r * count : 0) + code]! : code - (coded.zeroPoint ?? 0);
       if (scale) value = Math.fround(value * scale[r * blocks + Math.floor(c / size)]!);
       if (coded.factor !== undefined) value = Math.fround(value * Math.fround(coded.factor));

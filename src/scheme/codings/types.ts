@@ -1,15 +1,27 @@
-/** Weights stored in few bits and turned back into float32 when the model is loaded: what the file holds, and what it means. */
+/**
+ * Weights stored in few bits and turned back into float32 when the model is loaded: what the file holds, and what it
+ * means.
+ */
 import type { z } from 'zod';
 import type { Rng } from '../../base/rng.js';
 import type { Tensor } from '../../ir/tensor.js';
 
-/** A weight as a matrix: `rows` output channels of `columns` elements each; element (r, c) lies at r·rowStride + c·columnStride. */
-export interface Matrix { readonly values: Float32Array; readonly rows: number; readonly columns: number; readonly rowStride: number; readonly columnStride: number }
+/**
+ * A weight as a matrix: `rows` output channels of `columns` elements each; element (r, c) lies at r·rowStride +
+ * c·columnStride.
+ */
+export interface Matrix {
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowStride: number;
+  readonly columnStride: number;
+}
 
 /**
- * value = level · scale, both float32. `codes` holds one element per weight, row-major [rows, blocks · size], where each row
- * is filled up with zeros to whole blocks; packed codes hold `perByte` of them in a byte, the first in the lowest digit to base `levels`,
- * or `planes` bits each, apart, as bitPlanes() of matrix.ts lays them out.
+ * value = level · scale, both float32. `codes` holds one element per weight, row-major [rows, blocks · size], where
+ * each row is filled up with zeros to whole blocks; packed codes hold `perByte` of them in a byte, the first in the
+ * lowest digit to base `levels`, or `planes` bits each, apart, as bitPlanes() of matrix.ts lays them out.
  */
 export interface Coded {
   readonly codes: Tensor;

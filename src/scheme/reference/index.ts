@@ -6,6 +6,13 @@ import { matMulInteger, qLinearMatMul } from './matmul.js';
 import type { ReferenceOperator } from './operator.js';
 
 export const REFERENCE_OPERATORS = {
-  Cast: cast, CastLike: castLike, ConvInteger: convInteger, DequantizeLinear: dequantizeLinear, DynamicQuantizeLinear: dynamicQuantizeLinear,
-  MatMulInteger: matMulInteger, QLinearConv: qLinearConv, QLinearMatMul: qLinearMatMul, QuantizeLinear: quantizeLinear,
+  Cast: cast,
+  CastLike: castLike,
+  ConvInteger: convInteger,
+  DequantizeLinear: dequantizeLinear,
+  DynamicQuantizeLinear: dynamicQuantizeLinear,
+  MatMulInteger: matMulInteger,
+  QLinearConv: qLinearConv,
+  QLinearMatMul: qLinearMatMul,
+  QuantizeLinear: quantizeLinear,
 } as const satisfies Readonly<Record<string, ReferenceOperator>>;

@@ -5,13 +5,20 @@ import { encodeTensor } from '../../ir/encode.js';
 import { Tensor } from '../../ir/tensor.js';
 import { layoutOf, type ParamLayout } from '../layout.js';
 import { roundHalfEven } from '../rounding.js';
-import { numberOf, required, saturate, scalarOf, type ReferenceAttributes, type ReferenceOperator } from './operator.js';
+import {
+  numberOf,
+  required,
+  saturate,
+  scalarOf,
+  type ReferenceAttributes,
+  type ReferenceOperator,
+} from './operator.js';
 
 const { fround } = Math;
 
 /**
- * y = saturate(round(x / y_scale) + y_zero_point). The quotient is rounded to the type of `precision`, or else of the wider
- * of x and y_scale. NaN gives the zero point in integer types.
+ * y = saturate(round(x / y_scale) + y_zero_point). The quotient is rounded to the type of `precision`, or else of the
+ * wider of x and y_scale. NaN gives the zero point in integer types.
  * source: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
  */
 export const quantizeLinear: ReferenceOperator = (inputs, attributes) => {
@@ -30,9 +37,19 @@ export const quantizeLinear: ReferenceOperator = (inputs, attributes) => {
   const quotients = values.map((v, i) => v / scales[index[i]!]!);
   const rounded = encodeTensor(precise, x.dims, quotients).f64();
   // Zero points of float types are 0; ONNX adds them to float4 alone, where that turns −0 into 0.
-  if (dtype === 'float4e2m1' && zeros) return [encodeTensor(dtype, x.dims, rounded.map((v, i) => v + zeros[index[i]!]!))];
+  if (dtype === 'float4e2m1' && zeros)
+    return [
+      encodeTensor(
+        dtype,
+        x.dims,
+        rounded.map((v, i) => v + zeros[index[i]!]!),
+      ),
+    ];
   if (!integerRange(dtype)) return [encodeTensor(dtype, x.dims, rounded, { saturate: saturating })];
-  const codes = rounded.map((v, i) => { const z = zeros ? zeros[index[i]!]! : 0; return Number.isNaN(v) ? z : saturate(dtype, roundHalfEven(v) + z); });
+  const codes = rounded.map((v, i) => {
+    const z = zeros ? zeros[index[i]!]! : 0;
+    return Number.isNaN(v) ? z : saturate(dtype, roundHalfEven(v) + z);
+  });
   return [encodeTensor(dtype, x.dims, codes)];
 };
 
@@ -44,7 +61,8 @@ export const dequantizeLinear: ReferenceOperator = (inputs, attributes) => {
   const x = required(inputs, 0, 'x');
   const scale = required(inputs, 1, 'x_scale');
   const zeroPoint = inputs[2];
-  if (zeroPoint && zeroPoint.dtype !== x.dtype) fail('MODEL_TENSOR', `x is ${x.dtype}, but x_zero_point is ${zeroPoint.dtype}`);
+  if (zeroPoint && zeroPoint.dtype !== x.dtype)
+    fail('MODEL_TENSOR', `x is ${x.dtype}, but x_zero_point is ${zeroPoint.dtype}`);
   const index = parameterIndex(x, scale, zeroPoint, attributes);
   const scales = scale.f64();
   const zeros = zeroPoint?.f64();
@@ -53,8 +71,8 @@ export const dequantizeLinear: ReferenceOperator = (inputs, attributes) => {
 };
 
 /**
- * uint8 codes of x with the scale and zero point of its own range, in float32: [y, y_scale, y_zero_point]. Where the range
- * is [0, 0] the width counts as 1, as in ONNX's reference.
+ * uint8 codes of x with the scale and zero point of its own range, in float32: [y, y_scale, y_zero_point]. Where the
+ * range is [0, 0] the width counts as 1, as in ONNX's reference.
  * source: https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html
  */
 export const dynamicQuantizeLinear: ReferenceOperator = (inputs) => {
@@ -62,7 +80,10 @@ export const dynamicQuantizeLinear: ReferenceOperator = (inputs) => {
   const values = x.f32();
   let min = 0;
   let max = 0;
-  for (let i = 0; i < values.length; i++) { min = Math.min(min, values[i]!); max = Math.max(max, values[i]!); }
+  for (let i = 0; i < values.length; i++) {
+    min = Math.min(min, values[i]!);
+    max = Math.max(max, values[i]!);
+  }
   const scale = fround((max === min ? 1 : fround(max - min)) / 255);
   const zeroPoint = roundHalfEven(Math.min(255, Math.max(0, fround(0 - fround(min / scale)))));
   const codes = Float64Array.from(values, (v) => saturate('uint8', roundHalfEven(fround(v / scale)) + zeroPoint));
@@ -70,18 +91,33 @@ export const dynamicQuantizeLinear: ReferenceOperator = (inputs) => {
 };
 
 /** Index of the scale of each element. */
-function parameterIndex(x: Tensor, scale: Tensor, zeroPoint: Tensor | undefined, attributes: ReferenceAttributes): Uint32Array {
+function parameterIndex(
+  x: Tensor,
+  scale: Tensor,
+  zeroPoint: Tensor | undefined,
+  attributes: ReferenceAttributes,
+): Uint32Array {
   const block = numberOf(attributes, 'block_size', 0);
   const axis = numberOf(attributes, 'axis', 1);
-  if (zeroPoint && zeroPoint.size !== scale.size) fail('MODEL_TENSOR', `the zero point has ${zeroPoint.size} elements, but the scale has ${scale.size}`);
+  if (zeroPoint && zeroPoint.size !== scale.size)
+    fail('MODEL_TENSOR', `the zero point has ${zeroPoint.size} elements, but the scale has ${scale.size}`);
   const index = new Uint32Array(x.size);
-  if (scale.dims.length === 0 || (scale.size === 1 && block === 0)) { scalarOf(scale, 1); return index; }
-  const layout: ParamLayout = layoutOf(x.dims, block > 0 ? { kind: 'block', axis, size: block } : { kind: 'axis', axis });
-  if (scale.size !== layout.count) fail('MODEL_TENSOR', `the scale has dims [${scale.dims.join(',')}], but [${layout.shape.join(',')}] is needed`);
+  if (scale.dims.length === 0 || (scale.size === 1 && block === 0)) {
+    scalarOf(scale, 1);
+    return index;
+  }
+  const layout: ParamLayout = layoutOf(
+    x.dims,
+    block > 0 ? { kind: 'block', axis, size: block } : { kind: 'axis', axis },
+  );
+  if (scale.size !== layout.count)
+    fail('MODEL_TENSOR', `the scale has dims [${scale.dims.join(',')}], but [${layout.shape.join(',')}] is needed`);
   let at = 0;
   for (let o = 0; o < layout.outer; o++) {
     for (let a = 0; a < layout.length; a++) {
-      for (let i = 0; i < layout.inner; i++) index[at++] = o * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + i * layout.innerStride;
+      for (let i = 0; i < layout.inner; i++)
+        index[at++] =
+          o * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + i * layout.innerStride;
     }
   }
   return index;

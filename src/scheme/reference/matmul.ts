@@ -18,8 +18,8 @@ export const matMulInteger: ReferenceOperator = (inputs) => {
 };
 
 /**
- * y = saturate(round(sums · (a_scale · b_scale / y_scale)) + y_zero_point), with the multiplier in float32, as onnxruntime
- * requantizes. Scales are one value, or one per row of a and per column of b.
+ * y = saturate(round(sums · (a_scale · b_scale / y_scale)) + y_zero_point), with the multiplier in float32, as
+ * onnxruntime requantizes. Scales are one value, or one per row of a and per column of b.
  * source: https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html
  */
 export const qLinearMatMul: ReferenceOperator = (inputs) => {
@@ -38,7 +38,12 @@ export const qLinearMatMul: ReferenceOperator = (inputs) => {
   return [encodeTensor(yZero.dtype, dims, codes)];
 };
 
-interface Product { readonly sums: Int32Array; readonly dims: readonly number[]; readonly rows: number; readonly columns: number }
+interface Product {
+  readonly sums: Int32Array;
+  readonly dims: readonly number[];
+  readonly rows: number;
+  readonly columns: number;
+}
 
 function multiply(a: Tensor, b: Tensor, aZero: Tensor | undefined, bZero: Tensor | undefined): Product {
   const aDims = a.dims.length === 1 ? [1, ...a.dims] : a.dims;
@@ -61,7 +66,8 @@ function multiply(a: Tensor, b: Tensor, aZero: Tensor | undefined, bZero: Tensor
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < columns; c++) {
         let sum = 0;
-        for (let k = 0; k < depth; k++) sum += (aValues[aBase + r * depth + k]! - aZeroOf(r)) * (bValues[bBase + k * columns + c]! - bZeroOf(c));
+        for (let k = 0; k < depth; k++)
+          sum += (aValues[aBase + r * depth + k]! - aZeroOf(r)) * (bValues[bBase + k * columns + c]! - bZeroOf(c));
         sums[at++] = sum; // storing wraps to int32; float64 holds the sum exactly
       }
     }
@@ -75,7 +81,8 @@ function perLine(values: Tensor | undefined, count: number): (line: number) => n
   if (!values) return () => 0;
   const numbers = values.f64();
   if (numbers.length === 1) return () => numbers[0]!;
-  if (numbers.length !== count) fail('MODEL_TENSOR', `${numbers.length} scales or zero points do not fit ${count} rows or columns`);
+  if (numbers.length !== count)
+    fail('MODEL_TENSOR', `${numbers.length} scales or zero points do not fit ${count} rows or columns`);
   return (line) => numbers[line]!;
 }
 
@@ -84,7 +91,8 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
   return Array.from({ length: rank }, (_, i) => {
     const x = a[i - rank + a.length] ?? 1;
     const y = b[i - rank + b.length] ?? 1;
-    if (x !== y && x !== 1 && y !== 1) fail('MODEL_TENSOR', `batch dims [${a.join(',')}] and [${b.join(',')}] do not broadcast`);
+    if (x !== y && x !== 1 && y !== 1)
+      fail('MODEL_TENSOR', `batch dims [${a.join(',')}] and [${b.join(',')}] do not broadcast`);
     return x === 1 ? y : x;
   });
 }

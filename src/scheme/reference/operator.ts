@@ -13,16 +13,25 @@ export function required(inputs: readonly (Tensor | undefined)[], index: number,
 export function numberOf(attributes: ReferenceAttributes, name: string, otherwise: number): number {
   const value = attributes[name];
   if (value === undefined) return otherwise;
-  return typeof value === 'number' ? value : fail('MODEL_TENSOR', `attribute ${name} is ${JSON.stringify(value)}, but must be a number`);
+  return typeof value === 'number'
+    ? value
+    : fail('MODEL_TENSOR', `attribute ${name} is ${JSON.stringify(value)}, but must be a number`);
 }
 export function numbersOf(attributes: ReferenceAttributes, name: string): readonly number[] | undefined {
   const value = attributes[name];
-  return value === undefined || typeof value === 'object' ? value : fail('MODEL_TENSOR', `attribute ${name} is ${JSON.stringify(value)}, but must be a list of numbers`);
+  return value === undefined || typeof value === 'object'
+    ? value
+    : fail('MODEL_TENSOR', `attribute ${name} is ${JSON.stringify(value)}, but must be a list of numbers`);
 }
-/** The only element of a scalar, or `otherwise` where the input is left out. Throws MODEL_TENSOR for more than one element. */
+/**
+ * The only element of a scalar, or `otherwise` where the input is left out. Throws MODEL_TENSOR for more than one
+ * element.
+ */
 export function scalarOf(tensor: Tensor | undefined, otherwise: number): number {
   if (!tensor) return otherwise;
-  return tensor.size === 1 ? tensor.f64()[0]! : fail('MODEL_TENSOR', `a scalar is needed, but the tensor has dims [${tensor.dims.join(',')}]`);
+  return tensor.size === 1
+    ? tensor.f64()[0]!
+    : fail('MODEL_TENSOR', `a scalar is needed, but the tensor has dims [${tensor.dims.join(',')}]`);
 }
 /** Clips to the range of an integer type; NaN gives 0. */
 export function saturate(dtype: DType, x: number): number {

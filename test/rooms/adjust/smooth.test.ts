@@ -6,16 +6,36 @@ import type { Model } from '../../../src/ir/graph.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
-const NORM = 'g (float[N,5,8] x) => (float[N,5,3] b, float[N,5,2] c) <float[8] s, float[8] t, float[8,3] w, float[8,2] v> { a = LayerNormalization(x, s, t) b = MatMul(a, w) c = MatMul(a, v) }';
-const GELU = 'g (float[N,5,8] x) => (float[N,5,3] b) <float[8] s, float[8] t, float[8,3] w> { n = LayerNormalization(x, s, t) a = Tanh(n) k = Mul(a, n) b = MatMul(k, w) }';
-const CODES = 'g (float[N,5,8] x) => (float[N,5,3] b) <float[8,8] u, float[8,3] w> { a = MatMul(x, u) m = Reshape(a, shape) b = MatMul(m, w) }'.replace('<', '<int64[3] shape = {0,5,8}, ');
+const NORM =
+  'g (float[N,5,8] x) => (float[N,5,3] b, float[N,5,2] c) <float[8] s, float[8] t, float[8,3] w, float[8,2] v> ' +
+  '{ a = LayerNormalization(x, s, t) b = MatMul(a, w) c = MatMul(a, v) }';
+const GELU =
+  'g (float[N,5,8] x) => (float[N,5,3] b) <float[8] s, float[8] t, float[8,3] w> { n = LayerNormalization(x, ' +
+  's, t) a = Tanh(n) k = Mul(a, n) b = MatMul(k, w) }';
+const CODES = (
+  'g (float[N,5,8] x) => (float[N,5,3] b) <float[8,8] u, float[8,3] w> { a = MatMul(x, u) m = Reshape(a, ' +
+  'shape) b = MatMul(m, w) }'
+).replace('<', '<int64[3] shape = {0,5,8}, ');
 
 /** One channel of a LayerNormalization 60 times as wide as the others. */
 function widen(model: Model): Model {
-  for (const v of model.graph.initializers) if (v.name === 's' || v.name === 't') { const data = v.data!.f32().slice(); data[2]! *= 60; v.data = Tensor.f32(data, v.data!.dims); } // initializers have data
+  for (const v of model.graph.initializers)
+    if (v.name === 's' || v.name === 't') {
+      const data = v.data!.f32().slice();
+      data[2]! *= 60;
+      v.data = Tensor.f32(data, v.data!.dims);
+    } // initializers have data
   return model;
 }
-const context = (model: Model): AdjustContext => ({ model, batches: () => batchesOf(model, 6), moments: new Map(), schemesOf: int8Schemes, threads: 1, report: () => undefined, onEvent: () => undefined });
+const context = (model: Model): AdjustContext => ({
+  model,
+  batches: () => batchesOf(model, 6),
+  moments: new Map(),
+  schemesOf: int8Schemes,
+  threads: 1,
+  report: () => undefined,
+  onEvent: () => undefined,
+});
 const options = (o: object) => smooth.options.parse(o);
 const ops = (m: Model): string[] => m.graph.topological().map((n) => n.op);
 
@@ -49,37 +69,56 @@ describe('smooth', () => {
     const a = model.graph.topological()[0]!.outputs[0]!;
     model.graph.addOutput(a);
     const largest = new Float64Array(8);
-    for await (const batch of batchesOf(model, 6)) for (const feed of batch.feeds) {
-      const y = (await outputsOf(model, feed))[2]!;
-      y.forEach((v, i) => { largest[i % 8] = Math.max(largest[i % 8]!, Math.abs(v)); });
-    }
+    for await (const batch of batchesOf(model, 6))
+      for (const feed of batch.feeds) {
+        const y = (await outputsOf(model, feed))[2]!;
+        y.forEach((v, i) => {
+          largest[i % 8] = Math.max(largest[i % 8]!, Math.abs(v));
+        });
+      }
     for (const v of largest) expect(v / largest[0]!).toBeCloseTo(1, 4);
   });
   it('finds nothing to win where inputs stay float', async () => {
     const model = widen(readModel(NORM));
     const before = model.graph.topological().map((n) => n.inputs[1]!.data); // weights are constants
-    expect(await smooth.run({ ...context(model), schemesOf: (n) => ({ weights: int8Schemes(n).weights }) }, options({}))).toBe('nothing to win: the recipe leaves the inputs of these layers in float');
+    expect(
+      await smooth.run({ ...context(model), schemesOf: (n) => ({ weights: int8Schemes(n).weights }) }, options({})),
+    ).toBe('nothing to win: the recipe leaves the inputs of these layers in float');
     expect(model.graph.topological().map((n) => n.inputs[1]!.data)).toEqual(before);
   });
-  it('searches α with the types of the recipe: with 16-bit inputs and 4-bit weights it makes the weights that wide channels read larger still, as AWQ does', async () => {
-    const spreadOf = async (schemesOf: AdjustContext['schemesOf']): Promise<number> => {
-      const model = widen(readModel(NORM));
-      const w = model.graph.topological()[1]!.inputs[1]!; // of a MatMul
-      const old = w.data!.f32().slice(); // it is constant
-      await smooth.run({ ...context(model), schemesOf }, options({}));
-      const now = w.data!.f32();
-      return Math.max(...old.map((x, i) => Math.abs(now[i]! / x))) / Math.min(...old.map((x, i) => Math.abs(now[i]! / x))); // as long
-    };
-    const [eight, four] = [await spreadOf(int8Schemes), await spreadOf((n) => ({ activations: { ...int8Schemes(n).activations!, dtype: 'uint16' }, weights: { ...int8Schemes(n).weights!, dtype: 'int4' } }))]; // both are given
-    expect(eight).toBeGreaterThan(2);
-    expect(four).toBeGreaterThan(1.5 * eight);
-  });
+  it(
+    'searches α with the types of the recipe: with 16-bit inputs and 4-bit weights it makes the weights that ' +
+      'wide channels read larger still, as AWQ does',
+    async () => {
+      const spreadOf = async (schemesOf: AdjustContext['schemesOf']): Promise<number> => {
+        const model = widen(readModel(NORM));
+        const w = model.graph.topological()[1]!.inputs[1]!; // of a MatMul
+        const old = w.data!.f32().slice(); // it is constant
+        await smooth.run({ ...context(model), schemesOf }, options({}));
+        const now = w.data!.f32();
+        return (
+          Math.max(...old.map((x, i) => Math.abs(now[i]! / x))) / Math.min(...old.map((x, i) => Math.abs(now[i]! / x)))
+        ); // as long
+      };
+      const [eight, four] = [
+        await spreadOf(int8Schemes),
+        await spreadOf((n) => ({
+          activations: { ...int8Schemes(n).activations!, dtype: 'uint16' },
+          weights: { ...int8Schemes(n).weights!, dtype: 'int4' },
+        })),
+      ]; // both are given
+      expect(eight).toBeGreaterThan(2);
+      expect(four).toBeGreaterThan(1.5 * eight);
+    },
+  );
   it('leaves alone what is in codes before it could be scaled', () => {
     const units = smoothUnits(readModel(CODES));
     expect(units.map((u) => [u.inputs[0]!.value.name, u.sets])).toEqual([['x', undefined]]);
   });
   it('fails without samples', async () => {
     const model = readModel(NORM);
-    await expect(smooth.run({ ...context(model), batches: () => batchesOf(model, 0) }, options({}))).rejects.toMatchObject({ code: 'CALIBRATION_EMPTY' });
+    await expect(
+      smooth.run({ ...context(model), batches: () => batchesOf(model, 0) }, options({})),
+    ).rejects.toMatchObject({ code: 'CALIBRATION_EMPTY' });
   });
 });

@@ -6,11 +6,26 @@ import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
-const CONV = 'g (float[N,3,6,6] x) => (float[N,2,3,3] d) <float[4,3,3,3] w, float[4] wb, float[2,4,3,3] v, float[2] vb> { a = Conv<pads=[1,1,1,1]>(x, w, wb) b = Relu(a) c = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b) d = Conv<pads=[1,1,1,1]>(c, v, vb) }';
-const MATMUL = 'g (float[N,5,3] x) => (float[N,5,2] c) <float[3,4] w, float[4,2] v> { a = MatMul(x, w) b = Relu(a) c = MatMul(b, v) }';
-const GROUPED = 'g (float[N,3,6,6] x) => (float[N,4,6,6] c) <float[4,3,1,1] w, float[4] wb, float[4,1,1,1] v, float[4] vb> { a = Conv(x, w, wb) b = Relu(a) c = Conv<group=4>(b, v, vb) }';
+const CONV =
+  'g (float[N,3,6,6] x) => (float[N,2,3,3] d) <float[4,3,3,3] w, float[4] wb, float[2,4,3,3] v, float[2] vb> { ' +
+  'a = Conv<pads=[1,1,1,1]>(x, w, wb) b = Relu(a) c = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b) d = ' +
+  'Conv<pads=[1,1,1,1]>(c, v, vb) }';
+const MATMUL =
+  'g (float[N,5,3] x) => (float[N,5,2] c) <float[3,4] w, float[4,2] v> { a = MatMul(x, w) b = Relu(a) c = ' +
+  'MatMul(b, v) }';
+const GROUPED =
+  'g (float[N,3,6,6] x) => (float[N,4,6,6] c) <float[4,3,1,1] w, float[4] wb, float[4,1,1,1] v, float[4] vb> { ' +
+  'a = Conv(x, w, wb) b = Relu(a) c = Conv<group=4>(b, v, vb) }';
 
-const context = (model: Model): AdjustContext => ({ model, batches: () => batchesOf(model, 4), moments: new Map(), schemesOf: int8Schemes, threads: 1, report: () => undefined, onEvent: () => undefined });
+const context = (model: Model): AdjustContext => ({
+  model,
+  batches: () => batchesOf(model, 4),
+  moments: new Map(),
+  schemesOf: int8Schemes,
+  threads: 1,
+  report: () => undefined,
+  onEvent: () => undefined,
+});
 const constant = (m: Model, name: string): Tensor => [...m.graph.initializers].find((v) => v.name === name)!.data!;
 async function split(model: Model, o: object): Promise<string> {
   const line = await splitOutliers.run(context(model), splitOutliers.options.parse(o));
@@ -20,9 +35,17 @@ async function split(model: Model, o: object): Promise<string> {
 
 describe('split-outliers', () => {
   it('halves the largest channel again and again', () => {
-    expect(splits(Float64Array.of(1, 10, 3), 3)).toEqual({ from: [0, 1, 2, 1, 1, 1], share: [1, 0.25, 1, 0.25, 0.25, 0.25], shift: [0, -0.375, 0, -0.125, 0.125, 0.375] });
+    expect(splits(Float64Array.of(1, 10, 3), 3)).toEqual({
+      from: [0, 1, 2, 1, 1, 1],
+      share: [1, 0.25, 1, 0.25, 0.25, 0.25],
+      shift: [0, -0.375, 0, -0.125, 0.125, 0.375],
+    });
   });
-  it.each([['convolutions', CONV, 'v', 1, 'weights'], ['products', MATMUL, 'v', 0, 'weights'], ['convolutions', CONV, 'w', 0, 'activations']] as const)('of %s keep the function', async (_name, body, name, axis, of) => {
+  it.each([
+    ['convolutions', CONV, 'v', 1, 'weights'],
+    ['products', MATMUL, 'v', 0, 'weights'],
+    ['convolutions', CONV, 'w', 0, 'activations'],
+  ] as const)('of %s keep the function', async (_name, body, name, axis, of) => {
     const model = readModel(body);
     const before = await outputsOf(model);
     expect(await split(model, { of, ratio: 0.25 })).toBe('1 channels added to 1 layers');
@@ -49,12 +72,16 @@ describe('split-outliers', () => {
       const [a, b] = [after[4 + j]!, after[8 + j]!]; // row 2 and its copy
       expect(a + b).toBeCloseTo(before[4 + j]!, 5);
       expect(b - a).toBeCloseTo(step / 2, 5);
-      expect(Math.abs(Math.round(a / step) * step + Math.round(b / step) * step - before[4 + j]!)).toBeLessThan(step / 2 + 1e-6);
+      expect(Math.abs(Math.round(a / step) * step + Math.round(b / step) * step - before[4 + j]!)).toBeLessThan(
+        step / 2 + 1e-6,
+      );
     }
   });
   it('halves the channel with the largest values', async () => {
     const model = readModel(CONV);
-    const scaled = constant(model, 'w').f32().map((x, i) => (i >= 54 && i < 81 ? 50 * Math.abs(x) : x));
+    const scaled = constant(model, 'w')
+      .f32()
+      .map((x, i) => (i >= 54 && i < 81 ? 50 * Math.abs(x) : x));
     [...model.graph.initializers].find((i) => i.name === 'w')!.data = Tensor.f32(scaled, [4, 3, 3, 3]);
     await split(model, { of: 'activations', ratio: 0.25 });
     const made = constant(model, 'w').f32();

@@ -16,7 +16,11 @@ import { assignParams, observerOf, type Assigned } from '../../../src/quantize/a
 import { resolveRecipe } from '../../../src/recipe/load.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
 
-export const f32 = (values: readonly number[], dims: readonly number[] = [1, values.length]): FeedTensor => ({ dtype: 'float32', dims, data: Float32Array.from(values) });
+export const f32 = (values: readonly number[], dims: readonly number[] = [1, values.length]): FeedTensor => ({
+  dtype: 'float32',
+  dims,
+  data: Float32Array.from(values),
+});
 export const sample = (feed: Feed, id: string): Sample => ({ id, hash: id, feeds: [feed] });
 
 /** A small float model with its plan and parameters, and the samples that calibrated it. */
@@ -34,30 +38,89 @@ export interface Case extends Prepared {
 export const header = '<ir_version: 8, opset_import: ["" : 17]>';
 
 /** Cleans, plans and calibrates a graph in memory; four random samples where none are given. */
-export async function prepareText(text: string, format: string, o: { settings?: string; feeds?: readonly Feed[] } = {}): Promise<Case> {
+export async function prepareText(
+  text: string,
+  format: string,
+  o: { settings?: string; feeds?: readonly Feed[] } = {},
+): Promise<Case> {
   const model = parseModel(text, { randomInitializers: 1 });
-  const quantize = { ...(o.settings ? parse(o.settings) as object : {}), format } as NonNullable<RecipeInput['quantize']>; // the recipe's own schema checks it
-  const { recipe } = await resolveRecipe({ version: 1, model: 'case.onnx', calibration: { data: { npy: 'x.npy' } }, quantize });
+  const quantize = { ...(o.settings ? (parse(o.settings) as object) : {}), format } as NonNullable<
+    RecipeInput['quantize']
+  >; // the recipe's own schema checks it
+  const { recipe } = await resolveRecipe({
+    version: 1,
+    model: 'case.onnx',
+    calibration: { data: { npy: 'x.npy' } },
+    quantize,
+  });
   const diagnostics: Diagnostic[] = [];
-  const report = (d: Diagnostic): void => { diagnostics.push(d); };
+  const report = (d: Diagnostic): void => {
+    diagnostics.push(d);
+  };
   await optimizeModel(model, 'case.onnx', recipe.optimize, report);
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
   const prepared = planModel(model, recipe, report);
-  const samples = (o.feeds ?? Array.from({ length: 4 }, (_, i) => randomFeed(inputs, i + 1, 1))).map((feed, i) => sample(feed, String(i)));
+  const samples = (o.feeds ?? Array.from({ length: 4 }, (_, i) => randomFeed(inputs, i + 1, 1))).map((feed, i) =>
+    sample(feed, String(i)),
+  );
   const inMain = new Set([...model.graph.inputs, ...[...model.graph.nodes].flatMap((n) => n.outputs)]);
   const observed = observedActivations(prepared.planned);
-  const points = observed.filter(([v]) => inMain.has(v)).map(([value, spec]) => ({ value, observer: observerOf(spec.observer), options: recipe.quantize.activations.observer, ...(spec.axis === undefined ? {} : { axis: spec.axis }) }));
-  const batchesOf = (size: number): Batches => () => batches(samples, { size, inputs });
-  const stats: ReadonlyMap<Value, TensorStats> = prepared.format.plan !== 'static' ? new Map() : (await calibrate({ model, points, onNonFinite: 'fail', sampling: { maxValuesPerSample: 8192, seed: 0 }, batches: batchesOf(1) })).stats;
-  const feeds = async function* (): AsyncGenerator<Feed> { for (const x of samples) yield* x.feeds; await Promise.resolve(); };
-  const bodies = await measureBodies({ model, values: observed.map(([v]) => v).filter((v) => !inMain.has(v)), feeds, threads: 1, strict: true });
-  const assigned = assignParams(prepared.planned, new Map([...stats, ...bodies]), () => recipe.quantize.weights.observer);
+  const points = observed
+    .filter(([v]) => inMain.has(v))
+    .map(([value, spec]) => ({
+      value,
+      observer: observerOf(spec.observer),
+      options: recipe.quantize.activations.observer,
+      ...(spec.axis === undefined ? {} : { axis: spec.axis }),
+    }));
+  const batchesOf =
+    (size: number): Batches =>
+    () =>
+      batches(samples, { size, inputs });
+  const stats: ReadonlyMap<Value, TensorStats> =
+    prepared.format.plan !== 'static'
+      ? new Map()
+      : (
+          await calibrate({
+            model,
+            points,
+            onNonFinite: 'fail',
+            sampling: { maxValuesPerSample: 8192, seed: 0 },
+            batches: batchesOf(1),
+          })
+        ).stats;
+  const feeds = async function* (): AsyncGenerator<Feed> {
+    for (const x of samples) yield* x.feeds;
+    await Promise.resolve();
+  };
+  const bodies = await measureBodies({
+    model,
+    values: observed.map(([v]) => v).filter((v) => !inMain.has(v)),
+    feeds,
+    threads: 1,
+    strict: true,
+  });
+  const assigned = assignParams(
+    prepared.planned,
+    new Map([...stats, ...bodies]),
+    () => recipe.quantize.weights.observer,
+  );
   return { ...prepared, model, params: assigned.params, assigned, stats, used: samples, diagnostics, batchesOf };
 }
 
 /** The float model from before the rewrite, the quantized model, and where its tensors went. */
-export function rewrite(c: Case): { float: Model; quantized: Model; tensors: ReturnType<Case['format']['rewrite']>['tensors'] } {
+export function rewrite(c: Case): {
+  float: Model;
+  quantized: Model;
+  tensors: ReturnType<Case['format']['rewrite']>['tensors'];
+} {
   const { model: float } = cloneModel(c.model);
-  const { tensors } = c.format.rewrite({ model: c.model, planned: c.planned, params: c.params, target: c.target, seed: 0 });
+  const { tensors } = c.format.rewrite({
+    model: c.model,
+    planned: c.planned,
+    params: c.params,
+    target: c.target,
+    seed: 0,
+  });
   return { float, quantized: c.model, tensors };
 }

@@ -7,7 +7,10 @@ import { batches } from '../../../src/data/batch.js';
 import { f32, sample } from './helpers.js';
 
 const rows = (n: number) => ({ total: n, real: n });
-const logs = (scores: readonly number[]): number[] | undefined => { const out = new Float64Array(scores.length); return logProbabilities(scores, 0, out) ? [...out] : undefined; };
+const logs = (scores: readonly number[]): number[] | undefined => {
+  const out = new Float64Array(scores.length);
+  return logProbabilities(scores, 0, out) ? [...out] : undefined;
+};
 
 describe('logProbabilities', () => {
   it('is the logarithm of softmax, whatever the size of the scores', () => {
@@ -20,14 +23,23 @@ describe('logProbabilities', () => {
     expect(found[2]).toBe(-Infinity);
   });
   it('gives up where there is no answer', () => {
-    expect([logs([NaN, 0]), logs([Infinity, 0]), logs([-Infinity, -Infinity])]).toEqual([undefined, undefined, undefined]);
+    expect([logs([NaN, 0]), logs([Infinity, 0]), logs([-Infinity, -Infinity])]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 
 describe('Distance', () => {
   const kl = { measure: 'kl', outputs: ['y'] } as const;
   const error = { measure: 'error', outputs: ['y'] } as const;
-  const score = (y: typeof kl | typeof error, float: readonly number[], other: readonly number[], dims: readonly number[] = [1, float.length]): number => {
+  const score = (
+    y: typeof kl | typeof error,
+    float: readonly number[],
+    other: readonly number[],
+    dims: readonly number[] = [1, float.length],
+  ): number => {
     const d = new Distance(y);
     d.add({ y: f32(other, dims) }, keepOutputs({ y: f32(float, dims) }, y, rows(dims[0]!), 1), rows(dims[0]!));
     return d.score();
@@ -55,7 +67,8 @@ describe('Distance', () => {
     const kept = keepOutputs(big, error, rows(1), 2, 80); // 10 float32 for each of two runs
     expect([...kept.get('y')!.values]).toEqual([0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     const d = new Distance(error);
-    d.add({ y: f32(Array.from({ length: 100 }, (_, i) => (i % 10 ? 1e9 : 2 * i))) }, kept, rows(1)); // only what was kept counts
+    // only what was kept counts
+    d.add({ y: f32(Array.from({ length: 100 }, (_, i) => (i % 10 ? 1e9 : 2 * i))) }, kept, rows(1));
     expect(d.score()).toBeCloseTo(1, 12);
   });
 });
@@ -64,10 +77,17 @@ describe('yardstickOf', () => {
   const info = (name: string, dtype: 'float32' | 'int64', shape: (number | null)[]) => ({ name, dtype, shape });
   it('takes class scores, else float outputs, else all', () => {
     const first = { a: f32([1, 2]), b: f32([1]) };
-    expect(yardstickOf([info('b', 'float32', [null, 1]), info('a', 'float32', [null, 2])], 1, first)).toEqual({ measure: 'kl', outputs: ['a'] });
+    expect(yardstickOf([info('b', 'float32', [null, 1]), info('a', 'float32', [null, 2])], 1, first)).toEqual({
+      measure: 'kl',
+      outputs: ['a'],
+    });
     expect(yardstickOf([info('a', 'float32', [null, 2])], 2, first)).toEqual({ measure: 'error', outputs: ['a'] });
-    expect(yardstickOf([info('b', 'float32', [null, null])], 1, first)).toEqual({ measure: 'error', outputs: ['b'] }); // one class only, when it ran
-    expect(yardstickOf([info('n', 'int64', [1]), info('b', 'float32', [null, 1])], 1, first)).toEqual({ measure: 'error', outputs: ['b'] });
+    // one class only, when it ran
+    expect(yardstickOf([info('b', 'float32', [null, null])], 1, first)).toEqual({ measure: 'error', outputs: ['b'] });
+    expect(yardstickOf([info('n', 'int64', [1]), info('b', 'float32', [null, 1])], 1, first)).toEqual({
+      measure: 'error',
+      outputs: ['b'],
+    });
     expect(yardstickOf([info('n', 'int64', [1])], 1, first)).toEqual({ measure: 'error', outputs: ['n'] });
   });
 });
@@ -75,10 +95,24 @@ describe('yardstickOf', () => {
 describe('repeatable', () => {
   const samples = Array.from({ length: 5 }, (_, i) => sample({ x: f32([i]) }, String(i)));
   const inputs = [{ name: 'x', dtype: 'float32', shape: [null, 1] }] as const;
-  const ids = async (pass: AsyncIterable<{ samples: readonly { id: string }[] }>): Promise<string[]> => { const out: string[] = []; for await (const b of pass) out.push(...b.samples.map((s) => s.id)); return out; };
-  it.each([[1e6, 1], [0, 2]])('with %d bytes to keep, reads the data %d times in two passes', async (keptBytes, reads) => {
+  const ids = async (pass: AsyncIterable<{ samples: readonly { id: string }[] }>): Promise<string[]> => {
+    const out: string[] = [];
+    for await (const b of pass) out.push(...b.samples.map((s) => s.id));
+    return out;
+  };
+  it.each([
+    [1e6, 1],
+    [0, 2],
+  ])('with %d bytes to keep, reads the data %d times in two passes', async (keptBytes, reads) => {
     let opened = 0;
-    const again = repeatable(() => { opened++; return batches(samples, { size: 2, inputs }); }, 3, { shrink: true, keptBytes });
+    const again = repeatable(
+      () => {
+        opened++;
+        return batches(samples, { size: 2, inputs });
+      },
+      3,
+      { shrink: true, keptBytes },
+    );
     expect(await ids(again())).toEqual(['0', '1', '2']);
     expect(await ids(again())).toEqual(['0', '1', '2']);
     expect(opened).toBe(reads);
@@ -86,10 +120,15 @@ describe('repeatable', () => {
 });
 
 describe('TensorMeter', () => {
-  const params = { scheme: { dtype: 'uint8', symmetric: false, granularity: { kind: 'axis', axis: 1 } }, scale: Float32Array.of(1, 0.5), zeroPoint: Int32Array.of(0, 255) } as const;
+  const params = {
+    scheme: { dtype: 'uint8', symmetric: false, granularity: { kind: 'axis', axis: 1 } },
+    scale: Float32Array.of(1, 0.5),
+    zeroPoint: Int32Array.of(0, 255),
+  } as const;
   it('reads codes channel by channel; the zero point at an end is no saturation', () => {
     const m = new TensorMeter('t', params, 1);
-    m.add(f32([3, 0, 255, -1], [2, 2]), { dtype: 'uint8', dims: [2, 2], data: Uint8Array.of(3, 255, 255, 253) }); // 3, 0, 255, −1
+    // 3, 0, 255, −1
+    m.add(f32([3, 0, 255, -1], [2, 2]), { dtype: 'uint8', dims: [2, 2], data: Uint8Array.of(3, 255, 255, 253) });
     expect(m.facts()).toEqual({ cosine: 1, saturated: 0.25, channels: 2, deadChannels: 0 });
   });
   it('tells no channels where their number changes, and nothing where there was nothing', () => {

@@ -5,9 +5,19 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { openModel } from '../../../src/runtime/open.js';
 
-const MODEL = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,4,240,240] x) => (float[N,4,240,240] y) { a = Relu(x)  y = Neg(a) }';
-const model = (text = MODEL) => { const m = parseModel(text); inferShapes(m); return m; };
-const image = (value: (i: number) => number) => ({ dtype: 'float32' as const, dims: [1, 4, 240, 240], data: Float32Array.from({ length: 4 * 240 * 240 }, (_, i) => value(i)) });
+const MODEL =
+  '<ir_version: 8, opset_import: ["" : 17]> g (float[N,4,240,240] x) => (float[N,4,240,240] y) { a = Relu(x)  ' +
+  'y = Neg(a) }';
+const model = (text = MODEL) => {
+  const m = parseModel(text);
+  inferShapes(m);
+  return m;
+};
+const image = (value: (i: number) => number) => ({
+  dtype: 'float32' as const,
+  dims: [1, 4, 240, 240],
+  data: Float32Array.from({ length: 4 * 240 * 240 }, (_, i) => value(i)),
+});
 
 describe('stepsOf', () => {
   it('leaves small tensors whole, and keeps batch and channels', () => {
@@ -17,7 +27,12 @@ describe('stepsOf', () => {
     expect(stepsOf([1, 4096, 768], new Set([2]))).toEqual([1, 97, 1]);
   });
   it('leaves about as many elements as are looked at, whatever the shape', () => {
-    for (const dims of [[1, 3, 480, 480], [1, 32, 3, 100_000], [1, 1_000_000], [4, 64, 56, 56, 8]]) {
+    for (const dims of [
+      [1, 3, 480, 480],
+      [1, 32, 3, 100_000],
+      [1, 1_000_000],
+      [4, 64, 56, 56, 8],
+    ]) {
       const steps = stepsOf(dims, new Set())!;
       const left = dims.reduce((n, d, i) => n * Math.ceil(d / steps[i]!), 1);
       expect(left).toBeLessThanOrEqual(1.2 * MOST_ELEMENTS * dims[0]!);
@@ -44,11 +59,21 @@ describe('withTaps', () => {
 describe('measureLayers of large tensors', () => {
   it('finds on the grid what is everywhere', async () => {
     const m = model();
-    const off = model(MODEL.replace('a = Relu(x)', 'r = Relu(x)  a = Add(r, d)').replace('{ r', '<float d = {0.5}> { r'));
+    const off = model(
+      MODEL.replace('a = Relu(x)', 'r = Relu(x)  a = Add(r, d)').replace('{ r', '<float d = {0.5}> { r'),
+    );
     const noise = (i: number): number => Math.sin(i * 12.9898) * 2 + 1;
     const sample = { id: 's', hash: 'h', feeds: [{ x: image(noise) }] };
-    const batches = async function* () { yield { feeds: sample.feeds, samples: [sample], rows: [{ sample, start: [0], length: [1] }], realRows: [1] }; };
-    const { tensors, samples } = await measureLayers({ float: m, quantized: off, tensors: new Map(), batches, samples: 4 });
+    const batches = async function* () {
+      yield { feeds: sample.feeds, samples: [sample], rows: [{ sample, start: [0], length: [1] }], realRows: [1] };
+    };
+    const { tensors, samples } = await measureLayers({
+      float: m,
+      quantized: off,
+      tensors: new Map(),
+      batches,
+      samples: 4,
+    });
     expect(samples).toBe(1);
     let squares = 0;
     for (let i = 0; i < 4 * 240 * 240; i++) squares += Math.max(0, noise(i)) ** 2;

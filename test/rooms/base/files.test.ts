@@ -6,7 +6,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256File, writeFileAtomic, writeFileAtomicAsync } from '../../../src/base/files.js';
 
 let dir: string;
-beforeEach(() => { dir = fs.mkdtempSync(path.join(os.tmpdir(), 'files-')); });
+beforeEach(() => {
+  dir = fs.mkdtempSync(path.join(os.tmpdir(), 'files-'));
+});
 afterEach(() => fs.rmSync(dir, { recursive: true, force: true }));
 
 describe('atomic files', () => {
@@ -17,7 +19,9 @@ describe('atomic files', () => {
     writeFileAtomic(file, [Uint8Array.of(1), Uint8Array.of(2, 3)]);
     expect([...fs.readFileSync(file)]).toEqual([1, 2, 3]);
     expect(fs.statSync(file).mode & 0o777).toBe(0o640);
-    const chunks = async function* (): AsyncGenerator<Uint8Array> { yield Uint8Array.of(9); };
+    const chunks = async function* (): AsyncGenerator<Uint8Array> {
+      yield Uint8Array.of(9);
+    };
     expect(await writeFileAtomicAsync(file, chunks())).toBe(1);
     expect(sha256File(file)).toBe(createHash('sha256').update(Uint8Array.of(9)).digest('hex'));
   });
@@ -25,9 +29,19 @@ describe('atomic files', () => {
   it('leaves the old file and no litter when the source of the chunks fails', async () => {
     const file = path.join(dir, 'a');
     writeFileAtomic(file, 'old');
-    const broken = function* (): Generator<Uint8Array> { yield Uint8Array.of(1); throw new Error('source broke'); };
+    const broken = function* (): Generator<Uint8Array> {
+      yield Uint8Array.of(1);
+      throw new Error('source broke');
+    };
     expect(() => writeFileAtomic(file, broken())).toThrowError('source broke');
-    await expect(writeFileAtomicAsync(file, (async function* () { yield* broken(); })())).rejects.toThrow('source broke');
+    await expect(
+      writeFileAtomicAsync(
+        file,
+        (async function* () {
+          yield* broken();
+        })(),
+      ),
+    ).rejects.toThrow('source broke');
     expect(fs.readFileSync(file, 'utf8')).toBe('old');
     expect(fs.readdirSync(dir)).toEqual(['a']);
   });

@@ -9,7 +9,11 @@ export const uint8: QuantScheme = { dtype: 'uint8', symmetric: false, granularit
 export const int8: QuantScheme = { dtype: 'int8', symmetric: true, granularity: { kind: 'tensor' } };
 
 /** A model with one float input `x` of the given shape, and what `build` makes of it as outputs. */
-export function modelOf(shape: Shape | undefined, build: (b: GraphBuilder, x: Value) => readonly Value[], opset = 17): Model {
+export function modelOf(
+  shape: Shape | undefined,
+  build: (b: GraphBuilder, x: Value) => readonly Value[],
+  opset = 17,
+): Model {
   const model = createModel(new Graph(), opset);
   const x = model.graph.addInput(new Value('x'));
   x.dtype = 'float32';
@@ -18,8 +22,17 @@ export function modelOf(shape: Shape | undefined, build: (b: GraphBuilder, x: Va
   return model;
 }
 
-export const sample = (id: string, data: Float32Array, dims: readonly number[]): Sample => ({ id, hash: id, feeds: [{ x: { dtype: 'float32', dims: [1, ...dims], data } }] });
+export const sample = (id: string, data: Float32Array, dims: readonly number[]): Sample => ({
+  id,
+  hash: id,
+  feeds: [{ x: { dtype: 'float32', dims: [1, ...dims], data } }],
+});
 
 /** Batches of samples for a model, as the data room stacks them. */
-export const batched = (samples: readonly Sample[], model: Model, size: number): (() => AsyncIterable<Batch>) =>
-  () => batches(samples, { size, inputs: model.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })) });
+export const batched =
+  (samples: readonly Sample[], model: Model, size: number): (() => AsyncIterable<Batch>) =>
+  () =>
+    batches(samples, {
+      size,
+      inputs: model.graph.inputs.filter((v) => !v.data).map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })),
+    });

@@ -15,16 +15,47 @@ import { int8, uint8 } from './helpers.js';
 
 export const seen = (values: ArrayLike<number>): Observation => {
   const v = Float32Array.from(values);
-  return { min: Float64Array.of(v.reduce((a, b) => Math.min(a, b), Infinity)), max: Float64Array.of(v.reduce((a, b) => Math.max(a, b), -Infinity)), minIsBound: false, count: v.length, values: v, layout: { outer: 1, channels: 1, inner: v.length } };
+  return {
+    min: Float64Array.of(v.reduce((a, b) => Math.min(a, b), Infinity)),
+    max: Float64Array.of(v.reduce((a, b) => Math.max(a, b), -Infinity)),
+    minIsBound: false,
+    count: v.length,
+    values: v,
+    layout: { outer: 1, channels: 1, inner: v.length },
+  };
 };
-const histogramOf = (values: ArrayLike<number>): HistogramStats => { const s = histogram.empty(1, {}); histogram.update(s, seen(values)); return s; };
-const normal = (n: number, seed = 1): number[] => { const rng = createRng(seed, 'observers.test'); return Array.from({ length: n }, () => rng.normal()); };
-const schemes: QuantScheme[] = [uint8, int8, { ...uint8, dtype: 'int4' }, { ...int8, dtype: 'int4' }, { ...uint8, dtype: 'uint16' }, { ...uint8, symmetric: true }];
+const histogramOf = (values: ArrayLike<number>): HistogramStats => {
+  const s = histogram.empty(1, {});
+  histogram.update(s, seen(values));
+  return s;
+};
+const normal = (n: number, seed = 1): number[] => {
+  const rng = createRng(seed, 'observers.test');
+  return Array.from({ length: n }, () => rng.normal());
+};
+const schemes: QuantScheme[] = [
+  uint8,
+  int8,
+  { ...uint8, dtype: 'int4' },
+  { ...int8, dtype: 'int4' },
+  { ...uint8, dtype: 'uint16' },
+  { ...uint8, symmetric: true },
+];
 
 describe('every observer', () => {
   const cases: Record<string, number[]> = {
-    'no value': [], 'all zero': [0, 0, 0, 0], constant: [2.5, 2.5, 2.5], 'negative constant': [-3, -3], 'single value': [0.1], 'all negative': normal(500).map((x) => -Math.abs(x) - 1e-3),
-    'one outlier': [...normal(5000), 1e30], denormals: [1e-40, -3e-42, 1e-45], 'greatest floats': [3.4028234663852886e38, -3.4028234663852886e38, 1], 'zeros and one value': [0, 0, 0, 0, 7], 'two sides': normal(3000), 'far from zero': normal(1000).map((x) => x + 1000),
+    'no value': [],
+    'all zero': [0, 0, 0, 0],
+    constant: [2.5, 2.5, 2.5],
+    'negative constant': [-3, -3],
+    'single value': [0.1],
+    'all negative': normal(500).map((x) => -Math.abs(x) - 1e-3),
+    'one outlier': [...normal(5000), 1e30],
+    denormals: [1e-40, -3e-42, 1e-45],
+    'greatest floats': [3.4028234663852886e38, -3.4028234663852886e38, 1],
+    'zeros and one value': [0, 0, 0, 0, 7],
+    'two sides': normal(3000),
+    'far from zero': normal(1000).map((x) => x + 1000),
   };
   it.each(Object.entries(cases))('gives a sane range for %s', (_, values) => {
     for (const o of observers) {
@@ -90,8 +121,11 @@ describe('kl', () => {
       }
       const inside = total - outside;
       p[t - 1]! += outside;
-      const d = p.reduce((s, c, k) => (c > 0 ? s + (c / total) * Math.log((c / total) / (q[k]! / inside)) : s), 0);
-      if (d < least - 1e-12) { least = d; best = t; }
+      const d = p.reduce((s, c, k) => (c > 0 ? s + (c / total) * Math.log(c / total / (q[k]! / inside)) : s), 0);
+      if (d < least - 1e-12) {
+        least = d;
+        best = t;
+      }
     }
     return best;
   }
@@ -100,7 +134,10 @@ describe('kl', () => {
       const stats = histogramOf([...normal(20_000, seed).map((x) => Math.abs(x) ** 1.5), 12, 15]);
       const all = [...stats.counts.subarray(4096)];
       const counts = all.slice(0, all.findLastIndex((c) => c > 0) + 1);
-      const limit = (levels: number): number => { const t = slow(counts, levels); return t === counts.length ? stats.max[0]! : (t * stats.limit[0]!) / 4096; };
+      const limit = (levels: number): number => {
+        const t = slow(counts, levels);
+        return t === counts.length ? stats.max[0]! : (t * stats.limit[0]!) / 4096;
+      };
       expect(kl.chooseRange(stats, int8).max[0]).toBe(limit(128));
       expect(kl.chooseRange(stats, uint8).max[0]).toBe(limit(256));
     }
@@ -118,7 +155,9 @@ describe('kl', () => {
   });
   it('does not depend on how many exact zeros there are', () => {
     const values = normal(20_000).map((x) => Math.max(0, x) * 3);
-    expect(kl.chooseRange(histogramOf([...values, ...new Array<number>(50_000).fill(0)]), uint8)).toEqual(kl.chooseRange(histogramOf(values), uint8));
+    expect(kl.chooseRange(histogramOf([...values, ...new Array<number>(50_000).fill(0)]), uint8)).toEqual(
+      kl.chooseRange(histogramOf(values), uint8),
+    );
   });
 });
 
@@ -127,13 +166,34 @@ describe('mse', () => {
     const x = Float32Array.from(values);
     return fakeQuantize(x, [x.length], chooseParams(range, scheme)).reduce((s, y, i) => s + (y - x[i]!) ** 2, 0);
   };
-  it.each([['uint8', uint8], ['int8 symmetric', int8], ['int4', { ...uint8, dtype: 'int4' }], ['int4 symmetric', { ...int8, dtype: 'int4' }]] as [string, QuantScheme][])('is within 2 %% of the best range on a fine grid of trials: %s', (_, scheme) => {
-    for (const values of [normal(4000), normal(4000).map((x) => Math.max(0, x)), [...normal(4000).map((x) => x * (x > 0 ? 1 : 0.2)), 9]]) {
+  it.each([
+    ['uint8', uint8],
+    ['int8 symmetric', int8],
+    ['int4', { ...uint8, dtype: 'int4' }],
+    ['int4 symmetric', { ...int8, dtype: 'int4' }],
+  ] as [string, QuantScheme][])('is within 2 %% of the best range on a fine grid of trials: %s', (_, scheme) => {
+    for (const values of [
+      normal(4000),
+      normal(4000).map((x) => Math.max(0, x)),
+      [...normal(4000).map((x) => x * (x > 0 ? 1 : 0.2)), 9],
+    ]) {
       const stats = histogramOf(values);
       const ours = error(values, scheme, mse.chooseRange(stats, scheme));
       let best = Infinity;
-      for (let i = 1; i <= 40; i++) for (let j = scheme.symmetric || stats.min[0]! >= 0 ? 40 : 1; j <= 40; j++) best = Math.min(best, error(values, scheme, { min: Float64Array.of((stats.min[0]! * j) / 40), max: Float64Array.of((stats.max[0]! * i) / 40) }));
-      if (scheme.symmetric) for (let i = 1; i <= 200; i++) { const t = (Math.max(-stats.min[0]!, stats.max[0]!) * i) / 200; best = Math.min(best, error(values, scheme, { min: Float64Array.of(-t), max: Float64Array.of(t) })); }
+      for (let i = 1; i <= 40; i++)
+        for (let j = scheme.symmetric || stats.min[0]! >= 0 ? 40 : 1; j <= 40; j++)
+          best = Math.min(
+            best,
+            error(values, scheme, {
+              min: Float64Array.of((stats.min[0]! * j) / 40),
+              max: Float64Array.of((stats.max[0]! * i) / 40),
+            }),
+          );
+      if (scheme.symmetric)
+        for (let i = 1; i <= 200; i++) {
+          const t = (Math.max(-stats.min[0]!, stats.max[0]!) * i) / 200;
+          best = Math.min(best, error(values, scheme, { min: Float64Array.of(-t), max: Float64Array.of(t) }));
+        }
       expect(ours).toBeLessThan(best * 1.02);
     }
   });
@@ -151,15 +211,26 @@ describe('observeWeights', () => {
     const minmax = observers[0]!;
     const scheme = (granularity: QuantScheme['granularity']): QuantScheme => ({ ...int8, granularity });
     expect(observeWeights(weights, [2, 600], scheme({ kind: 'tensor' }), minmax, {}).max[0]).toBe(Math.max(...weights));
-    expect([...observeWeights(weights, [2, 600], scheme({ kind: 'axis', axis: 0 }), minmax, {}).max]).toEqual([Math.max(...weights.subarray(0, 600)), Math.max(...weights.subarray(600))]);
-    expect(observeWeights(weights, [2, 600], scheme({ kind: 'block', axis: 1, size: 100 }), minmax, {}).max.length).toBe(12);
+    expect([...observeWeights(weights, [2, 600], scheme({ kind: 'axis', axis: 0 }), minmax, {}).max]).toEqual([
+      Math.max(...weights.subarray(0, 600)),
+      Math.max(...weights.subarray(600)),
+    ]);
+    expect(
+      observeWeights(weights, [2, 600], scheme({ kind: 'block', axis: 1, size: 100 }), minmax, {}).max.length,
+    ).toBe(12);
   });
   it('searches each channel on its own, in the order of the scales', () => {
     const o = observers.find((x) => x.name === 'mse')!;
     const scheme: QuantScheme = { dtype: 'int4', symmetric: true, granularity: { kind: 'axis', axis: 1 } };
     const columns = Float32Array.from({ length: 1200 }, (_, i) => weights[(i % 2) * 600 + (i >> 1)]!); // [600, 2]
     const both = observeWeights(columns, [600, 2], scheme, o, {});
-    const first = observeWeights(weights.subarray(0, 600), [1, 600], { ...scheme, granularity: { kind: 'axis', axis: 0 } }, o, {});
+    const first = observeWeights(
+      weights.subarray(0, 600),
+      [1, 600],
+      { ...scheme, granularity: { kind: 'axis', axis: 0 } },
+      o,
+      {},
+    );
     expect(both.max[0]! / first.max[0]!).toBeCloseTo(1, 1);
     expect(both.max[1]! / both.max[0]!).toBeGreaterThan(5);
     expect(both.max[0]).toBeLessThan(Math.max(...weights.subarray(0, 600)));
@@ -167,6 +238,7 @@ describe('observeWeights', () => {
   it('passes over NaN', () => {
     const dirty = weights.slice();
     dirty[3] = NaN;
-    for (const o of observers) expect(observeWeights(dirty, [1200], int8, o, o.options.parse({})).max[0]).toBeGreaterThan(1);
+    for (const o of observers)
+      expect(observeWeights(dirty, [1200], int8, o, o.options.parse({})).max[0]).toBeGreaterThan(1);
   });
 });

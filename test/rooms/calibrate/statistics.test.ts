@@ -12,17 +12,30 @@ const seen = (values: Float32Array, channels = 1): Observation => {
   const inner = values.length / channels;
   const part = (c: number): Float32Array => values.subarray(c * inner, (c + 1) * inner);
   const all = Array.from({ length: channels }, (_, c) => part(c));
-  return { min: Float64Array.from(all, (v) => Math.min(...v)), max: Float64Array.from(all, (v) => Math.max(...v)), minIsBound: false, count: inner, values, layout: { outer: 1, channels, inner } };
+  return {
+    min: Float64Array.from(all, (v) => Math.min(...v)),
+    max: Float64Array.from(all, (v) => Math.max(...v)),
+    minIsBound: false,
+    count: inner,
+    values,
+    layout: { outer: 1, channels, inner },
+  };
 };
 const batch = (scale: number, n = 300): Float32Array => Float32Array.from({ length: n }, () => rng.normal() * scale);
-const statistics = [range, ema, histogram] as readonly unknown[] as readonly Statistic<TensorStats>[]; // tested through what they share
+// tested through what they share
+const statistics = [range, ema, histogram] as readonly unknown[] as readonly Statistic<TensorStats>[];
 
 describe.each(statistics.map((s) => [s.name, s] as const))('%s', (_, statistic) => {
   const batches = [0.1, 3, 50, 0.001, 0, 7].map((s) => seen(batch(s), 1));
-  const over = (list: readonly Observation[]): TensorStats => { const s = statistic.empty(1, { decay: 0.75 }); for (const b of list) statistic.update(s, b); return s; };
+  const over = (list: readonly Observation[]): TensorStats => {
+    const s = statistic.empty(1, { decay: 0.75 });
+    for (const b of list) statistic.update(s, b);
+    return s;
+  };
   it('merges parts to the whole, in any grouping', () => {
     const whole = over(batches);
-    for (let cut = 0; cut <= batches.length; cut++) near(statistic.merge(over(batches.slice(0, cut)), over(batches.slice(cut))), whole);
+    for (let cut = 0; cut <= batches.length; cut++)
+      near(statistic.merge(over(batches.slice(0, cut)), over(batches.slice(cut))), whole);
     const [a, b, c] = [over(batches.slice(0, 1)), over(batches.slice(1, 3)), over(batches.slice(3))];
     near(statistic.merge(a, statistic.merge(b, c)), statistic.merge(statistic.merge(a, b), c));
   });
@@ -63,7 +76,13 @@ describe('histogram', () => {
     histogram.update(s, seen(Float32Array.of(0, -0, 1, -1, 1.5, 0.0001, -0.0001)));
     expect(s.limit[0]).toBe(2);
     expect(s.zeros[0]).toBe(2);
-    expect([...s.counts.entries()].filter(([, c]) => c > 0)).toEqual([[2048, 1], [4095, 1], [4096, 1], [6144, 1], [7168, 1]]);
+    expect([...s.counts.entries()].filter(([, c]) => c > 0)).toEqual([
+      [2048, 1],
+      [4095, 1],
+      [4096, 1],
+      [6144, 1],
+      [7168, 1],
+    ]);
   });
   it('is defined for denormals and for channels without values', () => {
     const s = histogram.empty(2, {});
@@ -83,7 +102,9 @@ describe.skipIf(!existsSync(wasm))('WebAssembly kernels (skipped where npm run b
       values.set([1e-45, -1e-45, -0, 15.999999, -15.999999, -16]);
       for (const bins of [4096, 512]) {
         const [a, b] = [new Float64Array(2 * bins + 5), new Float64Array(2 * bins + 5)];
-        expect(fast.count(values, 1, n - 1, bins / 16, bins, a, 5)).toBe(plainKernels.count(values, 1, n - 1, bins / 16, bins, b, 5));
+        expect(fast.count(values, 1, n - 1, bins / 16, bins, a, 5)).toBe(
+          plainKernels.count(values, 1, n - 1, bins / 16, bins, b, 5),
+        );
         expect(a).toEqual(b);
       }
     }
@@ -91,11 +112,12 @@ describe.skipIf(!existsSync(wasm))('WebAssembly kernels (skipped where npm run b
   it('find extremes, NaN and infinity', () => {
     const values = Float32Array.from({ length: 70_001 }, () => rng.normal());
     expect(fast.extent(values, 0, values.length)).toEqual(plainKernels.extent(values, 0, values.length));
-    for (const at of [0, 3, 65_535, 65_536, 70_000]) for (const bad of [NaN, Infinity, -Infinity]) {
-      const dirty = values.slice();
-      dirty[at] = bad;
-      expect(fast.extent(dirty, 0, dirty.length).finite).toBe(false);
-      expect(plainKernels.extent(dirty, 0, dirty.length).finite).toBe(false);
-    }
+    for (const at of [0, 3, 65_535, 65_536, 70_000])
+      for (const bad of [NaN, Infinity, -Infinity]) {
+        const dirty = values.slice();
+        dirty[at] = bad;
+        expect(fast.extent(dirty, 0, dirty.length).finite).toBe(false);
+        expect(plainKernels.extent(dirty, 0, dirty.length).finite).toBe(false);
+      }
   });
 });

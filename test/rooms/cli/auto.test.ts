@@ -16,7 +16,20 @@ const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-cli-auto-'));
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 const images = (part: string): string => path.join(data, 'glyphs', part);
 const drop = ['--max-accuracy-drop', '5%'];
-const quick = ['--set', 'calibration.samples=20', '--set', 'evaluation.samples=100', '--set', 'evaluation.latency={ runs: 10, memory: false }', '--set', 'evaluation.layers=false', '--set', 'evaluation.profile=false', '--set', 'calibration.cache=false'];
+const quick = [
+  '--set',
+  'calibration.samples=20',
+  '--set',
+  'evaluation.samples=100',
+  '--set',
+  'evaluation.latency={ runs: 10, memory: false }',
+  '--set',
+  'evaluation.layers=false',
+  '--set',
+  'evaluation.profile=false',
+  '--set',
+  'calibration.cache=false',
+];
 const preprocess = ['--set', 'calibration.data.preprocess={ scale: 1/255, mean: 0.5, std: 0.25 }'];
 
 describe('what is refused', () => {
@@ -41,7 +54,16 @@ describe('what is refused', () => {
     expect(existsSync(path.join(temp, 'refused'))).toBe(false);
   });
   it('a limit that does not fit the metric, before the search begins', async () => {
-    const r = await run('auto', '--recipe', recipe, '--max-accuracy-drop', '0.5', ...quick, '--out', path.join(temp, 'refused'));
+    const r = await run(
+      'auto',
+      '--recipe',
+      recipe,
+      '--max-accuracy-drop',
+      '0.5',
+      ...quick,
+      '--out',
+      path.join(temp, 'refused'),
+    );
     expect(r.err).toMatch(/the limit "0.5" has no unit/);
     expect(r.err).not.toMatch(/^ {2}try /m);
     expect(r.code).toBe(2);
@@ -51,33 +73,93 @@ describe('what is refused', () => {
 describe('what is given', () => {
   it('with model and data on the command line: plain text without colours, paths on stdout', async () => {
     const out = path.join(temp, 'flags');
-    const r = await run('auto', demo, '-c', images('calibration'), '-e', images('test'), '-t', 'onnxruntime-cpu', ...drop, ...preprocess, ...quick, '--time-budget', '5min', '--out', out);
+    const r = await run(
+      'auto',
+      demo,
+      '-c',
+      images('calibration'),
+      '-e',
+      images('test'),
+      '-t',
+      'onnxruntime-cpu',
+      ...drop,
+      ...preprocess,
+      ...quick,
+      '--time-budget',
+      '5min',
+      '--out',
+      out,
+    );
     expect(r.code).toBe(0);
-    expect(r.out).toBe(['model.onnx', 'recipe.yaml', 'run.json', 'report.md', 'report.html'].map((f) => `${path.join(out, f)}\n`).join(''));
+    expect(r.out).toBe(
+      ['model.onnx', 'recipe.yaml', 'run.json', 'report.md', 'report.html']
+        .map((f) => `${path.join(out, f)}\n`)
+        .join(''),
+    );
     expect(r.err).not.toMatch(/\u001b|\r/);
     expect(r.err).toMatch(/keeps the limit on the held-out samples/);
     expect(r.err).not.toContain('as given'); // no recipe was
   }, 120_000);
   it('with a recipe and --json: the record, and nothing else, on stdout', async () => {
     const out = path.join(temp, 'json');
-    const r = await run('auto', '--recipe', recipe, ...drop, ...quick, '--objective', 'size', '--time-budget', '5min', '--json', '--quiet', '--out', out);
+    const r = await run(
+      'auto',
+      '--recipe',
+      recipe,
+      ...drop,
+      ...quick,
+      '--objective',
+      'size',
+      '--time-budget',
+      '5min',
+      '--json',
+      '--quiet',
+      '--out',
+      out,
+    );
     expect(r).toMatchObject({ code: 0, err: '' });
     const record = runRecordSpec.parse(JSON.parse(r.out));
     expect(record.search).toMatchObject({ objective: 'size', outcome: 'met', limit: 5 });
-    expect(record.search!.trials.map((t) => t.label)).toEqual(expect.arrayContaining(['as given', 'stored int4, blocks of 32']));
+    expect(record.search!.trials.map((t) => t.label)).toEqual(
+      expect.arrayContaining(['as given', 'stored int4, blocks of 32']),
+    );
     expect(JSON.parse(readFileSync(path.join(out, 'run.json'), 'utf8'))).toEqual(JSON.parse(r.out));
   }, 120_000);
-  it('where the limit is not proven: exit code 5, the best that was found, and no model under the name that was asked for', async () => {
-    const out = path.join(temp, 'unproven');
-    const r = await run('auto', '--recipe', recipe, '--max-accuracy-drop', '0%', '--proven', ...quick, '--time-budget', '40s', '--quiet', '--out', out);
-    expect(r.code).toBe(5);
-    expect(readdirSync(out)).toEqual(['best-found']);
-    expect(r.out).toContain(path.join(out, 'best-found', 'model.onnx'));
-  }, 120_000);
+  it(
+    'where the limit is not proven: exit code 5, the best that was found, and no model under the name that was ' +
+      'asked for',
+    async () => {
+      const out = path.join(temp, 'unproven');
+      const r = await run(
+        'auto',
+        '--recipe',
+        recipe,
+        '--max-accuracy-drop',
+        '0%',
+        '--proven',
+        ...quick,
+        '--time-budget',
+        '40s',
+        '--quiet',
+        '--out',
+        out,
+      );
+      expect(r.code).toBe(5);
+      expect(readdirSync(out)).toEqual(['best-found']);
+      expect(r.out).toContain(path.join(out, 'best-found', 'model.onnx'));
+    },
+    120_000,
+  );
   it('tells by its exit code what became of the limit', () => {
     const look = (verdict: 'pass' | 'fail' | 'undecided') => ({ label: 'x', drop: 1, verdict, met: false, text: '' });
     expect(exitCodeOfSearch({ outcome: 'met', chosen: 'x', heldOut: [look('undecided')] })).toBe(0);
-    expect(exitCodeOfSearch({ outcome: 'missed', chosen: 'x', heldOut: [look('fail'), { ...look('undecided'), label: 'y' }] })).toBe(1);
+    expect(
+      exitCodeOfSearch({
+        outcome: 'missed',
+        chosen: 'x',
+        heldOut: [look('fail'), { ...look('undecided'), label: 'y' }],
+      }),
+    ).toBe(1);
     expect(exitCodeOfSearch({ outcome: 'missed', chosen: 'x', heldOut: [look('undecided')] })).toBe(5);
   });
 });
@@ -87,7 +169,14 @@ describe('Ctrl-C', () => {
   it('ends with 130 in the middle of the search, and leaves nothing', async () => {
     const out = path.join(temp, 'interrupted');
     let sent = false;
-    const ended = await start(['auto', '--recipe', recipe, ...drop, '--out', out, '--set', 'calibration.cache=false'], { onText: (text, kill) => { if (!sent && text.includes('  probe ')) { sent = true; kill('SIGINT'); } } });
+    const ended = await start(['auto', '--recipe', recipe, ...drop, '--out', out, '--set', 'calibration.cache=false'], {
+      onText: (text, kill) => {
+        if (!sent && text.includes('  probe ')) {
+          sent = true;
+          kill('SIGINT');
+        }
+      },
+    });
     expect(ended.err).toMatch(/ {2}probe /);
     expect(ended.code).toBe(130);
     expect(ended.err).toContain('nothing half-written is left');

@@ -10,7 +10,18 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-cli-'));
 const kl = path.join(root, 'recipes/int8-kl.yaml');
 /** Small enough for a test of the command line. */
-const quick = ['--set', 'calibration.samples=20', '--set', 'evaluation.samples=40', '--set', 'evaluation.latency=false', '--set', 'calibration.cache=false', '--set', 'gate={ sizeRatio: { max: 0.4 } }']; // 40 images prove no accuracy
+const quick = [
+  '--set',
+  'calibration.samples=20',
+  '--set',
+  'evaluation.samples=40',
+  '--set',
+  'evaluation.latency=false',
+  '--set',
+  'calibration.cache=false',
+  '--set',
+  'gate={ sizeRatio: { max: 0.4 } }',
+]; // 40 images prove no accuracy
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -24,7 +35,17 @@ describe('the command line itself', () => {
   it('prints help and the version on stdout', async () => {
     const help = await run('--help');
     expect(help).toMatchObject({ code: 0, err: '' });
-    for (const word of ['--recipe', '--model', '--calibration-data', 'inspect', 'doctor', 'init', 'Exit codes', 'Examples']) expect(help.out).toContain(word);
+    for (const word of [
+      '--recipe',
+      '--model',
+      '--calibration-data',
+      'inspect',
+      'doctor',
+      'init',
+      'Exit codes',
+      'Examples',
+    ])
+      expect(help.out).toContain(word);
     expect(await run('--version')).toEqual({ code: 0, out: `quantbench ${version}\n`, err: '' });
     expect((await run('inspect', '--help')).out).toContain('--point');
   });
@@ -44,7 +65,10 @@ describe('the command line itself', () => {
     expect(r.out).toBe('');
   });
   it('leaves no listeners behind', async () => {
-    const count = (): number => process.listenerCount('SIGINT') + process.listenerCount('uncaughtException') + process.stdout.listenerCount('error');
+    const count = (): number =>
+      process.listenerCount('SIGINT') +
+      process.listenerCount('uncaughtException') +
+      process.stdout.listenerCount('error');
     const before = count();
     await run('--version');
     expect(count()).toBe(before);
@@ -53,18 +77,34 @@ describe('the command line itself', () => {
 
 describe('mistakes are told with place, code and what would be right', () => {
   it('in a recipe: exit code 2', async () => {
-    const file = recipe('version: 1\nmodel: m.onnx\ncalibration: { data: { images: d } }\nquantize:\n  activations:\n    observer: kld\n');
+    const file = recipe(
+      'version: 1\nmodel: m.onnx\ncalibration: { data: { images: d } }\nquantize:\n  activations:\n    observer: kld\n',
+    );
     const r = await run('--recipe', file);
     expect(r.code).toBe(2);
-    expect(r.err).toContain(`${file}:6:15 RECIPE_UNKNOWN_NAME  "kld" is not an observer. Did you mean "kl"?\n     5 |   activations:\n     6 |     observer: kld\n       |               ^^^\n   observers: `);
+    expect(r.err).toContain(
+      `${file}:6:15 RECIPE_UNKNOWN_NAME  "kld" is not an observer. Did you mean "kl"?\n` +
+        `     5 |   activations:\n     6 |     observer: kld\n       |               ^^^\n   observers: `,
+    );
   });
   it('all at once', async () => {
-    const r = await run('--recipe', recipe('version: 1\nmodel: m\ncalibration: { data: { images: d }, samples: 0 }\nquantise: {}\n'));
+    const r = await run(
+      '--recipe',
+      recipe('version: 1\nmodel: m\ncalibration: { data: { images: d }, samples: 0 }\nquantise: {}\n'),
+    );
     expect(r.err).toContain('RECIPE_UNKNOWN_KEY');
     expect(r.err).toContain('RECIPE_INVALID');
   });
   it('in a model: exit code 3, as JSON too', async () => {
-    const r = await run('--recipe', kl, '--model', path.join(temp, 'none.onnx'), '--json', '--out', path.join(temp, 'never'));
+    const r = await run(
+      '--recipe',
+      kl,
+      '--model',
+      path.join(temp, 'none.onnx'),
+      '--json',
+      '--out',
+      path.join(temp, 'never'),
+    );
     expect(r.code).toBe(3);
     expect(JSON.parse(r.out)).toMatchObject({ outcome: 'failed', error: { code: 'MODEL_MISSING' } });
     expect(existsSync(path.join(temp, 'never'))).toBe(false);
@@ -96,7 +136,9 @@ describe('a run', () => {
     expect(point.out).toMatch(/zero point +\d+/);
     expect(point.out).toMatch(/observer +kl/);
     expect((await run('inspect', out, '--point', 'inptu')).err).toContain('did you mean "input"?');
-    expect(JSON.parse((await run('inspect', path.join(out, 'run.json'), '--point', 'input', '--json')).out)).toMatchObject({ name: 'input', kind: 'observed' });
+    expect(
+      JSON.parse((await run('inspect', path.join(out, 'run.json'), '--point', 'input', '--json')).out),
+    ).toMatchObject({ name: 'input', kind: 'observed' });
     expect((await run('inspect', out)).out).toContain('integer MACs');
 
     const record = JSON.parse(readFileSync(path.join(out, 'run.json'), 'utf8')) as { recipe: { yaml: string } };
@@ -133,10 +175,21 @@ describe('inspect MODEL', () => {
   const demo = path.join(root, 'calibration-data/demo.onnx');
   it('shows counts, types and axes, and the graph where it is asked for', async () => {
     const { out } = await run('inspect', demo);
-    for (const words of [/input +input: float32\[batch, 3, 32, 32\]/, /dynamic axes +input\[0\] \(batch\)/, /Conv 14/, /float32 +80 tensors/, /nodes +47 \(8 Constants not counted\)/]) expect(out).toMatch(words);
+    for (const words of [
+      /input +input: float32\[batch, 3, 32, 32\]/,
+      /dynamic axes +input\[0\] \(batch\)/,
+      /Conv 14/,
+      /float32 +80 tensors/,
+      /nodes +47 \(8 Constants not counted\)/,
+    ])
+      expect(out).toMatch(words);
     expect(out).not.toContain('opset_import');
     expect((await run('inspect', demo, '--graph')).out).toMatch(/^file [^]*opset_import: \["" : 17\]/);
-    expect(JSON.parse((await run('inspect', demo, '--json')).out)).toMatchObject({ opsets: { 'ai.onnx': 17 }, ops: { Conv: 14 }, nodes: 47 });
+    expect(JSON.parse((await run('inspect', demo, '--json')).out)).toMatchObject({
+      opsets: { 'ai.onnx': 17 },
+      ops: { Conv: 14 },
+      nodes: 47,
+    });
     expect((await run('inspect', demo, '--text')).out.startsWith('<\n')).toBe(true);
   });
   it.each(['none.onnx', 'recipes/int8-kl.yaml'])('refuses %s with exit code 3', async (file) => {
@@ -159,7 +212,14 @@ describe('doctor and init', () => {
   });
   it('init writes a recipe that dry-runs once, and never overwrites', async () => {
     const file = path.join(temp, 'made.yaml');
-    const argv = ['init', path.join(root, 'calibration-data/demo.onnx'), '--data', path.join(root, 'calibration-data/glyphs/calibration'), '--out', file];
+    const argv = [
+      'init',
+      path.join(root, 'calibration-data/demo.onnx'),
+      '--data',
+      path.join(root, 'calibration-data/glyphs/calibration'),
+      '--out',
+      file,
+    ];
     expect((await run(...argv)).code).toBe(0);
     const text = readFileSync(file, 'utf8');
     expect(text).toContain('CHECK');
@@ -191,15 +251,21 @@ describe('optimize', () => {
   it('prints JSON, and explains', async () => {
     const out = path.join(temp, 'explained.onnx');
     type Result = { nodes: { before: number; after: number }; passes: { pass: string }[] };
-    const optimized = async (...flags: string[]): Promise<Result> => JSON.parse((await run('optimize', demo, '-o', out, '--json', ...flags)).out) as Result;
+    const optimized = async (...flags: string[]): Promise<Result> =>
+      JSON.parse((await run('optimize', demo, '-o', out, '--json', ...flags)).out) as Result;
     const [all, json] = [await optimized(), await optimized('--skip', 'fold-batch-norm-conv')];
     expect(all.nodes.after).toBeLessThan(json.nodes.after);
     expect(json.passes.map((p) => p.pass)).not.toContain('fold-batch-norm-conv');
     const { out: explained } = await run('optimize', demo, '-o', out, '--explain');
     expect(explained).toMatch(/^[\w-]+: \d+ changes?, \d+ → \d+ nodes\. .+\n {2}− \w+ /m);
-    expect(explained).toMatch(/\nNearly matched, in the graph as it is now:\nfold-bias-add: .+\n {2}left alone: (\S+, ){2}\S+ and 1 more\n {4}because '\S+' is not a constant, and the others alike\n/);
+    expect(explained).toMatch(
+      /\nNearly matched, in the graph as it is now:\nfold-bias-add: .+\n {2}left alone: (\S+, ){2}\S+ and 1 more\n {4}because '\S+' is not a constant, and the others alike\n/,
+    );
   });
-  it.each<[flags: string[], words: RegExp]>([[['--level', 'max'], /--level takes basic, default, aggressive, not "max"/], [['--passes', 'fold-if,fold-iff'], /"fold-iff" is not a pass\. Did you mean "fold-if"/]])('refuses %j', async (flags, words) => {
+  it.each<[flags: string[], words: RegExp]>([
+    [['--level', 'max'], /--level takes basic, default, aggressive, not "max"/],
+    [['--passes', 'fold-if,fold-iff'], /"fold-iff" is not a pass\. Did you mean "fold-if"/],
+  ])('refuses %j', async (flags, words) => {
     const out = path.join(temp, 'refused.onnx');
     const r = await run('optimize', demo, '-o', out, ...flags);
     expect(r.code).toBe(2);

@@ -13,12 +13,19 @@ describe('optimize --explain', () => {
   it('shows what each change did as a pair, then where', async () => {
     const { code, out } = await runCli('optimize', demo, '--out', path.join(root, 'o.onnx'), '--explain');
     expect(code).toBe(0);
-    expect(out).toMatch(/fold-batch-norm-conv: 14 changes, 47 → 33 nodes\.[^\n]*\n {2}14 × Conv \+ BatchNormalization → Conv\n {4}Conv \/features\/features\.0\/features\.0\.0\/Conv\n/);
+    expect(out).toMatch(
+      /fold-batch-norm-conv: 14 changes, 47 → 33 nodes\.[^\n]*\n {2}14 × Conv \+ BatchNormalization → Conv\n {4}Conv \/features\/features\.0\/features\.0\.0\/Conv\n/,
+    );
   });
   it.each<[Parameters<typeof patternOf>[0], string | undefined]>([
     [{ changes: 1, removed: ['Identity a'], added: [] }, 'Identity → nothing'],
-    [{ changes: 2, removed: ['Mul a', 'Mul b', 'Add c', 'Mul d', 'Mul e', 'Add f'], added: ['Gemm x', 'Gemm y'] }, 'Mul + Mul + Add → Gemm'],
+    [
+      { changes: 2, removed: ['Mul a', 'Mul b', 'Add c', 'Mul d', 'Mul e', 'Add f'], added: ['Gemm x', 'Gemm y'] },
+      'Mul + Mul + Add → Gemm',
+    ],
     [{ changes: 2, removed: ['Mul a', 'Add b', 'Add c'], added: ['Gemm x', 'Gemm y'] }, undefined],
     [{ changes: 3, removed: ['Constant k', 'Constant'], added: [] }, undefined],
-  ])('%j is %s', (trace, pattern) => { expect(patternOf(trace)).toBe(pattern); });
+  ])('%j is %s', (trace, pattern) => {
+    expect(patternOf(trace)).toBe(pattern);
+  });
 });

@@ -83,7 +83,8 @@ describe('an output that is an input is refused, and the input is as it was', ()
   it('by a run where a data file of the model has the name of an output', async () => {
     const recipe = job(at('m'));
     const model = parseModel(
-      `<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[N,2] y) <float[4,2] w = {1,2,3,4,5,6,7,8}> { y = MatMul(x, w) }`,
+      `<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[N,2] y) <float[4,2] w = ` +
+        '{1,2,3,4,5,6,7,8}> { y = MatMul(x, w) }',
     );
     const { files } = saveModel(model, at('m/model.onnx'), { externalData: 'always', externalThresholdBytes: 1 });
     mkdirSync(at('out'));
@@ -205,7 +206,8 @@ describe('nothing that is printed drives the terminal', () => {
   const EVIL = 'a\x1b]0;pwned\x07\x1b[31mb\u202ec\nd\x9b2Je';
   const evil = (): string => {
     const model = parseModel(
-      `<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[N,4] y) <float[4,4] w = {1,2,3,4,5,6,7,8,1,2,3,4,5,6,7,8}> { [n] h = MatMul(x, w) y = Relu(h) }`,
+      `<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[N,4] y) <float[4,4] w = ` +
+        '{1,2,3,4,5,6,7,8,1,2,3,4,5,6,7,8}> { [n] h = MatMul(x, w) y = Relu(h) }',
     );
     for (const v of [...model.graph.inputs, ...model.graph.outputs, ...model.graph.initializers]) v.name += EVIL;
     for (const n of model.graph.nodes) {
@@ -236,7 +238,8 @@ describe('nothing that is printed drives the terminal', () => {
       const left = (out + err).replace(colour === '1' ? /\x1b\[(?:1|2|22|31|32|33|39)m/g : /$^/, '');
       expect(left).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]/);
       // Quoted names of the model's text keep their line feeds, so that it can be parsed.
-      if (command !== 'inspect') expect(out + err).not.toMatch(/^d(\\|e|$)/m); // a line feed in a name makes no line of its own
+      // a line feed in a name makes no line of its own
+      if (command !== 'inspect') expect(out + err).not.toMatch(/^d(\\|e|$)/m);
       if (flags.includes('--json')) expect(() => JSON.parse(out) as unknown).not.toThrow();
     }
   });

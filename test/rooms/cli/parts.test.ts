@@ -19,24 +19,59 @@ describe('text', () => {
     expect([123, 9400, 61_000, 125_000].map(secondsText)).toEqual(['0.1 s', '9.4 s', '61 s', '2 min 5 s']);
   });
   it('breaks lines between words, by the width that characters take', () => {
-    expect(wrapped('  warning CODE  日本語 が ここに あります', 30, 10)).toBe('  warning CODE  日本語 が\n      ここに あります');
-    expect(wrapped('  \x1b[33mone\x1b[39m two three four five six', 26)).toBe('  \x1b[33mone\x1b[39m two three four five\n  six');
+    expect(wrapped('  warning CODE  日本語 が ここに あります', 30, 10)).toBe(
+      '  warning CODE  日本語 が\n      ここに あります',
+    );
+    expect(wrapped('  \x1b[33mone\x1b[39m two three four five six', 26)).toBe(
+      '  \x1b[33mone\x1b[39m two three four five\n  six',
+    );
     expect(wrapped(`a ${'x'.repeat(60)} b`, 40)).toBe(`a\n  ${'x'.repeat(60)}\n  b`);
-    expect(wrapped('   14 |   observer: kld and more and more and more', 30)).toBe('   14 |   observer: kld and more and more and more');
+    expect(wrapped('   14 |   observer: kld and more and more and more', 30)).toBe(
+      '   14 |   observer: kld and more and more and more',
+    );
   });
-  const wide = [['a', 'long name of it', '12', 'some words that tell why it is so and not otherwise at all'], ['b', 'c', '3', '']];
+  const wide = [
+    ['a', 'long name of it', '12', 'some words that tell why it is so and not otherwise at all'],
+    ['b', 'c', '3', ''],
+  ];
   it('keeps tables within the width: the last column is wrapped', () => {
-    expect(table(wide, [2], { columns: 60 })).toEqual(['a  long name of it  12  some words that tell why it is so\n                        and not otherwise at all', 'b  c                 3']);
+    expect(table(wide, [2], { columns: 60 })).toEqual([
+      'a  long name of it  12  some words that tell why it is so\n                        and not otherwise at all',
+      'b  c                 3',
+    ]);
   });
   it('moves it under its row where it would be too narrow, and drops columns by priority before', () => {
-    expect(table(wide, [2], { columns: 20, drop: [1] })).toEqual(['a  12\n    some words that tell why\nit is so and not\notherwise at all', 'b   3']);
-    expect(table(wide, [2], { columns: 40, indent: 2 })).toEqual(['  a  long name of it  12\n      some words that tell why it is so\n      and not otherwise at all', '  b  c                 3']);
+    expect(table(wide, [2], { columns: 20, drop: [1] })).toEqual([
+      'a  12\n    some words that tell why\nit is so and not\notherwise at all',
+      'b   3',
+    ]);
+    expect(table(wide, [2], { columns: 40, indent: 2 })).toEqual([
+      '  a  long name of it  12\n      some words that tell why it is so\n      and not otherwise at all',
+      '  b  c                 3',
+    ]);
   });
-  it('aligns tables', () => expect(table([['a', '1', 'x'], ['bbb', '22', '']], [1])).toEqual(['a     1  x', 'bbb  22']));
+  it('aligns tables', () =>
+    expect(
+      table(
+        [
+          ['a', '1', 'x'],
+          ['bbb', '22', ''],
+        ],
+        [1],
+      ),
+    ).toEqual(['a     1  x', 'bbb  22']));
 });
 
 describe('the default output folder', () => {
-  it.each([['int8-kl', 'int8-kl'], ['../../etc', 'etc'], ['a/b\\c', 'a-b-c'], ['', 'run'], ['..', 'run'], ['größe 8', 'größe-8'], ['x\x1b[0m', 'x-0m']])('of %j is %j', (name, folder) => {
+  it.each([
+    ['int8-kl', 'int8-kl'],
+    ['../../etc', 'etc'],
+    ['a/b\\c', 'a-b-c'],
+    ['', 'run'],
+    ['..', 'run'],
+    ['größe 8', 'größe-8'],
+    ['x\x1b[0m', 'x-0m'],
+  ])('of %j is %j', (name, folder) => {
     expect(folderName(name)).toBe(folder);
   });
 });
@@ -44,11 +79,17 @@ describe('the default output folder', () => {
 describe('errors', () => {
   const plain = { colour: false, debug: false };
   it('have place, code, message, excerpt and hint', () => {
-    const e = new QuantError('DATA_IMAGE', 'it ends early', { where: { file: 'a.jpg', line: 2, column: 3 }, hint: 'look', excerpt: '1 | x' });
+    const e = new QuantError('DATA_IMAGE', 'it ends early', {
+      where: { file: 'a.jpg', line: 2, column: 3 },
+      hint: 'look',
+      excerpt: '1 | x',
+    });
     expect(renderError(e, plain)).toBe('a.jpg:2:3 DATA_IMAGE  it ends early\n1 | x\n   look');
   });
   it('of ours say so', () => {
-    expect(renderError(new TypeError('x is undefined'), plain)).toMatch(/^INTERNAL {2}x is undefined\n {3}this is a bug in quantbench/);
+    expect(renderError(new TypeError('x is undefined'), plain)).toMatch(
+      /^INTERNAL {2}x is undefined\n {3}this is a bug in quantbench/,
+    );
     expect(renderError(undefined, plain)).toMatch(/^INTERNAL/);
   });
 });
@@ -56,15 +97,34 @@ describe('errors', () => {
 describe('progress without a terminal', () => {
   it('is one line per stage', async () => {
     const lines: string[] = [];
-    const progress = await openProgress({ say: (l) => lines.push(l), data: () => undefined, animated: false, colour: false, columns: 80, dataColumns: 80 });
+    const progress = await openProgress({
+      say: (l) => lines.push(l),
+      data: () => undefined,
+      animated: false,
+      colour: false,
+      columns: 80,
+      dataColumns: 80,
+    });
     progress.onEvent({ type: 'start', title: 'evil\x1b[2J' });
     progress.onEvent({ type: 'stage-start', stage: 'calibrate' });
-    for (let done = 1; done <= 100; done++) progress.onEvent({ type: 'progress', stage: 'calibrate', done, total: 100 });
+    for (let done = 1; done <= 100; done++)
+      progress.onEvent({ type: 'progress', stage: 'calibrate', done, total: 100 });
     progress.onEvent({ type: 'stage-end', stage: 'calibrate', ms: 1234, summary: '100 samples' });
-    for (let i = 0; i < 50; i++) progress.onEvent({ type: 'diagnostic', diagnostic: { severity: 'warning', code: 'DATA_IMAGE', message: 'left out', where: { sample: 'a.png' } } });
+    for (let i = 0; i < 50; i++)
+      progress.onEvent({
+        type: 'diagnostic',
+        diagnostic: { severity: 'warning', code: 'DATA_IMAGE', message: 'left out', where: { sample: 'a.png' } },
+      });
     progress.close();
-    expect(lines.slice(0, 3)).toEqual(['quantbench · evil\\x1b[2J\n', '  calibrate   100 samples  1.2 s', '  warning DATA_IMAGE  a.png: left out']);
-    expect(lines.slice(3)).toEqual(['  warning DATA_IMAGE  a.png: left out', '  warning DATA_IMAGE  and 48 more like it: a.png, a.png, a.png, …']);
+    expect(lines.slice(0, 3)).toEqual([
+      'quantbench · evil\\x1b[2J\n',
+      '  calibrate   100 samples  1.2 s',
+      '  warning DATA_IMAGE  a.png: left out',
+    ]);
+    expect(lines.slice(3)).toEqual([
+      '  warning DATA_IMAGE  a.png: left out',
+      '  warning DATA_IMAGE  and 48 more like it: a.png, a.png, a.png, …',
+    ]);
   });
 });
 

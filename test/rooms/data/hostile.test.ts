@@ -158,7 +158,8 @@ describe('tokenizer.json of any kind', () => {
   it('expressions of real tokenizers are taken', async () => {
     const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     const llama3 =
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n" +
+      ']*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
     for (const Regex of [gpt2, llama3, '(?:[a-z]{2}){1,3}', '(ab)+c*'])
       expect(
         await read({

@@ -18,11 +18,18 @@ describe('guessDataSpec', () => {
     await put(join(d, 's/pairs.tsv'), 'a\tb\tscore\nx\ty\t1.5\n');
     await put(join(d, 's/tokenizer.json'), '{}');
     await put(join(d, 'm.mjs'), '');
-    const guesses = await Promise.all(['c', 'flat', 't', 'w', 'n', 'l.csv', 's/pairs.tsv', 'm.mjs'].map((p) => guessDataSpec(join(d, p))));
+    const guesses = await Promise.all(
+      ['c', 'flat', 't', 'w', 'n', 'l.csv', 's/pairs.tsv', 'm.mjs'].map((p) => guessDataSpec(join(d, p))),
+    );
     expect(guesses).toEqual([
-      { images: join(d, 'c'), classes: join(d, 'classes.txt') }, { images: join(d, 'flat') }, { testData: join(d, 't') }, { webdataset: join(d, 'w') }, { npy: join(d, 'n') },
+      { images: join(d, 'c'), classes: join(d, 'classes.txt') },
+      { images: join(d, 'flat') },
+      { testData: join(d, 't') },
+      { webdataset: join(d, 'w') },
+      { npy: join(d, 'n') },
       { imageList: join(d, 'l.csv'), columns: { path: 'file', label: 'label' } },
-      { text: join(d, 's/pairs.tsv'), tokenizer: join(d, 's/tokenizer.json'), fields: ['a', 'b'], label: 'score' }, { module: join(d, 'm.mjs') },
+      { text: join(d, 's/pairs.tsv'), tokenizer: join(d, 's/tokenizer.json'), fields: ['a', 'b'], label: 'score' },
+      { module: join(d, 'm.mjs') },
     ]);
     for (const guess of guesses) expect(dataSpec.safeParse(guess).success).toBe(true);
   });

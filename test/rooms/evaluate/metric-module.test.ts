@@ -17,29 +17,65 @@ function put(text: string): string {
   return file;
 }
 async function errorOf(run: () => unknown): Promise<QuantError> {
-  try { await run(); } catch (e) { if (e instanceof QuantError) return e; throw e; }
+  try {
+    await run();
+  } catch (e) {
+    if (e instanceof QuantError) return e;
+    throw e;
+  }
   throw new Error('nothing thrown');
 }
-const metric = (start: string, more = "name: 'own', unit: 'points', higherIsBetter: true,"): string => put(`export const metric = { ${more} start(options, outputs) { ${start} } };`);
+const metric = (start: string, more = "name: 'own', unit: 'points', higherIsBetter: true,"): string =>
+  put(`export const metric = { ${more} start(options, outputs) { ${start} } };`);
 
 describe('a metric of the user', () => {
   it('scores both models, with an interval from its scores', async () => {
-    const file = metric('const scores = []; return { scores, add(sample, [out]) { scores.push(options.factor * out[outputs[0].name].data[0]); }, value() { return scores.reduce((a, b) => a + b, 0) / scores.length; } };');
+    const file = metric(
+      'const scores = []; return { scores, add(sample, [out]) { scores.push(options.factor * ' +
+        'out[outputs[0].name].data[0]); }, value() { return scores.reduce((a, b) => a + b, 0) / scores.length; } ' +
+        '};',
+    );
     const chosen = await loadMetric(file, { factor: 10 });
     const float = await open('g (float[N,2] x) => (float[N,2] y) { y = Identity(x) }');
     const candidate = await open('g (float[N,2] x) => (float[N,2] y) <float[1] s = {0.5}> { y = Sub(x, s) }');
     try {
       const samples = [1, 2, 3, 4].map((v, i) => sample([{ x: f32([v, 0]) }], undefined, `s${i}`));
-      const found = await evaluateModels({ float, candidates: [candidate], batches: batched(samples, float, 2), metrics: [chosen] });
-      expect(found.candidates[0]!.metrics[0]).toMatchObject({ name: 'own', unit: 'points', float: 25, quantized: 20, change: -5, higherIsBetter: true, interval: [expect.closeTo(-32.288, 2), expect.closeTo(25.621, 2)], paired: { kind: 'mean', float: [10, 20, 30, 40] } });
-    } finally { await float.close(); await candidate.close(); }
+      const found = await evaluateModels({
+        float,
+        candidates: [candidate],
+        batches: batched(samples, float, 2),
+        metrics: [chosen],
+      });
+      expect(found.candidates[0]!.metrics[0]).toMatchObject({
+        name: 'own',
+        unit: 'points',
+        float: 25,
+        quantized: 20,
+        change: -5,
+        higherIsBetter: true,
+        interval: [expect.closeTo(-32.288, 2), expect.closeTo(25.621, 2)],
+        paired: { kind: 'mean', float: [10, 20, 30, 40] },
+      });
+    } finally {
+      await float.close();
+      await candidate.close();
+    }
   });
   it('may resample, and may be the default export', async () => {
-    const file = put("export default { name: 'd', unit: '%', higherIsBetter: false, start: () => ({ n: 0, add() { this.n++; }, value() { return this.n; }, get count() { return this.n; }, resampled(at) { return at.length; } }) };");
+    const file = put(
+      "export default { name: 'd', unit: '%', higherIsBetter: false, start: () => ({ n: 0, add() { this.n++; " +
+        '}, value() { return this.n; }, get count() { return this.n; }, resampled(at) { return at.length; } }) };',
+    );
     const { metric: own, options } = await loadMetric(file, {});
     const a = own.start(options, []);
     for (let i = 0; i < 3; i++) a.add(sample([{}]), [{}]);
-    expect([a.value(), a.count, a.resampled!(Uint32Array.of(0, 1)), a.correct, a.scores]).toEqual([3, 3, 2, undefined, undefined]);
+    expect([a.value(), a.count, a.resampled!(Uint32Array.of(0, 1)), a.correct, a.scores]).toEqual([
+      3,
+      3,
+      2,
+      undefined,
+      undefined,
+    ]);
   });
   it.each([
     ['no export', 'export const other = 1;', /no export named metric/],
@@ -85,12 +121,23 @@ describe('a metric of the user', () => {
 });
 
 describe('withDistinctNames', () => {
-  const chosen = (name: string, options: object): { metric: (typeof metrics)[number]; options: unknown } => { const m = metrics.find((x) => x.name === name)!; return { metric: m, options: m.options.parse(options) }; };
+  const chosen = (name: string, options: object): { metric: (typeof metrics)[number]; options: unknown } => {
+    const m = metrics.find((x) => x.name === name)!;
+    return { metric: m, options: m.options.parse(options) };
+  };
   it('tells metrics apart by the options that differ', () => {
-    const names = withDistinctNames([chosen('map', {}), chosen('map', { iou: 0.5 }), chosen('f1', { average: 'micro' }), chosen('f1', {}), chosen('top1', {})]).map((c) => c.metric.name);
+    const names = withDistinctNames([
+      chosen('map', {}),
+      chosen('map', { iou: 0.5 }),
+      chosen('f1', { average: 'micro' }),
+      chosen('f1', {}),
+      chosen('top1', {}),
+    ]).map((c) => c.metric.name);
     expect(names).toEqual(['map', 'map iou=0.5', 'f1 average=micro', 'f1 average=macro', 'top1']);
   });
   it('refuses the same twice', async () => {
-    expect(await errorOf(() => withDistinctNames([chosen('auc', {}), chosen('auc', {})]))).toMatchObject({ code: 'RECIPE_INVALID' });
+    expect(await errorOf(() => withDistinctNames([chosen('auc', {}), chosen('auc', {})]))).toMatchObject({
+      code: 'RECIPE_INVALID',
+    });
   });
 });

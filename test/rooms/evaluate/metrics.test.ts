@@ -7,8 +7,19 @@ import { argmax, numbersOf, sliceRows } from '../../../src/evaluate/tensors.js';
 import type { Feed, FeedTensor, ValueInfo } from '../../../src/ir/feed.js';
 import { f32, sample } from './helpers.js';
 
-const outputs: readonly ValueInfo[] = [{ name: 'y', dtype: 'float32', shape: [null, 3] }, { name: 'z', dtype: 'float32', shape: [null, 3] }];
-const codeOf = (run: () => unknown): string => { try { run(); } catch (e) { if (e instanceof QuantError) return e.code; throw e; } return 'nothing thrown'; };
+const outputs: readonly ValueInfo[] = [
+  { name: 'y', dtype: 'float32', shape: [null, 3] },
+  { name: 'z', dtype: 'float32', shape: [null, 3] },
+];
+const codeOf = (run: () => unknown): string => {
+  try {
+    run();
+  } catch (e) {
+    if (e instanceof QuantError) return e.code;
+    throw e;
+  }
+  return 'nothing thrown';
+};
 
 describe('every metric', () => {
   it.each(metrics)('$name has a name, a doc, and options that default', (m) => {
@@ -21,14 +32,23 @@ describe('every metric', () => {
     expect(() => m.options.parse({ surprise: 1 })).toThrow();
   });
   it.each(metrics)('$name names the nearest output where the model lacks the one asked for', (m) => {
-    expect(codeOf(() => m.start(m.options.parse(m.name.startsWith('map') ? { scores: 'q' } : { output: 'q' }), outputs))).toBe('RECIPE_UNKNOWN_NAME');
+    expect(
+      codeOf(() => m.start(m.options.parse(m.name.startsWith('map') ? { scores: 'q' } : { output: 'q' }), outputs)),
+    ).toBe('RECIPE_UNKNOWN_NAME');
   });
 });
 
 describe('top1 and top5', () => {
   it('counts the share of samples in percent, and keeps right and wrong per sample', () => {
     const a = top1.start({}, outputs);
-    for (const [label, row] of [[0, [3, 1, 2]], [1, [3, 1, 2]], [2, [0, 0, 9]], [0, [5, 5, 1]], [1, [5, 5, 1]]] as const) a.add(sample([{}], label), [{ y: f32([...row]) }]);
+    for (const [label, row] of [
+      [0, [3, 1, 2]],
+      [1, [3, 1, 2]],
+      [2, [0, 0, 9]],
+      [0, [5, 5, 1]],
+      [1, [5, 5, 1]],
+    ] as const)
+      a.add(sample([{}], label), [{ y: f32([...row]) }]);
     expect(a.correct).toEqual([1, 0, 1, 1, 0]); // of equal scores the first class wins
     expect(a.value()).toBe(60);
   });
@@ -46,14 +66,21 @@ describe('top1 and top5', () => {
     const a = top1.start({}, outputs);
     a.add(sample([{}], 0), [{ y: f32([NaN, 1, 2]) }]);
     a.add(sample([{}], 0), [{ y: f32([7, NaN, 2]) }]);
-    a.add(sample([{}], 1), [{ y: { dtype: 'float16', dims: [1, 2, 1, 1], data: Uint16Array.of(0xbc00, 0x3c00) } }]); // -1, 1
+    // -1, 1
+    a.add(sample([{}], 1), [{ y: { dtype: 'float16', dims: [1, 2, 1, 1], data: Uint16Array.of(0xbc00, 0x3c00) } }]);
     expect(a.correct).toEqual([0, 0, 1]);
   });
   it('refuses labels outside of the classes and outputs that are no rows of scores', () => {
     expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 3), [{ y: f32([1, 2, 3]) }]))).toBe('DATA_LABEL');
     expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 0.5), [{ y: f32([1, 2, 3]) }]))).toBe('DATA_LABEL');
-    expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 0), [{ y: f32([1, 2, 3, 4], [1, 2, 2]) }]))).toBe('DATA_SHAPE');
-    expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 0), [{ y: { dtype: 'string', dims: [1, 1], data: ['a'] } }]))).toBe('DATA_SHAPE');
+    expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 0), [{ y: f32([1, 2, 3, 4], [1, 2, 2]) }]))).toBe(
+      'DATA_SHAPE',
+    );
+    expect(
+      codeOf(() =>
+        top1.start({}, outputs).add(sample([{}], 0), [{ y: { dtype: 'string', dims: [1, 1], data: ['a'] } }]),
+      ),
+    ).toBe('DATA_SHAPE');
     expect(codeOf(() => top1.start({}, outputs).add(sample([{}], 0), [{}]))).toBe('DATA_SHAPE');
   });
 });
@@ -64,7 +91,13 @@ describe('spearman and pearson', () => {
     const s = spearman.start(spearman.options.parse({}), outputs);
     const p = pearson.start(pearson.options.parse({}), outputs);
     // similarities cos 0 = 1, 0.5, 0, −1 against 5, 4, 1, 0: same order; Pearson by hand
-    for (const [angle, label] of [[0, 5], [Math.PI / 3, 4], [Math.PI / 2, 1], [Math.PI, 0]] as const) for (const m of [s, p]) m.add(sample([{}, {}], label), pair(angle));
+    for (const [angle, label] of [
+      [0, 5],
+      [Math.PI / 3, 4],
+      [Math.PI / 2, 1],
+      [Math.PI, 0],
+    ] as const)
+      for (const m of [s, p]) m.add(sample([{}, {}], label), pair(angle));
     expect(s.value()).toBeCloseTo(1, 12);
     const x = [1, 0.5, 0, -1].map((v) => v - 0.125);
     const y = [5, 4, 1, 0].map((v) => v - 2.5);
@@ -81,7 +114,15 @@ describe('spearman and pearson', () => {
         const a = pearson.start(pearson.options.parse({ pooling }), outputs);
         // Against the expected vector the similarity is 1, against the opposite −1: correlation with 1, 0 is 1.
         a.add(sample([{ attention_mask: mask }, {}], 1), [{ y: tokens }, { y: f32([...expected], [1, 1, 2]) }]);
-        a.add(sample([{ attention_mask: mask }, {}], 0), [{ y: tokens }, { y: f32(expected.map((v) => -v), [1, 1, 2]) }]);
+        a.add(sample([{ attention_mask: mask }, {}], 0), [
+          { y: tokens },
+          {
+            y: f32(
+              expected.map((v) => -v),
+              [1, 1, 2],
+            ),
+          },
+        ]);
         return a.resampled!(Uint32Array.of(0, 1)) ?? i;
       });
       expect(scores[0]).toBeCloseTo(1, 12);
@@ -106,9 +147,16 @@ describe('tensors', () => {
   it('cuts rows without copying, and strings too', () => {
     const t = f32([1, 2, 3, 4, 5, 6], [3, 2]);
     const row = sliceRows(t, 1, 1);
-    expect([row.dims, [...(row.data as Float32Array)]]).toEqual([[1, 2], [3, 4]]);
+    expect([row.dims, [...(row.data as Float32Array)]]).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
     expect((row.data as Float32Array).buffer).toBe((t.data as Float32Array).buffer);
-    expect(sliceRows({ dtype: 'string', dims: [2], data: ['a', 'b'] }, 1, 1)).toEqual({ dtype: 'string', dims: [1], data: ['b'] });
+    expect(sliceRows({ dtype: 'string', dims: [2], data: ['a', 'b'] }, 1, 1)).toEqual({
+      dtype: 'string',
+      dims: [1],
+      data: ['b'],
+    });
     expect(numbersOf({ dtype: 'int64', dims: [2], data: BigInt64Array.of(-3n, 4n) })).toEqual(Float64Array.of(-3, 4));
   });
 });

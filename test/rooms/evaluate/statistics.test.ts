@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
 import { dropsOf, meanDropInterval, shareDropInterval } from '../../../src/evaluate/intervals.js';
-import { bootstrapChanges, bootstrapPercentiles, mcnemarExact, medianInterval, nearestRank, pearsonOf, ranks } from '../../../src/evaluate/statistics.js';
+import {
+  bootstrapChanges,
+  bootstrapPercentiles,
+  mcnemarExact,
+  medianInterval,
+  nearestRank,
+  pearsonOf,
+  ranks,
+} from '../../../src/evaluate/statistics.js';
 
 describe('mcnemarExact', () => {
   it('equals the two-sided binomial test', () => {
@@ -23,7 +31,7 @@ describe('mcnemarExact', () => {
 });
 
 describe('intervals of a paired change', () => {
-  it('of shares is at least as wide as Bonett and Price\'s, by hand', () => {
+  it("of shares is at least as wide as Bonett and Price's, by hand", () => {
     // n = 98, 4 right → wrong, 9 wrong → right: shares 5/100 and 10/100; −0.05 ± 1.96 √((0.15 − 0.0025)/100)
     const [low, high] = shareDropInterval(4, 9, 98, 0.95);
     expect(low).toBeLessThanOrEqual(-0.05 - 1.95996 * Math.sqrt(0.1475 / 100));
@@ -41,7 +49,11 @@ describe('intervals of a paired change', () => {
     for (let trial = 0; trial < 1000; trial++) {
       let worse = 0;
       let better = 0;
-      for (let i = 0; i < 300; i++) { const u = rng.next(); if (u < 0.04) worse++; else if (u < 0.06) better++; }
+      for (let i = 0; i < 300; i++) {
+        const u = rng.next();
+        if (u < 0.04) worse++;
+        else if (u < 0.06) better++;
+      }
       const [low, high] = shareDropInterval(worse, better, 300, 0.95);
       if (low <= 0.02 && 0.02 <= high) covered++;
     }
@@ -50,12 +62,28 @@ describe('intervals of a paired change', () => {
   });
   it('of means uses the differences, not the values', () => {
     const before = Array.from({ length: 400 }, (_, i) => (i % 2 ? 1e9 : -1e9));
-    const [low, high] = meanDropInterval(dropsOf(before, before.map((x, i) => x - 2 - (i % 3)), 1), 0.95);
+    const [low, high] = meanDropInterval(
+      dropsOf(
+        before,
+        before.map((x, i) => x - 2 - (i % 3)),
+        1,
+      ),
+      0.95,
+    );
     expect((low + high) / 2).toBeGreaterThan(2.9); // drops of 2, 3 and 4
-    expect(dropsOf(before, before.map((x, i) => x - 2 - (i % 3)), 1).variance).toBeCloseTo(2 / 3, 2);
+    expect(
+      dropsOf(
+        before,
+        before.map((x, i) => x - 2 - (i % 3)),
+        1,
+      ).variance,
+    ).toBeCloseTo(2 / 3, 2);
   });
   it('by bootstrap is the same on every run and brackets a clear change', () => {
-    const value = (shift: number) => (indices: Uint32Array): number => indices.reduce((sum, i) => sum + (i % 7) * shift, 0) / indices.length;
+    const value =
+      (shift: number) =>
+      (indices: Uint32Array): number =>
+        indices.reduce((sum, i) => sum + (i % 7) * shift, 0) / indices.length;
     const first = bootstrapChanges(200, value(1), value(1.5))!;
     expect(first).toEqual(bootstrapChanges(200, value(1), value(1.5)));
     expect(first).toHaveLength(1000);

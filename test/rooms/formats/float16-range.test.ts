@@ -35,7 +35,8 @@ describe.each([
   ['a reciprocal', 'n = ReduceL2(h, last) c = Add(e, n) r = Reciprocal(c) y = Mul(h, r)', ', float e = {1e-10}'],
   [
     'LayerNorm in single operators',
-    'm = ReduceMean(h, last) d = Sub(h, m) s = Mul(d, d) v = ReduceMean(s, last) t = Add(v, e) r = Sqrt(t) y = Div(d, r)',
+    'm = ReduceMean(h, last) d = Sub(h, m) s = Mul(d, d) v = ReduceMean(s, last) t = Add(v, e) r = Sqrt(t) y = ' +
+      'Div(d, r)',
     ', float e = {1e-12}',
   ],
   [
@@ -117,19 +118,23 @@ describe('Transpose before a product', () => {
   it.each([
     [
       'merged from two harmless ones',
-      'g (float[3,2,2] x) => (float[2,3,3] y) <float[2,3] w> { a = Transpose<perm=[0,2,1]>(x) t = Transpose<perm=[1,0,2]>(a) y = MatMul(t, w) }',
+      'g (float[3,2,2] x) => (float[2,3,3] y) <float[2,3] w> { a = Transpose<perm=[0,2,1]>(x) t = ' +
+        'Transpose<perm=[1,0,2]>(a) y = MatMul(t, w) }',
     ],
     [
       'before what is folded away',
-      'g (float[2,3,4] x) => (float[3,2,3] y) <float[4,3] w, float k = {2}> { a = Transpose<perm=[1,0,2]>(x) t = Mul(a, k) y = MatMul(t, w) }',
+      'g (float[2,3,4] x) => (float[3,2,3] y) <float[4,3] w, float k = {2}> { a = Transpose<perm=[1,0,2]>(x) t ' +
+        '= Mul(a, k) y = MatMul(t, w) }',
     ],
     [
       'in the middle of float16',
-      'g (float[2,3,4] x) => (float[4,3,5] y) <float[4,4] w, float[2,5] v> { h = MatMul(x, w) r = Relu(h) t = Transpose<perm=[1,2,0]>(r) c = Transpose<perm=[1,0,2]>(t) y = MatMul(c, v) }',
+      'g (float[2,3,4] x) => (float[4,3,5] y) <float[4,4] w, float[2,5] v> { h = MatMul(x, w) r = Relu(h) t = ' +
+        'Transpose<perm=[1,2,0]>(r) c = Transpose<perm=[1,0,2]>(t) y = MatMul(c, v) }',
     ],
     [
       'before a product that stays float32',
-      'g (float[2,3,4] x) => (float[3,2,3] y) <float[4,3] w = {99999, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}> { r = Relu(x) t = Transpose<perm=[1,0,2]>(r) y = MatMul(t, w) }',
+      'g (float[2,3,4] x) => (float[3,2,3] y) <float[4,3] w = {99999, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}> { r = ' +
+        'Relu(x) t = Transpose<perm=[1,0,2]>(r) y = MatMul(t, w) }',
     ],
   ])('loads where it is %s', async (_name, graph) => {
     const q = await quantizeText(`<ir_version: 9, opset_import: ["" : 17]>\n${graph}`, 'float16');
@@ -139,7 +144,9 @@ describe('Transpose before a product', () => {
   });
   it('keeps the first axis where it is: float16, as attention by heads is', async () => {
     const q = await quantizeText(
-      '<ir_version: 9, opset_import: ["" : 17]>\ng (float[2,3,4,5] x) => (float[2,4,3,6] y) <float[5,6] w> { t = Transpose<perm=[0,2,1,3]>(x) y = MatMul(t, w) }',
+      '<ir_version: 9, opset_import: ["" : 17]>\n' +
+        'g (float[2,3,4,5] x) => (float[2,4,3,6] y) <float[5,6] w> { t = Transpose<perm=[0,2,1,3]>(x) y = ' +
+        'MatMul(t, w) }',
       'float16',
     );
     expect(kept(q)).toEqual([]);

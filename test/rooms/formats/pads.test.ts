@@ -103,7 +103,10 @@ describe.each(['qdq', 'qoperator'])('%s', (format) => {
     ['float[1,16,8]', 'float[4,N,16]'],
     ['float[2,4,16,8]', 'float[2,4,N,16]'],
   ])('runs products with a weight %s', async (weight, input) => {
-    const text = `<ir_version: 9, opset_import: ["" : 17]>\ng (${input} x) => (${input.replace(/16\]$/, '5]')} y) <${weight} w, float[8,5] v> { h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) }`;
+    const text =
+      `<ir_version: 9, opset_import: ["" : 17]>\n` +
+      `g (${input} x) => (${input.replace(/16\]$/, '5]')} y) <${weight} w, float[8,5] v> { h = MatMul(x, w) r = ` +
+      'Relu(h) y = MatMul(r, v) }';
     const q = await quantizeText(text, format, 'weights: { reduceRange: true }');
     expect(
       worstSqnr(await outputsOf(q.float, q.feed, 'disabled'), await outputsOf(q.model, q.feed, 'all')),

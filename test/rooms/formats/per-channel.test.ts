@@ -39,15 +39,18 @@ const BETWEEN: readonly (readonly [name: string, middle: string, more?: string])
   ['Expand', 'b = GlobalAveragePool(a) p = Expand(b, to)', ', int64[4] to = {1,8,8,8}'],
 ];
 
-describe.each(BETWEEN.map(([name, middle, more = '']) => [name, middle, more] as const))('%s between convolutions', (_name, middle, more) => {
-  it.each(['', ', dtype: int8, symmetric: true', ', dtype: uint16'])('granularity: channel%s', async (type) => {
-    for (const format of ['qdq', 'qoperator']) {
-      const q = await quantizeText(chain(middle, more), format, `activations: { granularity: channel${type} }`);
-      const [a, b] = [await outputsOf(q.float, q.feed, 'disabled'), await outputsOf(q.model, q.feed, 'all')];
-      expect(worstSqnr(a, b), format).toBeGreaterThan(30);
-    }
-  });
-});
+describe.each(BETWEEN.map(([name, middle, more = '']) => [name, middle, more] as const))(
+  '%s between convolutions',
+  (_name, middle, more) => {
+    it.each(['', ', dtype: int8, symmetric: true', ', dtype: uint16'])('granularity: channel%s', async (type) => {
+      for (const format of ['qdq', 'qoperator']) {
+        const q = await quantizeText(chain(middle, more), format, `activations: { granularity: channel${type} }`);
+        const [a, b] = [await outputsOf(q.float, q.feed, 'disabled'), await outputsOf(q.model, q.feed, 'all')];
+        expect(worstSqnr(a, b), format).toBeGreaterThan(30);
+      }
+    });
+  },
+);
 
 it('the worst of channels that differ a thousandfold is as good as the best', async () => {
   const scale = ', float[1,8,1,1] k = {0.001, 0.003, 0.01, 0.03, 1, 3, 10, 30}';

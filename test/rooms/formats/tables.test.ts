@@ -9,7 +9,8 @@ const bytes = (m: Model): number => [...m.graph.initializers].reduce((n, v) => n
 const sqnr = async (q: Quantized): Promise<number> =>
   worstSqnr(await outputsOf(q.float, q.feed, 'disabled'), await outputsOf(q.model, q.feed, 'all'));
 const embed = (more = '', wide = 'y = MatMul(e, w)'): string =>
-  `${HEAD}g (int64[N,5] ids) => (float[N,5,8] y) <float[400,16] table, float[16,8] w${more}> { [look] e = Gather(table, ids) ${wide} }`;
+  `${HEAD}g (int64[N,5] ids) => (float[N,5,8] y) <float[400,16] table, float[16,8] w${more}> { [look] e = ` +
+  `Gather(table, ids) ${wide} }`;
 
 describe.each(['qdq', 'qoperator'])('%s', (format) => {
   it('looks rows up in a table of int8', async () => {
@@ -84,7 +85,9 @@ describe('dynamic', () => {
   });
   it.each([0, 1])('LSTM with layout %i: the attribute that the integer cell lacks is not written', async (layout) => {
     const q = await quantizeText(
-      `${HEAD}g (float[5,2,20] x) => (float[5,2,12] y) <float[1,48,20] W, float[1,48,12] R, int64[1] a = {1}, float[12,12] m> { [cell] s = LSTM<hidden_size=12, layout=${layout}>(x, W, R) t = Squeeze(s, a) y = MatMul(t, m) }`,
+      `${HEAD}g (float[5,2,20] x) => (float[5,2,12] y) <float[1,48,20] W, float[1,48,12] R, int64[1] a = {1}, ` +
+        `float[12,12] m> { [cell] s = LSTM<hidden_size=12, layout=${layout}>(x, W, R) t = Squeeze(s, a) y = ` +
+        'MatMul(t, m) }',
       'dynamic',
     );
     const cell = [...q.model.graph.nodes].find((n) => n.op.endsWith('LSTM'))!;

@@ -41,7 +41,8 @@ describe('inlineFunctions', () => {
     const x = [-2, -0.5, 1, 3];
     expect(await run(model)).toEqual([[0.5, 0.125, -1, -3], [0.25, 0.0625, -1, -3], x, x]);
     expect(inlineFunctions(model)).toBe(0);
-    // onnxruntime refuses to load functions that return an input or a value twice, so the comparison leaves that one out.
+    // onnxruntime refuses to load functions that return an input or a value twice, so the comparison leaves that one
+    // out.
     before.graph.removeOutput(3);
     before.graph.removeOutput(2);
     for (const n of [...before.graph.nodes]) if (n.op === 'pass') before.graph.remove(n);
@@ -54,7 +55,11 @@ describe('inlineFunctions', () => {
       <domain: "local", opset_import: ["local" : 1]> f (a) => (b) { b = local.h(a) }
       <domain: "local", opset_import: ["local" : 1]> h (a) => (b) { b = local.f(a) }`;
     expect(() => inlineFunctions(parseModel(cyclic))).toThrowError(expect.objectContaining({ code: 'GRAPH_CYCLE' }));
-    const other = `${HEADER}g (float x) => (y) { y = local.f(x) } <domain: "local", opset_import: ["" : 16]> f (a) => (b) { b = Neg(a) }`;
-    expect(() => inlineFunctions(parseModel(other))).toThrowError(expect.objectContaining({ code: 'MODEL_UNSUPPORTED' }));
+    const other =
+      `${HEADER}g (float x) => (y) { y = local.f(x) } <domain: "local", opset_import: ["" : 16]> f (a) => (b) { ` +
+      'b = Neg(a) }';
+    expect(() => inlineFunctions(parseModel(other))).toThrowError(
+      expect.objectContaining({ code: 'MODEL_UNSUPPORTED' }),
+    );
   });
 });

@@ -112,7 +112,9 @@ describe('6 MB of small messages', () => {
       '4294967296',
       '-4294967297',
     ];
-    const text = `<ir_version: 8, opset_import: ["" : 17]> g (x) => (y) <int64[9] t = {${values.join(', ')}}> { y = Op <a = [${values.join(', ')}]> (x, t) }`;
+    const text =
+      `<ir_version: 8, opset_import: ["" : 17]> g (x) => (y) <int64[9] t = {${values.join(', ')}}> { y = Op <a = ` +
+      `[${values.join(', ')}]> (x, t) }`;
     const back = decodeModel(encodeModel(parseModel(text)));
     const [node] = back.graph.nodes;
     expect([...back.graph.initializers][0]?.data?.ints().map(String)).toEqual(values);

@@ -14,7 +14,9 @@ import { outline } from './outline.js';
 const models = path.resolve(import.meta.dirname, '../../../../shared/models');
 const names = fs.existsSync(models) ? fs.readdirSync(models).filter((f) => f.endsWith('.onnx')) : [];
 let dir: string;
-beforeAll(() => { dir = fs.mkdtempSync(path.join(os.tmpdir(), 'onnx-roundtrip-')); });
+beforeAll(() => {
+  dir = fs.mkdtempSync(path.join(os.tmpdir(), 'onnx-roundtrip-'));
+});
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
 
 describe.skipIf(names.length === 0)('every shared model (skipped where ../shared/models is absent)', () => {
@@ -26,7 +28,8 @@ describe.skipIf(names.length === 0)('every shared model (skipped where ../shared
     expect(files).toEqual([{ path: file, bytes: fs.statSync(file).size }]);
     const again = loadModel(file);
     expect(outline(again)).toEqual(outline(model));
-    const weights = (m: Model): Uint8Array[] => [...allGraphs(m.graph)].flatMap((g) => [...g.initializers].map((v) => v.data!.bytes()));
+    const weights = (m: Model): Uint8Array[] =>
+      [...allGraphs(m.graph)].flatMap((g) => [...g.initializers].map((v) => v.data!.bytes()));
     const after = weights(again);
     weights(model).forEach((bytes, i) => expect(Buffer.compare(bytes, after[i]!)).toBe(0));
     expect(Buffer.compare(encodeModel(again), fs.readFileSync(file))).toBe(0);

@@ -125,7 +125,8 @@ describe('sizes that cannot be are unknown, not NaN, fractions or negative', () 
   it('long integer lists of shape arithmetic are remembered for some values only', () => {
     const many = Array.from({ length: 1500 }, (_, i) => `v${i + 1} = Add(v${i}, c)`).join('\n');
     const model = parseModel(
-      `<ir_version: 8, opset_import: ["" : 17]> g (float x) => (int64[1000] v1500) <int64[1000] v0 = {${Array(1000).fill(1).join(', ')}}, int64[1000] c = {${Array(1000).fill(2).join(', ')}}> { ${many} }`,
+      `<ir_version: 8, opset_import: ["" : 17]> g (float x) => (int64[1000] v1500) <int64[1000] v0 = ` +
+        `{${Array(1000).fill(1).join(', ')}}, int64[1000] c = {${Array(1000).fill(2).join(', ')}}> { ${many} }`,
     );
     const { ints } = inferShapes(model);
     expect([...ints.values()].reduce((n, list) => n + list.length, 0)).toBeLessThan(600_000);

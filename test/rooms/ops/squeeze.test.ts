@@ -3,7 +3,9 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 
 const shapeOf = (input: string): unknown => {
-  const model = parseModel(`<ir_version: 8, opset_import: ["" : 13]>\ng (float${input} x) => (float y) { h = Squeeze(x) y = ReduceSum(h) }`);
+  const model = parseModel(
+    `<ir_version: 8, opset_import: ["" : 13]>\ng (float${input} x) => (float y) { h = Squeeze(x) y = ReduceSum(h) }`,
+  );
   inferShapes(model);
   return [...model.graph.nodes][0]!.outputs[0]!.shape;
 };

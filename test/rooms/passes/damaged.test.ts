@@ -1,4 +1,7 @@
-/** Passes on models that no exporter writes: they leave alone what they cannot rely on, and make nothing out of a declared size. */
+/**
+ * Passes on models that no exporter writes: they leave alone what they cannot rely on, and make nothing out of a
+ * declared size.
+ */
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
 import type { Model } from '../../../src/ir/graph.js';
@@ -39,14 +42,17 @@ describe('declared sizes of 2^32 and more', () => {
     expect(await ops(instance(8))).toEqual(['InstanceNormalization']);
     expect(await ops(instance(2 ** 32))).not.toContain('InstanceNormalization');
     const rms = (size: number): string =>
-      `<ir_version: 10, opset_import: ["" : 23]> g (float[N,${size}] x) => (float[N,${size}] y) <float two = {2}, float eps = {0.00001}, int64[1] a = {-1}> { q = Pow(x, two) v = ReduceMean(q, a) e = Add(v, eps) s = Sqrt(e) y = Div(x, s) }`;
+      `<ir_version: 10, opset_import: ["" : 23]> g (float[N,${size}] x) => (float[N,${size}] y) <float two = ` +
+      '{2}, float eps = {0.00001}, int64[1] a = {-1}> { q = Pow(x, two) v = ReduceMean(q, a) e = Add(v, eps) s ' +
+      '= Sqrt(e) y = Div(x, s) }';
     expect(await ops(rms(64))).toEqual(['RMSNormalization']);
     expect(await ops(rms(2 ** 32))).toContain('ReduceMean');
   });
   it('a scalar beside declared channels is not spread over all of them', async () => {
     const started = performance.now();
     await ops(
-      `${HEADER}g (float[N,4294967296,2,2] x) => (float[N,M,2,2] y) <float[1,1,1,1] k = {2}, float[2,1,1,1] w = {1, 2}> { c = Conv(x, w) d = Mul(c, k) y = Add(d, k) }`,
+      `${HEADER}g (float[N,4294967296,2,2] x) => (float[N,M,2,2] y) <float[1,1,1,1] k = {2}, float[2,1,1,1] w ` +
+        '= {1, 2}> { c = Conv(x, w) d = Mul(c, k) y = Add(d, k) }',
     );
     expect(performance.now() - started).toBeLessThan(2000);
   });
@@ -56,27 +62,33 @@ describe('control flow that is not what it says', () => {
   it.each<[string, string]>([
     [
       'an If whose branch takes inputs',
-      `g (float[N,2] x) => (float[N,2] y) <bool c = {0}> { z = Relu(x) y = If (c) <then_branch = t () => (float[N,2] p) { p = Relu(x) }, else_branch = e (float[N,2] w) => (float[N,2] q) { q = Identity(w) }> }`,
+      'g (float[N,2] x) => (float[N,2] y) <bool c = {0}> { z = Relu(x) y = If (c) <then_branch = t () => ' +
+        '(float[N,2] p) { p = Relu(x) }, else_branch = e (float[N,2] w) => (float[N,2] q) { q = Identity(w) }> }',
     ],
     [
       'an If that takes more than its branches give',
-      `g (float[N,2] x) => (float[N,2] y, float[N,2] z) <bool c = {1}> { y, z = If (c) <then_branch = t () => (float[N,2] p) { p = Relu(x) }, else_branch = e () => (float[N,2] q) { q = Neg(x) }> }`,
+      'g (float[N,2] x) => (float[N,2] y, float[N,2] z) <bool c = {1}> { y, z = If (c) <then_branch = t () => ' +
+        '(float[N,2] p) { p = Relu(x) }, else_branch = e () => (float[N,2] q) { q = Neg(x) }> }',
     ],
     [
       'a Loop that takes more than its body gives',
-      `g (float[2] x) => (float[2] y, float[2] z) <int64 m = {1}, bool c = {1}> { y, z = Loop (m, c, x) <body = b (int64 i, bool go, float[2] a) => (bool go2, float[2] a2) { go2 = Identity(go) a2 = Relu(a) }> }`,
+      'g (float[2] x) => (float[2] y, float[2] z) <int64 m = {1}, bool c = {1}> { y, z = Loop (m, c, x) <body ' +
+        '= b (int64 i, bool go, float[2] a) => (bool go2, float[2] a2) { go2 = Identity(go) a2 = Relu(a) }> }',
     ],
     [
       'a Scan of 2^63 inputs',
-      `g (float[3] s, float[1,3] x) => (float[3] t) { t = Scan (s, x) <num_scan_inputs = 9223372036854775807, body = b (float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }`,
+      'g (float[3] s, float[1,3] x) => (float[3] t) { t = Scan (s, x) <num_scan_inputs = 9223372036854775807, ' +
+        'body = b (float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }',
     ],
     [
       'a Scan of -1 inputs',
-      `g (float[3] s, float[1,3] x) => (float[3] t) { t = Scan (s, x) <num_scan_inputs = -1, body = b (float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }`,
+      'g (float[3] s, float[1,3] x) => (float[3] t) { t = Scan (s, x) <num_scan_inputs = -1, body = b ' +
+        '(float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }',
     ],
     [
       'a Scan that takes more than its body gives',
-      `g (float[3] s, float[1,3] x) => (float[3] t, float[3] u) { t, u = Scan (s, x) <num_scan_inputs = 1, body = b (float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }`,
+      'g (float[3] s, float[1,3] x) => (float[3] t, float[3] u) { t, u = Scan (s, x) <num_scan_inputs = 1, ' +
+        'body = b (float[3] a, float[3] r) => (float[3] c) { c = Add(a, r) }> }',
     ],
   ])('%s stays', async (_what, graph) => {
     expect((await ops(HEADER + graph)).some((op) => ['If', 'Loop', 'Scan'].includes(op))).toBe(true);
@@ -84,7 +96,8 @@ describe('control flow that is not what it says', () => {
   it('Transposes whose permutations do not compose stay two', async () => {
     expect(
       await ops(
-        `${HEADER}g (float x) => (float y) { u = Custom(x) a = Transpose <perm = [1, 0]> (u) y = Transpose <perm = [0, 2, 1]> (a) }`,
+        `${HEADER}g (float x) => (float y) { u = Custom(x) a = Transpose <perm = [1, 0]> (u) y = Transpose ` +
+          '<perm = [0, 2, 1]> (a) }',
       ),
     ).toEqual(['Custom', 'Transpose', 'Transpose']);
   });

@@ -18,7 +18,8 @@ g (float[2] x) => (float[2] y) <float[2] a = {1.0,2.0}, float[2] b = {3.0,4.0}> 
 
 /** A runtime that lacks Sin. */
 async function withoutSin(model: Model) {
-  for (const g of allGraphs(model.graph)) for (const n of g.nodes) if (n.op === 'Sin') throw new QuantError('MODEL_RUNTIME', 'no kernel for Sin');
+  for (const g of allGraphs(model.graph))
+    for (const n of g.nodes) if (n.op === 'Sin') throw new QuantError('MODEL_RUNTIME', 'no kernel for Sin');
   return evaluateModel(model);
 }
 
@@ -29,12 +30,18 @@ describe('fold-constants', () => {
     const traces = await runPasses(model, [foldConstants], { evaluate: withoutSin });
     expect(model.graph.topological().map((n) => n.op)).toEqual(['Sin', 'Add', 'Add', 'Add']);
     expect([...model.graph.nodes].find((n) => n.op === 'Add')?.inputs[1]?.data?.f32()).toEqual(Float32Array.of(-3, -4));
-    expect(traces.flatMap((t) => t.refusals)).toEqual([{ node: expect.stringContaining('s') as string, reason: 'no kernel for Sin' }]);
-    expect((await runPasses(model, [foldConstants], { evaluate: withoutSin })).every((t) => t.changes === 0)).toBe(true);
+    expect(traces.flatMap((t) => t.refusals)).toEqual([
+      { node: expect.stringContaining('s') as string, reason: 'no kernel for Sin' },
+    ]);
+    expect((await runPasses(model, [foldConstants], { evaluate: withoutSin })).every((t) => t.changes === 0)).toBe(
+      true,
+    );
   });
   it('lets errors of other kinds through', async () => {
     const model = parseModel(TEXT);
     inferShapes(model);
-    await expect(runPasses(model, [foldConstants], { evaluate: () => Promise.reject(new Error('a bug')) })).rejects.toThrow('a bug');
+    await expect(
+      runPasses(model, [foldConstants], { evaluate: () => Promise.reject(new Error('a bug')) }),
+    ).rejects.toThrow('a bug');
   });
 });

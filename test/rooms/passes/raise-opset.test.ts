@@ -11,9 +11,14 @@ import { runPasses } from '../../../src/rewrite/pass.js';
 import { evaluateModel } from '../../../src/runtime/open.js';
 
 const header = (opset: number): string => `<ir_version: 8, opset_import: ["" : ${opset}]>\n`;
-const GELU = '<float r = {1.4142135}, float one = {1.0}, float half = {0.5}> { s = Div(x, r)\n e = Erf(s)\n a = Add(e, one)\n m = Mul(x, a)\n';
+const GELU =
+  '<float r = {1.4142135}, float one = {1.0}, float half = {0.5}> { s = Div(x, r)\n e = Erf(s)\n' +
+  ' a = Add(e, one)\n m = Mul(x, a)\n';
 
-async function optimise(text: string, passes = withRaisedOpset([...fusions, ...replacements])): Promise<{ model: Model; ops: string[]; notes: Diagnostic[] }> {
+async function optimise(
+  text: string,
+  passes = withRaisedOpset([...fusions, ...replacements]),
+): Promise<{ model: Model; ops: string[]; notes: Diagnostic[] }> {
   const model = parseModel(text, { randomInitializers: 1 });
   inferShapes(model);
   const notes: Diagnostic[] = [];
@@ -35,9 +40,19 @@ describe('withRaisedOpset', () => {
     expect(model.opsets.get('')).toBe(13);
   });
   it('leaves a model whose ops have no later form, with a note', async () => {
-    const text = `${header(18)}g (float[N,8] x, float[N,C,4] z) => (float[N,8] y, float[N,C,4] g) <float r = {1.4142135}, float one = {1.0}, float half = {0.5}, float[2] s2, float[2] b2> { s = Div(x, r)\n e = Erf(s)\n a = Add(e, one)\n m = Mul(x, a)\n y = Mul(m, half)\n n = Softplus(z)\n t = Tanh(n)\n w = Mul(n, t)\n g = GroupNormalization<num_groups=2>(z, s2, b2) }`;
-    // Gelu alone needs 20, which GroupNormalization with unknown channels reaches; RMSNormalization would need 23, which it does not.
-    const rms = text.replace('w = Mul(n, t)', 'q = Mul(x, x)\n v = ReduceMean(q, ax)\n ve = Add(v, half)\n sd = Sqrt(ve)\n w = Div(x, sd)').replace('float[2] s2', 'int64[1] ax = {-1}, float[2] s2');
+    const text =
+      `${header(18)}g (float[N,8] x, float[N,C,4] z) => (float[N,8] y, float[N,C,4] g) <float r = {1.4142135}, ` +
+      `float one = {1.0}, float half = {0.5}, float[2] s2, float[2] b2> { s = Div(x, r)\n e = Erf(s)\n` +
+      ` a = Add(e, one)\n m = Mul(x, a)\n y = Mul(m, half)\n n = Softplus(z)\n t = Tanh(n)\n w = Mul(n, t)\n` +
+      ' g = GroupNormalization<num_groups=2>(z, s2, b2) }';
+    // Gelu alone needs 20, which GroupNormalization with unknown channels reaches; RMSNormalization would need 23,
+    // which it does not.
+    const rms = text
+      .replace(
+        'w = Mul(n, t)',
+        'q = Mul(x, x)\n v = ReduceMean(q, ax)\n ve = Add(v, half)\n sd = Sqrt(ve)\n w = Div(x, sd)',
+      )
+      .replace('float[2] s2', 'int64[1] ax = {-1}, float[2] s2');
     const { model, ops, notes } = await optimise(rms);
     expect(model.opsets.get('')).toBe(20);
     expect(ops).toContain('Gelu');
@@ -45,14 +60,20 @@ describe('withRaisedOpset', () => {
     expect(notes.map((n) => n.code)).toContain('MODEL_UNSUPPORTED');
   });
   it('fuses in subgraphs', async () => {
-    const { ops } = await optimise(`${header(17)}g (float[N,8] x, bool c) => (float[N,8] y) <float one = {1.0}> { y = If(c) <then_branch = t () => (float[N,8] t1) <float r = {1.4142135}, float half = {0.5}> { s = Div(x, r)\n e = Erf(s)\n a = Add(e, one)\n m = Mul(x, a)\n t1 = Mul(m, half) }, else_branch = f () => (float[N,8] f1) { f1 = Relu(x) }> }`);
+    const { ops } = await optimise(
+      `${header(17)}g (float[N,8] x, bool c) => (float[N,8] y) <float one = {1.0}> { y = If(c) <then_branch = ` +
+        `t () => (float[N,8] t1) <float r = {1.4142135}, float half = {0.5}> { s = Div(x, r)\n e = Erf(s)\n` +
+        ` a = Add(e, one)\n m = Mul(x, a)\n` +
+        ' t1 = Mul(m, half) }, else_branch = f () => (float[N,8] f1) { f1 = Relu(x) }> }',
+    );
     expect(ops.sort()).toEqual(['Gelu', 'If', 'Relu']);
   });
 });
 
 describe('fusions together', () => {
   it('build LayerNormalization with scale and bias out of nine nodes', async () => {
-    const { ops, model } = await optimise(`${header(13)}g (float[N,5,8] x) => (float[N,5,8] y) <float two = {2.0}, float eps = {0.00001}, float[8] gamma, float[8] beta> { mu = ReduceMean<axes=[-1]>(x)
+    const { ops, model } =
+      await optimise(`${header(13)}g (float[N,5,8] x) => (float[N,5,8] y) <float two = {2.0}, float eps = {0.00001}, float[8] gamma, float[8] beta> { mu = ReduceMean<axes=[-1]>(x)
  d = Sub(x, mu)\n q = Pow(d, two)\n v = ReduceMean<axes=[-1]>(q)\n e = Add(v, eps)\n s = Sqrt(e)\n n = Div(d, s)\n w = Mul(n, gamma)\n y = Add(w, beta) }`);
     expect(ops).toEqual(['LayerNormalization']);
     expect([...model.graph.nodes][0]?.inputs).toHaveLength(3);

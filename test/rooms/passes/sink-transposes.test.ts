@@ -58,7 +58,17 @@ mobilenet (float[1,16,16,3] image) => (float[1,5] scores) <
 const transposes = (m: Model): number => [...m.graph.nodes].filter((n) => n.op === 'Transpose').length;
 async function run(model: Model): Promise<Awaited<ReturnType<Awaited<ReturnType<typeof openModel>>['run']>>> {
   const session = await openModel(model, { optimization: 'disabled' });
-  try { return await session.run(randomFeed(model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })), 5, 2)); } finally { await session.close(); }
+  try {
+    return await session.run(
+      randomFeed(
+        model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })),
+        5,
+        2,
+      ),
+    );
+  } finally {
+    await session.close();
+  }
 }
 
 describe('models converted from channels last', () => {

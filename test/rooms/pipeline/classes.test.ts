@@ -14,14 +14,27 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const COLOURS = { blue: [0, 0, 250], green: [0, 250, 0], red: [250, 0, 0] } as const;
 /** Scores are the means of the channels red, green and blue, mixed into the order that is asked for. */
-function colourModel(name: string, order: readonly (keyof typeof COLOURS)[], metadata = '', batch: number | string = 'N', scores: number | string = order.length): string {
+function colourModel(
+  name: string,
+  order: readonly (keyof typeof COLOURS)[],
+  metadata = '',
+  batch: number | string = 'N',
+  scores: number | string = order.length,
+): string {
   const channel = { red: 0, green: 1, blue: 2 };
   const rows = order.map((c) => [0, 1, 2].map((i) => (i === channel[c] ? 1 : 0)).join(','));
   const header = `<ir_version: 8, opset_import: ["" : 17]${metadata ? `, metadata_props: [${metadata}]` : ''}>\n`;
-  return writeModel(path.join(root, name), `${header}g (float[${batch},3,4,4] x) => (float[${batch},${scores}] y) <float[${order.length},3,1,1] w = {${rows.join(',')}}> {
-    c = Conv (x, w)  p = GlobalAveragePool (c)  y = Flatten (p) }`);
+  return writeModel(
+    path.join(root, name),
+    `${header}g (float[${batch},3,4,4] x) => (float[${batch},${scores}] y) <float[${order.length},3,1,1] w = {${rows.join(',')}}> {
+    c = Conv (x, w)  p = GlobalAveragePool (c)  y = Flatten (p) }`,
+  );
 }
-async function folder(name: string, colours: readonly string[], spelled: (c: string) => string = (c) => c): Promise<string> {
+async function folder(
+  name: string,
+  colours: readonly string[],
+  spelled: (c: string) => string = (c) => c,
+): Promise<string> {
   for (const c of colours) {
     const [r, g, b] = COLOURS[c as keyof typeof COLOURS]; // the callers name colours
     for (const i of [0, 1]) await put(path.join(root, name, spelled(c), `${i}.png`), await png(r, g, b));
@@ -29,16 +42,32 @@ async function folder(name: string, colours: readonly string[], spelled: (c: str
   return name;
 }
 const preprocess = { scale: '1/255' };
-async function score(model: string, evaluation: string, more: { calibration?: string; classes?: string[] } = {}): Promise<{ top1: number | undefined; said: Diagnostic[] }> {
+async function score(
+  model: string,
+  evaluation: string,
+  more: { calibration?: string; classes?: string[] } = {},
+): Promise<{ top1: number | undefined; said: Diagnostic[] }> {
   const said: Diagnostic[] = [];
   const recipe = await recipeOf(root, {
-    model, ...(more.calibration ? { calibration: { data: { images: more.calibration, preprocess } } } : { quantize: { format: 'dynamic' } }),
+    model,
+    ...(more.calibration
+      ? { calibration: { data: { images: more.calibration, preprocess } } }
+      : { quantize: { format: 'dynamic' } }),
     evaluation: { data: { images: evaluation, preprocess, ...(more.classes ? { classes: more.classes } : {}) } },
   });
   const found = await evaluateFiles({ files: [model], recipe, report: (d) => said.push(d) });
   return { top1: found.reference.metrics[0]?.value, said };
 }
-const refusal = (run: Promise<unknown>): Promise<QuantError> => run.then(() => { throw new Error('expected an error'); }, (e: unknown) => { if (e instanceof QuantError) return e; throw e; });
+const refusal = (run: Promise<unknown>): Promise<QuantError> =>
+  run.then(
+    () => {
+      throw new Error('expected an error');
+    },
+    (e: unknown) => {
+      if (e instanceof QuantError) return e;
+      throw e;
+    },
+  );
 
 describe('class folders against the scores of a model', () => {
   beforeAll(async () => {
@@ -65,7 +94,10 @@ describe('class folders against the scores of a model', () => {
   it('are refused where they are more', async () => {
     await folder('four', ['blue', 'green', 'red']);
     await put(path.join(root, 'four', 'white', '0.png'), await png(250, 250, 250));
-    expect(await refusal(score(colourModel('c.onnx', sorted), 'four'))).toMatchObject({ code: 'DATA_LABEL', where: { file: path.join(root, 'four') } });
+    expect(await refusal(score(colourModel('c.onnx', sorted), 'four'))).toMatchObject({
+      code: 'DATA_LABEL',
+      where: { file: path.join(root, 'four') },
+    });
   });
 
   it('are refused where only running tells how many scores there are', async () => {
@@ -77,34 +109,61 @@ describe('class folders against the scores of a model', () => {
   });
 
   it.each([
-    ['a Python dict of numbers', `"names": "{0: 'red', 1: 'green', 2: 'blue'}"`], ['JSON', `"id2label": "{\\"0\\":\\"red\\",\\"1\\":\\"green\\",\\"2\\":\\"blue\\"}"`],
-    ['a list', `"labels": "red, green,blue"`], ['another spelling', `"classes": "[\\"Red\\",\\"GREEN\\",\\"blue\\"]"`],
+    ['a Python dict of numbers', `"names": "{0: 'red', 1: 'green', 2: 'blue'}"`],
+    ['JSON', `"id2label": "{\\"0\\":\\"red\\",\\"1\\":\\"green\\",\\"2\\":\\"blue\\"}"`],
+    ['a list', `"labels": "red, green,blue"`],
+    ['another spelling', `"classes": "[\\"Red\\",\\"GREEN\\",\\"blue\\"]"`],
   ])('follow the names that the model holds as %s', async (_, metadata) => {
     const model = colourModel('f.onnx', other, metadata);
-    expect([(await score(model, 'all')).top1, (await score(model, 'some')).top1, (await score(model, 'shouted')).top1]).toEqual([100, 100, 100]);
+    expect([
+      (await score(model, 'all')).top1,
+      (await score(model, 'some')).top1,
+      (await score(model, 'shouted')).top1,
+    ]).toEqual([100, 100, 100]);
     expect((await score(model, 'some')).said.map((d) => d.code)).toEqual(['CLASSES_MATCHED', 'DATA_LABEL']);
   });
 
-  it('follow a list beside them', async () => { expect((await score(colourModel('g.onnx', other), 'listed')).top1).toBe(100); });
+  it('follow a list beside them', async () => {
+    expect((await score(colourModel('g.onnx', other), 'listed')).top1).toBe(100);
+  });
 
-  it('name a folder that is none of the model\'s classes, and the nearest', async () => {
+  it("name a folder that is none of the model's classes, and the nearest", async () => {
     await folder('misspelt', ['green', 'red'], (c) => (c === 'red' ? 'redd' : c));
     const error = await refusal(score(colourModel('h.onnx', other, `"names": "red,green,blue"`), 'misspelt'));
-    expect([error.code, error.message, error.hint]).toEqual(['DATA_LABEL', expect.stringContaining("'redd'"), expect.stringContaining("'red'")]);
+    expect([error.code, error.message, error.hint]).toEqual([
+      'DATA_LABEL',
+      expect.stringContaining("'redd'"),
+      expect.stringContaining("'red'"),
+    ]);
   });
 
   it('are what the recipe says, with a warning where it lists fewer than there are scores', async () => {
-    const { top1, said } = await score(colourModel('i.onnx', ['green', 'red', 'blue']), 'some', { classes: ['green', 'red'] });
-    expect([top1, said.filter((d) => d.severity === 'warning').map((d) => d.message)]).toEqual([100, [expect.stringMatching(/lists 2 names \(green, red\).*3 scores/)]]);
+    const { top1, said } = await score(colourModel('i.onnx', ['green', 'red', 'blue']), 'some', {
+      classes: ['green', 'red'],
+    });
+    expect([top1, said.filter((d) => d.severity === 'warning').map((d) => d.message)]).toEqual([
+      100,
+      [expect.stringMatching(/lists 2 names \(green, red\).*3 scores/)],
+    ]);
   });
 
   it('are settled before a run does any work, and name the classes of its record', async () => {
     const model = colourModel('j.onnx', other, `"names": "red,green,blue"`);
     const evaluation = { data: { images: 'some', preprocess } };
-    const of = (m: string) => recipeOf(root, { model: m, calibration: { data: { images: 'some', preprocess } }, evaluation });
-    expect((await refusal(runRecipe({ recipe: await of(colourModel('k.onnx', sorted)), outDir: path.join(root, 'out'), dryRun: true }))).code).toBe('DATA_LABEL');
+    const of = (m: string) =>
+      recipeOf(root, { model: m, calibration: { data: { images: 'some', preprocess } }, evaluation });
+    expect(
+      (
+        await refusal(
+          runRecipe({ recipe: await of(colourModel('k.onnx', sorted)), outDir: path.join(root, 'out'), dryRun: true }),
+        )
+      ).code,
+    ).toBe('DATA_LABEL');
     const { record } = await runRecipe({ recipe: await of(model), outDir: path.join(root, 'out') });
-    expect(record.evaluation?.metrics[0]?.classes?.map((c) => [c.class, c.name])).toEqual([[0, 'red'], [1, 'green']]);
+    expect(record.evaluation?.metrics[0]?.classes?.map((c) => [c.class, c.name])).toEqual([
+      [0, 'red'],
+      [1, 'green'],
+    ]);
   });
 });
 
@@ -117,11 +176,14 @@ describe('class names in metadata', () => {
     ['a name twice', { names: '["a","a"]' }, undefined],
     ['one word', { names: 'model' }, undefined],
     ['no key', { author: 'a,b' }, undefined],
-  ])('%s', (_, metadata, names) => { expect(namesInMetadata(new Map(Object.entries(metadata)))?.names).toEqual(names); });
+  ])('%s', (_, metadata, names) => {
+    expect(namesInMetadata(new Map(Object.entries(metadata)))?.names).toEqual(names);
+  });
 
   it('are looked for in time in line with the text', () => {
     const start = performance.now();
-    for (const piece of ["'", '"', '0', "\\'", '1:', '{']) namesInMetadata(new Map([['names', `{${piece.repeat(300_000)}`]]));
+    for (const piece of ["'", '"', '0', "\\'", '1:', '{'])
+      namesInMetadata(new Map([['names', `{${piece.repeat(300_000)}`]]));
     expect(performance.now() - start).toBeLessThan(2000);
   });
 });

@@ -21,7 +21,10 @@ const NORM = `<ir_version: 8, opset_import: ["" : 12]> g (float[N,8] x) => (floa
 describe('bytesOnDisk', () => {
   it('counts external data once', () => {
     const file = path.join(dir, 'external.onnx');
-    const model = parseModel(`<ir_version: 8, opset_import: ["" : 17]> g (float[N,16] x) => (float[N,16] y) <${weight('w', [16, 16])}, ${weight('v', [16, 16])}> { a = MatMul(x, w)  y = MatMul(a, v) }`);
+    const model = parseModel(
+      `<ir_version: 8, opset_import: ["" : 17]> g (float[N,16] x) => (float[N,16] y) ` +
+        `<${weight('w', [16, 16])}, ${weight('v', [16, 16])}> { a = MatMul(x, w)  y = MatMul(a, v) }`,
+    );
     const { files } = saveModel(model, file, { externalData: 'always', externalThresholdBytes: 64 });
     expect(files).toHaveLength(2);
     expect(bytesOnDisk(file, loadModel(file))).toBe(files.reduce((n, f) => n + statSync(f.path).size, 0));
@@ -39,7 +42,11 @@ describe('parameters', () => {
 
 describe('optimizeFile', () => {
   it('raises the opset only as far as a fusion needs, and tells', async () => {
-    const { opset, nodes } = await optimizeFile(writeModel(path.join(dir, 'norm.onnx'), NORM), path.join(dir, 'norm-out.onnx'), { level: 'default' });
+    const { opset, nodes } = await optimizeFile(
+      writeModel(path.join(dir, 'norm.onnx'), NORM),
+      path.join(dir, 'norm-out.onnx'),
+      { level: 'default' },
+    );
     expect(opset).toEqual({ before: 12, after: 17 });
     expect(nodes.after).toBe(1);
   });
@@ -47,16 +54,37 @@ describe('optimizeFile', () => {
 
 describe.skipIf(NO_CASES)('cases of bug reports (skipped where ../shared/cases is absent)', () => {
   it('external-size: the float model is its file and its data', async () => {
-    const recipe = await loadRecipe(path.join(CASES, 'models/external-size/external-size.yaml'), { set: ['calibration.cache=false', 'evaluation.latency=false'] });
+    const recipe = await loadRecipe(path.join(CASES, 'models/external-size/external-size.yaml'), {
+      set: ['calibration.cache=false', 'evaluation.latency=false'],
+    });
     const { record } = await runRecipe({ recipe, outDir: path.join(dir, 'external-size') });
     expect(record.model.float.bytes).toBe(262_306);
     expect(record.gate?.verdict).toBe('pass');
-    const benched = await benchFiles({ files: [path.join(CASES, 'models/external-size/external-size.onnx')], runs: 1, warmup: 0, threads: 1, batch: 1, report: () => undefined });
+    const benched = await benchFiles({
+      files: [path.join(CASES, 'models/external-size/external-size.onnx')],
+      runs: 1,
+      warmup: 0,
+      threads: 1,
+      batch: 1,
+      report: () => undefined,
+    });
     expect(benched.models[0]!.bytes).toBe(262_306);
   });
   it('inspect-constant-params and optimize-raises-opset', async () => {
-    expect(modelFacts(loadModel(path.join(CASES, 'models/inspect-constant-params/inspect-constant-params.onnx')), '', 0, '', undefined).parameters).toBe(216);
-    const found = await optimizeFile(path.join(CASES, 'models/optimize-raises-opset/optimize-raises-opset.onnx'), path.join(dir, 'raised.onnx'), { level: 'default' });
+    expect(
+      modelFacts(
+        loadModel(path.join(CASES, 'models/inspect-constant-params/inspect-constant-params.onnx')),
+        '',
+        0,
+        '',
+        undefined,
+      ).parameters,
+    ).toBe(216);
+    const found = await optimizeFile(
+      path.join(CASES, 'models/optimize-raises-opset/optimize-raises-opset.onnx'),
+      path.join(dir, 'raised.onnx'),
+      { level: 'default' },
+    );
     expect(found.opset).toEqual({ before: 12, after: 17 });
   });
 });

@@ -23,9 +23,19 @@ describe('a float model that crashes the runtime', () => {
     const recipe = await recipeOf(dir, { model, quantize: { format: 'dynamic' } });
     await expect(runRecipe({ recipe, outDir: out })).rejects.toMatchObject(refused);
     expect(existsSync(out)).toBe(false);
-    await expect(benchFiles({ files: [model], runs: 1, warmup: 0, threads: 1, batch: 1, report })).rejects.toMatchObject(refused);
-    await expect(evaluateFiles({ files: [model], recipe: await recipeOf(dir, { model, quantize: { format: 'dynamic' }, evaluation: { data: { npy: x } } }), report })).rejects.toMatchObject(refused);
-    await expect(optimizeFile(model, path.join(dir, 'optimized.onnx'), { level: 'default' })).rejects.toMatchObject(refused);
+    await expect(
+      benchFiles({ files: [model], runs: 1, warmup: 0, threads: 1, batch: 1, report }),
+    ).rejects.toMatchObject(refused);
+    await expect(
+      evaluateFiles({
+        files: [model],
+        recipe: await recipeOf(dir, { model, quantize: { format: 'dynamic' }, evaluation: { data: { npy: x } } }),
+        report,
+      }),
+    ).rejects.toMatchObject(refused);
+    await expect(optimizeFile(model, path.join(dir, 'optimized.onnx'), { level: 'default' })).rejects.toMatchObject(
+      refused,
+    );
     expect(readdirSync(dir).filter((f) => f.startsWith('optimized'))).toEqual([]);
   }, 30_000);
 });
@@ -35,22 +45,46 @@ describe('what is finite in float alone', () => {
   const facts = { samples: 8, sampleSet: '', metrics: [], data: '' };
   it('is a failure under any limit', () => {
     const lost = { ...facts, outputs: [{ ...output, nonFinite: { float: 3, quantized: 4, lost: 1 } }] };
-    expect(() => collapseCheck(lost as never /* the rest is not read */, 0)).toThrow(expect.objectContaining({ code: 'QUANTIZE_COLLAPSED', where: { tensor: 'y' } }));
-    expect(() => collapseCheck({ ...facts, outputs: [{ ...output, nonFinite: { float: 3, quantized: 3 } }] } as never, 0)).not.toThrow();
+    expect(() => collapseCheck(lost as never /* the rest is not read */, 0)).toThrow(
+      expect.objectContaining({ code: 'QUANTIZE_COLLAPSED', where: { tensor: 'y' } }),
+    );
+    expect(() =>
+      collapseCheck({ ...facts, outputs: [{ ...output, nonFinite: { float: 3, quantized: 3 } }] } as never, 0),
+    ).not.toThrow();
   });
 });
 
 describe('a model that runs on one sample at a time', () => {
   const w = weight('w', [4, 4]);
   const HEAD = 'g (float[N,4] x) => (float[A,B] y)';
-  const refuses = writeModel(path.join(dir, 'refuses.onnx'), `${HEAD} <${w}, int64[2] s = {1, 4}> { a = MatMul (x, w)  b = Reshape (a, s)  y = Relu (b) }`);
-  const mixes = writeModel(path.join(dir, 'mixes.onnx'), `${HEAD} <${w}, int64[2] s = {1, -1}> { a = MatMul (x, w)  b = Relu (a)  y = Reshape (b, s) }`);
+  const refuses = writeModel(
+    path.join(dir, 'refuses.onnx'),
+    `${HEAD} <${w}, int64[2] s = {1, 4}> { a = MatMul (x, w)  b = Reshape (a, s)  y = Relu (b) }`,
+  );
+  const mixes = writeModel(
+    path.join(dir, 'mixes.onnx'),
+    `${HEAD} <${w}, int64[2] s = {1, -1}> { a = MatMul (x, w)  b = Relu (a)  y = Reshape (b, s) }`,
+  );
   const many = writeModel(path.join(dir, 'many.onnx'), `${HEAD} <${w}> { a = MatMul (x, w)  y = Relu (a) }`);
-  it.each([['refuses more', refuses, true], ['takes more for one', mixes, true], ['takes many', many, false]])('%s', async (_what, model, one) => {
+  it.each([
+    ['refuses more', refuses, true],
+    ['takes more for one', mixes, true],
+    ['takes many', many, false],
+  ])('%s', async (_what, model, one) => {
     const found: Diagnostic[] = [];
-    const recipe = await recipeOf(dir, { model, calibration: { data: { npy: x }, batchSize: 8 }, evaluation: { data: { npy: x }, batchSize: 8, collapse: 0 } });
+    const recipe = await recipeOf(dir, {
+      model,
+      calibration: { data: { npy: x }, batchSize: 8 },
+      evaluation: { data: { npy: x }, batchSize: 8, collapse: 0 },
+    });
     const outDir = path.join(dir, path.basename(model, '.onnx'));
-    const { record } = await runRecipe({ recipe, outDir, onEvent: (e) => { if (e.type === 'diagnostic') found.push(e.diagnostic); } });
+    const { record } = await runRecipe({
+      recipe,
+      outDir,
+      onEvent: (e) => {
+        if (e.type === 'diagnostic') found.push(e.diagnostic);
+      },
+    });
     expect(found.some((d) => d.code === 'BATCH_OF_ONE')).toBe(one);
     expect(record.calibration).toMatchObject({ samples: 24, batches: one ? 24 : 3 });
     expect(record.evaluation!.outputs[0]!.sqnrDb).toBeGreaterThan(25);
@@ -60,7 +94,9 @@ describe('a model that runs on one sample at a time', () => {
 
 describe.skipIf(NO_CASES)('cases of bug reports (skipped where ../shared/cases is absent)', () => {
   const outcome = async (recipeFile: string, ...set: string[]) => {
-    const recipe = await loadRecipe(path.join(CASES, recipeFile), { set: ['calibration.cache=false', 'evaluation.latency=false', ...set] });
+    const recipe = await loadRecipe(path.join(CASES, recipeFile), {
+      set: ['calibration.cache=false', 'evaluation.latency=false', ...set],
+    });
     return (await runRecipe({ recipe, outDir: path.join(dir, 'cases', path.basename(recipeFile, '.yaml')) })).record;
   };
   it('batch-one-only and batch-one run, one sample at a time', async () => {
@@ -70,16 +106,25 @@ describe.skipIf(NO_CASES)('cases of bug reports (skipped where ../shared/cases i
       expect(record.evaluation!.outputs[0]!.sqnrDb).toBeGreaterThan(15);
     }
   });
-  it.each(['qdq', 'dynamic', 'weight-only'])('zipmap-mlp is judged by its tensors in %s, and keeps its map', async (format) => {
-    const record = await outcome('models/zipmap-mlp/zipmap-mlp.yaml', `quantize.format=${format}`);
-    expect(record.evaluation!.outputs.map((o) => o.name)).toEqual(['label']);
-    expect(record.diagnostics.find((d) => d.code === 'OUTPUT_NOT_COMPARED')?.where).toEqual({ tensor: 'probabilities' });
-  });
+  it.each(['qdq', 'dynamic', 'weight-only'])(
+    'zipmap-mlp is judged by its tensors in %s, and keeps its map',
+    async (format) => {
+      const record = await outcome('models/zipmap-mlp/zipmap-mlp.yaml', `quantize.format=${format}`);
+      expect(record.evaluation!.outputs.map((o) => o.name)).toEqual(['label']);
+      expect(record.diagnostics.find((d) => d.code === 'OUTPUT_NOT_COMPARED')?.where).toEqual({
+        tensor: 'probabilities',
+      });
+    },
+  );
   it.each([
-    ['field/messages/recipe.yaml', /its 2 MatMul are float16 already/], ['field/messages/recipe-weight-left.yaml', /left operand/],
+    ['field/messages/recipe.yaml', /its 2 MatMul are float16 already/],
+    ['field/messages/recipe-weight-left.yaml', /left operand/],
     ['models/ml-only/ml-only.yaml', /tree ensembles and linear ai\.onnx\.ml operators/],
   ])('%s is refused for the right reason', async (file, why) => {
-    await expect(outcome(file)).rejects.toMatchObject({ code: 'QUANTIZE_NOTHING', message: expect.stringMatching(why) as unknown });
+    await expect(outcome(file)).rejects.toMatchObject({
+      code: 'QUANTIZE_NOTHING',
+      message: expect.stringMatching(why) as unknown,
+    });
   });
   it('fp16-log-epsilon and fp16-transpose-matmul are finite and run, or are refused with nothing written', async () => {
     for (const name of ['fp16-log-epsilon', 'fp16-transpose-matmul']) {
@@ -88,7 +133,10 @@ describe.skipIf(NO_CASES)('cases of bug reports (skipped where ../shared/cases i
       if (found instanceof Error) {
         expect(found).toMatchObject({ code: expect.stringMatching(/^QUANTIZE_(COLLAPSED|VERIFY)$/) as unknown });
         expect(existsSync(path.join(dir, 'cases', name))).toBe(false);
-      } else expect((found as Awaited<ReturnType<typeof outcome>>).evaluation!.outputs.every((o) => !o.nonFinite)).toBe(true);
+      } else
+        expect((found as Awaited<ReturnType<typeof outcome>>).evaluation!.outputs.every((o) => !o.nonFinite)).toBe(
+          true,
+        );
     }
   });
 });

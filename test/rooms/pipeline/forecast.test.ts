@@ -4,10 +4,27 @@ import type { Candidate } from '../../../src/pipeline/candidates.js';
 import { Forecast, type Errand } from '../../../src/pipeline/forecast.js';
 import type { RunRecord } from '../../../src/record/index.js';
 
-const candidate = (more: Partial<Candidate> = {}): Candidate => ({ label: 'c', why: '', family: 'static', adjust: [], quantize: {}, ...more });
+const candidate = (more: Partial<Candidate> = {}): Candidate => ({
+  label: 'c',
+  why: '',
+  family: 'static',
+  adjust: [],
+  quantize: {},
+  ...more,
+});
 const gptq = candidate({ quantize: { weights: { method: 'gptq' } } });
-const errand = (candidates: readonly Candidate[], samples: number, latency = false): Errand => ({ candidates, samples, latency, sensitivity: 0 });
-const record = (samples: number, stages: Readonly<Record<string, number>>): RunRecord => ({ stages: Object.entries(stages).map(([name, ms]) => ({ name, ms, summary: '' })), evaluation: { samples, metrics: [], outputs: [], data: {} }, nodes: [{ name: 'n', op: 'Conv', macs: 9, planned: 'integer' }] }) as unknown as RunRecord; // only these are read
+const errand = (candidates: readonly Candidate[], samples: number, latency = false): Errand => ({
+  candidates,
+  samples,
+  latency,
+  sensitivity: 0,
+});
+const record = (samples: number, stages: Readonly<Record<string, number>>): RunRecord =>
+  ({
+    stages: Object.entries(stages).map(([name, ms]) => ({ name, ms, summary: '' })),
+    evaluation: { samples, metrics: [], outputs: [], data: {} },
+    nodes: [{ name: 'n', op: 'Conv', macs: 9, planned: 'integer' }],
+  }) as unknown as RunRecord; // only these are read
 
 describe('Forecast', () => {
   it('knows nothing before the first trial', () => {
@@ -19,10 +36,20 @@ describe('Forecast', () => {
   it('tells a larger group from two that ran: stages once, evaluation and files by recipe', () => {
     const f = new Forecast(1e6);
     // 300 ms to open, 2 ms a run: the float model and each recipe run on every sample.
-    f.learn(errand([candidate()], 8), record(8, { optimise: 10, calibrate: 100, quantize: 20, evaluate: 300 + 2 * 16 }));
-    f.learn(errand([candidate(), candidate()], 100), record(100, { optimise: 10, calibrate: 90, quantize: 40, evaluate: 300 + 2 * 300 }));
-    expect(f.of(errand([candidate(), candidate(), candidate()], 200))).toBeCloseTo(10 + 100 + 3 * 20 + 300 + 2 * 800, 6);
-    expect(f.of(errand([candidate({ family: 'dynamic' })], 200))).toBeCloseTo(10 + 20 + 300 + 2 * 400, 6); // no calibration
+    f.learn(
+      errand([candidate()], 8),
+      record(8, { optimise: 10, calibrate: 100, quantize: 20, evaluate: 300 + 2 * 16 }),
+    );
+    f.learn(
+      errand([candidate(), candidate()], 100),
+      record(100, { optimise: 10, calibrate: 90, quantize: 40, evaluate: 300 + 2 * 300 }),
+    );
+    expect(f.of(errand([candidate(), candidate(), candidate()], 200))).toBeCloseTo(
+      10 + 100 + 3 * 20 + 300 + 2 * 800,
+      6,
+    );
+    // no calibration
+    expect(f.of(errand([candidate({ family: 'dynamic' })], 200))).toBeCloseTo(10 + 20 + 300 + 2 * 400, 6);
   });
   it('takes what was never measured for a number of runs, and what was stopped for as long as it took', () => {
     const f = new Forecast(1e6);

@@ -4,8 +4,15 @@ import { summaryLines } from '../../../src/cli/summary.js';
 import { makeRecord } from '../report/record.js';
 
 const base = makeRecord(3);
-const sized = (ratio: number) => ({ ...base.model, quantized: { ...base.model.quantized!, bytes: ratio * base.model.float.bytes } }); // made with one
-const timed = (speedup: number) => ({ ...base.latency!, speedup, speedupInterval: [speedup * 0.98, speedup * 1.02] as const }); // as above
+const sized = (ratio: number) => ({
+  ...base.model,
+  quantized: { ...base.model.quantized!, bytes: ratio * base.model.float.bytes },
+}); // made with one
+const timed = (speedup: number) => ({
+  ...base.latency!,
+  speedup,
+  speedupInterval: [speedup * 0.98, speedup * 1.02] as const,
+}); // as above
 
 describe('withoutGain', () => {
   it('tells of a model that is neither smaller nor faster', () => {
@@ -13,7 +20,9 @@ describe('withoutGain', () => {
     expect(told).toMatchObject({ severity: 'warning', code: 'NO_GAIN' });
     expect(told!.message).toMatch(/1\.04 × the size .* 1\.25 × the time/);
     expect(told!.hint).toContain('coded');
-    expect(withoutGain({ ...base, model: sized(1.04), latency: undefined }, { format: 'coded' })!.hint).not.toContain('coded');
+    expect(withoutGain({ ...base, model: sized(1.04), latency: undefined }, { format: 'coded' })!.hint).not.toContain(
+      'coded',
+    );
   });
   it('says nothing where either was gained, or nothing was to be', () => {
     expect(withoutGain({ ...base, model: sized(0.5), latency: timed(0.8) }, { format: 'qdq' })).toBeUndefined();

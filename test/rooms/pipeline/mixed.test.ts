@@ -15,7 +15,14 @@ import { runRecordSpec } from '../../../src/record/run.js';
 const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-mixed-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const set = ['calibration.cache=false', 'calibration.samples=32', 'evaluation.samples=64', 'evaluation.latency=false', 'evaluation.layers=false', 'evaluation.profile=false'];
+const set = [
+  'calibration.cache=false',
+  'calibration.samples=32',
+  'evaluation.samples=64',
+  'evaluation.latency=false',
+  'evaluation.layers=false',
+  'evaluation.profile=false',
+];
 const withBudget = (budget: string) => loadRecipe(recipeFile, { set: [...set, `quantize.budget=${budget}`] });
 
 describe('quantize.budget', () => {
@@ -32,12 +39,20 @@ describe('quantize.budget', () => {
     expect(resolved.quantize.budget).toBeUndefined();
     expect(resolved.quantize.layers).toHaveLength(mixed!.layers.length);
     expect(() => runRecordSpec.parse(JSON.parse(JSON.stringify(record)))).not.toThrow();
-    const again = await resolveRecipe(parse(record.recipe.yaml) as never, { baseDir: recipe.baseDir }); // the schema checks it
+    // the schema checks it
+    const again = await resolveRecipe(parse(record.recipe.yaml) as never, { baseDir: recipe.baseDir });
     await runRecipe({ recipe: again, outDir: path.join(root, 'again') });
-    expect(readFileSync(path.join(root, 'again', 'model.onnx')).equals(readFileSync(path.join(root, 'size', 'model.onnx')))).toBe(true);
+    expect(
+      readFileSync(path.join(root, 'again', 'model.onnx')).equals(readFileSync(path.join(root, 'size', 'model.onnx'))),
+    ).toBe(true);
   }, 60_000);
   it('leaves layers in float where that buys most: automatic exclusion under bits', async () => {
-    const { record } = await runRecipe({ recipe: await withBudget('{ macBits: 300, samples: 8, choices: [ { weights: { dtype: int8 } }, float ], solver: greedy }'), outDir: path.join(root, 'float') });
+    const { record } = await runRecipe({
+      recipe: await withBudget(
+        '{ macBits: 300, samples: 8, choices: [ { weights: { dtype: int8 } }, float ], solver: greedy }',
+      ),
+      outDir: path.join(root, 'float'),
+    });
     const { mixed } = record;
     const floats = mixed!.layers.filter((l) => l.chosen === 1);
     expect(mixed!.spent).toBeLessThanOrEqual(300);
@@ -46,22 +61,45 @@ describe('quantize.budget', () => {
     for (const l of floats) expect(record.nodes.find((n) => n.name === l.node)?.planned).toBe('float');
   }, 60_000);
   it('says what the smallest is where the budget cannot be kept, and writes nothing', async () => {
-    await expect(runRecipe({ recipe: await withBudget('{ sizeRatio: 0.05, samples: 4 }'), outDir: path.join(root, 'none') })).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringMatching(/sizeRatio 0\.05 cannot be kept: with the cheapest choice for each layer it is 0\.\d+/) });
+    await expect(
+      runRecipe({ recipe: await withBudget('{ sizeRatio: 0.05, samples: 4 }'), outDir: path.join(root, 'none') }),
+    ).rejects.toMatchObject({
+      code: 'RECIPE_INVALID',
+      message: expect.stringMatching(
+        /sizeRatio 0\.05 cannot be kept: with the cheapest choice for each layer it is 0\.\d+/,
+      ),
+    });
     expect(() => statSync(path.join(root, 'none', 'model.onnx'))).toThrow();
   }, 60_000);
   it('says so where float keeps the budget', async () => {
-    await expect(runRecipe({ recipe: await withBudget('{ macBits: 1100, samples: 4, choices: [ { weights: { dtype: int8 } }, float ] }'), outDir: path.join(root, 'all-float') })).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('with every layer in float') });
+    await expect(
+      runRecipe({
+        recipe: await withBudget('{ macBits: 1100, samples: 4, choices: [ { weights: { dtype: int8 } }, float ] }'),
+        outDir: path.join(root, 'all-float'),
+      }),
+    ).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('with every layer in float') });
   }, 60_000);
   it('asks for exactly one limit', async () => {
-    await expect(withBudget('{ sizeRatio: 0.2, macBits: 64 }')).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('exactly one') });
+    await expect(withBudget('{ sizeRatio: 0.2, macBits: 64 }')).rejects.toMatchObject({
+      code: 'RECIPE_INVALID',
+      message: expect.stringContaining('exactly one'),
+    });
   });
 });
 
 describe('quantize.budget.latencyRatio', () => {
   /** Float layers take 10 µs, integer layers 4 µs, and what belongs to no layer 8 µs. */
   const profile: NonNullable<MixedOptions['profile']> = ({ nodes }) => {
-    const layers = nodes.filter((n) => n.macs > 0).map((n) => ({ node: n.name, op: n.op, floatUs: 10, quantizedUs: 4 }));
-    return Promise.resolve({ runs: 1, floatUs: 8 + 10 * layers.length, quantizedUs: 8 + 4 * layers.length, layers, rest: { float: [], quantized: [] } });
+    const layers = nodes
+      .filter((n) => n.macs > 0)
+      .map((n) => ({ node: n.name, op: n.op, floatUs: 10, quantizedUs: 4 }));
+    return Promise.resolve({
+      runs: 1,
+      floatUs: 8 + 10 * layers.length,
+      quantizedUs: 8 + 4 * layers.length,
+      layers,
+      rest: { float: [], quantized: [] },
+    });
   };
   async function spend(budget: string): ReturnType<typeof spendBudget> {
     const recipe = await withBudget(budget);
@@ -69,7 +107,16 @@ describe('quantize.budget.latencyRatio', () => {
     const model = loadFloatModel(floatFile);
     const inputs = inputInfo(model);
     await optimizeModel(model, floatFile, recipe.recipe.optimize, () => undefined);
-    return spendBudget({ recipe, model, floatFile, contentSha256: () => '', inputs, report: () => undefined, onEvent: () => undefined, profile });
+    return spendBudget({
+      recipe,
+      model,
+      floatFile,
+      contentSha256: () => '',
+      inputs,
+      report: () => undefined,
+      onEvent: () => undefined,
+      profile,
+    });
   }
   const choices = 'choices: [ { weights: { dtype: int8 } }, float ], samples: 8';
 
@@ -82,24 +129,44 @@ describe('quantize.budget.latencyRatio', () => {
     expect(floats).toHaveLength(most);
     expect(facts.spent).toBeCloseTo((8 + 4 * n + 6 * most) / whole, 10);
     const loss = (l: (typeof floats)[number]): number => l.loss[0]!; // every layer can be int8
-    expect(Math.min(...floats.map(loss))).toBeGreaterThanOrEqual(Math.max(...facts.layers.filter((l) => l.chosen === 0).map(loss)));
+    expect(Math.min(...floats.map(loss))).toBeGreaterThanOrEqual(
+      Math.max(...facts.layers.filter((l) => l.chosen === 0).map(loss)),
+    );
     expect(recipe.recipe.quantize.exclude).toEqual(floats.map((l) => l.node));
     expect(recipe.recipe.quantize.budget).toBeUndefined();
   }, 60_000);
   it('says how fast the fastest is where the budget cannot be kept', async () => {
-    await expect(spend(`{ latencyRatio: 0.3, ${choices} }`)).rejects.toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringMatching(/latencyRatio 0\.3 cannot be kept: with the cheapest choice for each layer it is 0\.4\d*$/) });
+    await expect(spend(`{ latencyRatio: 0.3, ${choices} }`)).rejects.toMatchObject({
+      code: 'RECIPE_INVALID',
+      message: expect.stringMatching(
+        /latencyRatio 0\.3 cannot be kept: with the cheapest choice for each layer it is 0\.4\d*$/,
+      ),
+    });
   }, 60_000);
   it('takes real times from onnxruntime, and gives a recipe without the budget', async () => {
-    const recipe = await withBudget('{ latencyRatio: 50, samples: 4, choices: [ { weights: { dtype: int8 } }, { weights: { dtype: int8, granularity: tensor } } ] }');
+    const recipe = await withBudget(
+      '{ latencyRatio: 50, samples: 4, choices: [ { weights: { dtype: int8 } }, { weights: { dtype: int8, ' +
+        'granularity: tensor } } ] }',
+    );
     const { record } = await runRecipe({ recipe, outDir: path.join(root, 'time') });
     const { mixed } = record;
     expect(mixed).toMatchObject({ budget: 'latencyRatio', limit: 50 });
     expect(mixed!.spent).toBeGreaterThan(0); // it ran
     expect(mixed!.layers.flatMap((l) => l.cost).every((c) => c !== null && c >= 0)).toBe(true);
     expect(mixed!.layers.some((l) => l.cost[0]! > 0)).toBe(true); // as above
-    const again = await resolveRecipe(parse(record.recipe.yaml) as never, { baseDir: recipe.baseDir }); // the schema checks it
+    // the schema checks it
+    const again = await resolveRecipe(parse(record.recipe.yaml) as never, { baseDir: recipe.baseDir });
     await runRecipe({ recipe: again, outDir: path.join(root, 'time-again') });
-    expect(readFileSync(path.join(root, 'time-again', 'model.onnx')).equals(readFileSync(path.join(root, 'time', 'model.onnx')))).toBe(true);
-    await expect(runRecipe({ recipe: await withBudget('{ latencyRatio: 0.0001, samples: 4 }'), outDir: path.join(root, 'no-time') })).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
+    expect(
+      readFileSync(path.join(root, 'time-again', 'model.onnx')).equals(
+        readFileSync(path.join(root, 'time', 'model.onnx')),
+      ),
+    ).toBe(true);
+    await expect(
+      runRecipe({
+        recipe: await withBudget('{ latencyRatio: 0.0001, samples: 4 }'),
+        outDir: path.join(root, 'no-time'),
+      }),
+    ).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
   }, 60_000);
 });

@@ -43,7 +43,10 @@ export function writeNpy(file: string, shape: readonly number[], values?: ArrayL
 /** A recipe of a test, without what takes time unless it says so. */
 export function recipeOf(baseDir: string, input: Omit<RecipeInput, 'version'>): Promise<ResolvedRecipe> {
   const evaluation = { latency: false as const, layers: false as const, profile: false as const, ...input.evaluation };
-  return resolveRecipe({ ...input, version: 1, calibration: { cache: false, ...input.calibration }, evaluation }, { baseDir, name: 'test' });
+  return resolveRecipe(
+    { ...input, version: 1, calibration: { cache: false, ...input.calibration }, evaluation },
+    { baseDir, name: 'test' },
+  );
 }
 
 /** Where the cases of bug reports lie, beside the checkout. */

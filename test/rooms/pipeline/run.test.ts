@@ -17,21 +17,32 @@ async function run(out: string, ...set: string[]): Promise<RunRecord> {
   return (await runRecipe({ recipe, outDir: path.join(root, out) })).record;
 }
 
-afterAll(() => { vi.restoreAllMocks(); rmSync(root, { recursive: true, force: true }); });
+afterAll(() => {
+  vi.restoreAllMocks();
+  rmSync(root, { recursive: true, force: true });
+});
 
 describe('a run on the demo', () => {
   let miss: RunRecord;
   let hit: RunRecord;
   beforeAll(async () => {
-    for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation((text) => { spoken.push(text); return true; });
+    for (const stream of [process.stdout, process.stderr])
+      vi.spyOn(stream, 'write').mockImplementation((text) => {
+        spoken.push(text);
+        return true;
+      });
     try {
       miss = await run('a', `calibration.cache=${cache}`);
       hit = await run('b', `calibration.cache=${cache}`);
       await run('c', 'calibration.cache=false');
-    } finally { vi.restoreAllMocks(); }
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
-  it('says nothing on the console', () => { expect(spoken).toEqual([]); });
+  it('says nothing on the console', () => {
+    expect(spoken).toEqual([]);
+  });
 
   it('keeps the accuracy, with every product in integers', () => {
     const top1 = miss.evaluation?.metrics.find((m) => m.name === 'top1');
@@ -43,7 +54,14 @@ describe('a run on the demo', () => {
   });
 
   it('quantizes what the whole optimiser leaves just as well', async () => {
-    const record = await run('optimised', `calibration.cache=false`, 'optimize.level=default', 'evaluation.samples=300', 'evaluation.layers=false', 'evaluation.profile=false');
+    const record = await run(
+      'optimised',
+      `calibration.cache=false`,
+      'optimize.level=default',
+      'evaluation.samples=300',
+      'evaluation.layers=false',
+      'evaluation.profile=false',
+    );
     expect(record.passes.some((p) => p.pass === 'deduplicate-initializers')).toBe(true);
     expect([record.runtime?.integerMacsShare, record.runtime?.unfused]).toEqual([1, []]);
     expect(record.evaluation?.metrics[0]?.change).toBeGreaterThan(-1);
@@ -60,14 +78,21 @@ describe('a run on the demo', () => {
     const integer = miss.nodes.filter((n) => n.planned === 'integer');
     for (const n of integer) expect([...n.reads!, ...n.makes!].filter((p) => !known.has(p))).toEqual([]);
     const second = integer.filter((n) => n.op === 'Conv')[1]!;
-    expect(second.reads).toEqual(['/features/features.0/features.0.2/Relu_output_0', 'features.1.body.0.0.weight', 'features.1.body.0.0.weight_bias']);
+    expect(second.reads).toEqual([
+      '/features/features.0/features.0.2/Relu_output_0',
+      'features.1.body.0.0.weight',
+      'features.1.body.0.0.weight_bias',
+    ]);
     expect(second.makes).toEqual(['/features/features.1/body/body.0/body.0.2/Relu_output_0']);
   });
 
   it('writes the record and the model that it describes', () => {
     expect(readdirSync(path.join(root, 'a')).sort()).toEqual(['model.onnx', 'run.json']);
-    expect((JSON.parse(readFileSync(path.join(root, 'a', 'run.json'), 'utf8')) as RunRecord).outcome).toBe('ok'); // our own file
-    expect(miss.files.map((f) => [f.path, f.sha256])).toEqual([['model.onnx', sha256File(path.join(root, 'a', 'model.onnx'))]]);
+    // our own file
+    expect((JSON.parse(readFileSync(path.join(root, 'a', 'run.json'), 'utf8')) as RunRecord).outcome).toBe('ok');
+    expect(miss.files.map((f) => [f.path, f.sha256])).toEqual([
+      ['model.onnx', sha256File(path.join(root, 'a', 'model.onnx'))],
+    ]);
   });
 
   it('is the same to the byte, with statistics measured, reused or uncached', () => {
@@ -80,7 +105,14 @@ describe('a run on the demo', () => {
   it('leaves earlier outputs as they were when the result collapses', async () => {
     const before = sha256File(path.join(root, 'a', 'model.onnx'));
     writeFileSync(path.join(root, 'a', 'note.txt'), 'mine');
-    const recipe = ['calibration.cache=false', 'calibration.samples=8', 'evaluation.samples=64', 'evaluation.collapse=1', 'quantize.weights.dtype=int4', 'quantize.weights.granularity=tensor'];
+    const recipe = [
+      'calibration.cache=false',
+      'calibration.samples=8',
+      'evaluation.samples=64',
+      'evaluation.collapse=1',
+      'quantize.weights.dtype=int4',
+      'quantize.weights.granularity=tensor',
+    ];
     await expect(run('a', ...recipe)).rejects.toMatchObject({ code: 'QUANTIZE_COLLAPSED' });
     expect(readdirSync(path.join(root, 'a')).sort()).toEqual(['model.onnx', 'note.txt', 'run.json']);
     expect(sha256File(path.join(root, 'a', 'model.onnx'))).toBe(before);

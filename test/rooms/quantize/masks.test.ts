@@ -51,7 +51,8 @@ const KINDS: readonly (readonly [name: string, text: (low: string) => string])[]
     (low) =>
       attention(
         'c = Slice(all, from, to, ax) m = Where(c, s, low)',
-        `${below.replace('keep', 'all')}, float low = {${low}}, int64[1] from = {0}, int64[1] to = {4}, int64[1] ax = {1}`,
+        `${below.replace('keep', 'all')}, float low = {${low}}, int64[1] from = {0}, int64[1] to = {4}, ` +
+          'int64[1] ax = {1}',
       ),
   ],
   [

@@ -6,7 +6,9 @@ const HEAD = '<ir_version: 9, opset_import: ["" : 17]>\n';
 const products = (type: string): string =>
   `${HEAD}g (${type}[2,32] x) => (${type}[2,32] y) <${type}[32,32] w> { h = MatMul(x, w) y = MatMul(h, w) }`;
 const left = `${HEAD}g (float[32,4] x) => (float[32,4] y) <float[32,32] w> { [one] y = MatMul(w, x) }`;
-const gru = `${HEAD}g (float[5,2,20] x) => (float[5,1,2,12] y) <float[1,36,20] W, float[1,36,12] R> { [cell] y = GRU<hidden_size=12>(x, W, R) }`;
+const gru =
+  `${HEAD}g (float[5,2,20] x) => (float[5,1,2,12] y) <float[1,36,20] W, float[1,36,12] R> { [cell] y = ` +
+  'GRU<hidden_size=12>(x, W, R) }';
 
 it.each([
   ['float16 of float16', 'float16', products('float16'), /its 2 MatMul are float16 already/],

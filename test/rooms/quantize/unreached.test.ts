@@ -32,7 +32,9 @@ async function run(
   const file = path.join(dir, `${name}.onnx`);
   saveModel(parseModel(`<ir_version: 8, opset_import: ["" : 17]>\n${text}`, { randomInitializers: 3 }), file);
   const module = path.join(dir, `${name}.mjs`);
-  const samples = `x: { dtype: 'float32', dims: [1, 16], data: Float32Array.from({ length: 16 }, (_, i) => Math.sin(3 * i + s)) }`;
+  const samples =
+    `x: { dtype: 'float32', dims: [1, 16], data: Float32Array.from({ length: 16 }, (_, i) => Math.sin(3 * i + ` +
+    's)) }';
   const rate = `rate: { dtype: 'int64', dims: [1], data: BigInt64Array.of(${given}n) }`;
   writeFileSync(
     module,

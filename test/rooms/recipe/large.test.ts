@@ -59,7 +59,8 @@ describe('large recipes', () => {
   });
   it('tells the line of each key that is given twice, also in lists and among merges', async () => {
     const error = await refusal(
-      'version: 1\nmodel: a\nmodel: b\nquantize:\n  exclude: [ { opType: A, opType: B } ]\n  "exclude": []\nevaluation:\n  batchSize: 1\n',
+      'version: 1\nmodel: a\nmodel: b\nquantize:\n  exclude: [ { opType: A, opType: B } ]\n  "exclude": []\n' +
+        'evaluation:\n  batchSize: 1\n',
     );
     expect([error, ...error.more].map((e) => [e.code, e.where.line])).toEqual([
       ['RECIPE_FORMAT', 3],

@@ -9,7 +9,10 @@ type Data = NonNullable<NonNullable<RecipeInput['evaluation']>['data']>;
 
 /** The data of a recipe that was moved to another folder. */
 async function moved(data: Data): Promise<Record<string, unknown>> {
-  const base = await resolveRecipe({ version: 1, model: 'm.onnx', quantize: { format: 'dynamic' }, evaluation: { data } }, { baseDir: from });
+  const base = await resolveRecipe(
+    { version: 1, model: 'm.onnx', quantize: { format: 'dynamic' }, evaluation: { data } },
+    { baseDir: from },
+  );
   const { recipe } = await derive(base, {}, { baseDir: to });
   return JSON.parse(JSON.stringify(recipe.evaluation.data)) as Record<string, unknown>; // a checked spec is a mapping
 }
@@ -18,7 +21,11 @@ const abs = (p: unknown): string => path.resolve(to, String(p));
 describe('a recipe that is moved', () => {
   it.each<[string, Data, readonly string[]]>([
     ['npy', { npy: '../data/x.npy', labels: '../data/y.npy', targets: '../data/t.npy' }, ['npy', 'labels', 'targets']],
-    ['images', { images: '../data/img', annotations: '../data/a.json', classes: '../data/c.txt' }, ['images', 'annotations', 'classes']],
+    [
+      'images',
+      { images: '../data/img', annotations: '../data/a.json', classes: '../data/c.txt' },
+      ['images', 'annotations', 'classes'],
+    ],
     ['imageList', { imageList: '../data/list.csv', classes: '../data/c.txt' }, ['imageList', 'classes']],
     ['text', { text: '../data/t.tsv', tokenizer: '../data/tokenizer.json', fields: ['a'] }, ['text', 'tokenizer']],
     ['module', { module: '../data/m.mjs' }, ['module']],
@@ -36,7 +43,10 @@ describe('a recipe that is moved', () => {
     expect(abs((found.targets as { y: string }).y)).toBe(path.join(from, 'y.npy')); // as above
   });
   it('leaves what are no files: keys of an archive, names of classes', async () => {
-    expect(await moved({ npz: 'x.npz', labels: 'label', targets: { y: 'key' } })).toMatchObject({ labels: 'label', targets: { y: 'key' } });
+    expect(await moved({ npz: 'x.npz', labels: 'label', targets: { y: 'key' } })).toMatchObject({
+      labels: 'label',
+      targets: { y: 'key' },
+    });
     expect(await moved({ images: 'img', classes: ['cat', 'dog'] })).toMatchObject({ classes: ['cat', 'dog'] });
   });
 });

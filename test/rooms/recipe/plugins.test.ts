@@ -74,32 +74,42 @@ quantize:
 evaluation: { layers: false, profile: false, latency: false, samples: 50 }
 gate: { maxNodes: { max: 1000 } }
 `;
-beforeAll(() => { writeFileSync(mine, MINE); writeFileSync(recipeFile, RECIPE); });
+beforeAll(() => {
+  writeFileSync(mine, MINE);
+  writeFileSync(recipeFile, RECIPE);
+});
 
 const set = (...list: string[]): Promise<ResolvedRecipe> => loadRecipe(recipeFile, { set: list });
 const run = async (recipe: ResolvedRecipe, out: string): Promise<RunRecord> =>
   (await runRecipe({ recipe, outDir: path.join(root, out) })).record;
 /** The error that a promise ends with. */
 async function errorOf(promise: Promise<unknown>): Promise<QuantError> {
-  const error: unknown = await promise.then(() => undefined, (cause: unknown) => cause);
+  const error: unknown = await promise.then(
+    () => undefined,
+    (cause: unknown) => cause,
+  );
   if (error instanceof QuantError) return error;
   throw error ?? new Error('nothing was thrown');
 }
 
 describe('a run with plug-ins', () => {
   let record: RunRecord;
-  beforeAll(async () => { record = await run(await set(), 'own'); });
+  beforeAll(async () => {
+    record = await run(await set(), 'own');
+  });
 
   it('takes the range of the observer, of activations and by its options', async () => {
     const plain = await run(await set('quantize.activations.observer=minmax'), 'plain');
-    const input = (r: RunRecord): number => r.points.find((p) => p.name === 'input')!.scale![0]!; // the input is quantized
+    // the input is quantized
+    const input = (r: RunRecord): number => r.points.find((p) => p.name === 'input')!.scale![0]!;
     expect(input(record) / input(plain)).toBeCloseTo(0.9, 5);
     expect(record.calibration?.observer).toBe('share');
   });
   it('takes the range of the observer for weights too, where it needs no values', async () => {
     const half = await run(await set('quantize.weights.observer=share', 'quantize.weights.method=round'), 'weights');
     const whole = await run(await set('quantize.weights.method=round'), 'whole');
-    const weights = (r: RunRecord): number[] => r.points.filter((p) => p.role === 'weight').map((p) => p.scale![0]!); // quantized
+    // quantized
+    const weights = (r: RunRecord): number[] => r.points.filter((p) => p.role === 'weight').map((p) => p.scale![0]!);
     const [a, b] = [weights(half), weights(whole)];
     expect(a.length).toBeGreaterThan(5);
     a.forEach((x, i) => expect(x / b[i]!).toBeCloseTo(0.5, 5)); // of one length
@@ -119,9 +129,20 @@ describe('a run with plug-ins', () => {
     expect(record.points.find((p) => p.name === 'input')?.dtype).toBe('int8');
   });
   it('tells in the record where all this comes from', () => {
-    expect(record.recipe.plugins).toEqual([{ file: 'mine.mjs', sha256: sha256File(mine), adds: [
-      'observer share', 'pass rename-graph', 'pass double-negation', 'weight method even-codes', 'gate maxNodes', 'target signed-npu',
-    ] }]);
+    expect(record.recipe.plugins).toEqual([
+      {
+        file: 'mine.mjs',
+        sha256: sha256File(mine),
+        adds: [
+          'observer share',
+          'pass rename-graph',
+          'pass double-negation',
+          'weight method even-codes',
+          'gate maxNodes',
+          'target signed-npu',
+        ],
+      },
+    ]);
     expect(JSON.stringify(record)).not.toContain(root);
   });
   it('explains them', async () => {
@@ -134,12 +155,21 @@ describe('a run with plug-ins', () => {
     const without = await runCli('gate', out);
     expect([without.code, without.err]).toEqual([2, expect.stringContaining('--plugin mine.mjs')]);
     const judged = await runCli('gate', out, '--plugin', mine, '--json');
-    expect([judged.code, JSON.parse(judged.out)]).toMatchObject([0, { rules: [{ name: 'maxNodes', verdict: 'pass' }] }]);
+    expect([judged.code, JSON.parse(judged.out)]).toMatchObject([
+      0,
+      { rules: [{ name: 'maxNodes', verdict: 'pass' }] },
+    ]);
   });
   it('fails the gate where it says so', () => {
-    const gate = judgeRun(record, { maxNodes: { max: 3 }, confidence: 0.95 } as never, undefined, [{ // a gate that types do not know
-      name: 'maxNodes', doc: '', options: gateSpec, judge: () => ({ name: 'maxNodes', verdict: 'fail', text: 'too many' }),
-    }]);
+    const gate = judgeRun(record, { maxNodes: { max: 3 }, confidence: 0.95 } as never, undefined, [
+      {
+        // a gate that types do not know
+        name: 'maxNodes',
+        doc: '',
+        options: gateSpec,
+        judge: () => ({ name: 'maxNodes', verdict: 'fail', text: 'too many' }),
+      },
+    ]);
     expect(gate.verdict).toBe('fail');
   });
   it('refuses formats and opsets that the target does not run', async () => {
@@ -159,24 +189,60 @@ describe('recipes with plug-ins', () => {
     expect(again.recipe.gate).toEqual((await set()).recipe.gate);
   });
   it('sweep over their names, and take settings of their options', async () => {
-    const swept = await loadRecipes(recipeFile, { set: ['quantize.activations.observer=[minmax, share]', 'quantize.weights.method=[round, even-codes]'] });
-    expect(swept.map((r) => r.sweep?.label)).toEqual(['observer=minmax method=round', 'observer=minmax method=even-codes', 'observer=share method=round', 'observer=share method=even-codes']);
-    expect((await set('quantize.activations.observer.of=0.25')).recipe.quantize.activations.observer).toEqual({ name: 'share', of: 0.25 });
-    expect((await set('quantize.activations.observer=share')).recipe.quantize.activations.observer).toEqual({ name: 'share', of: 0.5 });
+    const swept = await loadRecipes(recipeFile, {
+      set: ['quantize.activations.observer=[minmax, share]', 'quantize.weights.method=[round, even-codes]'],
+    });
+    expect(swept.map((r) => r.sweep?.label)).toEqual([
+      'observer=minmax method=round',
+      'observer=minmax method=even-codes',
+      'observer=share method=round',
+      'observer=share method=even-codes',
+    ]);
+    expect((await set('quantize.activations.observer.of=0.25')).recipe.quantize.activations.observer).toEqual({
+      name: 'share',
+      of: 0.25,
+    });
+    expect((await set('quantize.activations.observer=share')).recipe.quantize.activations.observer).toEqual({
+      name: 'share',
+      of: 0.5,
+    });
   });
   it('do not run together with others, and do not share statistics, once a plug-in changed', async () => {
     const before = await set();
-    const changed = { ...before, plugins: { ...before.plugins, files: [{ ...before.plugins.files[0]!, sha256: 'other' }] } }; // there is one
+    const changed = {
+      ...before,
+      plugins: { ...before.plugins, files: [{ ...before.plugins.files[0]!, sha256: 'other' }] },
+    }; // there is one
     expect(frontOf(changed)).not.toBe(frontOf(before));
     const out = await run(before, 'again');
     expect(out.calibration?.cache).toBe('hit');
     expect((await run(changed, 'again')).calibration?.cache).toBe('miss');
   });
   it.each<[string, string[], string, RegExp]>([
-    ['an option that does not exist', ['quantize.activations.observer={ name: share, off: 1 }'], 'RECIPE_UNKNOWN_KEY', /"off".*Did you mean "of"/],
-    ['an option out of range', ['quantize.activations.observer={ name: share, of: 2 }'], 'RECIPE_INVALID', /of.*2.*at most 1/],
-    ['what its refinement refuses', ['quantize.activations.observer={ name: share, of: 0.75 }'], 'RECIPE_INVALID', /not three quarters/],
-    ['an observer that is misspelt', ['quantize.activations.observer=shore'], 'RECIPE_UNKNOWN_NAME', /Did you mean "share"/],
+    [
+      'an option that does not exist',
+      ['quantize.activations.observer={ name: share, off: 1 }'],
+      'RECIPE_UNKNOWN_KEY',
+      /"off".*Did you mean "of"/,
+    ],
+    [
+      'an option out of range',
+      ['quantize.activations.observer={ name: share, of: 2 }'],
+      'RECIPE_INVALID',
+      /of.*2.*at most 1/,
+    ],
+    [
+      'what its refinement refuses',
+      ['quantize.activations.observer={ name: share, of: 0.75 }'],
+      'RECIPE_INVALID',
+      /not three quarters/,
+    ],
+    [
+      'an observer that is misspelt',
+      ['quantize.activations.observer=shore'],
+      'RECIPE_UNKNOWN_NAME',
+      /Did you mean "share"/,
+    ],
     ['a pass that is misspelt', ['optimize.add=[rename-grap]'], 'RECIPE_UNKNOWN_NAME', /Did you mean "rename-graph"/],
     ['a gate without its limit', ['gate.maxNodes={}'], 'RECIPE_INVALID', /max/],
     ['a module that is not there', ['plugins=[./nowhere.mjs]'], 'RECIPE_PLUGIN', /nowhere\.mjs/],
@@ -196,8 +262,14 @@ describe('recipes with plug-ins', () => {
     const { quantize, target, gate } = publishedSchema().properties!; // a mapping
     const open = (s: unknown): boolean => JSON.stringify(s).includes('a module in `plugins` adds');
     const activations = quantize!.properties!.activations!.properties!; // as the schema has them
-    expect([target, gate, activations.observer, quantize!.properties!.weights!.properties!.method].map(open)).toEqual([true, true, true, true]);
-    expect([activations.dtype, publishedSchema().properties!.evaluation].map(open)).toEqual([false, false]); // target of data, too
+    expect([target, gate, activations.observer, quantize!.properties!.weights!.properties!.method].map(open)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+    // target of data, too
+    expect([activations.dtype, publishedSchema().properties!.evaluation].map(open)).toEqual([false, false]);
   });
 });
 
@@ -206,22 +278,74 @@ describe('modules', () => {
   it.each<[string, string, RegExp]>([
     ['without any list', 'export const observer = [];', /exports observer, but none of.*Did you mean "observers"/],
     ['whose list is none', `export const observers = ${observer};`, /an object as observers, not an array/],
-    ['with a taken name', `export const observers = [${observer.replace('own', 'kl')}];`, /observer "kl".*name that is taken/],
+    [
+      'with a taken name',
+      `export const observers = [${observer.replace('own', 'kl')}];`,
+      /observer "kl".*name that is taken/,
+    ],
     ['with a name twice', `export const observers = [${observer}, ${observer}];`, /"own".*twice/],
-    ['with a name that no recipe can hold', `export const observers = [${observer.replace('own', 'a b')}];`, /has the name "a b"/],
+    [
+      'with a name that no recipe can hold',
+      `export const observers = [${observer.replace('own', 'a b')}];`,
+      /has the name "a b"/,
+    ],
     ['without a doc', `export const observers = [${observer.replace('Mine.', '')}];`, /has no doc/],
-    ['without a function', 'export const observers = [{ name: "own", doc: "x", statistic: "range" }];', /has no function chooseRange/],
-    ['with an unknown statistic', `export const observers = [${observer.replace('"range"', '"ranges"')}];`, /unknown statistic "ranges"/],
-    ['with half a statistic', `export const observers = [${observer.replace('"range"', '{ name: "mine", ordered: false }')}];`, /without needsValues, settings, empty/],
-    ['with a statistic whose name is taken', `export const observers = [${observer.replace('"range"', '{ name: "range" }')}];`, /called "range", a name that is taken/],
-    ['with options that are no schema', `export const observers = [${observer.replace('doc:', 'options: {}, doc:')}];`, /has an object as options/],
-    ['with a pass of no numerics', 'export const passes = [{ name: "p", doc: "x", run() {} }];', /has nothing as numerics/],
-    ['with a rule that cannot be read', 'export const passes = [{ name: "p", doc: "x", numerics: "exact", pattern: "(((", rewrite() {} }];', /pattern that cannot be read/],
-    ['with a method of no inputs', 'export const weightMethods = [{ name: "m", doc: "x", inputs: "some", solve() {} }];', /"some" as inputs/],
-    ['with a gate called confidence', 'export const gates = [{ name: "confidence", doc: "x", judge() {} }];', /name that is taken/],
+    [
+      'without a function',
+      'export const observers = [{ name: "own", doc: "x", statistic: "range" }];',
+      /has no function chooseRange/,
+    ],
+    [
+      'with an unknown statistic',
+      `export const observers = [${observer.replace('"range"', '"ranges"')}];`,
+      /unknown statistic "ranges"/,
+    ],
+    [
+      'with half a statistic',
+      `export const observers = [${observer.replace('"range"', '{ name: "mine", ordered: false }')}];`,
+      /without needsValues, settings, empty/,
+    ],
+    [
+      'with a statistic whose name is taken',
+      `export const observers = [${observer.replace('"range"', '{ name: "range" }')}];`,
+      /called "range", a name that is taken/,
+    ],
+    [
+      'with options that are no schema',
+      `export const observers = [${observer.replace('doc:', 'options: {}, doc:')}];`,
+      /has an object as options/,
+    ],
+    [
+      'with a pass of no numerics',
+      'export const passes = [{ name: "p", doc: "x", run() {} }];',
+      /has nothing as numerics/,
+    ],
+    [
+      'with a rule that cannot be read',
+      'export const passes = [{ name: "p", doc: "x", numerics: "exact", pattern: "(((", rewrite() {} }];',
+      /pattern that cannot be read/,
+    ],
+    [
+      'with a method of no inputs',
+      'export const weightMethods = [{ name: "m", doc: "x", inputs: "some", solve() {} }];',
+      /"some" as inputs/,
+    ],
+    [
+      'with a gate called confidence',
+      'export const gates = [{ name: "confidence", doc: "x", judge() {} }];',
+      /name that is taken/,
+    ],
     ['with half a target', 'export const targets = [{ name: "t", doc: "x" }];', /is not a target: source/],
-    ['with a target of unknown parts', 'export const targets = [{ name: "t", doc: "x", extends: "onnxruntime-cpu", formats: ["gguf"] }];', /formats\.0/],
-    ['with a target of no parent', 'export const targets = [{ name: "t", doc: "x", extends: "cpu" }];', /extends "cpu", which is no target/],
+    [
+      'with a target of unknown parts',
+      'export const targets = [{ name: "t", doc: "x", extends: "onnxruntime-cpu", formats: ["gguf"] }];',
+      /formats\.0/,
+    ],
+    [
+      'with a target of no parent',
+      'export const targets = [{ name: "t", doc: "x", extends: "cpu" }];',
+      /extends "cpu", which is no target/,
+    ],
     ['that throw', 'throw new Error("no licence");', /failed to load: no licence/],
   ])('%s are refused', async (what, text, message) => {
     const file = path.join(root, `${what.replaceAll(' ', '-')}.mjs`);
@@ -237,21 +361,75 @@ describe('modules', () => {
     expect((await loadPlugins([file])).observers.at(-1)?.name).toBe('own');
   });
   it.each<[string, string, string, RegExp]>([
-    ['an observer that throws', 'observers', '{ name: "o", doc: "x", statistic: "range", chooseRange() { throw new Error("oh"); } }', /observer "o".*threw in chooseRange\(\): oh/],
-    ['a range of too few channels', 'observers', '{ name: "o", doc: "x", statistic: "range", chooseRange: () => ({ min: [], max: [] }) }', /gave no range/],
-    ['NaN', 'observers', '{ name: "o", doc: "x", statistic: "range", chooseRange: () => ({ min: [NaN], max: [1] }) }', /gave no range/],
-    ['codes beyond the type', 'weightMethods', '{ name: "o", doc: "x", inputs: "none", solve: ({ target }) => ({ codes: target.map(() => 999) }) }', /gave no codes/],
-    ['a rule that asks for what it never named', 'passes', '{ name: "o", doc: "x", numerics: "exact", pattern: "y = Conv(x, w, b?)", rewrite: (m) => m.value("z") }', /threw in run\(\): pattern name 'z' is not bound/],
-    ['a pass that counts nothing', 'passes', '{ name: "o", doc: "x", numerics: "exact", run() {} }', /gave nothing as changes/],
-    ['a pass that breaks the graph', 'passes', '{ name: "o", doc: "x", numerics: "exact", run({ model }) { for (const n of model.graph.nodes) n.outputs[0].name = ""; return { changes: 1 }; } }', /left a graph that is not valid/],
-    ['a gate without a verdict', 'gates', '{ name: "o", doc: "x", judge: () => ({ verdict: "maybe", text: "x" }) }', /gave no verdict/],
+    [
+      'an observer that throws',
+      'observers',
+      '{ name: "o", doc: "x", statistic: "range", chooseRange() { throw new Error("oh"); } }',
+      /observer "o".*threw in chooseRange\(\): oh/,
+    ],
+    [
+      'a range of too few channels',
+      'observers',
+      '{ name: "o", doc: "x", statistic: "range", chooseRange: () => ({ min: [], max: [] }) }',
+      /gave no range/,
+    ],
+    [
+      'NaN',
+      'observers',
+      '{ name: "o", doc: "x", statistic: "range", chooseRange: () => ({ min: [NaN], max: [1] }) }',
+      /gave no range/,
+    ],
+    [
+      'codes beyond the type',
+      'weightMethods',
+      '{ name: "o", doc: "x", inputs: "none", solve: ({ target }) => ({ codes: target.map(() => 999) }) }',
+      /gave no codes/,
+    ],
+    [
+      'a rule that asks for what it never named',
+      'passes',
+      '{ name: "o", doc: "x", numerics: "exact", pattern: "y = Conv(x, w, b?)", rewrite: (m) => m.value("z") }',
+      /threw in run\(\): pattern name 'z' is not bound/,
+    ],
+    [
+      'a pass that counts nothing',
+      'passes',
+      '{ name: "o", doc: "x", numerics: "exact", run() {} }',
+      /gave nothing as changes/,
+    ],
+    [
+      'a pass that breaks the graph',
+      'passes',
+      '{ name: "o", doc: "x", numerics: "exact", run({ model }) { for (const n of model.graph.nodes) ' +
+        'n.outputs[0].name = ""; return { changes: 1 }; } }',
+      /left a graph that is not valid/,
+    ],
+    [
+      'a gate without a verdict',
+      'gates',
+      '{ name: "o", doc: "x", judge: () => ({ verdict: "maybe", text: "x" }) }',
+      /gave no verdict/,
+    ],
   ])('are told of %s', async (what, kind, text, message) => {
     const folder = path.join(root, what.replaceAll(' ', '-'));
     mkdirSync(folder);
     writeFileSync(path.join(folder, 'mine.mjs'), `export const ${kind} = [${text}];`);
-    const use = { observers: ['quantize.activations.observer=o'], weightMethods: ['quantize.weights.method=o'], passes: ['optimize.add=[o]'], gates: ['gate={ o: {} }'] }[kind]!; // of the table
-    const plain = ['target=onnxruntime-cpu', 'optimize.add=[]', 'quantize.weights.method=round', 'quantize.activations.observer=minmax', 'gate={ sizeRatio: { max: 1 } }'];
-    const error = await errorOf(run(await set(`plugins=[${JSON.stringify(path.join(folder, 'mine.mjs'))}]`, ...plain, ...use), 'y'));
+    const use = {
+      observers: ['quantize.activations.observer=o'],
+      weightMethods: ['quantize.weights.method=o'],
+      passes: ['optimize.add=[o]'],
+      gates: ['gate={ o: {} }'],
+    }[kind]!; // of the table
+    const plain = [
+      'target=onnxruntime-cpu',
+      'optimize.add=[]',
+      'quantize.weights.method=round',
+      'quantize.activations.observer=minmax',
+      'gate={ sizeRatio: { max: 1 } }',
+    ];
+    const error = await errorOf(
+      run(await set(`plugins=[${JSON.stringify(path.join(folder, 'mine.mjs'))}]`, ...plain, ...use), 'y'),
+    );
     expect(error.code).toBe('RECIPE_PLUGIN');
     expect(error.message).toMatch(message);
   });
@@ -259,7 +437,10 @@ describe('modules', () => {
 
 it('optimizeFile runs the passes of plug-ins after those of the level', async () => {
   const out = path.join(root, 'optimized.onnx');
-  const { traces } = await optimizeFile(path.join(data, 'demo.onnx'), out, { level: 'basic', plugins: await loadPlugins([mine]) });
+  const { traces } = await optimizeFile(path.join(data, 'demo.onnx'), out, {
+    level: 'basic',
+    plugins: await loadPlugins([mine]),
+  });
   expect(traces.find((t) => t.pass === 'rename-graph')?.changes).toBe(1);
   expect(readFileSync(out).includes('mine')).toBe(true);
 });

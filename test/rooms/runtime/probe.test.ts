@@ -8,13 +8,17 @@ import { CRASHES, writeModel } from '../pipeline/models.js';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-probe-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-const feed = (rows: number) => ({ x: { dtype: 'float32', dims: [rows, 4], data: new Float32Array(4 * rows) } }) as const;
+const feed = (rows: number) =>
+  ({ x: { dtype: 'float32', dims: [rows, 4], data: new Float32Array(4 * rows) } }) as const;
 
 const fine = writeModel(path.join(dir, 'fine.onnx'), 'g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }');
 const crashes = writeModel(path.join(dir, 'crashes.onnx'), CRASHES);
-const map = writeModel(path.join(dir, 'map.onnx'), `<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 2]>
+const map = writeModel(
+  path.join(dir, 'map.onnx'),
+  `<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 2]>
 g (float[N,4] x) => (float[N,4] y, seq(map(int64, float[])) z) {
-  y = Softmax (x)  z = ai.onnx.ml.ZipMap <classlabels_int64s: ints = [0, 1, 2, 3]> (y) }`);
+  y = Softmax (x)  z = ai.onnx.ml.ZipMap <classlabels_int64s: ints = [0, 1, 2, 3]> (y) }`,
+);
 
 describe('probeModels', () => {
   it('outlives a crash of the runtime, names it, and goes on with the next model', async () => {
@@ -27,14 +31,21 @@ describe('probeModels', () => {
     expect(found[2]!.trouble?.at).toBe('load');
   });
   it('tells which feed a model refuses', async () => {
-    const one = writeModel(path.join(dir, 'one.onnx'), 'g (float[N,4] x) => (float[A,B] y) <int64[2] s = {1, 4}> { y = Reshape (x, s) }');
-    const [{ trouble, shapes }] = (await probeModels([{ file: one, feeds: [feed(1), feed(2)] }])) as [Awaited<ReturnType<typeof probeModels>>[number]]; // one for each
+    const one = writeModel(
+      path.join(dir, 'one.onnx'),
+      'g (float[N,4] x) => (float[A,B] y) <int64[2] s = {1, 4}> { y = Reshape (x, s) }',
+    );
+    const [{ trouble, shapes }] = (await probeModels([{ file: one, feeds: [feed(1), feed(2)] }])) as [
+      Awaited<ReturnType<typeof probeModels>>[number],
+    ]; // one for each
     expect(trouble).toMatchObject({ at: 'run', feed: 1 });
     expect(shapes).toEqual([{ y: [1, 4] }]);
   });
   it('stops a process that takes too long, and all when asked to', async () => {
     expect((await probeModels([{ file: fine }], { timeoutMs: 1 }))[0]!.trouble).toMatchObject({ at: 'crash' });
-    await expect(probeModels([{ file: fine }], { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
+    await expect(probeModels([{ file: fine }], { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow(
+      'stop',
+    );
     const soon = new AbortController();
     setTimeout(() => soon.abort(new Error('stop later')), 20);
     await expect(probeModels([{ file: fine }], { signal: soon.signal })).rejects.toThrow('stop later');
@@ -43,15 +54,21 @@ describe('probeModels', () => {
 
 describe('outputs that are sequences or maps', () => {
   it('are left out where all outputs are asked for, here and in the probe', async () => {
-    expect((await probeModels([{ file: map, feeds: [feed(2)] }]))[0]).toEqual({ trouble: undefined, shapes: [{ y: [2, 4] }] });
+    expect((await probeModels([{ file: map, feeds: [feed(2)] }]))[0]).toEqual({
+      trouble: undefined,
+      shapes: [{ y: [2, 4] }],
+    });
     const session = await Session.open(map);
     expect(Object.keys(await session.run(feed(2)))).toEqual(['y']);
     expect(session.outputs.map((o) => o.dtype)).toEqual(['float32', undefined]);
     await session.close();
   });
   it('alone are refused with advice', async () => {
-    const only = writeModel(path.join(dir, 'only.onnx'), `<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 2]>
-g (float[N,4] x) => (seq(map(int64, float[])) z) { z = ai.onnx.ml.ZipMap <classlabels_int64s: ints = [0, 1, 2, 3]> (x) }`);
+    const only = writeModel(
+      path.join(dir, 'only.onnx'),
+      `<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 2]>
+g (float[N,4] x) => (seq(map(int64, float[])) z) { z = ai.onnx.ml.ZipMap <classlabels_int64s: ints = [0, 1, 2, 3]> (x) }`,
+    );
     const session = await Session.open(only);
     await expect(session.run(feed(1))).rejects.toMatchObject({ code: 'MODEL_UNSUPPORTED' });
     await session.close();

@@ -11,10 +11,27 @@ import type { Granularity, QuantScheme } from '../../../src/scheme/types.js';
 import { bitsOf } from './golden.js';
 
 const DTYPES = ['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2'] as const;
-const GRANULARITIES: readonly Granularity[] = [{ kind: 'tensor' }, { kind: 'axis', axis: 0 }, { kind: 'axis', axis: -1 }, { kind: 'block', axis: 1, size: 3 }, { kind: 'block', axis: 2, size: 16 }];
+const GRANULARITIES: readonly Granularity[] = [
+  { kind: 'tensor' },
+  { kind: 'axis', axis: 0 },
+  { kind: 'axis', axis: -1 },
+  { kind: 'block', axis: 1, size: 3 },
+  { kind: 'block', axis: 2, size: 16 },
+];
 const DIMS = [3, 7, 4];
-const tensorScheme = (dtype: QuantScheme['dtype'], symmetric: boolean, more: Partial<QuantScheme> = {}): QuantScheme => ({ dtype, symmetric, granularity: { kind: 'tensor' }, ...more });
-const codeOf = (run: () => unknown): string => { try { run(); return 'no error'; } catch (e) { return e instanceof QuantError ? e.code : String(e); } };
+const tensorScheme = (
+  dtype: QuantScheme['dtype'],
+  symmetric: boolean,
+  more: Partial<QuantScheme> = {},
+): QuantScheme => ({ dtype, symmetric, granularity: { kind: 'tensor' }, ...more });
+const codeOf = (run: () => unknown): string => {
+  try {
+    run();
+    return 'no error';
+  } catch (e) {
+    return e instanceof QuantError ? e.code : String(e);
+  }
+};
 
 function randomTensor(seed: number): Float32Array {
   const rng = createRng(seed);
@@ -24,7 +41,13 @@ function randomTensor(seed: number): Float32Array {
 }
 
 describe('properties, over seeds, types, granularities and symmetry', () => {
-  const schemes = DTYPES.flatMap((dtype) => [true, false].flatMap((symmetric) => [true, false].flatMap((narrow) => GRANULARITIES.map((granularity): QuantScheme => ({ dtype, symmetric, granularity, narrow })))));
+  const schemes = DTYPES.flatMap((dtype) =>
+    [true, false].flatMap((symmetric) =>
+      [true, false].flatMap((narrow) =>
+        GRANULARITIES.map((granularity): QuantScheme => ({ dtype, symmetric, granularity, narrow })),
+      ),
+    ),
+  );
   it.each([1, 2, 3, 4, 5])('seed %i', (seed) => {
     const x = randomTensor(seed);
     for (const scheme of schemes) {
@@ -44,26 +67,36 @@ describe('properties, over seeds, types, granularities and symmetry', () => {
         expect(params.zeroPoint[p], what).toBeGreaterThanOrEqual(low);
         expect(params.zeroPoint[p], what).toBeLessThanOrEqual(high);
       }
-      for (let i = 0, o = 0; o < layout.outer; o++) for (let a = 0; a < layout.length; a++) for (let k = 0; k < layout.inner; k++, i++) {
-        const p = o * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + k * layout.innerStride;
-        const s = params.scale[p]!;
-        const z = params.zeroPoint[p]!;
-        expect(numbers[i], what).toBeGreaterThanOrEqual(low);
-        expect(numbers[i], what).toBeLessThanOrEqual(high);
-        // Half a step, where the value is inside what the codes reach; the rest is rounding of x, s and the product in float32.
-        const reach = Math.min(Math.max(x[i]!, (low - z) * s), (high - z) * s);
-        expect(Math.abs(back[i]! - reach), what).toBeLessThanOrEqual(s / 2 + (high - low) * s * 2 ** -22);
-      }
+      for (let i = 0, o = 0; o < layout.outer; o++)
+        for (let a = 0; a < layout.length; a++)
+          for (let k = 0; k < layout.inner; k++, i++) {
+            const p =
+              o * layout.outerStride + Math.floor(a / layout.group) * layout.groupStride + k * layout.innerStride;
+            const s = params.scale[p]!;
+            const z = params.zeroPoint[p]!;
+            expect(numbers[i], what).toBeGreaterThanOrEqual(low);
+            expect(numbers[i], what).toBeLessThanOrEqual(high);
+            // Half a step, where the value is inside what the codes reach; the rest is rounding of x, s and the product
+            // in float32.
+            const reach = Math.min(Math.max(x[i]!, (low - z) * s), (high - z) * s);
+            expect(Math.abs(back[i]! - reach), what).toBeLessThanOrEqual(s / 2 + (high - low) * s * 2 ** -22);
+          }
     }
   });
 
   it('zero is represented exactly, whatever the range', () => {
     const rng = createRng(11);
     for (let i = 0; i < 300; i++) {
-      const range = { min: Float64Array.of(rng.normal() * 10 ** (rng.int(60) - 30)), max: Float64Array.of(rng.normal() * 10 ** (rng.int(60) - 30)) };
-      for (const dtype of DTYPES) for (const symmetric of [true, false]) {
-        expect(fakeQuantize(Float32Array.of(0, -0), [2], chooseParams(range, tensorScheme(dtype, symmetric)))).toEqual(Float32Array.of(0, 0));
-      }
+      const range = {
+        min: Float64Array.of(rng.normal() * 10 ** (rng.int(60) - 30)),
+        max: Float64Array.of(rng.normal() * 10 ** (rng.int(60) - 30)),
+      };
+      for (const dtype of DTYPES)
+        for (const symmetric of [true, false]) {
+          expect(
+            fakeQuantize(Float32Array.of(0, -0), [2], chooseParams(range, tensorScheme(dtype, symmetric))),
+          ).toEqual(Float32Array.of(0, 0));
+        }
     }
   });
 });
@@ -104,7 +137,9 @@ describe('quantize', () => {
   });
   it('follows the rounding of the scheme', () => {
     const x = Float32Array.of(0.25, -0.75);
-    expect(quantize(x, [2], { ...params, scheme: { ...params.scheme, rounding: 'half-away' } }).numbers()).toEqual([11, 8]);
+    expect(quantize(x, [2], { ...params, scheme: { ...params.scheme, rounding: 'half-away' } }).numbers()).toEqual([
+      11, 8,
+    ]);
     expect(quantize(x, [2], { ...params, scheme: { ...params.scheme, rounding: 'floor' } }).numbers()).toEqual([10, 8]);
   });
   it('equals the reference operators for every granularity', () => {
@@ -125,7 +160,10 @@ describe('quantize', () => {
   });
   it('keeps empty tensors empty', () => {
     expect(quantize(new Float32Array(0), [0, 3], params).size).toBe(0);
-    expect(dataRange(new Float32Array(0), [0, 3], { kind: 'axis', axis: 1 })).toEqual({ min: new Float64Array(3), max: new Float64Array(3) });
+    expect(dataRange(new Float32Array(0), [0, 3], { kind: 'axis', axis: 1 })).toEqual({
+      min: new Float64Array(3),
+      max: new Float64Array(3),
+    });
   });
 });
 
@@ -137,7 +175,10 @@ describe('layouts', () => {
   });
   it('find ranges per block and pass over NaN', () => {
     const x = Float32Array.of(1, NaN, -3, 4, NaN, NaN);
-    expect(dataRange(x, [6], { kind: 'block', axis: 0, size: 2 })).toEqual({ min: Float64Array.of(1, -3, 0), max: Float64Array.of(1, 4, 0) });
+    expect(dataRange(x, [6], { kind: 'block', axis: 0, size: 2 })).toEqual({
+      min: Float64Array.of(1, -3, 0),
+      max: Float64Array.of(1, 4, 0),
+    });
   });
 });
 
@@ -173,18 +214,44 @@ describe('mistakes carry a code', () => {
     ['axis outside dims', () => layoutOf([2, 3], { kind: 'axis', axis: 2 })],
     ['block size 0', () => layoutOf([2, 3], { kind: 'block', axis: 0, size: 0 })],
     ['values that do not fill dims', () => quantize(new Float32Array(3), [2, 2], params)],
-    ['scales that do not fit dims', () => quantize(new Float32Array(4), [2, 2], { ...params, scheme: { ...params.scheme, granularity: { kind: 'axis', axis: 0 } } })],
+    [
+      'scales that do not fit dims',
+      () =>
+        quantize(new Float32Array(4), [2, 2], {
+          ...params,
+          scheme: { ...params.scheme, granularity: { kind: 'axis', axis: 0 } },
+        }),
+    ],
     ['codes of another type', () => dequantize(Tensor.codes('int8', [1]), params)],
     ['scale 0', () => fixedParams(tensorScheme('int8', true), 0, 0)],
     ['scale NaN', () => fixedParams(tensorScheme('int8', true), NaN, 0)],
     ['a denormal scale', () => fixedParams(tensorScheme('int8', true), 1e-40, 0)],
     ['a zero point off the grid', () => fixedParams(tensorScheme('uint8', true), 1, 256)],
-    ['a range of two lengths', () => chooseParams({ min: new Float64Array(1), max: new Float64Array(2) }, tensorScheme('int8', true))],
+    [
+      'a range of two lengths',
+      () => chooseParams({ min: new Float64Array(1), max: new Float64Array(2) }, tensorScheme('int8', true)),
+    ],
     ['a bias that does not fit its weight', () => biasParams(new Float32Array(3), 1, new Float32Array(2))],
     ['an activation scale of 0', () => biasParams(new Float32Array(1), 0, Float32Array.of(1))],
     ['a bias of NaN', () => biasParams(Float32Array.of(NaN), 1, Float32Array.of(1))],
     ['a missing input', () => REFERENCE_OPERATORS.QuantizeLinear([Tensor.f32([1])], {})],
-    ['matrices that do not fit', () => REFERENCE_OPERATORS.MatMulInteger([Tensor.codes('int8', [1, 2], [1, 2]), Tensor.codes('int8', [1, 2, 3], [3, 1])], {})],
-    ['a kernel that does not fit', () => REFERENCE_OPERATORS.ConvInteger([Tensor.codes('uint8', [1, 2], [1, 2, 1, 1]), Tensor.codes('uint8', [1], [1, 1, 1, 1])], {})],
-  ])('%s', (_, run) => { expect(codeOf(run)).toBe('MODEL_TENSOR'); });
+    [
+      'matrices that do not fit',
+      () =>
+        REFERENCE_OPERATORS.MatMulInteger(
+          [Tensor.codes('int8', [1, 2], [1, 2]), Tensor.codes('int8', [1, 2, 3], [3, 1])],
+          {},
+        ),
+    ],
+    [
+      'a kernel that does not fit',
+      () =>
+        REFERENCE_OPERATORS.ConvInteger(
+          [Tensor.codes('uint8', [1, 2], [1, 2, 1, 1]), Tensor.codes('uint8', [1], [1, 1, 1, 1])],
+          {},
+        ),
+    ],
+  ])('%s', (_, run) => {
+    expect(codeOf(run)).toBe('MODEL_TENSOR');
+  });
 });

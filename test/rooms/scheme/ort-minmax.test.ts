@@ -7,13 +7,28 @@ import type { QuantScheme } from '../../../src/scheme/types.js';
 import { bitsOf, bytesOf, floatsOf, readGolden } from './golden.js';
 
 type IntType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int4' | 'uint4';
-interface Case { tensor: string; dtype: IntType; symmetric: boolean; scale: string; codes: string }
+interface Case {
+  tensor: string;
+  dtype: IntType;
+  symmetric: boolean;
+  scale: string;
+  codes: string;
+}
 interface Golden {
   tensors: Record<string, string>;
   perTensor: (Case & { zeroPoint: number })[];
   ranges: { min: string; max: string; chosen: [IntType, boolean, string, number][] }[];
   perChannel: (Case & { dims: number[]; axis: number; values: string; zeroPoint: number[] })[];
-  bias: { name: string; bias: string; inputScale: string; weightScale: string; changed: boolean; adjustedWeightScale: string; biasScale: string; codes: string }[];
+  bias: {
+    name: string;
+    bias: string;
+    inputScale: string;
+    weightScale: string;
+    changed: boolean;
+    adjustedWeightScale: string;
+    biasScale: string;
+    codes: string;
+  }[];
 }
 const golden = readGolden<Golden>('ort-minmax.json');
 
@@ -24,10 +39,16 @@ const overflows = (scale: Float32Array): boolean => !scale.every(Number.isFinite
 function codesOf(base64: string, dtype: IntType): number[] {
   const bytes = bytesOf(base64);
   switch (dtype) {
-    case 'int8': case 'int4': return [...new Int8Array(bytes.buffer)];
-    case 'uint8': case 'uint4': return [...bytes];
-    case 'int16': return [...new Int16Array(bytes.buffer)];
-    case 'uint16': return [...new Uint16Array(bytes.buffer)];
+    case 'int8':
+    case 'int4':
+      return [...new Int8Array(bytes.buffer)];
+    case 'uint8':
+    case 'uint4':
+      return [...bytes];
+    case 'int16':
+      return [...new Int16Array(bytes.buffer)];
+    case 'uint16':
+      return [...new Uint16Array(bytes.buffer)];
   }
 }
 
@@ -41,7 +62,10 @@ describe('parameters and codes equal those of onnxruntime.quantization', () => {
       const params = chooseParams(dataRange(x, [x.length], scheme.granularity), scheme);
       const what = `${name} ${c.dtype} ${c.symmetric ? 'symmetric' : 'asymmetric'}`;
       const expected = floatsOf(c.scale);
-      if (overflows(expected)) { expect(params.scale[0], what).toBeLessThan(Infinity); continue; }
+      if (overflows(expected)) {
+        expect(params.scale[0], what).toBeLessThan(Infinity);
+        continue;
+      }
       expect(bitsOf(params.scale), what).toEqual(bitsOf(expected));
       expect([...params.zeroPoint], what).toEqual([c.zeroPoint]);
       expect(quantize(x, [x.length], params).numbers(), what).toEqual(codesOf(c.codes, c.dtype));
@@ -54,14 +78,21 @@ describe('parameters and codes equal those of onnxruntime.quantization', () => {
       for (const [dtype, symmetric, scale, zeroPoint] of chosen) {
         const params = chooseParams(range, { dtype, symmetric, granularity: { kind: 'tensor' } });
         const what = `[${range.min[0]}, ${range.max[0]}] ${dtype} ${symmetric}`;
-        if (overflows(floatsOf(scale))) { expect(params.scale[0], what).toBeLessThan(Infinity); continue; }
+        if (overflows(floatsOf(scale))) {
+          expect(params.scale[0], what).toBeLessThan(Infinity);
+          continue;
+        }
         expect(bitsOf(params.scale), what).toEqual(bitsOf(floatsOf(scale)));
         expect(params.zeroPoint[0], what).toBe(zeroPoint);
       }
     }
   });
 
-  it.each(golden.perChannel.map((c) => [`${c.tensor} axis ${c.axis} ${c.dtype} ${c.symmetric ? 'symmetric' : 'asymmetric'}`, c] as const))('per channel: %s', (_, c) => {
+  it.each(
+    golden.perChannel.map(
+      (c) => [`${c.tensor} axis ${c.axis} ${c.dtype} ${c.symmetric ? 'symmetric' : 'asymmetric'}`, c] as const,
+    ),
+  )('per channel: %s', (_, c) => {
     const x = floatsOf(c.values);
     const scheme: QuantScheme = { dtype: c.dtype, symmetric: c.symmetric, granularity: { kind: 'axis', axis: c.axis } };
     const params = chooseParams(dataRange(x, c.dims, scheme.granularity), scheme);

@@ -27,11 +27,21 @@ describe('rounding', () => {
       const want = rest > 0.5 || (rest === 0.5 && low % 2 !== 0) ? low + 1 : low;
       expect(roundHalfEven(x)).toBe(want + 0);
     }
-    expect([2 ** 51 + 0.5, 2 ** 51 + 1.5, -(2 ** 51) - 0.5, Infinity, -Infinity, NaN].map(roundHalfEven)).toEqual([2 ** 51, 2 ** 51 + 2, -(2 ** 51), Infinity, -Infinity, NaN]);
+    expect([2 ** 51 + 0.5, 2 ** 51 + 1.5, -(2 ** 51) - 0.5, Infinity, -Infinity, NaN].map(roundHalfEven)).toEqual([
+      2 ** 51,
+      2 ** 51 + 2,
+      -(2 ** 51),
+      Infinity,
+      -Infinity,
+      NaN,
+    ]);
   });
 
   it('stochastic rounds up as often as the fraction says, and is repeatable', () => {
-    const draw = (): number[] => { const round = roundingFunction('stochastic', createRng(3)); return Array.from({ length: 20_000 }, () => round(1.3)); };
+    const draw = (): number[] => {
+      const round = roundingFunction('stochastic', createRng(3));
+      return Array.from({ length: 20_000 }, () => round(1.3));
+    };
     const drawn = draw();
     expect(draw()).toEqual(drawn);
     expect(new Set(drawn)).toEqual(new Set([1, 2]));

@@ -19,25 +19,48 @@ describe('quantize store', () => {
     expect((await store('add', runFolder('two', 'none'), '--name', 'digits')).err).toContain('has no gate');
     expect((await store('promote', 'digits@1', '--to', 'canary')).out).toBe('digits@1 is in canary\n');
     expect((await store('promote', 'digits@1', '--to', 'production')).code).toBe(0);
-    expect(await store('promote', 'digits@2', '--to', 'canary')).toMatchObject({ code: 3, out: '', err: expect.stringMatching(/STORE_REFUSED {2}digits@2 is not promoted to canary: its run has no gate/) as string });
+    expect(await store('promote', 'digits@2', '--to', 'canary')).toMatchObject({
+      code: 3,
+      out: '',
+      err: expect.stringMatching(/STORE_REFUSED {2}digits@2 is not promoted to canary: its run has no gate/) as string,
+    });
     expect((await store('promote', 'digits@2', '--to', 'canary', '--force')).code).toBe(0);
     expect((await store('promote', 'digits@canary', '--to', 'production', '--force')).code).toBe(0);
     expect((await store('rollback', 'digits')).out).toBe('digits@1 is in production again\n');
     const list = (await store('list')).out.trimEnd().split('\n');
-    expect(list.map((l) => l.split(/ {2,}/).slice(0, 3))).toEqual([['version', 'stage', 'gate'], ['digits@2', 'retired', 'no gate'], ['digits@1', 'production', 'pass']]);
-    expect(JSON.parse((await store('list', '--json')).out)).toMatchObject([{ name: 'digits', production: 1, versions: [{ version: 1 }, { version: 2 }] }]);
-    expect((await store('show', 'digits')).out).toMatch(/^version +digits@1\nstage +production[^]*top1 +89.5 %, float 90[^]*gate pass, against float[^]*model\.onnx +3 B +[0-9a-f]{64}/);
-    expect(JSON.parse((await store('show', 'digits@2', '--json')).out)).toMatchObject({ version: 2, files: [{ path: 'model.onnx', stored: expect.stringContaining(sha256('two').slice(2)) as string }, {}, {}] });
-    expect((await store('diff', 'digits@1', 'digits@2')).out).toMatch(/gate +pass +–\nfile model\.onnx +[0-9a-f]{12} +[0-9a-f]{12}\n/);
+    expect(list.map((l) => l.split(/ {2,}/).slice(0, 3))).toEqual([
+      ['version', 'stage', 'gate'],
+      ['digits@2', 'retired', 'no gate'],
+      ['digits@1', 'production', 'pass'],
+    ]);
+    expect(JSON.parse((await store('list', '--json')).out)).toMatchObject([
+      { name: 'digits', production: 1, versions: [{ version: 1 }, { version: 2 }] },
+    ]);
+    expect((await store('show', 'digits')).out).toMatch(
+      /^version +digits@1\nstage +production[^]*top1 +89.5 %, float 90[^]*gate pass, against float[^]*model\.onnx +3 B +[0-9a-f]{64}/,
+    );
+    expect(JSON.parse((await store('show', 'digits@2', '--json')).out)).toMatchObject({
+      version: 2,
+      files: [{ path: 'model.onnx', stored: expect.stringContaining(sha256('two').slice(2)) as string }, {}, {}],
+    });
+    expect((await store('diff', 'digits@1', 'digits@2')).out).toMatch(
+      /gate +pass +–\nfile model\.onnx +[0-9a-f]{12} +[0-9a-f]{12}\n/,
+    );
     expect((await store('diff', 'digits@1', 'digits@1')).out).toBe('digits@1 and digits@1 do not differ\n');
     const out = path.join(temporary(), 'got');
-    expect((await store('get', 'digits', '--out', out)).out).toBe(['model.onnx', 'model.onnx.data', 'run.json'].map((f) => `${path.join(out, f)}\n`).join(''));
+    expect((await store('get', 'digits', '--out', out)).out).toBe(
+      ['model.onnx', 'model.onnx.data', 'run.json'].map((f) => `${path.join(out, f)}\n`).join(''),
+    );
     expect((await store('get', 'digits', '--out', out)).code).toBe(3);
     expect((await store('verify')).out).toMatch(/^whole: 2 versions of 6 files/);
   });
   it('stores a model without a run, with the data files that it names', async () => {
     const folder = temporary();
-    const model = parseModel('<ir_version: 8, opset_import: ["" : 17]>\nbig (float[1,64] x) => (float[1,64] y)\n<float[64,64] w> {\n[mm] y = MatMul(x, w)\n}', { randomInitializers: 1 });
+    const model = parseModel(
+      '<ir_version: 8, opset_import: ["" : 17]>\nbig (float[1,64] x) => (float[1,64] y)\n<float[64,64] w> {\n' +
+        '[mm] y = MatMul(x, w)\n}',
+      { randomInitializers: 1 },
+    );
     saveModel(model, path.join(folder, 'm.onnx'), { externalData: 'always' });
     const data = readdirSync(folder).filter((f) => f !== 'm.onnx');
     expect(data).toHaveLength(1);
@@ -55,13 +78,21 @@ describe('quantize store', () => {
     const object = path.join(own, 'objects/sha256', sha256('x').slice(0, 2), sha256('x').slice(2));
     rmSync(object);
     mkdirSync(object); // even a folder in its place
-    expect(await run('verify', '--store', own)).toMatchObject({ code: 3, out: expect.stringMatching(/file 'model\.onnx' of m@1 is damaged[^]*1 problems/) as string });
+    expect(await run('verify', '--store', own)).toMatchObject({
+      code: 3,
+      out: expect.stringMatching(/file 'model\.onnx' of m@1 is damaged[^]*1 problems/) as string,
+    });
   });
   it.each<[string[], number, RegExp]>([
     [[], 2, /USAGE {2}quantize store needs a command: add, list, show, get, promote, rollback, diff or verify/],
-    [['adopt'], 2, /USAGE {2}unknown command 'adopt'/], [['add', 'x'], 2, /--name/], [['add', 'nowhere', '--name', 'm'], 3, /MODEL_MISSING/],
-    [['add', 'nowhere', '--name', '../m'], 2, /cannot be the name/], [['promote', 'm', '--to', 'moon'], 2, /canary, then production/], [['promote', 'm'], 2, /--to/],
-    [['show', 'a@b@c', '--store', 'none'], 2, /NAME@3/], [['list', '--store', 'none'], 3, /STORE_UNKNOWN/],
+    [['adopt'], 2, /USAGE {2}unknown command 'adopt'/],
+    [['add', 'x'], 2, /--name/],
+    [['add', 'nowhere', '--name', 'm'], 3, /MODEL_MISSING/],
+    [['add', 'nowhere', '--name', '../m'], 2, /cannot be the name/],
+    [['promote', 'm', '--to', 'moon'], 2, /canary, then production/],
+    [['promote', 'm'], 2, /--to/],
+    [['show', 'a@b@c', '--store', 'none'], 2, /NAME@3/],
+    [['list', '--store', 'none'], 3, /STORE_UNKNOWN/],
   ])('refuses %j', async (argv, code, words) => {
     const r = await run(...argv);
     expect([r.code, r.out]).toEqual([code, '']);

@@ -1,4 +1,17 @@
-import { appendFileSync, chmodSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { differences, openStore, parseReference, type Store } from '../../../src/store/index.js';
@@ -6,23 +19,41 @@ import type { RunRecord } from '../../../src/record/index.js';
 import { folderOf, runFolder, sha256, temporary } from './helpers.js';
 
 const fresh = (): Store => openStore(path.join(temporary(), 'store'), { waitMs: 300 });
-const error = (code: string, message: RegExp = /./): unknown => expect.objectContaining({ code, message: expect.stringMatching(message) as string });
+const error = (code: string, message: RegExp = /./): unknown =>
+  expect.objectContaining({ code, message: expect.stringMatching(message) as string });
 const at = parseReference;
 /** Stage of each version, in order. */
-const stages = (store: Store, name = 'm'): string[] => store.list().find((n) => n.name === name)?.versions.map((v) => v.stage) ?? [];
+const stages = (store: Store, name = 'm'): string[] =>
+  store
+    .list()
+    .find((n) => n.name === name)
+    ?.versions.map((v) => v.stage) ?? [];
 
 describe('add', () => {
   it('stores every file of a run and its record by content', async () => {
     const store = fresh();
     const version = await store.addRun('m', runFolder('one'));
-    expect(version).toMatchObject({ name: 'm', version: 1, stage: 'candidate', source: 'recipe one', gate: { verdict: 'pass' } });
+    expect(version).toMatchObject({
+      name: 'm',
+      version: 1,
+      stage: 'candidate',
+      source: 'recipe one',
+      gate: { verdict: 'pass' },
+    });
     expect(version.files.map((f) => f.path)).toEqual(['model.onnx', 'model.onnx.data', 'run.json']);
     const stored = store.pathOf(version.files[0]!);
     expect(stored).toBe(path.join(store.dir, 'objects/sha256', sha256('one').slice(0, 2), sha256('one').slice(2)));
     expect(readFileSync(stored, 'utf8')).toBe('one');
     expect(statSync(stored).mode & 0o222).toBe(0); // written once
     expect(store.record(version)!.recipe.name).toBe('recipe one');
-    expect(store.verify()).toEqual({ versions: 1, files: 3, bytes: version.files.reduce((n, f) => n + f.bytes, 0), problems: [], unused: 0, torn: 0 });
+    expect(store.verify()).toEqual({
+      versions: 1,
+      files: 3,
+      bytes: version.files.reduce((n, f) => n + f.bytes, 0),
+      problems: [],
+      unused: 0,
+      torn: 0,
+    });
     expect(readdirSync(path.join(store.dir, 'tmp'))).toEqual([]);
   });
   it('keeps equal content once and numbers versions by name', async () => {
@@ -38,7 +69,11 @@ describe('add', () => {
     const folder = folderOf({ real: 'weights' });
     linkSync(path.join(folder, 'real'), path.join(folder, 'hard'));
     symlinkSync('real', path.join(folder, 'soft'));
-    const version = await store.addFiles('m', 'm', ['hard', 'soft'].map((f) => ({ path: f, source: path.join(folder, f) })));
+    const version = await store.addFiles(
+      'm',
+      'm',
+      ['hard', 'soft'].map((f) => ({ path: f, source: path.join(folder, f) })),
+    );
     writeFileSync(path.join(folder, 'real'), 'changed');
     expect(statSync(store.pathOf(version.files[0]!)).nlink).toBe(1);
     expect(version.files.map((f) => readFileSync(store.pathOf(f), 'utf8'))).toEqual(['weights', 'weights']);
@@ -57,9 +92,22 @@ describe('add', () => {
     expect(store.verify().problems[0]).toMatch(/of m@\d is missing/);
   });
   it.each<[string, (folder: string) => void, string, RegExp]>([
-    ['a file that changed after the run', (f) => writeFileSync(path.join(f, 'model.onnx'), 'other'), 'MODEL_CHANGED', /its record says/],
+    [
+      'a file that changed after the run',
+      (f) => writeFileSync(path.join(f, 'model.onnx'), 'other'),
+      'MODEL_CHANGED',
+      /its record says/,
+    ],
     ['a file that is gone', (f) => rmSync(path.join(f, 'model.onnx.data')), 'DATA_MISSING', /does not exist/],
-    ['a folder instead of a file', (f) => { rmSync(path.join(f, 'model.onnx')); mkdirSync(path.join(f, 'model.onnx')); }, 'DATA_MISSING', /not a regular file/],
+    [
+      'a folder instead of a file',
+      (f) => {
+        rmSync(path.join(f, 'model.onnx'));
+        mkdirSync(path.join(f, 'model.onnx'));
+      },
+      'DATA_MISSING',
+      /not a regular file/,
+    ],
     ['no record', (f) => rmSync(path.join(f, 'run.json')), 'DATA_MISSING', /run\.json/],
     ['a broken record', (f) => truncateSync(path.join(f, 'run.json'), 100), 'DATA_FORMAT', /not JSON/],
   ])('refuses %s, and adds nothing', async (_, spoil, code, message) => {
@@ -72,19 +120,32 @@ describe('add', () => {
     expect(store.verify().problems).toEqual([]);
     expect(readdirSync(path.join(store.dir, 'tmp'))).toEqual([]);
   });
-  it.each(['../../etc/passwd', '/etc/passwd', 'a/../../b', 'C:\\x', '..\\x', './x', ''])('refuses a record that names the file %j', async (name) => {
-    const folder = runFolder('one', 'pass', { files: [{ path: name, bytes: 1, sha256: sha256('x') }] });
-    await expect(fresh().addRun('m', folder)).rejects.toEqual(error('DATA_UNSAFE'));
-  });
+  it.each(['../../etc/passwd', '/etc/passwd', 'a/../../b', 'C:\\x', '..\\x', './x', ''])(
+    'refuses a record that names the file %j',
+    async (name) => {
+      const folder = runFolder('one', 'pass', { files: [{ path: name, bytes: 1, sha256: sha256('x') }] });
+      await expect(fresh().addRun('m', folder)).rejects.toEqual(error('DATA_UNSAFE'));
+    },
+  );
   it('refuses runs that failed or have no file, and files that are there twice', async () => {
-    await expect(fresh().addRun('m', runFolder('one', 'pass', { outcome: 'failed' }))).rejects.toEqual(error('DATA_FORMAT', /failed/));
+    await expect(fresh().addRun('m', runFolder('one', 'pass', { outcome: 'failed' }))).rejects.toEqual(
+      error('DATA_FORMAT', /failed/),
+    );
     await expect(fresh().addRun('m', runFolder('one', 'pass', { files: [] }))).rejects.toEqual(error('DATA_MISSING'));
     const source = path.join(folderOf({ a: 'x' }), 'a');
-    await expect(fresh().addFiles('m', 'm', [{ path: 'a', source }, { path: 'a', source }])).rejects.toEqual(error('DATA_UNSAFE', /twice/));
+    await expect(
+      fresh().addFiles('m', 'm', [
+        { path: 'a', source },
+        { path: 'a', source },
+      ]),
+    ).rejects.toEqual(error('DATA_UNSAFE', /twice/));
   });
-  it.each(['', '.', '..', '../x', 'a/b', 'a b', '-x', 'ü', 'a@1', 'x'.repeat(101), '__proto__'])('refuses the name %j', async (name) => {
-    await expect(fresh().addRun(name, runFolder('one'))).rejects.toEqual(error('USAGE'));
-  });
+  it.each(['', '.', '..', '../x', 'a/b', 'a b', '-x', 'ü', 'a@1', 'x'.repeat(101), '__proto__'])(
+    'refuses the name %j',
+    async (name) => {
+      await expect(fresh().addRun(name, runFolder('one'))).rejects.toEqual(error('USAGE'));
+    },
+  );
   it('takes names that objects have of their own', async () => {
     const store = fresh();
     await store.addRun('constructor', runFolder('one'));
@@ -95,9 +156,13 @@ describe('add', () => {
     const folder = folderOf({ 'notes.txt': 'mine' });
     await expect(openStore(folder).addRun('m', runFolder('one'))).rejects.toEqual(error('USAGE', /is no store/));
     expect(readdirSync(folder)).toEqual(['notes.txt']);
-    await expect(openStore(path.join(folder, 'notes.txt')).addRun('m', runFolder('one'))).rejects.toEqual(error('OUTPUT_WRITE'));
+    await expect(openStore(path.join(folder, 'notes.txt')).addRun('m', runFolder('one'))).rejects.toEqual(
+      error('OUTPUT_WRITE'),
+    );
     expect(() => openStore(folder).list()).toThrow(error('STORE_UNKNOWN') as Error);
-    await expect(openStore(path.join(folder, 'none')).promote(at('m'), 'canary')).rejects.toEqual(error('STORE_UNKNOWN'));
+    await expect(openStore(path.join(folder, 'none')).promote(at('m'), 'canary')).rejects.toEqual(
+      error('STORE_UNKNOWN'),
+    );
     expect(existsSync(path.join(folder, 'none'))).toBe(false);
   });
 });
@@ -134,15 +199,25 @@ describe('stages', () => {
     await expect(store.rollback('m')).rejects.toEqual(error('STORE_REFUSED', /no earlier version/));
     expect(stages(store)).toEqual(['production', 'retired', 'retired']);
   });
-  it.each([['fail', /its gate says fail/], ['undecided', /its gate says undecided/], ['none', /its run has no gate/]] as const)('refuses a version whose gate is %s, unless forced, and logs that', async (verdict, message) => {
+  it.each([
+    ['fail', /its gate says fail/],
+    ['undecided', /its gate says undecided/],
+    ['none', /its run has no gate/],
+  ] as const)('refuses a version whose gate is %s, unless forced, and logs that', async (verdict, message) => {
     const store = fresh();
     await store.addRun('m', runFolder('one', verdict));
     await expect(store.promote(at('m'), 'canary')).rejects.toEqual(error('STORE_REFUSED', message));
     expect(stages(store)).toEqual(['candidate']);
     await store.promote(at('m'), 'canary', true);
     expect(stages(store)).toEqual(['canary']);
-    const last = JSON.parse(readFileSync(path.join(store.dir, 'log.jsonl'), 'utf8').trimEnd().split('\n').at(-1)!) as { change: object }; // as the store wrote it
-    expect(last.change).toMatchObject({ op: 'promote', forced: true, ...(verdict === 'none' ? {} : { gate: { verdict } }) });
+    const last = JSON.parse(readFileSync(path.join(store.dir, 'log.jsonl'), 'utf8').trimEnd().split('\n').at(-1)!) as {
+      change: object;
+    }; // as the store wrote it
+    expect(last.change).toMatchObject({
+      op: 'promote',
+      forced: true,
+      ...(verdict === 'none' ? {} : { gate: { verdict } }),
+    });
   });
   it('refuses a skipped stage, a stage that is reached, and files without a run', async () => {
     const store = fresh();
@@ -161,8 +236,11 @@ describe('stages', () => {
     await store.addRun('resnet', runFolder('one'));
     expect(() => store.find(at('resnte'))).toThrow(error('STORE_UNKNOWN', /Did you mean "resnet"/) as Error);
     expect(() => store.find(at('resnet@2'))).toThrow(error('STORE_UNKNOWN', /has 1 to 1/) as Error);
-    expect(() => store.find(at('resnet@production'))).toThrow(error('STORE_UNKNOWN', /no version in production/) as Error);
-    for (const text of ['resnet@0', 'resnet@x', 'resnet@1@2', '@1', 'a/b@1']) expect(() => at(text)).toThrow(error('USAGE') as Error);
+    expect(() => store.find(at('resnet@production'))).toThrow(
+      error('STORE_UNKNOWN', /no version in production/) as Error,
+    );
+    for (const text of ['resnet@0', 'resnet@x', 'resnet@1@2', '@1', 'a/b@1'])
+      expect(() => at(text)).toThrow(error('USAGE') as Error);
   });
 });
 
@@ -171,7 +249,11 @@ describe('copyTo', () => {
     const store = fresh();
     const version = await store.addRun('m', runFolder('one'));
     const out = path.join(temporary(), 'new');
-    expect(store.copyTo(version, out).map((f) => path.basename(f))).toEqual(['model.onnx', 'model.onnx.data', 'run.json']);
+    expect(store.copyTo(version, out).map((f) => path.basename(f))).toEqual([
+      'model.onnx',
+      'model.onnx.data',
+      'run.json',
+    ]);
     expect(readFileSync(path.join(out, 'model.onnx.data'), 'utf8')).toBe('data of one');
     writeFileSync(path.join(out, 'model.onnx'), 'mine');
     expect(() => store.copyTo(version, out)).toThrow(error('OUTPUT_WRITE') as Error);
@@ -182,8 +264,21 @@ describe('copyTo', () => {
 describe('differences', () => {
   it('names what two versions do not share', async () => {
     const store = fresh();
-    const base = JSON.parse(readFileSync(path.join(runFolder('one'), 'run.json'), 'utf8')) as RunRecord; // as the helper wrote it
-    const [a, b] = [await store.addRun('m', runFolder('one', 'pass', { recipe: { ...base.recipe, resolved: { quantize: { format: 'qdq' } } } })), await store.addRun('m', runFolder('two', 'fail', { recipe: { ...base.recipe, resolved: { quantize: { format: 'dynamic' } } }, evaluation: { ...base.evaluation!, metrics: [{ ...base.evaluation!.metrics[0]!, quantized: 88 }] } }))];
+    // as the helper wrote it
+    const base = JSON.parse(readFileSync(path.join(runFolder('one'), 'run.json'), 'utf8')) as RunRecord;
+    const [a, b] = [
+      await store.addRun(
+        'm',
+        runFolder('one', 'pass', { recipe: { ...base.recipe, resolved: { quantize: { format: 'qdq' } } } }),
+      ),
+      await store.addRun(
+        'm',
+        runFolder('two', 'fail', {
+          recipe: { ...base.recipe, resolved: { quantize: { format: 'dynamic' } } },
+          evaluation: { ...base.evaluation!, metrics: [{ ...base.evaluation!.metrics[0]!, quantized: 88 }] },
+        }),
+      ),
+    ];
     const found = differences(a, b, store.record(a), store.record(b));
     expect(found).toContainEqual({ what: 'gate', before: 'pass', after: 'fail' });
     expect(found).toContainEqual({ what: 'top1', before: 89.5, after: 88, unit: '%' });
@@ -209,8 +304,12 @@ describe('the log', () => {
   });
   it.each<[string, (lines: string[]) => string[]]>([
     ['changed', (l) => [l[0]!.replace('"version":1', '"version":7'), ...l.slice(1)]],
-    ['dropped', (l) => l.slice(1)], ['swapped', (l) => [l[1]!, l[0]!, l[2]!]], ['doubled', (l) => [l[0]!, l[0]!, ...l.slice(1)]],
-    ['not JSON', (l) => [...l, 'garbage']], ['empty', (l) => [...l, '']], ['cut inside', (l) => [l[0]!.slice(0, 80), ...l.slice(1)]],
+    ['dropped', (l) => l.slice(1)],
+    ['swapped', (l) => [l[1]!, l[0]!, l[2]!]],
+    ['doubled', (l) => [l[0]!, l[0]!, ...l.slice(1)]],
+    ['not JSON', (l) => [...l, 'garbage']],
+    ['empty', (l) => [...l, '']],
+    ['cut inside', (l) => [l[0]!.slice(0, 80), ...l.slice(1)]],
   ])('tells a line that was %s, and changes nothing then', async (_, spoil) => {
     const store = fresh();
     for (const content of ['one', 'two', 'three']) await store.addRun('m', runFolder(content));
@@ -224,12 +323,22 @@ describe('the log', () => {
 
 describe('the lock', () => {
   const lock = (store: Store): string => path.join(store.dir, 'lock');
-  const holder = (more: object): string => JSON.stringify({ token: '00000000-0000-4000-8000-000000000000', host: 'elsewhere', pid: 1, started: '', since: '2026-01-01T00:00:00Z', ...more });
+  const holder = (more: object): string =>
+    JSON.stringify({
+      token: '00000000-0000-4000-8000-000000000000',
+      host: 'elsewhere',
+      pid: 1,
+      started: '',
+      since: '2026-01-01T00:00:00Z',
+      ...more,
+    });
   it('of another machine or an unknown hand is waited for, then told', async () => {
     const store = fresh();
     await store.addRun('m', runFolder('one'));
     writeFileSync(lock(store), holder({}));
-    await expect(store.addRun('m', runFolder('two'))).rejects.toEqual(error('STORE_LOCKED', /process 1 of another machine since 2026/));
+    await expect(store.addRun('m', runFolder('two'))).rejects.toEqual(
+      error('STORE_LOCKED', /process 1 of another machine since 2026/),
+    );
     writeFileSync(lock(store), 'garbage');
     await expect(store.rollback('m')).rejects.toEqual(error('STORE_LOCKED'));
     rmSync(lock(store));

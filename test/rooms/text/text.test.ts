@@ -34,11 +34,24 @@ describe('the ONNX text syntax', () => {
     const model = parseModel(KITCHEN_SINK);
     assertValid(model);
     const g = model.graph;
-    expect([model.irVersion, model.producerName, model.modelVersion, model.doc]).toEqual([10, 'p "q" \\', 3n, 'two\nlines']);
-    expect([...model.opsets]).toEqual([['', 20], ['local', 1]]);
+    expect([model.irVersion, model.producerName, model.modelVersion, model.doc]).toEqual([
+      10,
+      'p "q" \\',
+      3n,
+      'two\nlines',
+    ]);
+    expect([...model.opsets]).toEqual([
+      ['', 20],
+      ['local', 1],
+    ]);
     expect(g.inputs.map((v) => [v.name, v.dtype, v.shape, v.other?.kind])).toEqual([
-      ['x', 'float32', ['N', 3, 'a b', null], undefined], ['anyRank', 'float32', undefined, undefined], ['scalar', 'float32', [], undefined],
-      ['s', undefined, undefined, 'sequence'], ['o', undefined, undefined, 'optional'], ['m', undefined, undefined, 'map'], ['d', 'float32', [2], undefined],
+      ['x', 'float32', ['N', 3, 'a b', null], undefined],
+      ['anyRank', 'float32', undefined, undefined],
+      ['scalar', 'float32', [], undefined],
+      ['s', undefined, undefined, 'sequence'],
+      ['o', undefined, undefined, 'optional'],
+      ['m', undefined, undefined, 'map'],
+      ['d', 'float32', [2], undefined],
     ]);
     const named = (name: string): Tensor => [...g.initializers].find((v) => v.name === name)!.data!;
     expect([...named('w').f32()]).toEqual([1, 2.5, Infinity, NaN]);
@@ -47,17 +60,32 @@ describe('the ONNX text syntax', () => {
     expect(named('q').numbers()).toEqual([-8, 7, 0]);
     expect(Object.is(named('d').f32()[1], -0)).toBe(true);
     const [first, odd, constant, branch] = [...g.nodes];
-    expect([first!.name, first!.int('alpha'), first!.float('beta'), first!.ints('list'), first!.attrs.get('mix')]).toEqual(['first', 1, 2, [], { type: 'floats', value: [1, 2.5] }]);
+    expect([
+      first!.name,
+      first!.int('alpha'),
+      first!.float('beta'),
+      first!.ints('list'),
+      first!.attrs.get('mix'),
+    ]).toEqual(['first', 1, 2, [], { type: 'floats', value: [1, 2.5] }]);
     expect([odd!.domain, odd!.op, odd!.overload]).toEqual(['com.example', 'Odd', 'over']);
     expect(odd!.inputs.map((v) => v?.name ?? null)).toEqual(['mid', null, 'w', null]);
     expect(odd!.outputs.map((v) => v.name)).toEqual(['y', '', 'z']);
     const value = constant!.attrs.get('value');
     expect(value?.type === 'tensor' && [value.value.name, value.value.ints()]).toEqual(['named', [1n, -2n]]);
     // The subgraph uses the outer value itself, although the outer graph defines it later.
-    expect(branch!.captures().map((v) => v.name).sort()).toEqual(['later', 'mid']);
+    expect(
+      branch!
+        .captures()
+        .map((v) => v.name)
+        .sort(),
+    ).toEqual(['later', 'mid']);
     expect(g.topological().indexOf(branch!)).toBe(4);
     expect(model.functions[0]!.attributes).toEqual(['k']);
-    expect([...model.functions[0]!.graph.nodes][0]!.attrs.get('alpha')).toEqual({ type: 'ref', value: 'gain', attrType: 1 });
+    expect([...model.functions[0]!.graph.nodes][0]!.attrs.get('alpha')).toEqual({
+      type: 'ref',
+      value: 'gain',
+      attrType: 1,
+    });
   });
 
   it('prints text that parses to the same model, and to the same bytes', () => {
@@ -73,8 +101,17 @@ describe('the ONNX text syntax', () => {
     const rng = createRng(7, 'tensors');
     for (const dtype of DTYPES) {
       const n = 9;
-      const tensor = dtype === 'string' ? new Tensor(dtype, [n], Array.from({ length: n }, () => String.fromCharCode(32 + rng.int(90), 10, 0x4e00 + rng.int(99))))
-        : Tensor.codes('uint8', Array.from({ length: 16 * n }, () => (dtype === 'bool' ? rng.int(2) : rng.int(256)))); // arbitrary bits
+      const tensor =
+        dtype === 'string'
+          ? new Tensor(
+              dtype,
+              [n],
+              Array.from({ length: n }, () => String.fromCharCode(32 + rng.int(90), 10, 0x4e00 + rng.int(99))),
+            )
+          : Tensor.codes(
+              'uint8',
+              Array.from({ length: 16 * n }, () => (dtype === 'bool' ? rng.int(2) : rng.int(256))),
+            ); // arbitrary bits
       const size = dtype === 'string' ? 0 : new Tensor('uint8', [16 * n], tensor.bytes()).size;
       const bits: Record<string, number> = { int4: 4, uint4: 4, float4e2m1: 4, int2: 2, uint2: 2 };
       const count = dtype === 'string' ? n : Math.floor((size * 8) / (bits[dtype] ?? 8 * widths(dtype)));
@@ -84,13 +121,18 @@ describe('the ONNX text syntax', () => {
       graph.addOutput(graph.add(new Node('Identity', [w], ['y'])).outputs[0]!);
       const again = [...parseModel(printModel(createModel(graph, 25))).graph.initializers][0]!.data!;
       if (dtype === 'string') expect(again.strings()).toEqual(data.strings());
-      else if (/float(32|64)|complex/.test(dtype)) expect(again.dtype.startsWith('c') ? [] : [...again.f64()]).toEqual(again.dtype.startsWith('c') ? [] : [...data.f64()]);
+      else if (/float(32|64)|complex/.test(dtype))
+        expect(again.dtype.startsWith('c') ? [] : [...again.f64()]).toEqual(
+          again.dtype.startsWith('c') ? [] : [...data.f64()],
+        );
       else expect(Buffer.compare(again.bytes(), data.bytes()), dtype).toBe(0);
     }
   });
 
   it('prints the shortest float32', () => {
-    expect([Math.fround(0.1), 1, -0, 1e-8, 16777217, NaN, -Infinity, Math.fround(3.4028234e38)].map(printFloat)).toEqual(['0.1', '1.0', '-0.0', '1e-8', '16777217.0', 'nan', '-inf', '3.4028235e+38']);
+    expect(
+      [Math.fround(0.1), 1, -0, 1e-8, 16777217, NaN, -Infinity, Math.fround(3.4028234e38)].map(printFloat),
+    ).toEqual(['0.1', '1.0', '-0.0', '1e-8', '16777217.0', 'nan', '-inf', '3.4028235e+38']);
     const rng = createRng(3, 'floats');
     for (let i = 0; i < 2000; i++) {
       const x = Math.fround(rng.normal() * 10 ** (rng.int(60) - 30));
@@ -99,14 +141,19 @@ describe('the ONNX text syntax', () => {
   });
 
   it('elides large tensors on request, and such text says so when parsed', () => {
-    const text = printModel(parseModel(`${HEADER}g (float x) => (y) <float[3] w = {1,2,3}> { y = Add(x, w) }`), { maxElements: 2 });
+    const text = printModel(parseModel(`${HEADER}g (float x) => (y) <float[3] w = {1,2,3}> { y = Add(x, w) }`), {
+      maxElements: 2,
+    });
     expect(text).toContain('float[3] w = {...}');
     expect(() => parseModel(text)).toThrowError(/left out when this text was printed/);
   });
 
   it('gives random data to declared values that no node produces, by name and seed', () => {
-    const text = `${HEADER}g (float[2] x) => (y) <float[2,2] w, int8[20] q, float[2] mid> { mid = MatMul(x, w) y = Foo(mid, q) }`;
-    const data = (seed: number): number[][] => [...parseModel(text, { randomInitializers: seed }).graph.initializers].map((v) => [...v.data!.f64()]);
+    const text =
+      `${HEADER}g (float[2] x) => (y) <float[2,2] w, int8[20] q, float[2] mid> { mid = MatMul(x, w) y = Foo(mid, ` +
+      'q) }';
+    const data = (seed: number): number[][] =>
+      [...parseModel(text, { randomInitializers: seed }).graph.initializers].map((v) => [...v.data!.f64()]);
     expect(data(1)).toEqual(data(1));
     expect(data(1)[0]).not.toEqual(data(2)[0]);
     expect(Math.max(...data(1)[1]!.map(Math.abs))).toBeLessThanOrEqual(3);
@@ -137,7 +184,14 @@ describe('the ONNX text syntax', () => {
     ['endless types', `${HEADER}g (${'seq('.repeat(5000)}`, 2, undefined],
     ['an unsafe size', `${HEADER}g (float[-1] x) => (y) { y = Relu(x) }`, 2, 10],
   ])('reports %s with its line and column', (_what, text, line, column) => {
-    const error = (() => { try { parseModel(text); } catch (e) { return e; } return undefined; })();
+    const error = (() => {
+      try {
+        parseModel(text);
+      } catch (e) {
+        return e;
+      }
+      return undefined;
+    })();
     expect(error).toBeInstanceOf(QuantError);
     const { code, where } = error as QuantError; // asserted above
     expect([code, where.line, column === undefined ? undefined : where.column]).toEqual(['GRAPH_TEXT', line, column]);
