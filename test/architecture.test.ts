@@ -42,7 +42,6 @@ const LONG: Readonly<Record<string, string>> = {
   'data/preprocess.ts': 'settings and steps',
   'data/spec.ts': 'schemas of all sources',
   'formats/qdq.ts': 'placement and writing',
-  'ops/shape.ts': 'all operators that move elements',
   'pipeline/candidates.ts': 'all candidates of auto',
   'pipeline/mixed.ts': 'measuring and choosing',
   'pipeline/prepare.ts': 'planning of all formats',

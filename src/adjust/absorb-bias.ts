@@ -87,7 +87,7 @@ function site(relu: Node, m: ChannelMoments, moments: AdjustContext['moments']):
     y.isGraphOutput ||
     !y.uses.size ||
     made.bias.data!.size !== m.mean.length ||
-    (made.node.op === 'Gemm' && made.node.float('beta', 1) !== 1) ||
+    made.view.beta !== 1 ||
     !moments.has(x.name)
   )
     return undefined; // layerShape gives constant biases
@@ -97,9 +97,10 @@ function site(relu: Node, m: ChannelMoments, moments: AdjustContext['moments']):
     const shape = layerShape(node);
     // as above
     if (index !== 0 || !shape?.bias || shape.bias.data!.size !== shape.groups * shape.rows) return undefined;
-    if (node.op === 'Conv' && pads(node)) padded = true;
-    if (node.op === 'Gemm' && node.float('beta', 1) !== 1) return undefined;
-    if (node.op !== 'Conv' && shape.columns !== m.mean.length) return undefined;
+    const slides = shape.view.kind === 'window';
+    if (slides && pads(node)) padded = true;
+    if (shape.view.beta !== 1) return undefined;
+    if (!slides && shape.columns !== m.mean.length) return undefined;
     readers.push({ ...shape, bias: shape.bias });
   }
   return padded ? 'padded' : { bias: made.bias, readers };
@@ -117,7 +118,7 @@ function absorb({ bias, readers }: Site, c: Float64Array): void {
   );
   for (const r of readers) {
     const more = new Float64Array(r.groups * r.rows);
-    const channels = r.node.op === 'Conv' ? c.length / r.groups : r.columns;
+    const channels = r.view.kind === 'window' ? c.length / r.groups : r.columns;
     const each = r.columns / channels;
     for (let g = 0; g < r.groups; g++) {
       // a layer's weight is constant

@@ -51,8 +51,8 @@ export const awq = {
     const { model } = context;
     const shapes = new Map<Node, LayerShape>();
     for (const n of model.graph.nodes) {
-      const shape = n.op === 'Conv' ? undefined : layerShape(n);
-      if (shape) shapes.set(n, shape);
+      const shape = layerShape(n);
+      if (shape?.view.kind === 'product') shapes.set(n, shape);
     }
     const groups = groupsOf(smoothUnits(model), shapes).filter((g) => g.unit.sets !== undefined || o.insert);
     if (!groups.length) return 'no channels that products read can be scaled';

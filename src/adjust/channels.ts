@@ -1,7 +1,7 @@
 /** Channels that must be scaled together, with the weights that make them and the weights that read them. */
 import type { Graph, Model, Node, Value } from '../ir/graph.js';
-import { ties, type AxisOf } from '../ops/links.js';
-import { specOf } from '../ops/index.js';
+import type { AxisOf, LinearView } from '../ops/facets.js';
+import { linearView, scalingTies } from '../ops/index.js';
 import { normalAxis } from '../ops/spec.js';
 
 /** Elements of a constant that belong to one channel: `outer` runs of `inner` neighbours, `stride` apart. */
@@ -61,7 +61,7 @@ class Finder {
   sets(): ChannelSet[] {
     for (const n of this.#graph.topological())
       for (const y of n.outputs) {
-        const axis = outputAxis(n);
+        const axis = madeAxis(n);
         if (axis !== undefined && y.shape) this.#visit({ value: y, axis: normalAxis(axis, y.shape.length) });
       }
     for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) {
@@ -127,12 +127,15 @@ class Finder {
         this.#fix(place);
         continue;
       }
-      const onward = ties(node).filter((t) => t.a.value === value && t.a.axis === axis);
+      const onward = scalingTies(node).filter((t) => t.a.value === value && t.a.axis === axis);
       if (onward.length) {
         for (const t of onward) this.#join(t.a, t.b, t.offset ?? 0, t.repeat ?? 1);
         continue;
       }
-      const slabs = index === 0 ? readSlabs(node, axis, this.#size(place), (v) => this.#ownConstant(v)) : undefined;
+      const slabs =
+        index === linearView(node)?.data
+          ? readSlabs(node, axis, this.#size(place), (v) => this.#ownConstant(v))
+          : undefined;
       const base = this.#visit(place);
       if (!slabs || base === undefined) this.#fix(place);
       else slabs.forEach((s, c) => this.#own[base + c]!.consumers.push(s));
@@ -154,7 +157,7 @@ class Finder {
       this.#fix(place);
       return;
     }
-    const back = ties(node).filter((t) => t.b.value === value && t.b.axis === axis);
+    const back = scalingTies(node).filter((t) => t.b.value === value && t.b.axis === axis);
     for (const t of back) this.#join(t.a, t.b, t.offset ?? 0, t.repeat ?? 1);
     if (back.length) {
       if (!this.#addends(node, place, base, new Set(back.map((t) => t.a.value)))) this.#fix(place);
@@ -226,23 +229,13 @@ function slabOf(constant: Value, node: Node, axis: number, c: number, from = 0, 
   return { constant, node, start: from * stride + c * inner, outer: Math.min(outer, to) - from, stride, inner };
 }
 
-/** Axis of the output that a node's weight makes. */
-function outputAxis(n: Node): number | undefined {
-  if (n.domain !== '') return undefined;
-  switch (n.op) {
-    case 'Conv':
-    case 'ConvTranspose':
-    case 'BatchNormalization':
-    case 'InstanceNormalization':
-      return 1;
-    case 'Gemm':
-    case 'MatMul':
-    case 'LayerNormalization':
-      return -1;
-    default:
-      return undefined;
-  }
+/** The view of a node's weight that scales what it reads and makes; undefined for tables and cells. */
+function scalable(n: Node): LinearView | undefined {
+  const view = linearView(n);
+  return view && view.kind !== 'lookup' && view.kind !== 'cell' ? view : undefined;
 }
+/** Axis of the output that a node's weight makes. */
+const madeAxis = (n: Node): number | undefined => scalable(n)?.resultAxis;
 
 interface Made {
   readonly weight: Value;
@@ -257,28 +250,15 @@ function madeBy(
   size: number,
   own: (v: Value | null | undefined) => v is Value,
 ): Made | undefined {
-  const expected = outputAxis(n);
-  if (expected === undefined || normalAxis(expected, rank) !== axis) return undefined;
-  const norm = ['BatchNormalization', 'InstanceNormalization', 'LayerNormalization'].includes(n.op);
-  const role = specOf(n)?.quant;
-  const weight = n.inputs[1];
-  const bias = n.inputs[2];
-  if (
-    !own(weight) ||
-    (bias && (!own(bias) || bias.data!.dims[bias.data!.dims.length - 1] !== size || bias.data!.size !== size))
-  )
-    return undefined; // own: constant
-  const { dims } = weight.data!; // as above
-  if (norm)
-    return weight.data!.size === size &&
-      (n.op !== 'LayerNormalization' || n.int('axis', -1) === -1 || n.int('axis', -1) === rank - 1)
-      ? { weight, weightAxis: dims.length - 1, bias: bias ?? undefined }
-      : undefined; // as above
-  if (role?.role !== 'compute') return undefined;
-  if (n.op === 'ConvTranspose' && n.int('group', 1) !== 1) return undefined;
-  const weightAxis = role.channelAxis(n, dims.length);
-  return typeof weightAxis === 'number' && dims[weightAxis] === size && (n.op !== 'MatMul' || dims.length === 2)
-    ? { weight, weightAxis, bias: bias ?? undefined }
+  const view = scalable(n);
+  if (!view || normalAxis(view.resultAxis, rank) !== axis) return undefined;
+  const weight = n.inputs[view.weight];
+  const bias = view.bias === undefined ? undefined : n.inputs[view.bias];
+  if (!own(weight)) return undefined;
+  if (bias && !(own(bias) && bias.data?.dims.at(-1) === size && bias.data.size === size)) return undefined;
+  if (view.batchAxes > 0 || (view.kind === 'transposed' && view.groups !== 1)) return undefined;
+  return weight.data?.dims[view.outputAxis] === size
+    ? { weight, weightAxis: view.outputAxis, bias: bias ?? undefined }
     : undefined;
 }
 
@@ -292,34 +272,20 @@ export function readSlabs(
   size: number,
   own: (v: Value | null | undefined) => v is Value,
 ): Slab[] | undefined {
-  const weight = n.inputs[1];
-  if (n.domain !== '' || !own(weight)) return undefined;
+  const view = scalable(n);
+  const weight = view && n.inputs[view.weight];
+  if (!view || !own(weight) || view.batchAxes > 0 || view.kind === 'scale') return undefined;
   const { dims } = weight.data!; // own: constant
-  const rank = n.inputs[0]?.shape?.length ?? 0;
-  const all = (each: (c: number) => Slab): Slab[] => Array.from({ length: size }, (_, c) => each(c));
-  switch (n.op) {
-    case 'Conv': {
-      const group = n.int('group', 1);
-      if (axis !== 1 || dims[1]! * group !== size) return undefined; // a convolution weight has at least two axes
-      const rows = dims[0]! / group;
-      return all((c) => {
-        const g = Math.floor(c / dims[1]!);
-        return slabOf(weight, n, 1, c % dims[1]!, g * rows, (g + 1) * rows);
-      });
-    }
-    case 'ConvTranspose':
-      return axis === 1 && dims[0] === size ? all((c) => slabOf(weight, n, 0, c)) : undefined;
-    case 'MatMul':
-      return axis === rank - 1 && dims.length === 2 && dims[0] === size
-        ? all((c) => slabOf(weight, n, 0, c))
-        : undefined;
-    case 'Gemm': {
-      const at = n.int('transB', 0) ? 1 : 0;
-      return axis === 1 && n.int('transA', 0) === 0 && dims[at] === size
-        ? all((c) => slabOf(weight, n, at, c))
-        : undefined;
-    }
-    default:
-      return undefined;
-  }
+  const rank = n.inputs[view.data]?.shape?.length ?? 0;
+  if (normalAxis(view.dataAxis, rank) !== axis) return undefined;
+  const each = dims[view.inputAxis]!; // an axis of the weight
+  const groups = view.kind === 'window' ? view.groups : 1;
+  if (each * groups !== size) return undefined;
+  const rows = dims[view.outputAxis]! / groups; // as above
+  return Array.from({ length: size }, (_, c) => {
+    const g = Math.floor(c / each);
+    return groups === 1
+      ? slabOf(weight, n, view.inputAxis, c)
+      : slabOf(weight, n, view.inputAxis, c % each, g * rows, (g + 1) * rows);
+  });
 }

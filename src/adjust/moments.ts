@@ -4,7 +4,7 @@
  */
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
-import { ties } from '../ops/links.js';
+import { scalingTies } from '../ops/index.js';
 import type { ChannelMoments } from './types.js';
 
 /** By output name: mean β and standard deviation |γ| of each channel, as training saw them. Constants only. */
@@ -67,7 +67,7 @@ function derived(n: Node, y: Value, known: ReadonlyMap<Value, ChannelMoments>): 
   if (typeof channels !== 'number') return undefined;
   const sum = n.domain === '' && (n.op === 'Add' || n.op === 'Sum');
   if (!sum && !(n.domain === '' && HANDS_ON.has(n.op))) return undefined;
-  const from = ties(n).filter((t) => t.b.value === y && t.b.axis === 1);
+  const from = scalingTies(n).filter((t) => t.b.value === y && t.b.axis === 1);
   if (!from.length || (sum && from.length !== n.inputs.length)) return undefined;
   const mean = new Float64Array(channels);
   const square = new Float64Array(channels);

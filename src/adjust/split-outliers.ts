@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Node, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { forgetInferred } from '../ops/infer.js';
 import { layerShape } from './layerwise/layer.js';
@@ -150,14 +150,14 @@ function split(
 ): void {
   const made = layerShape(sets![0]!.producers[0]!.node)!; // isChain() checked it
   const whole = from.map(() => 1);
-  spread(made.weight, outputAxis(made.node), from, of === 'activations' ? share : whole);
+  spread(made.weight, made.view.outputAxis, from, of === 'activations' ? share : whole);
   // a layer's bias is constant
   if (made.bias) spread(made.bias, made.bias.data!.dims.length - 1, from, of === 'activations' ? share : whole);
   for (const n of inputs[0]!.layers) {
-    const { weight } = layerShape(n)!; // as above
-    const axis = n.op === 'Conv' ? 1 : 1 - outputAxis(n);
+    const { weight, view } = layerShape(n)!; // as above
+    const axis = view.inputAxis;
     spread(weight, axis, from, of === 'weights' ? share : whole);
-    if (of === 'weights' && bits !== undefined) moveApart(weight, axis, outputAxis(n), shift, { bits, granularity });
+    if (of === 'weights' && bits !== undefined) moveApart(weight, axis, view.outputAxis, shift, { bits, granularity });
   }
 }
 
@@ -186,8 +186,6 @@ function moveApart(
     dims,
   ); // one for each copy
 }
-
-const outputAxis = (n: Node): number => (n.op === 'Conv' || (n.op === 'Gemm' && n.int('transB', 0) !== 0) ? 0 : 1);
 
 /** Slice k of the new constant is slice from[k] of the old one, times share[k]. */
 function spread(v: Value, axis: number, from: readonly number[], share: readonly number[]): void {

@@ -3,6 +3,7 @@ import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Model, Node } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
+import { linearView } from '../ops/index.js';
 import { packedOrder, rowStarts, type Packing } from '../ops/packing.js';
 import { openModel } from '../runtime/open.js';
 import { quantize } from '../scheme/arithmetic.js';
@@ -35,7 +36,7 @@ const RESULTS = 16;
 
 /** The window of a convolution with a weight of these dims. */
 export function windowOf(node: Node, dims: readonly number[]): Window | undefined {
-  if (node.op !== 'Conv') return undefined;
+  if (linearView(node)?.kind !== 'window') return undefined;
   const kernel = dims.slice(2);
   return {
     kernel,

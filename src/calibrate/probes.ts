@@ -1,6 +1,6 @@
 /** Which tensors need a NaN probe of their own. */
 import type { Node, Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
+import { linearView, specOf } from '../ops/index.js';
 
 /**
  * Whether every element of `v` enters, by multiplication or addition, a tensor that is tapped too: then NaN shows up
@@ -22,7 +22,10 @@ export function showsLater(v: Value, tapped: ReadonlySet<Value>): boolean {
 
 function keepsNaN(node: Node, v: Value, index: number): boolean {
   const quant = specOf(node)?.quant;
-  if (quant?.role === 'compute') return quant.weight !== index && (node.op !== 'Conv' || coversAll(node, v));
+  if (quant?.role === 'compute') {
+    const view = linearView(node);
+    return view !== undefined && quant.weight !== index && (view.kind !== 'window' || coversAll(node, v));
+  }
   return quant?.role === 'arithmetic' && (node.op === 'Add' || node.op === 'Mul' || node.op === 'GlobalAveragePool');
 }
 

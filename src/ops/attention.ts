@@ -1,6 +1,6 @@
 /** Attention and rotary embedding: https://onnx.ai/onnx/operators/onnx__Attention.html, onnx__RotaryEmbedding.html */
 import type { Dim, Shape } from '../ir/graph.js';
-import { sizeOf, UNKNOWN, type OpSpec } from './spec.js';
+import { PLAIN, sizeOf, UNKNOWN, type OpSpec } from './spec.js';
 
 /** [batch, sequence, heads · d] with the number of heads, or [batch, heads, sequence, d]. */
 function headsOf(
@@ -53,6 +53,7 @@ export const attention = {
     return { macs: scores * (number(q.d) + number(v.d)), otherOps: scores };
   },
   quant: { role: 'float', because: 'no integer kernel' },
+  ...PLAIN,
 } satisfies OpSpec;
 
 export const rotaryEmbedding = {
@@ -64,4 +65,5 @@ export const rotaryEmbedding = {
   infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape }],
   cost: (_inputs, [y]) => ({ macs: 0, otherOps: 3 * sizeOf(y?.shape) }),
   quant: { role: 'float', because: 'no integer kernel' },
+  ...PLAIN,
 } satisfies OpSpec;

@@ -1,7 +1,8 @@
 /** Constants, control flow and recurrent cells. https://onnx.ai/onnx/operators/onnx__If.html, onnx__LSTM.html */
 import type { Dim } from '../ir/graph.js';
 import { elementCount } from '../ir/tensor.js';
-import { sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
+import { recurrentCell } from './linear.js';
+import { PLAIN, sizeOf, STEPS, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 export const constant = {
   op: 'Constant',
@@ -11,6 +12,7 @@ export const constant = {
   foldable: true,
   cost: 'free',
   quant: { role: 'float', because: 'a constant' },
+  ...STEPS,
   infer(ctx) {
     const a = [...ctx.node.attrs.values()][0];
     switch (a?.type) {
@@ -58,6 +60,7 @@ export const ifOp = {
   foldable: true,
   cost: 'free',
   quant: { role: 'float', because: 'control flow' },
+  ...PLAIN,
   infer(ctx) {
     const [a, b] = [ctx.subgraph('then_branch'), ctx.subgraph('else_branch')];
     return a.map((k, i) => (b[i] ? meet(k, b[i]) : k));
@@ -72,6 +75,7 @@ export const loop = {
   foldable: false,
   cost: 'free',
   quant: { role: 'float', because: 'control flow' },
+  ...PLAIN,
   infer(ctx) {
     const body = ctx.subgraph('body').slice(1);
     const carried = ctx.node.inputs.length - 2;
@@ -93,6 +97,7 @@ export const scan = {
   foldable: false,
   cost: 'free',
   quant: { role: 'float', because: 'control flow' },
+  ...PLAIN,
   infer(ctx) {
     const body = ctx.subgraph('body');
     return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
@@ -107,6 +112,9 @@ function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): O
     doc: `${op} cell over a sequence.`,
     foldable: true,
     quant: { role: 'float', because: `${op} has no static integer kernel` },
+    linear: recurrentCell,
+    links: 'opaque',
+    gradient: 'unsupported',
     infer(ctx: InferContext) {
       const x = ctx.input(0);
       const hidden: Dim = ctx.node.attrs.has('hidden_size') ? ctx.node.int('hidden_size') : null;

@@ -1,6 +1,7 @@
 /** Convolutions: https://onnx.ai/onnx/operators/onnx__Conv.html, onnx__ConvTranspose.html */
 import type { Dim, Node, Shape } from '../ir/graph.js';
-import { sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
+import { convolution, transposedConvolution } from './linear.js';
+import { PLAIN, sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 /** Spatial output sizes of a sliding window (Conv and pooling). */
 export function windowSizes(node: Node, input: Shape, kernel: readonly number[], ceil = false): Dim[] {
@@ -66,6 +67,9 @@ export const conv = {
     qlinear: { op: 'QLinearConv', domain: '', form: 'conv' },
     channelAxis: () => 0,
   },
+  linear: convolution,
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;
 
 /**
@@ -81,6 +85,9 @@ export const fusedConv = {
   infer: (ctx) => inferConv(ctx, 0, 1),
   cost: ([, w], [y]) => ({ macs: convMacs(w?.shape, y?.shape), otherOps: sizeOf(y?.shape) }),
   quant: { role: 'float', because: 'quantize the model before its activations are fused' },
+  linear: () => ({ because: 'its weights feed an activation that is part of it' }),
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;
 
 export const convTranspose = {
@@ -139,6 +146,9 @@ export const convTranspose = {
     channelAxis: (node) =>
       node.int('group', 1) === 1 ? 1 : { float: 'a grouped ConvTranspose has no single channel axis' },
   },
+  linear: transposedConvolution,
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;
 
 export const depthToSpace = {
@@ -157,6 +167,7 @@ export const depthToSpace = {
   },
   cost: 'free',
   quant: { role: 'passthrough', data: [0] },
+  ...PLAIN,
 } satisfies OpSpec;
 
 export const spaceToDepth = {
@@ -175,4 +186,5 @@ export const spaceToDepth = {
   },
   cost: 'free',
   quant: { role: 'passthrough', data: [0] },
+  ...PLAIN,
 } satisfies OpSpec;

@@ -2,6 +2,7 @@
 import type { DType } from '../ir/dtype.js';
 import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
+import { addends, elements, operands, product, scaled, sloped } from './links.js';
 import {
   atLeastOne,
   broadcast,
@@ -16,15 +17,25 @@ import {
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 const noKernel = float('no integer kernel');
+/** Differentiable, without a rule yet. */
+const smooth = { gradient: 'unsupported' } as const;
+const logical = { quant: float('logical'), gradient: 'zero' } as const;
 
-function unary(op: string, since: number, doc: string, quant: QuantRole = noKernel, dtype?: DType): OpSpec {
+/** By default without an integer kernel, and elements keep their places. */
+interface UnaryFacets extends Partial<Pick<OpSpec, 'quant' | 'links'>>, Pick<OpSpec, 'gradient'> {
+  readonly dtype?: DType;
+}
+function unary(op: string, since: number, doc: string, { dtype, ...facets }: UnaryFacets): OpSpec {
   return {
     op,
     domain: '',
     since,
     doc,
     foldable: true,
-    quant,
+    quant: noKernel,
+    linear: 'no',
+    links: elements,
+    ...facets,
     cost: perElement,
     infer: (ctx) => {
       const x = ctx.input(0);
@@ -34,25 +45,26 @@ function unary(op: string, since: number, doc: string, quant: QuantRole = noKern
 }
 
 type IntFunction = (a: number, b: number) => number | null;
-function binary(
-  op: string,
-  since: number,
-  doc: string,
-  quant: QuantRole = noKernel,
-  options: { dtype?: DType; ints?: IntFunction } = {},
-): OpSpec {
+interface BinaryFacets extends UnaryFacets {
+  readonly ints?: IntFunction;
+}
+function binary(op: string, since: number, doc: string, options: BinaryFacets): OpSpec {
+  const { dtype, ints: compute, ...facets } = options;
   return {
     op,
     domain: '',
     since,
     doc,
     foldable: true,
-    quant,
+    quant: noKernel,
+    linear: 'no',
+    links: operands,
+    ...facets,
     cost: perElement,
     infer(ctx) {
       const [a, b] = [ctx.input(0), ctx.input(1)];
-      const ints = options.ints && combine(intsOf(ctx, 0), intsOf(ctx, 1), options.ints);
-      return [{ dtype: options.dtype ?? a?.dtype ?? b?.dtype, shape: broadcast(a?.shape, b?.shape), ints }];
+      const ints = compute && combine(intsOf(ctx, 0), intsOf(ctx, 1), compute);
+      return [{ dtype: dtype ?? a?.dtype ?? b?.dtype, shape: broadcast(a?.shape, b?.shape), ints }];
     },
   };
 }
@@ -85,7 +97,7 @@ const lengthOf = (...v: readonly (readonly Dim[] | undefined)[]): number | undef
   return v.every((x) => x && (x.length === n || x.length === 1)) ? n : undefined;
 };
 const equal: OpSpec = {
-  ...binary('Equal', 1, 'a = b.', float('logical'), { dtype: 'bool' }),
+  ...binary('Equal', 1, 'a = b.', { ...logical, dtype: 'bool' }),
   infer(ctx) {
     const [a, b] = [intsOf(ctx, 0), intsOf(ctx, 1)];
     const n = lengthOf(a, b);
@@ -100,7 +112,7 @@ const arithmetic = (qlinear: string): QuantRole => ({
   qlinear: qlinearEach(qlinear),
 });
 
-function variadic(op: string, since: number, doc: string): OpSpec {
+function variadic(op: string, since: number, doc: string, links: OpSpec['links']): OpSpec {
   return {
     op,
     domain: '',
@@ -109,6 +121,9 @@ function variadic(op: string, since: number, doc: string): OpSpec {
     foldable: true,
     cost: perElement,
     quant: noKernel,
+    linear: 'no',
+    links,
+    gradient: 'unsupported',
     infer(ctx) {
       atLeastOne(ctx);
       return [
@@ -141,6 +156,9 @@ export const cast = {
   foldable: true,
   cost: perElement,
   quant: float('changes the type'),
+  linear: 'no',
+  links: elements,
+  gradient: 'unsupported',
   infer(ctx) {
     const x = ctx.input(0);
     return [{ dtype: dtypeFromCode(ctx.node.int('to')), shape: x?.shape, ints: intsOf(ctx, 0) }];
@@ -159,6 +177,9 @@ export const where = {
     inputs: [1, 2],
     qlinear: { op: 'QLinearWhere', domain: 'com.microsoft', form: 'where' },
   },
+  linear: 'no',
+  links: operands,
+  gradient: 'unsupported',
   infer(ctx: InferContext): Known[] {
     const [c, a, b] = [ctx.input(0)?.ints, intsOf(ctx, 1), intsOf(ctx, 2)];
     const n = lengthOf(c, a, b);
@@ -177,95 +198,109 @@ export const where = {
 } satisfies OpSpec;
 
 export const elementwiseOps: readonly OpSpec[] = [
-  unary('Relu', 1, 'max(x, 0).', { role: 'clamp', bounds: () => [0, Infinity] }),
-  { ...unary('Clip', 1, 'Clamps to [min, max].', { role: 'clamp', bounds: clipBounds }) },
-  unary('LeakyRelu', 1, 'x or alpha·x.', { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') }),
+  unary('Relu', 1, 'max(x, 0).', { ...smooth, quant: { role: 'clamp', bounds: () => [0, Infinity] }, links: scaled }),
+  unary('Clip', 1, 'Clamps to [min, max].', { ...smooth, quant: { role: 'clamp', bounds: clipBounds } }),
+  unary('LeakyRelu', 1, 'x or alpha·x.', {
+    ...smooth,
+    quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') },
+    links: scaled,
+  }),
   unary('Sigmoid', 1, '1 / (1 + e^−x).', {
-    role: 'arithmetic',
-    inputs: [0],
-    range: [0, 1],
-    qlinear: qlinearEach('QLinearSigmoid'),
+    ...smooth,
+    quant: { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSigmoid') },
   }),
   unary('Tanh', 1, 'Hyperbolic tangent.', {
-    role: 'arithmetic',
-    inputs: [0],
-    range: [-1, 1],
-    twin: { op: 'Sigmoid', factor: 2, range: [0, 1] },
-  }), // tanh x = 2 · sigmoid(2x) − 1
-  unary('Erf', 9, 'Error function.'),
-  unary('Exp', 1, 'e^x.'),
-  unary('Log', 1, 'Natural logarithm.'),
-  unary('Sqrt', 1, 'Square root.'),
-  unary('Reciprocal', 1, '1 / x.'),
-  unary('Neg', 1, '−x.'),
-  unary('Abs', 1, '|x|.'),
-  unary('Ceil', 1, 'Rounds up.'),
-  unary('Floor', 1, 'Rounds down.'),
-  unary('Round', 11, 'Rounds half to even.'),
-  unary('Sign', 9, 'Sign.'),
-  unary('Elu', 1, 'Exponential linear unit.'),
-  unary('Selu', 1, 'Scaled ELU.'),
-  unary('Celu', 12, 'Continuous ELU.'),
-  unary('Softplus', 1, 'ln(1 + e^x).'),
-  unary('Softsign', 1, 'x / (1 + |x|).'),
-  unary('HardSigmoid', 1, 'Clamped line.'),
-  unary('HardSwish', 14, 'x · HardSigmoid(x).'),
-  unary('Gelu', 20, 'Gaussian error linear unit.'),
-  unary('Mish', 18, 'x · tanh(softplus(x)).'),
-  unary('Swish', 24, 'x · sigmoid(αx).'),
-  unary('ThresholdedRelu', 10, 'x above alpha, else 0.'),
-  unary('Shrink', 9, 'Soft threshold.'),
-  unary('Sin', 7, 'Sine.'),
-  unary('Cos', 7, 'Cosine.'),
-  unary('Tan', 7, 'Tangent.'),
-  unary('Asin', 7, 'Arc sine.'),
-  unary('Acos', 7, 'Arc cosine.'),
-  unary('Atan', 7, 'Arc tangent.'),
-  unary('Sinh', 9, 'Hyperbolic sine.'),
-  unary('Cosh', 9, 'Hyperbolic cosine.'),
-  unary('Asinh', 9, 'Inverse sinh.'),
-  unary('Acosh', 9, 'Inverse cosh.'),
-  unary('Atanh', 9, 'Inverse tanh.'),
-  unary('Not', 1, 'Logical not.', float('logical')),
-  unary('BitwiseNot', 18, 'Bitwise not.', float('logical')),
-  unary('IsNaN', 9, 'Whether NaN.', float('logical'), 'bool'),
-  unary('IsInf', 10, 'Whether infinite.', float('logical'), 'bool'),
+    ...smooth,
+    // tanh x = 2 · sigmoid(2x) − 1
+    quant: {
+      role: 'arithmetic',
+      inputs: [0],
+      range: [-1, 1],
+      twin: { op: 'Sigmoid', factor: 2, range: [0, 1] },
+    },
+  }),
+  unary('Erf', 9, 'Error function.', smooth),
+  unary('Exp', 1, 'e^x.', smooth),
+  unary('Log', 1, 'Natural logarithm.', smooth),
+  unary('Sqrt', 1, 'Square root.', smooth),
+  unary('Reciprocal', 1, '1 / x.', smooth),
+  unary('Neg', 1, '−x.', { ...smooth, links: scaled }),
+  unary('Abs', 1, '|x|.', { ...smooth, links: scaled }),
+  unary('Ceil', 1, 'Rounds up.', { gradient: 'zero' }),
+  unary('Floor', 1, 'Rounds down.', { gradient: 'zero' }),
+  unary('Round', 11, 'Rounds half to even.', { gradient: 'zero' }),
+  unary('Sign', 9, 'Sign.', { gradient: 'zero' }),
+  unary('Elu', 1, 'Exponential linear unit.', smooth),
+  unary('Selu', 1, 'Scaled ELU.', smooth),
+  unary('Celu', 12, 'Continuous ELU.', smooth),
+  unary('Softplus', 1, 'ln(1 + e^x).', smooth),
+  unary('Softsign', 1, 'x / (1 + |x|).', smooth),
+  unary('HardSigmoid', 1, 'Clamped line.', smooth),
+  unary('HardSwish', 14, 'x · HardSigmoid(x).', smooth),
+  unary('Gelu', 20, 'Gaussian error linear unit.', smooth),
+  unary('Mish', 18, 'x · tanh(softplus(x)).', smooth),
+  unary('Swish', 24, 'x · sigmoid(αx).', smooth),
+  unary('ThresholdedRelu', 10, 'x above alpha, else 0.', smooth),
+  unary('Shrink', 9, 'Soft threshold.', smooth),
+  unary('Sin', 7, 'Sine.', smooth),
+  unary('Cos', 7, 'Cosine.', smooth),
+  unary('Tan', 7, 'Tangent.', smooth),
+  unary('Asin', 7, 'Arc sine.', smooth),
+  unary('Acos', 7, 'Arc cosine.', smooth),
+  unary('Atan', 7, 'Arc tangent.', smooth),
+  unary('Sinh', 9, 'Hyperbolic sine.', smooth),
+  unary('Cosh', 9, 'Hyperbolic cosine.', smooth),
+  unary('Asinh', 9, 'Inverse sinh.', smooth),
+  unary('Acosh', 9, 'Inverse cosh.', smooth),
+  unary('Atanh', 9, 'Inverse tanh.', smooth),
+  unary('Not', 1, 'Logical not.', logical),
+  unary('BitwiseNot', 18, 'Bitwise not.', logical),
+  unary('IsNaN', 9, 'Whether NaN.', { ...logical, dtype: 'bool' }),
+  unary('IsInf', 10, 'Whether infinite.', { ...logical, dtype: 'bool' }),
   {
-    ...unary('Identity', 1, 'The input itself.', { role: 'passthrough', data: [0] }),
+    ...unary('Identity', 1, 'The input itself.', {
+      ...smooth,
+      quant: { role: 'passthrough', data: [0] },
+      links: scaled,
+    }),
     cost: 'free',
     infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape, ints: intsOf(ctx, 0) }],
   },
   {
-    ...unary('Dropout', 1, 'The input itself at inference.', { role: 'passthrough', data: [0] }),
+    ...unary('Dropout', 1, 'The input itself at inference.', {
+      ...smooth,
+      quant: { role: 'passthrough', data: [0] },
+      links: scaled,
+    }),
     cost: 'free',
     infer: (ctx) => [
       { dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape },
       { dtype: 'bool', shape: ctx.input(0)?.shape },
     ],
   },
-  binary('Add', 1, 'a + b.', arithmetic('QLinearAdd'), { ints: (a, b) => a + b }),
-  binary('Mul', 1, 'a · b.', arithmetic('QLinearMul'), { ints: (a, b) => a * b }),
-  binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }),
-  binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
-  binary('Pow', 1, 'a^b.'),
-  binary('Mod', 10, 'Remainder.'),
-  binary('PRelu', 1, 'x or slope·x.'),
-  binary('And', 1, 'Logical and.', float('logical'), { dtype: 'bool' }),
-  binary('Or', 1, 'Logical or.', float('logical'), { dtype: 'bool' }),
-  binary('Xor', 1, 'Logical exclusive or.', float('logical'), { dtype: 'bool' }),
+  binary('Add', 1, 'a + b.', { ...smooth, quant: arithmetic('QLinearAdd'), links: addends, ints: (a, b) => a + b }),
+  binary('Mul', 1, 'a · b.', { ...smooth, quant: arithmetic('QLinearMul'), links: product, ints: (a, b) => a * b }),
+  binary('Sub', 1, 'a − b.', { ...smooth, links: addends, ints: (a, b) => a - b }),
+  binary('Div', 1, 'a / b.', { ...smooth, links: product, ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
+  binary('Pow', 1, 'a^b.', smooth),
+  binary('Mod', 10, 'Remainder.', smooth),
+  binary('PRelu', 1, 'x or slope·x.', { ...smooth, links: sloped }),
+  binary('And', 1, 'Logical and.', { ...logical, dtype: 'bool' }),
+  binary('Or', 1, 'Logical or.', { ...logical, dtype: 'bool' }),
+  binary('Xor', 1, 'Logical exclusive or.', { ...logical, dtype: 'bool' }),
   equal,
-  binary('Greater', 1, 'a > b.', float('logical'), { dtype: 'bool' }),
-  binary('GreaterOrEqual', 12, 'a ≥ b.', float('logical'), { dtype: 'bool' }),
-  binary('Less', 1, 'a < b.', float('logical'), { dtype: 'bool' }),
-  binary('LessOrEqual', 12, 'a ≤ b.', float('logical'), { dtype: 'bool' }),
-  binary('BitwiseAnd', 18, 'Bitwise and.', float('logical')),
-  binary('BitwiseOr', 18, 'Bitwise or.', float('logical')),
-  binary('BitwiseXor', 18, 'Bitwise exclusive or.', float('logical')),
-  binary('BitShift', 11, 'Shift.', float('logical')),
-  variadic('Max', 1, 'Largest of the inputs.'),
-  variadic('Min', 1, 'Smallest of the inputs.'),
-  variadic('Sum', 1, 'Sum of the inputs.'),
-  variadic('Mean', 1, 'Mean of the inputs.'),
+  binary('Greater', 1, 'a > b.', { ...logical, dtype: 'bool' }),
+  binary('GreaterOrEqual', 12, 'a ≥ b.', { ...logical, dtype: 'bool' }),
+  binary('Less', 1, 'a < b.', { ...logical, dtype: 'bool' }),
+  binary('LessOrEqual', 12, 'a ≤ b.', { ...logical, dtype: 'bool' }),
+  binary('BitwiseAnd', 18, 'Bitwise and.', logical),
+  binary('BitwiseOr', 18, 'Bitwise or.', logical),
+  binary('BitwiseXor', 18, 'Bitwise exclusive or.', logical),
+  binary('BitShift', 11, 'Shift.', logical),
+  variadic('Max', 1, 'Largest of the inputs.', operands),
+  variadic('Min', 1, 'Smallest of the inputs.', operands),
+  variadic('Sum', 1, 'Sum of the inputs.', addends),
+  variadic('Mean', 1, 'Mean of the inputs.', addends),
   cast,
   where,
 ];

@@ -1,4 +1,5 @@
 import type { Node } from '../ir/graph.js';
+import type { LinearView, Tie } from './facets.js';
 import { attention, rotaryEmbedding } from './attention.js';
 import { controlOps } from './control.js';
 import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
@@ -42,6 +43,26 @@ const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
 
 /** The spec of a node's operator, or undefined for operators that the project does not know. */
 export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.domain}:${node.op}`);
+
+/** The weights that a node multiplies, as matrices; none for nodes that multiply none, or in a way not known here. */
+export function linearViews(node: Node): readonly LinearView[] {
+  const rule = specOf(node)?.linear;
+  const found = rule === undefined || rule === 'no' ? [] : rule(node);
+  return 'because' in found ? [] : found;
+}
+/** The view of a node's weight, where it has one only. */
+export function linearView(node: Node): LinearView | undefined {
+  const views = linearViews(node);
+  return views.length === 1 ? views[0] : undefined;
+}
+
+/** All ties of a node. */
+export function ties(node: Node): readonly Tie[] {
+  const rule = specOf(node)?.links;
+  return rule === undefined || rule === 'opaque' ? [] : rule(node);
+}
+/** Ties through which scaling channels by positive factors passes. */
+export const scalingTies = (node: Node): readonly Tie[] => ties(node).filter((t) => t.homogeneous);
 
 /** Data inputs of an integer node: the ones that must be quantized for it to run in integers. */
 export function dataInputs(n: Node): readonly number[] {

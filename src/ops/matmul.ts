@@ -1,5 +1,6 @@
 /** Matrix products: https://onnx.ai/onnx/operators/onnx__MatMul.html, onnx__Gemm.html, onnx__Einsum.html */
 import type { Dim, Shape } from '../ir/graph.js';
+import { einsumProduct, generalProduct, matrixProduct } from './linear.js';
 import { broadcast, sizeOf, type OpSpec } from './spec.js';
 
 /** Shape of a numpy-style matrix product. */
@@ -28,6 +29,9 @@ export const matMul = {
     qlinear: { op: 'QLinearMatMul', domain: '', form: 'each' },
     channelAxis: (_n, rank) => (rank >= 2 ? rank - 1 : { float: 'a vector weight has no channel axis' }),
   },
+  linear: matrixProduct,
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;
 
 export const gemm = {
@@ -59,6 +63,9 @@ export const gemm = {
       return node.int('transB', 0) ? 0 : 1;
     },
   },
+  linear: generalProduct,
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;
 
 export const einsum = {
@@ -90,4 +97,7 @@ export const einsum = {
     return { macs: [...sizes.values()].reduce((n, d) => n * d, 1), otherOps: 0 };
   },
   quant: { role: 'float', because: 'Einsum has no integer kernel' },
+  linear: einsumProduct,
+  links: 'opaque',
+  gradient: 'unsupported',
 } satisfies OpSpec;

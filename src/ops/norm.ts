@@ -1,9 +1,18 @@
 /** Normalisations and softmax: the output has the shape of the input. */
+import { affine } from './linear.js';
+import { beside, elements, samples, softmaxed } from './links.js';
 import { perElement, qlinearEach, type OpSpec, type QuantRole } from './spec.js';
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 
-function like(op: string, since: number, doc: string, quant: QuantRole, extra = 0): OpSpec {
+function like(
+  op: string,
+  since: number,
+  doc: string,
+  links: OpSpec['links'],
+  quant: QuantRole,
+  linear: OpSpec['linear'] = 'no',
+): OpSpec {
   return {
     op,
     domain: '',
@@ -11,25 +20,43 @@ function like(op: string, since: number, doc: string, quant: QuantRole, extra = 
     doc,
     foldable: true,
     quant,
+    linear,
+    links,
+    gradient: 'unsupported',
     cost: perElement,
     infer(ctx) {
       const x = ctx.input(0);
-      const same = { dtype: x?.dtype, shape: x?.shape };
-      return [same, ...Array.from({ length: extra }, () => ({ dtype: x?.dtype, shape: undefined }))];
+      return [{ dtype: x?.dtype, shape: x?.shape }];
     },
   };
 }
 
 export const normOps: readonly OpSpec[] = [
-  like('BatchNormalization', 1, 'γ·(x − μ)/√(σ² + ε) + β by channel.', float('fold it into the convolution before it')),
+  like(
+    'BatchNormalization',
+    1,
+    'γ·(x − μ)/√(σ² + ε) + β by channel.',
+    elements,
+    float('fold it into the convolution before it'),
+    affine(1),
+  ),
   like(
     'InstanceNormalization',
     1,
     'Normalises each channel of each sample.',
+    samples,
     float('its statistics depend on the input'),
+    affine(1),
   ),
   {
-    ...like('LayerNormalization', 17, 'Normalises the last axes.', float('its statistics depend on the input')),
+    ...like(
+      'LayerNormalization',
+      17,
+      'Normalises the last axes.',
+      beside(-1, false),
+      float('its statistics depend on the input'),
+      affine(-1),
+    ),
     infer(ctx) {
       const x = ctx.input(0);
       const axis = ctx.node.int('axis', -1);
@@ -42,17 +69,35 @@ export const normOps: readonly OpSpec[] = [
       ];
     },
   },
-  like('GroupNormalization', 18, 'Normalises groups of channels.', float('its statistics depend on the input')),
-  like('RMSNormalization', 23, 'Divides by the root mean square.', float('its statistics depend on the input')),
-  like('LpNormalization', 1, 'Divides by an Lp norm.', float('its statistics depend on the input')),
-  like('MeanVarianceNormalization', 9, 'Zero mean, unit variance.', float('its statistics depend on the input')),
-  like('LRN', 1, 'Local response normalisation.', float('no integer kernel')),
-  like('Softmax', 1, 'e^x normalised to sum 1.', {
+  like(
+    'GroupNormalization',
+    18,
+    'Normalises groups of channels.',
+    samples,
+    float('its statistics depend on the input'),
+  ),
+  like(
+    'RMSNormalization',
+    23,
+    'Divides by the root mean square.',
+    beside(-1, false),
+    float('its statistics depend on the input'),
+  ),
+  like('LpNormalization', 1, 'Divides by an Lp norm.', beside(-1, true), float('its statistics depend on the input')),
+  like(
+    'MeanVarianceNormalization',
+    9,
+    'Zero mean, unit variance.',
+    'opaque',
+    float('its statistics depend on the input'),
+  ),
+  like('LRN', 1, 'Local response normalisation.', samples, float('no integer kernel')),
+  like('Softmax', 1, 'e^x normalised to sum 1.', softmaxed, {
     role: 'arithmetic',
     inputs: [0],
     range: [0, 1],
     qlinear: qlinearEach('QLinearSoftmax', { opset: 13 }),
   }),
-  like('LogSoftmax', 1, 'Logarithm of Softmax.', float('no integer kernel')),
-  like('Hardmax', 1, '1 at the maximum.', float('no integer kernel')),
+  like('LogSoftmax', 1, 'Logarithm of Softmax.', softmaxed, float('no integer kernel')),
+  like('Hardmax', 1, '1 at the maximum.', softmaxed, float('no integer kernel')),
 ];

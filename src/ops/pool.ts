@@ -1,6 +1,7 @@
 /** Pooling and resizing: https://onnx.ai/onnx/operators/onnx__MaxPool.html and neighbours. */
 import type { Shape } from '../ir/graph.js';
 import { windowSizes } from './conv.js';
+import { image } from './links.js';
 import { axisOf, numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
 
 function inferPool(ctx: InferContext): Known[] {
@@ -25,6 +26,9 @@ export const maxPool = {
   since: 1,
   doc: 'Maximum over a sliding window.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer: (ctx) => {
     const [y] = inferPool(ctx);
     return [y!, { dtype: 'int64', shape: y?.shape }];
@@ -44,6 +48,9 @@ export const averagePool = {
   since: 1,
   doc: 'Mean over a sliding window.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer: inferPool,
   cost: windowCost,
   quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearAveragePool') },
@@ -55,6 +62,9 @@ export const lpPool = {
   since: 1,
   doc: 'Lp norm over a sliding window.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer: inferPool,
   cost: windowCost,
   quant: { role: 'float', because: 'no integer kernel' },
@@ -72,6 +82,9 @@ export const globalAveragePool = {
   since: 1,
   doc: 'Mean over all positions of a channel.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer: inferGlobal,
   cost: globalCost,
   quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearGlobalAveragePool') },
@@ -83,6 +96,9 @@ export const globalMaxPool = {
   since: 1,
   doc: 'Maximum over all positions of a channel.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer: inferGlobal,
   cost: globalCost,
   quant: { role: 'float', because: 'no integer kernel' },
@@ -94,6 +110,9 @@ export const resize = {
   since: 10,
   doc: 'Resampling by nearest, linear or cubic interpolation.',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer(ctx) {
     const x = ctx.input(0);
     const shape = x?.shape;
@@ -137,6 +156,9 @@ export const upsample = {
   since: 7,
   doc: 'Resampling (deprecated in favour of Resize).',
   foldable: true,
+  linear: 'no',
+  links: image,
+  gradient: 'unsupported',
   infer(ctx) {
     const x = ctx.input(0);
     const scales = ctx.node.attrs.has('scales') ? undefined : ctx.constant(1)?.f32();

@@ -1,6 +1,6 @@
 /** Quantized ops, standard and ONNX Runtime's: enough to infer and to count what a quantized model does. */
 import { dtypeFromCode, type DType } from '../ir/dtype.js';
-import { axisOf, broadcast, perElement, sizeOf, type Known, type OpSpec } from './spec.js';
+import { axisOf, broadcast, perElement, PLAIN, sizeOf, type Known, type OpSpec } from './spec.js';
 import { convMacs, inferConv } from './conv.js';
 import { matMulShape } from './matmul.js';
 
@@ -12,6 +12,7 @@ const base = (op: string, domain: string, since: number, doc: string) => ({
   doc,
   foldable: true,
   quant: quantized,
+  ...PLAIN,
 });
 const MS = 'com.microsoft';
 const zeroPointType = (k: Known | undefined, fallback: DType): DType => k?.dtype ?? fallback;

@@ -1,11 +1,12 @@
 /** Reductions: https://onnx.ai/onnx/operators/onnx__ReduceMean.html and neighbours. */
 import type { DType } from '../ir/dtype.js';
 import type { Dim } from '../ir/graph.js';
-import { axesOf, axisOf, sizeOf, type OpSpec, type QuantRole } from './spec.js';
+import { reduced } from './links.js';
+import { axesOf, axisOf, sizeOf, STEPS, type OpSpec, type QuantRole } from './spec.js';
 
 const noKernel: QuantRole = { role: 'float', because: 'no integer kernel' };
 
-function reduce(op: string, doc: string): OpSpec {
+function reduce(op: string, doc: string, links: OpSpec['links'] = 'opaque'): OpSpec {
   return {
     op,
     domain: '',
@@ -13,6 +14,9 @@ function reduce(op: string, doc: string): OpSpec {
     doc,
     foldable: true,
     quant: noKernel,
+    linear: 'no',
+    links,
+    gradient: 'unsupported',
     cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
     infer(ctx) {
       const x = ctx.input(0);
@@ -41,6 +45,7 @@ function argReduce(op: string, doc: string): OpSpec {
     doc,
     foldable: true,
     quant: noKernel,
+    ...STEPS,
     cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
     infer(ctx) {
       const shape = ctx.input(0)?.shape;
@@ -54,10 +59,10 @@ function argReduce(op: string, doc: string): OpSpec {
 }
 
 export const reduceOps: readonly OpSpec[] = [
-  reduce('ReduceMean', 'Mean.'),
-  reduce('ReduceSum', 'Sum.'),
-  reduce('ReduceMax', 'Maximum.'),
-  reduce('ReduceMin', 'Minimum.'),
+  reduce('ReduceMean', 'Mean.', reduced),
+  reduce('ReduceSum', 'Sum.', reduced),
+  reduce('ReduceMax', 'Maximum.', reduced),
+  reduce('ReduceMin', 'Minimum.', reduced),
   reduce('ReduceProd', 'Product.'),
   reduce('ReduceL1', 'Sum of absolute values.'),
   reduce('ReduceL2', 'Euclidean norm.'),

@@ -1,25 +1,44 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
 import { fail } from '../base/errors.js';
 import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
+import { lookup } from './linear.js';
+import { cut, flattened, joined, kept, padded, permuted, sliced } from './links.js';
 import {
-  atLeastOne,
-  axesOf,
+  inferReshape,
+  inferSlice,
+  inferGather,
+  inferUnsqueeze,
+  inferSqueeze,
+  inferConcat,
+  inferSplit,
+  inferPad,
+  inferExpand,
+  of,
+} from './shape-rules.js';
+import {
   axisOf,
-  broadcast,
   checkLength,
   intsOf,
   numbersOf,
   ofRank,
+  PLAIN,
   sizeOf,
-  type InferContext,
-  type Known,
+  STEPS,
   type OpSpec,
   type QuantRole,
 } from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
-const spec = (op: string, since: number, doc: string, quant: QuantRole, infer: OpSpec['infer']): OpSpec => ({
+type Facets = Pick<OpSpec, 'linear' | 'links' | 'gradient'>;
+const spec = (
+  op: string,
+  since: number,
+  doc: string,
+  quant: QuantRole,
+  facets: Facets,
+  infer: OpSpec['infer'],
+): OpSpec => ({
   op,
   domain: '',
   since,
@@ -28,223 +47,18 @@ const spec = (op: string, since: number, doc: string, quant: QuantRole, infer: O
   infer,
   cost: 'free',
   foldable: true,
+  ...facets,
 });
-const of = (x: Known | undefined, shape: Shape | undefined, ints?: readonly Dim[]): Known[] => [
-  { dtype: x?.dtype, shape, ints },
-];
-
-function inferReshape(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const target = ctx.node.attrs.has('shape') ? ctx.node.ints('shape') : intsOf(ctx, 1);
-  if (!target) return of(x, ofRank(ctx, ctx.input(1)?.shape?.[0]));
-  const zeroCopies = ctx.node.int('allowzero', 0) === 0;
-  const out: Dim[] = target.map((d, i) => (d === 0 && zeroCopies ? (x?.shape?.[i] ?? null) : d));
-  const hole = out.indexOf(-1);
-  if (hole >= 0) out[hole] = inferHole(x?.shape, out, hole);
-  return of(x, out, x?.ints);
-}
-/** The size at -1: symbols that stand on both sides cancel. */
-function inferHole(from: Shape | undefined, to: readonly Dim[], hole: number): Dim {
-  if (!from || from.includes(null)) return null;
-  const left = [...from];
-  let divisor = 1;
-  for (const [i, d] of to.entries()) {
-    if (i === hole) continue;
-    if (d === null) return null;
-    if (typeof d === 'number') {
-      divisor *= d;
-      continue;
-    }
-    const at = left.indexOf(d);
-    if (at < 0) return null;
-    left.splice(at, 1);
-  }
-  const symbols = left.filter((d) => typeof d === 'string');
-  const product = left.reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
-  if (divisor === 0 || product % divisor !== 0) return null;
-  if (symbols.length === 0) return product / divisor;
-  return symbols.length === 1 && product === divisor ? symbols[0]! : null;
-}
-
-function inferSlice(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const attrs = ctx.node.attrs.has('starts');
-  const starts = attrs ? ctx.node.ints('starts') : numbersOf(ctx, 1);
-  const ends = attrs ? ctx.node.ints('ends') : numbersOf(ctx, 2);
-  const shape = x?.shape;
-  if (!shape) return of(x, undefined);
-  const given = attrs
-    ? ctx.node.ints(
-        'axes',
-        (starts ?? []).map((_, i) => i),
-      )
-    : ctx.node.inputs[3]
-      ? numbersOf(ctx, 3)
-      : starts?.map((_, i) => i);
-  if (!starts || !ends || !given) {
-    if (!given)
-      return of(
-        x,
-        shape.map(() => null),
-      );
-    const cut = new Set(given.map((a) => axisOf(ctx, a, shape.length)));
-    return of(
-      x,
-      shape.map((d, i) => (cut.has(i) ? null : d)),
-    );
-  }
-  const steps = ctx.node.inputs[4] ? numbersOf(ctx, 4) : undefined;
-  for (const [what, list] of [
-    ['ends', ends],
-    ['axes', given],
-    ['steps', steps ?? starts],
-  ] as const)
-    checkLength(ctx, what, list.length, starts.length);
-  const out: Dim[] = [...shape];
-  const axes = given.map((a) => axisOf(ctx, a, shape.length));
-  axes.forEach((a, i) => {
-    const d = shape[a];
-    const [s, e, step] = [starts[i] ?? 0, ends[i] ?? 0, steps?.[i] ?? 1];
-    if (typeof d !== 'number') {
-      out[a] = s === 0 && step === 1 && e >= Number.MAX_SAFE_INTEGER ? (d ?? null) : null;
-      return;
-    }
-    const clampTo = (v: number, low: number, high: number): number => Math.min(Math.max(v < 0 ? v + d : v, low), high);
-    const from = step > 0 ? clampTo(s, 0, d) : clampTo(s, 0, d - 1);
-    const to = step > 0 ? clampTo(e, 0, d) : clampTo(e, -1, d - 1);
-    out[a] = Math.max(0, Math.ceil((to - from) / step));
-  });
-  const ints = intsOf(ctx, 0);
-  const [s, e, step] = [starts[0] ?? 0, ends[0] ?? 0, steps?.[0] ?? 1];
-  const cut = ints && shape.length === 1 && step === 1 ? ints.slice(s, e >= ints.length ? undefined : e) : undefined;
-  return of(x, out, cut);
-}
-
-function inferGather(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const indices = ctx.input(1);
-  if (!x?.shape || !indices?.shape) return of(x, undefined);
-  const axis = axisOf(ctx, ctx.node.int('axis', 0), x.shape.length);
-  const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
-  const data = intsOf(ctx, 0);
-  const at = numbersOf(ctx, 1);
-  const ints = data && at && x.shape.length <= 1 ? at.map((i) => data[i < 0 ? i + data.length : i] ?? null) : undefined;
-  return of(x, shape, ints);
-}
-
-function inferUnsqueeze(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const axes = axesOf(ctx, 1);
-  if (!x?.shape || !axes) return of(x, undefined, intsOf(ctx, 0));
-  const rank = x.shape.length + axes.length;
-  const at = new Set(axes.map((a) => axisOf(ctx, a, rank)));
-  const rest = [...x.shape];
-  return of(
-    x,
-    Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : (rest.shift() ?? null))),
-    intsOf(ctx, 0),
-  );
-}
-function inferSqueeze(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const axes = axesOf(ctx, 1);
-  if (!x?.shape || (!axes && ctx.node.inputs[1])) return of(x, undefined, intsOf(ctx, 0));
-  // Without axes, every axis of size 1 goes: one that is not known may, and then how many are left is not known.
-  if (!axes && x.shape.some((d) => typeof d !== 'number')) return of(x, undefined, intsOf(ctx, 0));
-  const rank = x.shape.length;
-  const at = axes && new Set(axes.map((a) => axisOf(ctx, a, rank)));
-  return of(
-    x,
-    x.shape.filter((d, i) => (at ? !at.has(i) : d !== 1)),
-    intsOf(ctx, 0),
-  );
-}
-
-function inferConcat(ctx: InferContext): readonly Known[] {
-  atLeastOne(ctx);
-  const parts = ctx.node.inputs.map((_, i) => ctx.input(i));
-  const first = parts.find((p) => p?.shape)?.shape;
-  const dtype = parts.find((p) => p?.dtype)?.dtype;
-  if (!first) return [{ dtype, shape: undefined }];
-  const axis = axisOf(ctx, ctx.node.int('axis', 1), first.length);
-  const shape = first.map((d, i): Dim => {
-    if (i !== axis) return parts.map((p) => p?.shape?.[i]).find((v) => typeof v === 'number') ?? d;
-    return parts.every((p) => typeof p?.shape?.[i] === 'number')
-      ? parts.reduce((n, p) => n + Number(p?.shape?.[i]), 0)
-      : null;
-  });
-  const pieces = parts.map((_, i) => intsOf(ctx, i));
-  const ints = first.length === 1 && pieces.every((p) => p !== undefined) ? pieces.flat() : undefined;
-  return [{ dtype, shape, ints: ints as readonly Dim[] | undefined }]; // every piece was checked to be defined
-}
-
-function inferSplit(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const n = ctx.node.outputs.length;
-  const sizes = ctx.node.attrs.has('split')
-    ? ctx.node.ints('split')
-    : ctx.node.inputs[1]
-      ? numbersOf(ctx, 1)
-      : undefined;
-  if (!x?.shape) return ctx.node.outputs.map(() => ({ dtype: x?.dtype, shape: undefined }));
-  const axis = axisOf(ctx, ctx.node.int('axis', 0), x.shape.length);
-  const d = x.shape[axis];
-  const part = typeof d === 'number' ? Math.ceil(d / n) : null;
-  return ctx.node.outputs.map((_, k) => {
-    const size = sizes
-      ? (sizes[k] ?? null)
-      : ctx.node.inputs[1]
-        ? null
-        : part === null || typeof d !== 'number'
-          ? null
-          : Math.min(part, d - k * part);
-    return { dtype: x.dtype, shape: x.shape!.map((v, i) => (i === axis ? size : v)) };
-  });
-}
-
-function inferPad(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const pads = ctx.node.attrs.has('pads')
-    ? ctx.node.ints('pads')
-    : ctx.node.attrs.has('paddings')
-      ? ctx.node.ints('paddings')
-      : numbersOf(ctx, 1);
-  const shape = x?.shape;
-  if (!shape || !pads)
-    return of(
-      x,
-      shape?.map(() => null),
-    );
-  const axes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : shape.map((_, i) => i);
-  if (!axes)
-    return of(
-      x,
-      shape.map(() => null),
-    );
-  checkLength(ctx, 'pads', pads.length, 2 * axes.length);
-  const out: Dim[] = [...shape];
-  axes.forEach((a, i) => {
-    const at = axisOf(ctx, a, shape.length);
-    const d = shape[at];
-    const more = pads[i]! + pads[i + axes.length]!; // lengths were checked
-    out[at] = typeof d === 'number' ? d + more : more === 0 ? (d ?? null) : null;
-  });
-  return of(x, out);
-}
-
-function inferExpand(ctx: InferContext): readonly Known[] {
-  const x = ctx.input(0);
-  const target = intsOf(ctx, 1);
-  if (!target) {
-    const n = ofRank(ctx, ctx.input(1)?.shape?.[0]);
-    return of(x, n && x?.shape ? ofRank(ctx, Math.max(n.length, x.shape.length)) : undefined);
-  }
-  return of(x, broadcast(x?.shape, target));
-}
+/** Of an op that moves elements. */
+const moves = (links: OpSpec['links'], linear: OpSpec['linear'] = 'no'): Facets => ({
+  linear,
+  links,
+  gradient: 'unsupported',
+});
 
 export const shapeOps: readonly OpSpec[] = [
-  spec('Reshape', 1, 'New dims, same elements.', passthrough, inferReshape),
-  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, (ctx) => {
+  spec('Reshape', 1, 'New dims, same elements.', passthrough, moves(flattened), inferReshape),
+  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, moves(flattened), (ctx) => {
     const x = ctx.input(0);
     const shape = x?.shape;
     if (!shape) return of(x, undefined);
@@ -257,7 +71,7 @@ export const shapeOps: readonly OpSpec[] = [
     };
     return of(x, [product(shape.slice(0, axis)), product(shape.slice(axis))]);
   }),
-  spec('Transpose', 1, 'Permutes axes.', passthrough, (ctx) => {
+  spec('Transpose', 1, 'Permutes axes.', passthrough, moves(permuted), (ctx) => {
     const x = ctx.input(0);
     const rank = x?.shape?.length;
     const perm = ctx.node.attrs.has('perm')
@@ -278,20 +92,23 @@ export const shapeOps: readonly OpSpec[] = [
     }
     return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
   }),
-  spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, inferSqueeze),
-  spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, inferUnsqueeze),
-  spec('Slice', 1, 'A range of each axis.', passthrough, inferSlice),
-  spec('Gather', 1, 'Picks along one axis.', passthrough, inferGather),
-  spec('GatherElements', 11, 'Picks element by element.', passthrough, (ctx) => of(ctx.input(0), ctx.input(1)?.shape)),
-  spec('GatherND', 11, 'Picks by index tuples.', passthrough, (ctx) => of(ctx.input(0), undefined)),
+  spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, moves(kept), inferSqueeze),
+  spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, moves(kept), inferUnsqueeze),
+  spec('Slice', 1, 'A range of each axis.', passthrough, moves(sliced), inferSlice),
+  spec('Gather', 1, 'Picks along one axis.', passthrough, moves('opaque', lookup), inferGather),
+  spec('GatherElements', 11, 'Picks element by element.', passthrough, moves('opaque'), (ctx) =>
+    of(ctx.input(0), ctx.input(1)?.shape),
+  ),
+  spec('GatherND', 11, 'Picks by index tuples.', passthrough, moves('opaque'), (ctx) => of(ctx.input(0), undefined)),
   spec(
     'Concat',
     1,
     'Joins along one axis.',
     { role: 'arithmetic', inputs: 'all', qlinear: { op: 'QLinearConcat', domain: 'com.microsoft', form: 'concat' } },
+    moves(joined),
     inferConcat,
   ),
-  spec('Split', 1, 'Cuts along one axis.', passthrough, inferSplit),
+  spec('Split', 1, 'Cuts along one axis.', passthrough, moves(cut), inferSplit),
   spec(
     'Pad',
     1,
@@ -304,10 +121,11 @@ export const shapeOps: readonly OpSpec[] = [
           ? 'the pad value is not a constant'
           : true,
     },
+    moves(padded),
     inferPad,
   ),
-  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, inferExpand),
-  spec('Tile', 1, 'Repeats along axes.', passthrough, (ctx) => {
+  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, moves('opaque'), inferExpand),
+  spec('Tile', 1, 'Repeats along axes.', passthrough, moves('opaque'), (ctx) => {
     const x = ctx.input(0);
     const repeats = numbersOf(ctx, 1);
     if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
@@ -316,19 +134,19 @@ export const shapeOps: readonly OpSpec[] = [
       x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null)),
     ); // as above
   }),
-  spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), (ctx) => {
+  spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), STEPS, (ctx) => {
     const shape = ctx.input(0)?.shape;
     if (!shape) return [{ dtype: 'int64', shape: [null] }];
     const part = shape.slice(ctx.node.int('start', 0), ctx.node.attrs.has('end') ? ctx.node.int('end') : undefined);
     return [{ dtype: 'int64', shape: [part.length], ints: part }];
   }),
-  spec('Size', 1, 'Number of elements.', float('shape arithmetic'), (ctx) => {
+  spec('Size', 1, 'Number of elements.', float('shape arithmetic'), STEPS, (ctx) => {
     const shape = ctx.input(0)?.shape;
     return [
       { dtype: 'int64', shape: [], ints: shape?.every((d) => typeof d === 'number') ? [sizeOf(shape)] : undefined },
     ];
   }),
-  spec('ConstantOfShape', 9, 'A shape filled with one value.', float('a constant'), (ctx) => {
+  spec('ConstantOfShape', 9, 'A shape filled with one value.', float('a constant'), STEPS, (ctx) => {
     const value = ctx.node.attrs.get('value');
     const shape = intsOf(ctx, 0);
     const rank = ctx.input(0)?.shape?.[0];
@@ -343,24 +161,24 @@ export const shapeOps: readonly OpSpec[] = [
       },
     ];
   }),
-  spec('Range', 11, 'An arithmetic sequence.', float('shape arithmetic'), (ctx) => {
+  spec('Range', 11, 'An arithmetic sequence.', float('shape arithmetic'), STEPS, (ctx) => {
     const [start, limit, delta] = [numbersOf(ctx, 0)?.[0], intsOf(ctx, 1)?.[0], numbersOf(ctx, 2)?.[0]];
     const dtype = ctx.input(0)?.dtype;
     if (start === undefined || limit === undefined || delta === undefined) return [{ dtype, shape: [null] }];
     if (typeof limit === 'number') return [{ dtype, shape: [Math.max(0, Math.ceil((limit - start) / delta))] }];
     return [{ dtype, shape: [start === 0 && delta === 1 ? limit : null] }];
   }),
-  spec('OneHot', 9, 'One-hot rows.', float('logical'), (ctx) => {
+  spec('OneHot', 9, 'One-hot rows.', float('logical'), STEPS, (ctx) => {
     const shape = ctx.input(0)?.shape;
     const depth = numbersOf(ctx, 1)?.[0] ?? null;
     if (!shape) return [{ dtype: ctx.input(2)?.dtype, shape: undefined }];
     const axis = axisOf(ctx, ctx.node.int('axis', -1), shape.length + 1);
     return [{ dtype: ctx.input(2)?.dtype, shape: [...shape.slice(0, axis), depth, ...shape.slice(axis)] }];
   }),
-  spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), (ctx) => [
+  spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), STEPS, (ctx) => [
     { dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] },
   ]),
-  spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), (ctx) => {
+  spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), PLAIN, (ctx) => {
     const x = ctx.input(0);
     const axis = x?.shape ? axisOf(ctx, ctx.node.int('axis', -1), x.shape.length) : 0;
     const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : (numbersOf(ctx, 1)?.[0] ?? null);
@@ -371,7 +189,7 @@ export const shapeOps: readonly OpSpec[] = [
     ];
   }),
   ...(['ScatterElements', 'ScatterND', 'Scatter', 'CumSum', 'Trilu', 'ReverseSequence'] as const).map((op) =>
-    spec(op, 9, 'The shape of the first input.', float('no integer kernel'), (ctx) =>
+    spec(op, 9, 'The shape of the first input.', float('no integer kernel'), PLAIN, (ctx) =>
       of(ctx.input(0), ctx.input(0)?.shape),
     ),
   ),

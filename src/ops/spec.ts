@@ -5,6 +5,7 @@ import { fail } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
 import { label, MAX_RANK, type Dim, type Node, type Shape } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
+import type { GradientRule, LinearRule, LinkRule } from './facets.js';
 
 /** What is known of a value without running the model. */
 export interface Known {
@@ -98,9 +99,20 @@ export interface OpSpec {
   infer(ctx: InferContext): readonly Known[];
   readonly cost: ((inputs: readonly (Known | undefined)[], outputs: readonly Known[], node: Node) => Cost) | 'free';
   readonly quant: QuantRole;
+  /** Its products with weights; 'no' for ops that multiply none. */
+  readonly linear: LinearRule | 'no';
+  /** Which channels of inputs and outputs are the same; 'opaque' where nothing is known to be. */
+  readonly links: LinkRule | 'opaque';
+  /** How gradients go back through it; 'zero' where the result does not change with small changes of the inputs. */
+  readonly gradient: GradientRule | 'zero' | 'unsupported';
   /** False for ops whose result is not a function of their inputs (random numbers), or whose folding would be wrong. */
   readonly foldable: boolean;
 }
+
+/** Of an op that multiplies no weight, ties no channels, and through which no gradient is known to go. */
+export const PLAIN = { linear: 'no', links: 'opaque', gradient: 'unsupported' } as const;
+/** Of an op whose result steps, or tells of shapes: no gradient goes through it. */
+export const STEPS = { linear: 'no', links: 'opaque', gradient: 'zero' } as const;
 
 export const UNKNOWN: Known = { dtype: undefined, shape: undefined };
 /** Product of a shape's sizes; unknown and symbolic sizes count as `unknown`. */

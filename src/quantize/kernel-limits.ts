@@ -1,7 +1,6 @@
 /** What kernels cannot take of the settings that a recipe gives, and what is planned instead. */
 import type { Node, Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
-import { ties } from '../ops/links.js';
+import { scalingTies, specOf } from '../ops/index.js';
 import type { TargetProfile } from '../targets/types.js';
 import type { ActivationSettings, LayerOverride, WeightSettings } from './overrides.js';
 
@@ -15,7 +14,7 @@ export const hasChannelScales = (o: {
 export function keepsChannels(n: Node): boolean {
   const [x, y] = [n.inputs[0], n.outputs[0]];
   if (n.op === 'Pad' || x?.shape?.[1] !== y?.shape?.[1]) return false; // one code cannot be the border of all channels
-  const kept = ties(n).find((t) => t.a.value === x && t.a.axis === 1 && t.b.value === y && t.b.axis === 1);
+  const kept = scalingTies(n).find((t) => t.a.value === x && t.a.axis === 1 && t.b.value === y && t.b.axis === 1);
   return kept !== undefined && !kept.offset && (kept.repeat ?? 1) === 1;
 }
 

@@ -1,9 +1,7 @@
 /** Why a plan quantizes nothing, in words that fit the model. */
 import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
+import { linearView, linearViews, specOf } from '../ops/index.js';
 import type { Planned } from './plan.js';
-
-const RECURRENT = new Set(['GRU', 'RNN', 'LSTM']);
 
 export interface Nothing {
   readonly message: string;
@@ -14,7 +12,7 @@ export interface Nothing {
 export function whyNothing(model: Model, planned: Planned, plan: string): Nothing {
   const nodes = [...allGraphs(model.graph)].flatMap((g) => g.topological());
   const compute = nodes.filter((n) => specOf(n)?.quant.role === 'compute');
-  const cells = nodes.filter((n) => n.domain === '' && RECURRENT.has(n.op));
+  const cells = nodes.filter((n) => linearViews(n).some((v) => v.kind === 'cell'));
   const types = new Set(compute.map((n) => n.outputs[0]?.dtype));
   const [type] = types;
   const stays = (n: Node): string[] => {
@@ -60,8 +58,9 @@ function countText(nodes: readonly Node[]): string {
 
 /** Why a product without a constant weight on its right is left alone. */
 export function withoutWeight(n: Node, isInput: (v: Value) => boolean): string {
-  const other = n.inputs[0];
-  const left = n.op === 'MatMul' && other?.isInitializer && !isInput(other);
+  const view = linearView(n);
+  const other = view && n.inputs[view.weight];
+  const left = view?.kind === 'product' && view.weight === 0 && other?.isInitializer && !isInput(other);
   return left
     ? 'its weight is the left operand, which only formats qdq and qoperator take'
     : 'its weight is not a constant';

@@ -1,6 +1,6 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
+import { linearViews, specOf } from '../ops/index.js';
 import { codings } from '../scheme/codings/index.js';
 import { matrixOf } from '../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
@@ -64,15 +64,8 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
 
 /** Inputs of a node that are weights, and the axis of their output channels. */
 function weightsOf(n: Node): readonly { readonly index: number; readonly axis: number }[] {
-  if (n.domain !== '') return [];
-  if (n.op === 'Gather')
-    return n.int('axis', 0) === 0 && (n.inputs[0]?.data?.dims.length ?? 0) >= 2 ? [{ index: 0, axis: 0 }] : [];
-  // [directions, gates · hidden, inputs]: rows of a direction are found on the middle axis.
-  if (n.op === 'LSTM' || n.op === 'GRU' || n.op === 'RNN')
-    return [
-      { index: 1, axis: 1 },
-      { index: 2, axis: 1 },
-    ];
+  const stored = linearViews(n).filter((v) => v.kind === 'lookup' || v.kind === 'cell');
+  if (stored.length) return stored.map((v) => ({ index: v.weight, axis: v.scaleAxis }));
   const role = specOf(n)?.quant;
   if (role?.role !== 'compute') return [];
   const rank = n.inputs[role.weight]?.data?.dims.length ?? 0;

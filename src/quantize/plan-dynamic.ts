@@ -1,5 +1,5 @@
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
+import { linearView, specOf } from '../ops/index.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { merged, overridesOf, type WeightSettings } from './overrides.js';
@@ -120,8 +120,7 @@ function lstmWeights(
  */
 function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonly Weight[] | string | undefined {
   const { observer: _observer, observerOptions: _options, granularity, ...rest } = settings;
-  const table = n.op === 'Gather' && n.domain === '' ? n.inputs[0] : undefined;
-  if (table) {
+  if (linearView(n)?.kind === 'lookup') {
     const value = o.embeddings ? tableOf(n, () => false) : undefined;
     return value && [{ value, index: 0, scheme: tableScheme(settings) }];
   }

@@ -1,7 +1,7 @@
 /** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
 import type { Model, Node, Value } from '../ir/graph.js';
 import { dtypeBits } from '../ir/dtype.js';
-import { specOf } from '../ops/index.js';
+import { linearView, specOf } from '../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import { isNarrow, NARROW_CODES_OPSET } from '../formats/narrow-codes.js';
 import type { WeightOnlyForm } from '../formats/types.js';
@@ -43,16 +43,8 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     const index = weightIndex(n);
     const w = index === undefined ? undefined : n.inputs[index];
     if (index === undefined || !w) continue;
-    const table = n.op === 'Gather';
-    if (
-      table &&
-      (!o.embeddings ||
-        !w.isInitializer ||
-        w.data?.dtype !== 'float32' ||
-        w.data.size < SMALL_TABLE ||
-        n.int('axis', 0) !== 0 ||
-        w.data.dims.length < 2)
-    )
+    const table = linearView(n)?.kind === 'lookup';
+    if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE))
       continue;
     const reason = keptBecause(n, w, { inputs, included, excluded });
     if (reason !== undefined) {
@@ -122,8 +114,8 @@ export function weightOnlyOpset(planned: Planned): number {
 
 /** The input that is a weight or a table; undefined for other nodes. */
 function weightIndex(n: Node): number | undefined {
-  if (n.domain !== '') return undefined;
-  if (n.op === 'Gather') return 0;
+  const view = linearView(n);
+  if (view?.kind === 'lookup') return view.weight;
   const role = specOf(n)?.quant;
   return role?.role === 'compute' && (n.inputs[role.weight]?.shape?.length ?? 0) >= 2 ? role.weight : undefined;
 }
@@ -138,12 +130,9 @@ function schemeOf(
   const { bits: _bits, ...whole } = rest;
   const base = table && typeof embeddings === 'string' ? { ...whole, dtype: embeddings } : rest;
   if (granularity === 'tensor') return { ...base, granularity: { kind: 'tensor' } };
-  const rank = dims.length;
-  const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-  const channels = table || turned || n.op === 'Conv' ? 0 : n.op === 'ConvTranspose' ? 1 : rank - 1;
-  const summed = table ? rank - 1 : n.op === 'Conv' ? 1 : n.op === 'ConvTranspose' ? 0 : turned ? 1 : rank - 2;
+  const { scaleAxis: channels, blockAxis: summed } = linearView(n)!; // weights and tables are seen so
   if (granularity === 'channel') return { ...base, granularity: { kind: 'axis', axis: channels } };
-  const short = rank > 2 && !table && dims[summed]! < granularity.block; // a weight has these axes
+  const short = dims.length > 2 && !table && dims[summed]! < granularity.block; // a weight has these axes
   return {
     ...base,
     granularity: short ? { kind: 'axis', axis: channels } : { kind: 'block', axis: summed, size: granularity.block },

@@ -3,6 +3,7 @@
  * codes.
  */
 import type { Node, Value } from '../ir/graph.js';
+import { linearView } from '../ops/index.js';
 import type { QuantScheme } from '../scheme/types.js';
 import type { WeightSettings } from './overrides.js';
 
@@ -11,7 +12,8 @@ const SMALL_TABLE = 4096;
 
 /** The table that a node looks rows up in, where it is worth storing as codes. */
 export function tableOf(n: Node, isInput: (v: Value) => boolean): Value | undefined {
-  const table = n.op === 'Gather' && n.domain === '' && n.int('axis', 0) === 0 ? n.inputs[0] : undefined;
+  const view = linearView(n);
+  const table = view?.kind === 'lookup' ? n.inputs[view.weight] : undefined;
   const data = table?.isInitializer && !isInput(table) ? table.data : undefined;
   return data?.dtype === 'float32' && data.dims.length >= 2 && data.size >= SMALL_TABLE
     ? (table ?? undefined)

@@ -3,7 +3,7 @@ import { groupBy } from '../base/group.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { packedOrder, packingOf, rowStarts, type Packing } from '../ops/packing.js';
-import { specOf } from '../ops/index.js';
+import { linearView, specOf } from '../ops/index.js';
 import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import { dequantize, weightCodes } from '../scheme/arithmetic.js';
@@ -65,7 +65,7 @@ function takesBytes(node: Node, plan: QuantPlan): boolean {
   const role = specOf(node)?.quant;
   const input = node.inputs[role?.role === 'compute' ? (role.activations[0] ?? 0) : 0];
   const scheme = input && (schemeOf(plan, node.use(node.inputs.indexOf(input))) ?? schemeOf(plan, input));
-  return scheme ? /^u?int8$/.test(scheme.dtype) : node.op !== 'Conv';
+  return scheme ? /^u?int8$/.test(scheme.dtype) : linearView(node)?.kind !== 'window';
 }
 
 /** The scheme of a point, through those that it shares parameters with. */

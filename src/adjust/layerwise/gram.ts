@@ -3,6 +3,7 @@
  * onnxruntime.
  */
 import type { Node, Value } from '../../ir/graph.js';
+import { normalAxis } from '../../ops/spec.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { GraphBuilder } from '../../rewrite/builder.js';
 import type { LayerShape } from './layer.js';
@@ -80,11 +81,11 @@ export function sumsOf(b: GraphBuilder, x: Value): Value {
 /** Σ y and Σ y² of each output channel of the layer's own output: [groups · rows] each. */
 export function outputSums(
   b: GraphBuilder,
-  { node }: LayerShape,
+  { view }: LayerShape,
   y: Value,
   rank: number,
 ): { sums: Value; squares: Value } {
-  const channel = node.op === 'Conv' ? 1 : rank - 1;
+  const channel = normalAxis(view.resultAxis, rank);
   const axes = Array.from({ length: rank }, (_, i) => i).filter((a) => a !== channel);
   const input = b.constant(Tensor.i64(axes), 'gram_axes');
   return {

@@ -1,5 +1,7 @@
 /** A layer as a matrix product: rows are output channels, columns what one output sums over. */
 import type { Node, Value } from '../../ir/graph.js';
+import type { LinearView } from '../../ops/facets.js';
+import { linearView, specOf } from '../../ops/index.js';
 import { layoutOf, paramAt } from '../../scheme/layout.js';
 import { clipRange } from '../../scheme/params.js';
 import type { QuantParams } from '../../scheme/types.js';
@@ -10,6 +12,7 @@ import type { QuantParams } from '../../scheme/types.js';
  */
 export interface LayerShape {
   readonly node: Node;
+  readonly view: LinearView;
   readonly input: Value;
   readonly weight: Value;
   /** What is added to the outputs: an input of the node, or the constant of a sum behind a product. */
@@ -26,24 +29,26 @@ export interface LayerShape {
 
 /** The shape of a layer with a constant weight that it alone uses; undefined for other nodes. */
 export function layerShape(node: Node): LayerShape | undefined {
-  const [input, weight, bias] = node.inputs;
-  if (node.domain !== '' || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput)
-    return undefined;
+  const view = specOf(node)?.quant.role === 'compute' ? linearView(node) : undefined;
+  const input = view && node.inputs[view.data];
+  const weight = view && node.inputs[view.weight];
+  if (!view || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput) return undefined;
   const { dims, dtype } = weight.data!; // an initializer has data
   if (dtype !== 'float32') return undefined;
+  const bias = view.bias === undefined ? undefined : node.inputs[view.bias];
   const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
-  const base = { node, input, weight, bias: own, biasApart: false };
-  if (node.op === 'Conv') {
-    const groups = node.int('group', 1);
+  const base = { node, view, input, weight, bias: own, biasApart: false };
+  if (view.kind === 'window') {
+    const groups = view.groups;
     const columns = dims.slice(1).reduce((n, d) => n * d, 1);
     const rows = dims[0]! / groups; // a convolution weight has at least two axes
     return { ...base, groups, rows, columns, groupStride: rows * columns, rowStride: columns, columnStride: 1 };
   }
-  if (dims.length !== 2 || (node.op !== 'MatMul' && node.op !== 'Gemm')) return undefined;
-  if (node.op === 'Gemm' && (node.int('transA', 0) !== 0 || node.float('alpha', 1) !== 1)) return undefined;
-  const turned = node.op === 'Gemm' && node.int('transB', 0) !== 0;
-  const [rows, columns] = turned ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!]; // two axes, checked above
-  const apart = node.op === 'MatMul' ? biasBehind(node, rows) : undefined;
+  // Products of the last axis with one matrix.
+  if (view.kind !== 'product' || dims.length !== 2 || view.alpha !== 1 || view.dataAxis !== -1) return undefined;
+  const turned = view.outputAxis === 0;
+  const [rows, columns] = [dims[view.outputAxis]!, dims[view.inputAxis]!]; // two axes, checked above
+  const apart = view.bias === undefined ? biasBehind(node, rows) : undefined;
   return {
     ...base,
     ...(apart ? { bias: apart, biasApart: true } : {}),
@@ -81,16 +86,15 @@ function biasBehind(node: Node, rows: number): Value | undefined {
 
 /** A constant embedding table as a layer without inputs; undefined for other nodes. */
 export function tableShape(node: Node): LayerShape | undefined {
-  const [weight, input] = node.inputs;
+  const view = linearView(node);
+  const [weight, input] = [view && node.inputs[view.weight], view && node.inputs[view.data]];
   if (
-    node.op !== 'Gather' ||
-    node.domain !== '' ||
+    view?.kind !== 'lookup' ||
     !input ||
     !weight?.isInitializer ||
     weight.data?.dtype !== 'float32' ||
     weight.uses.size !== 1 ||
-    weight.isGraphOutput ||
-    node.int('axis', 0) !== 0
+    weight.isGraphOutput
   )
     return undefined;
   const [rows, ...rest] = weight.data.dims;
@@ -99,6 +103,7 @@ export function tableShape(node: Node): LayerShape | undefined {
     ? undefined
     : {
         node,
+        view,
         input,
         weight,
         bias: undefined,

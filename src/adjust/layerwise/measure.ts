@@ -79,7 +79,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       const x = nodes.get(layer.node)!.inputs[0]!; // every node has a copy, and a layer an input
       const float = o.cross ? now(beside.get(twin.inputs[0]!)!) : undefined; // all of the reference was copied
       input =
-        layer.node.op === 'Conv'
+        layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
           : {
               rows: new RowSums(layer.columns, o.cross, o.threads),
@@ -89,7 +89,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       shared.set(key, input);
     }
     // a layer's weight is constant
-    const rank = y.shape?.length ?? (layer.node.op === 'Gemm' ? 2 : layer.weight.data!.dims.length);
+    const rank = y.shape?.length ?? layer.weight.data!.dims.length;
     const copy = now(beside.get(y)!); // as above
     const seen = outputSums(b, layer, copy, rank);
     return {
@@ -177,8 +177,8 @@ function sumTaps(
  * Layers that read the same input in the same way share their sums: products of one input, convolutions of one
  * geometry.
  */
-function geometryKey({ node, columns, groups }: LayerShape): string {
-  if (node.op !== 'Conv') return `product ${columns}`;
+function geometryKey({ node, view, columns, groups }: LayerShape): string {
+  if (view.kind !== 'window') return `product ${columns}`;
   const attrs = [...node.attrs]
     .filter(([name]) => name !== 'group')
     .map(
@@ -186,7 +186,7 @@ function geometryKey({ node, columns, groups }: LayerShape): string {
     )
     .sort();
   // a layer's weight is constant
-  return `conv ${groups} ${node.inputs[1]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`;
+  return `conv ${groups} ${node.inputs[view.weight]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`;
 }
 
 /** Sums that the graph takes for each feed: right where a feed has more places than columns. */
@@ -216,8 +216,8 @@ const COLUMNS_PER_COLUMN = 100;
  * Every how many places of a sample one is taken. An odd step does not fall on the same column of an image again and
  * again.
  */
-function stepFor({ node, columns }: LayerShape, samples: number): number {
-  const sizes = node.op === 'Conv' ? node.outputs[0]?.shape?.slice(2) : node.inputs[0]?.shape?.slice(1, -1);
+function stepFor({ node, view, columns }: LayerShape, samples: number): number {
+  const sizes = view.kind === 'window' ? node.outputs[0]?.shape?.slice(2) : node.inputs[0]?.shape?.slice(1, -1);
   const places = (sizes ?? []).reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
   const step = Math.floor((places * samples) / (COLUMNS_PER_COLUMN * columns));
   return step < 2 ? 1 : Math.min(step - (1 - (step % 2)), Math.max(1, places));

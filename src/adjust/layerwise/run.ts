@@ -197,7 +197,7 @@ function quantizeLayer(
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
   const expected =
-    sums || (shape.node.op !== 'Conv' && shape.input.shape?.length !== 2)
+    sums || (shape.view.kind !== 'window' && shape.input.shape?.length !== 2)
       ? undefined
       : o.expected?.get(shape.input)?.mean; // moments are along axis 1
   // layers have weights of their own, so that there is one way to take them
@@ -250,8 +250,8 @@ function quantizeLayer(
 }
 
 /** The channel of the layer's input that a column of a group reads. */
-function channelOf({ node, weight, columns }: LayerShape, group: number, column: number): number {
-  if (node.op !== 'Conv') return column;
+function channelOf({ view, weight, columns }: LayerShape, group: number, column: number): number {
+  if (view.kind !== 'window') return column;
   const channels = weight.data!.dims[1]!; // a convolution's weight is constant, of at least two axes
   return group * channels + Math.floor(column / (columns / channels));
 }
@@ -262,8 +262,8 @@ const TABLE_ROWS = 2048;
  * What is solved together: the rows of a group; of a table, whose rows have nothing in common but a scale of the whole,
  * fewer.
  */
-function rangesOf({ node, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
-  if (node.op !== 'Gather' || scheme.granularity.kind === 'tensor')
+function rangesOf({ view, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
+  if (view.kind !== 'lookup' || scheme.granularity.kind === 'tensor')
     return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
   return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => ({
     group: 0,

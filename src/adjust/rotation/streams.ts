@@ -1,5 +1,6 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
 import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
+import { linearView } from '../../ops/index.js';
 import { normalAxis } from '../../ops/spec.js';
 
 /** A constant that holds the channels of a stream along an axis. */
@@ -116,7 +117,7 @@ function describe(
         uses.push(use);
         continue;
       }
-      const side = node.graph === graph && index === 0 ? readSide(node, size, own) : undefined;
+      const side = node.graph === graph && index === linearView(node)?.data ? readSide(node, size, own) : undefined;
       const norm = node.graph === graph && index === 0 ? normOf(node, size, own) : undefined;
       if (side) reads.push(side);
       else if (norm) norms.push(norm);
@@ -134,37 +135,27 @@ function describe(
 
 /** The constants that make the last axis of a node's output. */
 function written(n: Node, size: number, own: Own): Side[] | undefined {
-  const [table, weight, bias] = n.inputs;
-  if (n.domain !== '') return undefined;
-  if (n.op === 'Gather')
-    return own(table) && table.data!.dims.length === 2 && n.int('axis', 0) === 0 && table.data!.dims[1] === size
-      ? [{ constant: table, axis: 1 }]
-      : undefined; // own: constant
-  // as above
-  if ((n.op !== 'MatMul' && n.op !== 'Gemm') || !own(weight) || weight.data!.dims.length !== 2) return undefined;
-  const axis = n.op === 'Gemm' && n.int('transB', 0) ? 0 : 1;
-  if (
-    weight.data!.dims[axis] !== size ||
-    (bias && !(own(bias) && bias.data!.dims[bias.data!.dims.length - 1] === size))
-  )
-    return undefined; // as above
-  // as above
-  return [{ constant: weight, axis }, ...(bias ? [{ constant: bias, axis: bias.data!.dims.length - 1 }] : [])];
+  const view = linearView(n);
+  if ((view?.kind !== 'product' && view?.kind !== 'lookup') || view.resultAxis !== -1) return undefined;
+  const weight = n.inputs[view.weight];
+  const bias = view.bias === undefined ? undefined : n.inputs[view.bias];
+  if (!own(weight) || weight.data?.dims.length !== 2 || weight.data.dims[view.outputAxis] !== size) return undefined;
+  if (!bias) return [{ constant: weight, axis: view.outputAxis }];
+  if (!own(bias) || bias.data?.dims.at(-1) !== size) return undefined;
+  return [
+    { constant: weight, axis: view.outputAxis },
+    { constant: bias, axis: bias.data.dims.length - 1 },
+  ];
 }
 
 /** The weight of a product that reads the last axis of its first input. */
 function readSide(n: Node, size: number, own: Own): Side | undefined {
-  const weight = n.inputs[1];
-  if (
-    n.domain !== '' ||
-    (n.op !== 'MatMul' && n.op !== 'Gemm') ||
-    !own(weight) ||
-    weight.data!.dims.length !== 2 ||
-    (n.op === 'Gemm' && n.int('transA', 0))
-  )
-    return undefined; // own: constant
-  const axis = n.op === 'Gemm' && n.int('transB', 0) ? 1 : 0;
-  return weight.data!.dims[axis] === size ? { constant: weight, axis } : undefined; // as above
+  const view = linearView(n);
+  if (view?.kind !== 'product' || view.dataAxis !== -1) return undefined;
+  const weight = n.inputs[view.weight];
+  return own(weight) && weight.data?.dims.length === 2 && weight.data.dims[view.inputAxis] === size
+    ? { constant: weight, axis: view.inputAxis }
+    : undefined;
 }
 
 /** A LayerNormalization of the last axis whose affine part can go into the weights that read it. */

@@ -1,6 +1,7 @@
 /** Tensors whose channels can be scaled against the weights that read them. */
 import type { Graph, Model, Node, Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
+import { normalAxis } from '../../ops/spec.js';
 import { channelSets, readSlabs, type ChannelSet, type Slab } from '../channels.js';
 import { layerShape } from '../layerwise/layer.js';
 
@@ -101,7 +102,7 @@ function readTensors(graph: Graph): Read[] {
     const shape = layerShape(node);
     const rank = shape?.input.shape?.length ?? 0;
     if (!shape || rank < 2) continue;
-    const axis = node.op === 'Conv' ? 1 : rank - 1;
+    const axis = normalAxis(shape.view.dataAxis, rank);
     const channels = shape.input.shape![axis]; // the rank is known
     const slabs = typeof channels === 'number' ? readSlabs(node, axis, channels, own) : undefined;
     if (!slabs || typeof channels !== 'number') continue;
