@@ -83,11 +83,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   };
   const int64 = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'tap_constant');
   const reduce = (op: 'ReduceMax' | 'ReduceMin' | 'ReduceSum', x: Value, axis: number | undefined): string => {
-    const asInput = axis !== undefined && opset >= (op === 'ReduceSum' ? 13 : 18);
-    const y = b.op(op, asInput ? [x, int64(axis)] : [x], {
-      name: 'tap',
-      attrs: { keepdims: 0, ...(axis !== undefined && !asInput ? { axes: [axis] } : {}) },
-    });
+    const y = b.overAxes(op, x, axis === undefined ? undefined : [axis], { name: 'tap', attrs: { keepdims: 0 } });
     return output(y);
   };
   const output = (y: Value): string => {
