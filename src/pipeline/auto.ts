@@ -21,7 +21,7 @@ import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { checkOutputs, FOUND_RECIPE } from './overwriting.js';
 import { Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from './staging.js';
-import { createStages } from './stages.js';
+import { createStages } from './stage-clock.js';
 
 /** Share of the samples that choose, unless the recipe gives one. */
 const SEARCH_SHARE = 0.4;
@@ -54,7 +54,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     );
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
   checkFiles(base);
-  const forecast = new Forecast(rest.timeBudgetMs);
+  const forecast = new Forecast(rest.timeBudgetMs, base.recipe.calibration.data !== undefined);
   const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);
   const share = evaluation.searchShare || SEARCH_SHARE;

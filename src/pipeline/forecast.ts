@@ -5,6 +5,7 @@
  */
 import type { RunRecord } from '../record/index.js';
 import type { Candidate } from './candidates.js';
+import { isRefined, methodName, STAGES, type Asks, type Work } from './stages.js';
 
 /** What a group of candidates that run together does. */
 export interface Errand {
@@ -14,10 +15,10 @@ export interface Errand {
   readonly latency: boolean;
   /** Samples that the sensitivity of layers is measured with; 0 for none. */
   readonly sensitivity: number;
+  /** Whether the errors of layers are measured. Default: false. */
+  readonly layers?: boolean;
 }
 
-/** Runs of the model that one sample costs before it was measured. */
-const RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4, weights: 4 };
 /** Samples that methods, corrections and adjustments look at, where the candidate does not say. */
 const METHOD_SAMPLES = 256;
 /** What a full run does besides: errors of layers on 16 samples, whole tensors at a time. */
@@ -31,16 +32,19 @@ const SAFETY = 1.3;
 
 export class Forecast {
   readonly totalMs: number;
+  readonly #calibrationData: boolean;
   readonly #started = performance.now();
-  /** ms by stage; of those in PER_RECIPE and of methods, for one recipe. */
+  /** ms by stage; of those that each recipe has alone, for one. Methods and changes by their own names. */
   readonly #known = new Map<string, number>();
   /** Evaluations with the fewest and with the most runs: opening data and sessions takes its time too. */
   readonly #evaluations: { readonly runs: number; readonly ms: number }[] = [];
   #layers = 1;
   #look: number | undefined;
 
-  constructor(totalMs: number) {
+  /** `calibrationData`: whether the recipes have some, which float16 looks at too. */
+  constructor(totalMs: number, calibrationData = false) {
     this.totalMs = totalMs;
+    this.#calibrationData = calibrationData;
   }
 
   spent(): number {
@@ -73,10 +77,11 @@ export class Forecast {
     const n = e.candidates.length;
     const refined = e.candidates.filter((c) => methodKey(c) !== undefined);
     for (const { name, ms } of record.stages) {
-      if (name === 'evaluate') this.#see(Math.max(1, (record.evaluation?.samples ?? 1) * (n + 1)), ms);
+      const { shared } = STAGES.find((x) => x.name === name) ?? { shared: 'once' }; // changes have their own names
+      if (shared === 'pass') this.#see(Math.max(1, (record.evaluation?.samples ?? 1) * (n + 1)), ms);
       else if (name === 'weights')
         for (const c of refined) this.#know(methodKey(c)!, ms / refined.length); // filtered
-      else this.#know(name, PER_RECIPE.has(name) ? ms / n : ms);
+      else this.#know(name, shared === 'each' ? ms / n : ms);
     }
     this.#layers = Math.max(1, record.nodes.filter((x) => x.macs > 0).length);
   }
@@ -93,29 +98,55 @@ export class Forecast {
 
   /** ms that a group takes. */
   of(e: Errand): number {
-    const { candidates } = e;
-    const n = candidates.length;
-    const stage = (name: string, unknown = 0): number => this.#known.get(name) ?? unknown * this.#runMs;
-    const adjusts = new Set(candidates.flatMap((c) => c.adjust.map((a) => (typeof a === 'string' ? a : a.name))));
-    const shared =
-      stage('optimise') +
-      stage('plan') +
-      [...adjusts].reduce((ms, a) => ms + stage(a, (RUNS[a] ?? 0) * METHOD_SAMPLES), 0) +
-      (candidates.some((c) => c.family === 'static') ? stage('calibrate', METHOD_SAMPLES) : 0);
-    const methods = candidates.reduce((ms, c) => {
-      const key = methodKey(c);
-      return ms + (key === undefined ? 0 : stage(key, RUNS.weights! * (c.quantize.weights?.samples ?? METHOD_SAMPLES)));
-    }, 0); // in the table
-    const budgets = candidates.filter((c) => c.quantize.budget).length * stage('budget', 2 * this.#layers * 32);
-    const own = n * (stage('quantize') + stage('verify') + (e.latency ? stage('latency') : 0));
-    return (
-      shared +
-      methods +
-      budgets +
-      own +
-      this.#evaluation((n + 1) * e.samples) +
-      (e.sensitivity ? stage('sensitivity', this.#layers * e.sensitivity) : 0)
-    );
+    return this.stages(e).reduce((sum, { ms }) => sum + ms, 0);
+  }
+
+  /** The stages that a group has, in their order, and the ms that each takes. */
+  stages(e: Errand): { readonly name: string; readonly ms: number }[] {
+    const asked = e.candidates.map((c) => ({ candidate: c, asks: this.#asks(c, e) }));
+    return STAGES.flatMap((spec) => {
+      const these = asked.filter(({ asks }) => spec.when(asks));
+      if (!these.length) return [];
+      if (spec.name === 'adjust')
+        return [...new Set(these.flatMap(({ asks }) => asks.adjust))].map((change) => ({
+          name: change,
+          ms: this.#stage(change, spec.runs(this.#work(e), change)),
+        }));
+      const one = ({ candidate }: { readonly candidate: Candidate }): number =>
+        this.#stage(
+          (spec.name === 'weights' && methodKey(candidate)) || spec.name,
+          spec.runs(this.#work(e, candidate)),
+        );
+      const ms =
+        spec.shared === 'pass'
+          ? this.#evaluation((e.candidates.length + 1) * e.samples)
+          : spec.shared === 'each'
+            ? these.reduce((sum, x) => sum + one(x), 0)
+            : one(these[0]!); // there is one
+      return [{ name: spec.name, ms }];
+    });
+  }
+
+  #stage(key: string, runs: number): number {
+    return this.#known.get(key) ?? runs * this.#runMs;
+  }
+
+  #work({ sensitivity }: Errand, c?: Candidate): Work {
+    return { layers: this.#layers, samples: c?.quantize.weights?.samples ?? METHOD_SAMPLES, sensitivity };
+  }
+
+  #asks({ adjust, quantize, calibration }: Candidate, e: Errand): Asks {
+    return {
+      adjust: adjust.map((a) => (typeof a === 'string' ? a : a.name)),
+      format: quantize.format ?? 'qdq',
+      budget: quantize.budget !== undefined,
+      refined: isRefined(quantize),
+      calibrationData: this.#calibrationData || calibration?.data !== undefined,
+      evaluationData: true, // a search has them
+      sensitivity: e.sensitivity > 0,
+      layers: e.layers ?? false,
+      latency: e.latency,
+    };
   }
 
   /** ms that a look at `samples` held-out and search samples takes, with everything that a full run measures. */
@@ -146,12 +177,10 @@ export class Forecast {
   }
 }
 
-const PER_RECIPE: ReadonlySet<string> = new Set(['quantize', 'verify', 'latency', 'budget']);
-
 /** What decides how long the codes of weights take; undefined where they are rounded. */
-function methodKey({ quantize: { format, weights: w } }: Candidate): string | undefined {
-  const method = typeof w?.method === 'object' ? w.method.name : w?.method;
-  return (method !== undefined && method !== 'round') || w?.correct?.length
-    ? JSON.stringify(['weights', format ?? 'qdq', method, w?.correct ?? [], w?.samples])
+function methodKey({ quantize }: Candidate): string | undefined {
+  const { format, weights: w } = quantize;
+  return isRefined(quantize)
+    ? JSON.stringify(['weights', format ?? 'qdq', methodName(w), w?.correct ?? [], w?.samples])
     : undefined;
 }

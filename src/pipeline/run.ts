@@ -36,7 +36,8 @@ import { withoutGain } from './gain.js';
 import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { bytesOnDisk, watchSources } from './sources.js';
-import { createStages, isRefined, stagesOf } from './stages.js';
+import { createStages } from './stage-clock.js';
+import { asksOf, has, stagesTogether, type StageName } from './stages.js';
 import { Variant } from './variant.js';
 
 export interface RunListener {
@@ -108,7 +109,16 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     o.onEvent?.(e);
   };
   const report = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
-  const { stage, stages } = createStages(onEvent, o.signal);
+  // Before a budget is spent, which changes what a recipe asks for.
+  const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail));
+  const { stage, stages } = createStages(onEvent, o.signal, stagesTogether(asked));
+  const runs =
+    (name: StageName) =>
+    (v: Variant): boolean => {
+      const asks = asked[variants.indexOf(v)];
+      return asks !== undefined && has(asks, name);
+    };
+
   const listen = { onEvent, ...(o.signal ? { signal: o.signal } : {}) };
 
   if (!lead.recipe.model)
@@ -201,7 +211,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       undefined,
       await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen }),
     ]);
-  const budgets = o.dryRun ? [] : variants.filter((v) => v.recipe.recipe.quantize.budget);
+  const budgets = o.dryRun ? [] : variants.filter(runs('budget'));
   if (budgets.length) {
     await stage('budget', async () => {
       for (const v of budgets)
@@ -253,10 +263,6 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     // before the work: a folder that cannot be written is told at once
     for (const v of alive()) await attempt(v, () => v.stage());
     const stats = new Map<Variant, ReadonlyMap<Value, TensorStats>>();
-    const runs =
-      (name: string) =>
-      (v: Variant): boolean =>
-        stagesOf(v.recipe.recipe).includes(name);
     const statics = alive().filter(runs('calibrate'));
     let samples: readonly { id: string; hash: string }[] = [];
     if (statics.length) {
@@ -307,7 +313,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       });
     }
     for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
-    const refined = alive().filter((v) => isRefined(v.recipe.recipe));
+    const refined = alive().filter(runs('weights'));
     if (refined.length) {
       await stage('weights', async () => {
         const lines: string[] = [];

@@ -26,7 +26,7 @@ import { filterOf } from './mixed.js';
 import { bestFirst, byLoss, FLOAT_SPEED, SAME } from './order.js';
 import { compared } from './rank.js';
 import type { RunListener } from './run.js';
-import type { createStages } from './stages.js';
+import type { createStages } from './stage-clock.js';
 import { tryAll, type Allowance, type Tried } from './trials.js';
 
 export interface AutoOptions extends RunListener {

@@ -1,59 +1,160 @@
-import type { OnEvent } from '../base/events.js';
-import { formats } from '../formats/index.js';
-import type { Recipe } from '../recipe/schema.js';
-import type { Stage } from '../record/index.js';
-
-/** Whether a method other than rounding, or a correction, chooses the codes of weights. */
-export const isRefined = ({ quantize: { weights, layers } }: Recipe): boolean =>
-  weights.method.name !== 'round' ||
-  weights.correct.length > 0 ||
-  layers.some((l) => l.weights?.method !== undefined && l.weights.method.name !== 'round');
-
 /**
- * The stages of a run of this recipe, in their order: what runs, what is explained, and what a record of the run lists.
- * The gate, which judges the record, is none of them; a change in `adjust` is a stage of its own name.
+ * The list of stages, which serves runs, their records, `explain` and the forecasts of a search: when a recipe has a
+ * stage, what it does there, and how its time is told before it was measured. The gate, which judges the record of a
+ * run, is none of them.
  */
-export function stagesOf(r: Recipe): string[] {
-  const { quantize: q, calibration, evaluation: e } = r;
-  const plan = formats.find((f) => f.name === q.format)?.plan;
-  const observes = plan === 'static' || (plan === 'half' && calibration.data !== undefined);
-  const data = (calibration.data ?? e.data) !== undefined; // layers are analysed with either
-  return [
-    'optimise',
-    ...r.adjust.map((a) => a.name),
-    ...(q.budget ? ['budget'] : []),
-    'plan',
-    ...(observes ? ['calibrate'] : []),
-    ...(data && e.sensitivity !== false ? ['sensitivity'] : []),
-    ...(isRefined(r) ? ['weights'] : []),
-    'quantize',
-    'evaluate',
-    ...(data && e.layers !== false ? ['layers'] : []),
-    'verify',
-    ...(e.latency === false ? [] : ['latency']),
-  ];
+import { formats } from '../formats/index.js';
+import type { Recipe, RecipeInput } from '../recipe/schema.js';
+import { tell, type Told, type Subject } from './stage-words.js';
+
+export type StageName =
+  | 'optimise'
+  | 'adjust'
+  | 'budget'
+  | 'plan'
+  | 'calibrate'
+  | 'sensitivity'
+  | 'weights'
+  | 'quantize'
+  | 'evaluate'
+  | 'layers'
+  | 'verify'
+  | 'latency';
+
+/** What of a recipe decides which stages it has. */
+export interface Asks {
+  /** Names of the changes before quantization; each is a stage of its own name. */ readonly adjust: readonly string[];
+  readonly format: string;
+  readonly budget: boolean;
+  /** Whether a method other than rounding, or a correction, may choose codes of weights. */ readonly refined: boolean;
+  readonly calibrationData: boolean;
+  readonly evaluationData: boolean;
+  readonly sensitivity: boolean;
+  readonly layers: boolean;
+  readonly latency: boolean;
 }
 
-/** Times and announces the steps of a run. A step returns its result and one line about it. */
-export function createStages(
-  onEvent: OnEvent | undefined,
-  signal: AbortSignal | undefined,
-): {
-  stage: <T>(name: string, run: () => Promise<readonly [T, string]> | readonly [T, string]) => Promise<T>;
-  stages: () => Stage[];
-} {
-  const done: Stage[] = [];
+/** What a group of recipes that run together costs in a stage, in runs of the float model, before it was measured. */
+export interface Work {
+  /** Layers of the model. */ readonly layers: number;
+  /** Samples that methods look at. */ readonly samples: number;
+  /** Samples that the sensitivity of layers is measured with. */ readonly sensitivity: number;
+}
+
+export interface StageSpec {
+  readonly name: StageName;
+  readonly when: (a: Asks) => boolean;
+  /** Whether recipes that run together do it once, each alone, or all in one pass over the samples. */
+  readonly shared: 'once' | 'each' | 'pass';
+  /** Runs of the float model that it costs; 0 where it is known after the first recipe of any kind. */
+  readonly runs: (w: Work, change?: string) => number;
+  readonly does: (s: Subject) => Told;
+}
+
+/** Runs of the model for each sample that changes before quantization look at; the others look at weights alone. */
+const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
+const WEIGHTS_RUNS = 4;
+const BUDGET_SAMPLES = 32;
+const LAYERS_SAMPLES = 16;
+const CALIBRATION_SAMPLES = 256;
+
+const planOf = (a: Asks): string | undefined => formats.find((f) => f.name === a.format)?.plan;
+const hasData = (a: Asks): boolean => a.calibrationData || a.evaluationData; // layers are analysed with either
+
+/** In the order in which they run. */
+export const STAGES: readonly StageSpec[] = [
+  { name: 'optimise', when: () => true, shared: 'once', runs: () => 0, does: tell.optimise },
+  {
+    name: 'adjust',
+    when: (a) => a.adjust.length > 0,
+    shared: 'once',
+    runs: (w, change) => (ADJUST_RUNS[change ?? ''] ?? 0) * w.samples,
+    does: tell.adjust,
+  },
+  {
+    name: 'budget',
+    when: (a) => a.budget,
+    shared: 'each',
+    runs: (w) => 2 * w.layers * BUDGET_SAMPLES,
+    does: tell.budget,
+  },
+  { name: 'plan', when: () => true, shared: 'once', runs: () => 0, does: tell.plan },
+  {
+    name: 'calibrate',
+    when: (a) => planOf(a) === 'static' || (planOf(a) === 'half' && a.calibrationData),
+    shared: 'once',
+    runs: () => CALIBRATION_SAMPLES,
+    does: tell.calibrate,
+  },
+  {
+    name: 'sensitivity',
+    when: (a) => hasData(a) && a.sensitivity,
+    shared: 'once',
+    runs: (w) => w.layers * w.sensitivity,
+    does: tell.sensitivity,
+  },
+  {
+    name: 'weights',
+    when: (a) => a.refined,
+    shared: 'each',
+    runs: (w) => WEIGHTS_RUNS * w.samples,
+    does: tell.weights,
+  },
+  { name: 'quantize', when: () => true, shared: 'each', runs: () => 0, does: tell.quantize },
+  { name: 'evaluate', when: () => true, shared: 'pass', runs: () => 0, does: tell.evaluate },
+  {
+    name: 'layers',
+    when: (a) => hasData(a) && a.layers,
+    shared: 'each',
+    runs: () => LAYERS_SAMPLES,
+    does: tell.layers,
+  },
+  { name: 'verify', when: () => true, shared: 'each', runs: () => 0, does: tell.verify },
+  { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
+];
+
+type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget'>;
+type Choosing = { readonly method?: string | { readonly name: string } | undefined } | undefined;
+
+/** The method that chooses codes of weights, where one is named. */
+export const methodName = (w: Choosing): string | undefined =>
+  typeof w?.method === 'object' ? w.method.name : w?.method;
+
+/** Whether a method other than rounding, or a correction, may choose codes of weights, in some layer at least. */
+export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
+  const choices = (budget?.choices ?? []).flatMap((c) => (c === 'float' ? [] : [c]));
+  return (
+    (weights?.correct ?? []).length > 0 ||
+    [weights, ...layers.map((l) => l.weights), ...choices.map((c) => c.weights)].some(
+      (w) => (methodName(w) ?? 'round') !== 'round',
+    )
+  );
+}
+
+/** What a recipe asks for. Without `detail`, what only explains the result is left out. */
+export function asksOf({ adjust, quantize, calibration, evaluation: e }: Recipe, detail = true): Asks {
   return {
-    stages: () => [...done],
-    async stage(name, run) {
-      signal?.throwIfAborted();
-      onEvent?.({ type: 'stage-start', stage: name });
-      const start = performance.now();
-      const [result, summary] = await run();
-      const ms = Math.round((performance.now() - start) * 10) / 10;
-      done.push({ name, ms, summary });
-      onEvent?.({ type: 'stage-end', stage: name, ms, summary });
-      return result;
-    },
+    adjust: adjust.map((a) => a.name),
+    format: quantize.format,
+    budget: quantize.budget !== undefined,
+    refined: isRefined(quantize),
+    calibrationData: calibration.data !== undefined,
+    evaluationData: e.data !== undefined,
+    sensitivity: detail && e.sensitivity !== false,
+    layers: detail && e.layers !== false,
+    latency: e.latency !== false,
   };
 }
+
+/** The stages of what is asked for, by name and in their order; changes by their own names. */
+export const stagesOf = (a: Asks): string[] =>
+  STAGES.filter((s) => s.when(a)).flatMap((s) => (s.name === 'adjust' ? a.adjust : s.name));
+
+/** Whether what is asked for has a stage. */
+export const has = (a: Asks, name: StageName): boolean => STAGES.some((s) => s.name === name && s.when(a));
+
+/** The stages of recipes that run together, which share their changes. */
+export const stagesTogether = (all: readonly Asks[]): string[] =>
+  STAGES.filter((s) => all.some((a) => s.when(a))).flatMap((s) =>
+    s.name === 'adjust' ? (all[0]?.adjust ?? []) : s.name,
+  );

@@ -15,6 +15,7 @@ import type { RunRecord, Trial } from '../record/index.js';
 import { sectionsOf, type Candidate } from './candidates.js';
 import { compared } from './rank.js';
 import { frontOf, runRecipes } from './run.js';
+import type { StageName } from './stages.js';
 
 export interface Tried extends Trial {
   readonly candidate: Candidate;
@@ -51,7 +52,7 @@ export interface TrialOptions {
 }
 
 /** Stages of a run that bring a bar forward. */
-const STAGES = ['plan', 'calibrate', 'quantize', 'evaluate', 'verify'];
+const STEPS: readonly string[] = ['plan', 'calibrate', 'quantize', 'evaluate', 'verify'] satisfies StageName[];
 
 /** A timer cannot wait longer. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -85,11 +86,11 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
   }
   const found = new Map<Candidate, Tried>();
   let done = 0;
-  const total = items.length * STAGES.length;
+  const total = items.length * STEPS.length;
   for (const group of groupBy(items, (i) => frontOf(i.recipe)).values()) {
     o.signal?.throwIfAborted();
     const from = done;
-    done += group.length * STAGES.length;
+    done += group.length * STEPS.length;
     const { take, ms, why } = o.allow(group.map((i) => i.candidate));
     const skip = (list: typeof group, next: string): void => {
       for (const { candidate } of list)
@@ -116,7 +117,7 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
       signal: o.signal ? AbortSignal.any([o.signal, limit]) : limit,
       onEvent: (e) => {
         if (e.type !== 'stage-end') return;
-        const at = STAGES.indexOf(e.stage);
+        const at = STEPS.indexOf(e.stage);
         if (at >= 0)
           o.onEvent({
             type: 'progress',

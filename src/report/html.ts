@@ -24,31 +24,34 @@ export function renderHtml(record: RunRecord): string {
   const title = visible(record.recipe.name, 120);
   const layers = layersOf(record);
   const said = story(record);
-  const sections = html`${gateSection(record.gate)} ${searchSection(record)} ${accuracySection(record)}
-  ${latencySection(record)} ${sizeSection(record)} ${layersSection(record, layers)} ${sensitivitySection(record)}
-  ${mixedSection(record)} ${graphSection(record, layers)} ${runtimeSection(record)} ${passesSection(record)}
-  ${diagnosticsSection(record)} ${recipeSection(record)} ${provenanceSection(record)}`;
+  const sections = html`${gateSection(record.gate)}
+${searchSection(record)}
+${accuracySection(record)}
+${latencySection(record)}
+${sizeSection(record)}
+${layersSection(record, layers)}
+${sensitivitySection(record)}
+${mixedSection(record)}
+${graphSection(record, layers)}
+${runtimeSection(record)}
+${passesSection(record)}
+${diagnosticsSection(record)}
+${recipeSection(record)}
+${provenanceSection(record)}`;
   const titles = [
     ...sections.text.matchAll(/<details class="section" id="[a-z-]+"(?: open)?><summary><h2>([A-Za-z -]+)<\/h2>/g),
   ].map(([, t = '']) => t);
   const body = html`<main>
-    <h1>${title}</h1>
-    ${about(record)} ${verdictLine(record)} ${saturationBanner(record)}
-    <div class="tiles">${tiles(record)}</div>
-    ${contents(titles)}
-    ${
-      said.length > 0 &&
-      html`<section>
-        <h2>What happened</h2>
-        <p>${together(said.join(' '))}</p>
-      </section>`
-    }
-    <section>
-      <h2>Results</h2>
-      ${resultsTable(record)}
-    </section>
-    ${sections}
-  </main>`;
+<h1>${title}</h1>
+${about(record)}
+${verdictLine(record)}
+${saturationBanner(record)}
+<div class="tiles">${tiles(record)}</div>
+${contents(titles)}
+${said.length > 0 && html`<section><h2>What happened</h2><p>${together(said.join(' '))}</p></section>`}
+<section><h2>Results</h2>${resultsTable(record)}</section>
+${sections}
+</main>`;
   return page({ title, body, script, data: layerData(record, layers), images: hasThumbnails(record) });
 }
 
@@ -56,17 +59,9 @@ function verdictLine(record: RunRecord): Part {
   const { tone, text } = measured(record);
   const { search: s } = record;
   if (s && record.outcome !== 'failed')
-    return html`<p class="verdict ${s.outcome === 'met' ? 'better' : 'worse'}">
-      <strong
-        >${s.outcome === 'met' ? 'The limit is kept' : 'The limit is not kept'}:
-        ${together(visible(s.sentence, 800))}</strong
-      >
-      ${together(text)}
-    </p>`;
+    return html`<p class="verdict ${s.outcome === 'met' ? 'better' : 'worse'}"><strong>${s.outcome === 'met' ? 'The limit is kept' : 'The limit is not kept'}: ${together(visible(s.sentence, 800))}</strong> ${together(text)}</p>`;
   if (!record.gate || record.outcome === 'failed') return html`<p class="verdict ${tone}">${together(text)}</p>`;
-  return html`<p class="verdict ${VERDICTS[record.gate.verdict].tone}">
-    ${verdictBadge(record.gate.verdict)} <strong>${together(gateSentence(record.gate))}.</strong> ${together(text)}
-  </p>`;
+  return html`<p class="verdict ${VERDICTS[record.gate.verdict].tone}">${verdictBadge(record.gate.verdict)} <strong>${together(gateSentence(record.gate))}.</strong> ${together(text)}</p>`;
 }
 
 function saturationBanner(record: RunRecord): Part {
@@ -75,10 +70,5 @@ function saturationBanner(record: RunRecord): Part {
 }
 
 function about({ recipe, model, search, environment: e, startedAt, durationMs, quantbench }: RunRecord): Markup {
-  return html`<p class="about">
-    ${name(model.float.name)} · recipe ${name(recipe.file ?? recipe.name)} · onnxruntime ${visible(e.onnxruntime)} on
-    ${visible(e.cpu)} · ${visible(startedAt)} ·
-    ${search ? html`search ${fixed(search.ms / 1000, 0)} s, of which this run ` : ''}${fixed(durationMs / 1000, 1)} s ·
-    quantbench ${visible(quantbench)}
-  </p>`;
+  return html`<p class="about">${name(model.float.name)} · recipe ${name(recipe.file ?? recipe.name)} · onnxruntime ${visible(e.onnxruntime)} on ${visible(e.cpu)} · ${visible(startedAt)} · ${search ? html`search ${fixed(search.ms / 1000, 0)} s, of which this run ` : ''}${fixed(durationMs / 1000, 1)} s · quantbench ${visible(quantbench)}</p>`;
 }

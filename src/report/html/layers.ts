@@ -104,32 +104,20 @@ function ran({ node: n }: Layer): Part {
 export function layersSection(record: RunRecord, layers: readonly Layer[]): Part {
   if (!layers.length) return undefined;
   const used = columns(record).filter((c) => layers.some((l) => c.of(l) !== undefined));
-  const head = html`<th>layer</th>
-    ${used.map((c) => html`<th${!c.text && html` class="num"`}>${c.title}</th>`)}`;
+  const head = html`<th>layer</th>${used.map((c) => html`<th${!c.text && html` class="num"`}>${c.title}</th>`)}`;
   const row = ([l, i]: readonly [Layer, number]): Markup =>
-    html`<tr id="layer-${i}">
-      <th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}</span></th>
-      ${used.map((c) => cell(c, l))}
-    </tr>`;
+    html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}</span></th>${used.map((c) => cell(c, l))}</tr>`;
   const sorted = byImpact(layers);
   const [shown, folded] = [sorted.filter(([l]) => hasFigures(l)), sorted.filter(([l]) => !hasFigures(l))];
   const all = shown.length ? shown : folded;
   const rest =
     shown.length > 0 &&
     folded.length > 0 &&
-    html`<details>
-      <summary>${many(folded.length, 'row')} without figures of their own</summary>
-      ${table(head, folded.map(row), 'other layers and points', true)}
-    </details>`;
+    html`<details><summary>${many(folded.length, 'row')} without figures of their own</summary>${table(head, folded.map(row), 'other layers and points', true)}</details>`;
   return section(
     'Layers',
     `${many(record.nodes.length, 'node')}, ${many(record.points.length, 'quantization point')}`,
-    html`<p class="dim">
-        Those that matter most first: by sensitivity, else by error. Range, scale and zero point are those of a node's
-        output, or of its weight where the output has none. A click on a row, or Enter on its name, shows the histograms
-        with the clipping ranges, saturation and dead channels.
-      </p>
-      ${table(head, all.map(row), 'layers', true)}${rest}`,
+    html`<p class="dim">Those that matter most first: by sensitivity, else by error. Range, scale and zero point are those of a node's output, or of its weight where the output has none. A click on a row, or Enter on its name, shows the histograms with the clipping ranges, saturation and dead channels.</p>${table(head, all.map(row), 'layers', true)}${rest}`,
     true,
   );
 }

@@ -36,8 +36,6 @@ const escape = (s: string): string => revealed(s).replace(/[&<>"'`]/g, (c) => `&
  * between its parts.
  */
 export const name = (s: string, limit?: number): Markup =>
-  html`<bdi class="name"
-    >${visible(s, limit)
-      .split(/(?<=\w[/.])(?=\w)/)
-      .map((piece, i) => [i > 0 && new Markup('<wbr>'), piece])}</bdi
-  >`;
+  html`<bdi class="name">${visible(s, limit)
+    .split(/(?<=\w[/.])(?=\w)/)
+    .map((piece, i) => [i > 0 && new Markup('<wbr>'), piece])}</bdi>`;

@@ -10,9 +10,7 @@ export function diagnosticsSection({ diagnostics: all }: RunRecord): Part {
   const place = (where: Readonly<Record<string, unknown>> | undefined): Part =>
     Object.entries(where ?? {}).map(([key, value]) => html` · ${key} ${name(String(value))}`);
   const list = sorted.length
-    ? html`<ul class="plain">
-        ${sorted.map((d) => html`<li><span class="badge${d.severity !== 'note' && ' bad'}">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}<span class="dim">${place({ ...d.where })}${d.hint !== undefined && html` · ${visible(d.hint, 500)}`}</span></li>`)}
-      </ul>`
+    ? html`<ul class="plain">${sorted.map((d) => html`<li><span class="badge${d.severity !== 'note' && ' bad'}">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}<span class="dim">${place({ ...d.where })}${d.hint !== undefined && html` · ${visible(d.hint, 500)}`}</span></li>`)}</ul>`
     : html`<p>Nothing to report.</p>`;
   return section(
     'Diagnostics',
@@ -26,21 +24,13 @@ export function passesSection({ passes }: RunRecord): Part {
   if (!passes.length) return undefined;
   const rows = passes.map(
     (p) =>
-      html`<tr>
-        <th scope="row">${name(p.pass)}</th>
-        <td class="num">${count(p.changes)}</td>
-        <td class="num">${count(p.nodesBefore)}</td>
-        <td class="num">${count(p.nodesAfter)}</td>
-      </tr>`,
+      html`<tr><th scope="row">${name(p.pass)}</th><td class="num">${count(p.changes)}</td><td class="num">${count(p.nodesBefore)}</td><td class="num">${count(p.nodesAfter)}</td></tr>`,
   );
   return section(
     'Clean-up',
     `${many(passes.filter((p) => p.changes).length, 'pass', 'passes')} changed the graph`,
     table(
-      html`<th>pass</th>
-        <th class="num">changes</th>
-        <th class="num">nodes before</th>
-        <th class="num">nodes after</th>`,
+      html`<th>pass</th><th class="num">changes</th><th class="num">nodes before</th><th class="num">nodes after</th>`,
       rows,
       'passes',
     ),
@@ -66,13 +56,9 @@ export function provenanceSection({
   evaluation,
 }: RunRecord): Part {
   const row = (title: Part, value: Part): Markup =>
-    html`<tr>
-      <th scope="row">${title}</th>
-      <td class="hash">${value}</td>
-    </tr>`;
+    html`<tr><th scope="row">${title}</th><td class="hash">${value}</td></tr>`;
   const facts = (m: RunRecord['model']['float']): Markup =>
-    html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset
-      ${plain(m.opset)}, IR ${plain(m.irVersion)}<br /><code>${visible(m.sha256)}</code>`;
+    html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset ${plain(m.opset)}, IR ${plain(m.irVersion)}<br><code>${visible(m.sha256)}</code>`;
   const rows = [
     row('float model', facts(model.float)),
     ...(model.quantized ? [row('quantized model', facts(model.quantized))] : []),
@@ -92,25 +78,14 @@ export function provenanceSection({
     ...(evaluation?.sampleSet === undefined
       ? []
       : [row('evaluation samples', html`<code>${visible(evaluation.sampleSet)}</code>`)]),
-    ...files.map((f) => row(name(f.path), html`${bytes(f.bytes)}<br /><code>${visible(f.sha256)}</code>`)),
+    ...files.map((f) => row(name(f.path), html`${bytes(f.bytes)}<br><code>${visible(f.sha256)}</code>`)),
   ];
   const data = (title: string, d: unknown): Part =>
-    d !== undefined &&
-    d !== null &&
-    html`<p>${title}</p>
-      <pre tabindex="0">${visibleLines(json(d))}</pre>`;
+    d !== undefined && d !== null && html`<p>${title}</p><pre tabindex="0">${visibleLines(json(d))}</pre>`;
   return section(
     'Provenance',
     'hashes, versions, machine, data',
-    html`<div class="provenance">
-        ${table(
-          html`<th></th>
-            <th></th>`,
-          rows,
-          'provenance',
-        )}
-      </div>
-      ${data('Calibration data', calibration?.data)}${data('Evaluation data', evaluation?.data)}`,
+    html`<div class="provenance">${table(html`<th></th><th></th>`, rows, 'provenance')}</div>${data('Calibration data', calibration?.data)}${data('Evaluation data', evaluation?.data)}`,
     false,
   );
 }

@@ -49,7 +49,10 @@ describe('Forecast', () => {
       6,
     );
     // no calibration
-    expect(f.of(errand([candidate({ family: 'dynamic' })], 200))).toBeCloseTo(10 + 20 + 300 + 2 * 400, 6);
+    expect(f.of(errand([candidate({ family: 'dynamic', quantize: { format: 'dynamic' } })], 200))).toBeCloseTo(
+      10 + 20 + 300 + 2 * 400,
+      6,
+    );
   });
   it('takes what was never measured for a number of runs, and what was stopped for as long as it took', () => {
     const f = new Forecast(1e6);

@@ -3,9 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { OnEvent } from '../../../src/base/events.js';
+import { familyOf, type Candidate } from '../../../src/pipeline/candidates.js';
 import { explainRecipe } from '../../../src/pipeline/explain.js';
-import { runRecipe } from '../../../src/pipeline/run.js';
-import { stagesOf } from '../../../src/pipeline/stages.js';
+import { Forecast } from '../../../src/pipeline/forecast.js';
+import { runRecipe, runRecipes } from '../../../src/pipeline/run.js';
+import { asksOf, stagesOf } from '../../../src/pipeline/stages.js';
+import { loadRecipe, type ResolvedRecipe } from '../../../src/recipe/load.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
 import { recipeOf, weight, writeModel, writeNpy } from './models.js';
 
@@ -51,7 +55,7 @@ describe('the stages of a recipe', () => {
     ],
   ])('%s', async (name, input, stages) => {
     const recipe = await recipeOf(root, { model: 'm.onnx', ...input });
-    expect(stagesOf(recipe.recipe).join(' ')).toBe(stages);
+    expect(stagesOf(asksOf(recipe.recipe)).join(' ')).toBe(stages);
     expect(
       explainRecipe(recipe)
         .map((s) => s.name)
@@ -59,5 +63,105 @@ describe('the stages of a recipe', () => {
     ).toBe(stages);
     const { record } = await runRecipe({ recipe, outDir: path.join(root, name) });
     expect(record.stages.map((s) => s.name).join(' ')).toBe(stages);
+  });
+});
+
+/** As a search tells its time: a candidate of the same settings, measured as the recipe asks. */
+function forecastOf({ recipe }: ResolvedRecipe): string[] {
+  const { calibration, evaluation: e } = recipe;
+  const candidate: Candidate = {
+    label: 'c',
+    why: '',
+    family: familyOf(recipe.quantize.format),
+    adjust: recipe.adjust,
+    quantize: recipe.quantize,
+  };
+  return new Forecast(1, calibration.data !== undefined)
+    .stages({
+      candidates: [candidate],
+      samples: 8,
+      latency: e.latency !== false,
+      sensitivity: e.sensitivity === false ? 0 : e.sensitivity.samples,
+      layers: e.layers !== false,
+    })
+    .map((s) => s.name);
+}
+
+describe('real recipes: what a run reports, its record holds, explain lists and a forecast knows', () => {
+  const demo = path.resolve(import.meta.dirname, '../../../recipes/int8-kl.yaml');
+  const fast = [
+    'calibration.samples=32',
+    'calibration.cache=false',
+    'evaluation.samples=32',
+    'evaluation.profile=false',
+  ];
+  const short = 'evaluation.latency={ runs: 5, warmup: 1, memory: false }';
+  const noLatency = 'evaluation.latency=false';
+  it.each<[string, string[], string]>([
+    ['demo', [short], 'optimise plan calibrate sensitivity quantize evaluate layers verify latency'],
+    [
+      'dynamic',
+      ['quantize={ format: dynamic, dynamicConv: true }', noLatency],
+      'optimise plan sensitivity quantize evaluate layers verify',
+    ],
+    [
+      'float16, which looks at ranges',
+      ['quantize={ format: float16 }', 'evaluation.sensitivity=false', noLatency],
+      'optimise plan calibrate quantize evaluate layers verify',
+    ],
+    [
+      'adjusted twice',
+      ['adjust=[equalise, absorb-bias]', 'evaluation.sensitivity=false', 'evaluation.layers=false', noLatency],
+      'optimise equalise absorb-bias plan calibrate quantize evaluate verify',
+    ],
+    [
+      'mixed, with a method for a choice',
+      [
+        'quantize.budget={ sizeRatio: 0.3, samples: 8, choices: [{ weights: { dtype: int8 } }, ' +
+          '{ weights: { dtype: int8, bits: 4, method: gptq } }] }',
+        'evaluation.sensitivity=false',
+        'evaluation.layers=false',
+        noLatency,
+      ],
+      'optimise budget plan calibrate weights quantize evaluate verify',
+    ],
+    [
+      'weights alone, in codes',
+      [
+        'quantize={ format: coded, coding: { name: integer, bits: 4 } }',
+        'evaluation.sensitivity=false',
+        'evaluation.layers=false',
+        short,
+      ],
+      'optimise plan quantize evaluate verify latency',
+    ],
+  ])('%s', { timeout: 60_000 }, async (name, set, stages) => {
+    const recipe = await loadRecipe(demo, { set: [...fast, ...set] });
+    const started: string[] = [];
+    const ended: string[] = [];
+    const onEvent: OnEvent = (e) => {
+      if (e.type === 'stage-start') started.push(e.stage);
+      if (e.type === 'stage-end') ended.push(e.stage);
+    };
+    const { record } = await runRecipe({ recipe, outDir: path.join(root, name), onEvent });
+    const expected = stages.split(' ');
+    expect(started).toEqual(expected);
+    expect(ended).toEqual(expected);
+    expect(record.stages.map((s) => s.name)).toEqual(expected);
+    expect(explainRecipe(recipe).map((s) => s.name)).toEqual([...expected, 'gate']);
+    expect(forecastOf(recipe)).toEqual(expected);
+  });
+  it('recipes that run together have the stages of each, without what only explains', async () => {
+    const of = (more: readonly string[]) => loadRecipe(demo, { set: [...fast, noLatency, ...more] });
+    const recipes = [await of(['quantize={ format: float16 }']), await of(['quantize.weights.method=gptq'])];
+    const results = await runRecipes({
+      title: 'both',
+      detail: false,
+      runs: recipes.map((recipe, i) => ({ recipe, outDir: path.join(root, `both${i}`) })),
+    });
+    for (const r of results)
+      expect(r.error ?? r.record.stages.map((s) => s.name)).toEqual(
+        'optimise plan calibrate weights quantize evaluate verify'.split(' '),
+      );
   });
 });

@@ -1,0 +1,172 @@
+/** What each stage does for a recipe, and why: what it says told apart from what are defaults. */
+import { adjustments } from '../adjust/index.js';
+import { formats } from '../formats/index.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import { codings } from '../scheme/codings/index.js';
+
+export interface Setting {
+  readonly key: string;
+  readonly value: unknown;
+  /** Whether the recipe or a flag says so. */ readonly said: boolean;
+}
+export interface Told {
+  /** One or two sentences. */ readonly does: string;
+  readonly why: string;
+  readonly settings: readonly Setting[];
+}
+/** A recipe that is told about. */
+export interface Subject extends Pick<ResolvedRecipe, 'recipe' | 'plugins'> {
+  /** Every key that holds a value. */ readonly settings: readonly Setting[];
+  /** Which entry of `adjust`, in its stage. */ readonly change: number;
+}
+
+/** The member of a list that the schema allows names of only. */
+const named = <T extends { readonly name: string }>(list: readonly T[], name: string): T =>
+  list.find((x) => x.name === name)!; // as the schema says
+const formatOf = ({ recipe }: Subject): (typeof formats)[number] => named(formats, recipe.quantize.format);
+
+/** Settings under a key, without some. */
+function under({ settings }: Subject, prefix: string, ...without: readonly string[]): Setting[] {
+  const within = (key: string, p: string): boolean => key === p || key.startsWith(`${p}.`);
+  return settings.filter(({ key }) => within(key, prefix) && !without.some((w) => within(key, w)));
+}
+
+const granularity = (g: 'tensor' | 'channel' | { readonly block: number }): string =>
+  typeof g === 'object' ? `block of ${g.block}` : g;
+
+export const tell = {
+  optimise: (s: Subject): Told => ({
+    does: s.recipe.optimize.enabled
+      ? 'Folds constants, BatchNormalization and biases into weights and takes nodes away that do nothing.'
+      : 'Leaves the graph as it is.',
+    why: s.recipe.optimize.enabled
+      ? 'what is folded is quantized once, inside the weights; outputs stay'
+      : '`optimize.enabled` is false',
+    settings: under(s, 'optimize'),
+  }),
+  adjust: (s: Subject): Told => ({
+    does: named(adjustments, s.recipe.adjust[s.change]!.name).doc, // each change is told about with its place
+    why:
+      s.recipe.adjust.length === 1
+        ? 'the recipe lists it in `adjust`'
+        : `change ${s.change + 1} of ${s.recipe.adjust.length} in \`adjust\`: each sees what those before it made`,
+    settings: under(s, `adjust[${s.change}]`),
+  }),
+  budget: (s: Subject): Told => ({
+    does:
+      'Quantizes each layer alone with each choice, measures how far the outputs move, and gives each ' +
+      'layer the choice that keeps the sum of the losses least within the budget.',
+    why: '`quantize.budget` is set',
+    settings: under(s, 'quantize.budget'),
+  }),
+  plan: (s: Subject): Told => {
+    const format = formatOf(s);
+    return {
+      does: format.doc,
+      why: whyPlan(s),
+      settings: [
+        ...under(s, 'target'),
+        ...under(
+          s,
+          'quantize',
+          'quantize.budget',
+          'quantize.activations.observer',
+          'quantize.weights.method',
+          'quantize.weights.correct',
+          'quantize.weights.match',
+          'quantize.weights.samples',
+          'quantize.weights.damping',
+          ...(format.plan === 'coded' ? ['quantize.activations', 'quantize.weights'] : ['quantize.coding']),
+          ...(format.plan === 'static'
+            ? ['quantize.dynamicConv', 'quantize.embeddings', 'quantize.weightOnly']
+            : ['quantize.activations']),
+        ),
+      ],
+    };
+  },
+  calibrate: (s: Subject): Told => {
+    const observer = named(s.plugins.observers, s.recipe.quantize.activations.observer.name);
+    return {
+      does:
+        `Runs the float model on at most ${s.recipe.calibration.samples} samples and chooses the range of each ` +
+        `activation by ${observer.name}: ${observer.doc}`,
+      why:
+        formatOf(s).plan === 'static'
+          ? 'static formats write the ranges of activations into the model'
+          : 'ranges tell which layers leave those of the type; they stay float32',
+      settings: [...under(s, 'calibration'), ...under(s, 'quantize.activations.observer')],
+    };
+  },
+  sensitivity: (s: Subject): Told => ({
+    does: 'Quantizes one layer at a time and ranks them by how far the outputs move.',
+    why: '`evaluation.sensitivity` is set',
+    settings: under(s, 'evaluation.sensitivity'),
+  }),
+  weights: (s: Subject): Told => {
+    const { weights: w } = s.recipe.quantize;
+    return {
+      does: [
+        named(s.plugins.weightMethods, w.method.name).doc,
+        ...(w.correct.length ? [`Corrects ${w.correct.join(' and ')} of each layer for what its weights cost.`] : []),
+      ].join(' '),
+      why: 'layer after layer, on the inputs that the quantized layers before it really give',
+      settings: ['method', 'correct', 'match', 'samples', 'damping'].flatMap((key) =>
+        under(s, `quantize.weights.${key}`),
+      ),
+    };
+  },
+  quantize: (s: Subject): Told => ({
+    does: `Writes the model in ${formatOf(s).name} form.`,
+    why: formatOf(s).plan === 'static' ? 'the runtime fuses it into integer kernels' : 'no calibration is needed',
+    settings: [],
+  }),
+  evaluate: (s: Subject): Told => ({
+    does: s.recipe.evaluation.data
+      ? 'Runs both models on the evaluation samples: metrics, agreement, output error.'
+      : s.recipe.calibration.data
+        ? 'Runs both models on the calibration samples, which flatters.'
+        : 'Loads and runs the model once: there are no data.',
+    why: 'a model that loads and is wrong must not ship',
+    settings: under(
+      s,
+      'evaluation',
+      'evaluation.latency',
+      'evaluation.layers',
+      'evaluation.profile',
+      'evaluation.sensitivity',
+    ),
+  }),
+  layers: (s: Subject): Told => ({
+    does: 'Measures the error of each tensor against float.',
+    why: 'tells where accuracy is lost',
+    settings: under(s, 'evaluation.layers'),
+  }),
+  verify: (s: Subject): Told => ({
+    does: 'Reads from the graph that onnxruntime optimized which nodes run in integers.',
+    why: 'a plan is no proof',
+    settings: under(s, 'evaluation.profile'),
+  }),
+  latency: (s: Subject): Told => ({
+    does: 'Times both models in turn.',
+    why: 'small is not always fast',
+    settings: under(s, 'evaluation.latency'),
+  }),
+};
+
+function whyPlan(s: Subject): string {
+  const { quantize: q, target: targetName } = s.recipe;
+  const { defaults, name } = named(s.plugins.targets, targetName);
+  const { plan } = formatOf(s);
+  const weights =
+    `weights ${q.weights.dtype ?? defaults.weights.dtype} per ` +
+    `${granularity(q.weights.granularity ?? defaults.weightGranularity)}: ` +
+    (q.weights.dtype === undefined ? `what ${name} runs fastest` : 'as the recipe says');
+  const first =
+    (plan === 'static' ? `activations ${q.activations.dtype ?? defaults.activations.dtype}, ` : '') +
+    (plan === 'coded' ? named(codings, q.coding.name).doc : weights);
+  return [
+    first,
+    ...(q.layers.length ? [`${q.layers.length} entries for single layers`] : []),
+    ...(q.exclude.length ? [`${q.exclude.length} filters keep nodes in float`] : []),
+  ].join('; ');
+}
