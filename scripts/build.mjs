@@ -34,9 +34,30 @@ mkdirSync(dist, { recursive: true });
 rmSync(stamp, { force: true }); // a build that is stopped half way is not taken for a whole one
 node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
 for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 'src', file), path.join(dist, file));
+keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
 writeFileSync(stamp, inputs);
+
+/** Leaves in dist what the sources give now, and of the types only those that index.d.ts leads to: others serve nobody. */
+function keepWhatIsReached() {
+  const reached = new Set();
+  const follow = (file) => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const text = readFileSync(path.join(dist, file), 'utf8');
+    for (const [, to] of text.matchAll(/(?:from |import |import\()['"](\.[^'"]+)\.js['"]/g))
+      follow(path.join(path.dirname(file), `${to}.d.ts`));
+  };
+  follow('index.d.ts');
+  for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
+    const source = /\.(d\.ts|js)$/.exec(file);
+    if (!source) continue;
+    const base = path.join(root, 'src', file.slice(0, source.index));
+    const made = existsSync(`${base}.ts`) || existsSync(`${base}.js`);
+    if (!made || (source[1] === 'd.ts' && !reached.has(file))) rmSync(path.join(dist, file));
+  }
+}
 
 function node(script, ...args) {
   execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });

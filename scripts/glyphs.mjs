@@ -1,7 +1,7 @@
 /**
  * Draws the shipped demo data: ten classes of glyphs, 32×32 RGB, from a seed and nothing else.
  *
- *   node scripts/glyphs.mjs                                  rewrites calibration-data/glyphs and the manifest
+ *   node scripts/glyphs.mjs                                  rewrites calibration-data/glyphs/*.tar and the manifest
  *   node scripts/glyphs.mjs --manifest                       rewrites the manifest only (after training demo.onnx)
  *   node scripts/glyphs.mjs --raw FILE --per-class N --seed S  a training set: FILE holds N·10 images of
  *                                                            32·32·3 bytes (HWC), FILE.labels one byte each
@@ -9,7 +9,7 @@
  * An image is drawn straight into a 16-colour palette, so the PNG files are small and decode to the drawn pixels.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -222,14 +222,35 @@ function chunk(type, body) {
 
 function writeShipped() {
   rmSync(join(home, 'glyphs'), { recursive: true, force: true });
+  mkdirSync(join(home, 'glyphs'));
   for (const [split, { seed, perClass }] of Object.entries(SPLITS)) {
-    for (const className of CLASSES) {
-      const folder = join(home, 'glyphs', split, className);
-      mkdirSync(folder, { recursive: true });
-      for (let i = 0; i < perClass; i++)
-        writeFileSync(join(folder, `${String(i).padStart(4, '0')}.png`), png(draw(className, i, seed)));
-    }
+    const files = CLASSES.flatMap((className) =>
+      Array.from({ length: perClass }, (_, i) => ({
+        name: `${className}/${String(i).padStart(4, '0')}.png`,
+        bytes: png(draw(className, i, seed)),
+      })),
+    );
+    writeFileSync(join(home, 'glyphs', `${split}.tar`), tar(files));
   }
+}
+
+/** A ustar archive whose bytes follow from names and contents alone: no time, no owner. */
+function tar(files) {
+  const blocks = files.flatMap(({ name, bytes }) => {
+    const header = Buffer.alloc(512);
+    const put = (text, at) => header.write(text, at, 'latin1');
+    put(name, 0);
+    put('0000644\0', 100);
+    for (const at of [108, 116]) put('0000000\0', at);
+    put(`${bytes.length.toString(8).padStart(11, '0')}\0`, 124);
+    put('00000000000\0', 136);
+    put('        0', 148);
+    put('ustar\x0000', 257);
+    const sum = header.reduce((a, b) => a + b, 0);
+    put(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    return [header, bytes, Buffer.alloc(-bytes.length & 511)];
+  });
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
 
 function writeRaw(file, perClass, seed) {
@@ -248,29 +269,18 @@ function writeRaw(file, perClass, seed) {
   writeFileSync(`${file}.labels`, labels);
 }
 
-/** sha256 of one file, or of a folder: of the lines `<sha256>  <path>\n` of its files, sorted by path. */
 function sha256(path) {
-  const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
   if (!existsSync(path)) throw new Error(`${path} does not exist`);
-  if (path.endsWith('.onnx')) return hash(readFileSync(path));
-  const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
-  const names = files
-    .map((e) =>
-      join(e.parentPath, e.name)
-        .slice(path.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .sort();
-  return hash(names.map((n) => `${hash(readFileSync(join(path, n)))}  ${n}\n`).join(''));
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
 }
 
 function writeManifest() {
   const splits = Object.entries(SPLITS).map(([split, { seed, perClass }]) => ({
-    path: `glyphs/${split}`,
+    path: `glyphs/${split}.tar`,
     images: perClass * CLASSES.length,
     classes: CLASSES,
     size: [SIZE, SIZE, 3],
-    sha256: sha256(join(home, 'glyphs', split)),
+    sha256: sha256(join(home, 'glyphs', `${split}.tar`)),
     madeBy: `scripts/glyphs.mjs, seed ${seed}`,
     licence: 'Apache-2.0',
   }));
@@ -284,8 +294,7 @@ function writeManifest() {
         },
       ]
     : [];
-  const note = 'sha256 of a folder: of the lines "<sha256 of file>  <path>\\n", sorted by path';
-  writeFileSync(join(home, 'manifest.json'), `${JSON.stringify({ note, entries: [...splits, ...model] }, null, 2)}\n`);
+  writeFileSync(join(home, 'manifest.json'), `${JSON.stringify({ entries: [...splits, ...model] }, null, 2)}\n`);
 }
 
 const { values } = parseArgs({

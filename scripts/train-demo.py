@@ -7,7 +7,7 @@
 Input `input` [batch, 3, 32, 32]: RGB, (x / 255 - 0.5) / 0.25. Output `logits` [batch, 10], classes in order of name.
 BatchNormalization is left unfolded in the file, so that the workbench has something to fold.
 """
-import glob, os, sys, time
+import os, sys, tarfile, time
 import numpy as np, onnx, onnxruntime, torch
 from PIL import Image
 from torch import nn
@@ -63,9 +63,11 @@ def prepare(images):
 
 
 def read_split(split):
-    classes = sorted(os.listdir(os.path.join(HOME, "glyphs", split)))
-    files = [(f, c) for c, name in enumerate(classes) for f in sorted(glob.glob(os.path.join(HOME, "glyphs", split, name, "*.png")))]
-    return np.stack([np.asarray(Image.open(f).convert("RGB")) for f, _ in files]), np.array([c for _, c in files])
+    with tarfile.open(os.path.join(HOME, "glyphs", split + ".tar")) as archive:
+        names = sorted(archive.getnames())
+        classes = sorted({name.split("/")[0] for name in names})
+        images = [np.asarray(Image.open(archive.extractfile(name)).convert("RGB")) for name in names]
+    return np.stack(images), np.array([classes.index(name.split("/")[0]) for name in names])
 
 
 def main():

@@ -235,7 +235,7 @@ model: ../calibration-data/demo.onnx        # paths are relative to the recipe
 target: onnxruntime-cpu
 calibration:
   data:
-    images: ../calibration-data/glyphs/calibration
+    images: ../calibration-data/glyphs/calibration.tar
     preprocess: { scale: 1/255, mean: 0.5, std: 0.25 }
   samples: 300
   seed: 7
@@ -245,7 +245,7 @@ quantize:
   weights: { dtype: int8, symmetric: true, granularity: channel }
   exclude: [ 're:^/head/', { opType: Softmax }, { position: first } ]
 evaluation:
-  data: { images: ../calibration-data/glyphs/test }
+  data: { images: ../calibration-data/glyphs/test.tar }
   metrics: [ top1 ]
 \`\`\`
 

@@ -24,6 +24,13 @@ export async function kindOf(path: string): Promise<'file' | 'folder'> {
   );
 }
 
+/** How many bytes a file has. Throws DATA_MISSING, or DATA_FORMAT where it is none. */
+export async function fileSize(path: string): Promise<number> {
+  const found = await stat(path).catch((e: unknown) => ioError(e, path));
+  if (!found.isFile()) fail('DATA_FORMAT', `${path} is not a file`, { file: path });
+  return found.size;
+}
+
 /** The bytes of a file of at most `limit` bytes. Throws DATA_MISSING, or DATA_UNSAFE beyond the limit. */
 export async function readBytes(path: string, sample?: string, limit = 2 ** 31 - 1): Promise<Uint8Array> {
   const where = sample === undefined ? { file: path } : { file: path, sample };
@@ -36,7 +43,11 @@ export async function readBytes(path: string, sample?: string, limit = 2 ** 31 -
 
 /** Text of a file as UTF-8 without a byte order mark. Throws DATA_FORMAT for NUL bytes and invalid UTF-8. */
 export async function readText(path: string, limit = 256 * 2 ** 20): Promise<string> {
-  const bytes = await readBytes(path, undefined, limit);
+  return textOf(await readBytes(path, undefined, limit), path);
+}
+
+/** UTF-8 text without a byte order mark. Throws DATA_FORMAT for NUL bytes and invalid UTF-8. */
+export function textOf(bytes: Uint8Array, path: string): string {
   const nul = bytes.indexOf(0);
   if (nul >= 0)
     fail(

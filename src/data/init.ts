@@ -5,6 +5,7 @@ import { isImageName } from './image.js';
 import { readClasses } from './sources/images.js';
 import type { DataSpecInput } from './spec.js';
 import { readTable } from './table.js';
+import { tarEntries } from './tar.js';
 
 /**
  * A first data spec for a file or folder, from its names and headers; paths in it start with `path` as given. What
@@ -54,7 +55,9 @@ async function guessFile(path: string): Promise<DataSpecInput> {
     case '.npz':
       return { npz: path };
     case '.tar':
-      return { webdataset: path };
+      return (await hasLabels(path)) ? { webdataset: path } : { images: path };
+    case '.zip':
+      return { images: path };
     case '.js':
     case '.mjs':
       return { module: path };
@@ -69,9 +72,22 @@ async function guessFile(path: string): Promise<DataSpecInput> {
         'DATA_FORMAT',
         `${basename(path)} is not recognized as data`,
         { file: path },
-        'expected .npy, .npz, .tar, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype',
+        'expected .npy, .npz, .tar, .zip, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype',
       );
   }
+}
+
+/** Whether a tar is a shard: labels lie beside its images, under their names, where an archive of folders has none. */
+async function hasLabels(path: string): Promise<boolean> {
+  let [image, json] = ['', ''];
+  for await (const { name } of tarEntries(path)) {
+    const key = name.replace(/\.[^./]*$/, '');
+    if (/\.cls$/i.test(name)) return true;
+    if (isImageName(name)) image = key;
+    if (/\.json$/i.test(name)) json = key;
+    if (image !== '' && image === json) return true;
+  }
+  return false;
 }
 
 /** A column of image names makes an image list; else text columns beside a tokenizer.json. */

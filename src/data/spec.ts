@@ -108,8 +108,8 @@ export const preprocessSpec = z.strictObject({
 const fields = {
   images: path
     .describe(
-      'Folder of images: one subfolder per class (sorted names unless classes is given), or a flat folder ' +
-        'without labels.',
+      'Folder of images, or a .tar or .zip archive of one: one subfolder per class (sorted names unless classes ' +
+        'is given), or a flat folder without labels. A single folder that holds all of an archive is no class.',
     )
     .optional(),
   imageList: path.describe('CSV or TSV file that lists image paths, relative to the file, and labels.').optional(),

@@ -2,11 +2,10 @@
  * Which class folder is which score of the model, settled before any work: a wrong order would be a wrong accuracy,
  * silently.
  */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import { namesInMetadata, spelledAs } from '../data/class-names.js';
-import { classFolders, readClasses, someNames } from '../data/sources/images.js';
+import { classFolders, readClasses, someNames, type ClassFolders } from '../data/sources/images.js';
 import type { DataSpec } from '../data/spec.js';
 import { classOutput } from '../evaluate/agreement.js';
 import type { ChosenMetric } from '../evaluate/types.js';
@@ -21,7 +20,7 @@ export interface Scores {
   readonly report: (d: Diagnostic) => void;
 }
 
-/** Files beside class folders that list the classes in the order of the scores. */
+/** Files beside the class folders that list the classes in the order of the scores. */
 const LISTS = ['classes.txt', 'labels.txt'] as const;
 
 /**
@@ -62,6 +61,7 @@ interface Look {
   readonly root: string;
   readonly folders: readonly string[];
   readonly declared: readonly string[] | undefined;
+  readonly list: ClassFolders['list'];
 }
 interface Count {
   readonly count: number;
@@ -71,8 +71,8 @@ interface Count {
 async function lookAt(data: DataSpec | undefined, { baseDir }: ResolvedRecipe): Promise<Look | undefined> {
   if (data?.images === undefined || data.annotations !== undefined) return undefined;
   const root = path.resolve(baseDir, data.images);
-  const folders = await classFolders(root);
-  return folders.length ? { root, folders, declared: await readClasses(data.classes, baseDir) } : undefined;
+  const { names: folders, list } = await classFolders(root);
+  return folders.length ? { root, folders, list, declared: await readClasses(data.classes, baseDir) } : undefined;
 }
 
 /** How many classes the scored output tells apart; undefined where that is not known, or no metric reads labels. */
@@ -110,9 +110,9 @@ async function namesFor(
       });
     return names;
   };
-  for (const file of LISTS.map((name) => path.join(root, name)).filter((f) => existsSync(f))) {
-    const { names, strange } = spelledAs(folders, (await readClasses(file, root)) ?? []);
-    if (!strange.length && fits(names)) return take(names, file);
+  for (const file of LISTS) {
+    const { names, strange } = spelledAs(folders, (await look.list(file)) ?? []);
+    if (names.length && !strange.length && fits(names)) return take(names, path.join(root, file));
   }
   const own = namesInMetadata(metadata);
   if (own && fits(own.names)) {

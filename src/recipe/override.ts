@@ -130,7 +130,10 @@ export async function redirectData(
   } catch (error) {
     if (!existing || !kind) throw error;
   }
-  if (existing && kind && (!guessed || kind === kindOf(guessed))) return { ...existing, [kind]: here(absolute) };
+  // A shard without labels looks like an archive of images; the recipe says which it is.
+  const shard = kind === 'webdataset' && /\.tar$/i.test(absolute);
+  if (existing && kind && (!guessed || shard || kind === kindOf(guessed)))
+    return { ...existing, [kind]: here(absolute) };
   for (const key of [...PATH_KINDS, 'classes', 'tokenizer'] as const) {
     const value = guessed?.[key];
     if (guessed && typeof value === 'string') guessed[key] = here(value);

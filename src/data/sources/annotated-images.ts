@@ -1,16 +1,16 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
 import { framedTarget } from '../annotations/boxes.js';
 import { readCoco } from '../annotations/coco.js';
 import { readVoc } from '../annotations/voc.js';
-import { kindOf, readBytes, sha256, walkFiles } from '../files.js';
-import { isImageName } from '../image.js';
+import { kindOf, sha256 } from '../files.js';
+import { openImageTree } from '../image-tree.js';
 import { createImageReader } from '../preprocess.js';
 import type { OpenSource } from '../source.js';
 import { readClasses } from './images.js';
 
 /**
- * `images:` with `annotations:` — the images that are both in the folder and in the annotations, with their objects as
+ * `images:` with `annotations:` — the images that are both in the folder or archive and in the annotations, with their objects as
  * targets.
  */
 export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => {
@@ -28,7 +28,8 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
   const { images, classes, keyOf } = folder
     ? await readVoc(file, given)
     : await readCoco(file, given, spec.categoryIds ?? false);
-  const all = await walkFiles(root, isImageName);
+  const tree = await openImageTree(root);
+  const all = await tree.images('');
   const paths = all.filter((path) => images.has(keyOf(path)));
   if (!paths.length)
     fail(
@@ -54,8 +55,8 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
     ...(classes ? { classes } : {}),
     load: async (i) => {
       const id = paths[i]!;
-      const where = { file: join(root, id), sample: id };
-      const bytes = await readBytes(where.file, id, 2 ** 30);
+      const where = tree.where(id);
+      const bytes = await tree.read(id);
       const { feed, frame } = await reader.readFramed(bytes, where);
       const { boxes, width, height } = images.get(keyOf(id))!; // paths were filtered by it
       const { original } = frame;
@@ -69,7 +70,7 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
         );
       return { feeds: [feed], hash: sha256(bytes), target: framedTarget(boxes, frame) };
     },
-    hash: async (i) => sha256(await readBytes(join(root, paths[i]!), paths[i]!, 2 ** 30)),
+    hash: async (i) => sha256(await tree.read(paths[i]!)),
     details: { source: 'images', annotations: folder ? 'voc' : 'coco', preprocess: reader.details },
   };
 };

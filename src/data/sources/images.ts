@@ -1,35 +1,29 @@
-import { join, resolve } from 'node:path';
-import { fail } from '../../base/errors.js';
-import { listFolder, kindOf, readBytes, readText, sha256, walkFiles } from '../files.js';
+import { resolve } from 'node:path';
+import { fail, type Where } from '../../base/errors.js';
+import { readText, sha256, textOf } from '../files.js';
 import { isImageName } from '../image.js';
+import { openImageTree, type ImageTree } from '../image-tree.js';
 import { createImageReader } from '../preprocess.js';
 import type { OpenSource } from '../source.js';
 
 /**
  * `images:` — class folders (label = index of the folder in `classes`, else among the sorted names) or a flat folder
- * without labels.
+ * without labels, as a folder or in a .tar or .zip archive.
  */
 export const openImages: OpenSource = async (spec, inputs, context) => {
   const root = resolve(context.baseDir, spec.images ?? '.');
-  if ((await kindOf(root)) !== 'folder')
-    fail(
-      'DATA_FORMAT',
-      `${root} is a file, but images: names a folder`,
-      { file: root },
-      'name the folder, or use imageList',
-    );
+  const tree = await openImageTree(root);
   const reader = createImageReader(spec, inputs, context.onDiagnostic);
-  const top = await listFolder(root);
-  const flat = top.files.filter(isImageName);
+  const flat = tree.top.files.filter(isImageName);
   const paths: string[] = [];
   const labels: number[] = [];
   let classes: readonly string[] | undefined;
-  const filled = await filledFolders(root, top.folders);
+  const filled = await filledFolders(tree);
   if (flat.length && filled.length)
     fail(
       'DATA_FORMAT',
       `${root} holds images (${flat[0]}) beside folders of images (${filled[0]!.name})`,
-      { file: join(root, flat[0]!) },
+      tree.where(flat[0]!),
       'move the images into class folders, or name one folder',
     );
   if (flat.length) paths.push(...flat);
@@ -49,7 +43,7 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
         fail(
           'DATA_LABEL',
           `folder '${name}' is not one of the ${classes.length} classes`,
-          { file: join(root, name) },
+          tree.where(name),
           'add it to classes, or remove the folder',
         );
       for (const file of files) {
@@ -72,30 +66,37 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
     ...(classes ? { classes, group: (i: number) => labels[i]! } : {}),
     load: async (i) => {
       const id = paths[i]!;
-      const file = join(root, id);
-      const bytes = await readBytes(file, id, 2 ** 30);
-      const feed = await reader.read(bytes, { file, sample: id });
+      const bytes = await tree.read(id);
+      const feed = await reader.read(bytes, tree.where(id));
       return { feeds: [feed], hash: sha256(bytes), ...(classes ? { label: labels[i]! } : {}) };
     },
-    hash: async (i) => sha256(await readBytes(join(root, paths[i]!), paths[i]!, 2 ** 30)),
+    hash: async (i) => sha256(await tree.read(paths[i]!)),
     details: { source: 'images', preprocess: reader.details },
   };
 };
 
 /** Folders with images somewhere inside, in order of their names. */
 const filledFolders = async (
-  root: string,
-  folders: readonly string[],
+  tree: ImageTree,
 ): Promise<{ readonly name: string; readonly files: readonly string[] }[]> =>
-  (
-    await Promise.all(folders.map(async (name) => ({ name, files: await walkFiles(join(root, name), isImageName) })))
-  ).filter((f) => f.files.length > 0);
+  (await Promise.all(tree.top.folders.map(async (name) => ({ name, files: await tree.images(name) })))).filter(
+    (f) => f.files.length > 0,
+  );
 
-/** Names of the class folders of an `images:` folder; none where it is flat, or not there. */
-export async function classFolders(root: string): Promise<readonly string[]> {
-  if ((await kindOf(root).catch(() => undefined)) !== 'folder') return []; // opening it tells what is wrong
-  const top = await listFolder(root);
-  return top.files.some(isImageName) ? [] : (await filledFolders(root, top.folders)).map((f) => f.name);
+/** What an `images:` folder or archive tells of classes before it is opened. */
+export interface ClassFolders {
+  /** Names of the class folders; none where it is flat, or not readable (opening it tells what is wrong). */
+  readonly names: readonly string[];
+  /** The class names that a text file in it lists, or undefined where there is none. Throws as `readClasses`. */
+  list(file: string): Promise<readonly string[] | undefined>;
+}
+export async function classFolders(root: string): Promise<ClassFolders> {
+  const tree = await openImageTree(root).catch(() => undefined);
+  return {
+    names: !tree || tree.top.files.some(isImageName) ? [] : (await filledFolders(tree)).map((f) => f.name),
+    list: async (file) =>
+      tree?.has(file) ? namesOf(textOf(await tree.read(file), tree.where(file).file), tree.where(file)) : undefined,
+  };
 }
 
 /** The first names of a list, and how many more there are. */
@@ -109,16 +110,22 @@ export async function readClasses(
 ): Promise<readonly string[] | undefined> {
   if (classes === undefined) return undefined;
   const file = typeof classes === 'string' ? resolve(baseDir, classes) : undefined;
-  const text = file === undefined ? undefined : await readText(file);
-  // One name per line; a single line holds names separated by spaces.
+  if (file !== undefined) return namesOf(await readText(file), { file });
+  return checked([...(classes as readonly string[])], {}); // a list wherever it is not a path
+}
+
+/** One name per line; a single line holds names separated by spaces. */
+function namesOf(text: string, where: Where): readonly string[] {
   const lines = text
-    ?.split(/\r?\n/)
+    .split(/\r?\n/)
     .map((l) => l.trim())
     .filter((l) => l !== '');
-  // a list wherever it is not a path
-  const names = lines ? (lines.length === 1 ? lines[0]!.split(/\s+/) : lines) : [...(classes as readonly string[])];
-  if (!names.length) fail('DATA_LABEL', 'classes is empty', file === undefined ? {} : { file });
+  return checked(lines.length === 1 ? lines[0]!.split(/\s+/) : lines, where);
+}
+
+function checked(names: readonly string[], where: Where): readonly string[] {
+  if (!names.length) fail('DATA_LABEL', 'classes is empty', where);
   const double = names.find((n, i) => names.indexOf(n) !== i);
-  if (double !== undefined) fail('DATA_LABEL', `class '${double}' is listed twice`, file === undefined ? {} : { file });
+  if (double !== undefined) fail('DATA_LABEL', `class '${double}' is listed twice`, where);
   return names;
 }

@@ -14,7 +14,7 @@ const demo = path.join(data, 'demo.onnx');
 const recipe = path.join(root, 'recipes', 'int8-minmax.yaml');
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-cli-auto-'));
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
-const images = (part: string): string => path.join(data, 'glyphs', part);
+const images = (part: string): string => path.join(data, 'glyphs', `${part}.tar`);
 const drop = ['--max-accuracy-drop', '5%'];
 const quick = [
   '--set',

@@ -216,7 +216,7 @@ describe('doctor and init', () => {
       'init',
       path.join(root, 'calibration-data/demo.onnx'),
       '--data',
-      path.join(root, 'calibration-data/glyphs/calibration'),
+      path.join(root, 'calibration-data/glyphs/calibration.tar'),
       '--out',
       file,
     ];

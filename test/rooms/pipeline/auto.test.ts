@@ -138,7 +138,7 @@ describe('findRecipe', () => {
       model: path.join(data, 'demo.onnx'),
       quantize: { format: 'dynamic' },
       evaluation: {
-        data: { images: path.join(data, 'glyphs', 'test'), preprocess: { scale: '1/255', mean: 0.5, std: 0.25 } },
+        data: { images: path.join(data, 'glyphs', 'test.tar'), preprocess: { scale: '1/255', mean: 0.5, std: 0.25 } },
         samples: 100,
         latency: { runs: 10, memory: false },
         layers: false,

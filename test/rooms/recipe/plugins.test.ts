@@ -64,7 +64,7 @@ model: ${path.join(data, 'demo.onnx')}
 plugins: [ ./mine.mjs ]
 target: signed-npu
 calibration:
-  data: { images: ${path.join(data, 'glyphs', 'calibration')}, preprocess: { scale: 1/255, mean: 0.5, std: 0.25 } }
+  data: { images: ${path.join(data, 'glyphs', 'calibration.tar')}, preprocess: { scale: 1/255, mean: 0.5, std: 0.25 } }
   samples: 16
   cache: ./cache
 optimize: { add: [ rename-graph ] }
