@@ -1,7 +1,7 @@
 /** Constants, control flow and recurrent cells. https://onnx.ai/onnx/operators/onnx__If.html, onnx__LSTM.html */
 import type { Dim } from '../ir/graph.js';
 import { elementCount } from '../ir/tensor.js';
-import { sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
+import { axisOf, sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 export const constant = {
   op: 'Constant',
@@ -95,7 +95,20 @@ export const scan = {
   quant: { role: 'float', because: 'control flow' },
   infer(ctx) {
     const body = ctx.subgraph('body');
-    return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
+    const scanned = ctx.node.int('num_scan_inputs', 1);
+    const states = ctx.node.inputs.length - scanned;
+    // Before opset 9 everything had a batch, and lengths were an input.
+    if (ctx.opset < 9 || states < 0)
+      return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
+    const axes = ctx.node.ints('scan_input_axes', []);
+    const over = Array.from({ length: scanned }, (_, i) => ctx.input(states + i)?.shape?.at(axes[i] ?? 0) ?? null);
+    const length = over.find((d) => typeof d === 'number') ?? over[0] ?? null;
+    return ctx.node.outputs.map((_, i) => {
+      const { dtype, shape } = body[i] ?? UNKNOWN;
+      if (i < states || !shape) return { dtype, shape };
+      const axis = axisOf(ctx, ctx.node.ints('scan_output_axes', [])[i - states] ?? 0, shape.length + 1);
+      return { dtype, shape: [...shape.slice(0, axis), length, ...shape.slice(axis)] };
+    });
   },
 } satisfies OpSpec;
 
@@ -120,7 +133,7 @@ function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): O
     },
     cost: ([x, w, r]) => ({
       macs: sizeOf(x?.shape?.slice(0, 2)) * (sizeOf(w?.shape) + sizeOf(r?.shape)),
-      otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(-1)) * gates,
+      otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(0, 1)) * sizeOf(r?.shape?.slice(-1)) * gates,
     }),
   };
 }

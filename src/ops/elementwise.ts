@@ -246,7 +246,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   binary('Add', 1, 'a + b.', arithmetic('QLinearAdd'), { ints: (a, b) => a + b }),
   binary('Mul', 1, 'a · b.', arithmetic('QLinearMul'), { ints: (a, b) => a * b }),
   binary('Sub', 1, 'a − b.', noKernel, { ints: (a, b) => a - b }),
-  binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
+  binary('Div', 1, 'a / b.', noKernel, { ints: (a, b) => (b === 0 ? null : Math.trunc(a / b) + 0) }),
   binary('Pow', 1, 'a^b.'),
   binary('Mod', 10, 'Remainder.'),
   binary('PRelu', 1, 'x or slope·x.'),
