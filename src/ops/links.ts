@@ -229,3 +229,6 @@ function reduced(n: Node): Tie[] {
   }
   return found;
 }
+
+/** Operators of which {@link ties} may say something. */
+export const tiedOps: readonly string[] = Object.keys(RULES);
