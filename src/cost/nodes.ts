@@ -166,9 +166,9 @@ function costOf(node: Node, name: string, times: number, { counted, unknownOps }
 
 const known = (v: Value | null): Known | undefined => (v ? { dtype: v.dtype, shape: v.shape } : undefined);
 
-/** Bytes of a value; axes that are not known count as 1, types as float32. */
+/** Bytes of a value; axes that are not known count as 1, types as float32. An output left out has no name, and none. */
 export const bytesOf = (v: Value): number =>
-  v.data ? v.data.byteLength : v.dtype === 'string' ? 0 : byteLength(v.dtype ?? 'float32', sizeOf(v.shape));
+  v.data ? v.data.byteLength : v.dtype === 'string' || !v.name ? 0 : byteLength(v.dtype ?? 'float32', sizeOf(v.shape));
 
 /** Trip count of a Loop with a constant limit and condition; length of a Scan; else 1. */
 function repeats(node: Node): number {

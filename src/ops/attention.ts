@@ -29,18 +29,24 @@ export const attention = {
   foldable: true,
   infer(ctx) {
     const q = headsOf(ctx.input(0)?.shape, ctx.node.int('q_num_heads', 0));
+    const k = headsOf(ctx.input(1)?.shape, ctx.node.int('kv_num_heads', 0));
     const v = headsOf(ctx.input(2)?.shape, ctx.node.int('kv_num_heads', 0));
     const dtype = ctx.input(0)?.dtype;
-    if (!q || !v) return [{ dtype, shape: undefined }, UNKNOWN, UNKNOWN, UNKNOWN];
+    if (!q || !k || !v)
+      return [{ dtype, shape: undefined }, { dtype, shape: undefined }, UNKNOWN, { dtype, shape: undefined }];
     const width = typeof v.d === 'number' && typeof q.heads === 'number' ? v.d * q.heads : null;
+    // Keys and values of a past come first.
+    const past = ctx.node.inputs[4] ? (ctx.input(4)?.shape?.[2] ?? null) : 0;
+    const total =
+      past === 0 ? k.sequence : typeof past === 'number' && typeof k.sequence === 'number' ? past + k.sequence : null;
     return [
       {
         dtype,
         shape: ctx.input(0)?.shape?.length === 3 ? [q.batch, q.sequence, width] : [q.batch, q.heads, q.sequence, v.d],
       },
-      UNKNOWN,
-      UNKNOWN,
-      UNKNOWN,
+      { dtype, shape: [k.batch, k.heads, total, k.d] },
+      { dtype: ctx.input(2)?.dtype, shape: [v.batch, v.heads, total, v.d] },
+      { dtype, shape: [q.batch, q.heads, q.sequence, total] },
     ];
   },
   /** Q·Kᵀ and its product with V; one operation for each of the scores' softmax. Keys of a past are not counted. */

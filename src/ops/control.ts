@@ -2,7 +2,7 @@
 import type { Dim } from '../ir/graph.js';
 import { elementCount } from '../ir/tensor.js';
 import { recurrentCell } from './linear.js';
-import { PLAIN, sizeOf, STEPS, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
+import { axisOf, PLAIN, sizeOf, STEPS, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 export const constant = {
   op: 'Constant',
@@ -100,7 +100,20 @@ export const scan = {
   ...PLAIN,
   infer(ctx) {
     const body = ctx.subgraph('body');
-    return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
+    const scanned = ctx.node.int('num_scan_inputs', 1);
+    const states = ctx.node.inputs.length - scanned;
+    // Before opset 9 everything had a batch, and lengths were an input.
+    if (ctx.opset < 9 || states < 0)
+      return ctx.node.outputs.map((_, i) => ({ dtype: body[i]?.dtype, shape: undefined }));
+    const axes = ctx.node.ints('scan_input_axes', []);
+    const over = Array.from({ length: scanned }, (_, i) => ctx.input(states + i)?.shape?.at(axes[i] ?? 0) ?? null);
+    const length = over.find((d) => typeof d === 'number') ?? over[0] ?? null;
+    return ctx.node.outputs.map((_, i) => {
+      const { dtype, shape } = body[i] ?? UNKNOWN;
+      if (i < states || !shape) return { dtype, shape };
+      const axis = axisOf(ctx, ctx.node.ints('scan_output_axes', [])[i - states] ?? 0, shape.length + 1);
+      return { dtype, shape: [...shape.slice(0, axis), length, ...shape.slice(axis)] };
+    });
   },
 } satisfies OpSpec;
 
@@ -128,7 +141,7 @@ function recurrent(op: 'LSTM' | 'GRU' | 'RNN', gates: number, states: number): O
     },
     cost: ([x, w, r]) => ({
       macs: sizeOf(x?.shape?.slice(0, 2)) * (sizeOf(w?.shape) + sizeOf(r?.shape)),
-      otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(-1)) * gates,
+      otherOps: sizeOf(x?.shape?.slice(0, 2)) * sizeOf(r?.shape?.slice(0, 1)) * sizeOf(r?.shape?.slice(-1)) * gates,
     }),
   };
 }

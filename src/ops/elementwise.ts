@@ -281,7 +281,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   binary('Add', 1, 'a + b.', { ...smooth, quant: arithmetic('QLinearAdd'), links: addends, ints: (a, b) => a + b }),
   binary('Mul', 1, 'a · b.', { ...smooth, quant: arithmetic('QLinearMul'), links: product, ints: (a, b) => a * b }),
   binary('Sub', 1, 'a − b.', { ...smooth, links: addends, ints: (a, b) => a - b }),
-  binary('Div', 1, 'a / b.', { ...smooth, links: product, ints: (a, b) => (b === 0 ? null : Math.trunc(a / b)) }),
+  binary('Div', 1, 'a / b.', { ...smooth, links: product, ints: (a, b) => (b === 0 ? null : Math.trunc(a / b) + 0) }),
   binary('Pow', 1, 'a^b.', smooth),
   binary('Mod', 10, 'Remainder.', smooth),
   binary('PRelu', 1, 'x or slope·x.', { ...smooth, links: sloped }),

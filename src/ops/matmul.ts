@@ -1,5 +1,5 @@
 /** Matrix products: https://onnx.ai/onnx/operators/onnx__MatMul.html, onnx__Gemm.html, onnx__Einsum.html */
-import type { Dim, Shape } from '../ir/graph.js';
+import type { Dim, Node, Shape } from '../ir/graph.js';
 import { einsumProduct, generalProduct, matrixProduct } from './linear.js';
 import { broadcast, sizeOf, type OpSpec } from './spec.js';
 
@@ -75,29 +75,62 @@ export const einsum = {
   doc: 'Einstein summation.',
   foldable: true,
   infer(ctx) {
-    const [terms, result] = ctx.node.string('equation').replace(/\s/g, '').split('->');
-    const sizes = new Map<string, Dim>();
-    (terms ?? '').split(',').forEach((t, i) =>
-      [...t].forEach((c, j) => {
-        const d = ctx.input(i)?.shape?.[j];
-        if (d !== undefined && !t.includes('.')) sizes.set(c, d);
-      }),
+    const { sizes, result } = einsumAxes(
+      ctx.node,
+      [...ctx.node.inputs.keys()].map((i) => ctx.input(i)?.shape),
     );
-    const known = result !== undefined && !result.includes('.') && [...result].every((c) => sizes.has(c));
-    return [{ dtype: ctx.input(0)?.dtype, shape: known ? [...result].map((c) => sizes.get(c) ?? null) : undefined }];
+    const dtype = ctx.input(0)?.dtype;
+    return [{ dtype, shape: result?.every((c) => sizes.has(c)) ? result.map((c) => sizes.get(c) ?? null) : undefined }];
   },
   cost(inputs, _o, node) {
-    const sizes = new Map<string, number>();
-    (node.string('equation').replace(/\s/g, '').split('->')[0] ?? '').split(',').forEach((t, i) =>
-      [...t].forEach((c, j) => {
-        const d = inputs[i]?.shape?.[j];
-        sizes.set(c, typeof d === 'number' ? d : 1);
-      }),
+    const { sizes } = einsumAxes(
+      node,
+      inputs.map((x) => x?.shape),
     );
-    return { macs: [...sizes.values()].reduce((n, d) => n * d, 1), otherOps: 0 };
+    return { macs: sizeOf([...sizes.values()]), otherOps: 0 };
   },
   quant: { role: 'float', because: 'Einsum has no integer kernel' },
   linear: einsumProduct,
   links: 'opaque',
   gradient: 'unsupported',
 } satisfies OpSpec;
+
+/**
+ * The size of each letter of the equation, and the letters of the result. Axes behind an ellipsis are named by their
+ * place from its end ('.0' is the last); a result that is not written has them first, then the letters that stand once.
+ */
+function einsumAxes(
+  node: Node,
+  shapes: readonly (Shape | undefined)[],
+): { readonly sizes: ReadonlyMap<string, Dim>; readonly result: readonly string[] | undefined } {
+  const [left = '', right] = node.string('equation').replace(/\s/g, '').split('->');
+  const sizes = new Map<string, Dim>();
+  let [hidden, whole] = [0, true];
+  const expand = (term: string, rank: number): string[] => {
+    const [before = '', after] = term.split('...');
+    if (after === undefined) return [...before];
+    const count = Math.max(0, rank - before.length - after.length);
+    return [...before, ...Array.from({ length: count }, (_, i) => `.${count - 1 - i}`), ...after];
+  };
+  left.split(',').forEach((term, i) => {
+    const shape = shapes[i];
+    if (!shape) {
+      whole = false;
+      return;
+    }
+    const letters = expand(term, shape.length);
+    hidden = Math.max(hidden, letters.filter((c) => c.length > 1).length);
+    letters.forEach((c, j) => {
+      // Operands of size 1 give way, and a number says more than a symbol.
+      const [old, d] = [sizes.get(c), shape[j] ?? null];
+      if (old === undefined || old === 1 || (typeof old !== 'number' && typeof d === 'number' && d !== 1))
+        sizes.set(c, d);
+    });
+  });
+  if (right !== undefined && (whole || !right.includes('.')))
+    return { sizes, result: expand(right, right.replace('...', '').length + hidden) };
+  if (right !== undefined || !whole) return { sizes, result: undefined };
+  const letters = [...left.replace(/[.,]/g, '')];
+  const once = letters.filter((c) => letters.indexOf(c) === letters.lastIndexOf(c)).sort();
+  return { sizes, result: [...expand('...', hidden), ...once] };
+}

@@ -125,14 +125,20 @@ export const resize = {
       )
       .map((a) => axisOf(ctx, a, shape.length));
     const sizes = ctx.node.inputs[3] ? numbersOf(ctx, 3) : undefined;
+    const policy = ctx.node.string('keep_aspect_ratio_policy', 'stretch');
     const scalesInput = ctx.opset < 11 ? 1 : 2;
     const scales = ctx.constant(scalesInput);
     const out: Shape[number][] = [...shape];
-    if (sizes && ctx.node.string('keep_aspect_ratio_policy', 'stretch') === 'stretch')
+    if (sizes && policy === 'stretch')
       axes.forEach((a, i) => {
         out[a] = sizes[i] ?? null;
       });
-    else if (scales?.size) {
+    else if (sizes) {
+      // One factor for all of the axes: the least that some axis asks for, or the greatest.
+      const factors = axes.map((a, i) => (sizes[i] ?? NaN) / Number(shape[a] ?? NaN));
+      const factor = policy === 'not_larger' ? Math.min(...factors) : Math.max(...factors);
+      for (const a of axes) out[a] = Math.round(factor * Number(shape[a] ?? NaN));
+    } else if (scales?.size) {
       const s = scales.f32();
       axes.forEach((a, i) => {
         const d = shape[a];
@@ -167,7 +173,10 @@ export const upsample = {
     return [
       {
         dtype: x?.dtype,
-        shape: x?.shape?.map((d, i) => (typeof d === 'number' && s ? Math.floor(d * (s[i] ?? 1)) : null)),
+        shape: x?.shape?.map((d, i) => {
+          if (s?.[i] === 1) return d;
+          return typeof d === 'number' && s ? Math.floor(d * (s[i] ?? 1)) : null;
+        }),
       },
     ];
   },

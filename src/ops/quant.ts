@@ -1,6 +1,17 @@
 /** Quantized ops, standard and ONNX Runtime's: enough to infer and to count what a quantized model does. */
 import { dtypeFromCode, type DType } from '../ir/dtype.js';
-import { axisOf, broadcast, perElement, PLAIN, sizeOf, type Known, type OpSpec } from './spec.js';
+import type { Shape } from '../ir/graph.js';
+import {
+  axisOf,
+  broadcast,
+  perElement,
+  PLAIN,
+  sizeOf,
+  UNKNOWN,
+  type InferContext,
+  type Known,
+  type OpSpec,
+} from './spec.js';
 import { convMacs, inferConv } from './conv.js';
 import { matMulShape } from './matmul.js';
 
@@ -35,6 +46,17 @@ export const dequantizeLinear = {
   infer: (ctx) => [{ dtype: ctx.input(1)?.dtype ?? 'float32', shape: ctx.input(0)?.shape }],
 } satisfies OpSpec;
 
+/** Infers for an image whose channels lie on its last axis as if they came second. Weights are laid out as ever. */
+function channelsLast(ctx: InferContext, infer: (ctx: InferContext) => readonly Known[]): readonly Known[] {
+  const turned = (shape: Shape | undefined): Shape | undefined =>
+    shape && [...shape.slice(0, 1), ...shape.slice(-1), ...shape.slice(1, -1)];
+  const x = ctx.input(0);
+  return infer({ ...ctx, input: (i) => (i === 0 && x ? { ...x, shape: turned(x.shape) } : ctx.input(i)) }).map((y) => ({
+    ...y,
+    shape: y.shape && [...y.shape.slice(0, 1), ...y.shape.slice(2), ...y.shape.slice(1, 2)],
+  }));
+}
+
 const matMulCost: OpSpec['cost'] = ([a], [y]) => ({
   macs: sizeOf(y?.shape) * sizeOf(a?.shape?.slice(-1)),
   otherOps: 0,
@@ -65,7 +87,14 @@ export const quantOps: readonly OpSpec[] = [
   },
   ...['', MS].map((domain): OpSpec => ({
     ...base('QLinearConv', domain, 1, 'Integer convolution.'),
-    infer: (ctx) => [{ ...inferConv(ctx, 0, 3)[0]!, dtype: ctx.input(0)?.dtype }],
+    infer: (ctx) => [
+      {
+        ...(ctx.node.int('channels_last', 0) === 1
+          ? channelsLast(ctx, (c) => inferConv(c, 0, 3))
+          : inferConv(ctx, 0, 3))[0]!,
+        dtype: ctx.input(0)?.dtype,
+      },
+    ],
     cost: (inputs, [y]) => ({ macs: convMacs(inputs[3]?.shape, y?.shape), otherOps: 0 }),
   })),
   {
@@ -151,6 +180,10 @@ export const quantOps: readonly OpSpec[] = [
   qlinear('QLinearSoftmax', MS, 1),
   {
     ...qlinear('QLinearGlobalAveragePool', MS, 1),
-    infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape?.map((d, i) => (i < 2 ? d : 1)) }],
+    infer(ctx) {
+      const { dtype, shape } = ctx.input(0) ?? UNKNOWN;
+      const channels = ctx.node.int('channels_last', 0) === 1 ? (shape?.length ?? 0) - 1 : 1;
+      return [{ dtype, shape: shape?.map((d, i) => (i === 0 || i === channels ? d : 1)) }];
+    },
   },
 ];

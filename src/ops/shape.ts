@@ -99,7 +99,12 @@ export const shapeOps: readonly OpSpec[] = [
   spec('GatherElements', 11, 'Picks element by element.', passthrough, moves('opaque'), (ctx) =>
     of(ctx.input(0), ctx.input(1)?.shape),
   ),
-  spec('GatherND', 11, 'Picks by index tuples.', passthrough, moves('opaque'), (ctx) => of(ctx.input(0), undefined)),
+  spec('GatherND', 11, 'Picks by index tuples.', passthrough, moves('opaque'), (ctx) => {
+    const [x, indices] = [ctx.input(0), ctx.input(1)?.shape];
+    const tuple = indices?.at(-1); // so many axes, beside those of the batch, are picked from
+    if (!x?.shape || !indices || typeof tuple !== 'number') return of(x, undefined);
+    return of(x, [...indices.slice(0, -1), ...x.shape.slice(ctx.node.int('batch_dims', 0) + tuple)]);
+  }),
   spec(
     'Concat',
     1,

@@ -21,11 +21,13 @@ export const mse = {
   chooseRange: (stats, scheme) =>
     perChannel(stats, (c) => {
       if (scheme.symmetric) {
-        // A signed grid sees both signs alike, so magnitudes are enough; the lowest code that symmetric types may leave
-        // out plays no part.
-        const bins = magnitudeBins(stats, c);
+        // The lowest code has no counterpart above zero. Of many codes that plays no part, and magnitudes are enough; of
+        // a few it decides how far negative values reach.
+        const [low, high] = clipRange(scheme);
+        const bins = high - low < FEW_CODES ? signedBins(stats, c) : magnitudeBins(stats, c);
         const error = squaredError(bins, scheme);
-        return around(bins.max * search1((share) => error(-share * bins.max, share * bins.max)));
+        const largest = Math.max(-bins.min, bins.max);
+        return around(largest * search1((share) => error(-share * largest, share * largest)));
       }
       const bins = signedBins(stats, c);
       const error = squaredError(bins, scheme);
@@ -48,6 +50,9 @@ export const mse = {
     return [a * min, b * max];
   },
 } as const satisfies Observer<HistogramStats, z.infer<typeof options>>;
+
+/** Below so many codes one more or less on a side counts. */
+const FEW_CODES = 128;
 
 /** Parameters of one candidate range, as the real ones are chosen. */
 function gridOf(scheme: QuantScheme): (min: number, max: number) => QuantParams {
