@@ -129,7 +129,7 @@ export {
   type PassTrace,
   type RewriteRule,
 } from './rewrite/pass.js';
-export type { GraphBuilder, AttrValue, type OpOptions } from './rewrite/builder.js';
+export type { AttrValue, GraphBuilder, OpOptions } from './rewrite/builder.js';
 export type { Match } from './rewrite/pattern.js';
 export type { Grid, RowsProblem } from './adjust/layerwise/layer.js';
 export { nearestCodes, type Solved, type WeightMethod } from './adjust/layerwise/types.js';
