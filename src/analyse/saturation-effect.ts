@@ -4,12 +4,12 @@ import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Model, Node } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { linearView } from '../ops/index.js';
-import { packedOrder, rowStarts, type Packing } from '../ops/packing.js';
+import { packedOrder, rowStarts } from '../ops/packing.js';
 import { openModel } from '../runtime/open.js';
 import { quantize } from '../scheme/arithmetic.js';
 import { unravel } from '../scheme/reference/conv.js';
 import { dynamicQuantizeLinear } from '../scheme/reference/linear.js';
-import type { QuantParams } from '../scheme/types.js';
+import type { Packing, QuantParams } from '../scheme/types.js';
 
 /** A product whose weight codes can saturate, as it is before the model is rewritten. */
 export interface SaturatingLayer {

@@ -1,7 +1,7 @@
 /** Which layers may saturate on CPUs that add two uint8 × int8 products in 16 bits. Reads weights; runs nothing. */
 import { allGraphs, type Model, type Node } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
-import type { Planned } from '../quantize/plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import { packedProducts, pairsOf } from '../quantize/unsaturated.js';
 import type { Environment, RuntimeFacts } from '../record/index.js';
 import { u8s8Saturates } from '../runtime/environment.js';

@@ -9,7 +9,7 @@ import { cloneModel } from '../ir/clone.js';
 import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
-import type { Planned } from '../quantize/plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import type { Sensitivity } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPlan, QuantPoint } from '../scheme/types.js';

@@ -1,34 +1,15 @@
 import type { Diagnostic } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
-import type { Model, Node, Value } from '../ir/graph.js';
-import type { QuantParams, QuantPlan, QuantPoint, QuantScheme } from '../scheme/types.js';
+import type { Model, Value } from '../ir/graph.js';
+import type { Extremes, Planned } from '../scheme/quantized.js';
+import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 
-/** What planning decided; see quantize/plan.ts, which makes it. */
-export interface FormatPlan {
-  readonly plan: QuantPlan;
-  readonly integerNodes: ReadonlySet<Node>;
-  readonly weightOnlyNodes: ReadonlySet<Node>;
-  readonly fusedClamps: ReadonlyMap<Node, Node>;
-  /** How weight-only nodes are written. */
-  readonly weightOnly?: WeightOnlyForm;
-  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
-}
-/** Operators beyond the standard that may be used for quantized weights. */
-export interface WeightOnlyForm {
-  readonly matMulNBits: boolean;
-  readonly gatherBlockQuantized: boolean;
-  /** Attribute accuracy_level of MatMulNBits; 0 is left out. */
-  readonly accuracyLevel: number;
-}
-/** Extremes of a tensor over all samples, one for each channel; see calibrate/types.ts. */
-export interface Extremes {
-  readonly count: number;
-  readonly min: Float64Array;
-  readonly max: Float64Array;
-}
 export interface FormatInput {
   readonly model: Model;
-  readonly planned: FormatPlan;
+  readonly planned: Pick<
+    Planned,
+    'plan' | 'integerNodes' | 'weightOnlyNodes' | 'fusedClamps' | 'weightOnly' | 'nearZero'
+  >;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
   /** What calibration saw, where the format is calibrated. */

@@ -8,7 +8,8 @@ import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
 import { blockedCodes, type BlockedCodes } from './blocked.js';
 import { NarrowCodes } from './narrow-codes.js';
-import type { Format, FormatInput, TensorPlace, WeightOnlyForm } from './types.js';
+import type { Format, FormatInput, TensorPlace } from './types.js';
+import type { WeightOnlyForm } from '../scheme/quantized.js';
 
 export const MAT_MUL_N_BITS = 'com.microsoft:MatMulNBits';
 export const GATHER_BLOCK_QUANTIZED = 'com.microsoft:GatherBlockQuantized';

@@ -1,22 +1,7 @@
 /** In which order integer kernels of onnxruntime multiply the weights of one output. */
 import type { Node } from '../ir/graph.js';
+import type { Packing } from '../scheme/types.js';
 import { specOf } from './index.js';
-
-/**
- * Element (group, row, position, channel) of a weight lies at group · groupStride + row · rowStride + position ·
- * positionStride + channel · channelStride. Rows are outputs; a kernel adds up a row's elements position after
- * position, channel after channel, two neighbours at a time from the start.
- */
-export interface Packing {
-  readonly groups: number;
-  readonly rows: number;
-  readonly positions: number;
-  readonly channels: number;
-  readonly groupStride: number;
-  readonly rowStride: number;
-  readonly positionStride: number;
-  readonly channelStride: number;
-}
 
 /**
  * How the weight that is input `index` of a node is packed where uint8 inputs meet int8 weights; undefined where

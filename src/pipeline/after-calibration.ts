@@ -3,7 +3,7 @@ import type { Diagnostic } from '../base/errors.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { label, type Node, type Value } from '../ir/graph.js';
 import { MIXED_SCALES, mixedConcats } from '../quantize/mixed-scales.js';
-import type { Planned } from '../quantize/plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import { neverComputed, unreachedWarning } from '../quantize/unreached.js';
 import type { Prepared } from './prepare.js';
 

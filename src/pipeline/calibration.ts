@@ -14,7 +14,7 @@ import type { Feed, ValueInfo } from '../ir/feed.js';
 import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { decodeTensorFile } from '../onnx/tensor.js';
 import { observerOf } from '../quantize/assign.js';
-import type { Planned } from '../quantize/plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import { adjustKey } from './adjust-key.js';

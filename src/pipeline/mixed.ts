@@ -10,6 +10,7 @@ import { createRng } from '../base/rng.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { cloneModel } from '../ir/clone.js';
 import { codesBytes } from '../formats/narrow-codes.js';
+import { writeModel } from '../formats/write.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { Model, Node, Value } from '../ir/graph.js';
@@ -366,13 +367,12 @@ function weightBytes(n: Node, { prepared, assigned }: Version): number {
   return codesBytes(p.scheme, w.data.size) + p.scale.length * (4 + dtypeBits(p.scheme.dtype) / 8);
 }
 
-/** Writes a choice into its model: the last that is done with it. */
+/** A choice as a model. */
 function rewrite(
   o: MixedOptions,
   { model, prepared: { planned, format, target }, assigned: { params } }: Version,
 ): Model {
-  format.rewrite({ model, planned, params, target, seed: o.recipe.recipe.quantize.seed });
-  return model;
+  return writeModel(format, { model, planned, params, seed: o.recipe.recipe.quantize.seed }, target).model;
 }
 
 /** Costs in µs, from onnxruntime's profile of each choice for all layers. */

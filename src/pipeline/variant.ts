@@ -19,6 +19,7 @@ import { forgetInferred } from '../ops/infer.js';
 import { coded } from '../formats/coded.js';
 import { planCoded } from '../quantize/plan-coded.js';
 import type { Rewritten } from '../formats/types.js';
+import { writeModel, type Written } from '../formats/write.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { relativePath } from '../recipe/override.js';
@@ -192,26 +193,21 @@ export class Variant {
     const { planned, format, target } = this.prepared;
     const model = this.model;
     this.#points = pointFacts(planned, this.#stats, this.#assigned!); // set by assign(), which comes first
-    this.#float ??= cloneModel(model).model;
+    this.#float ??= model;
     const exposed = { model, planned, params: this.params, promised: target.u8s8 === 'exact' };
     this.saturation = saturationRisk({ ...exposed, environment: environment() });
     this.saturating = this.saturation.risk === 'none' ? [] : saturatingLayers(exposed);
-    const { changes, tensors } = format.rewrite({
-      model,
-      planned,
-      params: this.params,
-      target,
-      stats: this.#stats,
-      report: this.report,
-      seed: this.recipe.recipe.quantize.seed,
-    });
-    this.#tensors = tensors;
-    const stored = this.#storeRest();
-    model.producerName = 'quantbench';
-    model.producerVersion = version;
-    assertValid(model);
-    forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
-    saveModel(model, this.file);
+    const graph = { model, planned, params: this.params, stats: this.#stats, seed: this.recipe.recipe.quantize.seed };
+    const made = writeModel(format, graph, target, this.report);
+    const { model: written, changes } = made;
+    this.#tensors = made.tensors;
+    this.#model = written;
+    const stored = this.#storeRest(made);
+    written.producerName = 'quantbench';
+    written.producerVersion = version;
+    assertValid(written);
+    forgetInferred(written); // onnxruntime infers them again; in the file they only cost bytes
+    saveModel(written, this.file);
     return (
       `${format.name} form, ${changes} nodes rewritten${stored ? `, ${stored} weights stored otherwise` : ''} · ` +
       `${bytesText(readdirSync(this.#staging!).reduce((n, f) => n + statSync(path.join(this.#staging!, f)).size, 0))}`
@@ -219,17 +215,17 @@ export class Variant {
   }
 
   /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
-  #storeRest(): number {
+  #storeRest({ model, nodeOf }: Written): number {
     const { planned, format, target } = this.prepared;
     const { seed, rest: given } = this.recipe.recipe.quantize;
     const rest = restOf(this.recipe.recipe, format);
     if (!rest) return 0;
     // Nobody asked for it: what the recipe leaves out stays as it is.
     const left = [...planned.floatNodes].flatMap(([n, why]) =>
-      /^(excluded|not included) by the recipe/.test(why) ? n : [],
+      /^(excluded|not included) by the recipe/.test(why) ? nodeOf(n) : [],
     );
     const { name: coding, options, least } = rest;
-    const plan = planCoded(this.model, {
+    const plan = planCoded(model, {
       coding,
       options,
       least,
@@ -237,9 +233,7 @@ export class Variant {
       include: [],
       exclude: [],
     });
-    return plan.plan.size
-      ? coded.rewrite({ model: this.model, planned: plan, params: new Map(), target, seed }).changes
-      : 0;
+    return plan.plan.size ? coded.rewrite({ model, planned: plan, params: new Map(), target, seed }).changes : 0;
   }
 
   /** The record of what was done so far. */

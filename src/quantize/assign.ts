@@ -11,7 +11,8 @@ import { biasParams, type BiasParams } from '../scheme/bias.js';
 import { layoutOf } from '../scheme/layout.js';
 import { chooseParams, fixedParams } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
-import { pointName, type Planned } from './plan.js';
+import { pointName } from './plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import { unsaturatedParams } from './unsaturated.js';
 
 /** An observer by name, of the built-in ones or others. Throws RECIPE_UNKNOWN_NAME with the nearest name. */

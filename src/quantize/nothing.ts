@@ -1,7 +1,7 @@
 /** Why a plan quantizes nothing, in words that fit the model. */
 import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
 import { linearView, linearViews, specOf } from '../ops/index.js';
-import type { Planned } from './plan.js';
+import type { Planned } from '../scheme/quantized.js';
 
 export interface Nothing {
   readonly message: string;

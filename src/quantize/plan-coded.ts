@@ -6,7 +6,7 @@ import { matrixOf } from '../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { overridesOf, type LayerOverride, type NamedOptions } from './overrides.js';
-import type { Planned } from './plan.js';
+import type { Planned } from '../scheme/quantized.js';
 import { keptBecause } from './stored-weight.js';
 
 export interface CodedOptions {

@@ -5,7 +5,8 @@ import { selectNodes, type NodeFilter } from './filter.js';
 import { merged, overridesOf, type WeightSettings } from './overrides.js';
 import { withoutWeight } from './nothing.js';
 import { tableOf, tableScheme } from './tables.js';
-import type { Planned, PlanOptions } from './plan.js';
+import type { PlanOptions } from './plan.js';
+import type { Planned } from '../scheme/quantized.js';
 
 export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'layers'> {
   /** ConvInteger too: slower than float on CPUs, so only on request. */

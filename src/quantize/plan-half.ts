@@ -6,7 +6,7 @@ import { selectNodes, type NodeFilter } from './filter.js';
 import { smallNumbers } from './half-small.js';
 import { crashingTransposes } from './half-transposes.js';
 import { infiniteValues } from './masks.js';
-import type { Planned } from './plan.js';
+import type { Planned } from '../scheme/quantized.js';
 
 /** Largest float16. */
 export const FLOAT16_MAX = 65504;

@@ -1,11 +1,11 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { fail } from '../base/errors.js';
 import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
-import type { WeightOnlyForm } from '../formats/types.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QuantRole } from '../ops/spec.js';
 import { fixedCodes } from '../scheme/params.js';
-import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import type { Planned } from '../scheme/quantized.js';
+import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { selectNodes, type NodeFilter } from './filter.js';
 import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
@@ -13,7 +13,6 @@ import { borderOf, maskNodes } from './masks.js';
 import { describeTables, describeWeights } from './plan-weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
 import { headConcats, MIXED_SCALES } from './mixed-scales.js';
-import type { Packings } from './unsaturated.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
 
 export interface PlanOptions {
@@ -32,33 +31,6 @@ export interface PlanOptions {
   readonly never?: ReadonlySet<Value>;
   /** Nodes that stay float, and why. */
   readonly floats?: ReadonlyMap<Node, string>;
-}
-
-export interface Planned {
-  readonly plan: QuantPlan;
-  /** Nodes that run in integers. */
-  readonly integerNodes: ReadonlySet<Node>;
-  /** Nodes that compute in float from quantized weights. */
-  readonly weightOnlyNodes: ReadonlySet<Node>;
-  /** Relu and Clip that disappear into the output range of the node before them, by that node. */
-  readonly fusedClamps: ReadonlyMap<Node, Node>;
-  /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
-  readonly floatNodes: ReadonlyMap<Node, string>;
-  /** Values of bodies that calibration looks at only to see whether the body runs. */
-  readonly probes?: ReadonlySet<Value>;
-  /** Concats that stay float where calibration finds that they mix scales. */
-  readonly heads?: ReadonlySet<Node>;
-  /** What calibration must see for that, too. */
-  readonly spare?: QuantPlan;
-  /** How weight-only nodes are written, with that format. */
-  readonly weightOnly?: WeightOnlyForm;
-  /** Weights that must not saturate, and how kernels take them. */
-  readonly packings?: Packings;
-  /**
-   * Of float16: operands that are magnified as they go to zero, and the nodes that stay float32 where calibration sees
-   * them near it.
-   */
-  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
 }
 
 type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;

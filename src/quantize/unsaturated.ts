@@ -2,17 +2,14 @@
 import { groupBy } from '../base/group.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
-import { packedOrder, packingOf, rowStarts, type Packing } from '../ops/packing.js';
+import { packedOrder, packingOf, rowStarts } from '../ops/packing.js';
 import { linearView, specOf } from '../ops/index.js';
 import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import { dequantize, weightCodes } from '../scheme/arithmetic.js';
 import { halvedCodes, pairSaturates, unsaturatedCodes, type Alike } from '../scheme/saturation.js';
-import type { QuantParams, QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import type { Planned } from './plan.js';
-
-/** How kernels take the weight of each point, in every way in which integer nodes use it. */
-export type Packings = ReadonlyMap<QuantPoint, readonly Packing[]>;
+import type { Packing, QuantParams, QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import type { Packings, Planned } from '../scheme/quantized.js';
 
 /** One integer product of 8-bit inputs with a constant int8 weight. */
 export interface PackedProduct {

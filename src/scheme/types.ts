@@ -89,3 +89,19 @@ export interface Layout {
   readonly channels: number;
   readonly inner: number;
 }
+
+/**
+ * Element (group, row, position, channel) of a weight lies at group · groupStride + row · rowStride + position ·
+ * positionStride + channel · channelStride. Rows are outputs; a kernel adds up a row's elements position after
+ * position, channel after channel, two neighbours at a time from the start.
+ */
+export interface Packing {
+  readonly groups: number;
+  readonly rows: number;
+  readonly positions: number;
+  readonly channels: number;
+  readonly groupStride: number;
+  readonly rowStride: number;
+  readonly positionStride: number;
+  readonly channelStride: number;
+}

@@ -5,8 +5,9 @@ import type { OnEvent } from '../../base/events.js';
 import type { Feed } from '../../ir/feed.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
-import type { FormatPlan } from '../../formats/types.js';
-import { packedOrder, type Packing } from '../../ops/packing.js';
+import type { Planned } from '../../scheme/quantized.js';
+import { packedOrder } from '../../ops/packing.js';
+import type { Packing } from '../../scheme/types.js';
 import type { QuantParams, QuantPoint } from '../../scheme/types.js';
 import { factorReverse, solveReverse } from '../linear.js';
 import { dot, linearKernels } from '../linear-kernels.js';
@@ -22,7 +23,7 @@ export interface LayerwiseOptions {
   readonly model: Model;
   /** A copy of the model from before, and its nodes by those of `model`. */
   readonly reference: { readonly model: Model; readonly nodes: ReadonlyMap<Node, Node> };
-  readonly planned: FormatPlan;
+  readonly planned: Planned;
   /** How kernels take weights that must not saturate. */
   readonly packings?: ReadonlyMap<QuantPoint, readonly Packing[]> | undefined;
   /** Parameters of every point, from which weights start. */

@@ -1,0 +1,74 @@
+/** What planning and calibration decide about a model: the one product that formats and exporters write. */
+import type { Model, Node, Value } from '../ir/graph.js';
+import type { Packing, QuantParams, QuantPlan, QuantPoint } from './types.js';
+
+/** Operators beyond the standard that may be used for quantized weights. */
+export interface WeightOnlyForm {
+  readonly matMulNBits: boolean;
+  readonly gatherBlockQuantized: boolean;
+  /** Attribute accuracy_level of MatMulNBits; 0 is left out. */
+  readonly accuracyLevel: number;
+}
+
+/** How kernels take the weight of each point, in every way in which integer nodes use it. */
+export type Packings = ReadonlyMap<QuantPoint, readonly Packing[]>;
+
+export interface Planned {
+  readonly plan: QuantPlan;
+  /** Nodes that run in integers. */
+  readonly integerNodes: ReadonlySet<Node>;
+  /** Nodes that compute in float from quantized weights. */
+  readonly weightOnlyNodes: ReadonlySet<Node>;
+  /** Relu and Clip that disappear into the output range of the node before them, by that node. */
+  readonly fusedClamps: ReadonlyMap<Node, Node>;
+  /** Why a node with multiply-accumulates or a place in the middle of a chain stays float. */
+  readonly floatNodes: ReadonlyMap<Node, string>;
+  /** Values of bodies that calibration looks at only to see whether the body runs. */
+  readonly probes?: ReadonlySet<Value>;
+  /** Concats that stay float where calibration finds that they mix scales. */
+  readonly heads?: ReadonlySet<Node>;
+  /** What calibration must see for that, too. */
+  readonly spare?: QuantPlan;
+  /** How weight-only nodes are written, with that format. */
+  readonly weightOnly?: WeightOnlyForm;
+  /** Weights that must not saturate, and how kernels take them. */
+  readonly packings?: Packings;
+  /**
+   * Of float16: operands that are magnified as they go to zero, and the nodes that stay float32 where calibration sees
+   * them near it.
+   */
+  readonly nearZero?: ReadonlyMap<Value, ReadonlySet<Node>>;
+}
+
+/** Extremes of a tensor over all samples, one for each channel. */
+export interface Extremes {
+  readonly count: number;
+  readonly min: Float64Array;
+  readonly max: Float64Array;
+}
+
+/**
+ * A float model with everything that is decided about it: which values become codes, by which parameters, and which
+ * nodes run how. Nobody changes it or the model: formats write a copy, exporters files.
+ */
+export interface QuantizedGraph {
+  readonly model: Model;
+  readonly planned: Planned;
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  /** What calibration saw, where the format is calibrated. */
+  readonly stats?: ReadonlyMap<Value, Extremes>;
+  /** Seed of stochastic rounding. */
+  readonly seed: number;
+}
+
+/** How a node runs, and why it does not run in integers. */
+export type Verdict =
+  | { readonly runs: 'integer' }
+  | { readonly runs: 'coded-weights' }
+  | { readonly runs: 'float'; readonly because: string | undefined };
+/** The verdict on a node of a graph. */
+export function verdictOn({ planned }: Pick<QuantizedGraph, 'planned'>, node: Node): Verdict {
+  if (planned.integerNodes.has(node)) return { runs: 'integer' };
+  if (planned.weightOnlyNodes.has(node)) return { runs: 'coded-weights' };
+  return { runs: 'float', because: planned.floatNodes.get(node) };
+}
