@@ -7,7 +7,7 @@ import { elementwiseOps } from './elementwise.js';
 import { einsum, gemm, matMul } from './matmul.js';
 import { normOps } from './norm.js';
 import { averagePool, globalAveragePool, globalMaxPool, lpPool, maxPool, resize, upsample } from './pool.js';
-import { quantOps } from './quant.js';
+import { quantized, quantOps } from './quant.js';
 import { reduceOps } from './reduce.js';
 import { shapeOps } from './shape.js';
 import type { OpSpec } from './spec.js';
@@ -43,6 +43,9 @@ const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
 
 /** The spec of a node's operator, or undefined for operators that the project does not know. */
 export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.domain}:${node.op}`);
+
+/** Whether only quantized models have a node's operator. */
+export const isQuantizedOp = (node: Node): boolean => specOf(node)?.quant === quantized;
 
 /** The weights that a node multiplies, as matrices; none for nodes that multiply none, or in a way not known here. */
 export function linearViews(node: Node): readonly LinearView[] {

@@ -15,7 +15,8 @@ import {
 import { convMacs, inferConv } from './conv.js';
 import { matMulShape } from './matmul.js';
 
-const quantized = { role: 'float', because: 'already quantized' } as const;
+/** Of operators that only quantized models have. */
+export const quantized = { role: 'float', because: 'already quantized' } as const;
 const base = (op: string, domain: string, since: number, doc: string) => ({
   op,
   domain,

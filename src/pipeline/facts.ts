@@ -11,7 +11,7 @@ import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import type { Known } from '../ops/spec.js';
 import type { Assigned } from '../quantize/assign.js';
-import { pointName } from '../quantize/plan.js';
+import { pointName } from '../quantize/planners/static.js';
 import type { Planned } from '../scheme/quantized.js';
 import { codeRange } from '../scheme/params.js';
 import type { Granularity, QuantParams } from '../scheme/types.js';

@@ -6,28 +6,26 @@ import { isFloat } from '../ir/dtype.js';
 import { allGraphs, distinguishBodies, type Model, type Node, type Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { loadModel } from '../onnx/files.js';
-import { specOf } from '../ops/index.js';
+import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
-import { codings } from '../scheme/codings/index.js';
 import { whyNothing } from '../quantize/nothing.js';
-import { planCoded } from '../quantize/plan-coded.js';
-import { planHalf } from '../quantize/plan-half.js';
-import { planDynamic } from '../quantize/plan-dynamic.js';
-import { dequantizedNodes, planWeightOnly, weightOnlyOpset } from '../quantize/plan-weight-only.js';
+import { planCoded } from '../quantize/planners/coded.js';
+import { codingOpset, plannerOf } from '../quantize/planners/index.js';
+import { activationSchemes } from '../quantize/planners/schemes.js';
+import type { Kept, PlanRequest } from '../quantize/planners/types.js';
+import { dequantizedNodes } from '../quantize/planners/weight-only.js';
+import { assertTakes, quirksFor } from '../quantize/validate.js';
 import { packingsOf } from '../quantize/unsaturated.js';
-import { planQuantization, type PlanOptions } from '../quantize/plan.js';
 import type { Planned } from '../scheme/quantized.js';
-import { isBatched } from '../quantize/kernel-limits.js';
-import { merged, type LayerOverride, type NamedOptions } from '../quantize/overrides.js';
+import type { LayerOverride, NamedOptions } from '../quantize/overrides.js';
 import type { Named } from '../recipe/parts.js';
 import type { Recipe, SaturationRule } from '../recipe/schema.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
-import type { QuantScheme } from '../scheme/types.js';
 import type { TargetProfile } from '../targets/types.js';
 import { assertMoreThanTrees } from './nothing.js';
 
@@ -47,12 +45,7 @@ export function loadFloatModel(file: string): Model {
 function assertFloat(model: Model, file: string): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
-      if (
-        specOf(n)?.quant.role === 'float' &&
-        (n.op === 'QuantizeLinear' ||
-          n.op === 'DequantizeLinear' ||
-          /^(QLinear|QGemm|MatMulInteger|MatMulNBits|GatherBlockQuantized|ConvInteger|DynamicQuantize)/.test(n.op))
-      ) {
+      if (isQuantizedOp(n)) {
         fail(
           'MODEL_QUANTIZED',
           `'${file}' is already quantized: it has ${n.op} '${n.name || (n.outputs[0]?.name ?? '')}'`,
@@ -156,40 +149,9 @@ export function planModel(
     const hint = `quantize.format: ${target.formats.join(', ')}`;
     fail('RECIPE_INVALID', `target ${target.name} does not run format: ${format.name}`, {}, hint);
   }
-  const options = planOptions(recipe, target);
-  const layers = options.layers ?? [];
-  const activations = [{}, ...layers.map((l) => l.activations ?? {})].map((change) =>
-    merged(options.activations, [change]),
-  );
-  const weights = [{}, ...layers.map((l) => l.weights ?? {})].map((change): QuantScheme => {
-    const { granularity, ...rest } = merged(options.weights, [change]);
-    return {
-      ...rest,
-      granularity:
-        typeof granularity === 'object' ? { kind: 'block', axis: 0, size: granularity.block } : { kind: 'tensor' },
-    };
-  });
-  const { name: codingName, ...codingOptions } = recipe.quantize.coding;
-  const codingOpset = ({ name, options: chosen }: NamedOptions): number =>
-    codings.find((c) => c.name === name)!.minOpset(chosen); // as above
-  const weightOnly = () =>
-    planWeightOnly(model, {
-      ...options,
-      weights: { ...options.weights, granularity: recipe.quantize.weights.granularity ?? { block: 32 } },
-      embeddings: recipe.quantize.embeddings,
-      standardOps: recipe.quantize.standardOps,
-      accuracyLevel: recipe.quantize.accuracyLevel,
-    });
-  const needed =
-    format.plan === 'weight-only'
-      ? weightOnlyOpset(weightOnly())
-      : format.plan === 'coded'
-        ? Math.max(
-            ...[{ name: codingName, options: codingOptions }, ...layers.flatMap((l) => l.coding ?? [])].map(
-              codingOpset,
-            ),
-          )
-        : format.minOpset(format.plan === 'dynamic' ? weights : [...activations, ...weights]);
+  const planner = plannerOf(format.plan);
+  const request = requestOf(recipe, target);
+  const needed = planner.minOpset(model, request, (schemes) => format.minOpset(schemes));
   const rest = restOf(recipe, format);
   const wanted = rest ? Math.max(needed, codingOpset(rest)) : needed;
   if (wanted > target.maxOpset) {
@@ -205,46 +167,29 @@ export function planModel(
       message: `opset ${from} → ${to}: ${format.name} with these types needs it`,
     });
   }
-  const plan = (never?: ReadonlySet<Value>, floats?: ReadonlyMap<Node, string>): Planned =>
-    format.plan === 'coded'
-      ? planCoded(model, {
-          coding: codingName,
-          options: codingOptions,
-          include: options.include,
-          exclude: options.exclude,
-          layers,
-        })
-      : format.plan === 'half'
-        ? planHalf(model, options)
-        : format.plan === 'none'
-          ? planNothing(model)
-          : format.plan === 'weight-only'
-            ? weightOnly()
-            : format.plan === 'dynamic'
-              ? planDynamic(model, {
-                  ...options,
-                  conv: recipe.quantize.dynamicConv,
-                  weightOnly: recipe.quantize.weightOnly,
-                  embeddings: recipe.quantize.embeddings !== false,
-                })
-              : planQuantization(model, {
-                  ...options,
-                  bodies: format.name === 'qdq',
-                  embeddings: recipe.quantize.embeddings !== false,
-                  ...(never ? { never } : {}),
-                  ...(floats ? { floats } : {}),
-                });
-  const guarded = saturationRule(recipe, target) === 'safe' && (format.plan === 'static' || format.plan === 'dynamic');
-  const safe = (made: Planned): Planned => (guarded ? { ...made, packings: packingsOf(made) } : made);
-  const planned = safe(plan());
-  for (const q of quirksOf(target, recipe, options, planned)) report(q);
+  const guarded = planner.integerProducts && saturationRule(recipe, target) === 'safe';
+  const plan = (kept: Kept): Planned => {
+    const made = planner.plan(model, request, kept);
+    assertTakes(made, target);
+    return guarded ? { ...made, packings: packingsOf(made) } : made;
+  };
+  const planned = plan({});
+  const facts = {
+    kind: planner.kind,
+    planned,
+    activations: activationSchemes(request).map((a) => a.dtype),
+    dequantized: dequantizedNodes(planned),
+    byChannel: request.weights.granularity === 'channel',
+  };
+  for (const q of quirksFor(target, facts)) report(q);
+  if (target.host === 'simulated') report(simulated(target));
   somethingOf(model, planned, format, rest, report);
   return {
     planned,
     format,
     target,
     raisedOpset: to !== from ? to : undefined,
-    without: (never, floats) => somethingOf(model, safe(plan(never, floats)), format, rest),
+    without: (never, floats) => somethingOf(model, plan({ never, ...(floats ? { floats } : {}) }), format, rest),
   };
 }
 
@@ -277,7 +222,7 @@ function somethingOf(
   rest: ReturnType<typeof restOf>,
   report?: (d: Diagnostic) => void,
 ): Planned {
-  const counts = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || n.op === 'Gather' || n.op === 'LSTM';
+  const counts = (n: Node): boolean => specOf(n)?.quant.role === 'compute' || linearViews(n).length > 0;
   if (plan === 'none' || planned.weightOnlyNodes.size || [...planned.integerNodes].some(counts)) return planned;
   if (plan === 'dynamic' && rest) {
     const stored = [
@@ -302,14 +247,12 @@ function somethingOf(
   return fail('QUANTIZE_NOTHING', message, {}, hint);
 }
 
-/** Every node stays as it is. */
-function planNothing(model: Model): Planned {
-  const compute = [...allGraphs(model.graph)]
-    .flatMap((g) => g.topological())
-    .filter((n) => specOf(n)?.quant.role === 'compute');
-  const floatNodes = new Map(compute.map((n) => [n, 'the format quantizes nothing']));
-  return { plan: new Map(), integerNodes: new Set(), weightOnlyNodes: new Set(), fusedClamps: new Map(), floatNodes };
-}
+const simulated = ({ name }: TargetProfile): Diagnostic => ({
+  severity: 'note',
+  code: 'TARGET_SIMULATED',
+  message: `target ${name} does not run here: its numbers are simulated in onnxruntime, and its speed and kernels are not known`,
+  hint: 'try the model in the runtime itself before you ship it',
+});
 
 /** What a recipe does about kernels that saturate, or what its target wants. */
 export function saturationRule({ quantize: { weights: w } }: Recipe, target: TargetProfile): SaturationRule {
@@ -318,8 +261,9 @@ export function saturationRule({ quantize: { weights: w } }: Recipe, target: Tar
   return target.u8s8 === 'pairs' ? 'safe' : 'allow';
 }
 
-function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
-  const { activations: a, weights: w, include, exclude } = recipe.quantize;
+function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
+  const { activations: a, weights: w, include, exclude, coding, ...q } = recipe.quantize;
+  const { name, ...codingOptions } = coding;
   const defaults = target.defaults;
   const dtype = w.dtype ?? defaults.weights.dtype;
   const reduced = /^u?int8$/.test(dtype) && saturationRule(recipe, target) === 'reduce';
@@ -345,7 +289,15 @@ function planOptions(recipe: Recipe, target: TargetProfile): PlanOptions {
     include,
     exclude,
     target,
-    layers: recipe.quantize.layers.map(overrideOf),
+    layers: q.layers.map(overrideOf),
+    format: q.format,
+    granularity: w.granularity,
+    coding: { name, options: codingOptions },
+    dynamicConv: q.dynamicConv,
+    weightOnly: q.weightOnly,
+    embeddings: q.embeddings,
+    standardOps: q.standardOps,
+    accuracyLevel: q.accuracyLevel,
   };
 }
 
@@ -386,26 +338,4 @@ export function overrideOf({
     ...(m ? { method: named(m) } : {}),
     ...(c ? { coding: named(c) } : {}),
   };
-}
-
-function quirksOf(target: TargetProfile, recipe: Recipe, o: PlanOptions, planned: Planned): Diagnostic[] {
-  const static_ = formats.find((f) => f.name === recipe.quantize.format)?.plan === 'static';
-  const dequantized = dequantizedNodes(planned);
-  const applies: Readonly<Record<string, boolean>> = {
-    SIGNED_ACTIVATIONS: static_ && o.activations.dtype === 'int8',
-    WEIGHTS_DEQUANTIZED: dequantized.length > 0,
-    DEQUANTIZED_PRODUCT_FUSED: dequantized.some((n) => n.op === 'MatMul') && /4$/.test(o.weights.dtype),
-    BATCHED_WEIGHTS:
-      static_ && o.weights.granularity === 'channel' && [...planned.integerNodes].some((n) => isBatched(n, target)),
-    CONVINTEGER_SLOW: !static_ && [...planned.integerNodes].some((n: Node) => n.op === 'Conv'),
-    NO_INTEGER_KERNEL:
-      static_ &&
-      [undefined, ...(o.layers ?? [])].some((l) => {
-        const [a, w] = [merged(o.activations, [l?.activations]), merged(o.weights, [l?.weights])];
-        return /16$/.test(a.dtype) || a.perChannel || !/^u?int8$/.test(w.dtype) || typeof w.granularity === 'object';
-      }),
-  };
-  return target.quirks
-    .filter((q) => applies[q.code])
-    .map((q) => ({ severity: 'warning', code: q.code, message: q.text, hint: q.source }));
 }

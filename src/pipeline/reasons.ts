@@ -1,6 +1,6 @@
 /** Why a point got its range, in a sentence that names the observer, what it saw and what it cut. */
 import type { PointFacts } from '../record/index.js';
-import { pointName } from '../quantize/plan.js';
+import { pointName } from '../quantize/planners/static.js';
 import type { QuantSpec } from '../scheme/types.js';
 
 /** What the sentence is made of: of an observed point, all that is known after parameters were chosen. */

@@ -17,7 +17,7 @@ import { saveModel } from '../onnx/files.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred } from '../ops/infer.js';
 import { coded } from '../formats/coded.js';
-import { planCoded } from '../quantize/plan-coded.js';
+import { planCoded } from '../quantize/planners/coded.js';
 import type { Rewritten } from '../formats/types.js';
 import { writeModel, type Written } from '../formats/write.js';
 import { assignParams, withWeightParams, type Assigned } from '../quantize/assign.js';

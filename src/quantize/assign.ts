@@ -11,7 +11,7 @@ import { biasParams, type BiasParams } from '../scheme/bias.js';
 import { layoutOf } from '../scheme/layout.js';
 import { chooseParams, fixedParams } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
-import { pointName } from './plan.js';
+import { pointName } from './planners/static.js';
 import type { Planned } from '../scheme/quantized.js';
 import { unsaturatedParams } from './unsaturated.js';
 

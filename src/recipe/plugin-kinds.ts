@@ -268,10 +268,17 @@ const schemeSpec = z.strictObject({
   narrow: z.boolean().optional(),
 });
 const sourced = { source: z.string().min(1) };
+const portSpec = z.strictObject({
+  types: z.array(z.enum(['int8', 'uint8', 'int16', 'uint16', 'int32', 'int4', 'uint4', 'int2', 'uint2'])).min(1),
+  symmetric: z.boolean().optional(),
+  granularity: z.array(z.enum(['tensor', 'axis', 'block'])).min(1),
+});
+const names = z.array(z.string());
 const targetSpec = z.strictObject({
   name: z.string(),
   doc: z.string(),
   ...sourced,
+  host: z.enum(['here', 'simulated']),
   formats: z.array(z.enum(['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'])).min(1),
   maxOpset: z.number().int().positive(),
   defaults: z.strictObject({
@@ -280,18 +287,40 @@ const targetSpec = z.strictObject({
     weightGranularity: z.enum(['tensor', 'channel']),
   }),
   u8s8: z.enum(['pairs', 'exact']),
+  ports: z.strictObject({ activation: portSpec, weight: portSpec }),
+  beyondPorts: z.enum(['float', 'refused']),
+  bias: z.enum(['int32', 'float']),
+  fusions: z.array(z.string().regex(/^\S+( \S+)* > \S+( \S+)*$/, 'expected: Conv Gemm > Relu Clip')),
   integerOps: z.record(
     z.string(),
     z.strictObject({
       floatOutput: z.boolean().optional(),
       channelAxes: z.number().int().min(0).optional(),
+      activation: portSpec.optional(),
+      weight: portSpec.optional(),
     }),
   ),
   passthroughOps: z.array(z.string()),
   onCodes: z.array(z.string()),
   byteCodes: z.array(z.string()),
   ownOps: z.array(z.strictObject({ op: z.string().regex(/^[^:]+:[^:]+$/, 'expected domain:op'), ...sourced })),
-  quirks: z.array(z.strictObject({ code: z.string(), text: z.string(), ...sourced })),
+  quirks: z.array(
+    z.strictObject({
+      code: z.string(),
+      text: z.string(),
+      ...sourced,
+      when: z
+        .strictObject({
+          plans: names.optional(),
+          activations: names.optional(),
+          integerOps: names.optional(),
+          dequantized: z.strictObject({ ops: names.optional(), types: names.optional() }).optional(),
+          batchedChannels: z.literal(true).optional(),
+          beyondPorts: z.literal(true).optional(),
+        })
+        .optional(),
+    }),
+  ),
 });
 
 export const readTarget: Maker<TargetProfile> = (given, says) => {

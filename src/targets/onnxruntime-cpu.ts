@@ -14,6 +14,14 @@ export const onnxruntimeCpu = {
     weightGranularity: 'channel',
   },
   u8s8: 'pairs',
+  host: 'here',
+  ports: {
+    activation: { types: ['uint8', 'int8'], granularity: ['tensor'] },
+    weight: { types: ['int8', 'uint8'], granularity: ['tensor', 'axis'] },
+  },
+  beyondPorts: 'float',
+  bias: 'int32',
+  fusions: ['* > Relu Clip'],
   // QLinearMatMul takes scales of [columns] only for weights of two axes ("weight zero point must be a scalar …").
   integerOps: {
     Conv: {},
@@ -71,6 +79,7 @@ export const onnxruntimeCpu = {
   quirks: [
     {
       code: 'SIGNED_ACTIVATIONS',
+      when: { plans: ['static'], activations: ['int8'] },
       text:
         'On x64, int8 activations run slower than float: part of the model stays in float, and where integer ' +
         'kernels are forced they are the slow ones. uint8 with symmetric: true holds the same values and runs ' +
@@ -87,6 +96,7 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'NO_INTEGER_KERNEL',
+      when: { plans: ['static'], beyondPorts: true },
       text:
         'There are no integer kernels for 16-bit or per-channel activations, or for weights of types other than ' +
         'int8 and uint8 with one scale per tensor or channel: the values are exact, but such ops run in float. ' +
@@ -95,6 +105,7 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'WEIGHTS_DEQUANTIZED',
+      when: { dequantized: {} },
       text:
         'Convolutions, and products or tables whose blocks no kernel takes, turn their weights back into float32 ' +
         'in every run: the file is smaller, but such operators are slower than in float. Blocks of a power of ' +
@@ -103,6 +114,7 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'DEQUANTIZED_PRODUCT_FUSED',
+      when: { dequantized: { ops: ['MatMul'], types: ['int4', 'uint4'] } },
       text:
         'onnxruntime turns DequantizeLinear and MatMul of 4-bit weights into MatMulNBits with 8-bit inputs ' +
         '(accuracy level 4) of its own accord, which costs about 44 dB of exactness; the session option ' +
@@ -112,6 +124,7 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'BATCHED_WEIGHTS',
+      when: { plans: ['static'], batchedChannels: true },
       text:
         'Products whose weight has three axes or more run in integers only with one scale for the whole weight: ' +
         'it is written so.',
@@ -119,6 +132,7 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'CONVINTEGER_SLOW',
+      when: { plans: ['dynamic'], integerOps: ['Conv'] },
       text: 'Dynamic quantization of Conv gives ConvInteger, which is slower than float on CPUs.',
       source: 'https://github.com/microsoft/onnxruntime/issues/12854',
     },

@@ -1,10 +1,44 @@
-import type { QuantScheme } from '../scheme/types.js';
+import type { Granularity, QuantScheme } from '../scheme/types.js';
+
+/** What a port of an integer kernel takes. */
+export interface PortRule {
+  readonly types: readonly QuantScheme['dtype'][];
+  /** Zero points must be 0. */
+  readonly symmetric?: boolean;
+  readonly granularity: readonly Granularity['kind'][];
+}
 
 export interface IntegerKernel {
   /** It can also give float, so an output that nobody needs in integers stays float. */
   readonly floatOutput?: boolean;
   /** Most axes of a weight that may have a scale for each channel; beyond, one for all. */
   readonly channelAxes?: number;
+  /** Instead of what holds for all ops. */
+  readonly activation?: PortRule;
+  readonly weight?: PortRule;
+}
+
+/** When a quirk concerns a plan; all that is named must hold. */
+export interface QuirkCondition {
+  /** Kinds of plans. */
+  readonly plans?: readonly string[];
+  /** Activations of some layer have one of these types. */
+  readonly activations?: readonly string[];
+  /** Some integer node is one of these. */
+  readonly integerOps?: readonly string[];
+  /** Some weight is turned back into floats before it is used, by these ops (all where empty) from these types. */
+  readonly dequantized?: { readonly ops?: readonly string[]; readonly types?: readonly string[] };
+  /** Some product has a weight of more axes than its kernel takes scales by channel of, and such scales are wanted. */
+  readonly batchedChannels?: true;
+  /** Something is wanted that no port takes. */
+  readonly beyondPorts?: true;
+}
+export interface Quirk {
+  readonly code: string;
+  readonly text: string;
+  readonly source: string;
+  /** Without one, it is told where it is measured, or in the documentation only. */
+  readonly when?: QuirkCondition;
 }
 
 /** What a runtime runs in integers, and how it wants it written. Data only: every constraint has a source. */
@@ -12,6 +46,8 @@ export interface TargetProfile {
   readonly name: string;
   readonly doc: string;
   readonly source: string;
+  /** Whether models run in it here, so that latency and kernels may be claimed, or only their numbers are simulated. */
+  readonly host: 'here' | 'simulated';
   readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic' | 'coded' | 'weight-only' | 'float16')[];
   readonly maxOpset: number;
   /** What the runtime runs fastest, used where the recipe says nothing. */
@@ -25,6 +61,16 @@ export interface TargetProfile {
    * never does.
    */
   readonly u8s8: 'pairs' | 'exact';
+  /** What integer kernels take, where an op says nothing else. */
+  readonly ports: { readonly activation: PortRule; readonly weight: PortRule };
+  /** What becomes of a node with something beyond its ports: computed in float, or the model is refused. */
+  readonly beyondPorts: 'float' | 'refused';
+  /** How biases are written: as int32 codes, or left in float. */
+  readonly bias: 'int32' | 'float';
+  /**
+   * What disappears into the output range of the op before it: `Conv Gemm > Relu Clip`, `*` for any op with a kernel.
+   */
+  readonly fusions: readonly string[];
   /** Ops with integer kernels. */
   readonly integerOps: Readonly<Record<string, IntegerKernel>>;
   /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */
@@ -38,5 +84,5 @@ export interface TargetProfile {
    * them.
    */
   readonly ownOps: readonly { readonly op: string; readonly source: string }[];
-  readonly quirks: readonly { readonly code: string; readonly text: string; readonly source: string }[];
+  readonly quirks: readonly Quirk[];
 }

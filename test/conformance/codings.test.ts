@@ -7,7 +7,7 @@ import type { Model } from '../../src/ir/graph.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { verify } from '../../src/ir/verify.js';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { planCoded } from '../../src/quantize/plan-coded.js';
+import { planCoded } from '../../src/quantize/planners/coded.js';
 import { openModel } from '../../src/runtime/open.js';
 import { codings } from '../../src/scheme/codings/index.js';
 import { decode, matrixOf } from '../../src/scheme/codings/matrix.js';

@@ -12,7 +12,7 @@ import type { Model } from '../../src/ir/graph.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { inferShapes } from '../../src/ops/infer.js';
 import { cleaning } from '../../src/passes/presets.js';
-import { planQuantization } from '../../src/quantize/plan.js';
+import { planQuantization } from '../../src/quantize/planners/static.js';
 import { runPasses } from '../../src/rewrite/pass.js';
 import { evaluateModel, openModel } from '../../src/runtime/open.js';
 import { biasParams } from '../../src/scheme/bias.js';

@@ -8,8 +8,8 @@ import { convertOpset } from '../../src/passes/convert-opset.js';
 import { inputInfo } from '../../src/pipeline/calibration.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { loadFloatModel, optimizeModel } from '../../src/pipeline/prepare.js';
-import { planCoded } from '../../src/quantize/plan-coded.js';
-import { planHalf } from '../../src/quantize/plan-half.js';
+import { planCoded } from '../../src/quantize/planners/coded.js';
+import { planHalf } from '../../src/quantize/planners/half.js';
 import { outputsOf, worstSqnr } from '../conformance/quantized.js';
 
 /**

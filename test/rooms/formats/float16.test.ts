@@ -7,7 +7,7 @@ import type { Model } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { inferShapes } from '../../../src/ops/infer.js';
-import { planHalf } from '../../../src/quantize/plan-half.js';
+import { planHalf } from '../../../src/quantize/planners/half.js';
 import { openModel } from '../../../src/runtime/open.js';
 
 const header = '<ir_version: 8, opset_import: ["" : 17]>';

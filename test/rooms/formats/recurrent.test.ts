@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { allGraphs, type Model } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
-import { planDynamic } from '../../../src/quantize/plan-dynamic.js';
+import { planDynamic } from '../../../src/quantize/planners/dynamic.js';
 import { outputsOf, quantizeText, worstSqnr } from '../../conformance/quantized.js';
 
 const HEAD = '<ir_version: 8, opset_import: ["" : 17]>\n';

@@ -1,6 +1,6 @@
 /** quantize.layers: what planning makes of settings of single layers. */
 import { describe, expect, it } from 'vitest';
-import { pointName } from '../../../src/quantize/plan.js';
+import { pointName } from '../../../src/quantize/planners/static.js';
 import { merged } from '../../../src/quantize/overrides.js';
 import type { QuantSpec } from '../../../src/scheme/types.js';
 import { header, prepareText } from '../analyse/helpers.js';

@@ -1,19 +1,20 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
-import { fail } from '../base/errors.js';
-import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
-import { dataInputs, specOf } from '../ops/index.js';
-import type { QuantRole } from '../ops/spec.js';
-import { fixedCodes } from '../scheme/params.js';
-import type { Planned } from '../scheme/quantized.js';
-import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import type { TargetProfile } from '../targets/types.js';
-import { selectNodes, type NodeFilter } from './filter.js';
-import { hasChannelScales, keepsChannels, kernelWeights } from './kernel-limits.js';
-import { borderOf, maskNodes } from './masks.js';
-import { describeTables, describeWeights } from './plan-weights.js';
-import { probeOf, UNREACHED, unreachedNodes } from './unreached.js';
-import { headConcats, MIXED_SCALES } from './mixed-scales.js';
-import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from './overrides.js';
+import { fail } from '../../base/errors.js';
+import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../../ir/graph.js';
+import { dataInputs, specOf } from '../../ops/index.js';
+import type { QuantRole } from '../../ops/spec.js';
+import { fixedCodes } from '../../scheme/params.js';
+import type { Planned } from '../../scheme/quantized.js';
+import { fusesInto, portsOf } from '../validate.js';
+import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
+import type { TargetProfile } from '../../targets/types.js';
+import { selectNodes, type NodeFilter } from '../filter.js';
+import { hasChannelScales, keepsChannels, kernelWeights } from '../kernel-limits.js';
+import { borderOf, maskNodes } from '../masks.js';
+import { describeTables, describeWeights } from './weights.js';
+import { probeOf, UNREACHED, unreachedNodes } from '../unreached.js';
+import { headConcats, MIXED_SCALES } from '../mixed-scales.js';
+import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from '../overrides.js';
 
 export interface PlanOptions {
   readonly activations: ActivationSettings;
@@ -67,7 +68,7 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
-    const fusedClamps = fuseClamps(order, integer);
+    const fusedClamps = fuseClamps(order, integer, fusesInto(options.target));
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     for (const n of integer) whole.integerNodes.add(n);
@@ -156,7 +157,11 @@ function assertNever(x: never): never {
 }
 
 /** A clamp right after an integer compute or arithmetic node, with no other user of the value between, is fused. */
-function fuseClamps(order: readonly Node[], integer: Set<Node>): Map<Node, Node> {
+function fuseClamps(
+  order: readonly Node[],
+  integer: Set<Node>,
+  fuses: (before: Node, clamp: Node) => boolean,
+): Map<Node, Node> {
   const fused = new Map<Node, Node>();
   for (const n of order) {
     if (roleOf(n)?.role !== 'clamp' || !integer.has(n)) continue;
@@ -166,6 +171,7 @@ function fuseClamps(order: readonly Node[], integer: Set<Node>): Map<Node, Node>
       p &&
       integer.has(p) &&
       (role === 'compute' || role === 'arithmetic') &&
+      fuses(p, n) &&
       n.inputs[0]!.uses.size === 1 &&
       !n.inputs[0]!.isGraphOutput &&
       !fused.has(p)
@@ -290,12 +296,12 @@ function describePoints(
         o.weights,
         (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
       );
-      describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf));
+      describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf), o.target.bias === 'int32');
     }
     for (const y of resultsOf(n, fused)) {
       if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
-      if (role.role === 'arithmetic' && role.range && /^u?int8$/.test(scheme.dtype) && !scheme.narrow && !fused.has(n))
+      if (role.role === 'arithmetic' && role.range && isPlainByte(scheme, n, o.target) && !fused.has(n))
         plan.set(y, {
           kind: 'fixed',
           scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } },
@@ -307,6 +313,10 @@ function describePoints(
   for (const [n, because] of why)
     for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
 }
+
+/** Whether codes may be laid over a range that is known, from the lowest code to the highest. */
+const isPlainByte = (scheme: QuantScheme, n: Node, target: TargetProfile): boolean =>
+  /^u?int8$/.test(scheme.dtype) && !scheme.narrow && portsOf(target, n).activation.symmetric !== true;
 
 /** What shares a scale with the border of a Pad has room for it. */
 function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {

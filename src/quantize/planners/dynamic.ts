@@ -1,12 +1,12 @@
-import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
-import { linearView, specOf } from '../ops/index.js';
-import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import { selectNodes, type NodeFilter } from './filter.js';
-import { merged, overridesOf, type WeightSettings } from './overrides.js';
-import { withoutWeight } from './nothing.js';
-import { tableOf, tableScheme } from './tables.js';
-import type { PlanOptions } from './plan.js';
-import type { Planned } from '../scheme/quantized.js';
+import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
+import { linearView, specOf } from '../../ops/index.js';
+import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
+import { selectNodes, type NodeFilter } from '../filter.js';
+import { merged, overridesOf, type WeightSettings } from '../overrides.js';
+import { withoutWeight } from '../nothing.js';
+import { tableOf, tableScheme } from '../tables.js';
+import type { PlanOptions } from './static.js';
+import type { Planned } from '../../scheme/quantized.js';
 
 export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'layers'> {
   /** ConvInteger too: slower than float on CPUs, so only on request. */

@@ -1,9 +1,9 @@
 /** Planning of weights and tables: their schemes, and which nodes share one set of parameters. */
-import type { Node, Use, Value } from '../ir/graph.js';
-import type { QuantRole } from '../ops/spec.js';
-import type { QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import { merged, type LayerOverride, type WeightSettings } from './overrides.js';
-import { tableOf, tableScheme } from './tables.js';
+import type { Node, Use, Value } from '../../ir/graph.js';
+import type { QuantRole } from '../../ops/spec.js';
+import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
+import { merged, type LayerOverride, type WeightSettings } from '../overrides.js';
+import { tableOf, tableScheme } from '../tables.js';
 
 type Compute = Extract<QuantRole, { role: 'compute' }>;
 
@@ -13,6 +13,7 @@ export function describeWeights(
   n: Node,
   role: Compute,
   settings: WeightSettings,
+  integerBias: boolean,
 ): void {
   const w = n.inputs[role.weight]!; // candidate() checked it
   if (!w.isInitializer) return;
@@ -36,7 +37,7 @@ export function describeWeights(
   };
   const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
   const b = role.bias === undefined ? null : (n.inputs[role.bias] ?? null);
-  if (!b) return;
+  if (!b || !integerBias) return;
   const activation = n.inputs[role.activations[0]!]!; // a compute op has an activation
   const biasPoint: QuantPoint = b.uses.size === 1 ? b : n.use(role.bias!)!;
   plan.set(biasPoint, { kind: 'derived', from: [activation, point], rule: 'bias' });

@@ -1,16 +1,16 @@
 /** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
-import type { Model, Node, Value } from '../ir/graph.js';
-import { dtypeBits } from '../ir/dtype.js';
-import { linearView, specOf } from '../ops/index.js';
-import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../formats/weight-only.js';
-import { isNarrow, NARROW_CODES_OPSET } from '../formats/narrow-codes.js';
-import type { WeightOnlyForm } from '../scheme/quantized.js';
-import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
-import { selectNodes } from './filter.js';
-import { merged, overridesOf } from './overrides.js';
-import type { PlanOptions } from './plan.js';
-import type { Planned } from '../scheme/quantized.js';
-import { keptBecause } from './stored-weight.js';
+import type { Model, Node, Value } from '../../ir/graph.js';
+import { dtypeBits } from '../../ir/dtype.js';
+import { linearView, specOf } from '../../ops/index.js';
+import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../../formats/weight-only.js';
+import { isNarrow, NARROW_CODES_OPSET } from '../../formats/narrow-codes.js';
+import type { WeightOnlyForm } from '../../scheme/quantized.js';
+import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
+import { selectNodes } from '../filter.js';
+import { merged, overridesOf } from '../overrides.js';
+import type { PlanOptions } from './static.js';
+import type { Planned } from '../../scheme/quantized.js';
+import { keptBecause } from '../stored-weight.js';
 
 export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'target' | 'layers'> {
   /** Whether embedding tables are quantized, and in which type where it is not that of the other weights. */

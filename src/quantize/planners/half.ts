@@ -1,12 +1,12 @@
 /** Planning of float16: which nodes compute in it, and why the others stay in float32. */
-import type { Model, Node, Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
-import type { QuantPoint, QuantSpec } from '../scheme/types.js';
-import { selectNodes, type NodeFilter } from './filter.js';
-import { smallNumbers } from './half-small.js';
-import { crashingTransposes } from './half-transposes.js';
-import { infiniteValues } from './masks.js';
-import type { Planned } from '../scheme/quantized.js';
+import type { Model, Node, Value } from '../../ir/graph.js';
+import { specOf } from '../../ops/index.js';
+import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
+import { selectNodes, type NodeFilter } from '../filter.js';
+import { smallNumbers } from '../half-small.js';
+import { crashingTransposes } from '../half-transposes.js';
+import { infiniteValues } from '../masks.js';
+import type { Planned } from '../../scheme/quantized.js';
 
 /** Largest float16. */
 export const FLOAT16_MAX = 65504;

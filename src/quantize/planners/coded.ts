@@ -1,13 +1,13 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
-import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
-import { linearViews, specOf } from '../ops/index.js';
-import { codings } from '../scheme/codings/index.js';
-import { matrixOf } from '../scheme/codings/matrix.js';
-import type { QuantPoint, QuantSpec } from '../scheme/types.js';
-import { selectNodes, type NodeFilter } from './filter.js';
-import { overridesOf, type LayerOverride, type NamedOptions } from './overrides.js';
-import type { Planned } from '../scheme/quantized.js';
-import { keptBecause } from './stored-weight.js';
+import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
+import { linearViews, specOf } from '../../ops/index.js';
+import { codings } from '../../scheme/codings/index.js';
+import { matrixOf } from '../../scheme/codings/matrix.js';
+import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
+import { selectNodes, type NodeFilter } from '../filter.js';
+import { overridesOf, type LayerOverride, type NamedOptions } from '../overrides.js';
+import type { Planned } from '../../scheme/quantized.js';
+import { keptBecause } from '../stored-weight.js';
 
 export interface CodedOptions {
   readonly coding: string;
@@ -61,6 +61,12 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
     return coding.refusal?.(matrixOf(data!.f32(), data!.dims, axis), options); // the caller checked that it is constant
   }
 }
+
+/** The coding for all layers, and those of single ones. */
+export const overridesCodings = (o: {
+  readonly coding: NamedOptions;
+  readonly layers?: readonly LayerOverride[];
+}): NamedOptions[] => [o.coding, ...(o.layers ?? []).flatMap((l) => l.coding ?? [])];
 
 /** Inputs of a node that are weights, and the axis of their output channels. */
 function weightsOf(n: Node): readonly { readonly index: number; readonly axis: number }[] {
