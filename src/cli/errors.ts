@@ -1,5 +1,6 @@
 /** Errors for people: place, code, what is wrong, the excerpt, what would be right. */
-import { QuantError, type Where } from '../base/errors.js';
+import { placeOf } from '../base/findings.js';
+import { QuantError } from '../base/errors.js';
 import { oneLine, printable } from '../base/text.js';
 import { paint } from './terminal.js';
 
@@ -31,12 +32,4 @@ export function renderError(error: unknown, options: { readonly colour: boolean;
       return [head, ...excerpt, ...hint, ...stack].join('\n');
     })
     .join('\n\n');
-}
-
-/** file:line:column, as editors and terminals link it. */
-export function placeOf(where: Where): string {
-  if (where.file === undefined) return '';
-  return [where.file, where.line, where.line === undefined ? undefined : where.column]
-    .filter((p) => p !== undefined)
-    .join(':');
 }

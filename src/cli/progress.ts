@@ -1,9 +1,9 @@
 /** What a run tells, drawn on stderr: a bar with the time left on a terminal, one line per stage elsewhere. */
 import type { SingleBar } from 'cli-progress';
 import type { Diagnostic } from '../base/errors.js';
+import { Alike, moreText, placeOfFinding } from '../base/findings.js';
 import type { OnEvent, RunEvent } from '../base/events.js';
 import { oneLine, secondsText } from '../base/text.js';
-import { placeOf } from './errors.js';
 import { paint, type Terminal } from './terminal.js';
 
 const NAME_COLUMNS = 11;
@@ -12,8 +12,6 @@ const NARROW = 60;
 const SHOWN_DIAGNOSTICS = 20;
 /** Findings of one kind that are told one by one; of the others, their number is told. */
 const SHOWN_ALIKE = 2;
-/** Places that are named for those. */
-const NAMED_PLACES = 3;
 
 export interface Progress {
   readonly onEvent: OnEvent;
@@ -26,7 +24,7 @@ export async function openProgress(terminal: Terminal): Promise<Progress> {
   const p = paint(terminal);
   let bar: SingleBar | undefined;
   let diagnostics = 0;
-  const kinds = new Map<string, { readonly first: Diagnostic; seen: number; readonly places: string[] }>();
+  const alike = new Alike(SHOWN_ALIKE);
   const stop = (): void => {
     bar?.stop();
     bar = undefined;
@@ -36,30 +34,15 @@ export async function openProgress(terminal: Terminal): Promise<Progress> {
     terminal.say(text, hang);
   };
   const tell = (d: Diagnostic): void => {
-    const key = kindOf(d);
-    const kind = kinds.get(key) ?? { first: d, seen: 0, places: [] };
-    kinds.set(key, kind);
-    if (++kind.seen > SHOWN_ALIKE) {
-      const place = placeOfDiagnostic(d);
-      if (place && kind.places.length < NAMED_PLACES) kind.places.push(place);
-      return;
-    }
+    if (!alike.add(d)) return;
     diagnostics++;
     if (diagnostics <= SHOWN_DIAGNOSTICS) line(diagnosticLine(d, p), 10);
     else if (diagnostics === SHOWN_DIAGNOSTICS + 1) line('  further warnings are in run.json');
   };
   /** What was kept back of findings that are alike. */
   const sum = (): void => {
-    for (const [key, { first, seen, places }] of kinds) {
-      kinds.delete(key);
-      const more = seen - SHOWN_ALIKE;
-      if (more > 0)
-        line(
-          `  ${headOf(first, p)}  and ${more} more like ` +
-            `it${places.length ? `: ${places.join(', ')}${more > places.length ? ', …' : ''}` : ''}`,
-          10,
-        );
-    }
+    for (const kind of alike.kinds()) if (kind.more) line(`  ${headOf(kind.first, p)}  ${oneLine(moreText(kind))}`, 10);
+    alike.clear();
   };
   const name = (stage: string): string => oneLine(stage).padEnd(NAME_COLUMNS);
 
@@ -123,19 +106,14 @@ function eta(bar: SingleBar): string {
   return Number.isFinite(seconds) ? `ETA ${seconds} s  ` : '';
 }
 
-/** Findings are alike where they differ in names and numbers only. */
-const kindOf = ({ code, severity, message }: Diagnostic): string =>
-  `${severity} ${code} ${message.replace(/'[^']*'|"[^"]*"|\d+(?:\.\d+)?/g, '')}`.slice(0, 300);
-const placeOfDiagnostic = ({ where }: Diagnostic): string =>
-  oneLine(where ? where.sample || placeOf(where) || where.node || where.tensor || '' : '');
-const headOf = (d: Diagnostic, p: ReturnType<typeof paint>): string =>
+const headOf = (d: Pick<Diagnostic, 'severity' | 'code'>, p: ReturnType<typeof paint>): string =>
   `${d.severity === 'note' ? p.dim('note') : d.severity === 'warning' ? p.yellow('warning') : p.red('error')} ` +
   `${d.code}`;
 
 function diagnosticLine(d: Diagnostic, p: ReturnType<typeof paint>): string {
-  const place = placeOfDiagnostic(d);
+  const place = oneLine(placeOfFinding(d));
   return (
     `  ${headOf(d, p)}  ` +
-    `${place ? `${oneLine(place)}: ` : ''}${oneLine(d.message)}${d.hint ? `\n          ${oneLine(d.hint)}` : ''}`
+    `${place ? `${place}: ` : ''}${oneLine(d.message)}${d.hint ? `\n          ${oneLine(d.hint)}` : ''}`
   );
 }

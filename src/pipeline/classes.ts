@@ -76,7 +76,7 @@ async function lookAt(data: DataSpec | undefined, { baseDir }: ResolvedRecipe): 
 }
 
 /** How many classes the scored output tells apart; undefined where that is not known, or no metric reads labels. */
-function scoreCount({ outputs, metrics }: Pick<Scores, 'outputs' | 'metrics'>): Count | undefined {
+export function scoreCount({ outputs, metrics }: Pick<Scores, 'outputs' | 'metrics'>): Count | undefined {
   const reading = metrics?.filter((m) => m.metric.needsLabels);
   if (reading && !reading.length) return undefined;
   const asked = reading

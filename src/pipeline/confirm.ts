@@ -11,7 +11,7 @@ import type { RecipeInput } from '../recipe/schema.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
 import { FOUND_RECIPE } from './overwriting.js';
 import { sectionsOf, type Candidate } from './candidates.js';
-import { compared } from './rank.js';
+import { comparedMetric } from './noise.js';
 import { runRecipes } from './run.js';
 import type { AutoOptions, AutoResult, Search, SearchSetting } from './search.js';
 import { publish, stagingDir } from './staging.js';
@@ -164,7 +164,7 @@ function lookAt(
   looks: number,
   { objective, proven }: AutoOptions,
 ): SearchFacts['heldOut'][number] {
-  const metric = compared(record)!; // trials had one
+  const metric = comparedMetric(record)!; // trials had one
   const drop = (metric.higherIsBetter ? 1 : -1) * ((metric.float ?? NaN) - metric.quantized);
   const judged = record.evaluation?.metrics.length
     ? judgeRun(record, {
@@ -203,7 +203,7 @@ function factsOf(
   heldOut: SearchFacts['heldOut'],
   ms: number,
 ): SearchFacts {
-  const metric = compared(record)!; // trials had one
+  const metric = comparedMetric(record)!; // trials had one
   const last = heldOut.at(-1)!; // at least the one that is asked about
   const floatMs = record.latency?.floatMs.p50;
   const full = Math.max(...search.trials.map((t) => t.samples));

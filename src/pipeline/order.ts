@@ -1,6 +1,7 @@
 /** In which order trials of a search are good. */
 import { groupBy } from '../base/group.js';
 import type { Objective } from './candidates.js';
+import type { RunRecord } from '../record/index.js';
 import type { Tried } from './trials.js';
 
 /** Latencies closer than this are the same; so are sizes. */
@@ -24,7 +25,12 @@ export function bestFirst(trials: readonly Tried[], objective: Objective): Tried
   const out: Tried[] = [];
   while (rest.length) {
     const least = Math.min(...rest.map(value));
-    const same = byLoss(rest.filter((t) => !(value(t) > least * SAME[objective])));
+    const first = rest.find((t) => value(t) === least);
+    const same = byLoss(
+      rest.filter(
+        (t) => !(value(t) > least * SAME[objective]) || (objective === 'latency' && !!first && sameSpeed(t, first)),
+      ),
+    );
     if (objective === 'latency' && least * SAME.latency >= 1)
       same.sort((a, b) => (a.sizeRatio ?? Infinity) - (b.sizeRatio ?? Infinity)); // stable
     const next = same[0] ?? rest[0]!; // rest is not empty
@@ -32,6 +38,15 @@ export function bestFirst(trials: readonly Tried[], objective: Objective): Tried
     rest.splice(rest.indexOf(next), 1);
   }
   return out;
+}
+
+/** Whether the interval of each speed-up holds that of the other: the measurement cannot tell them apart. */
+export function sameSpeed({ record: a }: Pick<Tried, 'record'>, { record: b }: Pick<Tried, 'record'>): boolean {
+  const holds = (x: RunRecord | undefined, y: RunRecord | undefined): boolean => {
+    const [interval, speed] = [x?.latency?.speedupInterval, y?.latency?.speedup];
+    return interval !== undefined && speed !== undefined && interval[0] <= speed && speed <= interval[1];
+  };
+  return holds(a, b) && holds(b, a);
 }
 
 /** Those that ran, by how near they stay to float. */

@@ -5,7 +5,8 @@
 import type { QuantError } from '../base/errors.js';
 import { judgeRun, type GateSettings } from '../gate/index.js';
 import { SATURATION_ADVICE } from './saturation.js';
-import type { CompareRecord, CompareRun, GateFacts, MetricFacts, RunRecord } from '../record/index.js';
+import type { CompareRecord, CompareRun, GateFacts, MetricFacts, Objective, RunRecord } from '../record/index.js';
+import { beats, comparedMetric, frontOfRuns, leadsOf } from './noise.js';
 
 export interface Finished {
   readonly label: string;
@@ -27,13 +28,13 @@ export interface Ranked {
  */
 export function rank(finished: readonly Finished[], limits: GateSettings): Ranked {
   const rows = finished.map((f) => row(f, limits));
-  const points = rows.map((r) => objectives(r.run));
+  const measured = finished.map((f) => (f.record?.outcome === 'ok' ? f.record : undefined));
+  const [front, leads] = [frontOfRuns(measured), leadsOf(measured)];
   const runs = rows.map((r, i): Omit<CompareRun, 'folder'> => ({
     ...r.run,
-    front:
-      r.run.outcome === 'ok' &&
-      !points.some((other, j) => j !== i && rows[j]!.run.outcome === 'ok' && dominates(other, points[i]!)),
-  })); // one for each
+    front: front[i] === true,
+    ...(leads[i]?.length ? { leads: leads[i] } : {}),
+  }));
   const searched = rows.filter((r) => r.search);
   const split = searched.length > 0 && searched.length === rows.filter((r) => r.run.outcome === 'ok').length;
   const fast = (list: readonly Row[]): Row[] =>
@@ -62,9 +63,11 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
     (r) =>
       (r.run.speedupInterval?.[1] ?? r.run.speedup ?? 0) >= (fastest?.speedupInterval?.[0] ?? fastest?.speedup ?? 0),
   );
-  const best = [...tied].sort(
-    (a, b) => accuracyOf(b.run) - accuracyOf(a.run) || (a.run.bytes ?? Infinity) - (b.run.bytes ?? Infinity),
-  )[0]; // stable: the faster first
+  const accurate = tied.filter((r) => !tied.some((x) => x !== r && certainly('accuracy', x, r)));
+  // Where the noise does not tell, the smaller; where that does not either, what was measured.
+  const best = accurate
+    .filter((r) => !accurate.some((x) => x !== r && certainly('size', x, r)))
+    .sort((a, b) => accuracyOf(b.run) - accuracyOf(a.run))[0]; // stable: the faster first
   if (best && (!split || best.run.gate?.verdict === 'pass')) {
     return {
       runs,
@@ -74,8 +77,7 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
         label: best.run.label,
         sentence:
           `${best.run.label} ` +
-          `${ok.length === 1 ? 'keeps its limits' : tied.length > 1 ? `is the most accurate of the ${tied.length} fastest runs that keep their limits` : 'is the fastest run that keeps its limits'}: ` +
-          `${reasons(best.run.gate)}.`,
+          `${ok.length === 1 ? 'keeps its limits' : why(best, tied, accurate)}: ${reasons(best.run.gate)}.`,
       },
     };
   }
@@ -87,7 +89,18 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
   return { runs, chosenOn, notes };
 }
 
+/** Why a run is the one to ship: alone the fastest, or what sets it apart from those that are as fast. */
+function why(best: Row, tied: readonly Row[], accurate: readonly Row[]): string {
+  if (tied.length < 2) return 'is the fastest run that keeps its limits';
+  const first = `of the ${tied.length} fastest runs that keep their limits`;
+  if (accurate.length < 2) return `is the most accurate ${first}`;
+  const as = `${accurate.length === tied.length ? 'all' : accurate.length} of which are as accurate by what was measured`;
+  const smaller = accurate.some((r) => certainly('size', best, r));
+  return `is the ${smaller ? 'smallest' : 'most accurate'} ${first}, ${as}`;
+}
+
 interface Row {
+  readonly record: RunRecord | undefined;
   /** Whether its accuracy is another on CPUs that the target may have. */ readonly dependsOnVnni: boolean;
   readonly run: Omit<CompareRun, 'folder'>;
   /** The gate on the search part. */ readonly search: GateFacts | undefined;
@@ -107,14 +120,16 @@ function row({ label, record, error }: Finished, limits: GateSettings): Row {
       },
       dependsOnVnni: false,
       search: undefined,
+      record: undefined,
     };
   const { evaluation, latency, model, runtime } = record;
   const plain = ({ paired: _p, classes: _c, ...m }: MetricFacts): CompareRun['metrics'][number] => m;
   const agreement = evaluation?.agreement && (({ flips: _f, ...a }) => a)(evaluation.agreement);
-  const metric = evaluation && compared(record);
+  const metric = comparedMetric(record);
   const gate = record.gate ?? judgeRun(record, limits);
   const after = model.quantized;
   return {
+    record,
     run: {
       label,
       outcome: record.outcome,
@@ -143,38 +158,10 @@ function row({ label, record, error }: Finished, limits: GateSettings): Row {
   };
 }
 
-/** The first metric; without labels, agreement or the cosine of the outputs as one. */
-export function compared({ evaluation }: Pick<RunRecord, 'evaluation'>): MetricFacts | undefined {
-  const [first] = evaluation?.metrics ?? [];
-  if (first || !evaluation) return first;
-  const as = (name: string, unit: string, float: number, quantized: number): MetricFacts => ({
-    name,
-    unit,
-    higherIsBetter: true,
-    float,
-    quantized,
-    change: quantized - float,
-  });
-  if (evaluation.agreement) return as('same answer', '%', 100, 100 * evaluation.agreement.same);
-  return evaluation.outputs.length
-    ? as('cosine', 'cosine', 1, Math.min(...evaluation.outputs.map((o) => o.cosine)))
-    : undefined;
-}
-
 const accuracyOf = ({ metric }: Omit<CompareRun, 'folder'>): number =>
   metric ? (metric.higherIsBetter ? 1 : -1) * metric.quantized : -Infinity;
-
-/** Larger is better in each; what was not measured is worst. */
-function objectives(r: Omit<CompareRun, 'folder'>): number[] {
-  return [
-    accuracyOf(r),
-    r.speedup,
-    r.bytes === undefined ? undefined : -r.bytes,
-    r.peakBytes === undefined ? undefined : -r.peakBytes,
-  ].map((v) => (v === undefined || !Number.isFinite(v) ? -Infinity : v));
-}
-const dominates = (a: readonly number[], b: readonly number[]): boolean =>
-  a.every((v, i) => v >= b[i]!) && a.some((v, i) => v > b[i]!); // equal lengths
+const certainly = (objective: Objective, a: Row, b: Row): boolean =>
+  a.record !== undefined && b.record !== undefined && beats(objective, a.record, b.record);
 
 /** Nothing speaks against a run: no rule fails, and each undecided one is kept by what was observed. */
 const within = (g: GateFacts): boolean =>

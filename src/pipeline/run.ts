@@ -30,6 +30,7 @@ import { macsByNode, modelFacts } from './facts.js';
 import { modelClasses, withClasses, type Scores } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
+import { lookAhead } from './look-ahead.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { withoutGain } from './gain.js';
@@ -166,6 +167,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
       if (!o.lookedAt) report(d);
     },
   });
+  if (!o.dryRun && !o.lookedAt) await lookAhead(lead, inputs, scores, asked, o.signal);
   const { recipe } = lead;
   const variants = o.runs.map(
     (r) =>
@@ -297,8 +299,10 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
         ]; // at least one group
       });
     }
-    const looked =
-      o.detail === false ? undefined : await analysisData({ floatFile, recipe: lead, inputs, report, ...listen });
+    const inside =
+      o.detail !== false &&
+      (recipe.evaluation.profile !== false || alive().some((v) => runs('sensitivity')(v) || runs('layers')(v)));
+    const looked = inside ? await analysisData({ floatFile, recipe: lead, inputs, report, ...listen }) : undefined;
     if (looked && alive().some(runs('sensitivity'))) {
       await stage('sensitivity', async () => {
         const lines: string[] = [];

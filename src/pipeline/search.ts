@@ -23,8 +23,8 @@ import {
 } from './candidates.js';
 import type { Errand, Forecast } from './forecast.js';
 import { filterOf } from './mixed.js';
-import { bestFirst, byLoss, FLOAT_SPEED, SAME } from './order.js';
-import { compared } from './rank.js';
+import { bestFirst, byLoss, FLOAT_SPEED, SAME, sameSpeed } from './order.js';
+import { comparedMetric } from './noise.js';
 import type { RunListener } from './run.js';
 import type { createStages } from './stage-clock.js';
 import { tryAll, type Allowance, type Tried } from './trials.js';
@@ -234,7 +234,9 @@ export class Search {
     const tried = await this.#try(withoutLosses(whole.candidate, profile), WHOLE, PATIENCE);
     for (const t of tried) t.next ||= this.#verdict(t);
     const faster = tried
-      .filter((t) => t.outcome === 'ok' && (t.latencyRatio ?? Infinity) < whole.latencyRatio!) // it has one, as found
+      .filter(
+        (t) => t.outcome === 'ok' && (t.latencyRatio ?? Infinity) < whole.latencyRatio! && !sameSpeed(t, whole), // it has one, as found
+      )
       .sort((a, b) => a.latencyRatio! - b.latencyRatio!)[0]; // as filtered
     if (faster)
       // as above
@@ -497,7 +499,7 @@ export class Search {
 /** The limit in the unit of the metric: points of a correlation are hundredths, as it is usually told × 100. */
 export function limitOf(text: Margin, record: Pick<RunRecord, 'evaluation'>): number {
   const metric =
-    compared(record) ??
+    comparedMetric(record) ??
     fail('DATA_MISSING', 'a search needs evaluation data', {}, 'set evaluation.data or pass --evaluation-data');
   const limit = marginOf(text, metric, metric.float ?? 0);
   if (typeof limit === 'number') return limit;

@@ -13,7 +13,7 @@ import { derive, type ResolvedRecipe } from '../recipe/load.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { RunRecord, Trial } from '../record/index.js';
 import { sectionsOf, type Candidate } from './candidates.js';
-import { compared } from './rank.js';
+import { comparedMetric } from './noise.js';
 import { frontOf, runRecipes } from './run.js';
 import type { StageName } from './stages.js';
 
@@ -185,7 +185,7 @@ function told(c: Candidate, round: number): Pick<Trial, 'round' | 'label' | 'why
 function trialOf(c: Candidate, round: number, r: RunRecord | { readonly error: string }): Trial {
   if ('error' in r) return { ...told(c, round), samples: 0, outcome: 'failed', error: r.error };
   const metric =
-    compared(r) ??
+    comparedMetric(r) ??
     fail('DATA_MISSING', 'a search needs evaluation data', {}, 'set evaluation.data or pass --evaluation-data');
   const worse = (metric.higherIsBetter ? 1 : -1) * ((metric.float ?? NaN) - metric.quantized);
   const bytes = r.model.quantized?.bytes;

@@ -4,6 +4,10 @@ import { agreementSpec, metricSpec } from './evaluation.js';
 import { gateSpec } from './gate.js';
 import { count, environmentSpec, interval, text, type Deep } from './parts.js';
 
+/** In what runs are compared. */
+export const OBJECTIVES = ['accuracy', 'same answer', 'latency', 'speedup', 'size', 'memory', 'integer'] as const;
+export type Objective = (typeof OBJECTIVES)[number];
+
 export const compareRunSpec = z.object({
   label: text,
   folder: text.optional().describe('Relative to the folder of this file.'),
@@ -27,7 +31,13 @@ export const compareRunSpec = z.object({
   gate: gateSpec.optional(),
   front: z
     .boolean()
-    .describe('No other run is at least as good in accuracy, latency, size and memory, and better in one.'),
+    .describe(
+      'No other run is better in accuracy, latency, size or memory by more than the noise, and in none of them worse.',
+    ),
+  leads: z
+    .array(z.enum(OBJECTIVES))
+    .optional()
+    .describe('In what no other run is better by more than the noise of what was measured.'),
   durationMs: z.number(),
 });
 export type CompareRun = Deep<z.output<typeof compareRunSpec>>;

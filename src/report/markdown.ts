@@ -1,4 +1,5 @@
 /** report.md: the run record as Markdown (GitHub's flavour), verdict first. */
+import { fold, moreText, placeOfFinding, type Folded } from '../base/findings.js';
 import type { RunRecord } from '../record/index.js';
 import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
@@ -120,14 +121,16 @@ const list = (names: readonly string[]): string =>
   names.slice(0, 20).map(code).join(', ') + (names.length > 20 ? ` and ${count(names.length - 20)} more` : '');
 
 function diagnostics({ diagnostics: all }: RunRecord): string {
-  const order = { error: 0, warning: 1, note: 2 } as const;
-  const sorted = [...all].sort((a, b) => order[a.severity] - order[b.severity]);
-  return (
-    sorted
-      .slice(0, MAX_ROWS)
-      .map((d) => `- **${text(d.severity)}** ${code(d.code)} ${text(d.message)}${d.hint ? ` – ${text(d.hint)}` : ''}`)
-      .join('\n') + more(sorted.length)
-  );
+  const kinds = fold(all);
+  const line = (kind: Folded): string => {
+    const { first: d } = kind;
+    const place = placeOfFinding(d);
+    return (
+      `- **${text(d.severity)}** ${code(d.code)} ${place ? `${text(place)}: ` : ''}${text(d.message)}` +
+      `${kind.more ? ` (${text(moreText(kind))})` : ''}${d.hint ? ` – ${text(d.hint)}` : ''}`
+    );
+  };
+  return kinds.slice(0, MAX_ROWS).map(line).join('\n') + more(kinds.length);
 }
 
 function provenance({ environment: e, model, seeds, files, calibration, evaluation }: RunRecord): string {

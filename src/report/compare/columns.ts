@@ -1,5 +1,6 @@
 /** The columns of a comparison, for both renderings: how each is shown, and which run is best in it. */
-import type { CompareRecord, CompareRun } from '../../record/index.js';
+import { around, BYTES, PROCESSES, SESSIONS, shareBand } from '../../pipeline/noise.js';
+import type { CompareRecord, CompareRun, Objective } from '../../record/index.js';
 import { intervalText, metricChange, metricValue } from '../summary.js';
 import { bytes, fixed, isNumber, ms, percent } from '../text.js';
 
@@ -9,9 +10,11 @@ export interface CompareColumn {
   /** In small letters under it: the interval, mostly. */
   readonly note?: (run: CompareRun) => string;
   readonly value: (run: CompareRun) => number | undefined;
+  /** What runs lead in, by the record. */
+  readonly objective: Objective;
   /**
    * Where the value may be by what was measured; runs whose bands meet are as good as each other. Default: the value
-   * alone.
+   * alone. For records that do not tell which runs lead.
    */
   readonly band?: (run: CompareRun) => readonly [number, number] | undefined;
   readonly best: 'highest' | 'lowest';
@@ -29,6 +32,7 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
     {
       title: metric?.name ?? 'metric',
       shown: (r) => (r.metric ? metricValue(r.metric, r.metric.quantized) : '–'),
+      objective: 'accuracy',
       value: (r) => r.metric?.quantized,
       band: quantizedBand,
       float: metric ? metricValue(metric, record.float.metric) : '–',
@@ -38,6 +42,7 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
       title: 'change',
       shown: (r) => (r.metric ? metricChange(r.metric) : '–'),
       note: (r) => (r.metric ? intervalText(r.metric) : ''),
+      objective: 'accuracy',
       value: (r) => r.metric?.change,
       band: (r) => r.metric?.interval,
       best: metric?.higherIsBetter === false ? 'lowest' : 'highest',
@@ -45,15 +50,18 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
     {
       title: 'same answer',
       shown: (r) => percent(r.agreement?.same),
+      objective: 'same answer',
       value: (r) => r.agreement?.same,
+      band: (r) => r.agreement && shareBand(r.agreement.same, record.samples ?? 0),
       best: 'highest',
     },
     {
       title: 'latency p50',
       shown: (r) => ms(r.latencyMs),
       note: (r) => between(r.latencyInterval, ms),
+      objective: 'latency',
       value: (r) => r.latencyMs,
-      band: (r) => noisy(r.latencyMs, r.latencyInterval),
+      band: (r) => around(r.latencyMs, SESSIONS, r.latencyInterval),
       best: 'lowest',
       float: ms(record.float.latencyMs),
     },
@@ -61,29 +69,34 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
       title: 'against float',
       shown: (r) => (isNumber(r.speedup) ? `${fixed(r.speedup, 2)} ×` : '–'),
       note: (r) => between(r.speedupInterval, (v) => fixed(v, 2)),
+      objective: 'speedup',
       value: (r) => r.speedup,
-      band: (r) => noisy(r.speedup, r.speedupInterval),
+      band: (r) => around(r.speedup, SESSIONS, r.speedupInterval),
       best: 'highest',
     },
     {
       title: 'size',
       shown: (r) => bytes(r.bytes),
       note: (r) => (isNumber(r.sizeRatio) ? `${fixed(r.sizeRatio, 2)} × float` : ''),
+      objective: 'size',
       value: (r) => r.bytes,
+      band: (r) => around(r.bytes, BYTES),
       best: 'lowest',
       float: bytes(record.model.bytes),
     },
     {
       title: 'peak memory',
       shown: (r) => bytes(r.peakBytes),
+      objective: 'memory',
       value: (r) => r.peakBytes,
-      band: (r) => noisy(r.peakBytes, undefined, 0.05),
+      band: (r) => around(r.peakBytes, PROCESSES),
       best: 'lowest',
       float: bytes(record.float.peakBytes),
     },
     {
       title: 'integer MACs',
       shown: (r) => percent(r.integerMacsShare),
+      objective: 'integer',
       value: (r) => r.integerMacsShare,
       best: 'highest',
     },
@@ -95,6 +108,10 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
 export function isBest(column: CompareColumn, run: CompareRun, runs: readonly CompareRun[]): boolean {
   const measured = runs.filter((r) => r.outcome === 'ok' && isNumber(column.value(r)));
   if (!measured.includes(run) || measured.length < 2) return false;
+  if (measured.some((r) => r.leads)) {
+    const leads = (r: CompareRun): boolean => r.leads?.includes(column.objective) === true;
+    return leads(run) && !measured.every(leads);
+  }
   const value = (r: CompareRun): number => column.value(r) ?? NaN; // filtered to those that have one
   const best = measured.reduce((a, b) =>
     (column.best === 'highest' ? value(b) > value(a) : value(b) < value(a)) ? b : a,
@@ -104,18 +121,6 @@ export function isBest(column: CompareColumn, run: CompareRun, runs: readonly Co
   return ties(run) && !measured.every(ties);
 }
 
-/** What two sessions of one file differ by on a quiet machine. */
-const SESSIONS = 0.02;
-/** The interval of a measured time or ratio, and at least what chance alone makes of it. */
-function noisy(
-  value: number | undefined,
-  interval: readonly [number, number] | undefined,
-  share = SESSIONS,
-): readonly [number, number] | undefined {
-  return value === undefined
-    ? undefined
-    : [Math.min(interval?.[0] ?? value, value * (1 - share)), Math.max(interval?.[1] ?? value, value * (1 + share))];
-}
 /** The value by the interval of its change. */
 function quantizedBand({ metric: m }: CompareRun): readonly [number, number] | undefined {
   return m?.interval && m.change !== undefined

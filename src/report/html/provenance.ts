@@ -1,16 +1,16 @@
 /** Where results come from: findings, files, hashes, versions, clean-up, sizes. */
+import { fold, moreText } from '../../base/findings.js';
 import type { RunRecord } from '../../record/index.js';
 import { big, bytes, count, fixed, json, many, plain, visible, visibleLines } from '../text.js';
 import { html, name, type Markup, type Part } from './markup.js';
 import { section, table } from './page.js';
 
 export function diagnosticsSection({ diagnostics: all }: RunRecord): Part {
-  const order = { error: 0, warning: 1, note: 2 } as const;
-  const sorted = [...all].sort((a, b) => order[a.severity] - order[b.severity]);
+  const kinds = fold(all);
   const place = (where: Readonly<Record<string, unknown>> | undefined): Part =>
     Object.entries(where ?? {}).map(([key, value]) => html` · ${key} ${name(String(value))}`);
-  const list = sorted.length
-    ? html`<ul class="plain">${sorted.map((d) => html`<li><span class="badge${d.severity !== 'note' && ' bad'}">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}<span class="dim">${place({ ...d.where })}${d.hint !== undefined && html` · ${visible(d.hint, 500)}`}</span></li>`)}</ul>`
+  const list = kinds.length
+    ? html`<ul class="plain">${kinds.map(({ first: d, ...kind }) => html`<li><span class="badge${d.severity !== 'note' && ' bad'}">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}${kind.more > 0 && html` <strong>${visible(moreText({ first: d, ...kind }), 500)}</strong>`}<span class="dim">${place({ ...d.where })}${d.hint !== undefined && html` · ${visible(d.hint, 500)}`}</span></li>`)}</ul>`
     : html`<p>Nothing to report.</p>`;
   return section(
     'Diagnostics',

@@ -3,6 +3,7 @@ import { withoutLosses, type Candidate } from '../../../src/pipeline/candidates.
 import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
 import { bestFirst } from '../../../src/pipeline/order.js';
 import type { Tried } from '../../../src/pipeline/trials.js';
+import { latencyOf, runWith } from '../gate/helpers.js';
 
 const candidate = (label: string, format: 'qdq' | 'coded' | 'float16' | 'dynamic'): Candidate => ({
   label,
@@ -42,6 +43,27 @@ describe('bestFirst', () => {
       trial('near', 'float16', 0.52, 0.5, 0.1),
     ];
     expect(labels(bestFirst(list, 'latency'))).toEqual(['near', 'fast', 'slow']);
+  });
+  it('takes what measurements cannot tell apart as equally fast, and what they can as faster', () => {
+    const measured = (t: Tried, spread: number): Tried => {
+      const speedup = 1 / t.latencyRatio!;
+      const speedupInterval = [speedup * (1 - spread), speedup * (1 + spread)] as const;
+      return { ...t, record: runWith({ latency: latencyOf(speedup, { speedupInterval }) }) };
+    };
+    const of = (spread: number): string[] =>
+      labels(
+        bestFirst(
+          [
+            measured(trial('fast', 'dynamic', 0.5, 0.3, 0.3), spread),
+            measured(trial('near', 'qdq', 0.56, 0.3, 0.1), spread),
+          ],
+          'latency',
+        ),
+      );
+    expect([of(0.2), of(0.02)]).toEqual([
+      ['near', 'fast'],
+      ['fast', 'near'],
+    ]);
   });
   it('takes the smallest where the fastest are at the speed of float', () => {
     const list = [

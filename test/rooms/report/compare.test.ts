@@ -25,7 +25,7 @@ describe('a comparison', () => {
     expect(best).toEqual({
       top1: [],
       change: [],
-      'same answer': ['int8-mse'],
+      'same answer': [],
       'latency p50': ['int8-kl', 'int8-minmax', 'int8-percentile', 'int8-mse'],
       'against float': ['int8-kl', 'int8-minmax', 'int8-percentile'],
       size: ['int8-kl', 'int8-minmax', 'int8-percentile', 'int8-mse'],

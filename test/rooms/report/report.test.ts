@@ -315,3 +315,36 @@ function balanced(page: string): string[] {
   }
   return [...wrong, ...open];
 }
+
+describe('findings that are alike', () => {
+  const broken = (i: number) => ({
+    severity: 'warning' as const,
+    code: 'DATA_IMAGE',
+    message: `'${i}.png' is left out: ${i} bytes are missing`,
+    where: { sample: `${i}.png` },
+    hint: 'copy it again',
+  });
+  const record = makeRecord(2, '', {
+    diagnostics: [
+      { severity: 'note', code: 'OPSET_RAISED', message: 'opset 12 → 13' },
+      ...Array.from({ length: 40 }, (_, i) => broken(i)),
+      { severity: 'warning', code: 'DATA_IMAGE', message: 'no image is left' },
+    ],
+  });
+  const folded = 'and 39 more like it: 1.png, 2.png, 3.png, …';
+  it('are one line of report.md, with their number and the first places, the worst first', () => {
+    const lines = renderMarkdown(record)
+      .split('\n')
+      .filter((l) => /^- \*\*(warning|note|error)\*\*/.test(l));
+    expect(lines).toEqual([
+      `- **warning** \`DATA_IMAGE\` 0.png: '0.png' is left out: 0 bytes are missing (${folded}) – copy it again`,
+      '- **warning** `DATA_IMAGE` no image is left',
+      '- **note** `OPSET_RAISED` opset 12 → 13',
+    ]);
+  });
+  it('are one of the list of report.html', () => {
+    const page = renderHtml(record);
+    expect(page.match(/<code>DATA_IMAGE<\/code>/g)).toHaveLength(2);
+    expect(page).toContain(`<strong>${folded}</strong>`);
+  });
+});
