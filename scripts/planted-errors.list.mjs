@@ -38,7 +38,13 @@ export const planted = [
     'i > (axis < 0',
     FACETS,
   ),
-  error('ops/shape.ts', 'Split forgets what is left of an uneven axis', 'Math.min(part, d - k * part)', 'part', FACETS),
+  error(
+    'ops/shape-rules.ts',
+    'Split forgets what is left of an uneven axis',
+    'Math.min(part, d - k * part)',
+    'part',
+    FACETS,
+  ),
   error(
     'ops/elementwise.ts',
     'shape arithmetic subtracts the other way',
@@ -106,15 +112,15 @@ export const planted = [
   error(
     'ops/links.ts',
     'channels of a second operand of Concat begin at 0',
-    'offset: -at });\n      at = at !== undefined',
-    'offset: 0 });\n      at = at !== undefined',
+    'homogeneous: true, offset: -at });',
+    'homogeneous: true, offset: 0 });',
     LINKS,
   ),
   error(
     'ops/links.ts',
     'a divisor counts as a factor',
-    "n.op === 'Mul' && x?.isInitializer",
-    'x?.isInitializer',
+    "aligned(k, n.outputs[0], n.op === 'Mul')",
+    'aligned(k, n.outputs[0], true)',
     LINKS,
   ),
   error(
@@ -232,8 +238,8 @@ export const planted = [
   error(
     'calibrate/observers/mse.ts',
     'a range beside the best',
-    'return around(largest * search1(',
-    'return around(0.93 * largest * search1(',
+    'return around(largest * search1((share) => error(-share * largest, share * largest)));',
+    'return around(0.93 * largest * search1((share) => error(-share * largest, share * largest)));',
     OBSERVERS,
   ),
   error(
@@ -269,8 +275,8 @@ export const planted = [
   error(
     'adjust/layerwise/hqq.ts',
     'small errors are kept, large ones shrunk',
-    '(size - size ** (p - 1) / beta)',
-    '(size + size ** (p - 1) / beta)',
+    'size - size ** (p - 1) / beta',
+    'size + size ** (p - 1) / beta',
     METHODS,
     'test/rooms/adjust/weight-methods.test.ts',
   ),
