@@ -9,6 +9,7 @@ const LINKS = 'test/conformance/facets/links.test.ts';
 const OBSERVERS = 'test/conformance/facets/observers.test.ts';
 const METHODS = 'test/conformance/facets/weight-methods.test.ts';
 const PASSES = 'test/conformance/passes.test.ts';
+const GATES = ['test/conformance/gates.test.ts', 'test/rooms/gate/gates.test.ts'];
 const FORMATS = 'test/conformance/formats.test.ts';
 
 /** @type {(file: string, what: string, from: string, to: string, ...tests: string[]) => Planted} */
@@ -349,21 +350,21 @@ export const planted = [
     'a limit that is just kept fails',
     "return high <= limit ? 'pass'",
     "return high < limit ? 'pass'",
-    'test/rooms/gate',
+    ...GATES,
   ),
   error(
     'gate/rule.ts',
     'the interval of a change has the wrong sign',
     'sign < 0 ? [0 - drop[1], 0 - drop[0]] : drop',
     'drop',
-    'test/rooms/gate',
+    ...GATES,
   ),
   error(
     'gate/gates/latency-ratio.ts',
     'a speed-up counts as the ratio',
     ': 1 / latency.speedup;',
     ': latency.speedup;',
-    'test/rooms/gate',
+    ...GATES,
   ),
   error(
     'evaluate/metrics/top-k.ts',
