@@ -1,10 +1,10 @@
 /**
- * Plants errors one at a time in a copy of the working tree, runs the tests that should notice, and tells which share was
- * caught. `npm run planted` takes all; `-- --only TEXT` those whose file or words hold the text, `-- --list` tells them
+ * Plants errors one at a time in a copy of the working tree, runs the tests that should notice, and tells which share
+ * was caught. `npm run planted` takes all; `-- --only TEXT` those whose file or words hold the text, `-- --list` tells them
  * without running. Exits with 1 where an error survives in more than one of twenty cases, or no longer fits its file.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -43,7 +43,10 @@ function passes(dir, tests) {
 }
 
 function main() {
-  const stale = chosen.filter((p) => withError(readFileSync(path.join(root, p.file), 'utf8'), p) === undefined);
+  const stale = chosen.filter((p) => {
+    const file = path.join(root, p.file);
+    return !existsSync(file) || withError(readFileSync(file, 'utf8'), p) === undefined;
+  });
   for (const p of stale) say(`fits no more: ${p.file}: ${p.what}`);
   if (options.list) {
     for (const p of chosen) say(`${p.file}: ${p.what}`);
