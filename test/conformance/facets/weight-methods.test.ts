@@ -1,6 +1,7 @@
 /** Weight methods against plain references of small layers, and against rounding on what layers are given. */
 import { describe, expect, it } from 'vitest';
 import { gptq } from '../../../src/adjust/layerwise/gptq.js';
+import { hqq } from '../../../src/adjust/layerwise/hqq.js';
 import { weightMethods } from '../../../src/adjust/layerwise/index.js';
 import type { RowsProblem } from '../../../src/adjust/layerwise/layer.js';
 import { round } from '../../../src/adjust/layerwise/round.js';
@@ -174,6 +175,56 @@ function textbook(p: RowsProblem): Int32Array {
   }
   return codes;
 }
+
+/** Half-quadratic splitting step by step; of the grids on its way that with the least p-norm of the error. */
+function halfQuadratic(values: readonly number[], first: { scale: number; zero: number }, p: RowsProblem['grid']) {
+  const { low, high, symmetric } = p;
+  const [power, kappa, rounds] = [0.7, 1.01, 20];
+  const codeOf = (w: number, s: number, z: number): number => Math.min(high, Math.max(low, halfEven(w / s + z)));
+  const norm = (s: number, z: number): number =>
+    values.reduce((n, w) => n + Math.abs(w - (codeOf(w, s, z) - z) * s) ** power, 0);
+  const shrink = (x: number, beta: number): number =>
+    x === 0 ? 0 : Math.sign(x) * Math.max(0, Math.abs(x) - Math.abs(x) ** (power - 1) / beta);
+  /** The scale that is best for given codes. */
+  const fitted = (w: readonly number[], q: readonly number[]): number =>
+    q.reduce((n, k, i) => n + k * w[i]!, 0) / q.reduce((n, k) => n + k * k, 0);
+  let { scale, zero } = first;
+  let best = first;
+  let [beta, least] = [10, Infinity];
+  for (let round = 0; round < rounds; round++, beta *= kappa) {
+    const q = values.map((w) => codeOf(w, scale, zero));
+    const errors = values.map((w, i) => w - (q[i]! - zero) * scale);
+    const off = errors.reduce((n, e) => n + Math.abs(e), 0);
+    if (off >= least) break;
+    least = off;
+    const rest = values.map((w, i) => w - shrink(errors[i]!, beta));
+    if (symmetric)
+      scale = fitted(
+        rest,
+        q.map((k) => k - zero),
+      );
+    else zero = q.reduce((n, k, i) => n + k - rest[i]! / scale, 0) / q.length;
+    const whole = Math.min(high, Math.max(low, halfEven(zero)));
+    if (norm(scale, whole) < norm(best.scale, best.zero)) best = { scale, zero: whole };
+  }
+  if (symmetric) return best;
+  const again = fitted(
+    values,
+    values.map((w) => codeOf(w, best.scale, best.zero) - best.zero),
+  );
+  return norm(again, best.zero) < norm(best.scale, best.zero) ? { scale: again, zero: best.zero } : best;
+}
+it.each(LAYERS)('hqq has the grids of its definition: %o', ({ bits, symmetric, grain }) => {
+  const { problem } = layer(5, 2 * BLOCK, bits, symmetric, grain, 0.5, 7);
+  const { part, scale, zeroPoint } = problem.grid;
+  const made = hqq.solve(problem, hqq.options.parse({}));
+  scale.forEach((s, k) => {
+    const own = [...problem.target].filter((_w, at) => part[at] === k);
+    const expected = halfQuadratic(own, { scale: s, zero: zeroPoint[k]! }, problem.grid); // a part has both
+    expect(made.zeroPoint[k]).toBe(expected.zero);
+    expect(made.scale[k]! / expected.scale).toBeCloseTo(1, 9);
+  });
+});
 
 describe('gptq', () => {
   const plain = { actOrder: false, scaleSearch: 0, sweeps: 0 };

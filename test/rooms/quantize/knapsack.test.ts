@@ -86,3 +86,14 @@ describe('solveChoices', () => {
     expect(exact!.loss).toBeLessThanOrEqual(greedy!.loss);
   }, 30_000);
 });
+
+it('goes down where the least is lost for what is saved', () => {
+  const whole = { cost: 10, loss: 0 };
+  // 3 lost for 6 saved is cheaper than twice 2 lost for 3.
+  const layers = [
+    [whole, { cost: 4, loss: 3 }],
+    [whole, { cost: 7, loss: 2 }],
+    [whole, { cost: 7, loss: 2 }],
+  ];
+  expect(solveChoices(layers, 24, 'greedy')).toEqual([1, 0, 0]);
+});
