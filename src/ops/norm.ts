@@ -82,6 +82,7 @@ export const normOps: readonly OpSpec[] = [
     'Divides by the root mean square.',
     beside(-1, false),
     float('its statistics depend on the input'),
+    affine(-1),
   ),
   like('LpNormalization', 1, 'Divides by an Lp norm.', beside(-1, true), float('its statistics depend on the input')),
   like(

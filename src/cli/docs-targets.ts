@@ -1,0 +1,48 @@
+/** The page of targets: what is known of each runtime, as planning reads it. */
+import type { PortRule, TargetProfile } from '../targets/types.js';
+
+const list = (words: readonly string[], none = 'none'): string =>
+  words.length ? words.map((w) => `\`${w}\``).join(', ') : none;
+const port = ({ types, symmetric, granularity }: PortRule): string =>
+  `${list(types)}${symmetric ? ', symmetric' : ''}, one scale per ${granularity.join(' or ')}`;
+
+/** A section for a target. */
+export function targetDoc(t: TargetProfile): string {
+  const { activations: a, weights: w, weightGranularity } = t.defaults;
+  const scheme = (s: typeof a): string => `\`${s.dtype}\` ${s.symmetric ? 'symmetric' : 'asymmetric'}`;
+  const kernels = Object.entries(t.integerOps).map(([op, k]) => {
+    const notes = [
+      k.floatOutput ? 'may give float' : '',
+      k.channelAxes === undefined ? '' : `scales by channel up to ${k.channelAxes} axes`,
+      k.activation ? `activations ${port(k.activation)}` : '',
+      k.weight ? `weights ${port(k.weight)}` : '',
+    ].filter((x) => x !== '');
+    return `\`${op}\`${notes.length ? ` (${notes.join('; ')})` : ''}`;
+  });
+  const facts: readonly (readonly [string, string])[] = [
+    ['runs here', t.host === 'here' ? 'yes' : 'no: numbers are simulated, speed and kernels are not known'],
+    ['formats', list(t.formats)],
+    ['opset', `up to ${t.maxOpset}`],
+    ['defaults', `activations ${scheme(a)}, weights ${scheme(w)} per ${weightGranularity}`],
+    ['activations', port(t.ports.activation)],
+    ['weights', port(t.ports.weight)],
+    ['beyond that', t.beyondPorts === 'float' ? 'computed in float' : 'refused'],
+    ['biases', t.bias === 'int32' ? 'int32 codes' : 'float'],
+    ['uint8 × int8', t.u8s8 === 'pairs' ? 'adds pairs in int16 on some CPUs: weights are kept safe' : 'exact'],
+    ['integer kernels', kernels.join(', ')],
+    ['moves codes', list(t.passthroughOps)],
+    ['written on codes', list(t.onCodes)],
+    ['8-bit codes only', list(t.byteCodes)],
+    ['fused', list(t.fusions)],
+    ['own operators', t.ownOps.map((o) => `[${o.op}](${o.source})`).join(', ') || 'none'],
+  ];
+  const quirks = t.quirks.map((q) => `- **${q.code}**: ${q.text} ([source](${q.source}))`);
+  return (
+    `## ${t.name}\n\n${t.doc} [Source](${t.source.split(/[; ]/)[0] ?? ''}).\n\n| | |\n|---|---|\n` +
+    `${facts.map(([what, fact]) => `| ${what} | ${fact} |`).join('\n')}\n\n${quirks.join('\n')}\n`
+  );
+}
+
+export const targetsDoc = (targets: readonly TargetProfile[], made: string): string =>
+  `${made}\n# Targets\n\n\`target\` of a recipe names the runtime that a model will ship to. What follows is all that ` +
+  `planning knows of it; each fact stands in a file of \`src/targets/\`.\n\n${targets.map(targetDoc).join('\n')}`;
