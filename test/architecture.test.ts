@@ -48,7 +48,6 @@ const LONG: Readonly<Record<string, string>> = {
   'pipeline/prepare.ts': 'planning of all formats',
   'pipeline/run.ts': 'the story of a run',
   'pipeline/search.ts': 'the story of a search',
-  'quantize/plan.ts': 'the plan of integer formats',
   'recipe/load.ts': 'reading, resolving and checking',
   'recipe/schema.ts': 'all sections of a recipe',
   'recipe/text.ts': 'places and excerpts',
