@@ -46,7 +46,6 @@ const LONG: Readonly<Record<string, string>> = {
   'pipeline/mixed.ts': 'measuring and choosing',
   'pipeline/run.ts': 'the story of a run',
   'pipeline/search.ts': 'the story of a search',
-  'quantize/planners/static.ts': 'the plan of integer formats',
   'recipe/load.ts': 'reading, resolving and checking',
   'recipe/schema.ts': 'all sections of a recipe',
   'recipe/text.ts': 'places and excerpts',

@@ -5,6 +5,7 @@
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { perElement } from '../ops/spec.js';
+import { Arena } from './arena.js';
 import { constantBehind } from './constants.js';
 import { bytesOf } from './nodes.js';
 
@@ -64,15 +65,8 @@ export function memoryPlan(model: Model): MemoryPlan {
       } else start(y, at);
     });
   });
-  let [peakBytes, peakAt] = [0, 0];
-  order.forEach((_, at) => {
-    const sum = buffers.reduce((n, b) => n + (b.from <= at && at <= b.to ? b.bytes : 0), 0);
-    if (sum > peakBytes) {
-      peakBytes = sum;
-      peakAt = at;
-    }
-  });
-  const placed = place(buffers);
+  const { peakBytes, peakAt } = peakOf(buffers, order.length);
+  const placed = place(buffers, order.length);
   return {
     peakBytes,
     peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]!),
@@ -134,16 +128,31 @@ function reusable(
   return undefined;
 }
 
-function place(buffers: readonly Buffer[]): MemoryPlan['buffers'] {
-  const placed: { name: string; bytes: number; offset: number; from: number; to: number }[] = [];
-  for (const b of [...buffers].sort((x, y) => y.bytes - x.bytes || x.from - y.from)) {
-    const others = placed.filter((p) => p.from <= b.to && b.from <= p.to).sort((x, y) => x.offset - y.offset);
-    let offset = 0;
-    for (const p of others) {
-      if (p.offset - offset >= b.bytes) break;
-      offset = Math.max(offset, p.offset + p.bytes);
-    }
-    placed.push({ name: b.names[0]!, bytes: b.bytes, offset, from: b.from, to: b.to }); // as above
+/** The largest sum of live buffers, and the first node at which it is reached. */
+function peakOf(buffers: readonly Buffer[], nodes: number): { peakBytes: number; peakAt: number } {
+  const endless = buffers.find((b) => b.bytes === Infinity);
+  if (endless) return { peakBytes: Infinity, peakAt: endless.from };
+  const change = new Float64Array(nodes + 2); // what begins to live at a node, less what ended before it
+  for (const { from, to, bytes } of buffers) {
+    change[from]! += bytes;
+    change[to + 1]! -= bytes;
   }
-  return placed.sort((x, y) => x.from - y.from || x.offset - y.offset);
+  let [peakBytes, peakAt, sum] = [0, 0, 0];
+  for (let at = 0; at < nodes; at++) {
+    sum += change[at]!;
+    if (sum > peakBytes) [peakBytes, peakAt] = [sum, at];
+  }
+  return { peakBytes, peakAt };
+}
+
+function place(buffers: readonly Buffer[], nodes: number): MemoryPlan['buffers'] {
+  const arena = new Arena(nodes + 1);
+  return [...buffers]
+    .sort((x, y) => y.bytes - x.bytes || x.from - y.from)
+    .map(({ names, bytes, from, to }) => {
+      const offset = arena.lowestFree(bytes, from, to);
+      arena.take(offset, bytes, from, to);
+      return { name: names[0]!, bytes, offset, from, to }; // as above
+    })
+    .sort((x, y) => x.from - y.from || x.offset - y.offset);
 }

@@ -1,5 +1,5 @@
 /** What each node of a model costs: folds the cost facet of every operator over the graph. Runs nothing. */
-import { byteLength } from '../ir/dtype.js';
+import { byteLength, type DType } from '../ir/dtype.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Graph, Model, Node, Shape, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
@@ -75,9 +75,8 @@ export function sized(model: Model, inputShapes: ReadonlyMap<string, Shape>): Mo
 /** Costs of a model whose shapes were inferred: see {@link sized}. */
 export function modelCost(model: Model): ModelCost {
   const nodes: NodeCost[] = [];
-  const counted = new Set<Tensor>();
   const unknownOps = new Set<string>();
-  visit(model.graph, '', 1, { nodes, counted, unknownOps });
+  visit(model.graph, '', 1, { nodes, counted: new Set(), statistics: new Set(), unknownOps });
   const sum = (of: (n: NodeCost) => number): number => nodes.reduce((total, n) => total + of(n) * n.times, 0);
   let parameters = 0;
   let parameterBytes = 0;
@@ -101,6 +100,8 @@ export function modelCost(model: Model): ModelCost {
 interface Found {
   readonly nodes: NodeCost[];
   readonly counted: Set<Tensor>;
+  /** Constants that were looked at and are no weights: one that all nodes read is looked at once. */
+  readonly statistics: Set<Value>;
   readonly unknownOps: Set<string>;
 }
 
@@ -125,7 +126,7 @@ function visit(graph: Graph, path: string, times: number, found: Found): void {
   }
 }
 
-function costOf(node: Node, name: string, times: number, { counted, unknownOps }: Found): NodeCost {
+function costOf(node: Node, name: string, times: number, { counted, statistics, unknownOps }: Found): NodeCost {
   const spec = specOf(node);
   if (!spec) unknownOps.add(node.domain ? `${node.domain}.${node.op}` : node.op);
   const cost =
@@ -144,10 +145,11 @@ function costOf(node: Node, name: string, times: number, { counted, unknownOps }
   // A view of a constant is made when the model is loaded: the node that computes with it reads it first.
   for (const v of view ? [] : node.inputs) {
     const data = constantBehind(v);
-    if (v && data && isWeight(v, data) && !counted.has(data)) {
+    if (!v || !data || counted.has(data) || statistics.has(v)) continue;
+    if (isWeight(v, data)) {
       counted.add(data);
       parameters += data.size;
-    }
+    } else statistics.add(v);
   }
   const bytes = (list: readonly (Value | null)[]): number =>
     view ? 0 : list.reduce((n, v) => n + (v ? bytesOf(v) : 0), 0);
@@ -194,8 +196,10 @@ function* weightsOf(graph: Graph): Generator<Tensor> {
   }
 }
 
+const NO_WEIGHTS: ReadonlySet<DType> = new Set(['int64', 'int32', 'bool', 'string', 'uint64', 'uint32']);
 /** Of a type that holds weights, and not only the running mean or variance of BatchNormalization. */
 function isWeight(v: Value, data: Tensor): boolean {
-  if (['int64', 'int32', 'bool', 'string', 'uint64', 'uint32'].includes(data.dtype)) return false;
-  return v.uses.size === 0 || [...v.uses].some((u) => u.node.op !== 'BatchNormalization' || u.index < 3);
+  if (NO_WEIGHTS.has(data.dtype)) return false;
+  for (const { node, index } of v.uses) if (node.op !== 'BatchNormalization' || index < 3) return true;
+  return v.uses.size === 0;
 }

@@ -30,7 +30,7 @@ export const dynamic = {
       }
       return rewriter;
     });
-    for (const graph of graphs) removeUnused(graph, graph.topological().reverse());
+    for (const graph of graphs) removeUnused(graph, graph.topological().toReversed());
     removeUnusedInitializers(input.model.graph);
     // there is a main graph, and it comes first
     return { changes: input.planned.integerNodes.size + input.planned.weightOnlyNodes.size, tensors: main!.tensors };

@@ -43,7 +43,7 @@ function fuseGroups({ model, target }: FormatInput): Moved {
     else if ((quant.role === 'compute' || quant.role === 'arithmetic') && quant.qlinear)
       fuse(b, n, quant.qlinear, soleQuantizer(y), moved);
   }
-  removeUnused(graph, graph.topological().reverse());
+  removeUnused(graph, graph.topological().toReversed());
   removeUnusedInitializers(graph);
   return moved;
 }

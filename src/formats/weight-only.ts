@@ -30,7 +30,7 @@ export const weightOnly = {
     const writer = new Writer(input);
     const { graph } = input.model;
     for (const n of graph.topological()) if (input.planned.weightOnlyNodes.has(n)) writer.rewrite(n);
-    removeUnused(graph, graph.topological().reverse());
+    removeUnused(graph, graph.topological().toReversed());
     removeUnusedInitializers(graph);
     return { changes: input.planned.weightOnlyNodes.size, tensors: writer.tensors };
   },

@@ -7,6 +7,7 @@
  */
 import { fail, invariant } from '../base/errors.js';
 import type { DType } from './dtype.js';
+import { nameOf, postOrder } from './order.js';
 import type { Tensor } from './tensor.js';
 
 /** A known size, a symbolic name, or unknown. */
@@ -26,6 +27,10 @@ export interface OtherType {
   readonly proto: unknown;
 }
 
+const NO_USES: ReadonlySet<Use> = new Set();
+const NO_GRAPHS: ReadonlyMap<Graph, number> = new Map();
+const NO_SUBGRAPHS: readonly (readonly [name: string, graph: Graph])[] = [];
+
 export class Value {
   name: string;
   dtype: DType | undefined;
@@ -38,21 +43,22 @@ export class Value {
   other: OtherType | undefined;
   /** Metadata and unknown fields for round trips; opaque outside onnx/. */
   extra: unknown;
-  readonly #uses = new Set<Use>();
-  readonly #outputOf = new Map<Graph, number>();
+  // Made when they are needed: most values are returned by no graph.
+  #uses: Set<Use> | undefined;
+  #outputOf: Map<Graph, number> | undefined;
   constructor(name: string, producer?: Node) {
     this.name = name;
     this.producer = producer;
   }
   get uses(): ReadonlySet<Use> {
-    return this.#uses;
+    return this.#uses ?? NO_USES;
   }
   /** Whether some graph (the main graph or a subgraph) returns this value. */
   get isGraphOutput(): boolean {
-    return this.#outputOf.size > 0;
+    return this.#outputOf !== undefined && this.#outputOf.size > 0;
   }
   get outputOf(): ReadonlyMap<Graph, number> {
-    return this.#outputOf;
+    return this.#outputOf ?? NO_GRAPHS;
   }
   /**
    * A constant that no node computes. It may still be listed as a graph input (a default that callers can override).
@@ -61,15 +67,16 @@ export class Value {
     return this.data !== undefined && this.producer === undefined;
   }
   /** @internal */ _link(u: Use): void {
-    this.#uses.add(u);
+    (this.#uses ??= new Set()).add(u);
   }
   /** @internal */ _unlink(u: Use): void {
-    this.#uses.delete(u);
+    this.#uses?.delete(u);
   }
   /** @internal */ _returned(g: Graph, by: 1 | -1): void {
-    const n = (this.#outputOf.get(g) ?? 0) + by;
-    if (n > 0) this.#outputOf.set(g, n);
-    else this.#outputOf.delete(g);
+    const outputOf = (this.#outputOf ??= new Map<Graph, number>());
+    const n = (outputOf.get(g) ?? 0) + by;
+    if (n > 0) outputOf.set(g, n);
+    else outputOf.delete(g);
   }
 }
 
@@ -135,6 +142,7 @@ export class Node {
     if (value && use) value._link(use);
     this.#inputs[index] = value;
     this.#uses[index] = use;
+    this.graph?._rewired();
   }
   /** Drops input slots from `length` on. */
   truncateInputs(length: number): void {
@@ -147,7 +155,8 @@ export class Node {
     return this.#uses[index] ?? undefined;
   }
   /** Subgraphs of this node's attributes, with the attribute's name. */
-  subgraphs(): [name: string, graph: Graph][] {
+  subgraphs(): readonly (readonly [name: string, graph: Graph])[] {
+    if (!this.attrs.size) return NO_SUBGRAPHS;
     const found: [string, Graph][] = [];
     for (const [name, a] of this.attrs) {
       if (a.type === 'graph') found.push([name, a.value]);
@@ -205,7 +214,7 @@ export class Node {
 }
 
 /** What to call a node in messages: its name, or its first output's. */
-export const label = (node: Node): string => node.name || node.outputs.find((o) => o.name)?.name || node.op;
+export const label = nameOf;
 
 function safe(v: bigint, node: Node, name: string): number {
   if (v >= 9223372036854775807n) return Number.MAX_SAFE_INTEGER; // "to the end" in Slice and friends
@@ -224,6 +233,10 @@ export class Graph {
   readonly #isInput = new Set<Value>();
   readonly #outputs: Value[] = [];
   readonly #nodes = new Set<Node>();
+  /** What `topological` gave, until a node or an edge changes. */
+  #order: readonly Node[] | undefined;
+  /** Where in the outputs a value stands; made when asked for, until outputs come or go. */
+  #outputAt: Map<Value, Set<number>> | undefined;
   get inputs(): readonly Value[] {
     return this.#inputs;
   }
@@ -240,7 +253,13 @@ export class Graph {
     return v;
   }
   removeInput(v: Value): void {
-    if (this.#isInput.delete(v)) this.#inputs.splice(this.#inputs.indexOf(v), 1);
+    this.removeInputs(new Set([v]));
+  }
+  removeInputs(values: ReadonlySet<Value>): void {
+    const kept = this.#inputs.filter((v) => !values.has(v));
+    this.#inputs.splice(0, this.#inputs.length); // the array is the one that callers may hold
+    for (const v of kept) this.#inputs.push(v);
+    for (const v of values) this.#isInput.delete(v);
   }
   /** Whether `inputs` holds a value, without looking through all of them. */
   isInput(v: Value): boolean {
@@ -248,6 +267,7 @@ export class Graph {
   }
   addOutput(v: Value): void {
     this.#outputs.push(v);
+    this.#outputAt = undefined;
     v._returned(this, 1);
   }
   setOutput(index: number, v: Value): void {
@@ -256,10 +276,22 @@ export class Graph {
     old._returned(this, -1);
     this.#outputs[index] = v;
     v._returned(this, 1);
+    this.#outputAt?.get(old)?.delete(index);
+    if (this.#outputAt) placesOf(this.#outputAt, v).add(index);
   }
   removeOutput(index: number): void {
     const [old] = this.#outputs.splice(index, 1);
     old?._returned(this, -1);
+    this.#outputAt = undefined;
+  }
+  /** The indices of the outputs that are `v`. */
+  outputIndices(v: Value): readonly number[] {
+    if (!v.outputOf.has(this)) return [];
+    if (!this.#outputAt) {
+      this.#outputAt = new Map();
+      for (const [i, o] of this.#outputs.entries()) placesOf(this.#outputAt, o).add(i);
+    }
+    return [...(this.#outputAt.get(v) ?? [])];
   }
   addInitializer(v: Value, data?: Tensor): Value {
     if (data) {
@@ -274,6 +306,7 @@ export class Graph {
     invariant(node.graph === undefined, `node '${label(node)}' is already in a graph`);
     node.graph = this;
     this.#nodes.add(node);
+    this._rewired();
     return node;
   }
   /**
@@ -286,6 +319,10 @@ export class Graph {
     for (const [, g] of node.subgraphs()) g.detach();
     this.#nodes.delete(node);
     node.graph = undefined;
+    this._rewired();
+  }
+  /** @internal The order of the nodes may have changed. */ _rewired(): void {
+    this.#order = undefined;
   }
   /** Drops every use that this graph's nodes and outputs make, at any depth: before a subgraph is thrown away. */
   detach(): void {
@@ -298,10 +335,7 @@ export class Graph {
   /** Every use of `from`, as a node input or as an output of any graph, becomes `to`. */
   replaceUses(from: Value, to: Value): void {
     for (const u of [...from.uses]) u.node.setInput(u.index, to);
-    for (const g of [...from.outputOf.keys()])
-      g.outputs.forEach((o, i) => {
-        if (o === from) g.setOutput(i, to);
-      });
+    for (const g of [...from.outputOf.keys()]) for (const i of g.outputIndices(from)) g.setOutput(i, to);
   }
   /** Values used inside this graph, at any depth, that are defined outside of it. */
   captures(): Set<Value> {
@@ -320,43 +354,23 @@ export class Graph {
   }
   /**
    * Nodes in an order in which every value is computed before its use (captures count as inputs): a post-order walk
-   * over insertion order, so an untouched model keeps its order. Throws GRAPH_CYCLE.
+   * over insertion order, so an untouched model keeps its order. What it gave stays as it is when the graph changes.
+   * Throws GRAPH_CYCLE.
    */
-  topological(): Node[] {
-    const state = new Map<Node, 'open' | 'done'>();
-    const order: Node[] = [];
-    const dependencies = (n: Node): Node[] => {
-      const found: Node[] = [];
-      const see = (v: Value | null): void => {
-        const p = v?.producer;
-        if (p && this.#nodes.has(p) && state.get(p) !== 'done') found.push(p);
-      };
-      n.inputs.forEach(see);
-      if (n.attrs.size) n.captures().forEach(see);
-      return found;
-    };
-    for (const root of this.#nodes) {
-      if (state.has(root)) continue;
-      state.set(root, 'open');
-      const stack: { node: Node; rest: Node[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
-      while (stack.length) {
-        const top = stack[stack.length - 1]!; // the loop condition says it exists
-        const p = top.rest[top.next++];
-        if (p === undefined) {
-          state.set(top.node, 'done');
-          order.push(top.node);
-          stack.pop();
-          continue;
-        }
-        if (state.get(p) === 'done') continue;
-        if (state.get(p) === 'open')
-          fail('GRAPH_CYCLE', `'${label(top.node)}' and '${label(p)}' depend on each other`, { node: label(p) });
-        state.set(p, 'open');
-        stack.push({ node: p, rest: dependencies(p), next: 0 });
-      }
-    }
+  topological(): readonly Node[] {
+    let nested = false;
+    for (const n of this.#nodes) if (n.attrs.size && n.subgraphs().length) nested = true;
+    if (nested || !this.#order) this.#order = postOrder(this, this.#nodes);
+    const order = this.#order;
+    if (nested) this.#order = undefined; // edges of bodies change without this graph knowing
     return order;
   }
+}
+
+function placesOf(map: Map<Value, Set<number>>, v: Value): Set<number> {
+  const found = map.get(v) ?? new Set<number>();
+  map.set(v, found);
+  return found;
 }
 
 /** A model-local function. Its graph's inputs and outputs are the formal ones; attributes refer to it by 'ref'. */

@@ -127,20 +127,21 @@ export function decodeBody(
     proto.input.forEach((name, slot) =>
       node.setInput(
         slot,
-        name === ''
-          ? null
-          : resolve(name, `input ${slot} of node '${label(node)}' (${node.op})`, node, scope, decoding),
+        name === '' ? null : (scope.find(name) ?? undefinedName(name, { node, slot }, scope, decoding)),
       ),
     );
     decodeAttributes(node, proto.attribute, scope, decoding);
   });
-  for (const name of outputs)
-    graph.addOutput(resolve(name, `an output of graph '${graph.name}'`, undefined, scope, decoding));
+  for (const name of outputs) graph.addOutput(scope.find(name) ?? undefinedName(name, { graph }, scope, decoding));
 }
 
-function resolve(name: string, what: string, node: Node | undefined, scope: Scope, decoding: Decoding): Value {
-  const value = scope.find(name);
-  if (value) return value;
+type Reader = { readonly node: Node; readonly slot: number } | { readonly graph: Graph };
+function undefinedName(name: string, by: Reader, scope: Scope, decoding: Decoding): never {
+  const node = 'node' in by ? by.node : undefined;
+  const what =
+    'node' in by
+      ? `input ${by.slot} of node '${label(by.node)}' (${by.node.op})`
+      : `an output of graph '${by.graph.name}'`;
   const near = nearest(name, scope.names());
   return fail(
     'GRAPH_INVALID',

@@ -8,7 +8,7 @@ export const eliminateDead = {
   numerics: 'exact',
   run({ model }) {
     let changes = 0;
-    for (const graph of [...allGraphs(model.graph)]) changes += removeUnused(graph, graph.topological().reverse());
+    for (const graph of [...allGraphs(model.graph)]) changes += removeUnused(graph, graph.topological().toReversed());
     changes += removeUnusedInitializers(model.graph);
     return { changes };
   },

@@ -10,7 +10,7 @@ export const liftInitializers = {
   numerics: 'exact',
   run({ model, report }) {
     const lifted = model.graph.inputs.filter((v) => model.graph.initializers.has(v));
-    for (const v of lifted) model.graph.removeInput(v);
+    model.graph.removeInputs(new Set(lifted));
     if (lifted.length && model.irVersion >= 4)
       report({
         severity: 'note',

@@ -2,7 +2,7 @@ import type { Diagnostic } from '../base/errors.js';
 import { allGraphs, label, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from './builder.js';
-import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
+import { isOneOf, matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
 
 /** exact: same bits; close: same function up to rounding of constants; lossy: changes results on purpose. */
 export type Numerics = 'exact' | 'close' | 'lossy';
@@ -62,10 +62,13 @@ export function rulePass(rule: RewriteRule): Pass {
     ...(rule.opset === undefined ? {} : { opset: rule.opset }),
     ...(rule.needs === undefined ? {} : { needs: rule.needs }),
     run(ctx) {
-      const freeName = nameMaker(ctx.model.graph);
+      const roots = patterns.map((p) => p.root);
+      let names: ((base: string) => string) | undefined; // collecting all names is dear, and most rules change nothing
+      const freeName = (base: string): string => (names ??= nameMaker(ctx.model.graph))(base);
       const old = (ctx.model.opsets.get('') ?? 1) < (rule.opset ?? 1);
       let changes = 0;
       for (const graph of allGraphs(ctx.model.graph)) {
+        if (!someNode(graph, (n) => roots.some((p) => isOneOf(p, n)))) continue;
         for (const node of graph.topological()) {
           if (node.graph !== graph) continue;
           const match = findMatch(rule, patterns, node, ctx);
@@ -89,6 +92,11 @@ export function rulePass(rule: RewriteRule): Pass {
       return false;
     },
   };
+}
+
+function someNode(graph: Graph, test: (n: Node) => boolean): boolean {
+  for (const n of graph.nodes) if (test(n)) return true;
+  return false;
 }
 
 /** The match to rewrite at `node`, or the reason why there is none ('' where no pattern came near). */
@@ -202,14 +210,15 @@ export function replaceOutputs(graph: Graph, node: Node, values: readonly Value[
 export function removeUnused(graph: Graph, nodes: Iterable<Node>): number {
   const waiting = new Set(nodes);
   let removed = 0;
-  for (let progress = true; progress;) {
-    progress = false;
-    for (const n of waiting) {
+  for (const first of waiting) {
+    // a producer that came earlier in the list is looked at again once its last user is gone
+    for (let next: Node[] = [first]; next.length;) {
+      const n = next.pop()!; // not empty
       if (n.graph !== graph || n.outputs.some((o) => o.uses.size > 0 || o.isGraphOutput)) continue;
+      const read = [...n.inputs, ...(n.attrs.size ? n.captures() : [])];
       graph.remove(n);
-      waiting.delete(n);
       removed++;
-      progress = true;
+      for (const v of read) if (v?.producer && waiting.has(v.producer)) next.push(v.producer);
     }
   }
   return removed;

@@ -111,23 +111,28 @@ export class Match {
 }
 
 const COMMUTATIVE = new Set(['Add', 'Mul']);
+const EITHER_WAY = [
+  [0, 1],
+  [1, 0],
+] as const;
+
+/** Whether a node has one of the ops of a line of a pattern. */
+export const isOneOf = (p: PatternNode, n: Node): boolean => {
+  for (const { op, domain } of p.ops) if (op === n.op && domain === n.domain) return true;
+  return false;
+};
 
 /** Matches a pattern whose root is `node`: the match, or the reason why not ('' when the op itself differs). */
 export function matchAt(pattern: Pattern, node: Node): Match | string {
   // most nodes: before anything is set up
-  if (!pattern.root.ops.some((o) => o.op === node.op && o.domain === node.domain)) return '';
+  if (!isOneOf(pattern.root, node)) return '';
   const { producers } = pattern;
   let reason = '';
   const attempt = (p: PatternNode, n: Node, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
-    if (!p.ops.some((o) => o.op === n.op && o.domain === n.domain)) return false;
-    const orders =
-      COMMUTATIVE.has(n.op) && n.inputs.length === 2
-        ? [
-            [0, 1],
-            [1, 0],
-          ]
-        : [n.inputs.map((_, i) => i)];
+    if (!isOneOf(p, n)) return false;
+    const orders = COMMUTATIVE.has(n.op) && n.inputs.length === 2 ? EITHER_WAY : [n.inputs.map((_, i) => i)];
     for (const order of orders) {
+      if (differsAtOnce(p, n, order, values)) continue;
       const v = new Map(values);
       const k = new Map(nodes);
       p.outputs.forEach((o, i) => {
@@ -143,6 +148,24 @@ export function matchAt(pattern: Pattern, node: Node): Match | string {
         for (const [name, value] of k) nodes.set(name, value);
         return true;
       }
+    }
+    return false;
+  };
+  /** Whether an input comes from another op than the line says, and none before it gives a reason: the usual case. */
+  const differsAtOnce = (
+    p: PatternNode,
+    n: Node,
+    order: readonly number[],
+    values: ReadonlyMap<string, Value | null>,
+  ): boolean => {
+    if (order.length > p.inputs.length) return false;
+    for (let i = 0; i < p.inputs.length; i++) {
+      const input = p.inputs[i]!; // within the length
+      const value = n.inputs[order[i] ?? i] ?? null;
+      if (input.name === '_' || (!value && input.optional)) continue;
+      if (!value || values.has(input.name) || (input.constant && !value.isInitializer)) return false;
+      const inner = producers.get(input.name);
+      if (inner) return !value.producer || value.producer.graph !== node.graph || !isOneOf(inner, value.producer);
     }
     return false;
   };

@@ -199,18 +199,28 @@ function matchBy<N extends PlannedNode>(
   }
 }
 
-const SUFFIX =
-  /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+|\/\w*Fusion\w*\/?)$/;
+const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+)$/;
+/** Passes of the runtime append a few; names that only look like it, such as `a_1_1_1…`, are not taken apart to the end. */
+const MOST_STEMS = 64;
 
 /** The name, then the name with its last suffix taken off, and so on. */
-function stems(name: string): string[] {
+export function stems(name: string): string[] {
   const out = [name.replace(/^fused /, '')];
-  for (;;) {
+  while (out.length < MOST_STEMS) {
     const last = out[out.length - 1]!; // never empty
-    const next = last.replace(SUFFIX, '');
-    if (next === last || !next) return out;
+    const next = withoutFusion(last) ?? last.replace(SUFFIX, '');
+    if (next === last || !next) break;
     out.push(next);
   }
+  return out;
+}
+
+/** The name without a last part that names a fusion (`/…Fusion…`); undefined where it has none. */
+function withoutFusion(name: string): string | undefined {
+  const end = name.endsWith('/') ? name.length - 1 : name.length;
+  const slash = name.lastIndexOf('/', end - 1);
+  const part = slash < 0 ? '' : name.slice(slash + 1, end);
+  return part.includes('Fusion') && /^\w*$/.test(part) ? name.slice(0, slash) : undefined;
 }
 
 /**

@@ -101,7 +101,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   });
   for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
     if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
-  removeUnused(model.graph, model.graph.topological().reverse());
+  removeUnused(model.graph, model.graph.topological().toReversed());
   removeUnusedInitializers(model.graph);
   for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
   const sums = o.layers.map((l) =>

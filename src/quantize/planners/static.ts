@@ -14,6 +14,7 @@ import { borderOf, maskNodes } from '../masks.js';
 import { describeTables, describeWeights } from './weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from '../unreached.js';
 import { headConcats, MIXED_SCALES } from '../mixed-scales.js';
+import { resultsOf, settle } from '../settle.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from '../overrides.js';
 
 export interface PlanOptions {
@@ -34,7 +35,6 @@ export interface PlanOptions {
   readonly floats?: ReadonlyMap<Node, string>;
 }
 
-type Role<K extends QuantRole['role']> = Extract<QuantRole, { role: K }>;
 const roleOf = (n: Node): QuantRole | undefined => specOf(n)?.quant;
 
 /**
@@ -179,70 +179,6 @@ function fuseClamps(
       fused.set(p, n);
   }
   return fused;
-}
-
-/** Where a node's result leaves it: after its fused clamp, if it has one. */
-const resultsOf = (n: Node, fused: ReadonlyMap<Node, Node>): readonly Value[] => fused.get(n)?.outputs ?? n.outputs;
-
-/**
- * Drops candidates until what is left hangs together: arithmetic runs in integers only in the middle of a chain (all
- * inputs come in integers, somebody needs the result in integers); passthrough ops follow their input.
- */
-function settle(
-  order: readonly Node[],
-  integer: Set<Node>,
-  fused: Map<Node, Node>,
-  why: Map<Node, string>,
-  inputs: ReadonlySet<Value>,
-): void {
-  const clampOf = new Set(fused.values());
-  /** Whether an integer compute or arithmetic node uses the value, directly or behind ops that pass codes through. */
-  const wanted = (v: Value): boolean =>
-    [...v.uses].some((u) => {
-      if (!integer.has(u.node) || !dataInputs(u.node).includes(u.index)) return false;
-      const role = roleOf(u.node)?.role;
-      return role === 'passthrough' || (role === 'clamp' && !clampOf.has(u.node)) ? u.node.outputs.some(wanted) : true;
-    });
-  const fromInteger = (v: Value): boolean => v.producer !== undefined && integer.has(v.producer);
-  for (let changed = true; changed;) {
-    changed = false;
-    const drop = (n: Node, reason: string): void => {
-      integer.delete(n);
-      why.set(n, reason);
-      const c = fused.get(n);
-      if (c) {
-        fused.delete(n);
-        clampOf.delete(c);
-      }
-      changed = true;
-    };
-    for (const n of order) {
-      if (!integer.has(n)) continue;
-      const role = roleOf(n)?.role;
-      const data = dataInputs(n)
-        .map((i) => n.inputs[i])
-        .filter((v) => v !== null && v !== undefined);
-      if (role === 'arithmetic') {
-        if (!data.every((v) => fromInteger(v) || inputs.has(v) || v.isInitializer) || !data.some(fromInteger))
-          drop(n, 'an input comes in float');
-        else if (!resultsOf(n, fused).some(wanted)) drop(n, 'nothing after it runs in integers');
-      } else if (role === 'passthrough' || (role === 'clamp' && !clampOf.has(n))) {
-        const v = data[0];
-        if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) {
-          integer.delete(n);
-          changed = true;
-        }
-      } else if (role === 'clamp' && !integer.has(n.inputs[0]!.producer!)) {
-        integer.delete(n);
-        changed = true;
-      } else if (
-        role === 'compute' &&
-        !n.inputs[(roleOf(n) as Role<'compute'>).weight]?.isInitializer &&
-        !data.every((v) => fromInteger(v) || wanted(v))
-      )
-        drop(n, 'its inputs come in float');
-    }
-  }
 }
 
 /** Writes the plan of one graph down: a spec for each point that the integer nodes touch. */

@@ -1,0 +1,45 @@
+import { fail } from '../base/errors.js';
+import type { Graph, Node, Value } from './graph.js';
+
+/**
+ * The nodes of a graph as a post-order walk over them gives them: what a node reads, captures included, comes before
+ * it. Throws GRAPH_CYCLE.
+ */
+export function postOrder(graph: Graph, nodes: ReadonlySet<Node>): Node[] {
+  const state = new Map<Node, 'open' | 'done'>();
+  const order: Node[] = [];
+  const dependencies = (n: Node): Node[] => {
+    const found: Node[] = [];
+    const see = (v: Value | null): void => {
+      const p = v?.producer;
+      if (p && p.graph === graph && state.get(p) !== 'done') found.push(p);
+    };
+    n.inputs.forEach(see);
+    if (n.subgraphs().length) n.captures().forEach(see);
+    return found;
+  };
+  for (const root of nodes) {
+    if (state.has(root)) continue;
+    state.set(root, 'open');
+    const stack: { node: Node; rest: Node[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
+    while (stack.length) {
+      const top = stack[stack.length - 1]!; // the loop condition says it exists
+      const p = top.rest[top.next++];
+      if (p === undefined) {
+        state.set(top.node, 'done');
+        order.push(top.node);
+        stack.pop();
+        continue;
+      }
+      if (state.get(p) === 'done') continue;
+      if (state.get(p) === 'open')
+        fail('GRAPH_CYCLE', `'${nameOf(top.node)}' and '${nameOf(p)}' depend on each other`, { node: nameOf(p) });
+      state.set(p, 'open');
+      stack.push({ node: p, rest: dependencies(p), next: 0 });
+    }
+  }
+  return order;
+}
+
+/** What to call a node in messages: its name, or its first output's. */
+export const nameOf = (node: Node): string => node.name || node.outputs.find((o) => o.name)?.name || node.op;
