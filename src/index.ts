@@ -107,13 +107,8 @@ export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js
 // Plug-ins
 export { z } from 'zod';
 export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';
-export type {
-  GatePlugin,
-  ObserverPlugin,
-  PassPlugin,
-  TargetPlugin,
-  WeightMethodPlugin,
-} from './recipe/plugin-kinds.js';
+export type { GatePlugin, ObserverPlugin, PassPlugin, WeightMethodPlugin } from './recipe/plugin-kinds.js';
+export type { TargetPlugin } from './recipe/plugin-target.js';
 export type { Granularity, Layout, QuantScheme, Range } from './scheme/types.js';
 export type { Observation, Observer, Statistic, TensorStats } from './calibrate/types.js';
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { targets } from '../src/targets/index.js';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 const LAYERS: Readonly<Record<string, number>> = {
@@ -83,6 +84,31 @@ describe('layers', () => {
       .filter((target) => room(target) !== room(file) && !((LAYERS[room(target)] ?? 99) < mine));
     expect(wrong).toEqual([]);
   });
+});
+
+it('files do not import each other in circles', () => {
+  const next = new Map(
+    written.map((f) => [
+      f,
+      imports(f)
+        .filter((s) => s.startsWith('.'))
+        .map((s) => path.posix.normalize(path.posix.join(path.posix.dirname(f), s)).replace(/\.js$/, '.ts'))
+        .filter((t) => written.includes(t)),
+    ]),
+  );
+  // What is left when files that import nothing of the rest are taken away, again and again, holds every circle.
+  const rest = new Set(written);
+  for (let size = -1; size !== rest.size;) {
+    size = rest.size;
+    for (const f of rest) if (!next.get(f)?.some((t) => rest.has(t))) rest.delete(f);
+  }
+  const reached = (f: string): boolean => [...rest].some((o) => next.get(o)?.includes(f) === true);
+  expect([...rest].filter(reached)).toEqual([]);
+});
+it('no file outside of targets/ knows a target by name', () => {
+  const named = targets.map((t) => t.name);
+  const knows = (f: string): boolean => named.some((n) => new RegExp(`['"\`]${n}['"\`]`).test(text(f)));
+  expect(written.filter((f) => room(f) !== 'targets' && knows(f))).toEqual([]);
 });
 
 describe('walls', () => {

@@ -13,7 +13,8 @@ import { openCache, type Saved, type StatsCache } from './cache.js';
 import { kernels } from './kernels.js';
 import { createInspector, type Inspector } from './non-finite.js';
 import { keepSamples, rowsOf, takesAnyBatch } from './rows.js';
-import { drawStart, tapModel, type Reading, type Tapped, type TapRequest } from './tap.js';
+import { drawStart, tapModel, type Tapped } from './tap.js';
+import type { Reading, TapRequest } from './tap-types.js';
 import type { Observer, Statistic, TensorStats } from './types.js';
 
 export interface CalibrationPoint extends Pick<TapRequest, 'infinite'> {

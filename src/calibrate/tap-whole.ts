@@ -6,7 +6,7 @@ import { elementCount } from '../ir/tensor.js';
 import type { Layout } from '../scheme/types.js';
 import { kernels } from './kernels.js';
 import { realLength } from './rows.js';
-import type { Starts, Tap, TapRequest } from './tap.js';
+import type { Starts, Tap, TapRequest } from './tap-types.js';
 
 /** Reads the tensor itself: a graph input from the feed, or an output. Samples it by a stride where it is large. */
 export function wholeTap(

@@ -20,6 +20,7 @@ export function targetDoc(t: TargetProfile): string {
     return `\`${op}\`${notes.length ? ` (${notes.join('; ')})` : ''}`;
   });
   const facts: readonly (readonly [string, string])[] = [
+    ['also called', list(t.aliases ?? [])],
     ['runs here', t.host === 'here' ? 'yes' : 'no: numbers are simulated, speed and kernels are not known'],
     ['formats', list(t.formats)],
     ['opset', `up to ${t.maxOpset}`],

@@ -7,12 +7,9 @@ import { reason } from '../base/files.js';
 import { version } from '../base/version.js';
 import type * as StoreCommands from './commands/store.js';
 import { renderError } from './errors.js';
+import type { CommandContext } from './context.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
-export interface CommandContext {
-  readonly terminal: Terminal;
-  readonly signal: AbortSignal;
-}
 /** Does the work and gives the exit code. */
 type Job = (context: CommandContext) => Promise<number>;
 

@@ -2,28 +2,10 @@
 import type { OnEvent } from '../base/events.js';
 import type { Feed } from '../ir/feed.js';
 import type { LatencyFacts, RunTimes } from '../record/index.js';
-import type { Session } from '../runtime/session.js';
-import { medianOf, ratioOf, timeModels, timesOf } from './rounds.js';
+import { medianOf, ratioOf, timeModels, timesOf, type TimeOptions, type TimedModel } from './rounds.js';
 import { bootstrapPercentiles, nearestRank } from './statistics.js';
 
-/** A session as it is, or a model file or its bytes, opened with `threads` and closed again. */
-export type TimedModel = Session | string | Uint8Array;
-
-export interface TimeOptions {
-  /** What to run; its first axis is the batch. */
-  readonly feed: Feed;
-  /** Counted runs of each model; up to four times as many where the machine is busy. */
-  readonly runs: number;
-  /** Runs of each before them that are not counted. */
-  readonly warmup: number;
-  /** Threads of onnxruntime; of sessions that are given, what they were opened with. */
-  readonly threads: number;
-  /** Samples in the feed; default: axis 0 of its first tensor. */
-  readonly batch?: number | undefined;
-  /** Gets `progress` of stage `latency`, and a diagnostic where the machine was not steady. */
-  readonly onEvent?: OnEvent | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+export type { TimedModel, TimeOptions } from './rounds.js';
 
 /** A drift beyond this between the first and the second half of the runs makes the numbers doubtful. */
 const STEADY = 0.1;

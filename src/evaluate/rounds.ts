@@ -5,13 +5,33 @@
  * A visit begins with a run that is not counted: the model that runs first after another, or after a pause, finds
  * caches that are not its own. Time that the thread waited for a processor is taken off; it belongs to other programs.
  */
+import type { OnEvent } from '../base/events.js';
+import type { Feed } from '../ir/feed.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { Session } from '../runtime/session.js';
 import { openWaitClock, type WaitClock } from '../runtime/wait-clock.js';
-import type { TimedModel, TimeOptions } from './latency.js';
 import { medianInterval } from './statistics.js';
+
+/** A session as it is, or a model file or its bytes, opened with `threads` and closed again. */
+export type TimedModel = Session | string | Uint8Array;
+
+export interface TimeOptions {
+  /** What to run; its first axis is the batch. */
+  readonly feed: Feed;
+  /** Counted runs of each model; up to four times as many where the machine is busy. */
+  readonly runs: number;
+  /** Runs of each before them that are not counted. */
+  readonly warmup: number;
+  /** Threads of onnxruntime; of sessions that are given, what they were opened with. */
+  readonly threads: number;
+  /** Samples in the feed; default: axis 0 of its first tensor. */
+  readonly batch?: number | undefined;
+  /** Gets `progress` of stage `latency`, and a diagnostic where the machine was not steady. */
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** Counted runs of a model in one round, half of them in each visit: few, so that a ratio is of one moment … */
 const RUNS_PER_ROUND = { least: 2, most: 8 };

@@ -214,7 +214,7 @@ export class Node {
 }
 
 /** What to call a node in messages: its name, or its first output's. */
-export const label = nameOf;
+export const label: (node: Node) => string = nameOf;
 
 function safe(v: bigint, node: Node, name: string): number {
   if (v >= 9223372036854775807n) return Number.MAX_SAFE_INTEGER; // "to the end" in Slice and friends

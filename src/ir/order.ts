@@ -1,16 +1,26 @@
 import { fail } from '../base/errors.js';
-import type { Graph, Node, Value } from './graph.js';
+
+/** What the walk needs of a node; nodes of graphs are such. */
+interface Ordered<N> {
+  readonly op: string;
+  readonly name: string;
+  readonly outputs: readonly { readonly name: string }[];
+  readonly inputs: readonly ({ readonly producer: N | undefined } | null)[];
+  readonly graph: unknown;
+  subgraphs(): readonly unknown[];
+  captures(): readonly { readonly producer: N | undefined }[];
+}
 
 /**
  * The nodes of a graph as a post-order walk over them gives them: what a node reads, captures included, comes before
  * it. Throws GRAPH_CYCLE.
  */
-export function postOrder(graph: Graph, nodes: ReadonlySet<Node>): Node[] {
-  const state = new Map<Node, 'open' | 'done'>();
-  const order: Node[] = [];
-  const dependencies = (n: Node): Node[] => {
-    const found: Node[] = [];
-    const see = (v: Value | null): void => {
+export function postOrder<N extends Ordered<N>>(graph: unknown, nodes: ReadonlySet<N>): N[] {
+  const state = new Map<N, 'open' | 'done'>();
+  const order: N[] = [];
+  const dependencies = (n: N): N[] => {
+    const found: N[] = [];
+    const see = (v: { readonly producer: N | undefined } | null): void => {
       const p = v?.producer;
       if (p && p.graph === graph && state.get(p) !== 'done') found.push(p);
     };
@@ -21,7 +31,7 @@ export function postOrder(graph: Graph, nodes: ReadonlySet<Node>): Node[] {
   for (const root of nodes) {
     if (state.has(root)) continue;
     state.set(root, 'open');
-    const stack: { node: Node; rest: Node[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
+    const stack: { node: N; rest: N[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
     while (stack.length) {
       const top = stack[stack.length - 1]!; // the loop condition says it exists
       const p = top.rest[top.next++];
@@ -42,4 +52,5 @@ export function postOrder(graph: Graph, nodes: ReadonlySet<Node>): Node[] {
 }
 
 /** What to call a node in messages: its name, or its first output's. */
-export const nameOf = (node: Node): string => node.name || node.outputs.find((o) => o.name)?.name || node.op;
+export const nameOf = (node: Pick<Ordered<unknown>, 'op' | 'name' | 'outputs'>): string =>
+  node.name || node.outputs.find((o) => o.name)?.name || node.op;

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { nearest, type ErrorCode } from '../base/errors.js';
 import { keysAt, recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import type { Path } from './text.js';
+import { targets } from '../targets/index.js';
 
 type Issue = z.core.$ZodIssue;
 export interface Complaint {
@@ -186,12 +187,7 @@ const CALLED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     float32: 'float',
     none: 'float',
   },
-  target: {
-    cpu: 'onnxruntime-cpu',
-    onnxruntime: 'onnxruntime-cpu',
-    ort: 'onnxruntime-cpu',
-    vnni: 'onnxruntime-cpu-vnni',
-  },
+  target: Object.fromEntries(targets.flatMap((t) => (t.aliases ?? []).map((alias) => [alias, t.name]))),
 };
 function meantBy(kind: string, seen: string, values: readonly string[]): string | undefined {
   const meant = new Map(Object.entries(CALLED[kind] ?? {})).get(seen.toLowerCase().replace(/[^a-z0-9]/g, ''));

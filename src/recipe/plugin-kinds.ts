@@ -12,13 +12,7 @@ import { assertValid } from '../ir/verify.js';
 import { ruleSpec } from '../record/gate.js';
 import { rulePass, type Pass, type RewriteRule } from '../rewrite/pass.js';
 import type { Range } from '../scheme/types.js';
-import { targets } from '../targets/index.js';
-import type { TargetProfile } from '../targets/types.js';
-
-/** Ends with what is wrong with the thing that is read, and what would be right. */
-export type Says = (what: string, hint?: string) => never;
-/** Makes a thing of what a module exports. */
-export type Maker<T> = (given: unknown, says: Says) => T;
+import { base, NAME, shown, type Maker, type Says } from './plugin-base.js';
 
 type Optional<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
 /** An observer of a plug-in. Its statistic may be named: `range`, `histogram` or `ema`. It may have no options. */
@@ -36,26 +30,9 @@ export type WeightMethodPlugin<O = unknown> = Optional<Omit<WeightMethod<O>, 'so
 export type GatePlugin<O = unknown> = Optional<Omit<Gate<O>, 'judge'>, 'options'> & {
   judge(...args: Parameters<Gate<O>['judge']>): Optional<ReturnType<Gate<O>['judge']>, 'name'>;
 };
-/** A target of a plug-in: whole, or what differs from the built-in one that it `extends`. */
-export type TargetPlugin = Partial<TargetProfile> & Pick<TargetProfile, 'name' | 'doc'> & { readonly extends?: string };
-
-const NAME = /^[A-Za-z][\w.-]{0,63}$/;
 type AnyStatistic = Statistic<TensorStats>;
 // Existential types, as in the list of observers.
 const STATISTICS = [range, histogram, ema.statistic] as readonly unknown[] as readonly AnyStatistic[];
-
-/** Name and doc, which all have. */
-function base(given: unknown, says: Says): { name: string; doc: string } {
-  const [name, doc] = [property(given, 'name'), property(given, 'doc')];
-  if (typeof name !== 'string' || !NAME.test(name)) {
-    const seen = name === undefined ? `has no name: it is ${kindName(given)}` : `has the name ${JSON.stringify(name)}`;
-    return says(seen, 'a name is up to 64 letters, digits, and . _ -, and begins with a letter.');
-  }
-  if (typeof doc !== 'string' || doc.trim() === '') {
-    return says('has no doc', 'doc is a sentence about what it does; explain prints it.');
-  }
-  return { name, doc };
-}
 
 /** Its schema for options; that of no options where it has none. */
 function optionsOf(given: unknown, says: Says): z.ZodType {
@@ -262,89 +239,6 @@ export const readGate: Maker<Gate> = (given, says) => {
   };
 };
 
-const schemeSpec = z.strictObject({
-  dtype: z.enum(['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2']),
-  symmetric: z.boolean(),
-  narrow: z.boolean().optional(),
-});
-const sourced = { source: z.string().min(1) };
-const portSpec = z.strictObject({
-  types: z.array(z.enum(['int8', 'uint8', 'int16', 'uint16', 'int32', 'int4', 'uint4', 'int2', 'uint2'])).min(1),
-  symmetric: z.boolean().optional(),
-  granularity: z.array(z.enum(['tensor', 'axis', 'block'])).min(1),
-});
-const names = z.array(z.string());
-const targetSpec = z.strictObject({
-  name: z.string(),
-  doc: z.string(),
-  ...sourced,
-  host: z.enum(['here', 'simulated']),
-  formats: z.array(z.enum(['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'])).min(1),
-  maxOpset: z.number().int().positive(),
-  defaults: z.strictObject({
-    activations: schemeSpec,
-    weights: schemeSpec,
-    weightGranularity: z.enum(['tensor', 'channel']),
-  }),
-  u8s8: z.enum(['pairs', 'exact']),
-  ports: z.strictObject({ activation: portSpec, weight: portSpec }),
-  beyondPorts: z.enum(['float', 'refused']),
-  bias: z.enum(['int32', 'float']),
-  fusions: z.array(z.string().regex(/^\S+( \S+)* > \S+( \S+)*$/, 'expected: Conv Gemm > Relu Clip')),
-  integerOps: z.record(
-    z.string(),
-    z.strictObject({
-      floatOutput: z.boolean().optional(),
-      channelAxes: z.number().int().min(0).optional(),
-      activation: portSpec.optional(),
-      weight: portSpec.optional(),
-    }),
-  ),
-  passthroughOps: z.array(z.string()),
-  onCodes: z.array(z.string()),
-  byteCodes: z.array(z.string()),
-  ownOps: z.array(z.strictObject({ op: z.string().regex(/^[^:]+:[^:]+$/, 'expected domain:op'), ...sourced })),
-  quirks: z.array(
-    z.strictObject({
-      code: z.string(),
-      text: z.string(),
-      ...sourced,
-      when: z
-        .strictObject({
-          plans: names.optional(),
-          activations: names.optional(),
-          integerOps: names.optional(),
-          dequantized: z.strictObject({ ops: names.optional(), types: names.optional() }).optional(),
-          batchedChannels: z.literal(true).optional(),
-          beyondPorts: z.literal(true).optional(),
-        })
-        .optional(),
-    }),
-  ),
-});
-
-export const readTarget: Maker<TargetProfile> = (given, says) => {
-  const { name } = base(given, says);
-  const { extends: from, ...own }: Record<string, unknown> = { ...(given as object) }; // base() found a name in it
-  const parent = targets.find((t) => t.name === from);
-  if (from !== undefined && !parent) {
-    return says(`extends ${shown(from)}, which is no target`, `targets: ${targets.map((t) => t.name).join(', ')}.`);
-  }
-  const parsed = targetSpec.safeParse({ ...parent, ...own });
-  if (!parsed.success) {
-    const wrong = parsed.error.issues
-      .slice(0, 5)
-      .map((i) => `${i.path.join('.') || name}: ${i.message}`)
-      .join('; ');
-    return says(
-      `is not a target: ${wrong}`,
-      'give all that a target has, or extends: onnxruntime-cpu and what differs.',
-    );
-  }
-  return parsed.data as TargetProfile; // the same; zod adds undefined to optional keys
-};
-
 function rethrow(cause: unknown): never {
   throw cause;
 }
-const shown = (value: unknown): string => JSON.stringify(value) ?? 'nothing';

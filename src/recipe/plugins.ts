@@ -13,15 +13,9 @@ import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
-import {
-  readGate,
-  readObserver,
-  readPass,
-  readTarget,
-  readWeightMethod,
-  type Maker,
-  type Says,
-} from './plugin-kinds.js';
+import { readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
+import type { Maker, Says } from './plugin-base.js';
+import { readTarget } from './plugin-target.js';
 
 /** A plug-in that a recipe lists. */
 export interface PluginFile {

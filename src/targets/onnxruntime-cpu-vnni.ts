@@ -4,6 +4,7 @@ import type { TargetProfile } from './types.js';
 export const onnxruntimeCpuVnni = {
   ...onnxruntimeCpu,
   name: 'onnxruntime-cpu-vnni',
+  aliases: ['vnni'],
   doc:
     'ONNX Runtime, CPU execution provider, on CPUs known to have VNNI or to be ARM64: weights use all of int8, and ' +
     'the files lose accuracy on other x64 CPUs.',

@@ -2,6 +2,7 @@ import type { TargetProfile } from './types.js';
 
 export const onnxruntimeCpu = {
   name: 'onnxruntime-cpu',
+  aliases: ['cpu', 'onnxruntime', 'ort'],
   doc: 'ONNX Runtime, CPU execution provider (x64 and ARM64).',
   source:
     'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; kernels checked against ' +

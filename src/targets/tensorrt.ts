@@ -6,6 +6,7 @@ const PARSER = 'https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.m
 /** A draft, written from what NVIDIA documents: no model was tried in TensorRT. */
 export const tensorrt = {
   name: 'tensorrt',
+  aliases: ['trt'],
   doc:
     'NVIDIA TensorRT, explicit quantization (draft: written from its documentation, tried in no TensorRT). Numbers are ' +
     'simulated in onnxruntime.',

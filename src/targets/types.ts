@@ -44,6 +44,8 @@ export interface Quirk {
 /** What a runtime runs in integers, and how it wants it written. Data only: every constraint has a source. */
 export interface TargetProfile {
   readonly name: string;
+  /** What people call it, in letters and digits: named in the error where a recipe does. */
+  readonly aliases?: readonly string[];
   readonly doc: string;
   readonly source: string;
   /** Whether models run in it here, so that latency and kernels may be claimed, or only their numbers are simulated. */

@@ -116,8 +116,9 @@ describe.each(targets.map((t) => [t.name, t] as const))('%s', (name, target) => 
 });
 
 /** A change of each field. */
-const changed: { readonly [K in keyof TargetProfile]: (t: TargetProfile) => TargetProfile } = {
+const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfile) => TargetProfile } = {
   name: (t) => ({ ...t, name: 'onnxruntime-cpu-vnni' }),
+  aliases: (t) => ({ ...t, aliases: ['other'] }),
   doc: (t) => ({ ...t, doc: 'Other.' }),
   source: (t) => ({ ...t, source: 'https://example.org' }),
   host: (t) => ({ ...t, host: 'simulated' }),
@@ -138,7 +139,7 @@ const changed: { readonly [K in keyof TargetProfile]: (t: TargetProfile) => Targ
 };
 /** Fields that formats read, and those that only people do. */
 const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq' } as const;
-const READ: readonly string[] = ['name', 'doc', 'source'];
+const READ: readonly string[] = ['name', 'aliases', 'doc', 'source'];
 /** The graph as written, with activations of a type. */
 async function written(target: TargetProfile, dtype: 'uint8' | 'int16'): Promise<string> {
   const { recipe } = await resolveRecipe({

@@ -5,12 +5,12 @@ import { loadRecipe, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } 
 import type { RecipeInput } from '../../recipe/schema.js';
 import { signed } from '../../report/text.js';
 import type { SearchFacts } from '../../record/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { openProgress } from '../progress.js';
 import { summaryLines } from '../summary.js';
 import { table } from '../layout.js';
 import { paint, type Terminal } from '../terminal.js';
-import { folderName } from './run.js';
+import { folderName } from '../folder-name.js';
 
 export interface AutoFlags {
   readonly recipe?: string;

@@ -6,7 +6,7 @@ import { fail, type Diagnostic } from '../../base/errors.js';
 import { bytesText, oneLine } from '../../base/text.js';
 import { loadModel } from '../../onnx/files.js';
 import { loadRecipe } from '../../recipe/load.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { openProgress } from '../progress.js';
 import { shapesOf } from '../shapes.js';
 import { table } from '../layout.js';

@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
 import { readRun } from '../../record/read.js';
 import { wantRun } from '../targets.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 
 /** Throws DATA_MISSING, DATA_FORMAT, OUTPUT_WRITE; gives exit code 0. */
 export async function card(

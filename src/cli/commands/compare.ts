@@ -11,11 +11,11 @@ import type { CompareItem } from '../../pipeline/compare.js';
 import { inputFiles } from '../../recipe/inputs.js';
 import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
 import type { CompareRecord } from '../../record/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { openProgress } from '../progress.js';
 import { table } from '../layout.js';
 import { paint, type Terminal } from '../terminal.js';
-import { folderName } from './run.js';
+import { folderName } from '../folder-name.js';
 
 export interface CompareFlags {
   readonly model?: string;

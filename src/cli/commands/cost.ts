@@ -10,7 +10,7 @@ import { intensityOf, roofline, type Device } from '../../cost/roofline.js';
 import { inlineFunctions } from '../../ir/inline.js';
 import { loadModel } from '../../onnx/files.js';
 import { dataFiles } from '../../pipeline/sources.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { shapesOf } from '../shapes.js';
 import { table } from '../layout.js';
 

@@ -4,7 +4,7 @@ import { bytesText } from '../../base/text.js';
 import { parseModel } from '../../ir/text/parse.js';
 import { cpuFeatures, environment, u8s8Saturates, type EnvironmentFacts } from '../../runtime/environment.js';
 import { openModel } from '../../runtime/open.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { table } from '../layout.js';
 import { paint } from '../terminal.js';
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { guessDataSpec } from '../../data/init.js';
 import { loadRecipe, resolveRecipe, type ResolvedRecipe } from '../../recipe/load.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { openProgress } from '../progress.js';
 import { table } from '../layout.js';
 import { paint } from '../terminal.js';

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { loadRecipes, type ResolvedRecipe } from '../../recipe/load.js';
 import type { RunRecord } from '../../record/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { table } from '../layout.js';
 import { paint } from '../terminal.js';
 

@@ -10,7 +10,7 @@ import { namedParts } from '../../recipe/parts.js';
 import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import { readRun } from '../../record/read.js';
 import type { GateFacts, RunRecord } from '../../record/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { wantRun } from '../targets.js';
 import { table } from '../layout.js';
 

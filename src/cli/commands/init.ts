@@ -12,7 +12,7 @@ import type { Value } from '../../ir/graph.js';
 import type { Suited } from '../../pipeline/starter.js';
 import { loadModel } from '../../onnx/files.js';
 import { relativePath } from '../../recipe/override.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 
 /** Prints the recipe, or writes it where no file is yet. Throws QuantError. */
 export async function init(

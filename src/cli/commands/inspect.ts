@@ -11,7 +11,7 @@ import { loadModel } from '../../onnx/files.js';
 import { bytesOnDisk } from '../../pipeline/sources.js';
 import { readRun } from '../../record/read.js';
 import type { PointFacts, RunRecord } from '../../record/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { summaryLines } from '../summary.js';
 import { table } from '../layout.js';
 import { type Terminal } from '../terminal.js';

@@ -5,7 +5,7 @@ import { optimizing, type OptimizeLevel } from '../../passes/presets.js';
 import { optimizeFile } from '../../pipeline/optimize.js';
 import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import type { PassTrace } from '../../rewrite/pass.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { table } from '../layout.js';
 
 export interface OptimizeFlags {

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { checkFiles } from '../../recipe/files.js';
 import { loadRecipes } from '../../recipe/load.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
+import { folderName } from '../folder-name.js';
 import { planLines } from '../plan.js';
 import { openProgress } from '../progress.js';
 import { summaryLines } from '../summary.js';
@@ -93,11 +94,3 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     progress?.close();
   }
 }
-
-/** A recipe's name as one folder: a name cannot choose where files go. */
-export const folderName = (name: string): string =>
-  name
-    .normalize('NFC')
-    .replace(/[^\p{L}\p{N}._+-]+/gu, '-')
-    .replace(/^[.-]+/, '')
-    .slice(0, 100) || 'run';

@@ -5,7 +5,7 @@ import { fail } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
 import type { RunRecord } from '../../record/index.js';
 import { checkName, differences, openStore, parseReference, type Version } from '../../store/index.js';
-import type { CommandContext } from '../main.js';
+import type { CommandContext } from '../context.js';
 import { table } from '../layout.js';
 
 export interface StoreFlags {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
 import { bytesText, countText, oneLine, printable, secondsText } from '../../../src/base/text.js';
-import { folderName } from '../../../src/cli/commands/run.js';
+import { folderName } from '../../../src/cli/folder-name.js';
 import { renderError } from '../../../src/cli/errors.js';
 import { openProgress } from '../../../src/cli/progress.js';
 import { table, wrapped } from '../../../src/cli/layout.js';

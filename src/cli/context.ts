@@ -1,0 +1,8 @@
+import type { Terminal } from './terminal.js';
+
+/** What every command is given. */
+export interface CommandContext {
+  readonly terminal: Terminal;
+  /** Aborted by Ctrl+C. */
+  readonly signal: AbortSignal;
+}
