@@ -1,11 +1,9 @@
 /** Every bad recipe that the project knows of, through the whole job: one row each. */
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/base/errors.js';
 import { check, type Row } from './bad-inputs.js';
-
-vi.mock('../../src/runtime/probe.js', () => import('./probe-here.js'));
 
 const BASE = 'version: 1\nmodel: m.onnx\ncalibration: { data: { npy: x.npy }, cache: false }\n';
 const refused = (

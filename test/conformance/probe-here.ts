@@ -1,5 +1,5 @@
 /**
- * In place of src/runtime/probe.ts where a test runs hundreds of jobs on models that cannot crash the runtime: the same
+ * In place of src/runtime/probe.ts where a test runs a hundred jobs on models that cannot crash the runtime: the same
  * answers from this process, for starting two more for each job is most of what a small job takes. The real one is
  * tested by test/rooms/runtime/probe.test.ts and used by bad-models.test.ts, faults.test.ts and all other runs.
  */
