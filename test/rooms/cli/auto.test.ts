@@ -41,7 +41,7 @@ describe('what is refused', () => {
     [['--recipe', recipe, ...drop, '--objective', 'fast'], 2, /"fast" is not an objective/],
     [['--recipe', recipe, ...drop, '--time-budget', '10'], 2, /"10" is not a time/],
     [['--recipe', recipe, ...drop, '--set', 'evaluation.latency=false'], 2, /the objective is latency/],
-    [['--recipe', recipe, ...drop, '--target', 'tensorrt'], 2, /RECIPE_UNKNOWN_NAME {2}"tensorrt" is not a target/],
+    [['--recipe', recipe, ...drop, '--target', 'abacus'], 2, /RECIPE_UNKNOWN_NAME {2}"abacus" is not a target/],
     [['--recipe', 'absent.yaml', ...drop], 2, /RECIPE_MISSING/],
     [[demo, ...drop], 3, /DATA_MISSING.*evaluation data/],
     [[demo, ...drop, '-e', 'absent'], 3, /DATA_MISSING.*absent does not exist/],
@@ -169,7 +169,7 @@ describe('Ctrl-C', () => {
   it('ends with 130 in the middle of the search, and leaves nothing', async () => {
     const out = path.join(temp, 'interrupted');
     let sent = false;
-    const ended = await start(['auto', '--recipe', recipe, ...drop, '--out', out, '--set', 'calibration.cache=false'], {
+    const ended = await start(['auto', '--recipe', recipe, ...drop, ...quick, '--out', out], {
       onText: (text, kill) => {
         if (!sent && text.includes('  probe ')) {
           sent = true;
