@@ -44,7 +44,6 @@ const LONG: Readonly<Record<string, string>> = {
   'formats/qdq.ts': 'placement and writing',
   'pipeline/candidates.ts': 'all candidates of auto',
   'pipeline/mixed.ts': 'measuring and choosing',
-  'pipeline/prepare.ts': 'planning of all formats',
   'pipeline/run.ts': 'the story of a run',
   'pipeline/search.ts': 'the story of a search',
   'quantize/planners/static.ts': 'the plan of integer formats',
