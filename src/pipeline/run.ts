@@ -30,7 +30,7 @@ import { macsByNode, modelFacts } from './facts.js';
 import { modelClasses, withClasses, type Scores } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
-import { lookAhead } from './look-ahead.js';
+import { lookAhead, startMetrics } from './look-ahead.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { withoutGain } from './gain.js';
@@ -425,18 +425,6 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();
-  }
-}
-
-/** Throws where a metric names an output that the model lacks, at its place in the recipe. */
-function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'metrics' | 'outputs'>): void {
-  for (const [i, { metric, options }] of (metrics ?? []).entries()) {
-    try {
-      metric.start(options, outputs);
-    } catch (error) {
-      if (!(error instanceof QuantError)) throw error;
-      throw complaintAt(r, error.code, error.message, ['evaluation', 'metrics', i], error.hint);
-    }
   }
 }
 
