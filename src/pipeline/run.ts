@@ -13,7 +13,7 @@ import type { TensorStats } from '../calibrate/types.js';
 import { countNodes } from '../ir/count.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
-import { checkFiles, complaintAt } from '../recipe/files.js';
+import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
@@ -27,7 +27,7 @@ import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration
 import { calibrationFindings } from './calibration-findings.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
-import { modelClasses, withClasses, type Scores } from './classes.js';
+import { modelClasses, withClasses } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { lookAhead, startMetrics } from './look-ahead.js';
