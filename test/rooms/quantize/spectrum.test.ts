@@ -108,7 +108,7 @@ describe('static int8 behind a spectrum', () => {
     expect([conv('re'), conv('im'), conv('c1'), conv('y')]).toEqual(['float', 'float', 'integer', 'integer']);
   });
   it('runs in integers where quantize.layers names the layers', async () => {
-    const layers = ['re', 'im'].map((match) => ({ match, weights: { dtype: 'int8' } }));
+    const layers = ['re', 'im'].map((match) => ({ match }));
     const record = await run('forced', audio(WAYS['squares and a logarithm']![0]), { layers }); // it is above
     expect(record.diagnostics.map((d) => d.code)).not.toContain('SPECTRUM');
     // What all of them had before such layers stayed float.
