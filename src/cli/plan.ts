@@ -17,7 +17,13 @@ export function planLines(record: RunRecord, columns: number): string[] {
     ...table(
       [
         ['planned', 'op', 'macs', 'node', 'why'],
-        ...record.nodes.map((n) => [n.planned, n.op, n.macs ? countText(n.macs) : '', n.name, n.because ?? '']),
+        ...record.nodes.map((n) => [
+          n.planned,
+          n.op,
+          n.macs ? countText(n.macs) : '',
+          n.body === undefined ? n.name : `${n.name} in ${n.body}`,
+          n.because ?? '',
+        ]),
       ],
       [2],
       { columns, drop: [2] },

@@ -13,15 +13,19 @@ import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import { checkFiles } from '../recipe/files.js';
 import { exampleFeed, inputInfo, openData } from './calibration.js';
 import type { Work } from './candidates.js';
+import { chosenMetrics } from './check.js';
+import { withClasses } from './classes.js';
 import { confirm } from './confirm.js';
 import { macsByNode } from './facts.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { Forecast } from './forecast.js';
+import { lookAhead, startMetrics } from './look-ahead.js';
 import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
 import { checkOutputs, FOUND_RECIPE } from './overwriting.js';
 import { Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from './staging.js';
 import { createStages } from './stage-clock.js';
+import { asksOf } from './stages.js';
 
 /** Share of the samples that choose, unless the recipe gives one. */
 const SEARCH_SHARE = 0.4;
@@ -106,9 +110,15 @@ async function look(
   checkOutputs([{ recipe: base, outDir }], model, [FOUND_RECIPE]);
   const moments = batchNormMoments(model).size > 0;
   const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
+  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(base) };
+  startMetrics(base, scores);
+  const lead = await withClasses(one ? atBatchOfOne(base) : base, { ...scores, report });
+  // Most trials calibrate, whatever the recipe itself asks for.
+  const { quantize } = recipe;
+  await lookAhead(lead, inputs, scores, [asksOf({ ...recipe, quantize: { ...quantize, format: 'qdq' } })], signal);
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
   signal?.throwIfAborted();
-  const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
   await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
   const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({

@@ -5,7 +5,7 @@ import { constantsOf } from '../cost/constants.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import { countNodes } from '../ir/count.js';
-import { allGraphs, type Model, type Node, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, type Graph, type Model, type Node, type Use, type Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
@@ -123,26 +123,49 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
   return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)]));
 }
 
+type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] };
+
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
-export function nodeFacts(
-  model: Model,
-  planned: Planned,
-  macs: ReadonlyMap<string, number>,
-): (NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] })[] {
-  const edges = [...planned.plan.keys()].flatMap((p) => ('uses' in p ? [] : [p]));
+export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): PlannedNode[] {
   const names = uniqueLabels(model.graph.topological());
-  return [...names.keys()]
+  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(names.get(n)!) ?? 0 })); // n is one of the keys
+}
+
+/**
+ * The same of nodes in branches of If and bodies of Loop and Scan, with names that no other node of the model has. How
+ * often they run is not known, so they count no multiply-accumulates.
+ */
+export function bodyFacts(model: Model, planned: Planned): NodeFacts[] {
+  const names = uniqueLabels([...allGraphs(model.graph)].flatMap((g) => g.topological()));
+  const within = (graph: Graph, inside: string): NodeFacts[] =>
+    graph.topological().flatMap((holder) =>
+      holder.subgraphs().flatMap(([attribute, body]) => {
+        const at = `${inside}${attribute} of ${names.get(holder)!}`; // every node has a name
+        const here = factsOf(body.topological(), names, planned, () => ({ macs: 0, body: at }));
+        return [...here.map(({ outputs: _outputs, constants: _constants, ...n }) => n), ...within(body, `${at}, `)];
+      }),
+    );
+  return within(model.graph, '');
+}
+
+function factsOf(
+  nodes: Iterable<Node>,
+  names: ReadonlyMap<Node, string>,
+  planned: Planned,
+  more: (n: Node) => { readonly macs: number; readonly body?: string },
+): PlannedNode[] {
+  const edges = [...planned.plan.keys()].flatMap((p) => ('uses' in p ? [] : [p]));
+  return [...nodes]
     .filter((n) => {
       const r = specOf(n)?.quant.role;
       return r === 'compute' || r === 'arithmetic' || planned.floatNodes.has(n);
     })
     .map((n) => {
       const because = planned.floatNodes.get(n);
-      const name = names.get(n)!; // n is one of the keys
       return {
-        name,
+        name: names.get(n)!, // callers have names of all
         op: n.op,
-        macs: macs.get(name) ?? 0,
+        ...more(n),
         outputs: n.outputs.map((o) => o.name),
         constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
         planned: planned.integerNodes.has(n) ? 'integer' : 'float',

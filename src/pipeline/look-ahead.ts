@@ -148,3 +148,15 @@ function checkLimits({ label, target }: Sample, r: ResolvedRecipe, { metrics }: 
     );
   }
 }
+
+/** Throws where a metric names an output that the model lacks, at its place in the recipe. */
+export function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'metrics' | 'outputs'>): void {
+  for (const [i, { metric, options }] of (metrics ?? []).entries()) {
+    try {
+      metric.start(options, outputs);
+    } catch (error) {
+      if (!(error instanceof QuantError)) throw error;
+      throw complaintAt(r, error.code, error.message, ['evaluation', 'metrics', i], error.hint);
+    }
+  }
+}

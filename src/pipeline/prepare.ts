@@ -17,6 +17,7 @@ import { activationSchemes } from '../quantize/planners/schemes.js';
 import type { Kept, PlanRequest } from '../quantize/planners/types.js';
 import { dequantizedNodes } from '../quantize/planners/weight-only.js';
 import { assertTakes, quirksFor } from '../quantize/validate.js';
+import { spectrumNote } from '../quantize/spectrum.js';
 import { packingsOf } from '../quantize/unsaturated.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { LayerOverride, NamedOptions } from '../quantize/overrides.js';
@@ -183,6 +184,8 @@ export function planModel(
   };
   for (const q of quirksFor(target, facts)) report(q);
   if (target.host === 'simulated') report(simulated(target));
+  const spectrum = spectrumNote(planned.floatNodes);
+  if (spectrum) report(spectrum);
   somethingOf(model, planned, format, rest, report);
   return {
     planned,

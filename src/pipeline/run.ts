@@ -13,7 +13,7 @@ import type { TensorStats } from '../calibrate/types.js';
 import { countNodes } from '../ir/count.js';
 import type { Model, Value } from '../ir/graph.js';
 import { judgeRun } from '../gate/index.js';
-import { checkFiles, complaintAt } from '../recipe/files.js';
+import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
@@ -27,10 +27,10 @@ import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration
 import { calibrationFindings } from './calibration-findings.js';
 import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
 import { macsByNode, modelFacts } from './facts.js';
-import { modelClasses, withClasses, type Scores } from './classes.js';
+import { modelClasses, withClasses } from './classes.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
-import { lookAhead } from './look-ahead.js';
+import { lookAhead, startMetrics } from './look-ahead.js';
 import { spendBudget } from './mixed.js';
 import { checkOutputs } from './overwriting.js';
 import { withoutGain } from './gain.js';
@@ -425,18 +425,6 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     return results((v) => records.get(v)!); // those alive have one
   } finally {
     for (const v of variants) v.close();
-  }
-}
-
-/** Throws where a metric names an output that the model lacks, at its place in the recipe. */
-function startMetrics(r: ResolvedRecipe, { metrics, outputs }: Pick<Scores, 'metrics' | 'outputs'>): void {
-  for (const [i, { metric, options }] of (metrics ?? []).entries()) {
-    try {
-      metric.start(options, outputs);
-    } catch (error) {
-      if (!(error instanceof QuantError)) throw error;
-      throw complaintAt(r, error.code, error.message, ['evaluation', 'metrics', i], error.hint);
-    }
   }
 }
 

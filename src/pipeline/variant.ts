@@ -39,7 +39,7 @@ import type {
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
 import { afterCalibration } from './after-calibration.js';
-import { graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { bodyFacts, graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
 import { planModel, restOf, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 
@@ -71,6 +71,7 @@ export class Variant {
   #prepared: Prepared | undefined;
   #macs: ReadonlyMap<string, number> = new Map();
   #nodes: ReturnType<typeof nodeFacts> = [];
+  #inBodies: ReturnType<typeof bodyFacts> = [];
   #points: PointFacts[] = [];
   #graph: GraphFacts | undefined;
   #stats: ReadonlyMap<Value, TensorStats> = new Map();
@@ -134,6 +135,7 @@ export class Variant {
     this.#prepared = planModel(this.#model, this.recipe.recipe, this.report, this.recipe.plugins);
     this.#macs = macs(this.#model);
     this.#nodes = nodeFacts(this.#model, this.#prepared.planned, this.#macs);
+    this.#inBodies = bodyFacts(this.#model, this.#prepared.planned);
     this.#points = pointFacts(this.#prepared.planned, new Map(), undefined);
     this.#graph = graphFacts(this.#model, this.#prepared.planned);
   }
@@ -171,6 +173,7 @@ export class Variant {
     if (planned === this.prepared.planned) return;
     this.#prepared = { ...this.prepared, planned };
     this.#nodes = nodeFacts(this.model, planned, this.#macs);
+    this.#inBodies = bodyFacts(this.model, planned);
     this.#graph = graphFacts(this.model, planned);
   }
 
@@ -286,7 +289,10 @@ export class Variant {
         ? { calibration: { ...calibration, observer: this.observer } }
         : {}),
       points: this.#points,
-      nodes: this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
+      nodes: [
+        ...this.#nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels ?? [])),
+        ...this.#inBodies,
+      ],
       ...(this.#graph ? { graph: this.#graph } : {}),
       ...measured,
       diagnostics: [...diagnostics, ...this.diagnostics],

@@ -34,6 +34,9 @@ export const nodeSpec = z
     name: text,
     op: text,
     macs: z.number(),
+    body: text
+      .optional()
+      .describe('The branch or body that holds it, such as `then_branch of if1`; its macs are not counted.'),
     planned: z.enum(['integer', 'float']),
     because: text.optional(),
     kernel: text.optional().describe('What onnxruntime made of it; absent where it cannot be told.'),

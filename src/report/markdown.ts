@@ -75,9 +75,9 @@ function latency({ latency: l }: RunRecord): string {
 function layers({ nodes }: RunRecord): string {
   const total = nodes.reduce((n, x) => n + x.macs, 0);
   const rows = nodes
-    .filter((n) => n.macs > 0 || n.ranInteger === false)
+    .filter((n) => n.macs > 0 || n.ranInteger === false || n.body !== undefined)
     .map((n) => [
-      code(n.name),
+      n.body === undefined ? code(n.name) : `${code(n.name)} in ${code(n.body)}`,
       code(n.op),
       total ? percent(n.macs / total) : '',
       text(n.planned),

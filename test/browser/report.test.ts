@@ -108,6 +108,38 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
     await page.close();
   });
 
+  it('finds nodes of the graph by name or operator, one after the other, and brings them into view', async () => {
+    const { page, complaints } = await open(browser, dir, renderHtml(makeRecord(40)));
+    const input = page.locator('label.filter', { hasText: 'Find' }).locator('input');
+    const told = page.locator('label.filter', { hasText: 'Find' }).locator('[role=status]');
+    const found = page.locator('#drawing .found');
+    const inView = (): Promise<boolean> =>
+      page.evaluate(`(() => {
+        const [node, box] = [document.querySelector('#drawing .found'), document.getElementById('canvas')].map((e) => e.getBoundingClientRect());
+        return node.top >= box.top && node.bottom <= box.bottom && node.left >= box.left && node.right <= box.right;
+      })()`);
+    await input.fill('Block17/conv1');
+    expect(await told.textContent()).toBe('1 of 1');
+    expect(await found.count()).toBe(1);
+    expect(await found.locator('title').textContent()).toContain('/block17/conv1/Conv (Conv)');
+    await expect.poll(inView).toBe(true);
+    await input.fill('conv1/');
+    expect(await told.textContent()).toBe('1 of 20');
+    const first = await found.locator('title').textContent();
+    await input.press('Enter');
+    expect(await told.textContent()).toBe('2 of 20');
+    expect(await found.count()).toBe(1);
+    expect(await found.locator('title').textContent()).not.toBe(first);
+    await expect.poll(inView).toBe(true);
+    for (let i = 0; i < 19; i++) await input.press('Enter');
+    expect(await told.textContent()).toBe('1 of 20'); // round again
+    await input.fill('no such node');
+    expect(await told.textContent()).toBe('0 found');
+    expect(await found.count()).toBe(0);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
   it('shows hostile names as text', async () => {
     const hostile = '"><img src=x onerror="document.title=1"><script>document.title=2</script></script>\u202E';
     const record = makeRecord(4, hostile);

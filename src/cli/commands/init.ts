@@ -25,13 +25,14 @@ export async function init(
   const baseDir = path.resolve(flags.out === undefined ? '.' : path.dirname(flags.out));
   const here = (file: string): string => relativePath(baseDir, path.resolve(file));
   const data = flags.data === undefined ? undefined : await guessDataSpec(flags.data);
-  const { suitedFormat } = await import('../../pipeline/starter.js');
+  const { suitedFormat, isAudio } = await import('../../pipeline/starter.js');
   const text = starterRecipe({
     model: here(modelFile),
     inputs,
     outputs: model.graph.outputs,
     suited: await suitedFormat(model, modelFile),
     schema: schemaFrom(baseDir),
+    sound: isAudio(inputs),
     ...(data
       ? {
           data: Object.fromEntries(
@@ -76,6 +77,7 @@ export interface Starter {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly suited: Suited;
+  /** Whether an input is a waveform. */ readonly sound: boolean;
   /** Path of the recipe schema. */ readonly schema: string;
   readonly data?: Readonly<Record<string, unknown>>;
 }
@@ -83,7 +85,7 @@ export interface Starter {
 /**
  * The recipe text. What cannot be known from names and shapes is a comment that says to check, never a silent guess.
  */
-export function starterRecipe({ model, inputs, outputs, suited: best, schema, data: given }: Starter): string {
+export function starterRecipe({ model, inputs, outputs, suited: best, schema, sound, data: given }: Starter): string {
   const show = (v: Value): string =>
     `${oneLine(v.name)} ` +
     `${v.dtype ?? '?'}[${(v.shape ?? []).map((d) => (d === null ? '?' : oneLine(String(d)))).join(', ')}]`;
@@ -113,7 +115,7 @@ export function starterRecipe({ model, inputs, outputs, suited: best, schema, da
       ? ['  data:', indent(stringify(data, { lineWidth: 0 }), 4), ...(isImages ? preprocessLines(image) : [])]
       : [
           `  # Samples like those the model will meet; one of ${SOURCE_KINDS.join(', ')}.`,
-          '  # data: { images: path/to/folder }',
+          `  # data: { ${sound ? 'npz: path/to/waveforms' : 'images: path/to/folder'} }`,
         ]),
     '  samples: 512',
     '',
@@ -127,7 +129,7 @@ export function starterRecipe({ model, inputs, outputs, suited: best, schema, da
     'evaluation:',
     '  # Other samples than those of calibration, with labels where there are any. How they are read is taken ' +
       'from calibration.',
-    '  # data: { images: path/to/test }',
+    `  # data: { ${sound ? 'npz: path/to/test' : 'images: path/to/test'} }`,
     `  # metrics: [ ${metricOf(inputs, outputs)} ]`,
     '  batchSize: 32',
     '',
@@ -137,6 +139,7 @@ export function starterRecipe({ model, inputs, outputs, suited: best, schema, da
 const OTHERS: Readonly<Record<Suited['format'], string>> = {
   qdq: 'qoperator for QLinear operators; dynamic needs no calibration data',
   dynamic: 'qdq with calibration data; weight-only for weights of 4 bits',
+  float16: 'coded for a smaller file; qdq with calibration data',
   coded: 'dynamic and qdq for what has convolutions or matrix products',
 };
 

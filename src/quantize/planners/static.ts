@@ -13,6 +13,7 @@ import { hasChannelScales, keepsChannels, kernelWeights } from '../kernel-limits
 import { borderOf, maskNodes } from '../masks.js';
 import { describeTables, describeWeights } from './weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from '../unreached.js';
+import { spectrumNodes } from '../spectrum.js';
 import { headConcats, MIXED_SCALES } from '../mixed-scales.js';
 import { resultsOf, settle } from '../settle.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from '../overrides.js';
@@ -50,6 +51,10 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
   const excluded = selectNodes(everything, options.exclude, compute);
   const layers = overridesOf(everything, options.layers ?? [], compute);
   const isInput = new Set<Value>(graphs.flatMap((g) => g.inputs));
+  const named = [...(options.layers ?? []).map((l) => l.match), ...options.include].filter(
+    (f) => typeof f === 'string',
+  );
+  const forced = selectNodes(everything, named, compute);
   const whole = {
     plan: new Map<QuantPoint, QuantSpec>(),
     integerNodes: new Set<Node>(),
@@ -63,8 +68,10 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     const integer = new Set<Node>();
     const masks = maskNodes(order, isInput);
     const unreached = unreachedNodes(model, order, options.never ?? new Set());
+    const spectrum = spectrumNodes(order, isInput);
+    for (const n of forced.keys()) spectrum.delete(n);
     for (const n of order) {
-      const verdict = candidate(n, isInput, options, { included, excluded, masks, unreached });
+      const verdict = candidate(n, isInput, options, { included, excluded, masks, unreached, spectrum });
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
@@ -102,12 +109,13 @@ interface Chosen {
   readonly included: ReadonlyMap<Node, string> | undefined;
   readonly excluded: ReadonlyMap<Node, string>;
   readonly masks: ReadonlyMap<Node, string>;
+  readonly spectrum: ReadonlyMap<Node, string>;
   readonly unreached: ReadonlySet<Node>;
 }
 
 /** True when the node may run in integers; a reason or false (not worth a word) when it may not. */
 function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: Chosen): boolean | string {
-  const { included, excluded, masks, unreached } = chosen;
+  const { included, excluded, masks, unreached, spectrum } = chosen;
   const spec = specOf(n);
   const role = spec?.quant;
   const listed = excluded.get(n);
@@ -119,9 +127,9 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
   if (movesOnly ? !o.target.passthroughOps.includes(n.op) : !(n.op in o.target.integerOps))
     return `${o.target.name} has no integer kernel for ${n.op}`;
   if (unreached.has(n)) return movesOnly ? false : UNREACHED;
-  const stays = o.floats?.get(n);
-  if (stays !== undefined) return stays;
   if (included && !included.has(n) && !movesOnly) return 'not included by the recipe';
+  const stays = o.floats?.get(n) ?? spectrum.get(n);
+  if (stays !== undefined) return stays;
   const data = n.inputs[0];
   if (n.outputs[0]?.dtype !== 'float32')
     return n.outputs[0]?.dtype && movesOnly ? false : `its type is ${n.outputs[0]?.dtype ?? 'unknown'}, not float32`;

@@ -106,7 +106,7 @@ export function layersSection(record: RunRecord, layers: readonly Layer[]): Part
   const used = columns(record).filter((c) => layers.some((l) => c.of(l) !== undefined));
   const head = html`<th>layer</th>${used.map((c) => html`<th${!c.text && html` class="num"`}>${c.title}</th>`)}`;
   const row = ([l, i]: readonly [Layer, number]): Markup =>
-    html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}</span></th>${used.map((c) => cell(c, l))}</tr>`;
+    html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}${l.node?.body !== undefined && html` in ${visible(l.node.body, 100)}`}</span></th>${used.map((c) => cell(c, l))}</tr>`;
   const sorted = byImpact(layers);
   const [shown, folded] = [sorted.filter(([l]) => hasFigures(l)), sorted.filter(([l]) => !hasFigures(l))];
   const all = shown.length ? shown : folded;

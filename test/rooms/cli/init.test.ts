@@ -22,6 +22,17 @@ const audio = writeModel(
     'Conv(x, w)  b = Conv <pads = [1,1]> (a, k)  z = Relu(b)  y = Slice(z, s, e, one) }'
   ).replace('<float[8,2,3]', '<int64[1] s = {0}, int64[1] e = {8}, int64[1] one = {1}, float[8,2,3]'),
 );
+/** A spectrogram by convolution with decibels, and little behind it; or much. */
+const sound = (name: string, behind: string): string =>
+  writeModel(
+    file(`${name}.onnx`),
+    `g (float[1,1,2000] x) => (float y) <${weight('re', [64, 1, 256])}, ${weight('im', [64, 1, 256])}, ` +
+      `${weight('k', [8, 64, 3])}, ${weight('m', [512, 64, 3])}, ${weight('n', [64, 512, 3])}, ${weight('w', [64, 8])}> {
+      a = Conv<strides=[50]>(x, re) b = Conv<strides=[50]>(x, im) c = Mul(a, a) d = Mul(b, b) p = Add(c, d) l = Log(p) ${behind} }`,
+  );
+const little = sound('little', 'y = Conv(l, k)');
+const much = sound('much', 'f = Conv(l, m) r = Relu(f) y = Conv(r, n)');
+const none = sound('none', 'y = Relu(l)');
 const tabular = writeModel(
   file('tabular.onnx'),
   `g (float[N,16] x) => (float[N,4] y) <${weight('w', [16, 4])}> { y = MatMul(x, w) }`,
@@ -46,6 +57,8 @@ describe('init', () => {
   it.each([
     ['conv', conv, 'qdq'],
     ['audio', audio, 'coded'],
+    ['little', little, 'float16'],
+    ['none', none, 'float16'],
     ['tabular', tabular, 'dynamic'],
     ['lstm', lstm, 'dynamic'],
     ['gru', gru, 'coded'],
@@ -84,6 +97,14 @@ describe('init', () => {
       quantize: { format: 'qdq' },
       calibration: { data: { npy: 'a.npy' } },
     });
+  });
+  it('takes static int8 for sound where most of the work comes after the spectrum', async () => {
+    writeNpy(file('waves.npy'), [3, 1, 2000]);
+    const recipe = file('much.yaml');
+    expect((await run('init', much, '--data', file('waves.npy'), '--out', recipe)).code).toBe(0);
+    expect(parse(readFileSync(recipe, 'utf8'))).toMatchObject({ quantize: { format: 'qdq' } });
+    const bare = await run('init', much);
+    expect(bare.out).toContain('npz: path/to/waveforms');
   });
   it('says at once that nothing can be gained', async () => {
     const { code, err } = await run('init', trees);

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
+import { findRecipe } from '../../../src/pipeline/auto.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import { weight, writeModel, writeNpy } from './models.js';
@@ -165,5 +166,58 @@ describe('a broken recipe fails before the first stage', () => {
     );
     const { record } = await runRecipe({ recipe: await loadRecipe(file), outDir: path.join(root, 'unread') });
     expect(record.evaluation?.samples).toBe(12);
+  });
+
+  // A search tries many recipes on the same data and labels: it fails before the first of them.
+  it.each<[what: string, evaluation: string, code: string, line: number, column: number]>([
+    ['a label file that is not there', evaluated('{ npy: x.npy, labels: oks.npy }', top1), 'DATA_MISSING', 6, 31],
+    ['too few labels', evaluated('{ npy: x.npy, labels: few.npy }', top1), 'DATA_LABEL', 6, 31],
+    ['a label beyond the scores', evaluated('{ npy: x.npy, labels: high.npy }', top1), 'DATA_LABEL', 6, 31],
+    ['labels that are no array', evaluated('{ npy: x.npy, labels: torn.npy }', top1), 'DATA_FORMAT', 6, 31],
+    ['evaluation data of another width', evaluated('{ npy: wide.npy }'), 'DATA_SHAPE', 6, 16],
+    [
+      'calibration data of another width',
+      `calibration: { data: { npy: wide.npy } }\nevaluation:\n  latency: false\n  data: ${LABELLED}\n${top1}`,
+      'DATA_SHAPE',
+      3,
+      29,
+    ],
+    [
+      'a limit on a metric that is not measured',
+      evaluated(LABELLED, `${top1}gate: { accuracyDrop: { max: 1 point, metric: top5 } }\n`),
+      'RECIPE_UNKNOWN_NAME',
+      8,
+      47,
+    ],
+  ])('auto: %s', async (what, text, code, line, column) => {
+    const file = path.join(root, `auto-${what.replace(/\W+/g, '-')}.yaml`);
+    writeFileSync(file, `version: 1\nmodel: m.onnx\n${text}`);
+    const stages: string[] = [];
+    const failed = await loadRecipe(file)
+      .then((base) =>
+        findRecipe({
+          base,
+          outDir: path.join(root, 'auto-out'),
+          maxAccuracyDrop: '1%',
+          objective: 'size',
+          timeBudgetMs: 60_000,
+          onEvent: (e) => {
+            if (e.type === 'stage-start') stages.push(e.stage);
+          },
+        }),
+      )
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    expect(failed).toBeInstanceOf(QuantError);
+    const error = failed as QuantError; // as just checked
+    expect(stages.filter((name) => name !== 'look')).toEqual([]);
+    expect([error.code, error.where.line, error.where.column, error.message]).toEqual([
+      code,
+      line,
+      column,
+      error.message,
+    ]);
   });
 });

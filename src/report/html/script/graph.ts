@@ -39,7 +39,7 @@ if (canvas) {
   input.placeholder = 'op or name; Enter for the next';
   found.setAttribute('role', 'status');
   let hits = [], at = -1;
-  const step = () => { if (!hits.length) return; at = (at + 1) % hits.length; for (const old of drawing.querySelectorAll('.found')) old.classList.remove('found'); center(hits[at]); found.textContent = at + 1 + ' of ' + hits.length; };
+  const step = () => { for (const old of drawing.querySelectorAll('.found')) old.classList.remove('found'); if (!hits.length) return; at = (at + 1) % hits.length; center(hits[at]); found.textContent = at + 1 + ' of ' + hits.length; };
   input.addEventListener('input', () => {
     const wanted = input.value.trim().toLowerCase();
     hits = wanted ? [...drawing.querySelectorAll('a, g.node')].filter((n) => n.textContent.toLowerCase().includes(wanted)) : [];
