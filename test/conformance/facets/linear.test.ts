@@ -35,6 +35,7 @@ const CASES: readonly string[] = [
   '(float[2,3,4] x) => (y) <float[3] w, float[3] b, float[3] m, float[3] v = {1,2,3}> { y = BatchNormalization(x, w, b, m, v) }',
   '(float[2,3,4] x) => (y) <float[3] w, float[3] b> { y = InstanceNormalization(x, w, b) }',
   '(float[2,3,4] x) => (y) <float[4] w, float[4] b> { y = LayerNormalization(x, w, b) }',
+  '(float[2,3,4] x) => (y) <float[4] w> { y = RMSNormalization(x, w) }',
 ];
 
 /** The tensor with the elements changed whose index along an axis is among `at`. */
@@ -62,7 +63,7 @@ it('every operator that multiplies weights has a case', () => {
 
 describe.each(CASES)('%s', (graph) => {
   it('multiplies as its views say', async () => {
-    const c = here(graph, { opset: 18 });
+    const c = here(graph, { opset: graph.includes('RMS') ? 23 : 18 });
     // Constants become inputs, so that one session serves for all of their values.
     const [known, model] = [modelOf(c), modelOf(c)];
     inferShapes(known);
