@@ -187,11 +187,17 @@ function lookAt(
   };
 }
 
-/** Within the noise of the measurement only what runs the kernels of float counts as no slower than it. */
-function isSlower({ latency, runtime }: RunRecord): boolean {
+/** Beyond this a model that was measured to be as fast may be slower all the same. */
+const MAY_BE_SLOWER = 0.97;
+/**
+ * Within the noise of the measurement only what runs the kernels of float counts as no slower than it. What runs others
+ * must show it: where the noise hides 3 % or more, float is the safer model.
+ */
+export function isSlower({ latency, runtime }: RunRecord): boolean {
   if (!latency) return false;
   const sameKernels = runtime?.integerMacsShare === 0;
-  return sameKernels ? (latency.speedupInterval?.[1] ?? latency.speedup) < 1 : latency.speedup < 1;
+  const [low, high] = latency.speedupInterval ?? [latency.speedup, latency.speedup];
+  return sameKernels ? high < 1 : latency.speedup < 1 || low < MAY_BE_SLOWER;
 }
 
 function factsOf(
@@ -246,6 +252,14 @@ function sentenceOf(
   ms: number,
 ): string {
   const times = latency && `${(1 / latency.speedup).toFixed(2)} × the time of float`;
+  if (last.slower && latency && latency.speedup >= 1) {
+    const [low, high] = latency.speedupInterval ?? [latency.speedup, latency.speedup];
+    return (
+      `Nothing that keeps the limit is shown to be as fast as float here: ${label}, the fastest that was looked at, ` +
+      `takes ${(1 / high).toFixed(2)} to ${(1 / low).toFixed(2)} × the time of float. Ship the float model, search ` +
+      'again on an idle machine, or search with --objective size.'
+    );
+  }
   if (last.slower)
     return (
       `Nothing that keeps the limit is faster than float here: ${label}, the fastest that was looked at, takes ` +
