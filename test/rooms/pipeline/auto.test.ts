@@ -82,7 +82,7 @@ describe('findRecipe', () => {
       outDir: path.join(root, 'missed'),
       maxAccuracyDrop: '0%',
       objective: 'size',
-      timeBudgetMs: 30_000,
+      timeBudgetMs: 90_000, // enough on a busy machine: time is not what this is about
       proven: true,
     });
     expect(refused.search.outcome).toBe('missed');
@@ -97,7 +97,7 @@ describe('findRecipe', () => {
     await expect(loadRecipe(path.join(root, 'missed', 'best-found', 'recipe.yaml'))).resolves.toMatchObject({
       recipe: { evaluation: { searchShare: 0.4 } },
     });
-  }, 120_000);
+  }, 300_000);
   it('ends in time: what does not fit is left out with the reason, and the best of the rest is given', async () => {
     const started = performance.now();
     const timeBudgetMs = 6000;
