@@ -4,9 +4,9 @@ import { fail, QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { rowsOf, takesAnyBatch } from '../calibrate/rows.js';
 import type { Format, FormatInput } from '../formats/types.js';
+import { writeModel } from '../formats/write.js';
 import type { Batch } from '../data/batch.js';
-import { cloneModel } from '../ir/clone.js';
-import type { Model, Node, Value } from '../ir/graph.js';
+import type { Model, Node } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
@@ -113,55 +113,43 @@ function isLayer(n: Node, planned: Planned): boolean {
   return role === 'passthrough' && data?.isInitializer === true && planned.plan.get(data)?.kind === 'observed';
 }
 
-/**
- * A copy of the model in which only `node` is quantized. Shares the tensors of the model.
- */
+/** A copy of the model in which only `node` is quantized. Shares the tensors of the model. */
 export function quantizeOne(
   o: Pick<SensitivityOptions, 'model' | 'planned' | 'params' | 'format' | 'target' | 'seed'>,
   node: Node,
 ): Model {
-  const { model, values, nodes } = cloneModel(o.model);
-  const clamp = o.planned.fusedClamps.get(node);
-  const own = nodes.get(node)!; // every node has a copy
-  const ownClamp = clamp && nodes.get(clamp);
-  const params = new Map<QuantPoint, QuantParams>();
-  node.inputs.forEach((v, i) => {
-    const use = node.use(i);
-    const ofEdge = use && o.params.get(use);
-    const ofValue = v ? o.params.get(v) : undefined;
-    if (ofEdge) params.set(own.use(i)!, ofEdge); // the copy has the same inputs
-    if (v && ofValue) params.set(values.get(v) ?? v, ofValue);
-  });
-  for (const y of (clamp ?? node).outputs) {
-    const p = o.params.get(y);
-    if (p) params.set(values.get(y)!, p);
-  } // every value has a copy
-  const weightOnly = o.planned.weightOnlyNodes.has(node);
-  o.format.rewrite({
-    model,
-    params,
-    target: o.target,
-    seed: o.seed ?? 0,
-    planned: {
-      plan: codedPoints(o.planned, node, values),
-      integerNodes: new Set(weightOnly ? [] : ownClamp ? [own, ownClamp] : [own]),
-      weightOnlyNodes: new Set(weightOnly ? [own] : []),
-      fusedClamps: ownClamp ? new Map([[own, ownClamp]]) : new Map(),
-      ...(o.planned.weightOnly ? { weightOnly: o.planned.weightOnly } : {}),
-    },
-  });
-  return model;
-}
-
-/** Weights of the node that are coded, in the copy. */
-function codedPoints({ plan }: Planned, node: Node, values: ReadonlyMap<Value, Value>): QuantPlan {
-  return new Map(
-    node.inputs.flatMap((v) => {
-      const spec = v ? plan.get(v) : undefined;
-      return v && spec?.kind === 'coded' ? [[values.get(v) ?? v, spec] as const] : [];
+  const { planned, model } = o;
+  const clamp = planned.fusedClamps.get(node);
+  const points: readonly (QuantPoint | null | undefined)[] = [
+    ...node.inputs.flatMap((v, i) => [node.use(i), v]),
+    ...(clamp ?? node).outputs,
+  ];
+  const weightOnly = planned.weightOnlyNodes.has(node);
+  const alone: Planned = {
+    plan: codedPoints(planned, node),
+    integerNodes: new Set(weightOnly ? [] : clamp ? [node, clamp] : [node]),
+    weightOnlyNodes: new Set(weightOnly ? [node] : []),
+    fusedClamps: clamp ? new Map([[node, clamp]]) : new Map(),
+    floatNodes: new Map(),
+    ...(planned.weightOnly ? { weightOnly: planned.weightOnly } : {}),
+  };
+  const params = new Map(
+    points.flatMap((p) => {
+      const found = p && o.params.get(p);
+      return p && found ? [[p, found] as const] : [];
     }),
   );
+  return writeModel(o.format, { model, planned: alone, params, seed: o.seed ?? 0 }, o.target).model;
 }
+
+/** Weights of the node that are coded. */
+const codedPoints = ({ plan }: Planned, node: Node): QuantPlan =>
+  new Map(
+    node.inputs.flatMap((v) => {
+      const spec = v ? plan.get(v) : undefined;
+      return v && spec?.kind === 'coded' ? [[v, spec] as const] : [];
+    }),
+  );
 
 function measureFor(o: SensitivityOptions, { samples }: Batch): ScoreMeasure {
   if (o.measure !== 'loss' || samples[0]?.label !== undefined) return o.measure ?? 'kl';

@@ -5,6 +5,7 @@ import { controlOps } from './control.js';
 import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
 import { elementwiseOps } from './elementwise.js';
 import { einsum, gemm, matMul } from './matmul.js';
+import { recurrentCell } from './linear.js';
 import { normOps } from './norm.js';
 import { averagePool, globalAveragePool, globalMaxPool, lpPool, maxPool, resize, upsample } from './pool.js';
 import { quantized, quantOps } from './quant.js';
@@ -53,6 +54,8 @@ export function linearViews(node: Node): readonly LinearView[] {
   const found = rule === undefined || rule === 'no' ? [] : rule(node);
   return 'because' in found ? [] : found;
 }
+/** Whether a node is a recurrent cell. */
+export const isCell = (node: Node): boolean => specOf(node)?.linear === recurrentCell;
 /** The view of a node's weight, where it has one only. */
 export function linearView(node: Node): LinearView | undefined {
   const views = linearViews(node);

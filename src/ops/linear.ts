@@ -5,7 +5,8 @@ import type { LinearRule, LinearView } from './facets.js';
 const dimsOf = (node: Node, i: number): readonly unknown[] | undefined =>
   node.inputs[i]?.data?.dims ?? node.inputs[i]?.shape;
 const rankOf = (node: Node, i: number): number | undefined => dimsOf(node, i)?.length;
-const PLAIN = { batchAxes: 0, groups: 1, alpha: 1, beta: 1 } as const;
+/** Of one matrix, taken as it is. */
+const ONE = { batchAxes: 0, groups: 1, alpha: 1, beta: 1 } as const;
 const unknown = { because: 'the shape of its weight is not known' } as const;
 
 /** [outputs, inputs / groups, …kernel] */
@@ -14,7 +15,7 @@ export const convolution: LinearRule = (node) =>
     ? unknown
     : [
         {
-          ...PLAIN,
+          ...ONE,
           kind: 'window',
           data: 0,
           weight: 1,
@@ -35,7 +36,7 @@ export const transposedConvolution: LinearRule = (node) =>
     ? unknown
     : [
         {
-          ...PLAIN,
+          ...ONE,
           kind: 'transposed',
           data: 0,
           weight: 1,
@@ -57,7 +58,7 @@ export const generalProduct: LinearRule = (node) => {
   const [outputAxis, inputAxis] = turned ? [0, 1] : [1, 0];
   return [
     {
-      ...PLAIN,
+      ...ONE,
       kind: 'product',
       data: 0,
       weight: 1,
@@ -84,7 +85,7 @@ export const matrixProduct: LinearRule = (node) => {
   const [outputAxis, inputAxis] = left ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
   return [
     {
-      ...PLAIN,
+      ...ONE,
       kind: 'product',
       data: 1 - weight,
       weight,
@@ -106,7 +107,7 @@ export const lookup: LinearRule = (node) => {
   if (rank < 2 || node.int('axis', 0) !== 0) return { because: 'it looks up no rows of a table' };
   return [
     {
-      ...PLAIN,
+      ...ONE,
       kind: 'lookup',
       data: 1,
       weight: 0,
@@ -127,7 +128,7 @@ export const recurrentCell: LinearRule = (node) =>
       ? []
       : [
           {
-            ...PLAIN,
+            ...ONE,
             kind: 'cell',
             data: weight === 1 ? 0 : 5,
             weight,
@@ -160,7 +161,7 @@ export const einsumProduct: LinearRule = (node) => {
   const [i, o] = [summed.join(''), made.join('')];
   return [
     {
-      ...PLAIN,
+      ...ONE,
       kind: 'product',
       data: 1 - weight,
       weight,
@@ -186,7 +187,7 @@ export const affine =
       return { because: 'it normalises several axes' };
     return [
       {
-        ...PLAIN,
+        ...ONE,
         kind: 'scale',
         data: 0,
         weight: 1,

@@ -8,7 +8,7 @@ import { secondsText } from '../base/text.js';
 import { judgeRun } from '../gate/index.js';
 import { derive, resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import type { RecipeInput } from '../recipe/schema.js';
-import type { RunRecord, SearchFacts } from '../record/index.js';
+import type { LatencyFacts, RunRecord, SearchFacts } from '../record/index.js';
 import { FOUND_RECIPE } from './overwriting.js';
 import { sectionsOf, type Candidate } from './candidates.js';
 import { comparedMetric } from './noise.js';
@@ -187,6 +187,10 @@ function lookAt(
   };
 }
 
+/** Where the speed-up may lie; the measured one alone where too little was measured to tell. */
+const speedOf = ({ speedup, speedupInterval }: LatencyFacts): readonly [number, number] =>
+  speedupInterval ?? [speedup, speedup];
+
 /** Beyond this a model that was measured to be as fast may be slower all the same. */
 const MAY_BE_SLOWER = 0.97;
 /**
@@ -196,7 +200,7 @@ const MAY_BE_SLOWER = 0.97;
 export function isSlower({ latency, runtime }: RunRecord): boolean {
   if (!latency) return false;
   const sameKernels = runtime?.integerMacsShare === 0;
-  const [low, high] = latency.speedupInterval ?? [latency.speedup, latency.speedup];
+  const [low, high] = speedOf(latency);
   return sameKernels ? high < 1 : latency.speedup < 1 || low < MAY_BE_SLOWER;
 }
 
@@ -253,7 +257,7 @@ function sentenceOf(
 ): string {
   const times = latency && `${(1 / latency.speedup).toFixed(2)} × the time of float`;
   if (last.slower && latency && latency.speedup >= 1) {
-    const [low, high] = latency.speedupInterval ?? [latency.speedup, latency.speedup];
+    const [low, high] = speedOf(latency);
     return (
       `Nothing that keeps the limit is shown to be as fast as float here: ${label}, the fastest that was looked at, ` +
       `takes ${(1 / high).toFixed(2)} to ${(1 / low).toFixed(2)} × the time of float. Ship the float model, search ` +
@@ -275,8 +279,7 @@ function sentenceOf(
     `samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ` +
     `${last.text}. Found in ${secondsText(ms)}.`;
   // The interval that holds 1 says that the speed is that of float.
-  if (objective !== 'latency' || !latency || (latency.speedupInterval?.[0] ?? latency.speedup) > 1)
-    return `${label} ${kept}`;
+  if (objective !== 'latency' || !latency || speedOf(latency)[0] > 1) return `${label} ${kept}`;
   const size = model.quantized && `, in ${(model.quantized.bytes / model.float.bytes).toFixed(2)} × the size`;
   return `Nothing is clearly faster than float here; ${label} is as fast${size ?? ''}, and ${kept}`;
 }

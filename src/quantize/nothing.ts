@@ -1,6 +1,6 @@
 /** Why a plan quantizes nothing, in words that fit the model. */
 import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
-import { linearView, linearViews, specOf } from '../ops/index.js';
+import { isCell, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
 
 export interface Nothing {
@@ -12,7 +12,7 @@ export interface Nothing {
 export function whyNothing(model: Model, planned: Planned, plan: string): Nothing {
   const nodes = [...allGraphs(model.graph)].flatMap((g) => g.topological());
   const compute = nodes.filter((n) => specOf(n)?.quant.role === 'compute');
-  const cells = nodes.filter((n) => linearViews(n).some((v) => v.kind === 'cell'));
+  const cells = nodes.filter(isCell);
   const types = new Set(compute.map((n) => n.outputs[0]?.dtype));
   const [type] = types;
   const stays = (n: Node): string[] => {

@@ -11,10 +11,14 @@ import { planQuantization } from './static.js';
 import type { Planner, PlanRequest } from './types.js';
 import { planWeightOnly, weightOnlyOpset, type WeightOnlyOptions } from './weight-only.js';
 
+/** What a format says of all schemes that a request may come to. */
+const byAllSchemes: Planner['minOpset'] = (_model, r, ofSchemes) =>
+  ofSchemes([...activationSchemes(r), ...weightSchemes(r)]);
+
 const statically: Planner = {
   kind: 'static',
   integerProducts: true,
-  minOpset: (_model, r, ofSchemes) => ofSchemes([...activationSchemes(r), ...weightSchemes(r)]),
+  minOpset: byAllSchemes,
   plan: (model, r, kept) =>
     planQuantization(model, { ...r, ...kept, bodies: r.format === 'qdq', embeddings: r.embeddings !== false }),
 };
@@ -48,14 +52,14 @@ const weightOnly: Planner = {
 const half: Planner = {
   kind: 'half',
   integerProducts: false,
-  minOpset: (_model, r, ofSchemes) => ofSchemes([...activationSchemes(r), ...weightSchemes(r)]),
+  minOpset: byAllSchemes,
   plan: planHalf,
 };
 
 const none: Planner = {
   kind: 'none',
   integerProducts: false,
-  minOpset: (_model, r, ofSchemes) => ofSchemes([...activationSchemes(r), ...weightSchemes(r)]),
+  minOpset: byAllSchemes,
   plan: planNothing,
 };
 

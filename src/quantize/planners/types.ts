@@ -25,7 +25,7 @@ export interface Kept {
   readonly floats?: ReadonlyMap<Node, string>;
 }
 
-/** A way to plan. A new kind is a file and a line in the list. */
+/** A way to plan. A new kind is a file with its rules and an entry in the list. */
 export interface Planner {
   /** The kind of plan that formats name. */
   readonly kind: string;
