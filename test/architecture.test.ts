@@ -38,18 +38,13 @@ const LONG: Readonly<Record<string, string>> = {
   'ir/text/syntax.ts': 'one recursive grammar',
   // To be split by meaning:
   'adjust/layerwise/run.ts': 'planning, fitting and scoring of a layer',
-  'calibrate/runner.ts': 'the runner and its bookkeeping',
   'cli/main.ts': 'flags of all commands',
   'data/preprocess.ts': 'settings and steps',
   'data/spec.ts': 'schemas of all sources',
   'formats/qdq.ts': 'placement and writing',
-  'pipeline/candidates.ts': 'all candidates of auto',
-  'pipeline/mixed.ts': 'measuring and choosing',
-  'pipeline/run.ts': 'the story of a run',
-  'pipeline/search.ts': 'the story of a search',
-  'recipe/load.ts': 'reading, resolving and checking',
-  'recipe/schema.ts': 'all sections of a recipe',
-  'recipe/text.ts': 'places and excerpts',
+  'pipeline/run.ts': 'the stages of a run share what those before found; apart, they need types of their own first',
+  'pipeline/search.ts':
+    'the rounds of a search share its trials and the time that is left, which nobody else may change',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',
 };

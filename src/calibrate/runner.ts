@@ -3,53 +3,33 @@
  * grow.
  */
 import { fail, type Diagnostic } from '../base/errors.js';
-import type { OnEvent } from '../base/events.js';
 import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
-import type { Model, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 import { openCache, type Saved, type StatsCache } from './cache.js';
-import { kernels } from './kernels.js';
 import { createInspector, type Inspector } from './non-finite.js';
 import { keepSamples, rowsOf, takesAnyBatch } from './rows.js';
 import { drawStart, tapModel, type Tapped } from './tap.js';
-import type { Reading, TapRequest } from './tap-types.js';
-import type { Observer, Statistic, TensorStats } from './types.js';
-
-export interface CalibrationPoint extends Pick<TapRequest, 'infinite'> {
-  /** A float32 value of the main graph: computed by a node, or a graph input. */
-  readonly value: Value;
-  readonly observer: Observer;
-  /** Parsed by the observer's schema. */
-  readonly options: unknown;
-  /** Channel axis for statistics per channel. */
-  readonly axis?: number;
-}
-
-export interface CalibrateOptions {
-  readonly model: Model;
-  readonly points: readonly CalibrationPoint[];
-  /** A fresh pass over the data, each time the same; called again for each group of tensors. */
-  readonly batches: () => AsyncIterable<Batch>;
-  /** For progress only. */
-  readonly totalSamples?: number;
-  readonly threads?: number;
-  /** Bytes that may leave the runtime in one batch; more tensors are observed in several passes over the data. */
-  readonly maxMemoryBytes?: number;
-  readonly onNonFinite: 'fail' | 'skip';
-  readonly sampling: {
-    /** Most values per sample and tensor that enter a histogram. */ readonly maxValuesPerSample: number;
-    readonly seed: number;
-  };
-  /**
-   * Keeps statistics between runs. `key` is a hash of model and data; sampling, policy and statistic are added to it
-   * here.
-   */
-  readonly cache?: { readonly dir: string; readonly key: string };
-  readonly onEvent?: OnEvent;
-  readonly signal?: AbortSignal;
-}
+import type { Reading } from './tap-types.js';
+import type { TensorStats } from './types.js';
+import {
+  add,
+  channelsOf,
+  exclude,
+  groupsOf,
+  inGraphOrder,
+  refuse,
+  requestsOf,
+  restore,
+  slotOf,
+  usable,
+  type CalibrateOptions,
+  type CalibrationPoint,
+  type Progress,
+  type Slot,
+} from './slots.js';
 
 /** off: no cache; miss: measured and kept; hit: taken from it; resumed: went on from a checkpoint. */
 export type CacheUse = 'off' | 'miss' | 'hit' | 'resumed';
@@ -78,24 +58,6 @@ export interface Calibrated {
 const CHECKPOINT_MS = 20_000;
 /** Changes whenever the meaning of cached statistics does. */
 const FORMAT = 1;
-
-/**
- * A point with its statistics, and the id under which they are cached: not the observer, so that observers share them.
- */
-interface Slot {
-  readonly point: CalibrationPoint;
-  readonly id: string;
-  readonly statistic: Statistic<TensorStats>;
-  readonly settings: Readonly<Record<string, number>>;
-  stats: TensorStats | undefined;
-}
-
-interface Progress {
-  batches: number;
-  samples: number;
-  readonly excluded: Set<string>;
-  readonly nonFinite: { tensor: string; sample: string; nan: number; inf: number }[];
-}
 
 /**
  * Statistics for each point. Extremes are exact; histograms are counted from a seeded subsample of at most
@@ -239,12 +201,6 @@ async function measure(
   save(true);
 }
 
-/** Channels of a tensor that was never seen: those it is declared to have. */
-function channelsOf({ value, axis }: CalibrationPoint): number {
-  const size = axis === undefined ? 1 : value.shape?.[axis < 0 ? axis + value.shape.length : axis];
-  return typeof size === 'number' ? size : 1;
-}
-
 /** One pass over the data for a group of tensors, from batch `progress.batches` on. */
 async function onePass(
   o: CalibrateOptions,
@@ -336,12 +292,6 @@ async function runBatch(
   return readings;
 }
 
-function add(slot: Slot, reading: Reading): void {
-  if (reading.count === 0) return;
-  slot.stats ??= slot.statistic.empty(reading.max.length, slot.settings);
-  slot.statistic.update(slot.stats, reading);
-}
-
 /** Finds the samples that hold NaN or infinity: throws, or excludes them and gives what is left of the batch. */
 async function withoutNonFinite(
   o: CalibrateOptions,
@@ -368,114 +318,4 @@ async function withoutNonFinite(
     batch.samples.map((_, i) => i).filter((i) => !progress.excluded.has(`${at}:${i}`)),
     shrink,
   );
-}
-
-function exclude(progress: Progress, batch: Batch, id: string, at: number, fact: Progress['nonFinite'][number]): void {
-  const place = batch.samples.findIndex((s, i) => s.id === id && !progress.excluded.has(`${at}:${i}`));
-  progress.excluded.add(`${at}:${place}`);
-  progress.nonFinite.push(fact);
-}
-
-/** A sum may overflow although every value is finite: then extremes and values are good. */
-const usable = (tensors: readonly Reading[]): boolean =>
-  tensors.every(
-    (r) =>
-      r.finite ||
-      (r.min.every(Number.isFinite) &&
-        r.max.every(Number.isFinite) &&
-        (!r.values || kernels().extent(r.values, 0, r.values.length).finite)),
-  );
-
-/**
- * NaN that whole tensors, sample by sample, do not show: kernels differ between batch sizes. The batch cannot be used.
- */
-function refuse(
-  o: CalibrateOptions,
-  group: readonly Slot[],
-  readings: readonly Reading[][],
-  used: Batch,
-  batch: Batch,
-  at: number,
-  progress: Progress,
-  shrink: boolean,
-): Batch {
-  const tensors = readings.find((r) => !usable(r))!; // the caller saw one
-  const tensor = group[tensors.findIndex((r) => !usable([r]))]!.point.value.name;
-  const ids = used.samples.map((s) => s.id);
-  if (o.onNonFinite === 'fail')
-    fail(
-      'CALIBRATION_NON_FINITE',
-      `'${tensor}' holds NaN or infinity for the batch of samples ${ids.slice(0, 4).join(', ')}, but for none ` +
-        'of them alone',
-      { tensor, sample: ids[0]! },
-      'leave such samples out (onNonFinite: skip), or calibrate with batch size 1',
-    );
-  for (const sample of ids) exclude(progress, batch, sample, at, { tensor, sample, nan: 0, inf: 0 });
-  return keepSamples(batch, [], shrink);
-}
-
-function slotOf(point: CalibrationPoint): Slot {
-  const { statistic } = point.observer;
-  const settings = statistic.settings(point.options);
-  return {
-    point,
-    statistic,
-    settings,
-    id: JSON.stringify([point.value.name, statistic.name, settings, point.axis ?? null]),
-    stats: undefined,
-  };
-}
-
-const requestsOf = (slots: readonly Slot[]): TapRequest[] =>
-  slots.map((s) => ({ axis: undefined, ...s.point, needsValues: s.statistic.needsValues }));
-
-/** Inputs first, then as the model computes them: the first tensor with NaN is then the one to name. */
-function inGraphOrder(model: Model, points: readonly CalibrationPoint[]): CalibrationPoint[] {
-  const place = new Map<Value, number>();
-  for (const v of model.graph.inputs) place.set(v, place.size);
-  for (const n of model.graph.topological()) for (const v of n.outputs) place.set(v, place.size);
-  return [...points].sort((a, b) => (place.get(a.value) ?? Infinity) - (place.get(b.value) ?? Infinity));
-}
-
-/** Puts cached statistics into their slots. */
-function restore(slots: readonly Slot[], saved: Saved | undefined, report: (d: Diagnostic) => void): void {
-  for (const slot of slots) {
-    const bytes = saved?.entries.get(slot.id);
-    if (!bytes) continue;
-    try {
-      slot.stats = slot.statistic.deserialize(bytes);
-    } catch {
-      report({
-        severity: 'warning',
-        code: 'CALIBRATION_CACHE',
-        message: `cached statistics of '${slot.point.value.name}' are not readable and are measured again`,
-      });
-    }
-  }
-}
-
-/**
- * Splits tensors so that what leaves the runtime for one batch stays below the limit, copies on both sides included.
- */
-async function groupsOf(o: CalibrateOptions, slots: readonly Slot[]): Promise<Slot[][]> {
-  if (!slots.length) return [];
-  if (o.maxMemoryBytes === undefined) return [[...slots]];
-  let rows = 1;
-  for await (const batch of o.batches()) {
-    rows = Math.max(...batch.feeds.map((_, k) => rowsOf(batch, k).total));
-    break;
-  }
-  const groups: Slot[][] = [];
-  let bytes = Infinity;
-  const { taps } = tapModel(o.model, requestsOf(slots), o.sampling.maxValuesPerSample);
-  for (const [i, slot] of slots.entries()) {
-    const size = 2 * rows * taps[i]!.bytesPerRow;
-    if (bytes + size > o.maxMemoryBytes) {
-      groups.push([]);
-      bytes = 0;
-    }
-    groups[groups.length - 1]!.push(slot);
-    bytes += size;
-  }
-  return groups;
 }

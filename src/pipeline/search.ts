@@ -6,21 +6,18 @@ import { marginOf, type Margin } from '../gate/limits.js';
 import { derive, type ResolvedRecipe } from '../recipe/load.js';
 import type { RunRecord, SearchFacts } from '../record/index.js';
 import {
-  exclusions,
   FAMILIES,
   familyOf,
   firstRound,
-  mixtures,
-  refinements,
   safest,
   sectionsOf,
   weightBits,
-  withoutLosses,
   type Candidate,
   type Family,
   type Objective,
   type Work,
 } from './candidates.js';
+import { exclusions, mixtures, refinements, withoutLosses } from './refinements.js';
 import type { Errand, Forecast } from './forecast.js';
 import { filterOf } from './mixed.js';
 import { bestFirst, byLoss, FLOAT_SPEED, SAME, sameSpeed } from './order.js';

@@ -2,13 +2,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { fail, nearest, QuantError, type ErrorCode } from '../base/errors.js';
+import { fail, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
-import { PATH_KINDS, SOURCE_KINDS } from '../data/spec.js';
-import { metrics } from '../evaluate/metrics/index.js';
-import { formats } from '../formats/index.js';
-import { misfit, type Misfit } from '../gate/units.js';
-import { nameTest } from '../quantize/filter.js';
+import { PATH_KINDS } from '../data/spec.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
 import { builtIn, withPlugin, type Plugins } from './plugins.js';
@@ -16,6 +12,7 @@ import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import { recipeSpec, recipeSpecOf, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
 import { gather, MAX_COMPLAINTS, parseRecipeText, type Path, type RecipeText } from './text.js';
+import { absent, filterComplaints, misfitOf, passComplaints } from './checks.js';
 
 export interface ResolvedRecipe {
   readonly recipe: Recipe;
@@ -263,93 +260,6 @@ async function pluginsOf(value: Plain, baseDir: string): Promise<Omit<Overridden
 function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | undefined {
   const holder = value[section];
   return isPlain(holder) && isPlain(holder.data) ? holder.data : undefined;
-}
-
-/** Patterns are compiled now, so that a bad one is reported at its line; as many as are told. */
-function filterComplaints(value: Plain): Complaint[] {
-  const quantize = isPlain(value.quantize) ? value.quantize : {};
-  let found = 0;
-  return (['include', 'exclude', 'weightOnly', 'layers'] as const).flatMap((key) => {
-    const list: unknown[] = Array.isArray(quantize[key]) ? quantize[key] : [];
-    return list.flatMap((item, i): Complaint[] => {
-      const entry = isPlain(item) && key === 'layers' ? item.match : item;
-      if (typeof entry !== 'string' || found >= MAX_COMPLAINTS) return [];
-      try {
-        nameTest(entry);
-        return [];
-      } catch (error) {
-        if (!(error instanceof QuantError)) throw error;
-        found++;
-        return [
-          {
-            code: error.code,
-            message: error.message,
-            hint: error.hint,
-            path: key === 'layers' ? ['quantize', key, i, 'match'] : ['quantize', key, i],
-            atKey: false,
-          },
-        ];
-      }
-    });
-  });
-}
-
-function passComplaints({ optimize }: Plain, { passes }: Plugins): Complaint[] {
-  const names = passes.map((p) => p.name);
-  return (['skip', 'add'] as const).flatMap((key) => {
-    const list: unknown[] = isPlain(optimize) && Array.isArray(optimize[key]) ? optimize[key] : [];
-    return list.flatMap((name, i): Complaint[] => {
-      if (typeof name !== 'string' || names.includes(name)) return [];
-      const near = nearest(name, names);
-      const message = `"${name}" is not a pass.${near ? ` Did you mean "${near}"?` : ''}`;
-      const hint = `passes: ${names.join(', ')}`;
-      return [{ code: 'RECIPE_UNKNOWN_NAME', message, hint, path: ['optimize', key, i], atKey: false }];
-    });
-  });
-}
-
-/** Limits that do not fit the metrics that the recipe names; a user's own metrics are not known here. */
-function misfitOf(gate: NonNullable<Recipe['gate']>, named: Recipe['evaluation']['metrics']): Misfit | undefined {
-  if (
-    !named ||
-    named.some((m) => !('name' in m)) ||
-    new Set(named.map((m) => 'name' in m && m.name)).size < named.length
-  )
-    return undefined; // metrics of one name get longer ones
-  return misfit(
-    gate,
-    named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []),
-  );
-}
-
-/** What a run cannot do without. */
-function absent(value: Plain): Complaint[] {
-  const wanted = (key: Path, hint: string): Complaint => ({
-    code: 'RECIPE_INVALID',
-    message: `the recipe names no ${key.join('.')}`,
-    path: key,
-    hint,
-    atKey: true,
-    missing: true,
-  });
-  const format = isPlain(value.quantize) ? value.quantize.format : undefined;
-  const dataFree = formats.some((f) => f.name === format && f.plan !== 'static');
-  const noData =
-    value.calibration === undefined ||
-    value.calibration === null ||
-    (isPlain(value.calibration) && value.calibration.data === undefined);
-  return [
-    ...(value.model === undefined ? [wanted(['model'], 'add `model: path/to/model.onnx`, or give --model')] : []),
-    ...(noData && !dataFree
-      ? [
-          wanted(
-            ['calibration', 'data'],
-            `add calibration.data with one of ${SOURCE_KINDS.join(', ')}; or give --calibration-data; or use ` +
-              'quantize.format: dynamic, which needs none',
-          ),
-        ]
-      : []),
-  ];
 }
 
 function place(c: Complaint, origins: readonly Origin[], { source, file }: Context): QuantError {

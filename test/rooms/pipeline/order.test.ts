@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { withoutLosses, type Candidate } from '../../../src/pipeline/candidates.js';
+import { type Candidate } from '../../../src/pipeline/candidates.js';
+import { withoutLosses } from '../../../src/pipeline/refinements.js';
 import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
 import { bestFirst } from '../../../src/pipeline/order.js';
 import type { Tried } from '../../../src/pipeline/trials.js';

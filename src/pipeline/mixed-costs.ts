@@ -1,0 +1,177 @@
+/** What each choice for a layer costs, in bits, bytes or time. */
+import { createRng } from '../base/rng.js';
+import { cloneModel } from '../ir/clone.js';
+import { codesBytes } from '../formats/narrow-codes.js';
+import { writeModel } from '../formats/write.js';
+import { dtypeBits } from '../ir/dtype.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model, Node, Value } from '../ir/graph.js';
+import { uniqueLabels } from '../ir/labels.js';
+import { loadModel } from '../onnx/files.js';
+import { encodeModelPieces } from '../onnx/encode.js';
+import { forgetInferred } from '../ops/infer.js';
+import { specOf } from '../ops/index.js';
+import { profilePair } from '../runtime/profile.js';
+import { codings } from '../scheme/codings/index.js';
+import { matrixOf } from '../scheme/codings/matrix.js';
+import { macsByNode, nodeFacts } from './facts.js';
+import { atBatch, randomFeed } from './feeds.js';
+import { bytesOnDisk } from './sources.js';
+import type { MixedOptions, Priced, Version } from './mixed-types.js';
+
+interface Allowed {
+  /** What is not of a layer. */ readonly fixed: number;
+  readonly allowed: number;
+  /** Costs ÷ this are in the unit of the budget. */ readonly unit: number;
+}
+
+const nodesByName = (model: Model): Map<string, Node> =>
+  new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, n]));
+
+/** Sets the cost of each choice that a layer can take. */
+function setCosts(
+  o: MixedOptions,
+  versions: readonly (Version | undefined)[],
+  layers: ReadonlyMap<string, Priced>,
+  cost: (name: string, node: Node, v: Version | undefined) => number,
+): void {
+  versions.forEach((v, i) => {
+    const nodes = nodesByName(v?.model ?? o.model);
+    for (const l of layers.values()) {
+      const node = nodes.get(l.name);
+      const { loss } = l.choices[i]!; // one for each version
+      if (node && Number.isFinite(loss)) l.choices[i] = { loss, cost: cost(l.name, node, v) };
+    }
+  });
+}
+
+export function costBits(
+  o: MixedOptions,
+  versions: readonly (Version | undefined)[],
+  layers: ReadonlyMap<string, Priced>,
+  limit: number,
+  example: Feed | undefined,
+): Allowed {
+  const macs = macsByNode(o.model, example);
+  const total = [...layers.keys()].reduce((n, name) => n + (macs.get(name) ?? 0), 0) || 1;
+  setCosts(o, versions, layers, (name, n, v) => ((macs.get(name) ?? 0) * (v ? bitsOf(n, v) : 32 * 32)) / total);
+  return { fixed: 0, allowed: limit, unit: 1 };
+}
+
+/** Bytes of the weights; the rest of the file is found by writing it once. */
+export function costBytes(
+  o: MixedOptions,
+  kind: 'sizeBytes' | 'sizeRatio',
+  versions: readonly (Version | undefined)[],
+  layers: ReadonlyMap<string, Priced>,
+  limit: number,
+): Allowed {
+  setCosts(o, versions, layers, (_name, n, v) => (v ? weightBytes(n, v) : floatBytes(n)));
+  const at = versions.findIndex((v) => v !== undefined);
+  const first = versions[at]!; // the schema asks for two choices, and both cannot be float
+  const nodes = nodesByName(first.model);
+  const weights = [...layers.values()].reduce((n, l) => {
+    const { cost } = l.choices[at]!;
+    return n + (Number.isFinite(cost) ? cost : floatBytes(nodes.get(l.name)!));
+  }, 0); // layers are nodes of it
+  const model = rewrite(o, first);
+  forgetInferred(model);
+  const fixed = encodeModelPieces(model).byteLength - weights;
+  const float = bytesOnDisk(o.floatFile, loadModel(o.floatFile));
+  return kind === 'sizeRatio' ? { fixed, allowed: limit * float, unit: float } : { fixed, allowed: limit, unit: 1 };
+}
+
+const floatBytes = (n: Node): number => 4 * (weightOf(n)?.data?.size ?? 0);
+
+function weightOf(n: Node): Value | undefined {
+  const role = specOf(n)?.quant;
+  const v = role?.role === 'compute' ? n.inputs[role.weight] : n.inputs[0];
+  return v?.data ? v : undefined;
+}
+
+/** Bits of the weight × bits of the activation. */
+function bitsOf(n: Node, { prepared, assigned }: Version): number {
+  const w = weightOf(n);
+  const of = (v: Value | null | undefined, index: number): number => {
+    const use = n.use(index);
+    const p = (use && assigned.params.get(use)) ?? (v ? assigned.params.get(v) : undefined);
+    return p ? (p.scheme.bits ?? dtypeBits(p.scheme.dtype)) : 32;
+  };
+  const index = w ? n.inputs.indexOf(w) : -1;
+  const activation = n.inputs.findIndex((v, i) => v !== null && i !== index);
+  const weight = index < 0 ? 32 : of(w, index);
+  return (
+    weight *
+    (prepared.format.plan === 'dynamic' && prepared.planned.integerNodes.has(n)
+      ? 8
+      : of(n.inputs[activation], activation))
+  );
+}
+
+/** What the weight takes in the file: codes, scales, zero points, tables. */
+function weightBytes(n: Node, { prepared, assigned }: Version): number {
+  const w = weightOf(n);
+  if (!w?.data) return 0;
+  const spec = prepared.planned.plan.get(w);
+  if (spec?.kind === 'coded') {
+    const made = codings
+      .find((c) => c.name === spec.coding)!
+      .encode(matrixOf(w.data.f32(), w.data.dims, spec.axis), spec.options, createRng(0, 'rounding')); // planned
+    return made.codes.byteLength + (made.scale?.byteLength ?? 0) + (made.levels?.byteLength ?? 0);
+  }
+  const use = n.use(n.inputs.indexOf(w));
+  const p = assigned.params.get(w) ?? (use && assigned.params.get(use));
+  if (!p) return 4 * w.data.size;
+  return codesBytes(p.scheme, w.data.size) + p.scale.length * (4 + dtypeBits(p.scheme.dtype) / 8);
+}
+
+/** A choice as a model. */
+function rewrite(
+  o: MixedOptions,
+  { model, prepared: { planned, format, target }, assigned: { params } }: Version,
+): Model {
+  return writeModel(format, { model, planned, params, seed: o.recipe.recipe.quantize.seed }, target).model;
+}
+
+/** Costs in µs, from onnxruntime's profile of each choice for all layers. */
+export async function timeLayers(
+  o: MixedOptions,
+  versions: readonly (Version | undefined)[],
+  layers: ReadonlyMap<string, Priced>,
+  limit: number,
+  example: Feed | undefined,
+): Promise<Allowed> {
+  const macs = macsByNode(o.model, example);
+  const feed = atBatch(example ?? randomFeed(o.inputs, 0), o.inputs, 1);
+  let fixed: number | undefined;
+  let float = 0;
+  for (const [i, v] of versions.entries()) {
+    if (!v) continue;
+    const nodes = nodeFacts(v.model, v.prepared.planned, macs);
+    const float32 = cloneModel(v.model).model;
+    const profile = await (o.profile ?? profilePair)({
+      float: float32,
+      quantized: rewrite(o, v),
+      nodes,
+      feed,
+      runs: 50,
+      threads: 1,
+      signal: o.signal,
+    });
+    const times = new Map(profile.layers.map((l) => [l.node, l]));
+    if (fixed === undefined) {
+      float = profile.floatUs;
+      fixed = profile.quantizedUs - [...layers.keys()].reduce((n, name) => n + (times.get(name)?.quantizedUs ?? 0), 0);
+      versions.forEach((x, k) => {
+        if (!x)
+          for (const l of layers.values())
+            l.choices[k] = { loss: l.choices[k]!.loss, cost: times.get(l.name)?.floatUs ?? 0 };
+      }); // one for each version
+    }
+    for (const l of layers.values()) {
+      const { loss } = l.choices[i]!;
+      if (Number.isFinite(loss)) l.choices[i] = { loss, cost: times.get(l.name)?.quantizedUs ?? 0 };
+    } // as above
+  }
+  return { fixed: fixed ?? 0, allowed: limit * float, unit: float };
+}
