@@ -10,10 +10,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { plainLinear, wasmLinear } from '../dist/adjust/linear-kernels.js';
-import { factorReverse, solveReverse } from '../dist/adjust/linear.js';
-import { solveWith } from '../dist/adjust/layerwise/gptq.js';
-import { searchGrid } from '../dist/adjust/layerwise/search.js';
+import { plainLinear, wasmLinear } from '../dist/codes/linear-kernels.js';
+import { factorReverse, solveReverse } from '../dist/codes/linear.js';
+import { solveWith } from '../dist/codes/gptq.js';
+import { searchGrid } from '../dist/codes/search.js';
 import { createRotation } from '../dist/adjust/rotation/matrix.js';
 import { createRng } from '../dist/base/rng.js';
 

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { loadModel, saveModel } from '../dist/onnx/files.js';
 import { comparedIntegers } from '../dist/ops/compared.js';
 import { forgetInferred } from '../dist/ops/infer.js';
-import { checkOutputs, optimizeFile, optimizeGraph } from '../dist/pipeline/optimize.js';
+import { checkOutputs, optimizeFile, optimizeGraph } from '../dist/standalone/optimize.js';
 
 const { values, positionals: files } = parseArgs({
   allowPositionals: true,

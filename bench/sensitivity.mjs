@@ -10,7 +10,7 @@ import { pearsonOf, ranks } from '../dist/evaluate/statistics.js';
 import { createRng } from '../dist/base/rng.js';
 import { batches } from '../dist/data/batch.js';
 import { calibratePlans, inputInfo, openData } from '../dist/pipeline/calibration.js';
-import { macsByNode } from '../dist/pipeline/facts.js';
+import { macsByNode } from '../dist/facts/model.js';
 import { loadFloatModel, optimizeModel, planModel } from '../dist/pipeline/prepare.js';
 import { assignParams } from '../dist/quantize/assign.js';
 import { loadRecipe } from '../dist/recipe/load.js';

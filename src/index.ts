@@ -21,13 +21,13 @@ export {
   type RunsOptions,
 } from './pipeline/run.js';
 export type { SearchOnly } from './pipeline/check.js';
-export { compareRuns, type CompareItem, type CompareOptions } from './pipeline/compare.js';
-export type { Finished } from './pipeline/rank.js';
-export { findRecipe } from './pipeline/auto.js';
-export type { Objective } from './pipeline/candidates.js';
-export type { AutoOptions, AutoResult } from './pipeline/search.js';
-export { optimizeFile, optimizeGraph, type OptimizedFile, type OptimizeOptions } from './pipeline/optimize.js';
-export type { Agreement } from './pipeline/same-outputs.js';
+export { compareRuns, type CompareItem, type CompareOptions } from './compare/compare.js';
+export type { Finished } from './compare/rank.js';
+export { findRecipe } from './search/auto.js';
+export type { Objective } from './search/candidates.js';
+export type { AutoOptions, AutoResult } from './search/search.js';
+export { optimizeFile, optimizeGraph, type OptimizedFile, type OptimizeOptions } from './standalone/optimize.js';
+export type { Agreement } from './standalone/same-outputs.js';
 export {
   benchFiles,
   evaluateFiles,
@@ -36,7 +36,7 @@ export {
   type BenchOptions,
   type EvaluatedFiles,
   type EvaluateFilesOptions,
-} from './pipeline/standalone.js';
+} from './standalone/standalone.js';
 export { exitCodeOfVerdict, gateSpec, judgeRun, type GateSettings } from './gate/index.js';
 export { readRun } from './record/read.js';
 export type {
@@ -126,8 +126,8 @@ export {
 } from './rewrite/pass.js';
 export type { AttrValue, GraphBuilder, OpOptions } from './rewrite/builder.js';
 export type { Match } from './rewrite/pattern.js';
-export type { Grid, RowsProblem } from './adjust/layerwise/layer.js';
-export { nearestCodes, type Solved, type WeightMethod } from './adjust/layerwise/types.js';
+export type { Grid, RowsProblem } from './channels/layer.js';
+export { nearestCodes, type Solved, type WeightMethod } from './codes/types.js';
 export type { Interval } from './evaluate/intervals.js';
 export type { Gate } from './gate/types.js';
 export { notMeasured, ruleOf, type Measured } from './gate/rule.js';

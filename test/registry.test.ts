@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { adjustments } from '../src/adjust/index.js';
-import { weightMethods } from '../src/adjust/layerwise/index.js';
+import { weightMethods } from '../src/codes/index.js';
 import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { formats } from '../src/formats/index.js';

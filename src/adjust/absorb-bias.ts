@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
-import { layerShape, rowsOfLayer, type LayerShape } from './layerwise/layer.js';
-import type { AdjustContext, Adjustment, ChannelMoments } from './types.js';
+import { layerShape, rowsOfLayer, type LayerShape } from '../channels/layer.js';
+import type { ChannelMoments } from '../channels/moments.js';
+import type { AdjustContext, Adjustment } from './types.js';
 
 const options = z.strictObject({
   deviations: z

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { channelSets } from './channels.js';
-import { Weights } from './scaling.js';
+import { channelSets } from '../channels/groups.js';
+import { Weights } from '../channels/scaling.js';
 import type { Adjustment } from './types.js';
 
 const options = z.strictObject({

@@ -4,7 +4,7 @@ import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import type { Range } from '../scheme/types.js';
-import { Weights } from './scaling.js';
+import { Weights } from '../channels/scaling.js';
 import { channelRanges } from './smoothing/ranges.js';
 import { insertMul } from './smoothing/insert.js';
 import { layerErrors } from './smoothing/search.js';

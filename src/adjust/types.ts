@@ -2,15 +2,10 @@
 import type { z } from 'zod';
 import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
+import type { ChannelMoments } from '../channels/moments.js';
 import type { Batch } from '../data/batch.js';
 import type { Model, Node } from '../ir/graph.js';
 import type { QuantScheme } from '../scheme/types.js';
-
-/** Mean and standard deviation of each channel of a tensor, as training left them in BatchNormalization. */
-export interface ChannelMoments {
-  readonly mean: Float64Array;
-  readonly deviation: Float64Array;
-}
 
 /** How a product with a constant weight will be quantized; what is absent stays float. */
 export interface LayerSchemes {

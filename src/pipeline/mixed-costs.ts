@@ -14,7 +14,7 @@ import { specOf } from '../ops/index.js';
 import { profilePair } from '../runtime/profile.js';
 import { codings } from '../scheme/codings/index.js';
 import { matrixOf } from '../scheme/codings/matrix.js';
-import { macsByNode, nodeFacts } from './facts.js';
+import { macsByNode, nodeFacts } from '../facts/model.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { bytesOnDisk } from './sources.js';
 import type { MixedOptions, Priced, Version } from './mixed-types.js';

@@ -9,7 +9,7 @@ import { version } from '../base/version.js';
 import { saturatingLayers, saturationRisk } from '../analyse/saturation.js';
 import type { SaturatingLayer } from '../analyse/saturation-effect.js';
 import type { TensorStats } from '../calibrate/types.js';
-import type { Layerwise } from '../adjust/layerwise/run.js';
+import type { Layerwise } from '../codes/run.js';
 import { cloneModel } from '../ir/clone.js';
 import { allGraphs, type Model, type Value } from '../ir/graph.js';
 import { assertValid } from '../ir/verify.js';
@@ -39,7 +39,7 @@ import type {
 import type { KernelOf } from '../runtime/inspect-optimized.js';
 import { environment } from '../runtime/environment.js';
 import { afterCalibration } from './after-calibration.js';
-import { bodyFacts, graphFacts, modelFacts, nodeFacts, pointFacts } from './facts.js';
+import { bodyFacts, graphFacts, modelFacts, nodeFacts, pointFacts } from '../facts/model.js';
 import { planModel, restOf, type Prepared } from './prepare.js';
 import { publish, stagingDir } from './staging.js';
 

@@ -1,6 +1,6 @@
 /** What a plug-in may add, and checks that name the mistake, of what its functions give too. */
 import { z } from 'zod';
-import type { Solved, WeightMethod } from '../adjust/layerwise/types.js';
+import type { Solved, WeightMethod } from '../codes/types.js';
 import { QuantError } from '../base/errors.js';
 import { ema } from '../calibrate/observers/ema.js';
 import { histogram } from '../calibrate/statistics/histogram.js';

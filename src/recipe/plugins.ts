@@ -1,7 +1,7 @@
 /** What a recipe may name beyond its keys: observers and so on, the built-in ones and those of its plug-ins. */
 import path from 'node:path';
-import { weightMethods } from '../adjust/layerwise/index.js';
-import type { WeightMethod } from '../adjust/layerwise/types.js';
+import { weightMethods } from '../codes/index.js';
+import type { WeightMethod } from '../codes/types.js';
 import { fail, nearest } from '../base/errors.js';
 import { sha256File } from '../base/files.js';
 import { observers } from '../calibrate/observers/index.js';

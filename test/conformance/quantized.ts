@@ -13,7 +13,7 @@ import { parseModel } from '../../src/ir/text/parse.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { observedActivations, inputInfo } from '../../src/pipeline/calibration.js';
-import { macsByNode, nodeFacts } from '../../src/pipeline/facts.js';
+import { macsByNode, nodeFacts } from '../../src/facts/model.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { optimizeModel, planModel, type Prepared } from '../../src/pipeline/prepare.js';
 import { assignParams, observerOf } from '../../src/quantize/assign.js';

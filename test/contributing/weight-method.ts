@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nearestCodes, type WeightMethod } from '../../src/adjust/layerwise/types.js';
+import { nearestCodes, type WeightMethod } from '../../src/codes/types.js';
 
 const options = z.strictObject({});
 

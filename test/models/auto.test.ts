@@ -6,9 +6,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { findRecipe } from '../../src/pipeline/auto.js';
+import { findRecipe } from '../../src/search/auto.js';
 import { runRecipe } from '../../src/pipeline/run.js';
-import type { AutoResult } from '../../src/pipeline/search.js';
+import type { AutoResult } from '../../src/search/search.js';
 import { loadRecipe } from '../../src/recipe/load.js';
 import type { MetricFacts } from '../../src/record/index.js';
 

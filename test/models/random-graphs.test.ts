@@ -11,8 +11,8 @@ import { verify } from '../../src/ir/verify.js';
 import type { OptimizeLevel } from '../../src/passes/presets.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { countNodes } from '../../src/ir/count.js';
-import { optimizeGraph } from '../../src/pipeline/optimize.js';
-import { difference, TOLERANCE } from '../../src/pipeline/same-outputs.js';
+import { optimizeGraph } from '../../src/standalone/optimize.js';
+import { difference, TOLERANCE } from '../../src/standalone/same-outputs.js';
 import { openModel } from '../../src/runtime/open.js';
 import { OPEN_SIZE, opsOf, randomModel } from './random-graph.js';
 

@@ -1,6 +1,6 @@
 /** Rotations that spread what one channel holds over all of them and leave the mean of the channels where it is. */
 import { createRng, permutation } from '../../base/rng.js';
-import { linearKernels, type LinearKernels } from '../linear-kernels.js';
+import { linearKernels, type LinearKernels } from '../../codes/linear-kernels.js';
 
 export interface Rotation {
   readonly size: number;

@@ -1,7 +1,7 @@
 /** A division of channels by a node of its own, where no weight before can take it. */
 import { Node } from '../../ir/graph.js';
 import type { GraphBuilder } from '../../rewrite/builder.js';
-import type { Weights } from '../scaling.js';
+import type { Weights } from '../../channels/scaling.js';
 import { inverse } from './search.js';
 import type { SmoothUnit } from './units.js';
 

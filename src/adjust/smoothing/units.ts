@@ -2,8 +2,8 @@
 import type { Graph, Model, Node, Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import { normalAxis } from '../../ops/spec.js';
-import { channelSets, readSlabs, type ChannelSet, type Slab } from '../channels.js';
-import { layerShape } from '../layerwise/layer.js';
+import { channelSets, readSlabs, type ChannelSet, type Slab } from '../../channels/groups.js';
+import { layerShape } from '../../channels/layer.js';
 
 /** A tensor that layers with constant weights read. */
 export interface SmoothInput {

@@ -45,7 +45,7 @@ export async function auto(
   const tryBase = flags.recipe !== undefined || (flags.set ?? []).some((s) => /^\s*(quantize|adjust)\b/.test(s));
   const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
   const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([
-    import('../../pipeline/auto.js'),
+    import('../../search/auto.js'),
     import('../../gate/limits.js'),
     import('../../report/index.js'),
   ]);

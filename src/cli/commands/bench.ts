@@ -41,7 +41,7 @@ export async function bench(
     batch: whole('batch', 1),
   };
   const [{ benchFiles }, { environment }] = await Promise.all([
-    import('../../pipeline/standalone.js'),
+    import('../../standalone/standalone.js'),
     import('../../runtime/environment.js'),
   ]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);

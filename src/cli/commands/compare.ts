@@ -7,7 +7,7 @@ import { refuseOverwriting } from '../../base/outputs.js';
 import { metrics } from '../../evaluate/metrics/index.js';
 import type { GateSettings } from '../../gate/index.js';
 import { misfit } from '../../gate/units.js';
-import type { CompareItem } from '../../pipeline/compare.js';
+import type { CompareItem } from '../../compare/compare.js';
 import { inputFiles } from '../../recipe/inputs.js';
 import { loadRecipes, type RecipeOverrides, type ResolvedRecipe } from '../../recipe/load.js';
 import type { CompareRecord } from '../../record/index.js';
@@ -91,7 +91,7 @@ export async function compareLoaded(
     return { recipe: l, outDir: path.join(outDir, folder) };
   });
   const [{ compareRuns }, { gateSpec }, report] = await Promise.all([
-    import('../../pipeline/compare.js'),
+    import('../../compare/compare.js'),
     import('../../gate/index.js'),
     import('../../report/index.js'),
   ]);

@@ -128,7 +128,7 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
 }
 
 async function deviceOf(text: string, threads: number): Promise<Device> {
-  if (text === 'cpu') return (await import('../../pipeline/device.js')).measureCpu(threads);
+  if (text === 'cpu') return (await import('../../standalone/device.js')).measureCpu(threads);
   const numbers = text.split(',').map(Number);
   const [flops = NaN, bytes = NaN] = numbers;
   if (numbers.length !== 2 || !(flops > 0 && bytes > 0))

@@ -26,7 +26,7 @@ export async function evaluate(
 ): Promise<number> {
   const recipe = await recipeFor(files[0] ?? '', flags);
   const [{ evaluateFiles }, { chosenMetrics }] = await Promise.all([
-    import('../../pipeline/standalone.js'),
+    import('../../standalone/standalone.js'),
     import('../../pipeline/check.js'),
   ]);
   const progress = flags.quiet ? undefined : await openProgress(terminal);

@@ -9,7 +9,7 @@ import { oneLine } from '../../base/text.js';
 import { guessDataSpec } from '../../data/init.js';
 import { PATH_KINDS, SOURCE_KINDS } from '../../data/spec.js';
 import type { Value } from '../../ir/graph.js';
-import type { Suited } from '../../pipeline/starter.js';
+import type { Suited } from '../../standalone/starter.js';
 import { loadModel } from '../../onnx/files.js';
 import { relativePath } from '../../recipe/override.js';
 import type { CommandContext } from '../context.js';
@@ -25,7 +25,7 @@ export async function init(
   const baseDir = path.resolve(flags.out === undefined ? '.' : path.dirname(flags.out));
   const here = (file: string): string => relativePath(baseDir, path.resolve(file));
   const data = flags.data === undefined ? undefined : await guessDataSpec(flags.data);
-  const { suitedFormat, isAudio } = await import('../../pipeline/starter.js');
+  const { suitedFormat, isAudio } = await import('../../standalone/starter.js');
   const text = starterRecipe({
     model: here(modelFile),
     inputs,

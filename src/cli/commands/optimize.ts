@@ -2,7 +2,7 @@
 import { fail } from '../../base/errors.js';
 import { bytesText, oneLine } from '../../base/text.js';
 import { optimizing, type OptimizeLevel } from '../../passes/presets.js';
-import { optimizeFile } from '../../pipeline/optimize.js';
+import { optimizeFile } from '../../standalone/optimize.js';
 import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import type { PassTrace } from '../../rewrite/pass.js';
 import type { CommandContext } from '../context.js';

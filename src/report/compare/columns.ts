@@ -1,5 +1,5 @@
 /** The columns of a comparison, for both renderings: how each is shown, and which run is best in it. */
-import { around, BYTES, PROCESSES, SESSIONS, shareBand } from '../../pipeline/noise.js';
+import { around, BYTES, PROCESSES, SESSIONS, shareBand } from '../../compare/noise.js';
 import type { CompareRecord, CompareRun, Objective } from '../../record/index.js';
 import { intervalText, metricChange, metricValue } from '../summary.js';
 import { bytes, fixed, isNumber, ms, percent } from '../text.js';

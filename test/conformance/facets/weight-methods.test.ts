@@ -1,11 +1,11 @@
 /** Weight methods against plain references of small layers, and against rounding on what layers are given. */
 import { describe, expect, it } from 'vitest';
-import { gptq } from '../../../src/adjust/layerwise/gptq.js';
-import { hqq } from '../../../src/adjust/layerwise/hqq.js';
-import { weightMethods } from '../../../src/adjust/layerwise/index.js';
-import type { RowsProblem } from '../../../src/adjust/layerwise/layer.js';
-import { round } from '../../../src/adjust/layerwise/round.js';
-import type { Solved } from '../../../src/adjust/layerwise/types.js';
+import { gptq } from '../../../src/codes/gptq.js';
+import { hqq } from '../../../src/codes/hqq.js';
+import { weightMethods } from '../../../src/codes/index.js';
+import type { RowsProblem } from '../../../src/channels/layer.js';
+import { round } from '../../../src/codes/round.js';
+import type { Solved } from '../../../src/codes/types.js';
 import { createRng } from '../../../src/base/rng.js';
 
 const BLOCK = 8;

@@ -8,7 +8,7 @@ import { detectionReader, detectionSpec } from '../../../src/evaluate/detections
 import { map } from '../../../src/evaluate/metrics/map.js';
 import type { Sample } from '../../../src/ir/feed.js';
 import { chosenMetrics } from '../../../src/pipeline/check.js';
-import { evaluateFiles } from '../../../src/pipeline/standalone.js';
+import { evaluateFiles } from '../../../src/standalone/standalone.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import { Session } from '../../../src/runtime/session.js';
 import { createRng } from '../../../src/base/rng.js';

@@ -11,7 +11,7 @@ import { decodeModel } from '../../../src/onnx/decode.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { optimizing } from '../../../src/passes/presets.js';
-import { optimizeGraph } from '../../../src/pipeline/optimize.js';
+import { optimizeGraph } from '../../../src/standalone/optimize.js';
 import { runPasses } from '../../../src/rewrite/pass.js';
 
 const HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n';

@@ -5,8 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import type { OptimizeLevel } from '../../../src/passes/presets.js';
-import { optimizeGraph } from '../../../src/pipeline/optimize.js';
-import { difference } from '../../../src/pipeline/same-outputs.js';
+import { optimizeGraph } from '../../../src/standalone/optimize.js';
+import { difference } from '../../../src/standalone/same-outputs.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';
 import type { Model } from '../../../src/ir/graph.js';

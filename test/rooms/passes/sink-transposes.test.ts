@@ -5,8 +5,8 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { countNodes } from '../../../src/ir/count.js';
-import { optimizeGraph } from '../../../src/pipeline/optimize.js';
-import { difference, TOLERANCE } from '../../../src/pipeline/same-outputs.js';
+import { optimizeGraph } from '../../../src/standalone/optimize.js';
+import { difference, TOLERANCE } from '../../../src/standalone/same-outputs.js';
 import { openModel } from '../../../src/runtime/open.js';
 
 /** A MobileNet block by block as tf2onnx writes it: channels last, with Transposes around every Conv and pool. */

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { histogramOfStats, histogramOfWeight } from '../../../src/pipeline/histograms.js';
+import { histogramOfStats, histogramOfWeight } from '../../../src/facts/histograms.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import type { RunRecord } from '../../../src/record/index.js';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QuantError, type Diagnostic } from '../../../src/base/errors.js';
 import { namesInMetadata } from '../../../src/data/class-names.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
-import { evaluateFiles } from '../../../src/pipeline/standalone.js';
+import { evaluateFiles } from '../../../src/standalone/standalone.js';
 import { png, put } from '../data/helpers.js';
 import { recipeOf, writeModel } from './models.js';
 

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { collapseCheck } from '../../../src/pipeline/check.js';
-import { optimizeFile } from '../../../src/pipeline/optimize.js';
+import { optimizeFile } from '../../../src/standalone/optimize.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
-import { benchFiles, evaluateFiles } from '../../../src/pipeline/standalone.js';
+import { benchFiles, evaluateFiles } from '../../../src/standalone/standalone.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import { CASES, CRASHES, NO_CASES, recipeOf, weight, writeModel, writeNpy } from './models.js';
 

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
-import { findRecipe } from '../../../src/pipeline/auto.js';
+import { findRecipe } from '../../../src/search/auto.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import { weight, writeModel, writeNpy } from './models.js';

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { saturationEffect } from '../../../src/analyse/saturation-effect.js';
 import { saturatingLayers } from '../../../src/analyse/saturation.js';
 import { gateSpec } from '../../../src/gate/index.js';
-import { rank, type Finished } from '../../../src/pipeline/rank.js';
+import { rank, type Finished } from '../../../src/compare/rank.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipe } from '../../../src/recipe/load.js';
 import type { RunRecord } from '../../../src/record/index.js';

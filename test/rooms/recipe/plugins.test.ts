@@ -9,7 +9,7 @@ import { sha256File } from '../../../src/base/files.js';
 import { QuantError } from '../../../src/base/errors.js';
 import { gateSpec, judgeRun } from '../../../src/gate/index.js';
 import { explainRecipe } from '../../../src/pipeline/explain.js';
-import { optimizeFile } from '../../../src/pipeline/optimize.js';
+import { optimizeFile } from '../../../src/standalone/optimize.js';
 import { frontOf, runRecipe } from '../../../src/pipeline/run.js';
 import { loadModel } from '../../../src/onnx/files.js';
 import { publishedSchema } from '../../../src/recipe/json-schema.js';

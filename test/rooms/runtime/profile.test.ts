@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
-import { macsByNode, nodeFacts } from '../../../src/pipeline/facts.js';
+import { macsByNode, nodeFacts } from '../../../src/facts/model.js';
 import { joinProfiles, profilePair, readTrace } from '../../../src/runtime/profile.js';
 import { readFixtures } from '../../conformance/fixture.js';
 import { header, prepareText, rewrite } from '../analyse/helpers.js';

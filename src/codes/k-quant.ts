@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { roundHalfEven } from '../scheme/rounding.js';
+import { partsOf, roundingError } from './parts.js';
+import { nearestCodes, type WeightMethod } from './types.js';
+
+const options = z.strictObject({
+  steps: z
+    .number()
+    .int()
+    .positive()
+    .default(20)
+    .describe("Scales around the observer's that are tried for each block."),
+});
+
+/**
+ * The scale and zero point of each block by weighted least squares: for each of some scales around the first the
+ * weights are rounded, and the scale and offset that fit those codes best are taken, errors weighted with √⟨x²⟩ + |x|,
+ * so that large weights count more, and with the mean square of the input where there are calibration data (the
+ * importance matrix there).
+ * source: make_qkx2_quants (and make_qx_quants without offset) of llama.cpp,
+ * https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-quants.c; offsets become whole zero points here.
+ */
+export const kQuant = {
+  name: 'k-quant',
+  doc:
+    'Weighted least squares for scale and zero point of each block, large weights counting more (as the k-quants ' +
+    'of llama.cpp), and large inputs where there are calibration data.',
+  options,
+  inputs: 'optional',
+  solve(problem, { steps }) {
+    const { grid } = problem;
+    const scale = grid.scale.slice();
+    const zeroPoint = grid.zeroPoint.slice();
+    for (const { part, values, weights } of partsOf(problem)) {
+      let squares = 0;
+      for (let i = 0; i < values.length; i++) squares += values[i]! ** 2;
+      const level = Math.sqrt(squares / values.length);
+      // the arrays are ours until the next part
+      for (let i = 0; i < values.length; i++) weights[i]! *= level + Math.abs(values[i]!);
+      // a part of the grid
+      const fitted = fitPart(values, weights, grid.scale[part]!, grid.zeroPoint[part]!, grid, steps);
+      scale[part] = fitted.scale;
+      zeroPoint[part] = fitted.zero;
+    }
+    return { codes: nearestCodes(problem.target, { ...grid, scale, zeroPoint }), scale, zeroPoint };
+  },
+} satisfies WeightMethod<z.output<typeof options>>;
+
+interface Ends {
+  readonly low: number;
+  readonly high: number;
+  readonly symmetric: boolean;
+}
+
+function fitPart(
+  values: Float64Array,
+  weights: Float64Array,
+  startScale: number,
+  startZero: number,
+  { low, high, symmetric }: Ends,
+  steps: number,
+): { scale: number; zero: number } {
+  let best = {
+    scale: startScale,
+    zero: startZero,
+    error: roundingError(values, weights, startScale, startZero, low, high),
+  };
+  const consider = (scale: number, zero: number): void => {
+    if (!(scale > 0) || !Number.isFinite(scale)) return;
+    const error = roundingError(values, weights, scale, zero, low, high);
+    if (error < best.error) best = { scale, zero, error };
+  };
+  let min = 0;
+  for (const x of values) min = Math.min(min, x);
+  const levels = high - low;
+  for (let s = 0; s <= steps; s++) {
+    // From one level less in the range to one more: −1 + 0.1·s of llama.cpp, with 20 steps.
+    const tried = (startScale * levels) / (levels - 1 + (2 * s) / steps);
+    let [sw, swx, swq, swqx, swqq] = [0, 0, 0, 0, 0];
+    for (let i = 0; i < values.length; i++) {
+      const [x, w] = [values[i]!, weights[i]!];
+      const q = symmetric
+        ? Math.min(high, Math.max(low, roundHalfEven(x / tried) + startZero)) - startZero
+        : Math.min(levels, Math.max(0, roundHalfEven((x - min) / tried)));
+      sw += w;
+      swx += w * x;
+      swq += w * q;
+      swqx += w * q * x;
+      swqq += w * q * q;
+    }
+    if (symmetric) {
+      consider(swqx / swqq, startZero);
+      continue;
+    }
+    const determinant = sw * swqq - swq * swq;
+    if (!(determinant > 0)) continue;
+    let scale = (sw * swqx - swx * swq) / determinant;
+    let offset = (swqq * swx - swq * swqx) / determinant;
+    if (offset > 0) {
+      offset = 0;
+      scale = swqx / swqq;
+    }
+    consider(scale, Math.min(high, Math.max(low, low + roundHalfEven(-offset / scale))));
+  }
+  return best;
+}

@@ -1,0 +1,276 @@
+/**
+ * One pass over the calibration samples for the layers of one step: their inputs in the model so far and in the float
+ * model.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { cloneModel, copyInto } from '../ir/clone.js';
+import type { DType } from '../ir/dtype.js';
+import type { FeedTensor } from '../ir/feed.js';
+import type { Model, Node, Value } from '../ir/graph.js';
+import { GraphBuilder } from '../rewrite/builder.js';
+import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { openModel } from '../runtime/open.js';
+import type { QuantParams, QuantPoint } from '../scheme/types.js';
+import { Tensor } from '../ir/tensor.js';
+import { ancestors, cutAt, frontierOf, type Frontier } from './frontier.js';
+import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
+import { RowSums } from './row-sums.js';
+import type { LayerShape } from '../channels/layer.js';
+
+/** Sums over the inputs of one group: x̂ as the model so far gives them, x and y as the float model does. */
+export interface InputSums {
+  /** Σ x̂·x̂ᵀ, [columns, columns], over `places` columns. */
+  readonly products: Float64Array;
+  /** Σ x̂·xᵀ, [columns, columns]. Zero where it was not asked for. */
+  readonly cross: Float64Array;
+  /** Σ x̂ [columns]. */
+  readonly sums: Float64Array;
+  places: number;
+  /** Σ y and Σ y² [rows] of the float layer's output, bias included, over `outputs` places. */
+  readonly output: Float64Array;
+  readonly outputSquares: Float64Array;
+  outputs: number;
+}
+
+export interface MeasureOptions {
+  /** With the weights that earlier steps chose. */
+  readonly model: Model;
+  /** The float model, and its nodes by those of `model`. */
+  readonly reference: { readonly model: Model; readonly nodes: ReadonlyMap<Node, Node> };
+  /** Parameters of activations, by point of `model`: they are quantized on the way. */
+  readonly activations: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly layers: readonly LayerShape[];
+  /** Where the pass starts; it moves on to this step. */
+  readonly frontier: Frontier;
+  /** About how many samples the feeds hold. */
+  readonly samples: number;
+  /** Whether Σ x̂·xᵀ is wanted. */
+  readonly cross: boolean;
+  readonly threads: number;
+  readonly onBatch?: (() => void) | undefined;
+}
+
+const MARK = 'float model: ';
+
+/** Sums for each layer and group. The layers read the same value. */
+export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
+  const { model, nodes, values } = cloneModel(o.model);
+  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  const beside = copyInto(model.graph, o.reference.model.graph, (name) => `${MARK}${name}`);
+  const next = nextFrontier(o);
+  const replaced = cutAt(model.graph, o.frontier.names);
+  const now = (v: Value): Value => replaced.get(v) ?? v;
+  const b = new GraphBuilder(model);
+  // every value has a copy
+  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(values.get(point)!), params);
+  const output = (v: Value, dtype: DType = 'float32'): string => {
+    v.dtype = dtype;
+    model.graph.addOutput(v);
+    return v.name;
+  };
+  const shared = new Map<string, InputTaps>();
+  const taps = o.layers.map((layer): Taps => {
+    const key = geometryKey(layer);
+    const twin = o.reference.nodes.get(layer.node)!; // the reference is a clone
+    const y = twin.outputs[0]!; // a layer has an output
+    let input = shared.get(key);
+    if (!input) {
+      const step = stepFor(layer, o.samples);
+      const x = nodes.get(layer.node)!.inputs[0]!; // every node has a copy, and a layer an input
+      const float = o.cross ? now(beside.get(twin.inputs[0]!)!) : undefined; // all of the reference was copied
+      input =
+        layer.view.kind === 'window'
+          ? sumTaps(b, layer, x, float, step, output)
+          : {
+              rows: new RowSums(layer.columns, o.cross, o.threads),
+              x: output(rowsOf(b, layer, x, step)),
+              float: float && output(rowsOf(b, layer, float, step)),
+            };
+      shared.set(key, input);
+    }
+    // a layer's weight is constant
+    const rank = y.shape?.length ?? layer.weight.data!.dims.length;
+    const copy = now(beside.get(y)!); // as above
+    const seen = outputSums(b, layer, copy, rank);
+    return {
+      input,
+      output: output(seen.sums),
+      outputSquares: output(seen.squares),
+      outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64'),
+    };
+  });
+  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
+    if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
+  removeUnused(model.graph, model.graph.topological().toReversed());
+  removeUnusedInitializers(model.graph);
+  for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
+  const sums = o.layers.map((l) =>
+    Array.from({ length: l.groups }, (): InputSums => ({
+      products: new Float64Array(l.columns * l.columns),
+      cross: new Float64Array(o.cross ? l.columns * l.columns : 0),
+      sums: new Float64Array(l.columns),
+      places: 0,
+      output: new Float64Array(l.rows),
+      outputSquares: new Float64Array(l.rows),
+      outputs: 0,
+    })),
+  );
+  const kept = next && o.frontier.collector(next);
+  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
+  const rows = [...shared.values()].flatMap((t) => ('rows' in t ? [t] : []));
+  try {
+    for await (const feed of o.frontier.feeds()) {
+      const outputs = await session.run(feed);
+      o.layers.forEach((l, i) => add(sums[i]!, l, taps[i]!, outputs)); // one for each layer
+      for (const t of rows)
+        await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
+      kept?.add(feed, outputs);
+      o.onBatch?.();
+      await nextTurn(); // runs block the thread: signals and drawing get their turn here
+    }
+    for (const t of rows) await t.rows.finish();
+    o.layers.forEach((_, i) => {
+      const t = taps[i]!.input;
+      if ('rows' in t) Object.assign(sums[i]![0]!, t.rows.sums);
+    }); // one for each layer; products have one group
+  } finally {
+    await session.close();
+    for (const t of rows) await t.rows.close();
+  }
+  kept?.finish();
+  return sums;
+}
+
+/** Names of what later steps need of what this one computes, in the model so far and in the float model. */
+function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet<string> | undefined {
+  const { node, input } = layers[0]!; // a step has a layer
+  const own = frontierOf(model.graph, ancestors(input));
+  // the reference is a clone
+  const float = frontierOf(reference.model.graph, ancestors(reference.nodes.get(node)!.inputs[0]!));
+  return (
+    own &&
+    float &&
+    new Set([...own.map((v) => v.name), ...float.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)])
+  );
+}
+
+type Output = (v: Value, dtype?: DType) => string;
+function sumTaps(
+  b: GraphBuilder,
+  layer: LayerShape,
+  input: Value,
+  floatInput: Value | undefined,
+  step: number,
+  output: Output,
+): SumTaps {
+  const x = columnsOf(b, layer, input, step);
+  const float = floatInput && columnsOf(b, layer, floatInput, step);
+  return {
+    products: output(productsOf(b, x, x)),
+    sums: output(sumsOf(b, x)),
+    size: output(b.op('Shape', [x], { name: 'gram' }), 'int64'),
+    cross: float && output(productsOf(b, x, float)),
+  };
+}
+
+/**
+ * Layers that read the same input in the same way share their sums: products of one input, convolutions of one
+ * geometry.
+ */
+function geometryKey({ node, view, columns, groups }: LayerShape): string {
+  if (view.kind !== 'window') return `product ${columns}`;
+  const attrs = [...node.attrs]
+    .filter(([name]) => name !== 'group')
+    .map(
+      ([name, a]) => `${name}=${a.type === 'ints' || a.type === 'int' || a.type === 'string' ? String(a.value) : ''}`,
+    )
+    .sort();
+  // a layer's weight is constant
+  return `conv ${groups} ${node.inputs[view.weight]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`;
+}
+
+/** Sums that the graph takes for each feed: right where a feed has more places than columns. */
+interface SumTaps {
+  readonly products: string;
+  readonly cross: string | undefined;
+  readonly sums: string;
+  readonly size: string;
+}
+/** Inputs that are gathered over feeds first: those of products, of which a feed has few. */
+interface RowTaps {
+  readonly rows: RowSums;
+  readonly x: string;
+  readonly float: string | undefined;
+}
+type InputTaps = SumTaps | RowTaps;
+interface Taps {
+  readonly input: InputTaps;
+  readonly output: string;
+  readonly outputSquares: string;
+  readonly outputSize: string;
+}
+
+/** Columns enough for a sound sum: a few for each of its entries' rows. */
+const COLUMNS_PER_COLUMN = 100;
+/**
+ * Every how many places of a sample one is taken. An odd step does not fall on the same column of an image again and
+ * again.
+ */
+function stepFor({ node, view, columns }: LayerShape, samples: number): number {
+  const sizes = view.kind === 'window' ? node.outputs[0]?.shape?.slice(2) : node.inputs[0]?.shape?.slice(1, -1);
+  const places = (sizes ?? []).reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
+  const step = Math.floor((places * samples) / (COLUMNS_PER_COLUMN * columns));
+  return step < 2 ? 1 : Math.min(step - (1 - (step % 2)), Math.max(1, places));
+}
+
+const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array =>
+  outputs[name]!.data as Float32Array; // the taps are float32 outputs
+
+function add(
+  sums: readonly InputSums[],
+  { columns: k, groups, rows }: LayerShape,
+  taps: Taps,
+  outputs: Readonly<Record<string, FeedTensor>>,
+): void {
+  const { input } = taps;
+  for (let g = 0; g < groups; g++) {
+    const s = sums[g]!; // one for each group
+    if ('products' in input) {
+      accumulate(s.products, floats(outputs, input.products), g * k * k);
+      if (input.cross !== undefined) accumulate(s.cross, floats(outputs, input.cross), g * k * k);
+      accumulate(s.sums, floats(outputs, input.sums), g * k);
+      s.places += Number(outputs[input.size]!.data[2]); // the shape has three sizes
+    }
+    accumulate(s.output, floats(outputs, taps.output), g * rows);
+    accumulate(s.outputSquares, floats(outputs, taps.outputSquares), g * rows);
+    s.outputs += Number(outputs[taps.outputSize]!.data[0]) / (groups * rows); // a scalar
+  }
+}
+function accumulate(to: Float64Array, from: Float32Array, at: number): void {
+  for (let i = 0; i < to.length; i++) to[i]! += from[at + i]!;
+}
+
+/** Everybody who reads the value reads it quantized and dequantized. */
+function fakeQuantize(b: GraphBuilder, v: Value, p: QuantParams): void {
+  if (v.data || p.scheme.granularity.kind !== 'tensor' || !/^u?int(8|16)$/.test(p.scheme.dtype)) return;
+  const readers = [...v.uses];
+  const scale = b.constant(Tensor.f32(p.scale, []), 'gram_scale');
+  const zero = b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, []), 'gram_zero_point');
+  const float = b.op('DequantizeLinear', [b.op('QuantizeLinear', [v, scale, zero], { name: 'gram' }), scale, zero], {
+    name: 'gram',
+  });
+  for (const u of readers) u.node.setInput(u.index, float);
+}
+
+/** Layers in order; those that read the same value one after the other make one step. */
+export function stepsOf(order: readonly Node[], shapes: ReadonlyMap<Node, LayerShape>): LayerShape[][] {
+  const steps: LayerShape[][] = [];
+  for (const n of order) {
+    const shape = shapes.get(n);
+    if (!shape) continue;
+    const last = steps[steps.length - 1];
+    if (last?.[0]?.input === shape.input) last.push(shape);
+    else steps.push([shape]);
+  }
+  return steps;
+}

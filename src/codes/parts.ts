@@ -1,0 +1,63 @@
+/** Elements of a problem, part by part: what methods that look at each scale alone work on. */
+import type { RowsProblem } from '../channels/layer.js';
+
+/** The elements of one part: where they are, their values and how much the error of each counts. */
+export interface PartElements {
+  readonly part: number;
+  readonly at: Int32Array;
+  readonly values: Float64Array;
+  readonly weights: Float64Array;
+}
+
+/**
+ * Every part of a problem, elements in their order. Errors are weighted with the diagonal of the Hessian. The arrays
+ * are reused: copy what is kept.
+ */
+export function* partsOf(
+  { columns, target, hessian, grid: { part, scale } }: RowsProblem,
+  room = (n: number): [Float64Array, Float64Array] => [new Float64Array(n), new Float64Array(n)],
+): Generator<PartElements> {
+  const starts = new Int32Array(scale.length + 1);
+  for (let at = 0; at < part.length; at++) starts[part[at]! + 1]!++;
+  let most = 0;
+  for (let p = 0; p < scale.length; p++) {
+    most = Math.max(most, starts[p + 1]!);
+    starts[p + 1]! += starts[p]!;
+  }
+  const next = starts.slice();
+  const sorted = new Int32Array(part.length);
+  for (let at = 0; at < part.length; at++) sorted[next[part[at]!]!++] = at;
+  const [values, weights] = room(most);
+  for (let p = 0; p < scale.length; p++) {
+    const own = sorted.subarray(starts[p], starts[p + 1]);
+    for (let i = 0; i < own.length; i++) {
+      const at = own[i]!;
+      const c = at % columns;
+      values[i] = target[at]!;
+      weights[i] = hessian[c * columns + c]!;
+    }
+    yield { part: p, at: own, values: values.subarray(0, own.length), weights: weights.subarray(0, own.length) };
+  }
+}
+
+/** Adding and taking away 1.5·2⁵² rounds half to even. */
+const MAGIC = 6755399441055744;
+
+/** Σ weight·|value − (code − zero)·scale|² with the nearest codes. */
+export function roundingError(
+  values: Float64Array,
+  weights: Float64Array,
+  scale: number,
+  zero: number,
+  low: number,
+  high: number,
+): number {
+  let sum = 0;
+  const [from, to] = [low - zero, high - zero];
+  for (let i = 0; i < values.length; i++) {
+    const q = values[i]! / scale + MAGIC - MAGIC;
+    const e = values[i]! - (q > to ? to : q < from ? from : q) * scale;
+    sum += weights[i]! * e * e;
+  }
+  return sum;
+}

@@ -1,0 +1,155 @@
+/**
+ * Finds the recipe: rounds of candidates on the search part of the evaluation samples, then one look at the held-out
+ * part. Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole
+ * search part.
+ */
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { batchNormMoments } from '../channels/moments.js';
+import { fail, type Diagnostic } from '../base/errors.js';
+import type { DataSpec } from '../data/spec.js';
+import { uniqueLabels } from '../ir/labels.js';
+import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
+import { checkFiles } from '../recipe/files.js';
+import { exampleFeed, inputInfo, openData } from '../pipeline/calibration.js';
+import type { Work } from './candidates.js';
+import { chosenMetrics } from '../pipeline/check.js';
+import { withClasses } from '../pipeline/classes.js';
+import { confirm } from './confirm.js';
+import { macsByNode } from '../facts/model.js';
+import { atBatchOfOne, lookAtFloat } from '../pipeline/first-look.js';
+import { Forecast } from './forecast.js';
+import { lookAhead, startMetrics } from '../pipeline/look-ahead.js';
+import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
+import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
+import { Search, type AutoOptions, type AutoResult } from './search.js';
+import { stagingDir } from '../pipeline/staging.js';
+import { createStages } from '../pipeline/stage-clock.js';
+import { asksOf } from '../pipeline/stages.js';
+
+/** Share of the samples that choose, unless the recipe gives one. */
+const SEARCH_SHARE = 0.4;
+/** Samples of data that do not tell how many they are. */
+const UNKNOWN_COUNT = 2000;
+
+/**
+ * Writes into `outDir` the model that is best by the objective among those that keep the limit, with recipe.yaml, which
+ * makes the same file again. Where none keeps it on the held-out part, the closest goes to `outDir`/best-found instead.
+ * Throws DATA_MISSING without evaluation data, USAGE for a limit that does not fit the metric, for latency that is not
+ * measured and for a time budget that ends before one recipe was looked at, and the signal's reason.
+ */
+export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise<AutoResult> {
+  let base = given;
+  const { signal } = rest;
+  const { evaluation } = base.recipe;
+  if (!evaluation.data)
+    fail(
+      'DATA_MISSING',
+      'a search compares recipes on evaluation data, and the recipe names none',
+      {},
+      'set evaluation.data or pass --evaluation-data',
+    );
+  if (rest.objective === 'latency' && evaluation.latency === false)
+    fail(
+      'USAGE',
+      'the objective is latency, and evaluation.latency of the recipe is false',
+      {},
+      'leave it to its default, or use --objective size',
+    );
+  checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
+  checkFiles(base);
+  const forecast = new Forecast(rest.timeBudgetMs, base.recipe.calibration.data !== undefined);
+  const onEvent = rest.onEvent ?? ((): void => undefined);
+  const { stage } = createStages(onEvent, signal);
+  const share = evaluation.searchShare || SEARCH_SHARE;
+  const folder = stagingDir(rest.outDir);
+  try {
+    onEvent({
+      type: 'start',
+      title:
+        `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective} with a drop of at most ` +
+        `${String(rest.maxAccuracyDrop)}`,
+    });
+    const { work, samples } = await stage('look', async () => {
+      const found = await look({ base, outDir: rest.outDir }, evaluation.data!, signal, (diagnostic) =>
+        onEvent({ type: 'diagnostic', diagnostic }),
+      ); // checked above
+      if (found.one) base = atBatchOfOne(base);
+      return [
+        found,
+        `${(100 * found.work.convolutions).toFixed(0)} % of the work is convolutions, ` +
+          `${(100 * found.work.products).toFixed(0)} % matrix products`,
+      ];
+    });
+    const o = { ...rest, base };
+    const setting = { share, samples, folder, stage, forecast };
+    const search = new Search(o, setting);
+    await search.explore(work);
+    return await confirm(o, search, setting);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    if (existsSync(rest.outDir) && !readdirSync(rest.outDir).length) rmdirSync(rest.outDir);
+  }
+}
+
+interface Looked {
+  readonly work: Work;
+  readonly samples: number;
+  readonly one: boolean;
+}
+/** What does the work, how many samples there are, and whether the model takes one at a time only. */
+async function look(
+  { base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>,
+  data: DataSpec,
+  signal: AbortSignal | undefined,
+  report: (d: Diagnostic) => void,
+): Promise<Looked> {
+  const { recipe } = base;
+  const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
+  const model = loadFloatModel(file);
+  checkOutputs([{ recipe: base, outDir }], model, [FOUND_RECIPE]);
+  const moments = batchNormMoments(model).size > 0;
+  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
+  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(base) };
+  startMetrics(base, scores);
+  const lead = await withClasses(one ? atBatchOfOne(base) : base, { ...scores, report });
+  // Most trials calibrate, whatever the recipe itself asks for.
+  const { quantize } = recipe;
+  await lookAhead(lead, inputs, scores, [asksOf({ ...recipe, quantize: { ...quantize, format: 'qdq' } })], signal);
+  const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
+  signal?.throwIfAborted();
+  await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
+  const macs = macsByNode(model, await exampleFeed(base, inputs));
+  const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({
+    op: n.op,
+    macs: macs.get(name) ?? 0,
+  }));
+  const all = work.reduce((n, x) => n + x.macs, 0) || 1;
+  const share = (test: (op: string) => boolean): number =>
+    work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
+  return {
+    one,
+    samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
+    work: {
+      convolutions: share((op) => op.startsWith('Conv')),
+      products: share((op) => op === 'MatMul' || op === 'Gemm'),
+      hasData: recipe.calibration.data !== undefined,
+      moments,
+      synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,
+      blockKernels:
+        base.plugins.targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) ===
+        true,
+    },
+  };
+}
+
+/** Made-up images that are read as the real ones are; undefined where the data are none. */
+function madeUp({ images, imageList, webdataset, preprocess, input }: DataSpec): Work['synthetic'] {
+  if (images === undefined && imageList === undefined && webdataset === undefined) return undefined;
+  return {
+    synthetic: 'both',
+    ...(preprocess === undefined ? {} : { preprocess }),
+    ...(input === undefined ? {} : { input }),
+  };
+}

@@ -1,0 +1,54 @@
+/** Searches on cases of bug reports. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { findRecipe } from '../../../src/search/auto.js';
+import { runRecipe } from '../../../src/pipeline/run.js';
+import { loadRecipe } from '../../../src/recipe/load.js';
+import { CASES, NO_CASES } from '../pipeline/models.js';
+
+const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-auto-cases-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const set = [
+  'calibration.cache=false',
+  'evaluation.layers=false',
+  'evaluation.profile=false',
+  'evaluation.latency.memory=false',
+];
+
+describe.skipIf(NO_CASES)('auto on cases of bug reports (skipped where ../shared/cases is absent)', () => {
+  it('never ships a model that is slower than float', async () => {
+    const base = await loadRecipe(path.join(CASES, 'models/auto-slower/hs.yaml'), { set });
+    const { search, record } = await findRecipe({
+      base,
+      outDir: path.join(dir, 'hs'),
+      maxAccuracyDrop: '5%',
+      objective: 'latency',
+      timeBudgetMs: 60_000,
+    });
+    const labels = search.trials.map((t) => t.label);
+    expect(labels).toEqual(expect.arrayContaining(['stored int8', 'float16', 'optimized float']));
+    // On a processor where integers win here, that is the answer; where they lose, a model at the speed of float, or
+    // none.
+    if (search.outcome === 'met') expect(record.latency!.speedupInterval![1]).toBeGreaterThanOrEqual(1);
+    else expect(search.sentence).toMatch(/^Nothing that keeps the limit is faster than float/);
+  }, 120_000);
+  it('finds labels that lie beside the recipe, and its own recipe finds them again', async () => {
+    const base = await loadRecipe(path.join(CASES, 'models/auto-labels-path/rec/mlp.yaml'), { set });
+    const outDir = path.join(dir, 'deep/er/auto');
+    const { outDir: made } = await findRecipe({
+      base,
+      outDir,
+      maxAccuracyDrop: '5%',
+      objective: 'size',
+      timeBudgetMs: 60_000,
+    });
+    expect(existsSync(path.join(made, 'model.onnx'))).toBe(true);
+    const again = await runRecipe({
+      recipe: await loadRecipe(path.join(made, 'recipe.yaml'), { set: ['evaluation.latency=false'] }),
+      outDir: path.join(dir, 'again'),
+    });
+    expect(again.record.evaluation!.metrics[0]!.name).toBe('top1');
+  }, 120_000);
+});
