@@ -48,7 +48,6 @@ const LONG: Readonly<Record<string, string>> = {
   'data/preprocess.ts': 'settings and steps',
   'data/spec.ts': 'schemas of all sources',
   'formats/qdq.ts': 'placement and writing',
-  'pipeline/run.ts': 'the stages of a run share what those before found; apart, they need types of their own first',
   'search/search.ts': 'the rounds of a search share its trials and the time that is left, which nobody else may change',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',

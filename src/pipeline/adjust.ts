@@ -20,7 +20,7 @@ import { openData } from './calibration.js';
 import { schemeOf } from '../quantize/unsaturated.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { overrideOf, planModel } from './prepare.js';
-import type { Variant } from './variant.js';
+import type { AssignedVariant } from './variant/types.js';
 
 interface Surroundings {
   readonly inputs: readonly ValueInfo[];
@@ -93,7 +93,7 @@ function schemesOf(model: Model, { recipe, plugins }: ResolvedRecipe): (layer: N
 
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
 export async function chooseWeights(
-  v: Variant,
+  v: AssignedVariant,
   reference: ReturnType<typeof cloneModel>,
   { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] },
 ): Promise<Layerwise> {
@@ -120,7 +120,7 @@ export async function chooseWeights(
     reference,
     planned: v.prepared.planned,
     packings: v.prepared.planned.packings,
-    params: v.params,
+    params: v.assigned.params,
     method,
     methodOptions,
     methodOf: (n) => {

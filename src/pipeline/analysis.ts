@@ -7,17 +7,16 @@ import { batches } from '../data/batch.js';
 import type { Feed } from '../ir/feed.js';
 import { profilePair } from '../runtime/profile.js';
 import { openData } from './calibration.js';
-import type { CheckInput } from './check.js';
+import type { LookInput } from './check.js';
 import { atBatch } from './feeds.js';
-import type { Variant } from './variant.js';
+import type { LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { AssignedVariant, WrittenVariant } from './variant/types.js';
 
 /**
  * The samples to analyse with: those that calibrated, which must not be the judge of accuracy; else those that
  * evaluate. Undefined without data.
  */
-export async function analysisData(
-  o: Omit<CheckInput, 'calibrationSamples' | 'attempt'>,
-): Promise<AnalysisData | undefined> {
+export async function analysisData(o: LookInput): Promise<AnalysisData | undefined> {
   const { calibration, evaluation } = o.recipe.recipe;
   const spec = calibration.data ?? evaluation.data;
   if (!spec) return undefined;
@@ -39,19 +38,19 @@ export interface AnalysisData {
   readonly singles: Batches;
 }
 
-/** Before the rewrite. */
+/** Layers one at a time; undefined where the recipe does not ask for it. */
 export async function analyseSensitivity(
-  v: Variant,
+  v: AssignedVariant,
   data: AnalysisData,
-  o: Pick<CheckInput, 'onEvent' | 'signal'>,
-): Promise<string> {
+  o: Pick<LookInput, 'onEvent' | 'signal'>,
+): Promise<Sensitivity | undefined> {
   const { sensitivity, threads } = v.recipe.recipe.evaluation;
-  if (sensitivity === false) return 'skipped';
+  if (sensitivity === false) return undefined;
   const { planned, format, target } = v.prepared;
-  v.measured.sensitivity = await measureSensitivity({
+  return measureSensitivity({
     model: v.model,
     planned,
-    params: v.params,
+    params: v.assigned.params,
     format,
     target,
     seed: v.recipe.recipe.quantize.seed,
@@ -62,51 +61,55 @@ export async function analyseSensitivity(
     threads,
     ...o,
   });
-  const [worst] = v.measured.sensitivity.layers;
+}
+export function sensitivityText({ layers }: Sensitivity): string {
+  const [worst] = layers;
   return (
-    `${v.measured.sensitivity.layers.length} layers, one at a ` +
+    `${layers.length} layers, one at a ` +
     `time${worst ? ` · most sensitive: ${worst.node} (${(100 * worst.share).toFixed(0)} % of the sum)` : ''}`
   );
 }
 
-/** After the rewrite. */
+/** The error of each tensor; undefined where the recipe does not ask for it. */
 export async function analyseLayers(
-  v: Variant,
+  v: WrittenVariant,
   data: AnalysisData,
-  o: Pick<CheckInput, 'onEvent' | 'signal'>,
-): Promise<string> {
+  o: Pick<LookInput, 'onEvent' | 'signal'>,
+): Promise<LayerErrors | undefined> {
   const { layers, threads } = v.recipe.recipe.evaluation;
-  if (layers === false) return 'skipped';
-  v.measured.layers = await measureLayers({
+  if (layers === false) return undefined;
+  return measureLayers({
     float: v.float,
-    quantized: v.model,
+    quantized: v.written,
     tensors: v.tensors,
     batches: data.singles,
     samples: layers.samples,
     threads,
     ...o,
   });
-  const worst = [...v.measured.layers.tensors].sort((a, b) => (a.sqnrDb ?? Infinity) - (b.sqnrDb ?? Infinity))[0];
+}
+export function layersText({ tensors }: LayerErrors): string {
+  const worst = [...tensors].sort((a, b) => (a.sqnrDb ?? Infinity) - (b.sqnrDb ?? Infinity))[0];
   return (
-    `${v.measured.layers.tensors.length} ` +
+    `${tensors.length} ` +
     `tensors${worst?.sqnrDb === undefined ? '' : ` · worst: ${worst.node} SQNR ${worst.sqnrDb.toFixed(1)} dB`}`
   );
 }
 
 /** Time of each node, and whether optimizations change results. `feed` holds the inputs of one sample. */
 export async function analyseKernels(
-  v: Variant,
+  v: WrittenVariant,
   data: AnalysisData | undefined,
   feed: Feed,
-  o: Pick<CheckInput, 'signal' | 'inputs'>,
-): Promise<void> {
+  o: Pick<LookInput, 'signal' | 'inputs'>,
+): Promise<Pick<RuntimeFacts, 'profile' | 'optimizations'>> {
   const { profile, latency } = v.recipe.recipe.evaluation;
-  if (profile === false || !v.measured.runtime) return;
+  if (profile === false) return {};
   const threads = latency === false ? 1 : latency.threads;
   const sized = atBatch(feed, o.inputs, latency === false ? 1 : latency.batch);
   const times = await profilePair({
     float: v.float,
-    quantized: v.file,
+    quantized: v.folder.model,
     nodes: v.nodes,
     feed: sized,
     runs: profile.runs,
@@ -114,6 +117,7 @@ export async function analyseKernels(
     signal: o.signal,
   });
   const optimizations =
-    data && (await optimizationDifference({ quantized: v.file, batches: data.batches, threads, signal: o.signal }));
-  v.measured.runtime = { ...v.measured.runtime, profile: times, ...(optimizations ? { optimizations } : {}) };
+    data &&
+    (await optimizationDifference({ quantized: v.folder.model, batches: data.batches, threads, signal: o.signal }));
+  return { profile: times, ...(optimizations ? { optimizations } : {}) };
 }

@@ -8,7 +8,7 @@ import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
-import { evaluateModels, inSearchPart, type Comparison } from '../evaluate/compare.js';
+import { evaluateModels, inSearchPart } from '../evaluate/compare.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
@@ -16,33 +16,38 @@ import { OutputErrorMeter, worstCosine } from '../evaluate/output-error.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { EvaluationFacts, OutputFacts } from '../record/index.js';
+import type { EvaluationFacts, LatencyFacts, OutputFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
 import { Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { slowness } from './slowness.js';
-import type { Variant } from './variant.js';
+import type { Variant, WrittenVariant } from './variant/types.js';
 
 /** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
 const OPEN_BYTES = 2e9;
 
-export interface CheckInput {
+/** What is looked at with what, wherever a model is run on samples. */
+export interface LookInput {
   readonly floatFile: string;
   /** Gives model, data and settings; what it says of quantization is not looked at. */
   readonly recipe: ResolvedRecipe;
   readonly inputs: readonly ValueInfo[];
-  readonly calibrationSamples: readonly { readonly id: string; readonly hash: string }[];
   readonly report: (d: Diagnostic) => void;
+  readonly onEvent?: OnEvent;
+  readonly signal?: AbortSignal;
+}
+export interface CheckInput extends LookInput {
+  readonly calibrationSamples: readonly { readonly id: string; readonly hash: string }[];
   /** Runs a step of one variant; may keep its failure from stopping the others. */
   readonly attempt: <T>(v: Variant, step: () => Promise<T> | T) => Promise<T | undefined>;
+  /** Those that have not failed. */
+  readonly alive: <V extends Variant>(list: readonly V[]) => readonly V[];
   /** Evaluates on the search part of the samples alone, and on at most so many of it. */
   readonly searchOnly?: SearchOnly | undefined;
   /** Where the data name no classes. */
   readonly classNames?: readonly string[] | undefined;
-  readonly onEvent?: OnEvent;
-  readonly signal?: AbortSignal;
 }
 export interface SearchOnly {
   readonly share: number;
@@ -52,6 +57,8 @@ export interface Checked {
   /** Undefined without data. */ readonly samples: number | undefined;
   readonly overlap: readonly (readonly [string, string])[];
   /** One sample's inputs. */ readonly feed: Feed;
+  /** By index of the variant; without data, none. */
+  readonly found: ReadonlyMap<number, EvaluationFacts>;
 }
 
 /**
@@ -78,7 +85,7 @@ export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetri
  * Runs the float model and all variants on the evaluation samples, in one pass. A variant fails with QUANTIZE_VERIFY
  * where its model does not load or run, and with QUANTIZE_COLLAPSED where it no longer agrees with the float model.
  */
-export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): Promise<Checked> {
+export async function evaluateAll(o: CheckInput, variants: readonly WrittenVariant[]): Promise<Checked> {
   const { evaluation: e, calibration } = o.recipe.recipe;
   const spec = e.data ?? calibration.data;
   if (!spec)
@@ -96,24 +103,22 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
       hint: 'set evaluation.data or pass --evaluation-data',
     });
   const dataset = spec && (await openData(spec, o.inputs, o.recipe, o.report));
-  let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0) };
+  let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0), found: new Map() };
   await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(
-      variants.filter((v) => !v.error),
-      (v) => statSync(v.file).size,
-      OPEN_BYTES,
-    )) {
-      const open: { variant: Variant; session: Session }[] = [];
+    for (const together of packs(o.alive(variants), (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
+      const open: { variant: WrittenVariant; session: Session }[] = [];
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
-            open.push({ variant, session: await openQuantized(variant.file, e.threads) });
+            open.push({ variant, session: await openQuantized(variant.folder.model, e.threads) });
           });
         if (!open.length) continue;
-        if (dataset) checked = await evaluateOn(o, dataset, float, open);
-        else
+        if (dataset) {
+          const now = await evaluateOn(o, dataset, float, open);
+          checked = { ...now, found: new Map([...checked.found, ...now.found]) };
+        } else
           for (const { variant, session } of open)
             await o.attempt(variant, () => runOnce(float, session, checked.feed));
       } finally {
@@ -130,7 +135,11 @@ export async function evaluateAll(o: CheckInput, variants: readonly Variant[]): 
  * Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with
  * QUANTIZE_VERIFY there.
  */
-async function probeVariants(o: CheckInput, variants: readonly Variant[], dataset: Dataset | undefined): Promise<void> {
+async function probeVariants(
+  o: CheckInput,
+  variants: readonly WrittenVariant[],
+  dataset: Dataset | undefined,
+): Promise<void> {
   const { evaluation: e } = o.recipe.recipe;
   let feed: Feed | undefined;
   if (dataset)
@@ -142,7 +151,7 @@ async function probeVariants(o: CheckInput, variants: readonly Variant[], datase
       feed = b.feeds[0];
       break;
     }
-  const probed = variants.map((v) => ({ file: v.file, feeds: feed ? [feed] : [] }));
+  const probed = variants.map((v) => ({ file: v.folder.model, feeds: feed ? [feed] : [] }));
   const probes = await probeModels(probed, { threads: e.threads, signal: o.signal });
   for (const [i, v] of variants.entries())
     await o.attempt(v, () => {
@@ -193,7 +202,7 @@ async function evaluateOn(
   o: CheckInput,
   dataset: Dataset,
   float: Session,
-  open: readonly { variant: Variant; session: Session }[],
+  open: readonly { variant: WrittenVariant; session: Session }[],
 ): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
   const limit = e.samples ?? Infinity;
@@ -226,11 +235,12 @@ async function evaluateOn(
     signal: o.signal,
     onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
   });
+  const found = new Map<number, EvaluationFacts>();
   for (const [i, { variant }] of open.entries()) {
     await o.attempt(variant, () => {
-      const found: Comparison = candidates[i]!; // one for each candidate
-      variant.measured.evaluation = { ...found, data: dataset.describe };
-      collapseCheck(variant.measured.evaluation, e.collapse);
+      const facts: EvaluationFacts = { ...candidates[i]!, data: dataset.describe }; // one for each candidate
+      collapseCheck(facts, e.collapse);
+      found.set(variant.index, facts);
     });
   }
   const shared = e.data ? overlap(o.calibrationSamples, seen).map((p) => [p.a, p.b] as const) : [];
@@ -243,7 +253,7 @@ async function evaluateOn(
         'is flattered',
       hint: 'evaluate on other samples, or declare a split',
     });
-  return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0) };
+  return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0), found };
 }
 
 async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | undefined): AsyncGenerator<Sample> {
@@ -294,32 +304,37 @@ function finiteCheck(outputs: readonly OutputFacts[]): void {
 
 /**
  * Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of
- * its own.
+ * its own; by index of the variant.
  */
-export async function timeAll(o: CheckInput, variants: readonly Variant[], feed: Feed): Promise<void> {
+export async function timeAll(
+  o: CheckInput,
+  variants: readonly WrittenVariant[],
+  feed: Feed,
+): Promise<ReadonlyMap<number, LatencyFacts>> {
+  const found = new Map<number, LatencyFacts>();
   const l = o.recipe.recipe.evaluation.latency;
-  if (l === false) return;
+  if (l === false) return found;
   const sized = atBatch(feed, o.inputs, l.batch);
-  for (const together of packs(variants, (v) => statSync(v.file).size, OPEN_BYTES)) {
+  for (const together of packs(variants, (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
     const timed = await measureLatencies(
       o.floatFile,
-      together.map((v) => v.file),
+      together.map((v) => v.folder.model),
       { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
     );
-    together.forEach((v, i) => {
-      v.measured.latency = timed[i]!; // one for each
-      const slow = slowness(v.measured.latency, v.recipe.recipe.quantize);
+    for (const [i, v] of together.entries()) {
+      const latency = timed[i]!; // one for each
+      found.set(v.index, latency);
+      const slow = slowness(latency, v.recipe.recipe.quantize);
       if (slow) v.report(slow);
-    });
+    }
   }
-  if (!l.memory) return;
-  const measured = await measureOwnProcesses([o.floatFile, ...variants.map((v) => v.file)], {
-    feed: sized,
-    threads: l.threads,
-    signal: o.signal,
-  });
-  const float = measured[0]!; // the first of the list
-  variants.forEach((v, i) => {
-    v.measured.latency = { ...v.measured.latency!, process: { float, quantized: measured[i + 1]! } };
-  }); // set above; one for each
+  if (!l.memory) return found;
+  const files = variants.map((v) => v.folder.model);
+  const own = { feed: sized, threads: l.threads, signal: o.signal };
+  const [float, ...measured] = await measureOwnProcesses([o.floatFile, ...files], own);
+  for (const [i, v] of variants.entries()) {
+    const [latency, quantized] = [found.get(v.index), measured[i]];
+    if (latency && float && quantized) found.set(v.index, { ...latency, process: { float, quantized } });
+  }
+  return found;
 }

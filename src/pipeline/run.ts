@@ -3,43 +3,39 @@
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
 import path from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { fail, QuantError, type Diagnostic } from '../base/errors.js';
+import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { groupBy } from '../base/group.js';
-import { bytesText, countText } from '../base/text.js';
 import { version } from '../base/version.js';
-import type { TensorStats } from '../calibrate/types.js';
-import { countNodes } from '../ir/count.js';
-import type { Model, Value } from '../ir/graph.js';
+import { batchNormMoments } from '../channels/moments.js';
+import { macsByNode } from '../facts/model.js';
 import { judgeRun } from '../gate/index.js';
-import { checkFiles } from '../recipe/files.js';
+import { countNodes } from '../ir/count.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
-import type { CalibrationFacts, MixedFacts, NodeFacts, RunRecord } from '../record/index.js';
+import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
-import { inspectOptimized } from '../runtime/inspect-optimized.js';
-import { batchNormMoments } from '../channels/moments.js';
 import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights } from './adjust.js';
-import { analyseKernels, analyseLayers, analyseSensitivity, analysisData } from './analysis.js';
-import { calibratePlans, exampleFeed, firstFeed, inputInfo } from './calibration.js';
-import { calibrationFindings } from './calibration-findings.js';
-import { chosenMetrics, evaluateAll, timeAll, type Checked, type SearchOnly } from './check.js';
-import { macsByNode, modelFacts } from '../facts/model.js';
-import { modelClasses, withClasses } from './classes.js';
+import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
+import { exampleFeed, firstFeed } from './calibration.js';
+import type { SearchOnly } from './check.js';
+import { calibrateTogether } from './calibrate-together.js';
 import { atBatch, randomFeed } from './feeds.js';
-import { atBatchOfOne, lookAtFloat } from './first-look.js';
-import { lookAhead, startMetrics } from './look-ahead.js';
-import { spendBudget } from './mixed.js';
-import { checkOutputs } from './overwriting.js';
+import { atBatchOfOne } from './first-look.js';
+import { openFront, type Front } from './front.js';
 import { withoutGain } from './gain.js';
-import { loadFloatModel, optimizeModel, passesFor } from './prepare.js';
+import { measureTogether } from './measure-together.js';
+import { spendBudget } from './mixed.js';
+import { OutputFolder } from './output-folder.js';
+import { optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
-import { bytesOnDisk, watchSources } from './sources.js';
-import { createStages } from './stage-clock.js';
-import { asksOf, has, stagesTogether, type StageName } from './stages.js';
-import { Variant } from './variant.js';
+import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
+import { Together } from './together.js';
+import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
+import { planText, planVariant } from './variant/plan.js';
+import { recordOf, type SharedFacts } from './variant/record.js';
+import type { AssignedVariant, PlannedVariant, RefinedVariant, Variant, WrittenVariant } from './variant/types.js';
+import { writeVariant } from './variant/write.js';
 
 export interface RunListener {
   readonly onEvent?: OnEvent;
@@ -101,363 +97,240 @@ export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
 export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
-  let lead = o.runs[0]!.recipe; // at least one
   const startedAt = new Date();
-  const diagnostics: Diagnostic[] = [];
-  // Whatever a stage finds belongs into the records, whoever listens.
-  const onEvent: OnEvent = (e) => {
-    if (e.type === 'diagnostic') diagnostics.push(e.diagnostic);
-    o.onEvent?.(e);
-  };
-  const report = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
-  // Before a budget is spent, which changes what a recipe asks for.
   const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail));
-  const { stage, stages } = createStages(onEvent, o.signal, stagesTogether(asked));
-  const runs =
-    (name: StageName) =>
-    (v: Variant): boolean => {
-      const asks = asked[variants.indexOf(v)];
-      return asks !== undefined && has(asks, name);
-    };
-
-  const listen = { onEvent, ...(o.signal ? { signal: o.signal } : {}) };
-
-  if (!lead.recipe.model)
-    fail(
-      'RECIPE_INVALID',
-      'the recipe names no model',
-      lead.file ? { file: lead.file } : {},
-      'set model: in the recipe or pass --model',
-    );
-  const floatFile = path.resolve(lead.baseDir, lead.recipe.model);
-  if (!o.dryRun) {
-    checkOutputs(o.runs); // what would be lost is told before what is missing
-    checkFiles(lead);
-  }
-  const sources = watchSources(floatFile);
-  const model = loadFloatModel(floatFile);
-  sources.add(model);
-  if (!o.dryRun) checkOutputs(o.runs, model);
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
-  const original = modelFacts(
-    model,
-    path.basename(floatFile),
-    bytesOnDisk(floatFile, model),
-    sources.sha256,
-    undefined,
+  const all = new Together(o, stagesTogether(asked), o.runs.length);
+  const front = await openFront({
+    runs: o.runs,
+    lead: o.runs[0]!.recipe, // at least one
+    title: o.title,
+    asked,
+    dryRun: o.dryRun === true,
+    lookedAt: o.lookedAt === true,
+    report: all.report,
+    ...all.listen,
+  });
+  const asks = o.runs.map((r, index) =>
+    ask(front.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
   );
-  onEvent({
-    type: 'start',
-    title:
-      `${o.title} · ${path.basename(floatFile)} (${opsetText(model)}, ${countText(original.parameters)} ` +
-      `parameters, ${bytesText(original.bytes)}) → ${lead.recipe.target}`,
+  const changed = await changeModel(front, all);
+  const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
+  const { planned, macs } = await planAll(spent, front, all);
+  const facts = (calibration?: SharedFacts['calibration']): SharedFacts => ({
+    schema: 1,
+    quantbench: version,
+    startedAt: startedAt.toISOString(),
+    durationMs: Date.now() - startedAt.getTime(),
+    outcome: 'ok',
+    environment: environment(),
+    stages: all.stages(),
+    float: { ...front.original, macs },
+    calibration,
+    diagnostics: all.diagnostics,
+    passes: changed.passes,
   });
-
-  const one =
-    !o.dryRun &&
-    !o.lookedAt &&
-    (await lookAtFloat({ file: floatFile, recipe: lead, inputs, report, signal: o.signal }));
-  if (one) lead = atBatchOfOne(lead);
-  // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
-  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(lead) };
-  startMetrics(lead, scores);
-  lead = await withClasses(lead, {
-    ...scores,
-    report: (d) => {
-      if (!o.lookedAt) report(d);
-    },
-  });
-  if (!o.dryRun && !o.lookedAt) await lookAhead(lead, inputs, scores, asked, o.signal);
-  const { recipe } = lead;
-  const variants = o.runs.map(
-    (r) =>
-      new Variant(one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, (diagnostic) =>
-        o.onEvent?.({ type: 'diagnostic', diagnostic }),
-      ),
-  );
-  const alive = (): Variant[] => variants.filter((v) => !v.error);
-  const attempt = async <T>(v: Variant, step: () => T | Promise<T>): Promise<T | undefined> => {
-    await nextTurn(); // much of a step blocks the thread: signals and timers get their turn here
-    o.signal?.throwIfAborted();
-    try {
-      return await step();
-    } catch (error) {
-      if (!o.keepGoing || !(error instanceof QuantError)) throw error;
-      v.error = error;
-      v.report({ severity: 'error', code: error.code, message: `${v.recipe.name}: ${error.message}` });
-      return undefined;
-    }
-  };
-  /** What only explains a result must not cost it: a failure is told, and the run goes on. */
-  const lookInto = (v: Variant, step: () => Promise<void>): Promise<void> =>
-    step().catch((error: unknown) => {
-      if (!(error instanceof QuantError) || o.signal?.aborted) throw error;
-      v.report({
-        severity: 'warning',
-        code: 'ANALYSIS_FAILED',
-        message: `an analysis was left out: ${error.message}`,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-      });
-    });
-  /** One line about all: that of the only one, or how many. */
-  const about = (lines: readonly string[]): string =>
-    variants.length === 1 ? (lines[0] ?? '') : `${lines.length} of ${variants.length} recipes`;
-
-  const moments = batchNormMoments(model);
-  const traces = await stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, recipe.optimize, report, passesFor(lead));
-    return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
-  });
-  for (const named of recipe.adjust)
-    await stage(named.name, async () => [
-      undefined,
-      await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen }),
-    ]);
-  const budgets = o.dryRun ? [] : variants.filter(runs('budget'));
-  if (budgets.length) {
-    await stage('budget', async () => {
-      for (const v of budgets)
-        await attempt(v, async () => {
-          const { recipe: made, facts } = await spendBudget({
-            recipe: v.recipe,
-            model,
-            floatFile,
-            contentSha256: () => sources.contentSha256(),
-            inputs,
-            report,
-            ...listen,
-          });
-          v.recipe = made;
-          v.measured.mixed = facts;
-        });
-      return [undefined, about(budgets.flatMap((v) => (v.measured.mixed ? [mixedText(v.measured.mixed)] : [])))];
-    });
-  }
-  const macs = await stage('plan', async () => {
-    const example = await exampleFeed(lead, inputs);
-    for (const v of alive()) await attempt(v, () => v.plan(model, (m) => macsByNode(m, example)));
-    return [
-      [...macsByNode(model, example).values()].reduce((n, x) => n + x, 0),
-      about(alive().map((v) => planText(v.nodes, v.bodies))),
-    ];
-  });
-  const float = { ...original, macs };
-  let calibration: Omit<CalibrationFacts, 'observer'> | undefined;
-  const recordOf = (v: Variant): RunRecord =>
-    v.record({
-      schema: 1,
-      quantbench: version,
-      startedAt: startedAt.toISOString(),
-      durationMs: Date.now() - startedAt.getTime(),
-      outcome: 'ok',
-      environment: environment(),
-      stages: stages(),
-      float,
-      calibration,
-      diagnostics,
-      passes: traces.map(({ pass, changes, nodesBefore, nodesAfter }) => ({ pass, changes, nodesBefore, nodesAfter })),
-    });
-  const results = (give: (v: Variant) => RunRecord): RunResult[] =>
-    variants.map((v) => (v.error ? { outDir: v.outDir, error: v.error } : { outDir: v.outDir, record: give(v) }));
-  if (o.dryRun) return results(recordOf);
+  if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
 
   try {
     // before the work: a folder that cannot be written is told at once
-    for (const v of alive()) await attempt(v, () => v.stage());
-    const stats = new Map<Variant, ReadonlyMap<Value, TensorStats>>();
-    const statics = alive().filter(runs('calibrate'));
-    let samples: readonly { id: string; hash: string }[] = [];
-    if (statics.length) {
-      calibration = await stage('calibrate', async () => {
-        let facts: Awaited<ReturnType<typeof calibratePlans>>['facts'] | undefined;
-        // Copies of one opset have the same tensors.
-        for (const same of groupBy(statics, (v) => v.model.opsets.get('')).values()) {
-          const c = await calibratePlans({
-            model: same[0]!.model,
-            contentSha256: () => sources.contentSha256(),
-            plans: same.map((v) => ({
-              planned: v.prepared.planned,
-              observerOptions: v.recipe.recipe.quantize.activations.observer,
-            })),
-            recipe: lead,
-            report,
-            ...listen,
-          }); // groups are not empty
-          same.forEach((v, i) => {
-            stats.set(v, c.stats[i]!);
-            v.observer = v.recipe.recipe.quantize.activations.observer.name;
-          }); // one for each plan
-          if (!facts) for (const d of calibrationFindings(c.stats[0] ?? new Map(), c.facts.samples)) report(d);
-          facts ??= c.facts;
-          samples = c.samples;
-        }
-        const names = [...new Set(statics.map((v) => v.observer!))]; // set above
-        return [
-          { ...facts!, overlapWithEvaluation: [] },
-          `${facts!.samples} samples · ${facts!.tensors} tensors · ` +
-            `${names.join(', ')}${facts!.cache === 'hit' ? ' · reused statistics (same model, same data)' : ''}`,
-        ]; // at least one group
-      });
-    }
-    const inside =
-      o.detail !== false &&
-      (recipe.evaluation.profile !== false || alive().some((v) => runs('sensitivity')(v) || runs('layers')(v)));
-    const looked = inside ? await analysisData({ floatFile, recipe: lead, inputs, report, ...listen }) : undefined;
-    if (looked && alive().some(runs('sensitivity'))) {
-      await stage('sensitivity', async () => {
-        const lines: string[] = [];
-        for (const v of alive())
-          await attempt(v, async () => {
-            v.assign(stats.get(v) ?? new Map());
-            await lookInto(v, async () => {
-              lines.push(await analyseSensitivity(v, looked, listen));
-            });
-          });
-        return [undefined, about(lines)];
-      });
-    }
-    for (const v of alive()) await attempt(v, () => v.assign(stats.get(v) ?? new Map()));
-    const refined = alive().filter(runs('weights'));
-    if (refined.length) {
-      await stage('weights', async () => {
-        const lines: string[] = [];
-        for (const v of refined)
-          await attempt(v, async () => {
-            lines.push(
-              await v.refine((own, reference) => chooseWeights(own, reference, { moments, inputs, report, ...listen })),
-            );
-          });
-        return [undefined, about(lines)];
-      });
-    }
-    await stage('quantize', async () => {
-      const lines: string[] = [];
-      for (const v of alive())
-        await attempt(v, () => {
-          lines.push(v.rewrite());
-        });
-      for (const v of alive())
-        if (v.saturating.length)
-          await lookInto(v, async () =>
-            tellOfSaturation(v, atBatch((await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0), inputs, 1)),
-          );
-      return [undefined, about(lines)];
+    const taken = await all.each(planned, (v) => {
+      v.folder.take();
+      return v;
     });
-    const check = {
-      floatFile,
-      recipe: lead,
-      inputs,
-      calibrationSamples: samples,
-      report,
-      attempt,
+    const calibrated = await calibrateTogether(taken, front, all);
+    const looked = await dataToLookAt(taken, front, all, o.detail !== false);
+    const assigned = await all.each(taken, (v) => assignVariant(v, calibrated.stats.get(v.index)));
+    const sensitivities = await measureSensitivities(assigned, looked, all);
+    const refined = await refineAll(assigned, changed.moments, front, all);
+    const written = await writeAll(refined, front, all);
+    const { measured, overlap } = await measureTogether(written, {
+      front,
+      all,
+      looked,
+      sensitivities,
+      samples: calibrated.samples,
+      detail: o.detail !== false,
       searchOnly: o.searchOnly,
-      classNames: modelClasses(scores),
-      ...listen,
-    };
-    const checked: Checked = await stage('evaluate', async () => {
-      const c = await evaluateAll(check, alive());
-      return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
     });
-    if (calibration) calibration = { ...calibration, overlapWithEvaluation: checked.overlap };
-    if (looked && alive().some(runs('layers'))) {
-      await stage('layers', async () => {
-        const lines: string[] = [];
-        for (const v of alive())
-          await lookInto(v, async () => {
-            lines.push(await analyseLayers(v, looked, listen));
-          });
-        return [undefined, about(lines)];
-      });
-    }
-    await stage('verify', async () => {
-      const lines: string[] = [];
-      for (const v of alive()) {
-        await attempt(v, async () => {
-          if (v.prepared.target.host === 'simulated') {
-            lines.push(`loads in onnxruntime; kernels of ${v.prepared.target.name} are not known here`);
-            return;
-          }
-          const { kernels, ...runtime } = await inspectOptimized(v.file, v.nodes);
-          Object.assign(v.measured, {
-            kernels,
-            runtime: { ...runtime, ...(v.saturation ? { saturation: v.saturation } : {}) },
-          });
-          if (o.detail !== false)
-            await lookInto(v, () => analyseKernels(v, looked, checked.feed, { inputs, ...listen }));
-          lines.push(
-            `${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ` +
-              `${runtime.unfused.length} Q/DQ left unfused`,
-          );
-        });
-      }
-      return [undefined, about(lines)];
+    front.sources.assertUnchanged();
+    const calibration = calibrated.facts && { ...calibrated.facts, overlapWithEvaluation: overlap };
+    const records = await all.each(measured, (v) => {
+      const found = recordOf(v, facts(calibration));
+      const told = withoutGain(found, v.recipe.recipe.quantize);
+      if (told) v.report(told);
+      const own = judged(told ? { ...found, diagnostics: [...found.diagnostics, told] } : found, v.recipe);
+      const record = o.complete?.(own) ?? own;
+      v.folder.publish({ ...(o.render?.(record) ?? {}), 'run.json': `${JSON.stringify(record, null, 1)}\n` });
+      return [v.index, record] as const;
     });
-    if (alive().some(runs('latency'))) {
-      await stage('latency', async () => {
-        const timed = alive().filter((v) => v.prepared.target.host === 'here');
-        if (timed.length) await timeAll(check, timed, checked.feed);
-        return [
-          undefined,
-          about(
-            alive().map((v) => {
-              const l = v.measured.latency;
-              return l
-                ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms`
-                : 'skipped';
-            }),
-          ),
-        ];
-      });
-    }
-    sources.assertUnchanged();
-    const records = new Map<Variant, RunRecord>();
-    for (const v of alive()) {
-      await attempt(v, () => {
-        const measured = recordOf(v);
-        const told = withoutGain(measured, v.recipe.recipe.quantize);
-        if (told) v.report(told);
-        const own = judged(told ? { ...measured, diagnostics: [...measured.diagnostics, told] } : measured, v.recipe);
-        const record = o.complete?.(own) ?? own;
-        v.publish(record, o.render?.(record) ?? {});
-        records.set(v, record);
-      });
-    }
-    return results((v) => records.get(v)!); // those alive have one
+    return results(asks, all, new Map(records));
   } finally {
-    for (const v of variants) v.close();
+    for (const v of asks) v.folder.close();
   }
+}
+
+function ask(recipe: ResolvedRecipe, outDir: string, index: number, all: Together, asked: readonly Asks[]): Variant {
+  const diagnostics: Diagnostic[] = [];
+  return {
+    index,
+    recipe,
+    folder: new OutputFolder(outDir),
+    asks: asked[index]!, // one for each
+    diagnostics,
+    report: (d) => {
+      diagnostics.push(d);
+      all.tell(d);
+    },
+  };
+}
+
+function results(asks: readonly Variant[], all: Together, records: ReadonlyMap<number, RunRecord>): RunResult[] {
+  return asks.map((v) => {
+    const [error, record, outDir] = [all.errorOf(v), records.get(v.index), v.folder.dir];
+    if (error) return { outDir, error };
+    return record ? { outDir, record } : fail('INTERNAL', `bug in quantbench: '${outDir}' has no record and no error`);
+  });
+}
+
+const asking = <V extends Variant>(list: readonly V[], name: StageName): V[] => list.filter((v) => has(v.asks, name));
+
+/** Cleans and adjusts the model, in place. */
+async function changeModel(
+  { lead, floatFile, model, inputs, original }: Front,
+  all: Together,
+): Promise<{ passes: RunRecord['passes']; moments: ReturnType<typeof batchNormMoments> }> {
+  const moments = batchNormMoments(model);
+  const { report, listen } = all;
+  const traces = await all.stage('optimise', async () => {
+    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, passesFor(lead));
+    return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
+  });
+  for (const named of lead.recipe.adjust)
+    await all.stage(named.name, async () => [
+      undefined,
+      await adjustModel(model, named, { moments, recipe: lead, inputs, report, ...listen }),
+    ]);
+  const passes = traces.map(({ pass, changes, nodesBefore, nodesAfter }) => ({
+    pass,
+    changes,
+    nodesBefore,
+    nodesAfter,
+  }));
+  return { passes, moments };
+}
+
+/** With types for each layer, where a recipe gives a budget for them. */
+async function spendBudgets(asks: readonly Variant[], front: Front, all: Together): Promise<Variant[]> {
+  const budgets = asking(asks, 'budget');
+  if (!budgets.length) return [...asks];
+  const { model, floatFile, inputs, sources } = front;
+  const made = await all.stage('budget', async () => {
+    const contentSha256 = (): string => sources.contentSha256();
+    const spent = await all.each(budgets, async (v): Promise<Variant & { readonly mixed: MixedFacts }> => {
+      const given = { recipe: v.recipe, model, floatFile, contentSha256, inputs, report: all.report, ...all.listen };
+      const { recipe, facts: mixed } = await spendBudget(given);
+      return { ...v, recipe, mixed };
+    });
+    const lines = spent.map((v) => mixedText(v.mixed));
+    return [spent, all.about(lines)];
+  });
+  return asks.map((v) => made.find((m) => m.index === v.index) ?? v);
+}
+
+async function planAll(
+  asks: readonly Variant[],
+  { lead, inputs, model }: Front,
+  all: Together,
+): Promise<{ planned: PlannedVariant[]; macs: number }> {
+  return all.stage('plan', async () => {
+    const example = await exampleFeed(lead, inputs);
+    const planned = await all.each(asks, (v) => planVariant(v, model, (m) => macsByNode(m, example)));
+    const macs = [...macsByNode(model, example).values()].reduce((n, x) => n + x, 0);
+    return [{ planned, macs }, all.about(planned.map(planText))];
+  });
+}
+
+/** Samples to look into layers with, where something is looked into. */
+async function dataToLookAt(
+  list: readonly PlannedVariant[],
+  { floatFile, lead, inputs }: Front,
+  all: Together,
+  detail: boolean,
+): ReturnType<typeof analysisData> {
+  const alive = all.alive(list);
+  const some = lead.recipe.evaluation.profile !== false;
+  if (!detail || !(some || asking(alive, 'sensitivity').length || asking(alive, 'layers').length)) return undefined;
+  return analysisData({ floatFile, recipe: lead, inputs, report: all.report, ...all.listen });
+}
+
+/** By index; none where nothing asks for them, or there are no data. */
+async function measureSensitivities(
+  list: readonly AssignedVariant[],
+  looked: Awaited<ReturnType<typeof analysisData>>,
+  all: Together,
+): Promise<ReadonlyMap<number, Sensitivity>> {
+  const found = new Map<number, Sensitivity>();
+  if (!looked || !asking(list, 'sensitivity').length) return found;
+  await all.stage('sensitivity', async () => {
+    await all.each(list, (v) =>
+      all.lookInto(v, async () => {
+        const made = await analyseSensitivity(v, looked, all.listen);
+        if (made) found.set(v.index, made);
+      }),
+    );
+    return [undefined, all.about([...found.values()].map(sensitivityText))];
+  });
+  return found;
+}
+
+async function refineAll(
+  list: readonly AssignedVariant[],
+  moments: ReturnType<typeof batchNormMoments>,
+  { inputs }: Front,
+  all: Together,
+): Promise<RefinedVariant[]> {
+  const asked = asking(list, 'weights');
+  if (!asked.length) return list.map(asRounded);
+  const made = await all.stage('weights', async () => {
+    const how = { moments, inputs, report: all.report, ...all.listen };
+    const done = await all.each(asked, (v) => refineVariant(v, (own, from) => chooseWeights(own, from, how)));
+    return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
+  });
+  return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));
+}
+
+async function writeAll(list: readonly RefinedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {
+  return all.stage('quantize', async () => {
+    const done = await all.each(list, writeVariant);
+    const written = await all.each(
+      done.map((d) => d.written),
+      async (v) => ({ ...v, saturation: await saturationOf(v, front, all) }),
+    );
+    return [written, all.about(done.map((d) => d.line))];
+  });
+}
+
+async function saturationOf(
+  v: WrittenVariant,
+  { lead, inputs }: Front,
+  all: Together,
+): Promise<WrittenVariant['saturation']> {
+  if (!v.saturating.length) return v.saturation;
+  const told = await all.lookInto(v, async () => {
+    const feed = (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
+    return tellOfSaturation(v, atBatch(feed, inputs, 1));
+  });
+  return told ?? v.saturation;
 }
 
 /** With the verdict of the recipe's gate, where it has one. */
 const judged = (record: RunRecord, { recipe: { gate }, plugins }: ResolvedRecipe): RunRecord =>
   gate ? { ...record, gate: judgeRun(record, gate, undefined, plugins.gates) } : record;
 
-/** That of the standard domain; where the model has none, of the others. */
-const opsetText = ({ opsets }: Model): string =>
-  opsets.has('')
-    ? `opset ${opsets.get('')}`
-    : [...opsets].map(([domain, v]) => `${domain} opset ${v}`).join(', ') || 'no opset';
-
 /** Such as `12 × weights dtype int8, 8 × weights dtype int4 · sizeRatio 0.199 of 0.2`. */
 function mixedText({ choices, layers, budget, spent, limit }: MixedFacts): string {
   return (
     `${choices.map((c, i) => `${layers.filter((l) => l.chosen === i).length} × ${c}`).join(', ')} · ${budget} ` +
     `${Number(spent.toPrecision(4))} of ${limit}`
-  );
-}
-
-/** Such as `15 of 16 Conv, Gemm in integers (99.2 % of MACs)`. */
-function planText(nodes: readonly NodeFacts[], bodies: Variant['bodies']): string {
-  const compute = nodes.filter((n) => n.macs > 0);
-  const integer = compute.filter((n) => n.planned === 'integer');
-  const sum = (list: readonly NodeFacts[]): number => list.reduce((n, x) => n + x.macs, 0);
-  const share = sum(compute) ? ` (${((100 * sum(integer)) / sum(compute)).toFixed(1)} % of MACs)` : '';
-  const inBodies = bodies.all
-    ? `${bodies.integer} of ${bodies.all} ${bodies.ops.slice(0, 4).join(', ')} in integers in branches and bodies`
-    : '';
-  if (!compute.length && inBodies) return inBodies;
-  return (
-    `${integer.length} of ${compute.length} ${[...new Set(compute.map((n) => n.op))].slice(0, 4).join(', ')} in ` +
-    `integers${share}${inBodies ? `; ${inBodies}` : ''}`
   );
 }

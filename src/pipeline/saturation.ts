@@ -3,7 +3,7 @@ import { saturationEffect } from '../analyse/saturation-effect.js';
 import type { Feed } from '../ir/feed.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { environment, u8s8Saturates } from '../runtime/environment.js';
-import type { Variant } from './variant.js';
+import type { WrittenVariant } from './variant/types.js';
 
 type Saturation = NonNullable<RuntimeFacts['saturation']>;
 
@@ -15,11 +15,12 @@ export const SATURATION_ADVICE =
 /**
  * Warns of a model whose accuracy depends on the CPU, with the difference that saturation makes, reckoned on the inputs
  * of one sample. For a target that promises exact kernels, only where this machine has none: then what is measured is
- * not what the target gives. Throws what running the float model throws.
+ * not what the target gives. Gives the record's facts, with that difference. Throws what running the float model
+ * throws.
  */
-export async function tellOfSaturation(v: Variant, feed: Feed): Promise<void> {
+export async function tellOfSaturation(v: WrittenVariant, feed: Feed): Promise<WrittenVariant['saturation']> {
   const found = v.saturation;
-  if (!found || found.risk === 'none' || (found.promised && found.risk === 'elsewhere')) return;
+  if (!found || found.risk === 'none' || (found.promised && found.risk === 'elsewhere')) return found;
   if (found.promised) {
     v.report({
       severity: 'warning',
@@ -29,13 +30,9 @@ export async function tellOfSaturation(v: Variant, feed: Feed): Promise<void> {
         'and what is measured is not what the target gives',
       hint: 'measure on a CPU with VNNI',
     });
-    return;
+    return found;
   }
   const effect = await saturationEffect(v.float, v.saturating, feed);
-  v.saturation = {
-    ...found,
-    layers: found.layers.map((l) => ({ ...l, ...(effect.has(l.node) ? { difference: effect.get(l.node)! } : {}) })),
-  }; // it has one
   const [node, most] = [...effect].reduce<[string, number]>((a, b) => (b[1] > a[1] ? b : a), ['', 0]);
   const seen =
     most > 0
@@ -47,6 +44,11 @@ export async function tellOfSaturation(v: Variant, feed: Feed): Promise<void> {
     message: `${layersText(found)} can saturate on x64 CPUs without VNNI${where()}${seen}`,
     hint: SATURATION_ADVICE,
   });
+  const withDifference = (l: Saturation['layers'][number]): Saturation['layers'][number] => {
+    const difference = effect.get(l.node);
+    return difference === undefined ? l : { ...l, difference };
+  };
+  return { ...found, layers: found.layers.map(withDifference) };
 }
 
 /** Such as `3 of 20 layers`. */

@@ -10,7 +10,7 @@ import { outputError } from './output-error.js';
 import { sizeRatio } from './size-ratio.js';
 
 /** Every gate that a recipe can name, in the order of judgement. */
-export const gates: readonly Gate[] = [
+export const gates = [
   accuracyDrop,
   classDrop,
   minAccuracy,
@@ -20,4 +20,4 @@ export const gates: readonly Gate[] = [
   memoryRatio,
   integerMacs,
   outputError,
-];
+] as const satisfies readonly Gate[];

@@ -1,0 +1,98 @@
+/** What recipes that run together share before anything is decided: the model, its inputs and data, looked at. */
+import path from 'node:path';
+import { fail, type Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import { bytesText, countText } from '../base/text.js';
+import { modelFacts } from '../facts/model.js';
+import type { ValueInfo } from '../ir/feed.js';
+import type { Model } from '../ir/graph.js';
+import { checkFiles } from '../recipe/files.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
+import type { ModelFacts } from '../record/index.js';
+import { inputInfo } from './calibration.js';
+import { chosenMetrics } from './check.js';
+import { withClasses, type Scores } from './classes.js';
+import { atBatchOfOne, lookAtFloat } from './first-look.js';
+import { lookAhead, startMetrics } from './look-ahead.js';
+import { checkOutputs } from './overwriting.js';
+import { loadFloatModel } from './prepare.js';
+import { bytesOnDisk, watchSources } from './sources.js';
+import type { Asks } from './stages.js';
+
+export interface Front {
+  /** The first recipe, with what was found of its data: all share model, data and target. */
+  readonly lead: ResolvedRecipe;
+  readonly floatFile: string;
+  /** As loaded; changed in place until it is planned on. */
+  readonly model: Model;
+  readonly inputs: readonly ValueInfo[];
+  /** Of the file. */
+  readonly original: ModelFacts;
+  readonly sources: ReturnType<typeof watchSources>;
+  readonly scores: Omit<Scores, 'report'>;
+  /** Whether the graph is fixed at a batch of one, whatever the recipe says. */
+  readonly one: boolean;
+}
+
+export interface FrontOptions {
+  readonly runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[];
+  readonly lead: ResolvedRecipe;
+  readonly title: string;
+  readonly asked: readonly Asks[];
+  readonly dryRun: boolean;
+  /** The caller has looked at the float model and told what it found. */
+  readonly lookedAt: boolean;
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Loads and looks ahead. Throws what is wrong with the recipe, the model or the data, before any work. */
+export async function openFront(o: FrontOptions): Promise<Front> {
+  const { lead: given, report, signal } = o;
+  if (!given.recipe.model)
+    fail(
+      'RECIPE_INVALID',
+      'the recipe names no model',
+      given.file ? { file: given.file } : {},
+      'set model: in the recipe or pass --model',
+    );
+  const floatFile = path.resolve(given.baseDir, given.recipe.model);
+  if (!o.dryRun) {
+    checkOutputs(o.runs); // what would be lost is told before what is missing
+    checkFiles(given);
+  }
+  const sources = watchSources(floatFile);
+  const model = loadFloatModel(floatFile);
+  sources.add(model);
+  if (!o.dryRun) checkOutputs(o.runs, model);
+  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const name = path.basename(floatFile);
+  const original = modelFacts(model, name, bytesOnDisk(floatFile, model), sources.sha256, undefined);
+  o.onEvent({
+    type: 'start',
+    title:
+      `${o.title} · ${name} (${opsetText(model)}, ${countText(original.parameters)} ` +
+      `parameters, ${bytesText(original.bytes)}) → ${given.recipe.target}`,
+  });
+  const looks = !o.dryRun && !o.lookedAt;
+  const one = looks && (await lookAtFloat({ file: floatFile, recipe: given, inputs, report, signal }));
+  const sized = one ? atBatchOfOne(given) : given;
+  // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
+  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(sized) };
+  startMetrics(sized, scores);
+  const lead = await withClasses(sized, {
+    ...scores,
+    report: (d) => {
+      if (!o.lookedAt) report(d);
+    },
+  });
+  if (looks) await lookAhead(lead, inputs, scores, o.asked, signal);
+  return { lead, floatFile, model, inputs, original, sources, scores, one };
+}
+
+/** That of the standard domain; where the model has none, of the others. */
+const opsetText = ({ opsets }: Model): string =>
+  opsets.has('')
+    ? `opset ${opsets.get('')}`
+    : [...opsets].map(([domain, v]) => `${domain} opset ${v}`).join(', ') || 'no opset';

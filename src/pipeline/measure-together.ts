@@ -1,0 +1,128 @@
+/** Written → measured: accuracy in one pass over the samples, then layers, kernels and latency. */
+import type { LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
+import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
+import { analyseKernels, analyseLayers, layersText, type AnalysisData } from './analysis.js';
+import { evaluateAll, timeAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { modelClasses } from './classes.js';
+import type { Front } from './front.js';
+import { has } from './stages.js';
+import type { Together } from './together.js';
+import type { MeasuredVariant, WrittenVariant } from './variant/types.js';
+
+interface MeasureOptions {
+  readonly front: Front;
+  readonly all: Together;
+  /** Samples to look into layers with, where something is looked into. */
+  readonly looked: AnalysisData | undefined;
+  readonly sensitivities: ReadonlyMap<number, Sensitivity>;
+  /** Those that calibrated. */
+  readonly samples: CheckInput['calibrationSamples'];
+  /** Whether kernels are looked into. */
+  readonly detail: boolean;
+  readonly searchOnly: SearchOnly | undefined;
+}
+type Inspected = { readonly runtime: RuntimeFacts; readonly kernels: readonly KernelOf[] };
+
+export async function measureTogether(
+  written: readonly WrittenVariant[],
+  o: MeasureOptions,
+): Promise<{ readonly measured: MeasuredVariant[]; readonly overlap: Checked['overlap'] }> {
+  const { front, all } = o;
+  const check: CheckInput = {
+    floatFile: front.floatFile,
+    recipe: front.lead,
+    inputs: front.inputs,
+    calibrationSamples: o.samples,
+    report: all.report,
+    attempt: all.attempt,
+    alive: (list) => all.alive(list),
+    searchOnly: o.searchOnly,
+    classNames: modelClasses(front.scores),
+    ...all.listen,
+  };
+  const checked = await all.stage('evaluate', async () => {
+    const c = await evaluateAll(check, written);
+    return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
+  });
+  const layers = await measureLayers(written, o);
+  const inspected = await verify(written, checked, o);
+  const alive = all.alive(written);
+  const latency = alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, checked, o) : new Map();
+  return {
+    measured: alive.map((v) => ({
+      ...v,
+      measured: {
+        ...present('sensitivity', o.sensitivities.get(v.index)),
+        ...inspected.get(v.index),
+        ...present('evaluation', checked.found.get(v.index)),
+        ...present('latency', latency.get(v.index)),
+        ...present('layers', layers.get(v.index)),
+      },
+    })),
+    overlap: checked.overlap,
+  };
+}
+
+const present = <K extends string, T>(key: K, value: T | undefined): { [k in K]?: T } =>
+  value === undefined ? {} : ({ [key]: value } as { [k in K]: T }); // of this one key
+
+async function measureLayers(
+  written: readonly WrittenVariant[],
+  { all, looked }: MeasureOptions,
+): Promise<ReadonlyMap<number, LayerErrors>> {
+  const found = new Map<number, LayerErrors>();
+  const alive = all.alive(written);
+  if (!looked || !alive.some((v) => has(v.asks, 'layers'))) return found;
+  await all.stage('layers', async () => {
+    for (const v of alive)
+      await all.lookInto(v, async () => {
+        const made = await analyseLayers(v, looked, all.listen);
+        if (made) found.set(v.index, made);
+      });
+    return [undefined, all.about([...found.values()].map(layersText))];
+  });
+  return found;
+}
+
+/** Which kernels run; where the target does not run here, that is not known. */
+async function verify(
+  written: readonly WrittenVariant[],
+  { feed }: Checked,
+  { all, looked, detail, front }: MeasureOptions,
+): Promise<ReadonlyMap<number, Inspected>> {
+  const found = new Map<number, Inspected>();
+  await all.stage('verify', async () => {
+    const lines = await all.each(written, async (v) => {
+      const { host, name } = v.prepared.target;
+      if (host === 'simulated') return `loads in onnxruntime; kernels of ${name} are not known here`;
+      const { kernels, ...own } = await inspectOptimized(v.folder.model, v.nodes);
+      const runtime = { ...own, ...(v.saturation ? { saturation: v.saturation } : {}) };
+      const looks = { inputs: front.inputs, ...all.listen };
+      const more = detail ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
+      found.set(v.index, { runtime: { ...runtime, ...more }, kernels });
+      return (
+        `${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ` +
+        `${runtime.unfused.length} Q/DQ left unfused`
+      );
+    });
+    return [undefined, all.about(lines)];
+  });
+  return found;
+}
+
+async function time(
+  alive: readonly WrittenVariant[],
+  check: CheckInput,
+  { feed }: Checked,
+  { all }: MeasureOptions,
+): ReturnType<typeof timeAll> {
+  return all.stage('latency', async () => {
+    const timed = alive.filter((v) => v.prepared.target.host === 'here');
+    const found = timed.length ? await timeAll(check, timed, feed) : new Map<number, never>();
+    const lines = alive.map((v) => {
+      const l = found.get(v.index);
+      return l ? `float ${l.floatMs.p50.toFixed(2)} ms, quantized ${l.quantizedMs.p50.toFixed(2)} ms` : 'skipped';
+    });
+    return [found, all.about(lines)];
+  });
+}

@@ -1,0 +1,64 @@
+/** The output folder of a run: files are made beside it and appear in it together, at the end. */
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fail } from '../base/errors.js';
+import { sha256File, writeFileAtomic } from '../base/files.js';
+import type { RunRecord } from '../record/index.js';
+import { publish, stagingDir } from './staging.js';
+
+type FileFacts = RunRecord['files'][number];
+const MODEL = 'model.onnx';
+
+export class OutputFolder {
+  readonly dir: string;
+  #staging: string | undefined;
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** Makes the folder, and one in it for what is not done. Throws OUTPUT_WRITE. */
+  take(): void {
+    this.#staging = stagingDir(this.dir);
+  }
+  #place(): string {
+    return this.#staging ?? fail('INTERNAL', `bug in quantbench: '${this.dir}' was not taken before it was written`);
+  }
+  /** Where the ONNX model is made, with its external data beside it. */
+  get model(): string {
+    return path.join(this.#place(), MODEL);
+  }
+
+  /** What was made so far. */
+  files(): FileFacts[] {
+    const staging = this.#place();
+    return readdirSync(staging).map((name) => ({
+      path: name,
+      bytes: statSync(path.join(staging, name)).size,
+      sha256: sha256File(path.join(staging, name)),
+    }));
+  }
+  /** The file that a runtime is given. Throws INTERNAL before there is one. */
+  main(): FileFacts {
+    const found = this.files().find((f) => f.path === MODEL);
+    return found ?? fail('INTERNAL', `bug in quantbench: no model was written into '${this.dir}'`);
+  }
+  /** Bytes of what ships. */
+  bytes(): number {
+    const staging = this.#place();
+    return readdirSync(staging).reduce((n, name) => n + statSync(path.join(staging, name)).size, 0);
+  }
+
+  /** Moves the files, and texts by name, into the folder: what a model points to before it. Throws OUTPUT_WRITE. */
+  publish(texts: Readonly<Record<string, string>>): void {
+    const staging = this.#place();
+    const made = readdirSync(staging);
+    for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
+    publish(staging, this.dir, [...made.filter((f) => f !== MODEL), MODEL, ...Object.keys(texts)]);
+  }
+  /** Takes away what was not published, and the folder where nothing was made. */
+  close(): void {
+    if (this.#staging === undefined) return;
+    rmSync(this.#staging, { recursive: true, force: true });
+    if (existsSync(this.dir) && !readdirSync(this.dir).length) rmdirSync(this.dir);
+  }
+}

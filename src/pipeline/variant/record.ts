@@ -1,0 +1,65 @@
+/** What a run has done and measured so far, as its record. */
+import path from 'node:path';
+import { modelFacts } from '../../facts/model.js';
+import { relativePath } from '../../recipe/override.js';
+import type { CalibrationFacts, NodeFacts, RunRecord } from '../../record/index.js';
+import type { KernelOf } from '../../runtime/inspect-optimized.js';
+import type { MeasuredVariant, PlannedVariant } from './types.js';
+
+/** What the records of those that run together share. */
+export type SharedFacts = Pick<
+  RunRecord,
+  'schema' | 'quantbench' | 'startedAt' | 'durationMs' | 'outcome' | 'environment' | 'stages' | 'passes' | 'diagnostics'
+> & {
+  readonly float: RunRecord['model']['float'];
+  /** Of those that were calibrated. */
+  readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined;
+};
+
+/** The record of a run, or of what was planned alone. */
+export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFacts): RunRecord {
+  const { float, calibration, diagnostics, ...rest } = shared;
+  const { recipe, name, file, yaml, plugins, baseDir } = v.recipe;
+  const used = plugins.files.map((p) => ({ ...p, file: relativePath(baseDir, p.file) }));
+  const done = 'measured' in v ? v : undefined;
+  const { kernels = [], ...measured } = done?.measured ?? {};
+  return {
+    ...rest,
+    recipe: {
+      name,
+      ...(file ? { file: path.basename(file) } : {}),
+      resolved: recipe,
+      yaml,
+      ...(used.length ? { plugins: used } : {}),
+    },
+    seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed },
+    model: { float, ...(done ? { quantized: quantizedFacts(done, float.macs) } : {}) },
+    ...(calibration && done?.observer !== undefined
+      ? { calibration: { ...calibration, observer: done.observer } }
+      : {}),
+    points: v.points,
+    nodes: [
+      ...v.nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels)),
+      ...v.inBodies,
+    ],
+    ...(v.graph ? { graph: v.graph } : {}),
+    ...(v.mixed ? { mixed: v.mixed } : {}),
+    ...measured,
+    diagnostics: [...diagnostics, ...v.diagnostics],
+    files: done?.folder.files() ?? [],
+  };
+}
+
+function quantizedFacts({ folder, written }: MeasuredVariant, macs: number | undefined): RunRecord['model']['float'] {
+  const { path: name, sha256 } = folder.main();
+  return modelFacts(written, name, folder.bytes(), sha256, macs);
+}
+
+function withKernel(n: NodeFacts, kernels: readonly KernelOf[]): NodeFacts {
+  const found = kernels.find((k) => k.name === n.name);
+  return {
+    ...n,
+    ...(found?.kernel !== undefined ? { kernel: found.kernel } : {}),
+    ...(found?.ranInteger !== undefined ? { ranInteger: found.ranInteger } : {}),
+  };
+}

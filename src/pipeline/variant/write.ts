@@ -1,0 +1,72 @@
+/** Refined → written: the model of the recipe's format, in the staging folder. */
+import { bytesText } from '../../base/text.js';
+import { version } from '../../base/version.js';
+import { saturatingLayers, saturationRisk } from '../../analyse/saturation.js';
+import { pointFacts } from '../../facts/model.js';
+import { coded } from '../../formats/coded.js';
+import { writeModel, type Written } from '../../formats/write.js';
+import { assertValid } from '../../ir/verify.js';
+import { saveModel } from '../../onnx/files.js';
+import { forgetInferred } from '../../ops/infer.js';
+import { planCoded } from '../../quantize/planners/coded.js';
+import { environment } from '../../runtime/environment.js';
+import type { QuantizedGraph } from '../../scheme/quantized.js';
+import { restOf } from '../prepare.js';
+import type { RefinedVariant, WrittenVariant } from './types.js';
+
+/** Writes the model. Gives a line about it too. Throws what the format throws where it cannot express the plan. */
+export function writeVariant(v: RefinedVariant): { readonly written: WrittenVariant; readonly line: string } {
+  const { planned, format, target } = v.prepared;
+  const { params } = v.assigned;
+  const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
+  const saturation = saturationRisk({ ...exposed, environment: environment() });
+  const graph: QuantizedGraph = {
+    model: v.model,
+    planned,
+    params,
+    stats: v.stats,
+    seed: v.recipe.recipe.quantize.seed,
+  };
+  const made = writeModel(format, graph, target, v.report);
+  const stored = storeRest(v, made);
+  const { model, tensors, changes } = made;
+  model.producerName = 'quantbench';
+  model.producerVersion = version;
+  assertValid(model);
+  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  saveModel(model, v.folder.model);
+  const rest = stored ? `, ${stored} weights stored otherwise` : '';
+  return {
+    written: {
+      ...v,
+      written: model,
+      tensors,
+      saturation,
+      saturating: saturation.risk === 'none' ? [] : saturatingLayers(exposed),
+      points: pointFacts(planned, v.stats, v.assigned),
+    },
+    line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}`,
+  };
+}
+
+/** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
+function storeRest({ prepared, recipe: { recipe } }: RefinedVariant, { model, nodeOf }: Written): number {
+  const { planned, format, target } = prepared;
+  const { seed, rest: given } = recipe.quantize;
+  const rest = restOf(recipe, format);
+  if (!rest) return 0;
+  // Nobody asked for it: what the recipe leaves out stays as it is.
+  const left = [...planned.floatNodes].flatMap(([n, why]) =>
+    /^(excluded|not included) by the recipe/.test(why) ? nodeOf(n) : [],
+  );
+  const { name: coding, options, least } = rest;
+  const plan = planCoded(model, {
+    coding,
+    options,
+    least,
+    kept: new Set(given ? [] : left),
+    include: [],
+    exclude: [],
+  });
+  return plan.plan.size ? coded.rewrite({ model, planned: plan, params: new Map(), target, seed }).changes : 0;
+}
