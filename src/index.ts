@@ -107,8 +107,26 @@ export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js
 // Plug-ins
 export { z } from 'zod';
 export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';
-export type { GatePlugin, ObserverPlugin, PassPlugin, WeightMethodPlugin } from './recipe/plugin-kinds.js';
+export type {
+  ExporterPlugin,
+  GatePlugin,
+  ObserverPlugin,
+  PassPlugin,
+  WeightMethodPlugin,
+} from './recipe/plugin-kinds.js';
 export type { TargetPlugin } from './recipe/plugin-target.js';
+export type { ExportedFile, Exporter, FileRole } from './exporters/types.js';
+export {
+  verdictOn,
+  type Extremes,
+  type Packings,
+  type Planned,
+  type QuantizedGraph,
+  type Verdict,
+  type WeightOnlyForm,
+} from './scheme/quantized.js';
+export { ROUNDINGS, type Rounding } from './scheme/types.js';
+export type { Packing, QuantParams, QuantPlan, QuantPoint, QuantSpec } from './scheme/types.js';
 export type { Granularity, Layout, QuantScheme, Range } from './scheme/types.js';
 export type { Observation, Observer, Statistic, TensorStats } from './calibrate/types.js';
 export { histogram, type HistogramStats } from './calibrate/statistics/histogram.js';

@@ -20,6 +20,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   cost: 4,
   passes: 5,
   formats: 5,
+  exporters: 5,
   calibrate: 5,
   evaluate: 5,
   channels: 5,

@@ -12,6 +12,7 @@ import type { QuantScheme } from '../src/scheme/types.js';
 import { bounded } from './contributing/observer.js';
 import { fileBytes } from './contributing/gate.js';
 import { simulated } from './contributing/format.js';
+import { calibrationCache } from './contributing/exporter.js';
 import { margin } from './contributing/metric.js';
 import { quickGelu } from './contributing/op.js';
 import { eliminateNegPair } from './contributing/pass.js';
@@ -157,5 +158,18 @@ describe('the samples', () => {
     };
     expect(simulated.rewrite({ model, planned, params, target: { onCodes: [] }, seed: 0 }).changes).toBe(1);
     expect([...weight!.data.f32()]).toEqual([0, 0.5, -1, 0.5]);
+  });
+  it('exporter: scales as hexadecimal digits, and no scale that is not symmetric', () => {
+    const { graph } = parseModel(
+      '<ir_version: 8, opset_import: ["" : 17]> g (float[1,2] x) => (float[1,2] y) { y = Relu(x) }',
+    );
+    const [x] = graph.inputs;
+    const exported = (symmetric: boolean): unknown => {
+      const scheme: QuantScheme = { dtype: 'int8', symmetric, granularity: { kind: 'tensor' } };
+      const params = new Map([[x!, { scheme, scale: Float32Array.of(0.5), zeroPoint: Int32Array.of(0) }]]); // it has one
+      return calibrationCache.export({ params } as never /* the rest is not read */, { header: 'h' });
+    };
+    expect(exported(true)).toEqual([{ path: 'calibration.cache', role: 'sidecar', data: 'h\nx: 3f000000\n' }]);
+    expect(() => exported(false)).toThrow("'x' has no symmetric scale");
   });
 });

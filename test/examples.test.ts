@@ -45,7 +45,7 @@ describe('examples', () => {
     expect(readFileSync(path.join(out, 'gate', 'junit.xml'), 'utf8')).toContain('<testsuite');
     expect((await gate(path.join(out, 'gate'), ['gate.sizeRatio.max=0.1', 'evaluation.samples=50'])).exitCode).toBe(1);
   });
-  it('own-plugins names all five in the record, and keeps the accuracy', async () => {
+  it('own-plugins names all six in the record, and keeps the accuracy', async () => {
     const record = await plugins(path.join(out, 'plugins'));
     expect(record.recipe.plugins?.map((p) => [p.file, ...p.adds])).toEqual([
       ['observer.mjs', 'observer deviations'],
@@ -53,7 +53,17 @@ describe('examples', () => {
       ['weight-method.mjs', 'weight method fit-scale'],
       ['gate.mjs', 'gate fitsFlash'],
       ['target.mjs', 'target tiny-npu'],
+      ['exporter.mjs', 'exporter scale-table'],
     ]);
+    expect(record.files.map((f) => [f.path, f.role])).toEqual([
+      ['model.onnx', 'model'],
+      ['scales.txt', 'sidecar'],
+    ]);
+    const scales = readFileSync(path.join(out, 'plugins', 'scales.txt'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(scales.length).toBeGreaterThan(5);
+    expect(scales.filter((line) => !/^\S+ \d\S* \d+$/.test(line))).toEqual([]);
     expect(record.gate?.rules.map((r) => [r.name, r.verdict])).toEqual([
       ['accuracyDrop', 'pass'],
       ['fitsFlash', 'pass'],

@@ -7,6 +7,7 @@ import { adjustments } from '../src/adjust/index.js';
 import { weightMethods } from '../src/codes/index.js';
 import { observers } from '../src/calibrate/observers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
+import { exporters } from '../src/exporters/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
@@ -53,6 +54,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['adjust', adjustments],
   ['scheme/codings', codings],
   ['codes', weightMethods],
+  ['exporters', exporters],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

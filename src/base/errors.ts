@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   DATA_MODULE: 'A user data module failed to load or yielded something that is not a feed.',
   DATA_SHAPE: 'A sample does not have the shape or type that the model input needs.',
   DATA_UNSAFE: 'A data archive tries to leave its folder or expands beyond the limit.',
+  EXPORT_UNSUPPORTED: 'An exporter cannot express what was quantized, or gives files that it must not.',
   GRAPH_CYCLE: 'The graph has a cycle.',
   GRAPH_INVALID: 'The graph breaks an invariant: undefined or duplicate names, dangling values, mismatched sizes.',
   GRAPH_TEXT: 'ONNX text could not be parsed.',

@@ -3,15 +3,20 @@ import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
 import { sha256File, writeFileAtomic } from '../base/files.js';
+import type { ExportedFile, FileRole } from '../exporters/types.js';
 import type { RunRecord } from '../record/index.js';
 import { publish, stagingDir } from './staging.js';
 
 type FileFacts = RunRecord['files'][number];
 const MODEL = 'model.onnx';
+/** Names that a run gives to files of its own. */
+const TAKEN = /^(\.|model\.onnx|run\.json$|report\.|recipe\.yaml$)/;
 
 export class OutputFolder {
   readonly dir: string;
   #staging: string | undefined;
+  /** Of files that exporters made. */
+  readonly #exported = new Map<string, FileRole>();
   constructor(dir: string) {
     this.dir = dir;
   }
@@ -28,6 +33,21 @@ export class OutputFolder {
     return path.join(this.#place(), MODEL);
   }
 
+  /** Adds a file of an exporter. Throws EXPORT_UNSUPPORTED for a name that is none, or is taken; OUTPUT_WRITE. */
+  add({ path: name, role, data }: ExportedFile, exporter: string): void {
+    const place = this.#place();
+    const refuse = (why: string): never =>
+      fail('EXPORT_UNSUPPORTED', `exporter ${exporter} gives a file '${name}': ${why}`, {}, 'give it another name');
+    if (!/^[\w.-]{1,100}$/.test(name)) refuse('names are up to 100 letters, digits, and . _ -');
+    if (TAKEN.test(name) || this.#exported.has(name)) refuse('the name is taken');
+    writeFileAtomic(path.join(place, name), data);
+    this.#exported.set(name, role);
+  }
+  /** Where an exporter made the model that ships, the ONNX model goes with it as what was measured. */
+  #roleOf(name: string): FileRole {
+    return this.#exported.get(name) ?? ([...this.#exported.values()].includes('model') ? 'sidecar' : 'model');
+  }
+
   /** What was made so far. */
   files(): FileFacts[] {
     const staging = this.#place();
@@ -35,17 +55,20 @@ export class OutputFolder {
       path: name,
       bytes: statSync(path.join(staging, name)).size,
       sha256: sha256File(path.join(staging, name)),
+      role: this.#roleOf(name),
     }));
   }
   /** The file that a runtime is given. Throws INTERNAL before there is one. */
   main(): FileFacts {
-    const found = this.files().find((f) => f.path === MODEL);
+    const models = this.files().filter((f) => f.role === 'model');
+    const found = models.find((f) => f.path === MODEL) ?? models[0];
     return found ?? fail('INTERNAL', `bug in quantbench: no model was written into '${this.dir}'`);
   }
   /** Bytes of what ships. */
   bytes(): number {
     const staging = this.#place();
-    return readdirSync(staging).reduce((n, name) => n + statSync(path.join(staging, name)).size, 0);
+    const models = readdirSync(staging).filter((name) => this.#roleOf(name) === 'model');
+    return models.reduce((n, name) => n + statSync(path.join(staging, name)).size, 0);
   }
 
   /** Moves the files, and texts by name, into the folder: what a model points to before it. Throws OUTPUT_WRITE. */

@@ -65,10 +65,11 @@ export interface NamedParts {
   /** Ways to choose codes. */
   readonly method: z.ZodType<Named, string | Named>;
   readonly target: z.ZodType<string, string>;
+  readonly exporter: z.ZodType<Named, string | Named>;
   readonly gate: typeof gateSpec;
 }
 const beyond = <T>(all: readonly T[], known: readonly T[]): T[] => all.filter((x) => !known.includes(x));
-export function namedParts({ observers, weightMethods, targets, gates }: Plugins): NamedParts {
+export function namedParts({ observers, weightMethods, targets, gates, exporters }: Plugins): NamedParts {
   const ownGates = beyond(gates, builtIn.gates);
   const limits = Object.fromEntries(ownGates.map((g) => [g.name, g.options.describe(g.doc).optional()]));
   const withOwn = withLimit(z.strictObject({ ...gateSpec.shape, ...limits }), gates);
@@ -76,6 +77,7 @@ export function namedParts({ observers, weightMethods, targets, gates }: Plugins
     observer: named('An observer', builtIn.observers, beyond(observers, builtIn.observers)),
     method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
+    exporter: named('An exporter', builtIn.exporters, beyond(exporters, builtIn.exporters)),
     // Types know the built-in gates only.
     gate: ownGates.length ? (withOwn as unknown as typeof gateSpec) : gateSpec,
   };

@@ -7,6 +7,7 @@ import { histogram } from '../calibrate/statistics/histogram.js';
 import { range } from '../calibrate/statistics/range.js';
 import type { Observer, Statistic, TensorStats } from '../calibrate/types.js';
 import { kindName, messageOf, property } from '../data/user-module.js';
+import type { ExportedFile, Exporter } from '../exporters/types.js';
 import type { Gate } from '../gate/types.js';
 import { assertValid } from '../ir/verify.js';
 import { ruleSpec } from '../record/gate.js';
@@ -30,6 +31,8 @@ export type WeightMethodPlugin<O = unknown> = Optional<Omit<WeightMethod<O>, 'so
 export type GatePlugin<O = unknown> = Optional<Omit<Gate<O>, 'judge'>, 'options'> & {
   judge(...args: Parameters<Gate<O>['judge']>): Optional<ReturnType<Gate<O>['judge']>, 'name'>;
 };
+/** An exporter of a plug-in. It may have no options. */
+export type ExporterPlugin<O = unknown> = Optional<Exporter<O>, 'options'>;
 type AnyStatistic = Statistic<TensorStats>;
 // Existential types, as in the list of observers.
 const STATISTICS = [range, histogram, ema.statistic] as readonly unknown[] as readonly AnyStatistic[];
@@ -235,6 +238,27 @@ export const readGate: Maker<Gate> = (given, says) => {
         `gave no verdict: ${rule.error.issues.map((i) => [...i.path, i.message].join(' ')).join('; ')}`,
         hint,
       );
+    },
+  };
+};
+
+const fileSpec = z.strictObject({
+  path: z.string(),
+  role: z.enum(['model', 'sidecar']),
+  data: z.union([z.string(), z.instanceof(Uint8Array)]),
+});
+export const readExporter: Maker<Exporter> = (given, says) => {
+  const { name, doc } = base(given, says);
+  const write = method(given, 'export', says);
+  return {
+    name,
+    doc,
+    options: optionsOf(given, says),
+    export(graph, options): readonly ExportedFile[] {
+      const made = z.array(fileSpec).min(1).safeParse(write(graph, options));
+      if (made.success) return made.data;
+      const hint = 'export() gives [{ path, role: model or sidecar, data: text or bytes }], at least one.';
+      return says(`gave no files: ${made.error.issues.map((i) => [...i.path, i.message].join(' ')).join('; ')}`, hint);
     },
   };
 };

@@ -1,5 +1,6 @@
 /** Targets of plug-ins. */
 import { z } from 'zod';
+import { formats } from '../formats/index.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
 import { base, shown, type Maker } from './plugin-base.js';
@@ -25,7 +26,7 @@ const targetSpec = z.strictObject({
   doc: z.string(),
   ...sourced,
   host: z.enum(['here', 'simulated']),
-  formats: z.array(z.enum(['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'])).min(1),
+  formats: z.array(z.enum(formats.filter((f) => f.plan !== 'none').map((f) => f.name))).min(1),
   maxOpset: z.number().int().positive(),
   defaults: z.strictObject({
     activations: schemeSpec,

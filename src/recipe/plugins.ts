@@ -7,13 +7,15 @@ import { sha256File } from '../base/files.js';
 import { observers } from '../calibrate/observers/index.js';
 import type { Observer } from '../calibrate/types.js';
 import { importModule, kindName, property } from '../data/user-module.js';
+import { exporters } from '../exporters/index.js';
+import type { Exporter } from '../exporters/types.js';
 import { gates } from '../gate/index.js';
 import type { Gate } from '../gate/types.js';
 import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
-import { readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
+import { readExporter, readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
 import type { Maker, Says } from './plugin-base.js';
 import { readTarget } from './plugin-target.js';
 
@@ -32,13 +34,22 @@ export interface Plugins {
   readonly weightMethods: readonly WeightMethod[];
   readonly gates: readonly Gate[];
   readonly targets: readonly TargetProfile[];
+  readonly exporters: readonly Exporter[];
   /** Where those come from that are not built in. */
   readonly files: readonly PluginFile[];
 }
 type Kind = Exclude<keyof Plugins, 'files'>;
 
 /** What every recipe may name. */
-export const builtIn: Plugins = { observers, passes: everyPass, weightMethods, gates, targets, files: [] };
+export const builtIn: Plugins = {
+  observers,
+  passes: everyPass,
+  weightMethods,
+  gates,
+  targets,
+  exporters,
+  files: [],
+};
 
 const KINDS = {
   observers: 'observer',
@@ -46,13 +57,14 @@ const KINDS = {
   weightMethods: 'weight method',
   gates: 'gate',
   targets: 'target',
+  exporters: 'exporter',
 } as const;
 const kinds = Object.keys(KINDS) as Kind[]; // the keys of the table are the kinds
 const EXAMPLE = 'export const observers = [ { name, doc, statistic, chooseRange(stats) { … } } ];';
 
 /**
- * The lists with those appended that the ES module `file` exports as `observers`, `passes`, `weightMethods`, `gates` or
- * `targets`, by name or within the default export. It runs with the user's rights. Throws RECIPE_PLUGIN for a module
+ * The lists with those appended that the ES module `file` exports as `observers`, `passes`, `weightMethods`, `gates`,
+ * `targets` or `exporters`, by name or within the default export. It runs with the user's rights. Throws RECIPE_PLUGIN for a module
  * that does not load, exports none of these, or something that is none, and for names that are taken; DATA_MISSING.
  */
 export async function withPlugin(known: Plugins, file: string): Promise<Plugins> {
@@ -93,6 +105,7 @@ export async function withPlugin(known: Plugins, file: string): Promise<Plugins>
     weightMethods: [...known.weightMethods, ...read('weightMethods', readWeightMethod)],
     gates: [...known.gates, ...read('gates', readGate)],
     targets: [...known.targets, ...read('targets', readTarget)],
+    exporters: [...known.exporters, ...read('exporters', readExporter)],
   };
   return { ...made, files: [...known.files, { file: path.resolve(file), sha256: hash, adds }] };
 }

@@ -186,14 +186,18 @@ export function recipeSpecOf(plugins: Plugins) {
       .array(z.string().min(1))
       .min(1)
       .describe(
-        'JavaScript modules with observers, passes, weight methods, gates and targets of your own, whose names ' +
-          'may then be used; see docs/plugins.md. They run with your rights: name only modules you trust.',
+        'JavaScript modules with observers, passes, weight methods, gates, targets and exporters of your own, whose ' +
+          'names may then be used; see docs/plugins.md. They run with your rights: name only modules you trust.',
       )
       .optional(),
     calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
     optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
     adjust: adjustSpec,
     quantize: quantizeSpecOf(parts).prefault({}).describe('What is quantized and how.'),
+    exports: z
+      .array(parts.exporter)
+      .describe('Files for runtimes that do not read the result as ONNX, written beside it.')
+      .optional(),
     evaluation: evaluationSpec.prefault({}).describe('How the result is checked against the float model.'),
     gate: parts.gate.describe('Limits that the result must keep; the exit code tells whether it does.').optional(),
   });

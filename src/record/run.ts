@@ -29,6 +29,10 @@ export const fileSpec = z.object({
   path: text.describe('Relative to the output folder.'),
   bytes: z.number(),
   sha256: text,
+  role: z
+    .enum(['model', 'sidecar'])
+    .optional()
+    .describe('Models are what a runtime loads, and what size limits weigh; sidecars go with them. Absent: model.'),
 });
 
 export const runRecordSpec = z

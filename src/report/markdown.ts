@@ -159,7 +159,10 @@ function provenance({ environment: e, model, seeds, files, calibration, evaluati
           .join(', '),
       ),
     ],
-    ...files.map((f) => [code(f.path), `${code(f.sha256)} ${bytes(f.bytes)}`]),
+    ...files.map((f) => [
+      code(f.path),
+      `${code(f.sha256)} ${bytes(f.bytes)}${f.role === 'sidecar' ? ', goes with the model' : ''}`,
+    ]),
   ];
   const data = [
     ['Calibration data', calibration?.data],

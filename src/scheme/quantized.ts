@@ -62,12 +62,12 @@ export interface QuantizedGraph {
 }
 
 /** How a node runs, and why it does not run in integers. */
-export type Verdict =
+export type NodeVerdict =
   | { readonly runs: 'integer' }
   | { readonly runs: 'coded-weights' }
   | { readonly runs: 'float'; readonly because: string | undefined };
 /** The verdict on a node of a graph. */
-export function verdictOn({ planned }: Pick<QuantizedGraph, 'planned'>, node: Node): Verdict {
+export function verdictOn({ planned }: Pick<QuantizedGraph, 'planned'>, node: Node): NodeVerdict {
   if (planned.integerNodes.has(node)) return { runs: 'integer' };
   if (planned.weightOnlyNodes.has(node)) return { runs: 'coded-weights' };
   return { runs: 'float', because: planned.floatNodes.get(node) };

@@ -50,7 +50,8 @@ export interface TargetProfile {
   readonly source: string;
   /** Whether models run in it here, so that latency and kernels may be claimed, or only their numbers are simulated. */
   readonly host: 'here' | 'simulated';
-  readonly formats: readonly ('qdq' | 'qoperator' | 'dynamic' | 'coded' | 'weight-only' | 'float16')[];
+  /** Names of the formats that it reads. */
+  readonly formats: readonly string[];
   readonly maxOpset: number;
   /** What the runtime runs fastest, used where the recipe says nothing. */
   readonly defaults: {

@@ -35,6 +35,7 @@ export function writeVariant(v: RefinedVariant): { readonly written: WrittenVari
   assertValid(model);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
   saveModel(model, v.folder.model);
+  const exported = exportFiles(graph, v);
   const rest = stored ? `, ${stored} weights stored otherwise` : '';
   return {
     written: {
@@ -45,8 +46,18 @@ export function writeVariant(v: RefinedVariant): { readonly written: WrittenVari
       saturating: saturation.risk === 'none' ? [] : saturatingLayers(exposed),
       points: pointFacts(planned, v.stats, v.assigned),
     },
-    line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}`,
+    line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}${exported}`,
   };
+}
+
+/** What the recipe's exporters make of it. Gives what to say of that. */
+function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins } }: RefinedVariant): string {
+  const named = recipe.exports ?? [];
+  for (const { name, ...options } of named) {
+    const exporter = plugins.exporters.find((e) => e.name === name)!; // the schema allows names of the list only
+    for (const file of exporter.export(graph, options)) folder.add(file, name);
+  }
+  return named.length ? ` · ${named.map((n) => n.name).join(', ')} beside it` : '';
 }
 
 /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */

@@ -78,7 +78,12 @@ export function provenanceSection({
     ...(evaluation?.sampleSet === undefined
       ? []
       : [row('evaluation samples', html`<code>${visible(evaluation.sampleSet)}</code>`)]),
-    ...files.map((f) => row(name(f.path), html`${bytes(f.bytes)}<br><code>${visible(f.sha256)}</code>`)),
+    ...files.map((f) =>
+      row(
+        name(f.path),
+        html`${bytes(f.bytes)}${f.role === 'sidecar' ? ', goes with the model' : ''}<br><code>${visible(f.sha256)}</code>`,
+      ),
+    ),
   ];
   const data = (title: string, d: unknown): Part =>
     d !== undefined && d !== null && html`<p>${title}</p><pre tabindex="0">${visibleLines(json(d))}</pre>`;
