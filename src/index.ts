@@ -122,7 +122,7 @@ export {
   type Packings,
   type Planned,
   type QuantizedGraph,
-  type Verdict,
+  type NodeVerdict,
   type WeightOnlyForm,
 } from './scheme/quantized.js';
 export { ROUNDINGS, type Rounding } from './scheme/types.js';
