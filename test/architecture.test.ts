@@ -43,12 +43,6 @@ const LAYERS: Readonly<Record<string, number>> = {
 const LONG: Readonly<Record<string, string>> = {
   'ir/graph.ts': "Value, Node and Graph keep each other's links right; apart, those links would be public",
   'ir/text/syntax.ts': 'one recursive grammar',
-  // To be split by meaning:
-  'codes/run.ts': 'planning, fitting and scoring of a layer',
-  'cli/main.ts': 'flags of all commands',
-  'data/preprocess.ts': 'settings and steps',
-  'data/spec.ts': 'schemas of all sources',
-  'formats/qdq.ts': 'placement and writing',
   'search/search.ts': 'the rounds of a search share its trials and the time that is left, which nobody else may change',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',

@@ -6,3 +6,5 @@ export interface CommandContext {
   /** Aborted by Ctrl+C. */
   readonly signal: AbortSignal;
 }
+/** Does the work and gives the exit code. */
+export type Job = (context: CommandContext) => Promise<number>;

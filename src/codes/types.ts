@@ -1,4 +1,11 @@
 /** How the codes of a layer's weights are chosen, beyond rounding each to the nearest. */
+import type { Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import type { ChannelMoments } from '../channels/moments.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model, Node, Value } from '../ir/graph.js';
+import type { Planned } from '../scheme/quantized.js';
+import type { Packing, QuantParams, QuantPoint } from '../scheme/types.js';
 import type { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
 import type { Grid, RowsProblem } from '../channels/layer.js';
@@ -32,4 +39,47 @@ export function nearestCodes(target: Float64Array, { part, scale, zeroPoint, low
     codes[at] = Math.min(high, Math.max(low, roundHalfEven(target[at]! / scale[p]!) + zeroPoint[p]!)); // p is a part
   }
   return codes;
+}
+
+export interface LayerwiseOptions {
+  /** Planned; the data of its weights and biases are replaced by what the chosen codes mean. */
+  readonly model: Model;
+  /** A copy of the model from before, and its nodes by those of `model`. */
+  readonly reference: { readonly model: Model; readonly nodes: ReadonlyMap<Node, Node> };
+  readonly planned: Planned;
+  /** How kernels take weights that must not saturate. */
+  readonly packings?: ReadonlyMap<QuantPoint, readonly Packing[]> | undefined;
+  /** Parameters of every point, from which weights start. */
+  readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly method: WeightMethod;
+  readonly methodOptions: unknown;
+  /** Another method for single layers. */
+  readonly methodOf?:
+    ((node: Node) => { readonly method: WeightMethod; readonly options: unknown } | undefined) | undefined;
+  /** Share of the mean input energy that is added to each, so that inputs that were never seen cannot be misused. */
+  readonly damping: number;
+  /** Whether layers are fitted to the outputs of the float model, not of the quantized layers before them. */
+  readonly matchFloat: boolean;
+  /** Whether there are calibration data for methods that can do without. */
+  readonly hasInputs: boolean;
+  readonly correctBias: boolean;
+  readonly correctScale: boolean;
+  /**
+   * By value, the mean of each channel along axis 1, where biases are to be corrected by it; where inputs are measured,
+   * by those.
+   */
+  readonly expected?: ReadonlyMap<Value, ChannelMoments> | undefined;
+  readonly feeds: () => AsyncIterable<Feed>;
+  /** About how many samples and feeds there are. */
+  readonly samples: number;
+  readonly totalFeeds?: number | undefined;
+  readonly threads: number;
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+export interface Layerwise {
+  /** New parameters of weights. */ readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  readonly layers: number;
+  readonly biases: number;
 }

@@ -1,5 +1,5 @@
 import type { Pixels } from './image.js';
-import type { PreprocessSpec } from './spec.js';
+import type { PreprocessSpec } from './preprocess-spec.js';
 
 export type Interpolation = NonNullable<PreprocessSpec['resize']>['interpolation'];
 

@@ -1,18 +1,16 @@
-import { createRng, type Rng } from '../base/rng.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
-import { quantize, weightCodes } from '../scheme/arithmetic.js';
-import { quantizeBias } from '../scheme/bias.js';
+import { quantize } from '../scheme/arithmetic.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import { codeRange, fixedCodes, fixedParams } from '../scheme/params.js';
 import type { QuantParams } from '../scheme/types.js';
-import { isNarrow, NARROW_CODES_OPSET, NarrowCodes } from './narrow-codes.js';
-import { axisAttrs, paramDims } from './param-shape.js';
+import { isNarrow, NARROW_CODES_OPSET } from './narrow-codes.js';
 import { spellPads } from './pad-axes.js';
+import { PairNodes } from './pair-nodes.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
@@ -42,19 +40,14 @@ export const qdq = {
   },
 } satisfies Format;
 
-/** Walks the integer nodes in order and keeps, for each quantized value, its codes and its dequantized form. */
+/** Walks the integer nodes in order and puts what works on codes in their place. */
 class QdqRewriter {
   readonly #b: GraphBuilder;
-  readonly #narrow: NarrowCodes;
+  readonly #pairs: PairNodes;
   readonly #in: FormatInput;
   readonly #graph: Graph;
-  readonly #codes = new Map<Value, Value>();
-  readonly #floats = new Map<Value, Value>();
-  readonly #decoded = new Map<Value, Value>();
-  readonly #paramValues = new Map<QuantParams, { scale: Value; zeroPoint: Value | null }>();
   /** Float ops that a form on codes has replaced; they go once nobody reads their outputs. */
   readonly #replaced = new Set<Node>();
-  readonly #rng: Rng;
   /** Whether an activation has a scale for each channel in 8 bits. */
   readonly #apart: boolean;
   #changes = 0;
@@ -63,8 +56,7 @@ class QdqRewriter {
     this.#in = input;
     this.#graph = graph;
     this.#b = new GraphBuilder(input.model, graph, freeName);
-    this.#narrow = new NarrowCodes(this.#b);
-    this.#rng = createRng(input.seed, 'rounding');
+    this.#pairs = new PairNodes(this.#b, input);
     this.#apart = [...input.params].some(
       ([p, q]) => 'uses' in p && !p.data && q.scheme.granularity.kind === 'axis' && /^u?int8$/.test(q.scheme.dtype),
     );
@@ -86,14 +78,14 @@ class QdqRewriter {
       else this.#between(n);
     }
     const tensors = new Map<string, TensorPlace>(); // made now: graph outputs hand on their names below
-    for (const [v, value] of this.#codes) {
+    for (const [v, value] of this.#pairs.codes) {
       const params = this.#in.params.get(v);
       if (params && !v.isInitializer) tensors.set(v.name, { value, params });
     }
     // Float users of what integer nodes produce read the dequantized value; a graph output keeps its name.
     for (const n of order) {
       if (!this.#in.planned.integerNodes.has(n)) continue;
-      for (const y of n.outputs) if (this.#codes.has(y)) this.#handOver(y);
+      for (const y of n.outputs) if (this.#pairs.codes.has(y)) this.#handOver(y);
     }
     for (const n of order) if (this.#in.planned.weightOnlyNodes.has(n)) this.#lookup(n);
     removeUnused(graph, [...order].reverse());
@@ -113,7 +105,7 @@ class QdqRewriter {
     const apart = this.#apart && this.#fusible(n);
     for (const i of data) {
       const v = n.inputs[i];
-      if (v && params.has(v)) n.setInput(i, this.#float(v, apart));
+      if (v && params.has(v)) n.setInput(i, this.#pairs.float(v, apart));
     }
     if (role?.role === 'compute') {
       for (const i of [role.weight, role.bias]) {
@@ -122,7 +114,7 @@ class QdqRewriter {
         const use = n.use(i);
         // an edge that needs its own comes before what the others share
         const p = v && ((use && params.get(use)) ?? params.get(v));
-        if (v && p) n.setInput(i, this.#constantFloat(v, p));
+        if (v && p) n.setInput(i, this.#pairs.constantFloat(v, p));
       }
     }
     this.#changes++;
@@ -132,11 +124,11 @@ class QdqRewriter {
       const p = params.get(y);
       if (!p) return;
       if (!clamp || !this.#clipsCodes(y)) {
-        this.#codes.set(y, this.#quantizeNode(y, p, y.name));
+        this.#pairs.codes.set(y, this.#pairs.quantize(y, p, y.name));
         return;
       }
       this.#replaced.add(clamp);
-      this.#codes.set(y, this.#clampCodes(this.#quantizeNode(raw, p, y.name), clamp, p, y.name));
+      this.#pairs.codes.set(y, this.#clampCodes(this.#pairs.quantize(raw, p, y.name), clamp, p, y.name));
     });
   }
 
@@ -152,10 +144,10 @@ class QdqRewriter {
     const { scale, zeroPoint } = fixedCodes(range, scheme);
     const scaled = { ...p, scale: p.scale.map((s) => s * factor) };
     const float = this.#apart
-      ? this.#decode(x, scaled, `${name}_${x.name}`)
-      : this.#dequantizeNode(this.#codesOf(x), scaled, `${name}_${x.name}`);
+      ? this.#pairs.decode(x, scaled, `${name}_${x.name}`)
+      : this.#pairs.dequantize(this.#pairs.codesOf(x), scaled, `${name}_${x.name}`);
     const made = this.#b.op(op, [float], { name: `${name}_${op}` });
-    this.#codes.set(y, this.#quantizeNode(made, fixedParams(scheme, scale, zeroPoint), `${name}_${op}`));
+    this.#pairs.codes.set(y, this.#pairs.quantize(made, fixedParams(scheme, scale, zeroPoint), `${name}_${op}`));
     this.#replaced.add(n);
     this.#changes++;
   }
@@ -180,16 +172,16 @@ class QdqRewriter {
     const [y] = n.outputs;
     const p = this.#in.params.get(x);
     if (!y || !p) return;
-    const codes = this.#codesOf(x);
+    const codes = this.#pairs.codesOf(x);
     this.#replaced.add(n);
     this.#changes++;
     if (specOf(n)?.quant.role === 'clamp') {
-      this.#codes.set(y, this.#clampCodes(codes, n, p, y.name));
+      this.#pairs.codes.set(y, this.#clampCodes(codes, n, p, y.name));
       return;
     }
     const inputs = n.inputs.map((v, i) => (i === 0 ? codes : v));
     if (n.op === 'Pad') inputs[2] = this.#padValue(n, p, y.name);
-    this.#codes.set(
+    this.#pairs.codes.set(
       y,
       this.#b.op(n.op, inputs, {
         attrs: Object.fromEntries(n.attrs),
@@ -232,73 +224,11 @@ class QdqRewriter {
     );
   }
 
-  #codesOf(v: Value): Value {
-    const known = this.#codes.get(v);
-    if (known) return known;
-    const p = this.#in.params.get(v)!; // callers asked has()
-    const codes =
-      v.isInitializer && v.data
-        ? this.#b.constant(weightCodes(v.data, p, this.#rng), `${v.name}_quantized`)
-        : this.#quantizeNode(v, p, v.name);
-    this.#codes.set(v, codes);
-    return codes;
-  }
-  /** The dequantized form of a quantized value: one for all users that may read the same. */
-  #float(v: Value, apart = false): Value {
-    const forms = apart ? this.#decoded : this.#floats;
-    const known = forms.get(v);
-    if (known) return known;
-    const p = this.#in.params.get(v)!; // callers asked has()
-    const made = apart ? this.#decode(v, p, v.name) : this.#dequantizeNode(this.#codesOf(v), p, v.name);
-    forms.set(v, made);
-    return made;
-  }
-  /**
-   * An activation's codes in float, not by DequantizeLinear but by what it does in single operators: onnxruntime 1.30
-   * fuses pairs around an op without looking at the scales, and then refuses more than one, as channels have.
-   */
-  #decode(v: Value, p: QuantParams, name: string): Value {
-    const { granularity: g } = p.scheme;
-    const rank = v.shape?.length ?? 0; // planning gives a scale for each channel only where the rank is known
-    const dims = g.kind === 'axis' ? [p.scale.length, ...Array<number>(rank - g.axis - 1).fill(1)] : [];
-    const op = (kind: string, ...inputs: Value[]): Value => this.#b.op(kind, inputs, { name: `${name}_${kind}` });
-    let float = this.#b.op('Cast', [this.#codesOf(v)], { attrs: { to: dtypeCode('float32') }, name: `${name}_Cast` });
-    if (p.zeroPoint.some((z) => z !== 0)) {
-      float = op('Sub', float, this.#b.constant(Tensor.f32(Float32Array.from(p.zeroPoint), dims), `${name}_zero`));
-    }
-    return op('Mul', float, this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scales`));
-  }
   /** Whether the runtime may fuse a node with pairs around it: not a product whose bias stays float. */
   #fusible(n: Node): boolean {
     const role = specOf(n)?.quant;
     const b = role?.role === 'compute' && role.bias !== undefined ? n.inputs[role.bias] : undefined;
     return !b || this.#in.params.has(b) || this.#in.params.has([...b.uses].find((u) => u.node === n)!); // n is a user
-  }
-  readonly #constants = new Map<Value, Map<QuantParams, Value>>();
-  /** A weight or bias stored as codes and dequantized; once for all users with the same parameters. */
-  #constantFloat(v: Value, p: QuantParams): Value {
-    const byParams = this.#constants.get(v) ?? new Map<QuantParams, Value>();
-    this.#constants.set(v, byParams);
-    const known = byParams.get(p);
-    if (known) return known;
-    const codes = this.#constantCodes(v, p);
-    const made = /^u?int2$/.test(p.scheme.dtype)
-      ? this.#unfused(codes, p, v.name)
-      : this.#dequantizeNode(codes, p, v.name);
-    byParams.set(p, made);
-    return made;
-  }
-
-  readonly #stored = new Map<QuantParams, Value>();
-  /** Parameters belong to one weight: its codes are stored once, for products and look-ups. */
-  #constantCodes(v: Value, p: QuantParams): Value {
-    const known = this.#stored.get(p);
-    if (known) return known;
-    const data = v.data!; // planning chose constants only
-    const codes = p.scheme.dtype === 'int32' ? quantizeBias(data.f32(), p) : weightCodes(data, p, this.#rng);
-    const made = this.#narrow.codes(codes, p.scheme, `${v.name}_quantized`);
-    this.#stored.set(p, made);
-    return made;
   }
 
   /** Rows of codes are looked up, and their scales, and multiplied: the table itself never becomes float. */
@@ -306,13 +236,13 @@ class QdqRewriter {
     const [table, indices] = [n.inputs[0]!, n.inputs[1]!]; // planning chose look-ups in tables
     const p = this.#in.params.get(n.use(0)!) ?? this.#in.params.get(table)!; // one of both is planned
     const name = n.name || n.op;
-    const rows = this.#b.op('Gather', [this.#constantCodes(table, p), indices], {
+    const rows = this.#b.op('Gather', [this.#pairs.constantCodes(table, p), indices], {
       attrs: { axis: 0 },
       name: `${name}_codes`,
     });
     this.#changes++;
     if (p.scale.length === 1) {
-      replaceOutputs(this.#graph, n, [this.#dequantizeNode(rows, p, `${name}_rows`)]);
+      replaceOutputs(this.#graph, n, [this.#pairs.dequantize(rows, p, `${name}_rows`)]);
       return;
     }
     const shape = [p.scale.length, ...table.data!.dims.slice(1).map(() => 1)]; // a constant table
@@ -322,37 +252,15 @@ class QdqRewriter {
     replaceOutputs(this.#graph, n, [this.#b.op('Mul', [float, scale], { name: `${name}_scaled` })]);
   }
 
-  /**
-   * onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes into an integer kernel that does not take
-   * them, and then refuses the model. A Reshape between keeps them apart: the codes are stored with a further axis of
-   * size one.
-   */
-  #unfused(codes: Value, p: QuantParams, name: string): Value {
-    const data = codes.data!; // the caller made a constant
-    const g = p.scheme.granularity;
-    codes.data = data.reshaped([1, ...data.dims]);
-    codes.shape = codes.data.dims;
-    const moved = {
-      ...p,
-      scheme: { ...p.scheme, granularity: g.kind === 'tensor' ? g : { ...g, axis: g.axis < 0 ? g.axis : g.axis + 1 } },
-      ...(p.dims ? { dims: [1, ...p.dims] } : {}),
-    };
-    return this.#b.op(
-      'Reshape',
-      [this.#dequantizeNode(codes, moved, name), this.#b.constant(Tensor.i64(data.dims), `${name}_shape`)],
-      { name: `${name}_Reshape` },
-    );
-  }
-
   /** Whoever still reads the float value reads the dequantized codes from now on; a graph output keeps its name. */
   #handOver(y: Value): void {
     const readers = [...y.uses].filter(
       (u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0),
     );
     if (!readers.length && !y.isGraphOutput) return;
-    for (const u of readers) u.node.setInput(u.index, this.#float(y, this.#apart));
+    for (const u of readers) u.node.setInput(u.index, this.#pairs.float(y, this.#apart));
     if (!y.isGraphOutput) return;
-    const float = this.#float(y);
+    const float = this.#pairs.float(y);
     const name = y.name;
     y.name = this.#b.freeName(`${name}_unquantized`);
     float.name = name;
@@ -361,36 +269,5 @@ class QdqRewriter {
       g.outputs.forEach((o, i) => {
         if (o === y) g.setOutput(i, float);
       });
-  }
-
-  #params(p: QuantParams, name: string): { scale: Value; zeroPoint: Value | null } {
-    const known = this.#paramValues.get(p);
-    if (known) return known;
-    const dims = paramDims(p);
-    const made = {
-      scale: this.#b.constant(Tensor.f32(p.scale, dims), `${name}_scale`),
-      zeroPoint:
-        p.scheme.dtype === 'int32'
-          ? null
-          : this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`), // ONNX has no zero point for int32
-    };
-    this.#paramValues.set(p, made);
-    return made;
-  }
-  #quantizeNode(v: Value, p: QuantParams, name: string): Value {
-    const { scale, zeroPoint } = this.#params(p, name);
-    return this.#b.op('QuantizeLinear', [v, scale, zeroPoint], {
-      attrs: axisAttrs(p.scheme),
-      name: `${name}_QuantizeLinear`,
-      outputs: [this.#b.freeName(`${name}_QuantizeLinear_Output`)],
-    });
-  }
-  #dequantizeNode(codes: Value, p: QuantParams, name: string): Value {
-    const { scale, zeroPoint } = this.#params(p, name);
-    return this.#b.op('DequantizeLinear', [codes, scale, zeroPoint], {
-      attrs: axisAttrs(p.scheme),
-      name: `${name}_DequantizeLinear`,
-      outputs: [this.#b.freeName(`${name}_DequantizeLinear_Output`)],
-    });
   }
 }

@@ -2,7 +2,8 @@
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { adjustments } from '../adjust/index.js';
-import { quantizeLayerwise, type Layerwise } from '../codes/run.js';
+import { quantizeLayerwise } from '../codes/run.js';
+import type { Layerwise } from '../codes/types.js';
 import { expectedMoments } from '../channels/moments.js';
 import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';

@@ -1,6 +1,6 @@
 /** Objects in images, as annotation files tell them, and where preprocessing puts them. */
 import type { Target, TargetBox } from '../../ir/feed.js';
-import type { ImageFrame } from '../preprocess.js';
+import type { ImageFrame } from '../fit.js';
 
 /** Objects of one image, in pixels of the image, and the size that the file says it has. */
 export interface AnnotatedImage {

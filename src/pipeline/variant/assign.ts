@@ -1,6 +1,6 @@
 /** Planned → assigned → refined. */
 import type { TensorStats } from '../../calibrate/types.js';
-import type { Layerwise } from '../../codes/run.js';
+import type { Layerwise } from '../../codes/types.js';
 import { cloneModel } from '../../ir/clone.js';
 import type { Value } from '../../ir/graph.js';
 import { assignParams, withWeightParams } from '../../quantize/assign.js';

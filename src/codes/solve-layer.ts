@@ -1,0 +1,191 @@
+/** One layer: its codes, scales and bias by its method, from what was measured of its inputs. */
+import type { Node } from '../ir/graph.js';
+import { packedOrder } from '../ops/packing.js';
+import type { QuantParams } from '../scheme/types.js';
+import { factorReverse, solveReverse } from './linear.js';
+import { dot, linearKernels } from './linear-kernels.js';
+import { gridOf, rowsOfLayer, type LayerShape, type RowRange } from '../channels/layer.js';
+import { type InputSums } from './measure.js';
+import { settled } from './pairs.js';
+import type { Solved, WeightMethod } from './types.js';
+import type { LayerwiseOptions } from './types.js';
+
+export const methodFor = (
+  o: LayerwiseOptions,
+  node: Node,
+): { readonly method: WeightMethod; readonly options: unknown } =>
+  o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };
+
+interface Made {
+  readonly params: QuantParams;
+  readonly weights: Float32Array;
+  readonly bias: Float32Array | undefined;
+}
+
+export function quantizeLayer(
+  o: LayerwiseOptions,
+  shape: LayerShape,
+  start: QuantParams,
+  sums: readonly InputSums[] | undefined,
+): Made {
+  const original = shape.weight.data!.f32(); // a layer's weight is constant
+  const weights = original.slice();
+  const scale = start.scale.slice();
+  const zeroPoint = start.zeroPoint.slice();
+  const oldBias = shape.bias?.data?.f64();
+  const bias = oldBias?.slice();
+  const expected =
+    sums || (shape.view.kind !== 'window' && shape.input.shape?.length !== 2)
+      ? undefined
+      : o.expected?.get(shape.input)?.mean; // moments are along axis 1
+  // layers have weights of their own, so that there is one way to take them
+  const packing = o.packings?.get(shape.weight)?.[0];
+  const packed = packing && packedOrder(packing).map((offset) => offset / shape.columnStride);
+  for (const range of rangesOf(shape, start)) {
+    const { group: g, first, rows } = range;
+    const { grid, parts } = gridOf(shape, start, range);
+    const float = rowsOfLayer(shape, original, range);
+    const input = sums?.[g];
+    const hessian = hessianOf(shape.columns, input, o.damping);
+    const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
+    const { method, options } = methodFor(o, shape.node);
+    const problem = { rows, columns: shape.columns, target, hessian, grid, packed };
+    const solved = settled(problem, method.solve(problem, options));
+    const factors =
+      input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns)
+        ? factorsOf(shape, solved, grid.part, input)
+        : undefined;
+    parts.forEach((p, i) => {
+      scale[p] = solved.scale[i]!;
+      zeroPoint[p] = solved.zeroPoint[i]!;
+    }); // one for each part
+    if (factors)
+      grid.part.forEach((part, at) => {
+        scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!;
+      }); // as above
+    for (let r = first, at = 0; r < first + rows; r++) {
+      let given = 0;
+      for (let c = 0; c < shape.columns; c++, at++) {
+        const p = parts[grid.part[at]!]!; // every element has a part
+        // as dequantize() does: p is a parameter
+        const value = Math.fround(solved.codes[at]! - zeroPoint[p]!) * scale[p]!;
+        weights[g * shape.groupStride + r * shape.rowStride + c * shape.columnStride] = value;
+        if (input) given += value * input.sums[c]!;
+        // one for each column, one for each channel
+        if (expected && bias) bias[g * shape.rows + r]! -= (value - float[at]!) * expected[channelOf(shape, g, c)]!;
+      }
+      if (bias && input && o.correctBias)
+        bias[g * shape.rows + r] =
+          (shape.biasApart ? bias[r]! : 0) + input.output[r]! / input.outputs - given / input.places;
+    }
+  }
+  const corrected =
+    (o.correctBias || expected) && bias && bias.length === shape.groups * shape.rows
+      ? Float32Array.from(bias)
+      : undefined;
+  const { codes: _codes, ...rest } = start; // these were of the float weights
+  return { params: { ...rest, scale, zeroPoint }, weights, bias: corrected };
+}
+
+/** The channel of the layer's input that a column of a group reads. */
+function channelOf({ view, weight, columns }: LayerShape, group: number, column: number): number {
+  if (view.kind !== 'window') return column;
+  const channels = weight.data!.dims[1]!; // a convolution's weight is constant, of at least two axes
+  return group * channels + Math.floor(column / (columns / channels));
+}
+
+/** Rows of a table that are solved at a time: memory stays flat. */
+const TABLE_ROWS = 2048;
+
+/**
+ * What is solved together: the rows of a group; of a table, whose rows have nothing in common but a scale of the whole,
+ * fewer.
+ */
+function rangesOf({ view, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
+  if (view.kind !== 'lookup' || scheme.granularity.kind === 'tensor')
+    return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
+  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => ({
+    group: 0,
+    first: i * TABLE_ROWS,
+    rows: Math.min(TABLE_ROWS, rows - i * TABLE_ROWS),
+  }));
+}
+
+/** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */
+function hessianOf(k: number, input: InputSums | undefined, damping: number): Float64Array {
+  const h = input ? input.products.slice() : new Float64Array(k * k);
+  let trace = 0;
+  for (let i = 0; i < k; i++) trace += h[i * k + i]!;
+  const more = trace > 0 ? (damping * trace) / k : 1;
+  for (let i = 0; i < k; i++) h[i * k + i]! += more;
+  return h;
+}
+
+/**
+ * The float weights that, on the inputs of the quantized model, give what the float model gives on its own:
+ * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
+ */
+function fitted(
+  float: Float64Array,
+  { rows, columns: k }: LayerShape,
+  hessian: Float64Array,
+  input: InputSums,
+): Float64Array {
+  const kernels = linearKernels();
+  const [l, cross, own, right, room] = kernels.arrays(k * k, k * k, ROWS * k, ROWS * k, ROWS * ROWS) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ]; // as many as asked for
+  const more = hessian[0]! - input.products[0]!; // what damping added
+  const made = new Float64Array(rows * k);
+  l.set(hessian);
+  factorReverse(l, k, room, kernels);
+  cross.set(input.cross);
+  for (let first = 0; first < rows; first += ROWS) {
+    // some rows together: each line of the sums is fetched once for all of them
+    const count = Math.min(ROWS, rows - first);
+    own.set(float.subarray(first * k, (first + count) * k));
+    for (let c = 0; c < k; c++) {
+      kernels.dots(cross, c * k, own, 0, k, count, k, room, 0); // cross[c][j] = Σ x̂_c·x_j
+      for (let r = 0; r < count; r++) right[r * k + c] = more * own[r * k + c]! + room[r]!;
+    }
+    solveReverse(l, k, right, count, room, kernels);
+    made.set(right.subarray(0, count * k), first * k);
+  }
+  return made;
+}
+
+const ROWS = 16;
+
+/** Whether every scale belongs to one row. */
+function ownScales(part: Int32Array, parts: number, columns: number): boolean {
+  const owner = new Int32Array(parts).fill(-1);
+  for (let at = 0; at < part.length; at++) {
+    const row = Math.floor(at / columns);
+    if (owner[part[at]!] === -1) owner[part[at]!] = row;
+    else if (owner[part[at]!] !== row) return false; // every element has a part
+  }
+  return true;
+}
+
+/**
+ * For each row, what makes its output vary as much as in the float model: BatchNormalization statistics measured again.
+ */
+function factorsOf({ rows, columns: k }: LayerShape, solved: Solved, part: Int32Array, input: InputSums): Float64Array {
+  const made = Float64Array.from(
+    solved.codes,
+    (q, at) => (q - solved.zeroPoint[part[at]!]!) * solved.scale[part[at]!]!,
+  ); // every element has a part
+  return Float64Array.from({ length: rows }, (_, r) => {
+    // one for each row
+    const before = input.outputSquares[r]! / input.outputs - (input.output[r]! / input.outputs) ** 2;
+    let square = 0;
+    for (let c = 0; c < k; c++)
+      if (made[r * k + c]) square += made[r * k + c]! * dot(input.products, c * k, made, r * k, k);
+    const after = square / input.places - (dot(input.sums, 0, made, r * k, k) / input.places) ** 2;
+    return after > 0 && before > 0 ? Math.min(2, Math.max(0.5, Math.sqrt(before / after))) : 1;
+  });
+}
