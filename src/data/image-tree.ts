@@ -5,7 +5,7 @@ import { fail, type Where } from '../base/errors.js';
 import { kindOf, listFolder, readBytes, readRange, walkFiles, type Listing } from './files.js';
 import { isImageName } from './image.js';
 import { tarEntries } from './tar.js';
-import { readZipEntry, zipEntries } from './zip.js';
+import { zipEntries } from './zip.js';
 
 export interface ImageTree {
   readonly root: string;
@@ -66,8 +66,8 @@ async function tarFiles(root: string): Promise<Map<string, Read>> {
 
 async function zipFiles(root: string): Promise<Map<string, Read>> {
   const files = new Map<string, Read>();
-  for (const entry of await zipEntries(root))
-    add(files, root, entry.name, () => readZipEntry(root, entry, LIMIT, { file: root, sample: entry.name }));
+  for (const { name, read } of await zipEntries(root))
+    add(files, root, name, () => read(LIMIT, { file: root, sample: name }));
   return files;
 }
 

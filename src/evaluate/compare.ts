@@ -226,6 +226,16 @@ export function defaultMetrics(sample: Sample, outputs: readonly ValueInfo[]): r
   return chosen;
 }
 
+/** What recipes are compared by where none names a metric: that metric, else agreement, else the cosine of outputs. */
+export function comparedByDefault(
+  sample: Sample,
+  outputs: readonly ValueInfo[],
+): { readonly name: string; readonly unit: string } {
+  const [first] = defaultMetrics(sample, outputs);
+  if (first) return first.metric;
+  return classOutput(outputs) ? { name: 'same answer', unit: '%' } : { name: 'cosine', unit: 'cosine' };
+}
+
 const TARGET_HINTS: Readonly<Record<keyof Target, string>> = {
   boxes: 'give evaluation.data with annotations',
   size: 'give evaluation.data with annotations',

@@ -8,6 +8,7 @@
 import { fail, invariant } from '../base/errors.js';
 import type { DType } from './dtype.js';
 import { nameOf, postOrder } from './order.js';
+import { SmallMap, SmallSet } from './small.js';
 import type { Tensor } from './tensor.js';
 
 /** A known size, a symbolic name, or unknown. */
@@ -44,7 +45,7 @@ export class Value {
   /** Metadata and unknown fields for round trips; opaque outside onnx/. */
   extra: unknown;
   // Made when they are needed: most values are returned by no graph.
-  #uses: Set<Use> | undefined;
+  #uses: SmallSet<Use> | undefined;
   #outputOf: Map<Graph, number> | undefined;
   constructor(name: string, producer?: Node) {
     this.name = name;
@@ -67,10 +68,10 @@ export class Value {
     return this.data !== undefined && this.producer === undefined;
   }
   /** @internal */ _link(u: Use): void {
-    (this.#uses ??= new Set()).add(u);
+    (this.#uses ??= new SmallSet<Use>())._add(u);
   }
   /** @internal */ _unlink(u: Use): void {
-    this.#uses?.delete(u);
+    this.#uses?._delete(u);
   }
   /** @internal */ _returned(g: Graph, by: 1 | -1): void {
     const outputOf = (this.#outputOf ??= new Map<Graph, number>());
@@ -105,13 +106,14 @@ export class Node {
   readonly overload: string;
   name = '';
   doc = '';
-  readonly attrs = new Map<string, Attr>();
+  readonly attrs: Map<string, Attr> = new SmallMap<Attr>(this);
   readonly outputs: readonly Value[];
   extra: unknown;
   /** The graph that holds this node. */
   graph: Graph | undefined;
-  #inputs: (Value | null)[] = [];
-  #uses: (Use | null)[] = [];
+  #nests = false;
+  #inputs: (Value | null)[];
+  #uses: (Use | null)[];
   /** An output name of '' is an omitted optional output. */
   constructor(
     op: string,
@@ -124,7 +126,14 @@ export class Node {
     this.domain = domain === 'ai.onnx' ? '' : domain;
     this.overload = overload;
     this.outputs = outputNames.map((n) => new Value(n, this));
-    inputs.forEach((v, i) => this.setInput(i, v));
+    // copies take what they hold, where a first assignment would reserve room for 17
+    this.#inputs = [...inputs];
+    this.#uses = inputs.map((v, i) => this.#link(v, i));
+  }
+  #link(value: Value | null, index: number): Use | null {
+    const use: Use | null = value ? { node: this, index } : null;
+    if (value && use) value._link(use);
+    return use;
   }
   get inputs(): readonly (Value | null)[] {
     return this.#inputs;
@@ -138,10 +147,15 @@ export class Node {
     const old = this.#inputs[index];
     const oldUse = this.#uses[index];
     if (old && oldUse) old._unlink(oldUse);
-    const use: Use | null = value ? { node: this, index } : null;
-    if (value && use) value._link(use);
     this.#inputs[index] = value;
-    this.#uses[index] = use;
+    this.#uses[index] = this.#link(value, index);
+    this.graph?._rewired();
+  }
+  /** The inputs of a node that has none yet. */
+  setInputs(values: readonly (Value | null)[]): void {
+    invariant(this.#inputs.length === 0, `'${label(this)}' has inputs already`);
+    this.#inputs = [...values];
+    this.#uses = values.map((v, i) => this.#link(v, i));
     this.graph?._rewired();
   }
   /** Drops input slots from `length` on. */
@@ -156,7 +170,7 @@ export class Node {
   }
   /** Subgraphs of this node's attributes, with the attribute's name. */
   subgraphs(): readonly (readonly [name: string, graph: Graph])[] {
-    if (!this.attrs.size) return NO_SUBGRAPHS;
+    if (!this.#nests) return NO_SUBGRAPHS;
     const found: [string, Graph][] = [];
     for (const [name, a] of this.attrs) {
       if (a.type === 'graph') found.push([name, a.value]);
@@ -206,6 +220,15 @@ export class Node {
   setString(name: string, value: string): void {
     this.attrs.set(name, { type: 'string', value });
   }
+  /** @internal An attribute was set. */ _note({ type }: Attr): void {
+    if (type !== 'graph' && type !== 'graphs') return;
+    this.#nests = true;
+    this.graph?._nests();
+  }
+  /** Whether an attribute holds graphs, or did. */
+  get mayNest(): boolean {
+    return this.#nests;
+  }
   #wrong(name: string, what: string): never {
     return fail('GRAPH_INVALID', `${this.op} '${label(this)}' needs attribute '${name}' to be ${what}`, {
       node: label(this),
@@ -233,6 +256,9 @@ export class Graph {
   readonly #isInput = new Set<Value>();
   readonly #outputs: Value[] = [];
   readonly #nodes = new Set<Node>();
+  /** How many nodes have an op. */
+  readonly #ops = new Map<string, number>();
+  #nests = false;
   /** What `topological` gave, until a node or an edge changes. */
   #order: readonly Node[] | undefined;
   /** Where in the outputs a value stands; made when asked for, until outputs come or go. */
@@ -245,6 +271,14 @@ export class Graph {
   }
   get nodes(): ReadonlySet<Node> {
     return this.#nodes;
+  }
+  /** Whether some node has graphs in its attributes, or had. */
+  get mayNest(): boolean {
+    return this.#nests;
+  }
+  /** Whether some node has this op, of whatever domain, without looking through all of them. */
+  hasOp(op: string): boolean {
+    return this.#ops.has(op);
   }
 
   addInput(v: Value): Value {
@@ -306,6 +340,8 @@ export class Graph {
     invariant(node.graph === undefined, `node '${label(node)}' is already in a graph`);
     node.graph = this;
     this.#nodes.add(node);
+    this.#ops.set(node.op, (this.#ops.get(node.op) ?? 0) + 1);
+    if (node.mayNest) this._nests();
     this._rewired();
     return node;
   }
@@ -318,11 +354,17 @@ export class Graph {
     for (let i = 0; i < node.inputs.length; i++) node.setInput(i, null);
     for (const [, g] of node.subgraphs()) g.detach();
     this.#nodes.delete(node);
+    const left = (this.#ops.get(node.op) ?? 0) - 1;
+    if (left > 0) this.#ops.set(node.op, left);
+    else this.#ops.delete(node.op);
     node.graph = undefined;
     this._rewired();
   }
   /** @internal The order of the nodes may have changed. */ _rewired(): void {
     this.#order = undefined;
+  }
+  /** @internal A node holds graphs. */ _nests(): void {
+    this.#nests = true;
   }
   /** Drops every use that this graph's nodes and outputs make, at any depth: before a subgraph is thrown away. */
   detach(): void {
@@ -359,7 +401,7 @@ export class Graph {
    */
   topological(): readonly Node[] {
     let nested = false;
-    for (const n of this.#nodes) if (n.attrs.size && n.subgraphs().length) nested = true;
+    if (this.#nests) for (const n of this.#nodes) if (n.subgraphs().length) nested = true;
     if (nested || !this.#order) this.#order = postOrder(this, this.#nodes);
     const order = this.#order;
     if (nested) this.#order = undefined; // edges of bodies change without this graph knowing
@@ -420,7 +462,7 @@ export function createModel(graph: Graph, opset: number, irVersion = 8): Model {
 /** The main graph and every subgraph below it, outer before inner. */
 export function* allGraphs(graph: Graph): Generator<Graph> {
   yield graph;
-  for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* allGraphs(g);
+  if (graph.mayNest) for (const n of graph.nodes) for (const [, g] of n.subgraphs()) yield* allGraphs(g);
 }
 
 /**

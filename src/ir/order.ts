@@ -7,6 +7,7 @@ interface Ordered<N> {
   readonly outputs: readonly { readonly name: string }[];
   readonly inputs: readonly ({ readonly producer: N | undefined } | null)[];
   readonly graph: unknown;
+  readonly mayNest: boolean;
   subgraphs(): readonly unknown[];
   captures(): readonly { readonly producer: N | undefined }[];
 }
@@ -25,11 +26,25 @@ export function postOrder<N extends Ordered<N>>(graph: unknown, nodes: ReadonlyS
       if (p && p.graph === graph && state.get(p) !== 'done') found.push(p);
     };
     n.inputs.forEach(see);
-    if (n.subgraphs().length) n.captures().forEach(see);
+    if (n.mayNest) n.captures().forEach(see);
     return found;
+  };
+  /** Whether everything that a node reads has its place: then it comes next, as nearly always in files. */
+  const isNext = (n: N): boolean => {
+    if (n.mayNest) return false;
+    for (const v of n.inputs) {
+      const p = v?.producer;
+      if (p && p.graph === graph && state.get(p) !== 'done') return false;
+    }
+    return true;
   };
   for (const root of nodes) {
     if (state.has(root)) continue;
+    if (isNext(root)) {
+      state.set(root, 'done');
+      order.push(root);
+      continue;
+    }
     state.set(root, 'open');
     const stack: { node: N; rest: N[]; next: number }[] = [{ node: root, rest: dependencies(root), next: 0 }];
     while (stack.length) {

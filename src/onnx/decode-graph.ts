@@ -3,6 +3,7 @@ import { fail, nearest, type Where } from '../base/errors.js';
 import type { Attr } from '../ir/graph.js';
 import { Graph, label, Node, Value } from '../ir/graph.js';
 import type { AttributeMessage, GraphMessage, NodeMessage, TensorMessage } from './messages.js';
+import { opened } from './node-parts.js';
 import { decodeSparse, decodeTensor, utf8OrBytes, type Origin } from './tensor.js';
 import { describeValue } from './types.js';
 import { has, keep, toBigInt } from './wire.js';
@@ -100,8 +101,9 @@ export function decodeBody(
   scope: Scope,
   decoding: Decoding,
 ): void {
-  const nodes = protos.map((proto, index) => {
-    const node = new Node(proto.opType, [], proto.output, proto.domain, proto.overload);
+  const nodes = protos.map((message, index) => {
+    const proto = opened(message);
+    const node = new Node(shared(proto.opType), [], proto.output, shared(proto.domain), shared(proto.overload));
     node.name = proto.name;
     node.doc = proto.docString;
     node.extra = keep(proto, ['metadataProps', 'deviceConfigurations']);
@@ -123,10 +125,9 @@ export function decodeBody(
     return graph.add(node);
   });
   nodes.forEach((node, i) => {
-    const proto = protos[i]!; // nodes were made from protos
-    proto.input.forEach((name, slot) =>
-      node.setInput(
-        slot,
+    const proto = opened(protos[i]!); // nodes were made from protos
+    node.setInputs(
+      proto.input.map((name, slot) =>
         name === '' ? null : (scope.find(name) ?? undefinedName(name, { node, slot }, scope, decoding)),
       ),
     );
@@ -134,6 +135,9 @@ export function decodeBody(
   });
   for (const name of outputs) graph.addOutput(scope.find(name) ?? undefinedName(name, { graph }, scope, decoding));
 }
+
+/** The one copy of a string that occurs in many nodes: less memory, and compared by address. */
+const shared = (text: string): string => Object.keys({ [text]: 0 })[0]!; // names of properties are kept once
 
 type Reader = { readonly node: Node; readonly slot: number } | { readonly graph: Graph };
 function undefinedName(name: string, by: Reader, scope: Scope, decoding: Decoding): never {
@@ -163,12 +167,13 @@ export function decodeAttributes(
     if (!proto.name) fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) has an attribute without a name`, where);
     if (node.attrs.has(proto.name))
       fail('GRAPH_INVALID', `'${label(node)}' (${node.op}) has attribute '${proto.name}' twice`, where);
-    node.attrs.set(proto.name, withNotes(decodeAttribute(proto, node, scope, decoding), proto));
+    node.attrs.set(shared(proto.name), withNotes(decodeAttribute(proto, node, scope, decoding), proto));
   }
 }
 
 function withNotes(attr: Attr, proto: AttributeMessage): Attr {
   const extra = keep(proto, []);
+  if (!extra && !proto.docString) return attr;
   return { ...attr, ...(extra ? { extra } : {}), ...(proto.docString ? { doc: proto.docString } : {}) };
 }
 

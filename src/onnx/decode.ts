@@ -5,6 +5,7 @@ import { allGraphs, Graph, Node, Value } from '../ir/graph.js';
 import { decodeAttributes, decodeBody, decodeGraph, Scope, type Decoding } from './decode-graph.js';
 import { refuseInflation } from './footprint.js';
 import type { FunctionMessage, OpsetMessage } from './messages.js';
+import { withNodeParts } from './node-parts.js';
 import { onnx } from './proto.js';
 import { describeFormat } from './sniff.js';
 import { describeValue } from './types.js';
@@ -37,7 +38,7 @@ export function decodeModel(bytes: Uint8Array, options: DecodeOptions = {}): Mod
       'download or export it again',
     );
   refuseInflation(bytes, where);
-  const proto = decodeMessage(onnx.ModelProto, bytes, 'an ONNX model', where);
+  const proto = withNodeParts(() => decodeMessage(onnx.ModelProto, bytes, 'an ONNX model', where));
   if (!proto.graph) {
     const seen = describeFormat(bytes);
     if (seen) fail('MODEL_FORMAT', `not an ONNX model: the file is ${seen.what}`, { ...where, offset: 0 }, seen.hint);

@@ -40,10 +40,11 @@ export const ops: readonly OpSpec[] = [
   ...quantOps,
 ];
 
-const byName = new Map(ops.map((o) => [`${o.domain}:${o.op}`, o]));
+const byDomain = new Map<string, Map<string, OpSpec>>();
+for (const o of ops) byDomain.set(o.domain, (byDomain.get(o.domain) ?? new Map<string, OpSpec>()).set(o.op, o));
 
 /** The spec of a node's operator, or undefined for operators that the project does not know. */
-export const specOf = (node: Node): OpSpec | undefined => byName.get(`${node.domain}:${node.op}`);
+export const specOf = (node: Node): OpSpec | undefined => byDomain.get(node.domain)?.get(node.op);
 
 /** Whether only quantized models have a node's operator. */
 export const isQuantizedOp = (node: Node): boolean => specOf(node)?.quant === quantized;

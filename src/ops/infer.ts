@@ -78,8 +78,8 @@ export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Di
       o,
       {
         dtype: k.dtype,
-        shape: k.shape && Array.from(k.shape, wholeSize),
-        ints: k.ints && k.ints.length <= MAX_INTS ? Array.from(k.ints, wholeNumber) : undefined,
+        shape: k.shape && each(k.shape, wholeSize),
+        ints: k.ints && k.ints.length <= MAX_INTS ? each(k.ints, wholeNumber) : undefined,
       },
       ints,
     );
@@ -90,6 +90,11 @@ export function inferNode(node: Node, model: Model, ints: Map<Value, readonly Di
 const MAX_INTS = 4096;
 /** Of so many values, only lists that can be shapes are remembered: memory must not grow far beyond the file. */
 const MANY = 512;
+/** The list as it is where `of` changes nothing: values whose shapes are equal share one. */
+function each(list: readonly Dim[], of: (d: Dim | undefined) => Dim): readonly Dim[] {
+  for (let i = 0; i < list.length; i++) if (of(list[i]) !== list[i]) return Array.from(list, of);
+  return list;
+}
 /** An element of shape arithmetic; unknown where a double cannot hold it. */
 const wholeNumber = (d: Dim | undefined): Dim =>
   typeof d === 'number' && !Number.isSafeInteger(d) ? null : (d ?? null);
@@ -122,15 +127,19 @@ function learn(v: Value, k: Known, ints: Map<Value, readonly Dim[]>): void {
   if (k.dtype) v.dtype = k.dtype;
   if (k.ints && (k.ints.length <= MAX_RANK || ints.size < MANY)) ints.set(v, k.ints);
   if (!k.shape) return;
-  const old = v.shape;
-  if (!old || old.length !== k.shape.length) {
-    v.shape = k.shape;
-    return;
+  v.shape = joined(k.shape, v.shape);
+}
+
+function joined(found: Shape, old: Shape | undefined): Shape {
+  if (!old || old.length !== found.length) return found;
+  const better = (i: number): Dim => {
+    const [d, o] = [found[i]!, old[i]!]; // of one length
+    return typeof d === 'number' ? d : typeof o === 'number' ? o : (d ?? o);
+  };
+  let [isFound, isOld] = [true, true];
+  for (let i = 0; i < found.length; i++) {
+    isFound &&= better(i) === found[i];
+    isOld &&= better(i) === old[i];
   }
-  v.shape = k.shape.map((d, i) => {
-    const o = old[i]!;
-    if (typeof d === 'number') return d;
-    if (typeof o === 'number') return o;
-    return d ?? o;
-  });
+  return isFound ? found : isOld ? old : found.map((_, i) => better(i));
 }

@@ -129,6 +129,8 @@ export const perElement = (_inputs: readonly (Known | undefined)[], outputs: rea
 /** Numpy broadcasting of shapes; a size of 1 gives way, equal symbols stay, anything else unknown becomes null. */
 export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | undefined {
   if (!a || !b) return undefined;
+  if (covers(a, b)) return a;
+  if (covers(b, a)) return b;
   const rank = Math.max(a.length, b.length);
   const out: Dim[] = [];
   for (let i = 0; i < rank; i++) {
@@ -141,6 +143,16 @@ export function broadcast(a: Shape | undefined, b: Shape | undefined): Shape | u
     else out.push(null);
   }
   return out;
+}
+
+/** Whether every size of `b` is 1 or surely that of `a`: what both broadcast to then has the shape of `a`. */
+function covers(a: Shape, b: Shape): boolean {
+  const before = a.length - b.length;
+  if (before < 0) return false;
+  for (let i = 0; i < b.length; i++) {
+    if (b[i] !== 1 && (b[i] === null || b[i] !== a[before + i])) return false;
+  }
+  return true;
 }
 
 /** An axis as given (negative counts from the end) → 0..rank-1. */

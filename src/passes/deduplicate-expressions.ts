@@ -36,15 +36,27 @@ export const deduplicateExpressions = {
       ids.set(v, id);
       return id;
     };
+    /** What equal expressions share; undefined for what is never taken for one. */
+    const keyOf = (node: Node): string | undefined => {
+      const attrs = isRepeatable(node) ? attributesOf(node) : undefined;
+      if (attrs === undefined) return undefined;
+      const inputs = node.inputs.map(idOf);
+      if (node.domain === '' && COMMUTATIVE.has(node.op) && inputs.length === 2) inputs.sort((a, b) => a - b);
+      const named = node.outputs.map((o) => (o.name ? 1 : 0)).join('');
+      return `${node.domain}:${node.op}:${node.overload}(${inputs.join()})<${attrs}>${named}`;
+    };
     let changes = 0;
     for (const graph of allGraphs(ctx.model.graph)) {
       const seen = new Map<string, Node>();
+      /** Sole readers of an input, until others come to read it: most nodes, which then need no key. */
+      const alone = new Set<Node>();
       for (const node of graph.topological()) {
-        const attrs = isRepeatable(node) ? attributesOf(node) : undefined;
-        if (attrs === undefined) continue;
-        const inputs = node.inputs.map(idOf);
-        if (node.domain === '' && COMMUTATIVE.has(node.op) && inputs.length === 2) inputs.sort((a, b) => a - b);
-        const key = `${node.domain}:${node.op}:${node.overload}(${inputs.join()})<${attrs}>${node.outputs.map((o) => (o.name ? 1 : 0)).join('')}`;
+        if (node.inputs.some((v) => v?.uses.size === 1)) {
+          alone.add(node);
+          continue;
+        }
+        const key = keyOf(node);
+        if (key === undefined) continue;
         const first = seen.get(key);
         if (!first) {
           seen.set(key, node);
@@ -52,14 +64,19 @@ export const deduplicateExpressions = {
         }
         const blocked = node.outputs.find((o, i) => o.isGraphOutput && first.outputs[i]?.isGraphOutput);
         // the key says that outputs agree
-        const alone = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true;
-        if (blocked || alone !== true) {
+        const possible = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true;
+        if (blocked || possible !== true) {
           ctx.refuse(
             'deduplicate-expressions',
             node,
-            blocked ? `'${blocked.name}' and the result of '${label(first)}' are both graph outputs` : String(alone),
+            blocked ? `'${blocked.name}' and the result of '${label(first)}' are both graph outputs` : String(possible),
           );
           continue;
+        }
+        for (const o of first.outputs) {
+          const [reader] = o.uses.size === 1 ? o.uses : [];
+          const late = reader && alone.delete(reader.node) ? keyOf(reader.node) : undefined;
+          if (reader && late !== undefined && !seen.has(late)) seen.set(late, reader.node);
         }
         replaceOutputs(graph, node, first.outputs);
         graph.remove(node);

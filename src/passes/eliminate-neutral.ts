@@ -1,3 +1,4 @@
+import { decodeFloats } from '../ir/convert.js';
 import type { Node, Value } from '../ir/graph.js';
 import { bypassPass } from '../rewrite/bypass.js';
 
@@ -37,6 +38,8 @@ const MAX_ELEMENTS = 1 << 16;
 function isFilledWith(c: Value, value: number): boolean {
   const t = c.isInitializer ? c.data : undefined;
   if (!t || t.size === 0 || t.size > MAX_ELEMENTS || !/^(float|bfloat|u?int)/.test(t.dtype)) return false;
+  // nearly always the first element tells, also of a large constant that thousands of nodes read
+  if (decodeFloats(t.dtype, t.bytes(), 1, Float64Array)[0] !== value) return false;
   return t.f64().every((v) => v === value);
 }
 

@@ -24,7 +24,13 @@ export const fuseParallelMatmul = {
   run(ctx) {
     let changes = 0;
     for (const graph of allGraphs(ctx.model.graph)) {
-      const inputs = new Set([...graph.topological()].filter((n) => n.op === 'MatMul').map((n) => n.inputs[0]));
+      if (!graph.hasOp('MatMul')) continue;
+      const inputs = new Set(
+        graph
+          .topological()
+          .filter((n) => n.op === 'MatMul')
+          .map((n) => n.inputs[0]),
+      );
       for (const x of inputs) {
         if (!x || x.isInitializer) continue;
         const branches = [...x.uses]

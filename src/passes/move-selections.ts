@@ -19,8 +19,10 @@ export const moveSelections = {
   numerics: 'close',
   run(ctx) {
     let changes = 0;
-    const freeName = nameMaker(ctx.model.graph);
+    let names: ((base: string) => string) | undefined; // collecting all names is dear, and most graphs select nothing
+    const freeName = (base: string): string => (names ??= nameMaker(ctx.model.graph))(base);
     for (const graph of allGraphs(ctx.model.graph)) {
+      if (!graph.hasOp('Slice') && !graph.hasOp('Gather')) continue;
       for (const node of graph.topological()) {
         const cut = node.graph === graph && node.domain === '' ? selectionOf(node) : undefined;
         const x = node.inputs[0];

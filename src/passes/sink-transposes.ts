@@ -30,10 +30,12 @@ export const sinkTransposes = {
   numerics: 'close',
   run(ctx) {
     let changes = 0;
-    const freeName = nameMaker(ctx.model.graph);
+    let names: ((base: string) => string) | undefined; // collecting all names is dear
+    const freeName = (base: string): string => (names ??= nameMaker(ctx.model.graph))(base);
     for (const graph of allGraphs(ctx.model.graph)) {
+      if (!graph.hasOp('Transpose')) continue;
       const done = new Set<Node>();
-      for (const seed of [...graph.nodes].some(isTranspose) ? graph.topological().filter(isTranspose) : []) {
+      for (const seed of graph.topological().filter(isTranspose)) {
         if (seed.graph !== graph || done.has(seed)) continue;
         const region = growRegion(seed, graph, ctx.model);
         for (const t of region.transposes) done.add(t);

@@ -34,8 +34,7 @@ export function bypassPass(rule: Bypass): Pass {
       let changes = 0;
       const facts: BypassFacts = { model: ctx.model, opset: ctx.model.opsets.get('') ?? 1 };
       for (const graph of allGraphs(ctx.model.graph)) {
-        const candidates = [...graph.nodes].some((n) => n.domain === '' && ops.has(n.op)) ? graph.topological() : [];
-        for (const node of candidates) {
+        for (const node of rule.ops.some((op) => graph.hasOp(op)) ? graph.topological() : []) {
           if (node.graph !== graph || node.domain !== '' || !ops.has(node.op)) continue;
           const found = rule.same(node, facts);
           if (found === undefined) continue;

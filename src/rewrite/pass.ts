@@ -1,8 +1,8 @@
 import type { Diagnostic } from '../base/errors.js';
-import { allGraphs, label, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
+import { allGraphs, label, nameMaker, Node, type Dim, type Graph, type Model, type Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from './builder.js';
-import { isOneOf, matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
+import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';
 
 /** exact: same bits; close: same function up to rounding of constants; lossy: changes results on purpose. */
 export type Numerics = 'exact' | 'close' | 'lossy';
@@ -55,6 +55,11 @@ export interface RewriteRule {
 /** Makes a pass of a rule: tries it at every node, outer graphs before inner. */
 export function rulePass(rule: RewriteRule): Pass {
   const patterns = (typeof rule.pattern === 'string' ? [rule.pattern] : rule.pattern).map(parsePattern);
+  // Nodes of other ops, most of any graph, are not looked at by any pattern.
+  const byOp = new Map<string, Pattern[]>();
+  for (const pattern of patterns)
+    for (const { op } of pattern.root.ops) byOp.set(op, [...(byOp.get(op) ?? []), pattern]);
+  const ops = [...byOp.keys()];
   return {
     name: rule.name,
     doc: rule.doc,
@@ -62,16 +67,16 @@ export function rulePass(rule: RewriteRule): Pass {
     ...(rule.opset === undefined ? {} : { opset: rule.opset }),
     ...(rule.needs === undefined ? {} : { needs: rule.needs }),
     run(ctx) {
-      const roots = patterns.map((p) => p.root);
       let names: ((base: string) => string) | undefined; // collecting all names is dear, and most rules change nothing
       const freeName = (base: string): string => (names ??= nameMaker(ctx.model.graph))(base);
       const old = (ctx.model.opsets.get('') ?? 1) < (rule.opset ?? 1);
       let changes = 0;
       for (const graph of allGraphs(ctx.model.graph)) {
-        if (!someNode(graph, (n) => roots.some((p) => isOneOf(p, n)))) continue;
+        if (!ops.some((op) => graph.hasOp(op))) continue;
         for (const node of graph.topological()) {
-          if (node.graph !== graph) continue;
-          const match = findMatch(rule, patterns, node, ctx);
+          const near = byOp.get(node.op);
+          if (!near || node.graph !== graph) continue;
+          const match = findMatch(rule, near, node, ctx);
           if (typeof match === 'string') {
             if (match) ctx.refuse(rule.name, node, match);
             continue;
@@ -87,16 +92,16 @@ export function rulePass(rule: RewriteRule): Pass {
       return { changes };
     },
     wouldApply(ctx) {
-      for (const graph of allGraphs(ctx.model.graph))
-        for (const node of graph.nodes) if (typeof findMatch(rule, patterns, node, ctx) !== 'string') return true;
+      for (const graph of allGraphs(ctx.model.graph)) {
+        if (!ops.some((op) => graph.hasOp(op))) continue;
+        for (const node of graph.nodes) {
+          const near = byOp.get(node.op);
+          if (near && typeof findMatch(rule, near, node, ctx) !== 'string') return true;
+        }
+      }
       return false;
     },
   };
-}
-
-function someNode(graph: Graph, test: (n: Node) => boolean): boolean {
-  for (const n of graph.nodes) if (test(n)) return true;
-  return false;
 }
 
 /** The match to rewrite at `node`, or the reason why there is none ('' where no pattern came near). */
@@ -286,7 +291,8 @@ export async function runPasses(
   const traces: PassTrace[] = [];
   const refused = new Map<Pass, PassTrace['refusals']>();
   let nodes = describeNodes(model);
-  const known = new Set([...variables(model)].flatMap((v) => v.shape ?? []));
+  const known = new Set<Dim>();
+  for (const v of variables(model)) for (const d of v.shape ?? []) known.add(d);
   for (let round = 0; round < (options.rounds ?? 10); round++) {
     let changes = 0;
     for (const pass of passes) {

@@ -111,10 +111,12 @@ export class Match {
 }
 
 const COMMUTATIVE = new Set(['Add', 'Mul']);
-const EITHER_WAY = [
-  [0, 1],
-  [1, 0],
-] as const;
+/** Input slots the other way round; in their order where there is none. */
+type Order = readonly [number, number] | undefined;
+const AS_IS: readonly Order[] = [undefined];
+const EITHER_WAY: readonly Order[] = [undefined, [1, 0]];
+const ordersOf = (n: Node): readonly Order[] => (n.inputs.length === 2 && COMMUTATIVE.has(n.op) ? EITHER_WAY : AS_IS);
+const inputAt = (n: Node, i: number, order: Order): Value | null => n.inputs[order?.[i] ?? i] ?? null;
 
 /** Whether a node has one of the ops of a line of a pattern. */
 export const isOneOf = (p: PatternNode, n: Node): boolean => {
@@ -124,88 +126,112 @@ export const isOneOf = (p: PatternNode, n: Node): boolean => {
 
 /** Matches a pattern whose root is `node`: the match, or the reason why not ('' when the op itself differs). */
 export function matchAt(pattern: Pattern, node: Node): Match | string {
-  // most nodes: before anything is set up
   if (!isOneOf(pattern.root, node)) return '';
-  const { producers } = pattern;
-  let reason = '';
-  const attempt = (p: PatternNode, n: Node, values: Map<string, Value | null>, nodes: Map<string, Node>): boolean => {
+  // most nodes: before anything is set up
+  let differs = true;
+  for (const order of ordersOf(node)) differs &&= differsAtOnce(pattern, pattern.root, node, order, NOTHING);
+  return differs ? '' : new Attempt(pattern, node).result();
+}
+
+const NOTHING: ReadonlyMap<string, Value | null> = new Map();
+
+/** Whether an input comes from another op than the line says, and none before it gives a reason: the usual case. */
+function differsAtOnce(
+  { producers }: Pattern,
+  p: PatternNode,
+  n: Node,
+  order: Order,
+  bound: ReadonlyMap<string, Value | null>,
+): boolean {
+  if (n.inputs.length > p.inputs.length) return false;
+  for (let i = 0; i < p.inputs.length; i++) {
+    const input = p.inputs[i]!; // within the length
+    const value = inputAt(n, i, order);
+    if (input.name === '_' || (!value && input.optional)) continue;
+    if (!value || bound.has(input.name) || (input.constant && !value.isInitializer)) return false;
+    const inner = producers.get(input.name);
+    if (inner) return !value.producer || value.producer.graph !== n.graph || !isOneOf(inner, value.producer);
+  }
+  return false;
+}
+
+/** One try of a pattern at a node: what it binds is taken back, last first, where a way fails. */
+class Attempt {
+  readonly #pattern: Pattern;
+  readonly #root: Node;
+  readonly #values = new Map<string, Value | null>();
+  readonly #nodes = new Map<string, Node>();
+  /** Names in the order in which they were bound. */
+  readonly #bound: string[] = [];
+  #reason = '';
+  constructor(pattern: Pattern, root: Node) {
+    this.#pattern = pattern;
+    this.#root = root;
+  }
+
+  result(): Match | string {
+    if (!this.#matches(this.#pattern.root, this.#root)) return this.#reason;
+    const matched = new Set(this.#nodes.values());
+    for (const name of this.#pattern.repeated) {
+      const v = this.#values.get(name);
+      if (v && [...v.uses].some((u) => !matched.has(u.node))) return `'${v.name}' has other uses`;
+    }
+    return new Match(this.#values, this.#nodes);
+  }
+  #matches(p: PatternNode, n: Node): boolean {
     if (!isOneOf(p, n)) return false;
-    const orders = COMMUTATIVE.has(n.op) && n.inputs.length === 2 ? EITHER_WAY : [n.inputs.map((_, i) => i)];
-    for (const order of orders) {
-      if (differsAtOnce(p, n, order, values)) continue;
-      const v = new Map(values);
-      const k = new Map(nodes);
-      p.outputs.forEach((o, i) => {
-        v.set(o, n.outputs[i] ?? null);
-        k.set(o, n);
-      });
-      if (order.length > p.inputs.length && n.inputs.slice(p.inputs.length).some(Boolean)) {
-        reason = `'${label(n)}' has more inputs than the pattern`;
-        continue;
-      }
-      if (p.inputs.every((input, i) => bind(input, n.inputs[order[i] ?? i] ?? null, v, k))) {
-        for (const [name, value] of v) values.set(name, value);
-        for (const [name, value] of k) nodes.set(name, value);
-        return true;
+    for (const order of ordersOf(n)) {
+      if (differsAtOnce(this.#pattern, p, n, order, this.#values)) continue;
+      const before = this.#bound.length;
+      if (this.#matchesSo(p, n, order)) return true;
+      while (this.#bound.length > before) {
+        const name = this.#bound.pop()!; // longer than before
+        this.#values.delete(name);
+        this.#nodes.delete(name);
       }
     }
     return false;
-  };
-  /** Whether an input comes from another op than the line says, and none before it gives a reason: the usual case. */
-  const differsAtOnce = (
-    p: PatternNode,
-    n: Node,
-    order: readonly number[],
-    values: ReadonlyMap<string, Value | null>,
-  ): boolean => {
-    if (order.length > p.inputs.length) return false;
-    for (let i = 0; i < p.inputs.length; i++) {
-      const input = p.inputs[i]!; // within the length
-      const value = n.inputs[order[i] ?? i] ?? null;
-      if (input.name === '_' || (!value && input.optional)) continue;
-      if (!value || values.has(input.name) || (input.constant && !value.isInitializer)) return false;
-      const inner = producers.get(input.name);
-      if (inner) return !value.producer || value.producer.graph !== node.graph || !isOneOf(inner, value.producer);
+  }
+  #matchesSo(p: PatternNode, n: Node, order: Order): boolean {
+    for (let i = 0; i < p.outputs.length; i++) {
+      this.#bindTo(p.outputs[i]!, n.outputs[i] ?? null); // within the length
+      this.#nodes.set(p.outputs[i]!, n);
     }
-    return false;
-  };
-  const bind = (
-    input: PatternInput,
-    value: Value | null,
-    values: Map<string, Value | null>,
-    nodes: Map<string, Node>,
-  ): boolean => {
-    if (input.name === '_') return true;
-    if (!value) {
-      if (!input.optional) reason = `an input is omitted that '${input.name}' needs`;
-      else values.set(input.name, null);
-      return input.optional;
-    }
-    if (values.has(input.name)) return values.get(input.name) === value;
-    if (input.constant && !value.isInitializer) {
-      if (pattern.nodes.length > 1) reason = `'${value.name}' is not a constant`;
+    for (let i = p.inputs.length; i < n.inputs.length; i++) {
+      if (!n.inputs[i]) continue;
+      this.#reason = `'${label(n)}' has more inputs than the pattern`;
       return false;
     }
-    const inner = producers.get(input.name);
+    for (let i = 0; i < p.inputs.length; i++) if (!this.#binds(p.inputs[i]!, inputAt(n, i, order))) return false; // as above
+    return true;
+  }
+  #bindTo(name: string, value: Value | null): void {
+    this.#values.set(name, value);
+    this.#bound.push(name);
+  }
+  #binds(input: PatternInput, value: Value | null): boolean {
+    if (input.name === '_') return true;
+    if (!value) {
+      if (!input.optional) this.#reason = `an input is omitted that '${input.name}' needs`;
+      else this.#bindTo(input.name, null);
+      return input.optional;
+    }
+    if (this.#values.has(input.name)) return this.#values.get(input.name) === value;
+    if (input.constant && !value.isInitializer) {
+      if (this.#pattern.nodes.length > 1) this.#reason = `'${value.name}' is not a constant`;
+      return false;
+    }
+    const inner = this.#pattern.producers.get(input.name);
     if (!inner) {
-      values.set(input.name, value);
+      this.#bindTo(input.name, value);
       return true;
     }
-    if (!value.producer || value.producer.graph !== node.graph) return false;
-    if (!attempt(inner, value.producer, values, nodes)) return false;
-    if ((value.uses.size !== 1 && !pattern.repeated.has(input.name)) || value.isGraphOutput) {
-      reason = `'${value.name}' has other uses`;
+    if (!value.producer || value.producer.graph !== this.#root.graph) return false;
+    if (!this.#matches(inner, value.producer)) return false;
+    if ((value.uses.size !== 1 && !this.#pattern.repeated.has(input.name)) || value.isGraphOutput) {
+      this.#reason = `'${value.name}' has other uses`;
       return false;
     }
     return true;
-  };
-  const values = new Map<string, Value | null>();
-  const nodes = new Map<string, Node>();
-  if (!attempt(pattern.root, node, values, nodes)) return reason;
-  const matched = new Set(nodes.values());
-  for (const name of pattern.repeated) {
-    const v = values.get(name);
-    if (v && [...v.uses].some((u) => !matched.has(u.node))) return `'${v.name}' has other uses`;
   }
-  return new Match(values, nodes);
 }

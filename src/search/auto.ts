@@ -22,7 +22,8 @@ import { Forecast } from './forecast.js';
 import { lookAhead, startMetrics } from '../pipeline/look-ahead.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
-import { Search, type AutoOptions, type AutoResult } from './search.js';
+import { comparedByDefault } from '../evaluate/compare.js';
+import { formatsOf, limitFor, Search, type AutoOptions, type AutoResult } from './search.js';
 import { stagingDir } from '../pipeline/staging.js';
 import { createStages } from '../pipeline/stage-clock.js';
 import { asksOf } from '../pipeline/stages.js';
@@ -56,6 +57,19 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
       {},
       'leave it to its default, or use --objective size',
     );
+  const target = base.plugins.targets.find((t) => t.name === base.recipe.target)!; // the schema allows these only
+  if (rest.objective === 'latency' && target.host === 'simulated')
+    fail(
+      'USAGE',
+      `the objective is latency, and target ${target.name} does not run here: its numbers are simulated, its times unknown`,
+      {},
+      `use --objective size, or a target that runs here: ${base.plugins.targets
+        .filter((t) => t.host === 'here')
+        .map((t) => t.name)
+        .join(', ')}`,
+    );
+  const [named] = (await chosenMetrics(base)) ?? [];
+  if (named) limitFor(rest.maxAccuracyDrop, named.metric, 1);
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
   checkFiles(base);
   const forecast = new Forecast(rest.timeBudgetMs, base.recipe.calibration.data !== undefined);
@@ -71,7 +85,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
         `${String(rest.maxAccuracyDrop)}`,
     });
     const { work, samples } = await stage('look', async () => {
-      const found = await look({ base, outDir: rest.outDir }, evaluation.data!, signal, (diagnostic) =>
+      const found = await look({ ...rest, base }, evaluation.data!, signal, (diagnostic) =>
         onEvent({ type: 'diagnostic', diagnostic }),
       ); // checked above
       if (found.one) base = atBatchOfOne(base);
@@ -99,7 +113,7 @@ interface Looked {
 }
 /** What does the work, how many samples there are, and whether the model takes one at a time only. */
 async function look(
-  { base, outDir }: Pick<AutoOptions, 'base' | 'outDir'>,
+  { base, outDir, maxAccuracyDrop }: Pick<AutoOptions, 'base' | 'outDir' | 'maxAccuracyDrop'>,
   data: DataSpec,
   signal: AbortSignal | undefined,
   report: (d: Diagnostic) => void,
@@ -118,6 +132,10 @@ async function look(
   const { quantize } = recipe;
   await lookAhead(lead, inputs, scores, [asksOf({ ...recipe, quantize: { ...quantize, format: 'qdq' } })], signal);
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
+  if (!scores.metrics)
+    for await (const first of dataset.samples({ limit: 1 })) {
+      limitFor(maxAccuracyDrop, comparedByDefault(first, model.graph.outputs), 1);
+    }
   signal?.throwIfAborted();
   await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
@@ -136,6 +154,7 @@ async function look(
       products: share((op) => op === 'MatMul' || op === 'Gemm'),
       hasData: recipe.calibration.data !== undefined,
       moments,
+      formats: formatsOf(base),
       synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,
       blockKernels:
         base.plugins.targets.find((t) => t.name === recipe.target)?.ownOps.some((x) => x.op === MAT_MUL_N_BITS) ===

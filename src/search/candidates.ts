@@ -36,7 +36,12 @@ export interface Work {
   readonly moments: boolean;
   /** Whether the target has kernels that read weights of 4 bits. */
   readonly blockKernels: boolean;
+  /** What the target runs beside float. */
+  readonly formats: readonly string[];
 }
+/** Whether the target runs the format of a candidate. */
+export const runsOn = ({ formats }: Pick<Work, 'formats'>, { quantize: { format = 'qdq' } }: Candidate): boolean =>
+  format === 'float' || formats.includes(format);
 
 /** The sections of a recipe that a candidate replaces. */
 export function sectionsOf(
@@ -75,13 +80,18 @@ export function firstRound(base: Recipe, work: Work, objective: Objective): Cand
     ...statics(base, work),
     ...dataFree(base, work),
     ...(objective === 'size' ? stored(base) : atFloatSpeed(base)),
-  ];
+  ].filter((c) => runsOn(work, c));
 }
+
+/** How codes of weights and activations are written where the target takes them in one way only. */
+const staticFormat = ({ formats }: Work): 'qdq' | 'qoperator' =>
+  formats.includes('qoperator') && !formats.includes('qdq') ? 'qoperator' : 'qdq';
 
 /**
  * Integer kernels for weights and activations, with every observer; adjustments each alone, as most do much the same.
  */
-function statics(base: Recipe, { products, convolutions, hasData }: Work): Candidate[] {
+function statics(base: Recipe, work: Work): Candidate[] {
+  const { products, convolutions, hasData } = work;
   const changes = [
     ...(convolutions > 0 ? [{ name: 'equalise', why: 'channels of unequal range share a scale badly' }] : []),
     ...(products > 0.5 ? [{ name: 'smooth', why: 'outliers of activations move into the weights' }] : []),
@@ -95,14 +105,15 @@ function statics(base: Recipe, { products, convolutions, hasData }: Work): Candi
             ? change.why
             : 'integer kernels for weights and activations; observers differ in what they cut off',
           adjust: change ? [change.name] : [],
-          quantize: { ...kept(base), format: 'qdq', activations: { observer } },
+          quantize: { ...kept(base), format: staticFormat(work), activations: { observer } },
         })),
       )
     : [];
 }
 
 /** Static int8 without calibration data (DFQ): ranges from made-up images, means from BatchNormalization. */
-function dataFree(base: Recipe, { convolutions, synthetic, moments }: Work): Candidate[] {
+function dataFree(base: Recipe, work: Work): Candidate[] {
+  const { convolutions, synthetic, moments } = work;
   if (synthetic === undefined || convolutions === 0) return [];
   const of = (observer: string, adjust: Candidate['adjust'], corrected: boolean): Candidate => ({
     label: [...adjust, `int8 ${observer}`, ...(corrected ? ['expected bias'] : []), 'made-up images'].join(' + '),
@@ -112,7 +123,7 @@ function dataFree(base: Recipe, { convolutions, synthetic, moments }: Work): Can
     calibration: { data: synthetic },
     quantize: {
       ...kept(base),
-      format: 'qdq',
+      format: staticFormat(work),
       activations: { observer },
       ...(corrected ? { weights: { correct: ['expected-bias'] } } : {}),
     },

@@ -15,6 +15,7 @@ import { comparedMetric } from '../compare/noise.js';
 import { runRecipes } from '../pipeline/run.js';
 import type { AutoOptions, AutoResult, Search, SearchSetting } from './search.js';
 import { publish, stagingDir } from '../pipeline/staging.js';
+import { largerTies } from './order.js';
 import type { Tried } from './trials.js';
 
 /** Looks at the held-out part: each more widens the intervals. */
@@ -243,7 +244,7 @@ function factsOf(
     })),
     chosen: chosen.label,
     outcome: last.met ? 'met' : 'missed',
-    sentence: sentenceOf(o, record, chosen, last, ms),
+    sentence: sentenceOf(o, record, chosen, last, ms, largerTies(chosen, search.keeping()).length),
     notes: search.notes,
   };
 }
@@ -254,6 +255,7 @@ function sentenceOf(
   { label }: Tried,
   last: SearchFacts['heldOut'][number],
   ms: number,
+  larger: number,
 ): string {
   const times = latency && `${(1 / latency.speedup).toFixed(2)} × the time of float`;
   if (last.slower && latency && latency.speedup >= 1) {
@@ -279,7 +281,9 @@ function sentenceOf(
     `samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ` +
     `${last.text}. Found in ${secondsText(ms)}.`;
   // The interval that holds 1 says that the speed is that of float.
-  if (objective !== 'latency' || !latency || speedOf(latency)[0] > 1) return `${label} ${kept}`;
+  if (objective !== 'latency' || !latency) return `${label} ${kept}`;
+  const smallest = larger ? `${label}, the smallest of ${larger + 1} recipes that are equally fast,` : label;
+  if (speedOf(latency)[0] > 1) return `${smallest} ${kept}`;
   const size = model.quantized && `, in ${(model.quantized.bytes / model.float.bytes).toFixed(2)} × the size`;
   return `Nothing is clearly faster than float here; ${label} is as fast${size ?? ''}, and ${kept}`;
 }

@@ -10,8 +10,8 @@ export const SAME: Readonly<Record<Objective, number>> = { latency: 1.05, size: 
 export const FLOAT_SPEED = 1.03;
 
 /**
- * Best first by the objective, and among those that are the same by loss; where the fastest are no faster than float,
- * by size, for that is all that they gain.
+ * Best first by the objective. Among those that are equally fast the smallest comes first; among those that are equally
+ * good in all that, the one nearest to float.
  */
 export function bestFirst(trials: readonly Tried[], objective: Objective): Tried[] {
   const rest = [...trials];
@@ -31,9 +31,8 @@ export function bestFirst(trials: readonly Tried[], objective: Objective): Tried
         (t) => !(value(t) > least * SAME[objective]) || (objective === 'latency' && !!first && sameSpeed(t, first)),
       ),
     );
-    if (objective === 'latency' && least * SAME.latency >= 1)
-      same.sort((a, b) => (a.sizeRatio ?? Infinity) - (b.sizeRatio ?? Infinity)); // stable
-    const next = same[0] ?? rest[0]!; // rest is not empty
+    const smallest = Math.min(...same.map((t) => t.sizeRatio ?? Infinity));
+    const next = same.find((t) => !((t.sizeRatio ?? Infinity) > smallest * SAME.size)) ?? rest[0]!; // rest is not empty
     out.push(next);
     rest.splice(rest.indexOf(next), 1);
   }
@@ -48,6 +47,14 @@ export function sameSpeed({ record: a }: Pick<Tried, 'record'>, { record: b }: P
   };
   return holds(a, b) && holds(b, a);
 }
+
+/** Trials that are as fast as one within the noise, and larger. */
+export const largerTies = (one: Tried, all: readonly Tried[]): Tried[] =>
+  all.filter((t) => {
+    const [a, b] = [one.latencyRatio, t.latencyRatio];
+    const close = a !== undefined && b !== undefined && Math.max(a, b) <= Math.min(a, b) * SAME.latency;
+    return (close || sameSpeed(t, one)) && (t.sizeRatio ?? 0) > (one.sizeRatio ?? Infinity) * SAME.size;
+  });
 
 /** Those that ran, by how near they stay to float. */
 export const byLoss = (list: readonly Tried[]): Tried[] =>

@@ -9,6 +9,7 @@ import {
   FAMILIES,
   familyOf,
   firstRound,
+  runsOn,
   safest,
   sectionsOf,
   weightBits,
@@ -102,10 +103,13 @@ export class Search {
   #round = 0;
   /** Whether a recipe ran. */
   #tried = false;
+  /** What the target runs beside float. */
+  readonly #formats: readonly string[];
 
   constructor(o: AutoOptions, setting: SearchSetting) {
     this.#o = o;
     this.#s = setting;
+    this.#formats = formatsOf(o.base);
   }
 
   async explore(work: Work): Promise<void> {
@@ -205,7 +209,7 @@ export class Search {
       adjust: base.recipe.adjust,
       quantize: base.recipe.quantize,
     };
-    const list: Candidate[] = tryBase ? [given] : [];
+    const list: Candidate[] = tryBase && runsOn({ formats: this.#formats }, given) ? [given] : [];
     for (const c of firstRound(base.recipe, work, objective)) {
       const { recipe } = await derive(base, sectionsOf(c, base.recipe), { baseDir: base.baseDir });
       if (
@@ -412,7 +416,8 @@ export class Search {
   }
 
   /** A round. What there is no time for is told of in its trial. */
-  async #try(candidates: readonly Candidate[], how: Measure, patience = 1): Promise<Tried[]> {
+  async #try(proposed: readonly Candidate[], how: Measure, patience = 1): Promise<Tried[]> {
+    const candidates = proposed.filter((c) => runsOn({ formats: this.#formats }, c));
     if (!candidates.length) return [];
     const round = ++this.#round;
     const { share, samples: all, folder, stage, forecast } = this.#s;
@@ -493,12 +498,26 @@ export class Search {
   }
 }
 
+/** What the target of a recipe runs beside float. */
+export function formatsOf({ recipe, plugins }: ResolvedRecipe): readonly string[] {
+  return plugins.targets.find((t) => t.name === recipe.target)!.formats; // the schema allows names of the list only
+}
+
 /** The limit in the unit of the metric: points of a correlation are hundredths, as it is usually told × 100. */
 export function limitOf(text: Margin, record: Pick<RunRecord, 'evaluation'>): number {
   const metric =
     comparedMetric(record) ??
     fail('DATA_MISSING', 'a search needs evaluation data', {}, 'set evaluation.data or pass --evaluation-data');
-  const limit = marginOf(text, metric, metric.float ?? 0);
+  return limitFor(text, metric, metric.float ?? 0);
+}
+
+/** As {@link limitOf}, of a metric that scores `before` for float. Throws USAGE where the unit is not the metric's. */
+export function limitFor(
+  text: Margin,
+  metric: { readonly name: string; readonly unit: string },
+  before: number,
+): number {
+  const limit = marginOf(text, metric, before);
   if (typeof limit === 'number') return limit;
   if (metric.unit === 'correlation' && typeof text === 'string') return Number(/[\d.]+/.exec(text)?.[0]) / 100;
   return fail(

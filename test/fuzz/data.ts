@@ -4,7 +4,8 @@ import sharp from 'sharp';
 import type { Rng } from '../../src/base/rng.js';
 import { dataSpec, type DataSpec } from '../../src/data/spec.js';
 import type { ValueInfo } from '../../src/ir/feed.js';
-import { f32, npy, tar } from '../rooms/data/helpers.js';
+import { f32, npy } from '../rooms/data/helpers.js';
+import { archive, zipped } from './archives.js';
 import { EDGES, mutateBytes, mutateText, pick } from './bytes.js';
 
 /** Files of one data set by name, and the spec and inputs to read them with. */
@@ -17,6 +18,8 @@ export const DATA_KINDS = [
   'npy',
   'npz',
   'webdataset',
+  'zip',
+  'tar',
   'tsv',
   'csv',
   'jsonl',
@@ -135,6 +138,18 @@ export async function dataCase(kind: DataKind, rng: Rng): Promise<DataCase> {
         spec: dataSpec.parse({ webdataset: 'x.tar' }),
         inputs: image,
       };
+    case 'zip':
+      return {
+        files: { 'x.zip': zipped(await png(), rng) },
+        spec: dataSpec.parse({ images: 'x.zip', preprocess: { resize: { height: 8, width: 8 } } }),
+        inputs: image,
+      };
+    case 'tar':
+      return {
+        files: { 'x.tar': archive(await png(), rng) },
+        spec: dataSpec.parse({ images: 'x.tar', preprocess: { resize: { height: 8, width: 8 } } }),
+        inputs: image,
+      };
     case 'tsv':
       return {
         files: { 't.tsv': table('text\tlabel\ngood\t1\nbad\t0\n'), 'tokenizer.json': json(TOKENIZER) },
@@ -223,31 +238,6 @@ function header(file: Uint8Array, rng: Rng): Uint8Array {
     text.replace(/\((\d+), (\d+)\)/, () => `(${pick(rng, EDGES)}, ${pick(rng, EDGES)})`),
     (c) => c.charCodeAt(0),
   );
-}
-
-/** An archive of samples with pax records and sizes at edges, checksums right. */
-function archive(picture: Uint8Array, rng: Rng): Uint8Array {
-  const pax = (key: string, value: string): string => {
-    const body = ` ${key}=${value}\n`;
-    return `${body.length + String(body.length + 2).length}${body}`;
-  };
-  const edge = (): string => String(pick(rng, [...EDGES, 0.5, -512, -1536, -1024, 1536]));
-  const extra = rng.int(2)
-    ? [
-        {
-          name: 'pax',
-          data: ascii(pax(pick(rng, ['size', 'path', 'mtime']), edge())),
-          type: pick(rng, ['x', 'g', 'L']),
-        },
-      ]
-    : [];
-  const made = tar([
-    { name: 'a.png', data: picture },
-    ...extra,
-    { name: pick(rng, ['b', '../b', 'b/', '']), data: new Uint8Array(0), type: pick(rng, ['0', '5', '1', '7']) },
-    { name: 'a.cls', data: ascii('1') },
-  ]);
-  return rng.int(2) ? made : mutateBytes(made, rng);
 }
 
 /** A value somewhere in a JSON document replaced by one of another kind. */

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Candidate } from '../../../src/search/candidates.js';
+import { resolveRecipe } from '../../../src/recipe/load.js';
+import type { Recipe } from '../../../src/recipe/schema.js';
+import { firstRound, type Candidate } from '../../../src/search/candidates.js';
 import { withoutLosses } from '../../../src/search/refinements.js';
 import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
-import { bestFirst } from '../../../src/search/order.js';
+import { bestFirst, largerTies } from '../../../src/search/order.js';
 import type { Tried } from '../../../src/search/trials.js';
 import { latencyOf, runWith } from '../gate/helpers.js';
 
@@ -36,14 +38,41 @@ const trial = (
 });
 const labels = (list: readonly Tried[]): string[] => list.map((t) => t.label);
 
+describe('firstRound', () => {
+  const work = {
+    products: 0.6,
+    convolutions: 0.4,
+    hasData: true,
+    synthetic: undefined,
+    moments: false,
+    blockKernels: true,
+  };
+  const formatsOf = (base: Recipe, formats: readonly string[], objective: 'latency' | 'size'): string[] => [
+    ...new Set(firstRound(base, { ...work, formats }, objective).map((c) => c.quantize.format ?? 'qdq')),
+  ];
+  it('proposes only what the target runs', async () => {
+    const { recipe } = await resolveRecipe({ version: 1, model: 'm.onnx', calibration: { data: { npy: 'x.npy' } } });
+    const all = ['qdq', 'qoperator', 'dynamic', 'coded', 'weight-only', 'float16'];
+    expect(formatsOf(recipe, all, 'latency')).toEqual(['dynamic', 'weight-only', 'qdq', 'coded', 'float16', 'float']);
+    expect(formatsOf(recipe, ['qdq', 'float16'], 'size')).toEqual(['qdq']);
+    expect(formatsOf(recipe, ['qdq', 'float16'], 'latency')).toEqual(['qdq', 'float16', 'float']);
+    expect(formatsOf(recipe, ['qoperator'], 'size')).toEqual(['qoperator']);
+    expect(formatsOf(recipe, ['dynamic'], 'latency')).toEqual(['dynamic', 'float']);
+  });
+});
+
 describe('bestFirst', () => {
-  it('takes the fastest, and of those as fast the one nearest to float', () => {
+  it('takes the fastest, of those as fast the smallest, and of those as small the one nearest to float', () => {
     const list = [
-      trial('slow', 'qdq', 0.9, 0.3, 0.1),
-      trial('fast', 'dynamic', 0.5, 0.3, 0.3),
-      trial('near', 'float16', 0.52, 0.5, 0.1),
+      trial('slow', 'coded', 0.9, 0.2, 0.1),
+      trial('fast', 'dynamic', 0.5, 0.303, 0.3),
+      trial('near', 'qdq', 0.51, 0.305, 0.2),
+      trial('large', 'float16', 0.52, 0.5, 0.1),
     ];
-    expect(labels(bestFirst(list, 'latency'))).toEqual(['near', 'fast', 'slow']);
+    const order = bestFirst(list, 'latency');
+    expect(labels(order)).toEqual(['near', 'fast', 'large', 'slow']);
+    expect(labels(largerTies(order[0]!, list))).toEqual(['large']);
+    expect(largerTies(order[3]!, list)).toEqual([]);
   });
   it('takes what measurements cannot tell apart as equally fast, and what they can as faster', () => {
     const measured = (t: Tried, spread: number): Tried => {
