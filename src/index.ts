@@ -25,7 +25,7 @@ export { compareRuns, type CompareItem, type CompareOptions } from './compare/co
 export type { Finished } from './compare/rank.js';
 export { findRecipe } from './search/auto.js';
 export type { Objective } from './search/candidates.js';
-export type { AutoOptions, AutoResult } from './search/search.js';
+export type { AutoOptions, AutoResult } from './search/types.js';
 export { optimizeFile, optimizeGraph, type OptimizedFile, type OptimizeOptions } from './standalone/optimize.js';
 export type { Agreement } from './standalone/same-outputs.js';
 export {

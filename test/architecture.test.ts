@@ -43,7 +43,6 @@ const LAYERS: Readonly<Record<string, number>> = {
 const LONG: Readonly<Record<string, string>> = {
   'ir/graph.ts': "Value, Node and Graph keep each other's links right; apart, those links would be public",
   'ir/text/syntax.ts': 'one recursive grammar',
-  'search/search.ts': 'the rounds of a search share its trials and the time that is left, which nobody else may change',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',
 };

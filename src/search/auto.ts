@@ -23,7 +23,9 @@ import { lookAhead, startMetrics } from '../pipeline/look-ahead.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
 import { comparedByDefault } from '../evaluate/compare.js';
-import { formatsOf, limitFor, Search, type AutoOptions, type AutoResult } from './search.js';
+import { formatsOf, limitFor } from './limit.js';
+import { Search } from './search.js';
+import type { AutoOptions, AutoResult } from './types.js';
 import { stagingDir } from '../pipeline/staging.js';
 import { createStages } from '../pipeline/stage-clock.js';
 import { asksOf } from '../pipeline/stages.js';
@@ -99,7 +101,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     const setting = { share, samples, folder, stage, forecast };
     const search = new Search(o, setting);
     await search.explore(work);
-    return await confirm(o, search, setting);
+    return await confirm(o, search.ledger, setting);
   } finally {
     rmSync(folder, { recursive: true, force: true });
     if (existsSync(rest.outDir) && !readdirSync(rest.outDir).length) rmdirSync(rest.outDir);

@@ -13,7 +13,8 @@ import { FOUND_RECIPE } from '../pipeline/overwriting.js';
 import { sectionsOf, type Candidate } from './candidates.js';
 import { comparedMetric } from '../compare/noise.js';
 import { runRecipes } from '../pipeline/run.js';
-import type { AutoOptions, AutoResult, Search, SearchSetting } from './search.js';
+import type { Ledger } from './ledger.js';
+import type { AutoOptions, AutoResult, SearchSetting } from './types.js';
 import { publish, stagingDir } from '../pipeline/staging.js';
 import { largerTies } from './order.js';
 import type { Tried } from './trials.js';
@@ -30,7 +31,7 @@ const OVERTIME = 0.05;
  */
 export async function confirm(
   o: AutoOptions,
-  search: Search,
+  search: Ledger,
   { share, samples, folder: staging, stage, forecast }: SearchSetting,
 ): Promise<AutoResult> {
   const { latency } = o.base.recipe.evaluation;
@@ -207,7 +208,7 @@ export function isSlower({ latency, runtime }: RunRecord): boolean {
 
 function factsOf(
   o: AutoOptions,
-  search: Search,
+  search: Ledger,
   record: RunRecord,
   chosen: Tried,
   limit: number,

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { findRecipe } from '../../src/search/auto.js';
 import { runRecipe } from '../../src/pipeline/run.js';
-import type { AutoResult } from '../../src/search/search.js';
+import type { AutoResult } from '../../src/search/types.js';
 import { loadRecipe } from '../../src/recipe/load.js';
 import type { MetricFacts } from '../../src/record/index.js';
 
