@@ -1,6 +1,7 @@
 /**
- * What a recipe asks of its data, tried on their first samples before any stage: that they open, fit the inputs of the
- * model and have the labels that its metrics read. What is wrong is told at its place in the recipe.
+ * What a recipe asks of its data, tried before any stage: that they open, that the first samples fit the inputs of the
+ * model and have the labels that its metrics read, and that the others seem to by what costs little to look at. What is
+ * wrong is told at its place in the recipe.
  */
 import { QuantError } from '../base/errors.js';
 import { batches } from '../data/batch.js';
@@ -16,6 +17,8 @@ import { has, type Asks } from './stages.js';
 
 /** Labels of sources that cost little to read are looked at up to so many. */
 const LABELS = 10_000;
+/** Time that looking at the others may take: on a slow disk the last of many are told of when they are read. */
+const LOOK_MS = 3000;
 
 /** Throws DATA_* and RECIPE_* with line and column. `asks` are of all recipes that share the data. */
 export async function lookAhead(
@@ -89,6 +92,12 @@ async function lookAt(
         first = false;
       }
     }
+    const used = section === 'calibration' && !scores ? r.recipe.calibration.samples : r.recipe.evaluation.samples;
+    await dataset.lookThrough({
+      ...(used === undefined ? {} : { limit: used }),
+      ms: LOOK_MS,
+      ...(signal ? { signal } : {}),
+    });
   } catch (error) {
     if (!(error instanceof QuantError) || signal?.aborted || !/^DATA_/.test(error.code)) throw error;
     throw placed(error, r, [section, 'data', ...keyOf(error, spec)]);
