@@ -8,6 +8,7 @@ import { batches } from '../data/batch.js';
 import type { DataSpec } from '../data/spec.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import { misfit } from '../gate/units.js';
+import { metricHint } from '../recipe/complaints.js';
 import { complaintAt } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Path } from '../recipe/text.js';
@@ -49,7 +50,9 @@ function checkGate(r: ResolvedRecipe, { metrics }: Omit<Scores, 'report'>): void
     );
   if (odd) {
     const code = odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID';
-    throw complaintAt(r, code, odd.message, ['gate', odd.rule, odd.key]);
+    const hint =
+      odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, metrics?.map((m) => m.metric) ?? []) : undefined;
+    throw complaintAt(r, code, odd.message, ['gate', odd.rule, odd.key], hint);
   }
   const untimed = (['latencyRatio', 'memoryRatio'] as const).find(
     (rule) => gate[rule] && (e.latency === false || (rule === 'memoryRatio' && !e.latency.memory)),
