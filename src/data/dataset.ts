@@ -31,6 +31,11 @@ export interface Dataset {
   /** A fresh pass over the samples; always the same order. `limit` counts samples that were read well. */
   samples(options?: { readonly limit?: number; readonly signal?: AbortSignal }): AsyncIterable<Sample>;
   /**
+   * Looks at all samples by what costs little, for at most `ms`, and throws what reading the first bad one throws.
+   * Nothing where bad samples are left out.
+   */
+  lookThrough(options: { readonly limit?: number; readonly ms: number; readonly signal?: AbortSignal }): Promise<void>;
+  /**
    * Ids and content hashes of what samples() will give, without decoding where the source can. Samples that prove bad
    * later are among them.
    */
@@ -85,6 +90,7 @@ export async function openDataset(
       padding: undefined,
       describe: { ...common, order: 'listed', count: null, ...source.details },
       samples: (options = {}) => readStream(source, spec, bad, options),
+      lookThrough: () => Promise.resolve(), // such a source only yields one sample after the other
       identities: (options = {}) => readStream(source, spec, bad, options),
     };
   }
@@ -120,6 +126,9 @@ export async function openDataset(
       ...source.details,
     },
     samples: (options = {}) => readListed(source, indices, bad, options),
+    lookThrough: async (options) => {
+      if (spec.onBadSample !== 'skip') await lookThrough(source, indices, options);
+    },
     identities: (options = {}) =>
       source.hash ? identifyListed(source, source.hash, indices, options) : readListed(source, indices, bad, options),
   };
@@ -188,6 +197,27 @@ async function* readListed(
     if (!given && firstError !== undefined) throw firstError;
   } finally {
     await Promise.all(pending);
+  }
+}
+
+/** Files that are looked at together. */
+const LOOKED_AT_ONCE = 16;
+
+async function lookThrough(
+  source: ListedSource,
+  indices: Uint32Array,
+  { limit = Infinity, ms, signal }: { readonly limit?: number; readonly ms: number; readonly signal?: AbortSignal },
+): Promise<void> {
+  const { seemsFine } = source;
+  if (!seemsFine) return;
+  const end = performance.now() + ms;
+  const wanted = indices.subarray(0, Math.min(limit, indices.length));
+  for (let at = 0; at < wanted.length && performance.now() < end; at += LOOKED_AT_ONCE) {
+    signal?.throwIfAborted();
+    const some = [...wanted.subarray(at, at + LOOKED_AT_ONCE)];
+    const fine = await Promise.all(some.map((i) => seemsFine(i).catch(() => false)));
+    // reading it says what is wrong, or that nothing is
+    for (const [k, i] of some.entries()) if (!fine[k]) await source.load(i);
   }
 }
 

@@ -11,9 +11,33 @@ import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
  */
 export function fitTensor(tensor: FeedTensor, input: ValueInfo, where: Where, perSample: boolean): FeedTensor {
   const at = { ...where, tensor: input.name };
+  const dims = fitDims(tensor.dims, input, where, perSample);
+  const shown = `[${dims.join(',')}]`;
+  const elements = dims.reduce((n, d) => n * d, 1);
+  if (tensor.data.length !== elements)
+    fail(
+      'DATA_SHAPE',
+      `${where.sample ?? 'the data'} has ${tensor.data.length} values for shape ${shown}, which needs ${elements}`,
+      at,
+    );
+  const dtype = input.dtype ?? tensor.dtype;
+  return { dtype, dims, data: dtype === tensor.dtype ? tensor.data : convert(tensor.data, tensor.dtype, dtype, at) };
+}
+
+/** Whether an array of a type and dims may be a sample of an input, as far as that shows without its values. */
+export function mayFit(dtype: DType, dims: readonly number[], input: ValueInfo, where: Where): boolean {
+  fitDims(dims, input, where, true);
+  const wanted = input.dtype ?? dtype;
+  const none = arrayOf(dtype, 0);
+  if (wanted !== dtype && none) convert(none, dtype, wanted, where);
+  return true;
+}
+
+/** The dims with the batch axis that a sample may lack. Throws DATA_SHAPE. */
+function fitDims(given: readonly number[], input: ValueInfo, where: Where, perSample: boolean): readonly number[] {
+  const at = { ...where, tensor: input.name };
   const rank = input.shape?.length;
-  const dims =
-    perSample && (rank === undefined ? true : tensor.dims.length === rank - 1) ? [1, ...tensor.dims] : tensor.dims;
+  const dims = perSample && (rank === undefined ? true : given.length === rank - 1) ? [1, ...given] : given;
   const shown = `[${dims.join(',')}]`;
   if (input.shape) {
     const wanted = `[${input.shape.map((d) => d ?? '?').join(',')}]`;
@@ -30,15 +54,7 @@ export function fitTensor(tensor: FeedTensor, input: ValueInfo, where: Where, pe
         'check the axis order and whether the first axis counts samples (batched)',
       );
   }
-  const elements = dims.reduce((n, d) => n * d, 1);
-  if (tensor.data.length !== elements)
-    fail(
-      'DATA_SHAPE',
-      `${where.sample ?? 'the data'} has ${tensor.data.length} values for shape ${shown}, which needs ${elements}`,
-      at,
-    );
-  const dtype = input.dtype ?? tensor.dtype;
-  return { dtype, dims, data: dtype === tensor.dtype ? tensor.data : convert(tensor.data, tensor.dtype, dtype, at) };
+  return dims;
 }
 
 /** A feed for all inputs. Throws DATA_SHAPE for inputs without data and data without an input. */

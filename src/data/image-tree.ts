@@ -15,6 +15,8 @@ export interface ImageTree {
   images(folder: string): Promise<readonly string[]>;
   has(name: string): boolean;
   read(name: string): Promise<Uint8Array>;
+  /** The first bytes of a file; undefined where they cannot be had without the others. */
+  head(name: string, bytes: number): Promise<Uint8Array | undefined>;
   /** Where errors say that a file lies. */
   where(name: string): Where & { readonly file: string; readonly sample: string };
 }
@@ -44,23 +46,36 @@ async function folderTree(root: string): Promise<ImageTree> {
     images: (folder) => walkFiles(join(root, folder), isImageName),
     has: (name) => existsSync(join(root, name)),
     read: (name) => readBytes(where(name).file, name, LIMIT),
+    head: (name, bytes) => readRange(where(name).file, 0, bytes, name),
     where,
   };
 }
 
-type Read = () => Promise<Uint8Array>;
+/** Reads a file of an archive, and its first bytes where it is stored as it is. */
+interface Read {
+  (): Promise<Uint8Array>;
+  readonly head?: (bytes: number) => Promise<Uint8Array>;
+}
 
 async function tarFiles(root: string): Promise<Map<string, Read>> {
   const files = new Map<string, Read>();
   for await (const { name, offset, size } of tarEntries(root))
-    add(files, root, name, () => {
-      if (size > LIMIT)
-        fail('DATA_UNSAFE', `${name} of ${root} has ${size} bytes, over the limit of ${LIMIT}`, {
-          file: root,
-          sample: name,
-        });
-      return readRange(root, offset, size, name);
-    });
+    add(
+      files,
+      root,
+      name,
+      Object.assign(
+        () => {
+          if (size > LIMIT)
+            fail('DATA_UNSAFE', `${name} of ${root} has ${size} bytes, over the limit of ${LIMIT}`, {
+              file: root,
+              sample: name,
+            });
+          return readRange(root, offset, size, name);
+        },
+        { head: (bytes: number) => readRange(root, offset, Math.min(size, bytes), name) },
+      ),
+    );
   return files;
 }
 
@@ -109,6 +124,7 @@ function archiveTree(root: string, files: ReadonlyMap<string, Read>): ImageTree 
       const read = find(name);
       return read ? read() : fail('DATA_MISSING', `${root} holds no '${name}'`, where(name));
     },
+    head: async (name, bytes) => find(name)?.head?.(bytes),
     where,
   };
 }

@@ -10,6 +10,13 @@ export interface Pixels {
 
 /** Extensions that count as images when a folder is listed. */
 export const isImageName = (name: string): boolean => /\.(jpe?g|png|webp|gif|tiff?|avif)$/i.test(name);
+/** Bytes that tell the format of an image. */
+export const IMAGE_HEAD = 12;
+/** Whether a file begins as the images do that are read; only decoding it tells that it is whole. */
+export function beginsAsImage(head: Uint8Array): boolean {
+  const text = String.fromCharCode(...head.subarray(0, IMAGE_HEAD));
+  return /^(?:\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8|RIFF[^]{4}WEBP|II[*+]\0|MM\0[*+]|[^]{4}ftyp)/.test(text);
+}
 /** Formats by content. SVG and PDF are left out: they are programs rather than pixels. */
 const FORMATS: ReadonlySet<string> = new Set(['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif', 'avif']);
 

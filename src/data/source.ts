@@ -25,6 +25,11 @@ export interface ListedSource {
   /** Class of a sample where it is known without reading it; enables `order: interleaved`. */
   readonly group?: (index: number) => number;
   load(index: number): Promise<Loaded>;
+  /**
+   * Whether a sample seems to be what load() can read, by what costs little to look at: that its file is there, its
+   * header, its first bytes. Where it is not sure it says no; an error counts as no. Absent where opening tells.
+   */
+  readonly seemsFine?: (index: number) => Promise<boolean>;
   /** The hash that load() will give, without decoding; absent where reading costs as much. */
   readonly hash?: (index: number) => Promise<string>;
   readonly classes?: readonly string[];

@@ -1,12 +1,14 @@
 /**
- * What a recipe asks of its data, tried on their first samples before any stage: that they open, fit the inputs of the
- * model and have the labels that its metrics read. What is wrong is told at its place in the recipe.
+ * What a recipe asks of its data, tried before any stage: that they open, that the first samples fit the inputs of the
+ * model and have the labels that its metrics read, and that the others seem to by what costs little to look at. What is
+ * wrong is told at its place in the recipe.
  */
 import { QuantError } from '../base/errors.js';
 import { batches } from '../data/batch.js';
 import type { DataSpec } from '../data/spec.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import { misfit } from '../gate/units.js';
+import { metricHint } from '../recipe/complaints.js';
 import { complaintAt } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Path } from '../recipe/text.js';
@@ -16,6 +18,8 @@ import { has, type Asks } from './stages.js';
 
 /** Labels of sources that cost little to read are looked at up to so many. */
 const LABELS = 10_000;
+/** Time that looking at the others may take: on a slow disk the last of many are told of when they are read. */
+const LOOK_MS = 3000;
 
 /** Throws DATA_* and RECIPE_* with line and column. `asks` are of all recipes that share the data. */
 export async function lookAhead(
@@ -46,7 +50,9 @@ function checkGate(r: ResolvedRecipe, { metrics }: Omit<Scores, 'report'>): void
     );
   if (odd) {
     const code = odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID';
-    throw complaintAt(r, code, odd.message, ['gate', odd.rule, odd.key]);
+    const hint =
+      odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, metrics?.map((m) => m.metric) ?? []) : undefined;
+    throw complaintAt(r, code, odd.message, ['gate', odd.rule, odd.key], hint);
   }
   const untimed = (['latencyRatio', 'memoryRatio'] as const).find(
     (rule) => gate[rule] && (e.latency === false || (rule === 'memoryRatio' && !e.latency.memory)),
@@ -89,6 +95,12 @@ async function lookAt(
         first = false;
       }
     }
+    const used = section === 'calibration' && !scores ? r.recipe.calibration.samples : r.recipe.evaluation.samples;
+    await dataset.lookThrough({
+      ...(used === undefined ? {} : { limit: used }),
+      ms: LOOK_MS,
+      ...(signal ? { signal } : {}),
+    });
   } catch (error) {
     if (!(error instanceof QuantError) || signal?.aborted || !/^DATA_/.test(error.code)) throw error;
     throw placed(error, r, [section, 'data', ...keyOf(error, spec)]);

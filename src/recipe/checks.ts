@@ -5,7 +5,7 @@ import { metrics } from '../evaluate/metrics/index.js';
 import { formats } from '../formats/index.js';
 import { misfit, type Misfit } from '../gate/units.js';
 import { nameTest } from '../quantize/filter.js';
-import { type Complaint } from './complaints.js';
+import { metricHint, type Complaint } from './complaints.js';
 import { isPlain, type Plain } from './override.js';
 import { type Plugins } from './plugins.js';
 import { type Recipe } from './schema.js';
@@ -58,17 +58,16 @@ export function passComplaints({ optimize }: Plain, { passes }: Plugins): Compla
 export function misfitOf(
   gate: NonNullable<Recipe['gate']>,
   named: Recipe['evaluation']['metrics'],
-): Misfit | undefined {
+): (Misfit & { readonly hint: string | undefined }) | undefined {
   if (
     !named ||
     named.some((m) => !('name' in m)) ||
     new Set(named.map((m) => 'name' in m && m.name)).size < named.length
   )
     return undefined; // metrics of one name get longer ones
-  return misfit(
-    gate,
-    named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []),
-  );
+  const measured = named.flatMap((m) => metrics.find((x) => 'name' in m && x.name === m.name) ?? []);
+  const odd = misfit(gate, measured);
+  return odd && { ...odd, hint: odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, measured) : undefined };
 }
 
 /** What a run cannot do without. */

@@ -189,6 +189,15 @@ const CALLED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   target: Object.fromEntries(targets.flatMap((t) => (t.aliases ?? []).map((alias) => [alias, t.name]))),
 };
+/** Which of the metrics that are measured a name may mean, as a hint; undefined where none is near. */
+export function metricHint(
+  seen: string | undefined,
+  measured: readonly { readonly name: string }[],
+): string | undefined {
+  const names = measured.map((m) => m.name);
+  const near = seen === undefined ? undefined : (meantBy('metric', seen, names) ?? nearest(seen, names));
+  return near === undefined ? undefined : `did you mean "${near}"?`;
+}
 function meantBy(kind: string, seen: string, values: readonly string[]): string | undefined {
   const meant = new Map(Object.entries(CALLED[kind] ?? {})).get(seen.toLowerCase().replace(/[^a-z0-9]/g, ''));
   return meant !== undefined && values.includes(meant) ? meant : undefined;

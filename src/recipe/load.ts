@@ -177,11 +177,12 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
       place({ code, message, path: at, hint, atKey: false }, origins, context);
     const odd = recipe.gate && misfitOf(recipe.gate, recipe.evaluation.metrics);
     if (odd)
-      throw complain(odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID', odd.message, [
-        'gate',
-        odd.rule,
-        odd.key,
-      ]);
+      throw complain(
+        odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID',
+        odd.message,
+        ['gate', odd.rule, odd.key],
+        odd.hint,
+      );
     const name = recipe.name ?? context.name;
     return {
       recipe,

@@ -6,6 +6,7 @@ import { reason, writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
 import { exitCodeOfVerdict, judgeRun, type GateSettings } from '../../gate/index.js';
 import { misfit } from '../../gate/units.js';
+import { metricHint } from '../../recipe/complaints.js';
 import { namedParts } from '../../recipe/parts.js';
 import { loadPlugins, type Plugins } from '../../recipe/plugins.js';
 import { readRun } from '../../record/read.js';
@@ -44,13 +45,14 @@ export async function gate(target: string, flags: GateFlags, { terminal }: Comma
   const baseline = flags.baseline === undefined ? undefined : readRun(flags.baseline);
   const plugins = await loadPlugins(flags.plugin ?? []);
   const settings = settingsOf(run, target, flags, plugins);
-  const odd = misfit(settings, run.evaluation?.metrics ?? []);
+  const measured = run.evaluation?.metrics ?? [];
+  const odd = misfit(settings, measured);
   if (odd)
     fail(
       'USAGE',
       `${FLAGS[odd.key === 'metric' ? 'metric' : odd.rule] ?? odd.rule}: ${odd.message}`,
       {},
-      odd.key === 'metric' ? 'name one of them' : undefined,
+      odd.key === 'metric' ? (metricHint(settings[odd.rule]?.metric, measured) ?? 'name one of them') : undefined,
     );
   const facts = judgeRun(run, settings, baseline, plugins.gates);
   const { renderAnnotations, renderJunit, renderStepSummary } = await import('../../report/index.js');

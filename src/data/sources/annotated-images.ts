@@ -4,6 +4,7 @@ import { framedTarget } from '../annotations/boxes.js';
 import { readCoco } from '../annotations/coco.js';
 import { readVoc } from '../annotations/voc.js';
 import { kindOf, sha256 } from '../files.js';
+import { beginsAsImage, IMAGE_HEAD } from '../image.js';
 import { openImageTree } from '../image-tree.js';
 import { createImageReader } from '../preprocess.js';
 import type { OpenSource } from '../source.js';
@@ -53,6 +54,10 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
     count: paths.length,
     id: (i) => paths[i]!,
     ...(classes ? { classes } : {}),
+    seemsFine: async (i) => {
+      const head = await tree.head(paths[i]!, IMAGE_HEAD);
+      return !head || beginsAsImage(head);
+    },
     load: async (i) => {
       const id = paths[i]!;
       const where = tree.where(id);

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
-import { readBytes, sha256 } from '../files.js';
+import { readBytes, readRange, sha256 } from '../files.js';
+import { beginsAsImage, IMAGE_HEAD } from '../image.js';
 import { createImageReader } from '../preprocess.js';
 import type { OpenSource } from '../source.js';
 import { columnOf, readTable } from '../table.js';
@@ -37,6 +38,10 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
         hash: sha256(bytes),
         ...(labels ? { label: labels[i]! } : {}),
       };
+    },
+    seemsFine: async (i) => {
+      const id = table.rows[i]!.cells[pathColumn]!;
+      return beginsAsImage(await readRange(resolve(folder, id), 0, IMAGE_HEAD, id));
     },
     hash: async (i) => {
       const id = table.rows[i]!.cells[pathColumn]!;

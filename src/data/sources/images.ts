@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
 import { readText, sha256, textOf } from '../files.js';
-import { isImageName } from '../image.js';
+import { beginsAsImage, IMAGE_HEAD, isImageName } from '../image.js';
 import { openImageTree, type ImageTree } from '../image-tree.js';
 import { createImageReader } from '../preprocess.js';
 import type { OpenSource } from '../source.js';
@@ -64,6 +64,10 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
     count: paths.length,
     id: (i) => paths[i]!,
     ...(classes ? { classes, group: (i: number) => labels[i]! } : {}),
+    seemsFine: async (i) => {
+      const head = await tree.head(paths[i]!, IMAGE_HEAD);
+      return !head || beginsAsImage(head);
+    },
     load: async (i) => {
       const id = paths[i]!;
       const bytes = await tree.read(id);

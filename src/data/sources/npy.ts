@@ -1,10 +1,9 @@
-import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
 import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
-import { fitFeed } from '../feeds.js';
-import { kindOf, listFolder, readBytes, readRange, sha256 } from '../files.js';
-import { decodeNpy, NPY_HEADER_LIMIT, parseNpy, parseNpyHeader } from '../npy.js';
+import { fitFeed, mayFit } from '../feeds.js';
+import { fileSize, kindOf, listFolder, readBytes, readRange, sha256 } from '../files.js';
+import { decodeNpy, NPY_HEADER_LIMIT, parseNpy, parseNpyHeader, type NpyHeader } from '../npy.js';
 import type { ListedSource, OpenSource } from '../source.js';
 import type { DataSpec } from '../spec.js';
 
@@ -116,6 +115,11 @@ async function npyFolder(
             ...(await targets?.of(i)),
           };
         },
+        seemsFine: async (i) => {
+          const where = { file: join(folder, names[i]!), sample: names[i]! };
+          const { dtype, shape } = await readHeader(where.file, where);
+          return inputs.length === 1 && mayFit(dtype, shape, inputs[0]!, where); // there is one
+        },
         details: { files: names.length },
       },
       labels,
@@ -171,6 +175,12 @@ export function locate(counts: readonly number[]): { total: number; find(i: numb
   };
 }
 
+/** What the header of a file says. Throws DATA_MISSING and DATA_FORMAT. */
+async function readHeader(path: string, where: Where): Promise<NpyHeader> {
+  const size = await fileSize(path);
+  return parseNpyHeader(await readRange(path, 0, Math.min(size, NPY_HEADER_LIMIT), where.sample), size, where);
+}
+
 /**
  * Rows of a .npy file; only the asked bytes are read, unless the file is in Fortran order. Throws DATA_FORMAT,
  * DATA_MISSING.
@@ -178,8 +188,7 @@ export function locate(counts: readonly number[]): { total: number; find(i: numb
 export async function openRows(path: string): Promise<Rows> {
   if ((await kindOf(path)) !== 'file')
     fail('DATA_FORMAT', `${path} is a folder where a .npy file is expected`, { file: path });
-  const { size } = await stat(path);
-  const header = parseNpyHeader(await readRange(path, 0, Math.min(size, NPY_HEADER_LIMIT)), size, { file: path });
+  const header = await readHeader(path, { file: path });
   if (!header.shape.length)
     fail(
       'DATA_SHAPE',

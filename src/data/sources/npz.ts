@@ -3,12 +3,15 @@ import { unzipSync } from 'fflate';
 import { fail, QuantError } from '../../base/errors.js';
 import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
 import { fitFeed } from '../feeds.js';
-import { expandPaths, kindOf, readBytes, sha256 } from '../files.js';
+import { expandPaths, fileSize, kindOf, readBytes, sha256 } from '../files.js';
 import { parseNpy } from '../npy.js';
 import type { OpenSource } from '../source.js';
 import type { DataSpec } from '../spec.js';
+import { zipEntries } from '../zip.js';
 import { arrayRows, checkedCount, labelsOf, locate, ONLY_TARGET } from './npy.js';
 
+/** An archive of so many bytes is read to look at it. */
+const SMALL = 2 ** 20;
 /** Largest sum of inflated sizes of one archive, in bytes. */
 const INFLATED_LIMIT = 2 ** 31 - 1;
 
@@ -33,6 +36,12 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
             ...(label ? { label: Number(label.data[0]) } : {}),
             ...(targets ? { target: { tensors: targets } } : {}),
           };
+        },
+        // of large archives the directory alone is read
+        seemsFine: async (i) => {
+          const file = files[i]!;
+          const names = (await fileSize(file)) > SMALL ? (await zipEntries(file)).map((e) => e.name) : [];
+          return names.length > 1 && inputs.every(({ name }) => names.includes(`${name}.npy`));
         },
         details: { files: files.length },
       },

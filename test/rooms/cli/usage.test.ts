@@ -66,8 +66,10 @@ describe('limits without a unit', () => {
     ],
     [
       ['--max-accuracy-drop', '1%', '--metric', 'top5'],
-      /--metric: "top5" is not one of the metrics that are measured: top1/,
+      /--metric: "top5" is not one of the metrics that are measured: top1[^]*did you mean "top1"\?/,
     ],
+    [['--max-accuracy-drop', '1%', '--metric', 'accuracy'], /--metric: "accuracy" is not[^]*did you mean "top1"\?/],
+    [['--max-accuracy-drop', '1%', '--metric', 'perplexity'], /--metric: "perplexity" is not[^]*name one of them/],
   ])('of a gate are no verdict: %j', async (flags, words) => {
     const { code, out, err } = await runCli('gate', run, ...flags);
     expect([code, out]).toEqual([2, '']);
@@ -93,6 +95,14 @@ describe('limits without a unit', () => {
     expect((await runCli('--recipe', file)).err).toMatch(
       /metric\.yaml:6:35 RECIPE_UNKNOWN_NAME {2}"top1" is not one of the metrics that are measured: mse/,
     );
+    const near = recipe(
+      'near.yaml',
+      ...data,
+      'evaluation: { metrics: [mse] }',
+      'gate:',
+      '  accuracyDrop: { max: 1, metric: l2 }',
+    );
+    expect((await runCli('--recipe', near)).err).toMatch(/near\.yaml:6:35 RECIPE_UNKNOWN_NAME[^]*did you mean "mse"\?/);
   });
 });
 
