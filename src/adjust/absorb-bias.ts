@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Node, Value } from '../ir/graph.js';
+import { isRelu } from '../ops/kinds.js';
 import { Tensor } from '../ir/tensor.js';
 import { layerShape, rowsOfLayer, type LayerShape } from '../channels/layer.js';
 import type { ChannelMoments } from '../channels/moments.js';
@@ -35,8 +36,7 @@ export const absorbBias = {
   run({ model, moments, report }, { deviations }) {
     let [layers, channels, padded] = [0, 0, 0];
     for (const relu of model.graph.topological()) {
-      // Relu has an input
-      const m = relu.op === 'Relu' && relu.domain === '' ? moments.get(relu.inputs[0]!.name) : undefined;
+      const m = isRelu(relu) && relu.inputs[0] ? moments.get(relu.inputs[0].name) : undefined;
       const found = m && site(relu, m, moments);
       if (!found) continue;
       if (found === 'padded') {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { forgetInferred } from '../ops/infer.js';
+import { keepsEachChannel } from '../ops/kinds.js';
 import { layerShape } from '../channels/layer.js';
 import { Weights } from '../channels/scaling.js';
 import { channelRanges } from './smoothing/ranges.js';
@@ -101,17 +102,6 @@ export function splits(size: Float64Array, more: number): Copies {
   return { from, share, shift };
 }
 
-const SHAPELESS = new Set([
-  'Relu',
-  'LeakyRelu',
-  'Identity',
-  'Dropout',
-  'MaxPool',
-  'AveragePool',
-  'GlobalAveragePool',
-  'GlobalMaxPool',
-]);
-
 /**
  * One layer makes the channels, with a bias of its own at most, and layers without groups read them in the same order.
  */
@@ -137,7 +127,8 @@ function isChain({ inputs, sets }: SmoothUnit): boolean {
         set.consumers.every((s) => inputs[0]!.layers.includes(s.node)) &&
         inputs[0]!.factor[c] === c &&
         set.places.every(
-          (p) => p.channel === c && (p.value.producer === made || SHAPELESS.has(p.value.producer?.op ?? '')),
+          (p) =>
+            p.channel === c && (p.value.producer === made || (p.value.producer && keepsEachChannel(p.value.producer))),
         ),
     )
   );

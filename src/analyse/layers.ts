@@ -11,6 +11,7 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { isQuantize } from '../ops/kinds.js';
 import type { LayerErrors } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import { repeatable, type Batches } from './samples.js';
@@ -150,7 +151,7 @@ function placeOf(
   if (moved) return present.has(moved.value) ? moved : undefined;
   const same = byName.get(y.name);
   // Reading a float value that a quantizer takes would keep onnxruntime from fusing the group.
-  return same && ![...same.uses].some((u) => u.node.op === 'QuantizeLinear') ? { value: same } : undefined;
+  return same && ![...same.uses].some((u) => isQuantize(u.node)) ? { value: same } : undefined;
 }
 
 const isClamp = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';

@@ -8,6 +8,7 @@ import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import { nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
+import { control } from '../ops/kinds.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import { noExtremes, widen } from './statistics/extremes.js';
@@ -114,7 +115,7 @@ class Lifter {
   /** Gives the bodies of a node further results and the node further outputs. */
   #liftNode(node: Node, graph: Graph, b: GraphBuilder): Pair[] {
     const bodies = node.subgraphs();
-    if (!bodies.length || node.domain !== '' || !['If', 'Loop', 'Scan'].includes(node.op)) return [];
+    if (!bodies.length || !control(node)) return [];
     const inner = bodies.map(([, body]) => this.lift(body));
     const all = inner.flat();
     if (!all.length) return [];
@@ -157,7 +158,7 @@ class Lifter {
     return all.map((p, i) => {
       const [low, high] = [results[2 * i]!, results[2 * i + 1]!]; // two for each
       for (const v of [low, high]) v.dtype = 'float32';
-      if (node.op === 'If') return { of: p.of, low, high };
+      if (control(node) === 'branches') return { of: p.of, low, high };
       // One for each trip; none may be made.
       const whole = (op: string, v: Value, limit: number): Value =>
         b.op(

@@ -2,6 +2,7 @@
 import type { Graph, Model, Node, Value } from '../ir/graph.js';
 import type { AxisOf, LinearView } from '../ops/facets.js';
 import { linearView, scalingTies } from '../ops/index.js';
+import { joins } from '../ops/kinds.js';
 import { normalAxis } from '../ops/spec.js';
 
 /** Elements of a constant that belong to one channel: `outer` runs of `inner` neighbours, `stride` apart. */
@@ -182,12 +183,13 @@ class Finder {
    * broadcast.
    */
   #addends(node: Node, { axis, value }: AxisOf, base: number, tied: ReadonlySet<Value>): boolean {
-    if (!['Add', 'Sub', 'Sum', 'Mean', 'Concat'].includes(node.op)) return true;
+    const how = joins(node);
+    if (!how) return true;
     for (const x of node.inputs) {
       if (!x || tied.has(x)) continue;
       const at = axis - (value.shape!.length - (x.shape?.length ?? 0)); // visited values have a shape
       // as above
-      if (node.op === 'Concat' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
+      if (how === 'beside' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
       this.#pushAll(base, this.#size({ axis, value }), 'biases', x, node, at);
     }
     return true;

@@ -2,6 +2,7 @@
 import type { Node, Value } from '../ir/graph.js';
 import type { LinearView } from '../ops/facets.js';
 import { linearView, specOf } from '../ops/index.js';
+import { isAddition } from '../ops/kinds.js';
 import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import type { QuantParams } from '../scheme/types.js';
@@ -65,13 +66,7 @@ export function layerShape(node: Node): LayerShape | undefined {
 function biasBehind(node: Node, rows: number): Value | undefined {
   const y = node.outputs[0]!; // a product has an output
   const [use] = y.uses;
-  if (
-    y.uses.size !== 1 ||
-    y.isGraphOutput ||
-    use!.node.op !== 'Add' ||
-    use!.node.domain !== '' ||
-    use!.node.graph !== node.graph
-  )
+  if (y.uses.size !== 1 || y.isGraphOutput || !isAddition(use!.node) || use!.node.graph !== node.graph)
     return undefined;
   const b = use!.node.inputs[1 - use!.index]; // Add has two inputs
   return b?.isInitializer &&

@@ -4,6 +4,7 @@
  */
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
+import { isView } from '../ops/kinds.js';
 import { perElement } from '../ops/spec.js';
 import { Arena } from './arena.js';
 import { constantBehind } from './constants.js';
@@ -97,8 +98,6 @@ function lastReads(graph: Graph, order: readonly Node[]): Map<Value, number> {
   return last;
 }
 
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout']);
-
 /** The buffer that a node's first output can lie in. */
 function reusable(
   node: Node,
@@ -108,7 +107,7 @@ function reusable(
 ): Buffer | undefined {
   const y = node.outputs[0];
   if (!y || node.domain !== '') return undefined;
-  if (VIEWS.has(node.op)) return node.inputs[0] ? bufferOf.get(node.inputs[0]) : undefined;
+  if (isView(node)) return node.inputs[0] ? bufferOf.get(node.inputs[0]) : undefined;
   // each element of the result is of the same place of the input
   if (specOf(node)?.cost !== perElement || node.outputs.length > 1) return undefined;
   const bytes = bytesOf(y);

@@ -9,6 +9,7 @@ import { allGraphs, type Graph, type Model, type Node, type Use, type Value } fr
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { bringsWeight, isConstantNode } from '../ops/kinds.js';
 import type { Known } from '../ops/spec.js';
 import type { Assigned } from '../quantize/assign.js';
 import { pointName } from '../quantize/planners/static.js';
@@ -76,7 +77,7 @@ function storedTensors(model: Model): Required<Pick<ModelFacts, 'largest' | 'ten
     for (const g of allGraphs(root)) {
       for (const v of g.initializers) if (v.data) add(v.name, v.data, v);
       for (const n of g.nodes)
-        if (n.op === 'Constant')
+        if (isConstantNode(n))
           n.attrs.forEach((a) => {
             if (a.type === 'tensor') add(n.outputs[0]?.name ?? n.name, a.value, n.outputs[0]);
           });
@@ -93,21 +94,11 @@ function readerOf(value: Value | undefined): string {
   for (let steps = 0; at && steps < 8; steps++) {
     const [use] = at.uses;
     if (!use) return '';
-    if (!PASSING.has(use.node.op)) return use.node.op;
+    if (!bringsWeight(use.node)) return use.node.op;
     at = use.node.outputs[0];
   }
   return '';
 }
-/** Ops that only bring a weight to who computes with it. */
-const PASSING: ReadonlySet<string> = new Set([
-  'DequantizeLinear',
-  'Identity',
-  'Cast',
-  'Transpose',
-  'Reshape',
-  'Mul',
-  'Sub',
-]);
 
 /**
  * Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them.

@@ -4,6 +4,7 @@
  */
 import { float16ToNumber, numberToFloat16 } from '../ir/convert.js';
 import type { Node, Value } from '../ir/graph.js';
+import { isLogarithm, isRoot } from '../ops/kinds.js';
 import { keepsSmall, magnifies, onlyShifts } from '../ops/magnitude.js';
 
 /**
@@ -47,7 +48,7 @@ export function smallNumbers(order: readonly Node[], isInput: ReadonlySet<Value>
         keep(towardsMagnifier(n), why);
       } else if (magnifies(n, i) && v.producer && keepsSmall(v.producer)) {
         const chain = new Set([n, ...makers(v)]);
-        if (n.op === 'Log') keep(chain, `'${n.name || n.op}' is a logarithm of what float16 may round to 0`);
+        if (isLogarithm(n)) keep(chain, `'${n.name || n.op}' is a logarithm of what float16 may round to 0`);
         else watched.set(v, chain);
       }
     }
@@ -84,7 +85,7 @@ function towardsMagnifier(from: Node): Set<Node> {
       const magnifier = magnifies(u.node, u.index);
       // A root of something small is small again.
       const on = magnifier
-        ? (u.node.op === 'Sqrt' || u.node.op === 'Pow') && walk(u.node)
+        ? isRoot(u.node) && walk(u.node)
         : (keepsSmall(u.node) || onlyShifts(u.node)) && walk(u.node);
       if (!magnifier && !on) continue;
       any = true;

@@ -10,6 +10,7 @@ import type { Graph, Node, Value } from '../ir/graph.js';
 import { allGraphs, label } from '../ir/graph.js';
 import { loadModel } from '../onnx/files.js';
 import { dataInputs, specOf } from '../ops/index.js';
+import { isDequantize, isQuantize } from '../ops/kinds.js';
 import { Session } from './session.js';
 
 /** A node of the float model, as the quantizer saw it. */
@@ -228,14 +229,12 @@ function withoutFusion(name: string): string | undefined {
  * not.
  */
 function isUnfused(n: Node, wantedFloat: (n: Node) => boolean): boolean {
-  if (n.op === 'DequantizeLinear')
-    return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
-  if (n.op !== 'QuantizeLinear') return false;
+  if (isDequantize(n)) return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
+  if (!isQuantize(n)) return false;
   const from = n.inputs[0]?.producer;
-  return from !== undefined && (wantedFloat(from) || from.op === 'DequantizeLinear' || onCodes(from));
+  return from !== undefined && (wantedFloat(from) || isDequantize(from) || onCodes(from));
 }
 
-const isQuantize = (n: Node): boolean => n.op === 'QuantizeLinear';
 const usersOf = (v: Value | undefined): Node[] => [...(v?.uses ?? [])].map((u) => u.node);
 
 /**
@@ -253,7 +252,7 @@ function onCodes(n: Node): boolean {
   const users = usersOf(n.outputs[0]);
   return (
     data.length > 0 &&
-    data.every((v) => v?.producer?.op === 'DequantizeLinear') &&
+    data.every((v) => v?.producer && isDequantize(v.producer)) &&
     users.length > 0 &&
     users.every(isQuantize)
   );

@@ -1,6 +1,7 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
 import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
 import { linearView } from '../../ops/index.js';
+import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
 import { normalAxis } from '../../ops/spec.js';
 
 /** A constant that holds the channels of a stream along an axis. */
@@ -51,15 +52,15 @@ export function residualStreams(model: Model): Stream[] {
   for (const n of graph.topological()) {
     const [y] = n.outputs;
     const size = widthOf(y);
-    if (n.domain !== '' || !y || size === undefined) continue;
-    if (n.op === 'Identity') {
+    if (!y || size === undefined) continue;
+    if (isIdentityNode(n)) {
       if (n.inputs[0]) {
         join(n.inputs[0], y);
         inner.add(n);
       }
       continue;
     }
-    if (n.op !== 'Add') continue;
+    if (!isAddition(n)) continue;
     const [a, b] = n.inputs as readonly [Value, Value]; // Add has two
     const constant = [a, b].find((v) => v.isInitializer);
     const tensors = [a, b].filter((v) => v !== constant);
@@ -163,8 +164,7 @@ function normOf(n: Node, size: number, own: Own): Norm | undefined {
   const [x, scale, bias] = n.inputs;
   const [y, ...rest] = n.outputs;
   if (
-    n.domain !== '' ||
-    n.op !== 'LayerNormalization' ||
+    !isLayerNormalization(n) ||
     !x?.shape ||
     !y ||
     y.isGraphOutput ||

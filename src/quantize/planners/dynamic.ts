@@ -1,5 +1,6 @@
 import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
-import { linearView, specOf } from '../../ops/index.js';
+import { isCell, linearView, specOf } from '../../ops/index.js';
+import { dynamicForm } from '../../ops/kinds.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
 import { merged, overridesOf, type WeightSettings } from '../overrides.js';
@@ -40,7 +41,7 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
       o.weights,
       (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
     );
-    const found = n.op === 'LSTM' && n.domain === '' ? lstmWeights(n, settings) : weightOf(n, o, settings);
+    const found = dynamicForm(n) === 'lstm' ? lstmWeights(n, settings) : weightOf(n, o, settings);
     if (found === undefined) continue;
     const reason = excluded.has(n)
       ? `excluded by the recipe (${excluded.get(n)})`
@@ -127,20 +128,20 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
   }
   const role = specOf(n)?.quant;
   if (role?.role !== 'compute')
-    return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN')
-      ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise`
-      : undefined;
+    return isCell(n) ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise` : undefined;
   const w = n.inputs[role.weight];
   if (!w?.isInitializer) return withoutWeight(n, () => false);
   if (w.dtype !== 'float32') return `its weight is ${w.dtype ?? 'of unknown type'}, not float32`;
-  if (n.op === 'Conv' && !o.conv) return 'ConvInteger is slower than float; set quantize.dynamicConv: true to force it';
-  if (n.op === 'ConvTranspose') return 'there is no integer transposed convolution';
+  const form = dynamicForm(n);
+  if (form === 'convolution' && !o.conv)
+    return 'ConvInteger is slower than float; set quantize.dynamicConv: true to force it';
+  if (form === 'none') return 'there is no integer transposed convolution';
   const axis = role.channelAxis(n, w.data?.dims.length ?? 0);
   if (typeof axis !== 'number') return axis.float;
-  const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || n.op === 'Conv');
+  const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || form === 'convolution');
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer product of ${rest.dtype} weights`;
   // ConvInteger takes one zero point for all channels: symmetric ones are the same.
-  const symmetric = rest.symmetric || (n.op === 'Conv' && perChannel);
+  const symmetric = rest.symmetric || (form === 'convolution' && perChannel);
   return [
     {
       value: w,
