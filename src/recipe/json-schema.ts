@@ -24,8 +24,13 @@ export interface JsonSchema {
   readonly [key: string]: unknown;
 }
 
-/** Draft 2020-12, as a recipe is written: defaults may be left out. */
+let ofRecipes: JsonSchema | undefined;
+/** Draft 2020-12, as a recipe is written: defaults may be left out. That of recipes without plug-ins is made once. */
 export function recipeJsonSchema(spec: z.ZodType = recipeSpec): JsonSchema {
+  return spec === recipeSpec ? (ofRecipes ??= schemaOf(spec)) : schemaOf(spec);
+}
+
+function schemaOf(spec: z.ZodType): JsonSchema {
   // zod types the same structure more loosely
   const schema = z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema;
   return {
