@@ -5,7 +5,18 @@ import { asSystemError } from '../base/environment-errors.js';
 import { exitCodeOf, nearest, QuantError } from '../base/errors.js';
 import { reason } from '../base/files.js';
 import { version } from '../base/version.js';
+import type { AutoFlags } from './commands/auto.js';
+import type { BenchFlags } from './commands/bench.js';
+import type { CompareFlags } from './commands/compare.js';
+import type { CostFlags } from './commands/cost.js';
+import type { EvaluateFlags } from './commands/evaluate.js';
+import type { ExplainFlags } from './commands/explain.js';
+import type { GateFlags } from './commands/gate.js';
+import type { InspectFlags } from './commands/inspect.js';
+import type { OptimizeFlags } from './commands/optimize.js';
+import type { RunFlags } from './commands/run.js';
 import type * as StoreCommands from './commands/store.js';
+import type { StoreFlags } from './commands/store.js';
 import { renderError } from './errors.js';
 import type { CommandContext } from './context.js';
 import { openTerminal, type Terminal } from './terminal.js';
@@ -108,7 +119,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
       .option('--json', 'prints run.json on stdout')
       .option('-q, --quiet', 'prints only the paths of the written files')
       .option('--debug', 'shows stack traces')
-      .action((options) => {
+      .action((options: RunFlags) => {
         job = async (c) => (await import('./commands/run.js')).run(options, c);
       });
   quantize(program);
@@ -122,7 +133,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--text', 'nothing but the ONNX text form')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: InspectFlags) => {
       job = async (c) => (await import('./commands/inspect.js')).inspect(target, options, c);
     });
   program
@@ -142,7 +153,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints compare.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((targets: string[], options) => {
+    .action((targets: string[], options: CompareFlags) => {
       job = async (c) => (await import('./commands/compare.js')).compare(targets, options, c);
     });
   program
@@ -153,7 +164,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: ExplainFlags) => {
       job = async (c) => (await import('./commands/explain.js')).explain(file, options, c);
     });
   program
@@ -173,7 +184,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints run.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((model: string | undefined, options) => {
+    .action((model: string | undefined, options: AutoFlags) => {
       job = async (c) => (await import('./commands/auto.js')).auto(model, options, c);
     });
   program
@@ -193,7 +204,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: OptimizeFlags) => {
       job = async (c) => (await import('./commands/optimize.js')).optimize(file, options, c);
     });
   program
@@ -208,7 +219,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints no progress')
     .option('--debug', 'shows stack traces')
-    .action((files: string[], options) => {
+    .action((files: string[], options: EvaluateFlags) => {
       job = async (c) => (await import('./commands/evaluate.js')).evaluate(files, options, c);
     });
   program
@@ -224,7 +235,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints no progress')
     .option('--debug', 'shows stack traces')
-    .action((files: string[], options) => {
+    .action((files: string[], options: BenchFlags) => {
       job = async (c) => (await import('./commands/bench.js')).bench(files, options, c);
     });
   program
@@ -247,7 +258,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints the verdict only')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: GateFlags) => {
       job = async (c) => (await import('./commands/gate.js')).gate(target, options, c);
     });
   program
@@ -261,7 +272,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('--top <n>', 'how many nodes the table shows', '30')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: CostFlags) => {
       job = async (c) => (await import('./commands/cost.js')).cost(file, options, c);
     });
   program
@@ -270,7 +281,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .argument('<run>', 'the output folder (or run.json) of a run')
     .option('-o, --out <file>', 'where to (default: stdout)')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: { readonly out?: string }) => {
       job = async (c) => (await import('./commands/card.js')).card(target, options, c);
     });
   program
@@ -280,7 +291,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .option('-d, --data <path>', 'calibration data: their kind is guessed')
     .option('-o, --out <file>', 'where to write the recipe (default: stdout)')
     .option('--debug', 'shows stack traces')
-    .action((model: string, options) => {
+    .action((model: string, options: { readonly data?: string; readonly out?: string }) => {
       job = async (c) => (await import('./commands/init.js')).init(model, options, c);
     });
   program
@@ -288,7 +299,7 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
     .description('checks that this machine can do the job')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((options) => {
+    .action((options: { readonly json?: true }) => {
       job = async (c) => (await import('./commands/doctor.js')).doctor(options, c);
     });
   const store = program
@@ -309,23 +320,27 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
       .description('adds a run, or a model, as a new version')
       .argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file')
       .requiredOption('-n, --name <name>', 'name of the model in the store'),
-  ).action((target: string, options) => withStore((s) => s.add(target, options)));
-  onStore(store.command('list').description('lists every version with its stage and gate')).action((options) =>
-    withStore((s) => s.list(options)),
+  ).action((target: string, options: StoreFlags & { readonly name: string }) =>
+    withStore((s) => s.add(target, options)),
+  );
+  onStore(store.command('list').description('lists every version with its stage and gate')).action(
+    (options: StoreFlags) => withStore((s) => s.list(options)),
   );
   onStore(
     store
       .command('show')
       .description('shows a version: files, gate, results')
       .argument('<name[@version]>', 'the version in production, or NAME@3, NAME@canary, NAME@latest'),
-  ).action((reference: string, options) => withStore((s) => s.show(reference, options)));
+  ).action((reference: string, options: StoreFlags) => withStore((s) => s.show(reference, options)));
   onStore(
     store
       .command('get')
       .description('copies the files of a version into a folder')
       .argument('<name[@version]>')
       .requiredOption('-o, --out <folder>', 'where to'),
-  ).action((reference: string, options) => withStore((s) => s.get(reference, options)));
+  ).action((reference: string, options: StoreFlags & { readonly out: string }) =>
+    withStore((s) => s.get(reference, options)),
+  );
   onStore(
     store
       .command('promote')
@@ -333,21 +348,23 @@ function parse(argv: readonly string[], terminal: Terminal): Job | undefined {
       .argument('<name[@version]>')
       .requiredOption('--to <stage>', 'canary or production')
       .option('--force', 'overrides the rules; the log records it'),
-  ).action((reference: string, options) => withStore((s) => s.promote(reference, options)));
+  ).action((reference: string, options: StoreFlags & { readonly to: string; readonly force?: true }) =>
+    withStore((s) => s.promote(reference, options)),
+  );
   onStore(
     store
       .command('rollback')
       .description('puts the version back into production that was there before')
       .argument('<name>'),
-  ).action((name: string, options) => withStore((s) => s.rollback(name, options)));
+  ).action((name: string, options: StoreFlags) => withStore((s) => s.rollback(name, options)));
   onStore(
     store
       .command('diff')
       .description('shows what differs between two versions')
       .argument('<name@a>')
       .argument('<name@b>'),
-  ).action((a: string, b: string, options) => withStore((s) => s.diff(a, b, options)));
-  onStore(store.command('verify').description('checks the log and every stored file')).action((options) =>
+  ).action((a: string, b: string, options: StoreFlags) => withStore((s) => s.diff(a, b, options)));
+  onStore(store.command('verify').description('checks the log and every stored file')).action((options: StoreFlags) =>
     withStore((s) => s.verify(options)),
   );
   for (const command of [program, ...program.commands, ...store.commands]) {

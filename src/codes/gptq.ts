@@ -175,7 +175,7 @@ function roundInOrder({
       codes[at] = pairs
         ? beside(pairs, codes, at, columns, Math.min(pairs.cap[at]!, Math.max(-pairs.cap[at]!, code)))
         : code; // one cap for each weight
-      const e = target[at]! - valueOf(grid, at, codes[at]!);
+      const e = target[at]! - valueOf(grid, at, codes[at]);
       error[b * columns + i] = e;
       spread[b * columns + i] = before + pivot * e;
     }

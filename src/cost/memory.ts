@@ -70,7 +70,7 @@ export function memoryPlan(model: Model): MemoryPlan {
   const placed = place(buffers, order.length);
   return {
     peakBytes,
-    peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]!),
+    peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]),
     live: buffers
       .filter((b) => b.from <= peakAt && peakAt <= b.to)
       .sort((a, b) => b.bytes - a.bytes)

@@ -195,7 +195,7 @@ export class Variant {
   rewrite(): string {
     const { planned, format, target } = this.prepared;
     const model = this.model;
-    this.#points = pointFacts(planned, this.#stats, this.#assigned!); // set by assign(), which comes first
+    this.#points = pointFacts(planned, this.#stats, this.#assigned); // set by assign(), which comes first
     this.#float ??= model;
     const exposed = { model, planned, params: this.params, promised: target.u8s8 === 'exact' };
     this.saturation = saturationRisk({ ...exposed, environment: environment() });

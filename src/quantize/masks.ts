@@ -21,7 +21,7 @@ export function maskNodes(order: readonly Node[], isInput: ReadonlySet<Value>): 
   const felt = leadingToSaturation(order);
   for (const n of order) {
     for (const i of maskedOperands(n)) {
-      const v = n.inputs[i] && origin(n.inputs[i]!); // checked before the comma
+      const v = n.inputs[i] && origin(n.inputs[i]); // checked before the comma
       if (!v) continue;
       if (isInput.has(v)) {
         if (felt.has(n)) found.set(n, `it masks with '${v.name}' what a softmax reads`);

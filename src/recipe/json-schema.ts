@@ -63,8 +63,11 @@ function withPluginNames(schema: JsonSchema): JsonSchema {
     if (Array.isArray(at)) return at.map((x) => visit(x, ''));
     if (typeof at !== 'object' || at === null) return at;
     // JSON Schema's own form
-    const entries = Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v as object) : visit(v, '')]);
-    const same: JsonSchema = Object.fromEntries(entries);
+    const entries = Object.entries(at).map(([k, v]: [string, unknown]) => [
+      k,
+      k === 'properties' ? inside(v as object) : visit(v, ''),
+    ]);
+    const same = Object.fromEntries(entries) as JsonSchema; // of the same form
     if (key === 'gate') return { ...same, additionalProperties: { ...OF_PLUGIN, type: 'object' } };
     return NAMED.has(key) ? alsoNames(same) : same;
   };
@@ -94,7 +97,7 @@ function withLists(schema: JsonSchema): JsonSchema {
   return {
     ...schema,
     properties: Object.fromEntries(
-      Object.entries(schema.properties).map(([key, value]) => {
+      Object.entries(schema.properties).map(([key, value]): [string, JsonSchema] => {
         if (value.properties) return [key, withLists(value)];
         if (branches(value).some(takesLists)) return [key, value];
         const { description, default: standard, ...one } = value;

@@ -77,7 +77,7 @@ export function namedParts({ observers, weightMethods, targets, gates }: Plugins
     method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
     // Types know the built-in gates only.
-    gate: ownGates.length ? (withOwn as unknown as typeof gateSpec) : gateSpec,
+    gate: ownGates.length ? withOwn : gateSpec,
   };
 }
 /** A metric of the user's own. */

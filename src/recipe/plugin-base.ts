@@ -22,4 +22,4 @@ export function base(given: unknown, says: Says): { name: string; doc: string } 
   return { name, doc };
 }
 
-export const shown = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
+export const shown = (value: unknown): string => (JSON.stringify(value) as string | undefined) ?? 'nothing'; // undefined has no JSON
