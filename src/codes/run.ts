@@ -1,4 +1,6 @@
 /** Layer after layer: codes are chosen for the inputs that the layers before, already quantized, really give. */
+import { dataOf } from '../ir/known.js';
+import { named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -84,11 +86,11 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   let [batches, layers] = [0, 0];
   const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
     // only layers with parameters are asked for
-    const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums);
+    const made = quantizeLayer(o, shape, named(o.params, shape.weight), sums);
     chosen.set(shape.weight, made.params);
-    shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
+    shape.weight.data = Tensor.f32(made.weights, dataOf(shape.weight).dims); // a layer's weight is constant
     if (made.bias && shape.bias) {
-      shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims);
+      shape.bias.data = Tensor.f32(made.bias, dataOf(shape.bias).dims);
       biases++;
     } // layerShape takes constant biases only
   };
@@ -191,7 +193,7 @@ function quantizeLayer(
   start: QuantParams,
   sums: readonly InputSums[] | undefined,
 ): Made {
-  const original = shape.weight.data!.f32(); // a layer's weight is constant
+  const original = dataOf(shape.weight).f32(); // a layer's weight is constant
   const weights = original.slice();
   const scale = start.scale.slice();
   const zeroPoint = start.zeroPoint.slice();
@@ -253,7 +255,7 @@ function quantizeLayer(
 /** The channel of the layer's input that a column of a group reads. */
 function channelOf({ view, weight, columns }: LayerShape, group: number, column: number): number {
   if (view.kind !== 'window') return column;
-  const channels = weight.data!.dims[1]!; // a convolution's weight is constant, of at least two axes
+  const channels = dataOf(weight).dims[1]!; // a convolution's weight is constant, of at least two axes
   return group * channels + Math.floor(column / (columns / channels));
 }
 

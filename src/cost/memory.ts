@@ -2,6 +2,7 @@
  * Peak memory of activations: which buffers live at the same time in the order that the model runs, and a plan that
  * shares them.
  */
+import { item } from '../base/lists.js';
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { isView } from '../ops/kinds.js';
@@ -74,7 +75,7 @@ export function memoryPlan(model: Model): MemoryPlan {
     live: buffers
       .filter((b) => b.from <= peakAt && peakAt <= b.to)
       .sort((a, b) => b.bytes - a.bytes)
-      .map((b) => ({ name: b.names[0]!, bytes: b.bytes })), // a buffer has the name that started it
+      .map((b) => ({ name: item(b.names, 0), bytes: b.bytes })), // a buffer has the name that started it
     arenaBytes: placed.reduce((n, p) => Math.max(n, p.offset + p.bytes), 0),
     buffers: placed,
   };
@@ -151,7 +152,7 @@ function place(buffers: readonly Buffer[], nodes: number): MemoryPlan['buffers']
     .map(({ names, bytes, from, to }) => {
       const offset = arena.lowestFree(bytes, from, to);
       arena.take(offset, bytes, from, to);
-      return { name: names[0]!, bytes, offset, from, to }; // as above
+      return { name: item(names, 0), bytes, offset, from, to }; // as above
     })
     .sort((x, y) => x.from - y.from || x.offset - y.offset);
 }

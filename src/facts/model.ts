@@ -1,4 +1,5 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
+import { item, named } from '../base/lists.js';
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { constantsOf } from '../cost/constants.js';
@@ -111,7 +112,7 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
     inferShapes(copy, new Map(Object.entries(example).map(([name, t]) => [name, t.dims])));
   }
   // every node has a copy
-  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)]));
+  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(named(nodes, n))]));
 }
 
 type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] };
@@ -119,7 +120,7 @@ type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly c
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): PlannedNode[] {
   const names = uniqueLabels(model.graph.topological());
-  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(names.get(n)!) ?? 0 })); // n is one of the keys
+  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(named(names, n)) ?? 0 })); // n is one of the keys
 }
 
 /**
@@ -131,7 +132,7 @@ export function bodyFacts(model: Model, planned: Planned): NodeFacts[] {
   const within = (graph: Graph, inside: string): NodeFacts[] =>
     graph.topological().flatMap((holder) =>
       holder.subgraphs().flatMap(([attribute, body]) => {
-        const at = `${inside}${attribute} of ${names.get(holder)!}`; // every node has a name
+        const at = `${inside}${attribute} of ${named(names, holder)}`; // every node has a name
         const here = factsOf(body.topological(), names, planned, () => ({ macs: 0, body: at }));
         return [...here.map(({ outputs: _outputs, constants: _constants, ...n }) => n), ...within(body, `${at}, `)];
       }),
@@ -154,7 +155,7 @@ function factsOf(
     .map((n) => {
       const because = planned.floatNodes.get(n);
       return {
-        name: names.get(n)!, // callers have names of all
+        name: named(names, n), // callers have names of all
         op: n.op,
         ...more(n),
         outputs: n.outputs.map((o) => o.name),
@@ -201,7 +202,7 @@ export function pointFacts(
 ): PointFacts[] {
   return [...planned.plan].map(([point, spec]) => {
     const params = assigned?.params.get(point);
-    const value = 'uses' in point ? point : point.node.inputs[point.index]!; // an edge in a plan has a value
+    const value = 'uses' in point ? point : item(point.node.inputs, point.index); // an edge in a plan has a value
     const seen = stats.get(value);
     const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
     const measured = {
@@ -262,7 +263,11 @@ export function graphFacts(model: Model, planned: Planned): GraphFacts | undefin
     }
   });
   // names are of these nodes
-  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes };
+  return {
+    nodes: order.map((n) => ({ name: named(names, n), op: n.op, region: regionOf(n, planned) })),
+    edges,
+    shapes,
+  };
 }
 
 function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {

@@ -1,3 +1,4 @@
+import { item, named } from '../base/lists.js';
 import { allGraphs, label, type Attr, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { canBypass } from '../rewrite/bypass.js';
@@ -52,7 +53,7 @@ export const deduplicateExpressions = {
         }
         const blocked = node.outputs.find((o, i) => o.isGraphOutput && first.outputs[i]?.isGraphOutput);
         // the key says that outputs agree
-        const alone = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true;
+        const alone = node.outputs.length === 1 ? canBypass(graph, node, item(first.outputs, 0)) : true;
         if (blocked || alone !== true) {
           ctx.refuse(
             'deduplicate-expressions',
@@ -79,7 +80,7 @@ function isRepeatable(node: Node): boolean {
 function attributesOf(node: Node): string | undefined {
   const parts: string[] = [];
   for (const name of [...node.attrs.keys()].sort()) {
-    const text = attributeText(node.attrs.get(name)!); // the key is one of the map
+    const text = attributeText(named(node.attrs, name)); // the key is one of the map
     if (text === undefined) return undefined;
     parts.push(`${name}=${text}`);
   }

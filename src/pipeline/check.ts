@@ -1,4 +1,5 @@
 /** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
+import { item } from '../base/lists.js';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
@@ -224,11 +225,11 @@ async function evaluateOn(
         : Math.min(dataset.count, limit),
     onEvent: o.onEvent,
     signal: o.signal,
-    onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
+    onDiagnostic: (d, i) => (i === undefined ? o.report(d) : item(open, i).variant.report(d)), // one for each candidate
   });
   for (const [i, { variant }] of open.entries()) {
     await o.attempt(variant, () => {
-      const found: Comparison = candidates[i]!; // one for each candidate
+      const found: Comparison = item(candidates, i); // one for each candidate
       variant.measured.evaluation = { ...found, data: dataset.describe };
       collapseCheck(variant.measured.evaluation, e.collapse);
     });
@@ -239,7 +240,7 @@ async function evaluateOn(
       severity: 'warning',
       code: 'DATA_OVERLAP',
       message:
-        `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy ` +
+        `${shared.length} evaluation samples are also calibration samples ('${item(shared, 0)[1]}' first): accuracy ` +
         'is flattered',
       hint: 'evaluate on other samples, or declare a split',
     });
@@ -307,7 +308,7 @@ export async function timeAll(o: CheckInput, variants: readonly Variant[], feed:
       { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
     );
     together.forEach((v, i) => {
-      v.measured.latency = timed[i]!; // one for each
+      v.measured.latency = item(timed, i); // one for each
       const slow = slowness(v.measured.latency, v.recipe.recipe.quantize);
       if (slow) v.report(slow);
     });
@@ -318,8 +319,8 @@ export async function timeAll(o: CheckInput, variants: readonly Variant[], feed:
     threads: l.threads,
     signal: o.signal,
   });
-  const float = measured[0]!; // the first of the list
+  const float = item(measured, 0); // the first of the list
   variants.forEach((v, i) => {
-    v.measured.latency = { ...v.measured.latency!, process: { float, quantized: measured[i + 1]! } };
+    v.measured.latency = { ...v.measured.latency!, process: { float, quantized: item(measured, i + 1) } };
   }); // set above; one for each
 }

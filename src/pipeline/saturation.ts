@@ -1,4 +1,5 @@
 /** What is said of layers that may saturate: on the terminal, in the record, and by them in the reports. */
+import { named } from '../base/lists.js';
 import { saturationEffect } from '../analyse/saturation-effect.js';
 import type { Feed } from '../ir/feed.js';
 import type { RuntimeFacts } from '../record/index.js';
@@ -34,7 +35,7 @@ export async function tellOfSaturation(v: Variant, feed: Feed): Promise<void> {
   const effect = await saturationEffect(v.float, v.saturating, feed);
   v.saturation = {
     ...found,
-    layers: found.layers.map((l) => ({ ...l, ...(effect.has(l.node) ? { difference: effect.get(l.node)! } : {}) })),
+    layers: found.layers.map((l) => ({ ...l, ...(effect.has(l.node) ? { difference: named(effect, l.node) } : {}) })),
   }; // it has one
   const [node, most] = [...effect].reduce<[string, number]>((a, b) => (b[1] > a[1] ? b : a), ['', 0]);
   const seen =

@@ -89,7 +89,7 @@ function scaled(n: Maybe, units: readonly string[]): string {
     unit++;
   }
   // unit stays below the length
-  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + units[unit]!;
+  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + item(units, unit);
 }
 
 /**
@@ -124,3 +124,4 @@ export function json(value: unknown): string {
     return '(cannot be shown)'; // cycles: records have none, but a report must not fail for one
   }
 }
+import { item } from '../base/lists.js';

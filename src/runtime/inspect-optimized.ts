@@ -3,6 +3,7 @@
  * Node names change on the way (seen with 1.30): fused QDQ groups keep the float node's name; layout changes append
  * `_token_N` or `_nchwc`, fusions `/MatMulAddFusion` and the like; a dynamic product keeps only the output's name.
  */
+import { item } from '../base/lists.js';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
@@ -187,7 +188,7 @@ function matchBy<N extends PlannedNode>(
   for (let d = 0; d < depth; d++) {
     compute.forEach((node, i) => {
       if (taken.has(node)) return;
-      for (const stem of keys[i]!) {
+      for (const stem of item(keys, i)) {
         // one list per compute node
         const key = stem[d];
         const planned = key ? wanted.get(key) : undefined;
@@ -208,7 +209,7 @@ const MOST_STEMS = 64;
 export function stems(name: string): string[] {
   const out = [name.replace(/^fused /, '')];
   while (out.length < MOST_STEMS) {
-    const last = out[out.length - 1]!; // never empty
+    const last = item(out, out.length - 1); // never empty
     const next = withoutFusion(last) ?? last.replace(SUFFIX, '');
     if (next === last || !next) break;
     out.push(next);

@@ -1,4 +1,5 @@
 /** onnxruntime sessions: the only user of onnxruntime-node. */
+import { item } from '../base/lists.js';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as Ort from 'onnxruntime-node';
@@ -177,7 +178,7 @@ export class Session {
   }
 }
 
-const message = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split('\n')[0]!.slice(0, 600);
+const message = (e: unknown): string => item((e instanceof Error ? e.message : String(e)).split('\n'), 0).slice(0, 600);
 
 function info(m: Ort.InferenceSession.ValueMetadata): ValueInfo {
   if (!m.isTensor) return { name: m.name, dtype: undefined, shape: undefined };

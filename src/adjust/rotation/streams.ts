@@ -1,4 +1,5 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
+import { dataOf } from '../../ir/known.js';
 import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
 import { linearView } from '../../ops/index.js';
 import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
@@ -68,14 +69,14 @@ export function residualStreams(model: Model): Stream[] {
     if (tensors.some((v) => widthOf(v) !== size || v.shape!.length !== y.shape!.length)) continue;
     // A single number shifts all channels alike, which the rotation leaves as it is.
     const uniform = constant?.data?.size === 1;
-    if (constant && !uniform && !(own(constant) && constant.data!.dims[constant.data!.dims.length - 1] === size))
+    if (constant && !uniform && !(own(constant) && dataOf(constant).dims[dataOf(constant).dims.length - 1] === size))
       continue; // own: constant
     tensors.forEach((v) => {
       join(v, y);
     });
     inner.add(n);
     if (!constant) sums.add(y);
-    else if (!uniform) addends.push({ to: y, side: { constant, axis: constant.data!.dims.length - 1 } }); // as above
+    else if (!uniform) addends.push({ to: y, side: { constant, axis: dataOf(constant).dims.length - 1 } }); // as above
   }
   const members = new Map<Value, Set<Value>>();
   const rootOfSums = new Set([...sums].map(find));

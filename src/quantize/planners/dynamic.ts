@@ -1,3 +1,5 @@
+import { dataOf } from '../../ir/known.js';
+import { item } from '../../base/lists.js';
 import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
 import { isCell, linearView, specOf } from '../../ops/index.js';
 import { dynamicForm } from '../../ops/kinds.js';
@@ -70,7 +72,7 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
         plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
       else plan.set(value, spec);
     }
-    if (weightOnly.has(n) && found.length === 1 && found[0]!.index !== 0) {
+    if (weightOnly.has(n) && found.length === 1 && item(found, 0).index !== 0) {
       weightOnlyNodes.add(n);
       floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`);
     } else integerNodes.add(n);
@@ -100,7 +102,7 @@ function lstmWeights(
   for (const index of [1, 2]) {
     const value = n.inputs[index];
     if (!value?.isInitializer) return 'its weights are not constants';
-    const { dtype, dims } = value.data!; // an initializer has data
+    const { dtype, dims } = dataOf(value); // an initializer has data
     if (dtype !== 'float32' || dims.length !== 3)
       return `its weight is ${dtype} of ${dims.length} axes, not float32 of 3`;
     // The kernel takes zero points per row only where all are the same.
