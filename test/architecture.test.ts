@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { ops } from '../src/ops/index.js';
 import { targets } from '../src/targets/index.js';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
@@ -45,6 +46,20 @@ const LONG: Readonly<Record<string, string>> = {
   'ir/text/syntax.ts': 'one recursive grammar',
   'onnx/proto.js': 'generated',
   'onnx/proto.d.ts': 'generated',
+};
+
+/** Rooms that speak of single operators: what is known of them, rewriting, writing, and runtimes. */
+const SPEAK_OF_OPS = ['ops', 'passes', 'formats', 'targets'];
+/** Names of operators that are tested elsewhere: how often in a file, and why. Everything else asks ops/. */
+const NAMED_OPS: Readonly<Record<string, readonly [times: number, because: string]>> = {
+  'ir/count.ts': [1, 'lies below ops/, and Constant is the form of a value, not work'],
+  'rewrite/pattern.ts': [1, 'which orders of operands a pattern tries is part of what patterns are'],
+  'rewrite/pass.ts': [1, 'counts nodes as ir/count.ts does, of a list made before a pass'],
+  'runtime/inspect-optimized.ts': [2, "onnxruntime's own kernels, which no model that it is given has"],
+  'runtime/profile.ts': [1, 'what onnxruntime puts between kernels'],
+  'report/size.ts': [1, 'reads records alone, in which operators are names'],
+  'cli/commands/optimize.ts': [1, 'reads what passes say, in which nodes are text'],
+  'search/search.ts': [1, 'reads layers of a record, in which operators are names'],
 };
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
@@ -102,6 +117,33 @@ it('no file outside of targets/ knows a target by name', () => {
   const named = targets.map((t) => t.name);
   const knows = (f: string): boolean => named.some((n) => new RegExp(`['"\`]${n}['"\`]`).test(text(f)));
   expect(written.filter((f) => room(f) !== 'targets' && knows(f))).toEqual([]);
+});
+
+it('names of operators are tested in ops/, passes/ and formats/ only, but for what is listed', () => {
+  const known = new Set(ops.map((o) => o.op));
+  // Calls that make nodes name their operator.
+  const makes = /(?:\bop|\bnew Node|\breduce|\bend|\bwhole|\bconvert)\(\s*$/;
+  const quoted = /'([A-Z]\w*)'/g;
+  const counted = written
+    .filter((f) => f !== 'index.ts' && !f.startsWith('report/html/') && !SPEAK_OF_OPS.includes(room(f)))
+    .map((f): [string, number] => {
+      // A list counts once. Comments and types do not, and pages of reports have headings.
+      const plain = text(f)
+        .replace(/\/\*[\s\S]*?\*\//g, '')
+        .replace(/(^|\s)\/\/.*$/gm, '')
+        .replace(/'\w+'(?: \| '\w+')+/g, '')
+        .replace(/\[\s*('\w+'),?(?:\s*'\w+',?)+\s*\]/g, '$1');
+      const tests = [...plain.matchAll(quoted)].filter(
+        (m) => known.has(m[1] ?? '') && !makes.test(plain.slice(0, m.index)),
+      );
+      const byPart = plain.match(/\.?\bop\b\)?\.(?:startsWith|endsWith|match)\(/g) ?? [];
+      return [f, tests.length + byPart.length];
+    })
+    .filter(([, n]) => n > 0);
+  expect(Object.fromEntries(counted)).toEqual(
+    Object.fromEntries(Object.entries(NAMED_OPS).map(([f, [times]]) => [f, times])),
+  );
+  expect(counted.reduce((n, [, times]) => n + times, 0)).toBeLessThanOrEqual(10);
 });
 
 describe('walls', () => {

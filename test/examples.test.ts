@@ -112,7 +112,7 @@ describe('examples', () => {
     const { evaluation } = await own(path.join(out, 'own'));
     const [margin, top1] = evaluation?.metrics ?? [];
     expect([margin?.name, margin?.unit, top1?.name]).toEqual(['margin', 'logits', 'top1']);
-    expect(Math.abs(margin!.quantized! - margin!.float!)).toBeLessThan(1); // a logit
+    expect(Math.abs(margin!.quantized - margin!.float!)).toBeLessThan(1); // a logit
     expect(top1!.float).toBeGreaterThan(50);
   });
 });

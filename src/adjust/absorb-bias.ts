@@ -1,5 +1,7 @@
+import { dataOf } from '../ir/known.js';
 import { z } from 'zod';
 import type { Node, Value } from '../ir/graph.js';
+import { isRelu } from '../ops/kinds.js';
 import { Tensor } from '../ir/tensor.js';
 import { layerShape, rowsOfLayer, type LayerShape } from '../channels/layer.js';
 import type { ChannelMoments } from '../channels/moments.js';
@@ -35,8 +37,7 @@ export const absorbBias = {
   run({ model, moments, report }, { deviations }) {
     let [layers, channels, padded] = [0, 0, 0];
     for (const relu of model.graph.topological()) {
-      // Relu has an input
-      const m = relu.op === 'Relu' && relu.domain === '' ? moments.get(relu.inputs[0]!.name) : undefined;
+      const m = isRelu(relu) && relu.inputs[0] ? moments.get(relu.inputs[0].name) : undefined;
       const found = m && site(relu, m, moments);
       if (!found) continue;
       if (found === 'padded') {
@@ -87,7 +88,7 @@ function site(relu: Node, m: ChannelMoments, moments: AdjustContext['moments']):
     x.isGraphOutput ||
     y.isGraphOutput ||
     !y.uses.size ||
-    made.bias.data!.size !== m.mean.length ||
+    dataOf(made.bias).size !== m.mean.length ||
     made.view.beta !== 1 ||
     !moments.has(x.name)
   )
@@ -97,7 +98,7 @@ function site(relu: Node, m: ChannelMoments, moments: AdjustContext['moments']):
   for (const { node, index } of y.uses) {
     const shape = layerShape(node);
     // as above
-    if (index !== 0 || !shape?.bias || shape.bias.data!.size !== shape.groups * shape.rows) return undefined;
+    if (index !== 0 || !shape?.bias || dataOf(shape.bias).size !== shape.groups * shape.rows) return undefined;
     const slides = shape.view.kind === 'window';
     if (slides && pads(node)) padded = true;
     if (shape.view.beta !== 1) return undefined;
@@ -123,7 +124,7 @@ function absorb({ bias, readers }: Site, c: Float64Array): void {
     const each = r.columns / channels;
     for (let g = 0; g < r.groups; g++) {
       // a layer's weight is constant
-      const w = rowsOfLayer(r, r.weight.data!.f64(), { group: g, first: 0, rows: r.rows });
+      const w = rowsOfLayer(r, dataOf(r.weight).f64(), { group: g, first: 0, rows: r.rows });
       for (let row = 0, at = 0; row < r.rows; row++)
         for (let k = 0; k < r.columns; k++)
           // one for each column and channel
@@ -134,7 +135,7 @@ function absorb({ bias, readers }: Site, c: Float64Array): void {
 }
 
 function add(bias: Value, more: Float64Array): void {
-  const data = bias.data!; // constant, as callers checked
+  const data = dataOf(bias); // constant, as callers checked
   bias.data = Tensor.f32(
     Float32Array.from(data.f64(), (b, i) => b + more[i]!),
     data.dims,

@@ -1,3 +1,5 @@
+import { dataOf } from '../ir/known.js';
+import { item, named } from '../base/lists.js';
 import { z } from 'zod';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
@@ -133,7 +135,7 @@ async function measure(
       cross: false,
       threads,
     });
-    layers.forEach((l, k) => found.set(l.node, sums[k]![0]!)); // one for each layer; products have one group
+    layers.forEach((l, k) => found.set(l.node, item(item(sums, k), 0))); // one for each layer; products have one group
     onEvent({ type: 'progress', stage: 'awq', done: i + 1, total: steps.length });
   }
   return found;
@@ -152,17 +154,17 @@ function bestScale(
 ): { exponent: number; scale: Float64Array; /** Share of the squared error. */ saved: number } {
   const energy = new Float64Array(factors);
   for (const [n, columns] of readers) {
-    const { products, places } = inputs.get(n)!; // measured
+    const { products, places } = named(inputs, n); // measured
     columns.forEach((set, c) => {
       if (set >= 0) energy[set] = Math.max(energy[set]!, products[c * (columns.length + 1)]! / places);
     });
   }
   const layers = [...readers].map(([n, columns]) => {
-    const shape = shapes.get(n)!; // readers have a shape
+    const shape = named(shapes, n); // readers have a shape
     // a layer's weight is constant
-    const all = rowsOfLayer(shape, shape.weight.data!.f32(), { group: 0, first: 0, rows: shape.rows });
+    const all = rowsOfLayer(shape, dataOf(shape.weight).f32(), { group: 0, first: 0, rows: shape.rows });
     const step = Math.max(1, Math.ceil((shape.rows * columns.length ** 2 * steps) / BUDGET));
-    return { columns, all, rows: shape.rows, step, products: inputs.get(n)!.products }; // measured
+    return { columns, all, rows: shape.rows, step, products: named(inputs, n).products }; // measured
   });
   let best = { exponent: 0, scale: new Float64Array(factors).fill(1), error: Infinity };
   let plain = 0;

@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { z } from 'zod';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
@@ -56,13 +57,13 @@ export const rotate = {
 
 function turnStream(b: GraphBuilder, s: Stream, r: Rotation): void {
   const turn = ({ constant, axis }: Side, factor?: ArrayLike<number>): void => {
-    const { dims } = constant.data!; // sides are constants
-    constant.data = Tensor.f32(turnAxis(r, constant.data!.f32(), dims, axis, factor), dims); // as above
+    const { dims } = dataOf(constant); // sides are constants
+    constant.data = Tensor.f32(turnAxis(r, dataOf(constant).f32(), dims, axis, factor), dims); // as above
   };
   for (const side of [...s.writes, ...s.reads]) turn(side);
   for (const { node, readers } of s.norms) {
     const [, scale, bias] = node.inputs;
-    const gamma = scale!.data!.f64(); // residualStreams() checked it
+    const gamma = dataOf(scale!).f64(); // residualStreams() checked it
     for (const side of readers) turn(side, gamma);
     const name = node.name || node.op;
     if (bias)
@@ -72,7 +73,9 @@ function turnStream(b: GraphBuilder, s: Stream, r: Rotation): void {
           Tensor.f32(
             turnAxis(
               r,
-              bias.data!.f64().map((x, i) => x / gamma[i]!),
+              dataOf(bias)
+                .f64()
+                .map((x, i) => x / gamma[i]!),
               [s.size],
               0,
             ),

@@ -1,3 +1,4 @@
+import { item, named } from '../base/lists.js';
 import { z } from 'zod';
 import type { Value } from '../ir/graph.js';
 import { fail } from '../base/errors.js';
@@ -107,7 +108,7 @@ export const smooth = {
       before += plain;
       after += own[best]!; // as above
       if (best === 0) return;
-      const factors = tried[best]![u]!; // as above
+      const factors = item(item(tried, best), u); // as above
       if (unit.sets) {
         unit.sets.forEach((set, k) => {
           weights.rescale(set, 1 / factors[k]!);
@@ -143,10 +144,10 @@ async function firstFeeds({ batches }: AdjustContext, samples: number): Promise<
 function factorsOf(unit: SmoothUnit, ranges: ReadonlyMap<Value, Range>, weights: Weights, alpha: number): Float64Array {
   const [x, w] = [new Float64Array(unit.factors), new Float64Array(unit.factors)];
   for (const { value, slabs, factor } of unit.inputs) {
-    const { min, max } = ranges.get(value)!; // every input was observed
+    const { min, max } = named(ranges, value); // every input was observed
     factor.forEach((f, c) => {
       x[f] = Math.max(x[f]!, Math.abs(min[c]!), Math.abs(max[c]!)); // within the lists
-      for (const s of slabs[c]!) w[f] = Math.max(w[f]!, weights.largest(s)); // one list for each channel
+      for (const s of item(slabs, c)) w[f] = Math.max(w[f]!, weights.largest(s)); // one list for each channel
     });
   }
   const logs = Float64Array.from(x, (most, f) =>

@@ -1,7 +1,10 @@
+import { item } from '../base/lists.js';
+import { dataOf } from '../ir/known.js';
 import { z } from 'zod';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { forgetInferred } from '../ops/infer.js';
+import { keepsEachChannel } from '../ops/kinds.js';
 import { layerShape } from '../channels/layer.js';
 import { Weights } from '../channels/scaling.js';
 import { channelRanges } from './smoothing/ranges.js';
@@ -64,7 +67,9 @@ export const splitOutliers = {
       const [input] = unit.inputs;
       const range = ranges?.get(input!.value); // a chain has one input
       const size = Float64Array.from(input!.factor, (_, c) =>
-        range ? Math.max(-range.min[c]!, range.max[c]!) : Math.max(...input!.slabs[c]!.map((s) => weights.largest(s))),
+        range
+          ? Math.max(-range.min[c]!, range.max[c]!)
+          : Math.max(...item(input!.slabs, c).map((s) => weights.largest(s))),
       ); // one for each channel
       const copies = splits(size, Math.ceil(o.ratio * size.length));
       added += copies.from.length - size.length;
@@ -101,17 +106,6 @@ export function splits(size: Float64Array, more: number): Copies {
   return { from, share, shift };
 }
 
-const SHAPELESS = new Set([
-  'Relu',
-  'LeakyRelu',
-  'Identity',
-  'Dropout',
-  'MaxPool',
-  'AveragePool',
-  'GlobalAveragePool',
-  'GlobalMaxPool',
-]);
-
 /**
  * One layer makes the channels, with a bias of its own at most, and layers without groups read them in the same order.
  */
@@ -124,20 +118,21 @@ function isChain({ inputs, sets }: SmoothUnit): boolean {
     inputs.length !== 1 ||
     layer.groups !== 1 ||
     layer.rows !== sets.length ||
-    sets.length !== inputs[0]!.factor.length
+    sets.length !== item(inputs, 0).factor.length
   )
     return false;
   return (
-    inputs[0]!.layers.every((n) => layerShape(n)?.groups === 1) &&
+    item(inputs, 0).layers.every((n) => layerShape(n)?.groups === 1) &&
     sets.every(
       (set, c) =>
         set.producers.length === 1 &&
-        set.producers[0]!.node === made &&
+        item(set.producers, 0).node === made &&
         set.biases.every((b) => b.constant === layer.bias) &&
-        set.consumers.every((s) => inputs[0]!.layers.includes(s.node)) &&
-        inputs[0]!.factor[c] === c &&
+        set.consumers.every((s) => item(inputs, 0).layers.includes(s.node)) &&
+        item(inputs, 0).factor[c] === c &&
         set.places.every(
-          (p) => p.channel === c && (p.value.producer === made || SHAPELESS.has(p.value.producer?.op ?? '')),
+          (p) =>
+            p.channel === c && (p.value.producer === made || (p.value.producer && keepsEachChannel(p.value.producer))),
         ),
     )
   );
@@ -148,12 +143,12 @@ function split(
   { from, share, shift }: Copies,
   { of, bits, granularity }: z.output<typeof options>,
 ): void {
-  const made = layerShape(sets![0]!.producers[0]!.node)!; // isChain() checked it
+  const made = layerShape(item(item(sets!, 0).producers, 0).node)!; // isChain() checked it
   const whole = from.map(() => 1);
   spread(made.weight, made.view.outputAxis, from, of === 'activations' ? share : whole);
   // a layer's bias is constant
-  if (made.bias) spread(made.bias, made.bias.data!.dims.length - 1, from, of === 'activations' ? share : whole);
-  for (const n of inputs[0]!.layers) {
+  if (made.bias) spread(made.bias, dataOf(made.bias).dims.length - 1, from, of === 'activations' ? share : whole);
+  for (const n of item(inputs, 0).layers) {
     const { weight, view } = layerShape(n)!; // as above
     const axis = view.inputAxis;
     spread(weight, axis, from, of === 'weights' ? share : whole);
@@ -169,8 +164,8 @@ function moveApart(
   shift: readonly number[],
   { bits, granularity }: { readonly bits: number; readonly granularity: 'channel' | 'tensor' },
 ): void {
-  const { dims } = v.data!; // constants only
-  const values = v.data!.f32().slice(); // as above
+  const { dims } = dataOf(v); // constants only
+  const values = dataOf(v).f32().slice(); // as above
   const stride = (a: number): number => dims.slice(a + 1).reduce((n, d) => n * d, 1);
   const along = (a: number, i: number): number => Math.floor(i / stride(a)) % dims[a]!; // an axis of the weight
   const largest = new Float64Array(granularity === 'tensor' ? 1 : dims[rows]!); // as above
@@ -189,8 +184,8 @@ function moveApart(
 
 /** Slice k of the new constant is slice from[k] of the old one, times share[k]. */
 function spread(v: Value, axis: number, from: readonly number[], share: readonly number[]): void {
-  const { dims } = v.data!; // constants only
-  const old = v.data!.f32(); // as above
+  const { dims } = dataOf(v); // constants only
+  const old = dataOf(v).f32(); // as above
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
   const out = new Float32Array(outer * from.length * inner);

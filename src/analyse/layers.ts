@@ -1,4 +1,5 @@
 /** Error of each tensor of the quantized model against the float model: where in the graph it arises. */
+import { item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OnEvent } from '../base/events.js';
 import { realLength, rowsOf, takesAnyBatch } from '../calibrate/rows.js';
@@ -11,6 +12,7 @@ import type { Model, Node, Value } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { isQuantize } from '../ops/kinds.js';
 import type { LayerErrors } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import { repeatable, type Batches } from './samples.js';
@@ -93,11 +95,11 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
     });
     seen = of;
     for (const [i, probe] of group.entries()) {
-      const facts = meters[i]!.facts(); // one meter a probe
+      const facts = item(meters, i).facts(); // one meter a probe
       if (!facts) continue;
       const { nonFinite, ...error } = facts;
       // every node of the graph has a name
-      tensors.push({ name: probe.name, node: names.get(probe.node)!, op: probe.node.op, ...error });
+      tensors.push({ name: probe.name, node: named(names, probe.node), op: probe.node.op, ...error });
       if (told || !nonFinite || nonFinite.quantized <= nonFinite.float) continue;
       told = true;
       o.onEvent?.({
@@ -108,7 +110,7 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
           message:
             `'${probe.name}' is the first tensor that holds NaN or infinity (${nonFinite.quantized} of them) in ` +
             'the quantized model but not in the float model',
-          where: { node: names.get(probe.node)!, tensor: probe.name },
+          where: { node: named(names, probe.node), tensor: probe.name },
         },
       }); // as above
     }
@@ -150,7 +152,7 @@ function placeOf(
   if (moved) return present.has(moved.value) ? moved : undefined;
   const same = byName.get(y.name);
   // Reading a float value that a quantizer takes would keep onnxruntime from fusing the group.
-  return same && ![...same.uses].some((u) => u.node.op === 'QuantizeLinear') ? { value: same } : undefined;
+  return same && ![...same.uses].some((u) => isQuantize(u.node)) ? { value: same } : undefined;
 }
 
 const isClamp = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';
@@ -225,7 +227,7 @@ function groupsOf(probes: readonly Sampled[], limit: number): Sampled[][] {
       groups.push([]);
       bytes = 0;
     }
-    groups[groups.length - 1]!.push(p); // never empty
+    item(groups, groups.length - 1).push(p); // never empty
     bytes += size;
   }
   return groups;
@@ -255,10 +257,12 @@ async function measureGroup(
       for await (const batch of batches()) {
         for (let k = 0; k < batch.feeds.length; k++) {
           const rows = rowsOf(batch, k);
-          const f = group.length ? await float.run(batch.feeds[k]!, unique(floatTaps.names)) : {};
-          const q: Feed = group.length ? await quantized.run(batch.feeds[k]!, unique(taps.names)) : {};
+          const f = group.length ? await float.run(item(batch.feeds, k), unique(floatTaps.names)) : {};
+          const q: Feed = group.length ? await quantized.run(item(batch.feeds, k), unique(taps.names)) : {};
           // both were asked for, one for each probe
-          group.forEach((_, i) => meters[i]!.add(real(f[floatTaps.names[i]!]!, rows), real(q[taps.names[i]!]!, rows)));
+          group.forEach((_, i) =>
+            item(meters, i).add(real(f[item(floatTaps.names, i)]!, rows), real(q[item(taps.names, i)]!, rows)),
+          );
         }
         samples += batch.samples.length;
         o.onEvent?.({ type: 'progress', stage: 'layers', done: samples, total, note });

@@ -1,4 +1,5 @@
 /** Whether onnxruntime's graph optimizations change what a quantized model computes. */
+import { item } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { realLength, rowsOf, type RowCount } from '../calibrate/rows.js';
 import { classOutput } from '../evaluate/agreement.js';
@@ -50,8 +51,8 @@ export async function optimizationDifference(
     for await (const batch of repeatable(o.batches, o.samples ?? 32, { shrink, signal: o.signal, keptBytes: 0 })()) {
       for (let k = 0; k < batch.feeds.length; k++) {
         const rows = rowsOf(batch, k);
-        const a = await plain.run(batch.feeds[k]!);
-        const b = await optimized.run(batch.feeds[k]!);
+        const a = await plain.run(item(batch.feeds, k));
+        const b = await optimized.run(item(batch.feeds, k));
         for (const [name, meter] of meters) {
           const [x, y] = [a[name], b[name]];
           if (!x || !y) continue;

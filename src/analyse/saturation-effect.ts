@@ -1,4 +1,5 @@
 /** How far saturation moves the results of layers, by reckoning it for a few results of one sample: any CPU tells. */
+import { named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Model, Node } from '../ir/graph.js';
@@ -65,7 +66,7 @@ export async function saturationEffect(
   const some = layers.filter((l) => inMain.has(l.input)).slice(0, LAYERS);
   const outside = new Set(model.graph.inputs.map((v) => v.name));
   for (const l of some) {
-    const v = inMain.get(l.input)!; // filtered above
+    const v = named(inMain, l.input); // filtered above
     if (!outside.has(l.input) && !v.isGraphOutput) model.graph.addOutput(v);
   }
   const session = await openModel(model, { threads, label: 'the float model' });

@@ -1,4 +1,5 @@
 /** Which layers may saturate on CPUs that add two uint8 × int8 products in 16 bits. Reads weights; runs nothing. */
+import { named } from '../base/lists.js';
 import { allGraphs, type Model, type Node } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
 import type { Planned } from '../scheme/quantized.js';
@@ -42,7 +43,7 @@ export function saturationRisk(o: SaturationOptions): Saturation {
     const worst = (widest * 255) / 32767;
     const known = layers.get(node); // a recurrent cell has two weights
     if (over && !(known && known.worst >= worst))
-      layers.set(node, { node: names.get(node)!, worst, share: over / pairs }); // every node of the graph has a name
+      layers.set(node, { node: named(names, node), worst, share: over / pairs }); // every node of the graph has a name
   }
   const sorted = [...layers.values()].sort((a, b) => b.share - a.share);
   return {
@@ -65,7 +66,7 @@ export function saturatingLayers(o: Omit<SaturationOptions, 'environment'>): Sat
       if (!over) return [];
       return [
         {
-          node: names.get(node)!,
+          node: named(names, node),
           input: input.name,
           inputParams: o.params.get(node.use(0)!) ?? o.params.get(input), // every node has a name, every input a use
           codes: weightCodes(weight.data, params).f64(),

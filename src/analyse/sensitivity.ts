@@ -1,4 +1,5 @@
 /** How much each layer costs on its own: one layer quantized at a time, all others in float. */
+import { item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -73,10 +74,16 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
   const float = await floatOutputs(o, batches);
   const scores: { node: Node; score: number }[] = [];
   for (const [i, node] of layers.entries()) {
-    const score = await scoreOf(o, node, batches, float, names.get(node)!); // layers are nodes of the graph
+    const score = await scoreOf(o, node, batches, float, named(names, node)); // layers are nodes of the graph
     if (score !== undefined) scores.push({ node, score });
     // as above
-    o.onEvent?.({ type: 'progress', stage: 'sensitivity', done: i + 1, total: layers.length, note: names.get(node)! });
+    o.onEvent?.({
+      type: 'progress',
+      stage: 'sensitivity',
+      done: i + 1,
+      total: layers.length,
+      note: named(names, node),
+    });
   }
   if (!scores.length) fail('MODEL_RUNTIME', 'onnxruntime ran none of the layers alone', {}, 'the diagnostics tell why');
   const sum = scores.reduce((n, s) => n + Math.max(0, s.score), 0);
@@ -87,7 +94,7 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
     layers: scores
       .sort((a, b) => b.score - a.score)
       .map(({ node, score }) => {
-        const name = names.get(node)!; // as above
+        const name = named(names, node); // as above
         return {
           node: name,
           op: node.op,
@@ -185,7 +192,7 @@ async function floatOutputs(o: SensitivityOptions, batches: Batches): Promise<Fl
       samples += batch.samples.length;
       const runsExpected = Math.ceil((o.samples ?? 64) / batch.samples.length) * batch.feeds.length;
       for (let k = 0; k < batch.feeds.length; k++) {
-        const outputs = await session.run(batch.feeds[k]!);
+        const outputs = await session.run(item(batch.feeds, k));
         yardstick ??= yardstickOf(session.outputs, batch.feeds.length, outputs, measureFor(o, batch));
         runs.push(keepOutputs(outputs, yardstick, rowsOf(batch, k), runsExpected));
       }
@@ -216,8 +223,8 @@ async function scoreOf(
       for await (const batch of batches()) {
         for (let k = 0; k < batch.feeds.length; k++)
           distance.add(
-            await session.run(batch.feeds[k]!, [...float.yardstick.outputs]),
-            float.runs[run++]!,
+            await session.run(item(batch.feeds, k), [...float.yardstick.outputs]),
+            item(float.runs, run++),
             rowsOf(batch, k),
             labelsOf(batch, k),
           ); // the same batches as before

@@ -2,6 +2,7 @@
  * Tensors taken out of a model: whole where they are small, else a grid of their elements that the runtime cuts out
  * itself.
  */
+import { named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
 import type { Model, Value } from '../ir/graph.js';
@@ -57,7 +58,7 @@ export function withTaps(
   const builder = new GraphBuilder(model);
   const canSlice = (model.opsets.get('') ?? 0) >= SLICE_OPSET;
   const names = taps.map(({ value, steps, dtype }) => {
-    const y = values.get(value)!; // taps are values of this model
+    const y = named(values, value); // taps are values of this model
     y.dtype ??= dtype ?? 'float32';
     const cut = steps && canSlice ? sliced(builder, y, steps) : y;
     cut.dtype ??= y.dtype;

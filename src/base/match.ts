@@ -2,6 +2,7 @@
  * Patterns of names, matched in time that grows with pattern and name alone: names come from models, and patterns
  * may too.
  */
+import { item } from './lists.js';
 import { RE2JS } from 're2js';
 import { fail } from './errors.js';
 
@@ -47,7 +48,7 @@ export function repeatsRepeats(source: string): boolean {
   let last: 'group' | 'risky group' | 'atom' = 'atom';
   for (let i = 0; i < source.length; i++) {
     const c = source[i]!; // i is inside
-    const top = open[open.length - 1]!; // one is always left
+    const top = item(open, open.length - 1); // one is always left
     if (c === '\\') {
       i++;
       last = 'atom';
@@ -57,7 +58,7 @@ export function repeatsRepeats(source: string): boolean {
     } else if (c === '(') open.push({ risky: false });
     else if (c === ')') {
       const inner = open.length > 1 ? open.pop()! : top; // more than one is open
-      if (inner.risky) open[open.length - 1]!.risky = true; // one is left
+      if (inner.risky) item(open, open.length - 1).risky = true; // one is left
       last = inner.risky ? 'risky group' : 'group';
     } else if (c === '|') {
       if (open.length > 1) top.risky = true;

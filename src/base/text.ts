@@ -42,3 +42,6 @@ export const secondsText = (ms: number): string =>
     : ms < 99500
       ? `${(ms / 1000).toFixed(0)} s`
       : `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;
+
+/** JSON.stringify as it is: undefined where a value has no JSON (undefined, functions). */
+export const jsonOf = (value: unknown, space?: number): string | undefined => JSON.stringify(value, null, space);

@@ -2,12 +2,14 @@
  * Ranges of tensors inside If, Loop and Scan: least and greatest value leave the bodies as further results, one pair a
  * tensor.
  */
+import { item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
 import { nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
+import { control } from '../ops/kinds.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import { noExtremes, widen } from './statistics/extremes.js';
@@ -33,7 +35,7 @@ export async function measureBodies(o: {
 }): Promise<ReadonlyMap<Value, TensorStats>> {
   if (!o.values.length) return new Map();
   const copy = cloneModel(o.model);
-  const original = new Map(o.values.map((v) => [copy.values.get(v)!, v])); // every value has a copy
+  const original = new Map(o.values.map((v) => [named(copy.values, v), v])); // every value has a copy
   const { graph } = copy.model;
   while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
   const pairs = new Lifter(copy.model, new Set(original.keys())).lift(graph);
@@ -57,13 +59,13 @@ export async function measureBodies(o: {
           if (o.strict)
             fail(
               'CALIBRATION_NON_FINITE',
-              `'${original.get(p.of)!.name}', inside of a body, holds NaN or infinity`,
-              { tensor: original.get(p.of)!.name },
+              `'${named(original, p.of).name}', inside of a body, holds NaN or infinity`,
+              { tensor: named(original, p.of).name },
               'check the samples and the preprocessing, or leave such values out (onNonFinite: skip)',
             ); // pairs are of wanted values
           continue;
         }
-        widen(found.get(original.get(p.of)!)!, {
+        widen(named(found, named(original, p.of)), {
           min: Float64Array.of(min!),
           max: Float64Array.of(max!),
           count: 1,
@@ -114,12 +116,12 @@ class Lifter {
   /** Gives the bodies of a node further results and the node further outputs. */
   #liftNode(node: Node, graph: Graph, b: GraphBuilder): Pair[] {
     const bodies = node.subgraphs();
-    if (!bodies.length || node.domain !== '' || !['If', 'Loop', 'Scan'].includes(node.op)) return [];
+    if (!bodies.length || !control(node)) return [];
     const inner = bodies.map(([, body]) => this.lift(body));
     const all = inner.flat();
     if (!all.length) return [];
     bodies.forEach(([, body], i) => {
-      const own = new Map(inner[i]!.map((p) => [p.of, p])); // one list for each body
+      const own = new Map(item(inner, i).map((p) => [p.of, p])); // one list for each body
       const there = new GraphBuilder(this.#model, body, this.#freeName);
       const constant = (x: number): Value =>
         there.op('Identity', [there.constant(x, 'observed')], { name: 'observed' });
@@ -145,7 +147,7 @@ class Lifter {
     node.attrs.clear(); // the bodies live on in the new node
     graph.add(made);
     node.outputs.forEach((y, i) => {
-      const to = made.outputs[i]!;
+      const to = item(made.outputs, i);
       to.dtype = y.dtype;
       to.shape = y.shape;
       to.other = y.other;
@@ -155,9 +157,9 @@ class Lifter {
     graph.remove(node);
     const results = made.outputs.slice(node.outputs.length);
     return all.map((p, i) => {
-      const [low, high] = [results[2 * i]!, results[2 * i + 1]!]; // two for each
+      const [low, high] = [item(results, 2 * i), item(results, 2 * i + 1)]; // two for each
       for (const v of [low, high]) v.dtype = 'float32';
-      if (node.op === 'If') return { of: p.of, low, high };
+      if (control(node) === 'branches') return { of: p.of, low, high };
       // One for each trip; none may be made.
       const whole = (op: string, v: Value, limit: number): Value =>
         b.op(

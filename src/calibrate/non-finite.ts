@@ -1,4 +1,5 @@
 /** Which sample of a batch, and which tensor of it, holds NaN or infinity. */
+import { item, named } from '../base/lists.js';
 import type { Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Model, Value } from '../ir/graph.js';
@@ -41,7 +42,7 @@ export function createInspector(
   const open = async (): Promise<Session> => {
     const { model, values: copies } = cloneModel(original);
     while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
-    for (const v of computed) model.graph.addOutput(copies.get(v)!); // values of the main graph, which is copied whole
+    for (const v of computed) model.graph.addOutput(named(copies, v)); // values of the main graph, which is copied whole
     return openModel(model, { threads });
   };
   const fetchGroups = (rows: number): string[][] => {
@@ -54,7 +55,7 @@ export function createInspector(
         groups.push([]);
         bytes = 0;
       }
-      groups[groups.length - 1]!.push(v.name);
+      item(groups, groups.length - 1).push(v.name);
       bytes += size;
     }
     return groups;
@@ -67,7 +68,7 @@ export function createInspector(
         const counts = new Map<string, { nan: number; inf: number }>();
         for (let k = 0; k < one.feeds.length; k++) {
           const rows = rowsOf(one, k);
-          const feed = one.feeds[k]!;
+          const feed = item(one.feeds, k);
           const see = (name: string, data: unknown, dims: readonly number[]): void => {
             if (!(data instanceof Float32Array)) return;
             const length = dims[0] ?? 1;
@@ -91,7 +92,7 @@ export function createInspector(
           }
         }
         const first = values.find((v) => counts.has(v.name));
-        if (first) found.push({ position, tensor: first.name, ...counts.get(first.name)! });
+        if (first) found.push({ position, tensor: first.name, ...named(counts, first.name) });
       }
       return found;
     },

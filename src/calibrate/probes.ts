@@ -1,6 +1,7 @@
 /** Which tensors need a NaN probe of their own. */
 import type { Node, Value } from '../ir/graph.js';
 import { linearView, specOf } from '../ops/index.js';
+import { mixesAll } from '../ops/kinds.js';
 
 /**
  * Whether every element of `v` enters, by multiplication or addition, a tensor that is tapped too: then NaN shows up
@@ -26,7 +27,7 @@ function keepsNaN(node: Node, v: Value, index: number): boolean {
     const view = linearView(node);
     return view !== undefined && quant.weight !== index && (view.kind !== 'window' || coversAll(node, v));
   }
-  return quant?.role === 'arithmetic' && (node.op === 'Add' || node.op === 'Mul' || node.op === 'GlobalAveragePool');
+  return quant?.role === 'arithmetic' && mixesAll(node);
 }
 
 /** No element lies between the windows or beyond the last one. */

@@ -1,4 +1,5 @@
 /** Rows of batches and of tapped tensors: which of them hold samples. */
+import { item } from '../base/lists.js';
 import type { Batch } from '../data/batch.js';
 import type { Feed, FeedTensor, TypedArray } from '../ir/feed.js';
 import type { Model } from '../ir/graph.js';
@@ -10,7 +11,7 @@ export interface RowCount {
 }
 
 export function rowsOf(batch: Batch, k: number): RowCount {
-  const first = Object.values(batch.feeds[k]!)[0]?.dims[0] ?? 1;
+  const first = Object.values(item(batch.feeds, k))[0]?.dims[0] ?? 1;
   return { total: first, real: Math.min(batch.realRows[k] ?? first, first) };
 }
 
@@ -35,11 +36,15 @@ export function keepSamples(batch: Batch, keep: readonly number[], shrink: boole
   if (!keep.length) return { feeds: [], samples: [], rows: [], realRows: [] };
   const feeds: Feed[] = [];
   const realRows: number[] = [];
-  const moved = keep.map((s) => ({ sample: batch.samples[s]!, start: [] as number[], length: batch.rows[s]!.length }));
+  const moved = keep.map((s) => ({
+    sample: item(batch.samples, s),
+    start: [] as number[],
+    length: item(batch.rows, s).length,
+  }));
   for (let k = 0; k < batch.feeds.length; k++) {
     const { total } = rowsOf(batch, k);
     const rows = keep.flatMap((s) => {
-      const row = batch.rows[s]!;
+      const row = item(batch.rows, s);
       return Array.from({ length: row.length[k]! }, (_, i) => row.start[k]! + i);
     });
     let next = 0;
@@ -51,11 +56,11 @@ export function keepSamples(batch: Batch, keep: readonly number[], shrink: boole
     while (!shrink && rows.length < total) rows.push(rows[rows.length - 1]!);
     feeds.push(
       Object.fromEntries(
-        Object.entries(batch.feeds[k]!).map(([name, t]) => [name, t.dims[0] === total ? takeRows(t, rows) : t]),
+        Object.entries(item(batch.feeds, k)).map(([name, t]) => [name, t.dims[0] === total ? takeRows(t, rows) : t]),
       ),
     );
   }
-  return { feeds, realRows, samples: keep.map((s) => batch.samples[s]!), rows: moved };
+  return { feeds, realRows, samples: keep.map((s) => item(batch.samples, s)), rows: moved };
 }
 
 function takeRows(t: FeedTensor, rows: readonly number[]): FeedTensor {

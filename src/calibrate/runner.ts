@@ -2,6 +2,7 @@
  * Calibration: streams batches through a tapped copy of the model and accumulates statistics, in memory that does not
  * grow.
  */
+import { item, named } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
@@ -115,7 +116,7 @@ export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
       'CALIBRATION_EMPTY',
       left
         ? `calibration has no sample left: all ${left} gave NaN or infinity, the first in ` +
-            `'${progress.nonFinite[0]!.tensor}'`
+            `'${item(progress.nonFinite, 0).tensor}'`
         : 'the calibration data hold no sample',
       {},
       left ? 'check the preprocessing' : 'check the path and the split of the data',
@@ -125,7 +126,7 @@ export async function calibrate(o: CalibrateOptions): Promise<Calibrated> {
     fail(
       'CALIBRATION_EMPTY',
       `none of the ${progress.samples} samples holds a value: every observed tensor is empty`,
-      { tensor: slots[0]!.point.value.name },
+      { tensor: item(slots, 0).point.value.name },
       'check the shapes of the samples',
     );
   return {
@@ -178,7 +179,7 @@ async function measure(
   for (;;) {
     const stale = groups.filter((g) => excludedAt.get(g) !== progress.excluded.size);
     if (!stale.length) break;
-    const group = stale[0]!;
+    const group = item(stale, 0);
     const fresh = !resume;
     if (fresh) {
       progress.batches = 0;
@@ -243,7 +244,8 @@ async function onePass(
           readings = used.samples.length ? await run(used) : [];
           if (!readings.every(usable)) used = refuse(o, group, readings, used, batch, at, progress, shrink);
         }
-        if (used.samples.length) for (const tensors of readings) group.forEach((slot, i) => add(slot, tensors[i]!));
+        if (used.samples.length)
+          for (const tensors of readings) group.forEach((slot, i) => add(slot, item(tensors, i)));
         progress.samples += used.samples.length;
       }
       progress.batches = at + 1;
@@ -277,7 +279,7 @@ async function runBatch(
 ): Promise<Reading[][]> {
   const readings: Reading[][] = [];
   for (let k = 0; k < batch.feeds.length; k++) {
-    const feed = batch.feeds[k]!;
+    const feed = item(batch.feeds, k);
     const rows = rowsOf(batch, k);
     const outputs = session ? await session.run({ ...feed, ...tapped.inputs(start, rows) }) : {};
     // The extremes of an empty tensor are infinite; that says nothing about the sample.
@@ -287,7 +289,7 @@ async function runBatch(
         return [t, r.count === 0 ? { ...r, finite: true } : r];
       }),
     );
-    readings.push(tapped.taps.map((t) => read.get(t)!)); // every tap was read
+    readings.push(tapped.taps.map((t) => named(read, t))); // every tap was read
   }
   return readings;
 }
@@ -303,7 +305,7 @@ async function withoutNonFinite(
   shrink: boolean,
 ): Promise<Batch> {
   for (const { position, tensor, nan, inf } of await inspector.inspect(used)) {
-    const sample = used.samples[position]!;
+    const sample = item(used.samples, position);
     if (o.onNonFinite === 'fail')
       fail(
         'CALIBRATION_NON_FINITE',

@@ -1,4 +1,5 @@
 /** The state of a calibration: what is collected for each point, and what is left out. */
+import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import type { Batch } from '../data/batch.js';
@@ -110,14 +111,17 @@ export function refuse(
   shrink: boolean,
 ): Batch {
   const tensors = readings.find((r) => !usable(r))!; // the caller saw one
-  const tensor = group[tensors.findIndex((r) => !usable([r]))]!.point.value.name;
+  const tensor = item(
+    group,
+    tensors.findIndex((r) => !usable([r])),
+  ).point.value.name;
   const ids = used.samples.map((s) => s.id);
   if (o.onNonFinite === 'fail')
     fail(
       'CALIBRATION_NON_FINITE',
       `'${tensor}' holds NaN or infinity for the batch of samples ${ids.slice(0, 4).join(', ')}, but for none ` +
         'of them alone',
-      { tensor, sample: ids[0]! },
+      { tensor, sample: item(ids, 0) },
       'leave such samples out (onNonFinite: skip), or calibrate with batch size 1',
     );
   for (const sample of ids) exclude(progress, batch, sample, at, { tensor, sample, nan: 0, inf: 0 });
@@ -179,12 +183,12 @@ export async function groupsOf(o: CalibrateOptions, slots: readonly Slot[]): Pro
   let bytes = Infinity;
   const { taps } = tapModel(o.model, requestsOf(slots), o.sampling.maxValuesPerSample);
   for (const [i, slot] of slots.entries()) {
-    const size = 2 * rows * taps[i]!.bytesPerRow;
+    const size = 2 * rows * item(taps, i).bytesPerRow;
     if (bytes + size > o.maxMemoryBytes) {
       groups.push([]);
       bytes = 0;
     }
-    groups[groups.length - 1]!.push(slot);
+    item(groups, groups.length - 1).push(slot);
     bytes += size;
   }
   return groups;

@@ -1,4 +1,6 @@
 /** Taps: nodes added to a copy of the model that reduce and thin out tensors before they leave onnxruntime. */
+import { dataOf } from '../ir/known.js';
+import { named } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
@@ -215,7 +217,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   return {
     model,
     taps: requests.map((r) => {
-      const own = taps.get(idOf(r))!; // each has one
+      const own = named(taps, idOf(r)); // each has one
       return r.infinite ? { ...own, read: (...args) => ({ ...own.read(...args), finite: true }) } : own;
     }),
     inputs(start, rows) {
@@ -271,7 +273,11 @@ function isNonNegative(v: Value, depth = 0): boolean {
       // A constant beside the data may enter the result, as the fill value of Pad does.
       const others = node.inputs.filter((x) => x !== null && !inputs.includes(x) && x.data?.dtype === 'float32');
       return (
-        others.every((x) => x!.data!.f32().every((c) => c >= 0)) &&
+        others.every((x) =>
+          dataOf(x!)
+            .f32()
+            .every((c) => c >= 0),
+        ) &&
         !node.attrs.has('value') &&
         inputs.every((x) => x !== null && x !== undefined && isNonNegative(x, depth + 1))
       );

@@ -1,7 +1,10 @@
 /** Channels that must be scaled together, with the weights that make them and the weights that read them. */
+import { item } from '../base/lists.js';
+import { dataOf } from '../ir/known.js';
 import type { Graph, Model, Node, Value } from '../ir/graph.js';
 import type { AxisOf, LinearView } from '../ops/facets.js';
 import { linearView, scalingTies } from '../ops/index.js';
+import { joins } from '../ops/kinds.js';
 import { normalAxis } from '../ops/spec.js';
 
 /** Elements of a constant that belong to one channel: `outer` runs of `inner` neighbours, `stride` apart. */
@@ -115,7 +118,7 @@ class Finder {
   #size = ({ value, axis }: AxisOf): number => value.shape![axis] as number; // visited axes have a known size
   #fix(place: AxisOf): void {
     const base = this.#visit(place);
-    if (base !== undefined) for (let c = 0; c < this.#size(place); c++) this.#own[base + c]!.fixed = true;
+    if (base !== undefined) for (let c = 0; c < this.#size(place); c++) item(this.#own, base + c).fixed = true;
   }
 
   /** Follows an axis to everybody who reads it. */
@@ -138,7 +141,7 @@ class Finder {
           : undefined;
       const base = this.#visit(place);
       if (!slabs || base === undefined) this.#fix(place);
-      else slabs.forEach((s, c) => this.#own[base + c]!.consumers.push(s));
+      else slabs.forEach((s, c) => item(this.#own, base + c).consumers.push(s));
     }
   }
 
@@ -171,10 +174,10 @@ class Finder {
     }
     this.#pushAll(base, size, 'producers', made.weight, node, made.weightAxis);
     // madeBy checked that it is constant
-    if (made.bias) this.#pushAll(base, size, 'biases', made.bias, node, made.bias.data!.dims.length - 1);
+    if (made.bias) this.#pushAll(base, size, 'biases', made.bias, node, dataOf(made.bias).dims.length - 1);
   }
   #pushAll(base: number, size: number, kind: 'producers' | 'biases', v: Value, node: Node, axis: number): void {
-    for (let c = 0; c < size; c++) this.#own[base + c]![kind].push(slabOf(v, node, axis, c));
+    for (let c = 0; c < size; c++) item(this.#own, base + c)[kind].push(slabOf(v, node, axis, c));
   }
 
   /**
@@ -182,12 +185,13 @@ class Finder {
    * broadcast.
    */
   #addends(node: Node, { axis, value }: AxisOf, base: number, tied: ReadonlySet<Value>): boolean {
-    if (!['Add', 'Sub', 'Sum', 'Mean', 'Concat'].includes(node.op)) return true;
+    const how = joins(node);
+    if (!how) return true;
     for (const x of node.inputs) {
       if (!x || tied.has(x)) continue;
       const at = axis - (value.shape!.length - (x.shape?.length ?? 0)); // visited values have a shape
       // as above
-      if (node.op === 'Concat' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
+      if (how === 'beside' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
       this.#pushAll(base, this.#size({ axis, value }), 'biases', x, node, at);
     }
     return true;
@@ -222,7 +226,7 @@ class Finder {
 
 /** Elements of index c along an axis; for grouped weights only those of rows `from` to `to` of axis 0. */
 function slabOf(constant: Value, node: Node, axis: number, c: number, from = 0, to = Infinity): Slab {
-  const { dims } = constant.data!; // callers checked that it is constant
+  const { dims } = dataOf(constant); // callers checked that it is constant
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const stride = dims[axis]! * inner; // the axis is one of the dims
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
@@ -275,7 +279,7 @@ export function readSlabs(
   const view = scalable(n);
   const weight = view && n.inputs[view.weight];
   if (!view || !own(weight) || view.batchAxes > 0 || view.kind === 'scale') return undefined;
-  const { dims } = weight.data!; // own: constant
+  const { dims } = dataOf(weight); // own: constant
   const rank = n.inputs[view.data]?.shape?.length ?? 0;
   if (normalAxis(view.dataAxis, rank) !== axis) return undefined;
   const each = dims[view.inputAxis]!; // an axis of the weight

@@ -1,7 +1,10 @@
 /** A layer as a matrix product: rows are output channels, columns what one output sums over. */
+import { dataOf } from '../ir/known.js';
+import { item } from '../base/lists.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { LinearView } from '../ops/facets.js';
 import { linearView, specOf } from '../ops/index.js';
+import { isAddition } from '../ops/kinds.js';
 import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import type { QuantParams } from '../scheme/types.js';
@@ -33,7 +36,7 @@ export function layerShape(node: Node): LayerShape | undefined {
   const input = view && node.inputs[view.data];
   const weight = view && node.inputs[view.weight];
   if (!view || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput) return undefined;
-  const { dims, dtype } = weight.data!; // an initializer has data
+  const { dims, dtype } = dataOf(weight); // an initializer has data
   if (dtype !== 'float32') return undefined;
   const bias = view.bias === undefined ? undefined : node.inputs[view.bias];
   const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
@@ -63,15 +66,9 @@ export function layerShape(node: Node): LayerShape | undefined {
 
 /** The constant vector that the only reader of a product adds to it. */
 function biasBehind(node: Node, rows: number): Value | undefined {
-  const y = node.outputs[0]!; // a product has an output
+  const y = item(node.outputs, 0); // a product has an output
   const [use] = y.uses;
-  if (
-    y.uses.size !== 1 ||
-    y.isGraphOutput ||
-    use!.node.op !== 'Add' ||
-    use!.node.domain !== '' ||
-    use!.node.graph !== node.graph
-  )
+  if (y.uses.size !== 1 || y.isGraphOutput || !isAddition(use!.node) || use!.node.graph !== node.graph)
     return undefined;
   const b = use!.node.inputs[1 - use!.index]; // Add has two inputs
   return b?.isInitializer &&
@@ -160,7 +157,7 @@ export function gridOf(
   params: QuantParams,
   { group, first, rows }: RowRange,
 ): { grid: Grid; parts: Int32Array } {
-  const { dims } = shape.weight.data!; // a layer's weight is constant
+  const { dims } = dataOf(shape.weight); // a layer's weight is constant
   const layout = layoutOf(dims, params.scheme.granularity);
   const own = new Int32Array(layout.count).fill(-1);
   const parts: number[] = [];

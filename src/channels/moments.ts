@@ -3,8 +3,8 @@
  * those behind it.
  */
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
-import { specOf } from '../ops/index.js';
-import { scalingTies } from '../ops/index.js';
+import { isBatchNormalization, isSum, keepsMeans } from '../ops/kinds.js';
+import { scalingTies, specOf } from '../ops/index.js';
 
 /** Mean and standard deviation of each channel of a tensor, as training left them in BatchNormalization. */
 export interface ChannelMoments {
@@ -18,29 +18,12 @@ export function batchNormMoments(model: Model): Map<string, ChannelMoments> {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
       const [gamma, beta] = [n.inputs[1]?.data, n.inputs[2]?.data];
-      if (n.op === 'BatchNormalization' && n.domain === '' && gamma && beta && n.outputs[0])
+      if (isBatchNormalization(n) && gamma && beta && n.outputs[0])
         found.set(n.outputs[0].name, { mean: beta.f64().slice(), deviation: gamma.f64().map(Math.abs) });
     }
   }
   return found;
 }
-
-/** Ops that hand channels on, so that their means stay. Zero padding of an image is taken for more of it. */
-const HANDS_ON = new Set([
-  'Identity',
-  'Dropout',
-  'Flatten',
-  'Reshape',
-  'Squeeze',
-  'Unsqueeze',
-  'Pad',
-  'Slice',
-  'Concat',
-  'Split',
-  'AveragePool',
-  'GlobalAveragePool',
-  'ReduceMean',
-]);
 
 /**
  * Moments along axis 1 of every value that follows from `moments`, taking channels for normal and independent: clamps
@@ -70,8 +53,8 @@ function derived(n: Node, y: Value, known: ReadonlyMap<Value, ChannelMoments>): 
   }
   const channels = y.shape?.[1];
   if (typeof channels !== 'number') return undefined;
-  const sum = n.domain === '' && (n.op === 'Add' || n.op === 'Sum');
-  if (!sum && !(n.domain === '' && HANDS_ON.has(n.op))) return undefined;
+  const sum = isSum(n);
+  if (!sum && !keepsMeans(n)) return undefined;
   const from = scalingTies(n).filter((t) => t.b.value === y && t.b.axis === 1);
   if (!from.length || (sum && from.length !== n.inputs.length)) return undefined;
   const mean = new Float64Array(channels);

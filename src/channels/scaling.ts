@@ -1,4 +1,5 @@
 /** Scaling of channels: weights as float64 until all of it is done. */
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import type { Value } from '../ir/graph.js';
 import type { ChannelSet, Slab } from './groups.js';
@@ -16,7 +17,7 @@ export class Weights {
   of(v: Value): Float64Array {
     const known = this.#data.get(v);
     if (known) return known;
-    const made = v.data!.f64(); // slabs are of constants
+    const made = dataOf(v).f64(); // slabs are of constants
     const copy = made.slice(); // f64() may share memory with the tensor
     this.#data.set(v, copy);
     return copy;
@@ -54,7 +55,7 @@ export class Weights {
   /** Puts the edited values into the model, rounded to float32. */
   commit(): void {
     for (const [v, data] of this.#data) {
-      const { dims } = v.data!;
+      const { dims } = dataOf(v);
       v.data = Tensor.f32(Float32Array.from(data), dims);
     } // as above
   }

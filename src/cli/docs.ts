@@ -1,4 +1,5 @@
 /** The files that are generated from code, as text: path from the repository's root to content. */
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { ERROR_CODES, exitCodeOf, QuantError, type ErrorCode } from '../base/errors.js';
 import { codings } from '../scheme/codings/index.js';
@@ -152,7 +153,7 @@ function recipeDoc(): string {
       const below = path ? `${path}.${key}` : key;
       const objects = branches(value).filter((b) => b.properties);
       if (objects.length === 1 && !areNamed(objects))
-        visit(below, objects[0]!, describe(value)); // exactly one
+        visit(below, item(objects, 0), describe(value)); // exactly one
       else if (areNamed(objects)) plugins(below, objects, describe(value));
       const items = value.items && key !== 'metrics' ? branches(value.items).filter((b) => b.properties) : [];
       if (areNamed(items)) plugins(below, items, describe(value));

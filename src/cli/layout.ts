@@ -1,4 +1,5 @@
 /** Text laid out for the width of a terminal: by what characters take there, never through the middle of a word. */
+import { item } from '../base/lists.js';
 import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
 import { oneLine } from '../base/text.js';
@@ -67,12 +68,12 @@ export function table(
       .filter((i) => i < row.length)
       .map((i, at, list) => {
         // kept columns have a width; within the row
-        const gap = ' '.repeat(Math.max(0, widths[i]! - stringWidth(row[i]!)));
+        const gap = ' '.repeat(Math.max(0, widths[i]! - stringWidth(item(row, i))));
         return right.includes(i)
-          ? gap + row[i]!
+          ? gap + item(row, i)
           : at === list.length - 1
-            ? lastCell(row[i]!, i === last && !apart ? room : Infinity, columns - room)
-            : row[i]! + gap;
+            ? lastCell(item(row, i), i === last && !apart ? room : Infinity, columns - room)
+            : item(row, i) + gap;
       })
       .join('  ');
     const under =

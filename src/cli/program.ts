@@ -1,7 +1,18 @@
 /** The commands and their flags. Each loads its work when it is chosen. */
 import { Command } from 'commander';
 import { version } from '../base/version.js';
+import type { RunFlags } from './commands/run.js';
+import type { InspectFlags } from './commands/inspect.js';
+import type { CompareFlags } from './commands/compare.js';
+import type { ExplainFlags } from './commands/explain.js';
+import type { AutoFlags } from './commands/auto.js';
+import type { OptimizeFlags } from './commands/optimize.js';
+import type { EvaluateFlags } from './commands/evaluate.js';
+import type { BenchFlags } from './commands/bench.js';
+import type { GateFlags } from './commands/gate.js';
+import type { CostFlags } from './commands/cost.js';
 import type * as StoreCommands from './commands/store.js';
+import type { StoreFlags } from './commands/store.js';
 import type { Job } from './context.js';
 import type { Terminal } from './terminal.js';
 
@@ -43,7 +54,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       .option('--json', 'prints run.json on stdout')
       .option('-q, --quiet', 'prints only the paths of the written files')
       .option('--debug', 'shows stack traces')
-      .action((options) => {
+      .action((options: RunFlags) => {
         choose(async (c) => (await import('./commands/run.js')).run(options, c));
       });
   quantize(program);
@@ -57,7 +68,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--text', 'nothing but the ONNX text form')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: InspectFlags) => {
       choose(async (c) => (await import('./commands/inspect.js')).inspect(target, options, c));
     });
   program
@@ -77,7 +88,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints compare.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((targets: string[], options) => {
+    .action((targets: string[], options: CompareFlags) => {
       choose(async (c) => (await import('./commands/compare.js')).compare(targets, options, c));
     });
   program
@@ -88,7 +99,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: ExplainFlags) => {
       choose(async (c) => (await import('./commands/explain.js')).explain(file, options, c));
     });
   program
@@ -108,7 +119,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints run.json on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((model: string | undefined, options) => {
+    .action((model: string | undefined, options: AutoFlags) => {
       choose(async (c) => (await import('./commands/auto.js')).auto(model, options, c));
     });
   program
@@ -128,7 +139,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints only the paths of the written files')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: OptimizeFlags) => {
       choose(async (c) => (await import('./commands/optimize.js')).optimize(file, options, c));
     });
   program
@@ -143,7 +154,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints no progress')
     .option('--debug', 'shows stack traces')
-    .action((files: string[], options) => {
+    .action((files: string[], options: EvaluateFlags) => {
       choose(async (c) => (await import('./commands/evaluate.js')).evaluate(files, options, c));
     });
   program
@@ -159,7 +170,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints no progress')
     .option('--debug', 'shows stack traces')
-    .action((files: string[], options) => {
+    .action((files: string[], options: BenchFlags) => {
       choose(async (c) => (await import('./commands/bench.js')).bench(files, options, c));
     });
   program
@@ -182,7 +193,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--json', 'prints JSON on stdout')
     .option('-q, --quiet', 'prints the verdict only')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: GateFlags) => {
       choose(async (c) => (await import('./commands/gate.js')).gate(target, options, c));
     });
   program
@@ -196,7 +207,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--top <n>', 'how many nodes the table shows', '30')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((file: string, options) => {
+    .action((file: string, options: CostFlags) => {
       choose(async (c) => (await import('./commands/cost.js')).cost(file, options, c));
     });
   program
@@ -205,7 +216,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .argument('<run>', 'the output folder (or run.json) of a run')
     .option('-o, --out <file>', 'where to (default: stdout)')
     .option('--debug', 'shows stack traces')
-    .action((target: string, options) => {
+    .action((target: string, options: { readonly out?: string }) => {
       choose(async (c) => (await import('./commands/card.js')).card(target, options, c));
     });
   program
@@ -215,7 +226,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('-d, --data <path>', 'calibration data: their kind is guessed')
     .option('-o, --out <file>', 'where to write the recipe (default: stdout)')
     .option('--debug', 'shows stack traces')
-    .action((model: string, options) => {
+    .action((model: string, options: { readonly data?: string; readonly out?: string }) => {
       choose(async (c) => (await import('./commands/init.js')).init(model, options, c));
     });
   program
@@ -223,7 +234,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .description('checks that this machine can do the job')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')
-    .action((options) => {
+    .action((options: { readonly json?: true }) => {
       choose(async (c) => (await import('./commands/doctor.js')).doctor(options, c));
     });
   const store = program
@@ -244,23 +255,27 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       .description('adds a run, or a model, as a new version')
       .argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file')
       .requiredOption('-n, --name <name>', 'name of the model in the store'),
-  ).action((target: string, options) => withStore((s) => s.add(target, options)));
-  onStore(store.command('list').description('lists every version with its stage and gate')).action((options) =>
-    withStore((s) => s.list(options)),
+  ).action((target: string, options: StoreFlags & { readonly name: string }) =>
+    withStore((s) => s.add(target, options)),
+  );
+  onStore(store.command('list').description('lists every version with its stage and gate')).action(
+    (options: StoreFlags) => withStore((s) => s.list(options)),
   );
   onStore(
     store
       .command('show')
       .description('shows a version: files, gate, results')
       .argument('<name[@version]>', 'the version in production, or NAME@3, NAME@canary, NAME@latest'),
-  ).action((reference: string, options) => withStore((s) => s.show(reference, options)));
+  ).action((reference: string, options: StoreFlags) => withStore((s) => s.show(reference, options)));
   onStore(
     store
       .command('get')
       .description('copies the files of a version into a folder')
       .argument('<name[@version]>')
       .requiredOption('-o, --out <folder>', 'where to'),
-  ).action((reference: string, options) => withStore((s) => s.get(reference, options)));
+  ).action((reference: string, options: StoreFlags & { readonly out: string }) =>
+    withStore((s) => s.get(reference, options)),
+  );
   onStore(
     store
       .command('promote')
@@ -268,21 +283,23 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       .argument('<name[@version]>')
       .requiredOption('--to <stage>', 'canary or production')
       .option('--force', 'overrides the rules; the log records it'),
-  ).action((reference: string, options) => withStore((s) => s.promote(reference, options)));
+  ).action((reference: string, options: StoreFlags & { readonly to: string; readonly force?: true }) =>
+    withStore((s) => s.promote(reference, options)),
+  );
   onStore(
     store
       .command('rollback')
       .description('puts the version back into production that was there before')
       .argument('<name>'),
-  ).action((name: string, options) => withStore((s) => s.rollback(name, options)));
+  ).action((name: string, options: StoreFlags) => withStore((s) => s.rollback(name, options)));
   onStore(
     store
       .command('diff')
       .description('shows what differs between two versions')
       .argument('<name@a>')
       .argument('<name@b>'),
-  ).action((a: string, b: string, options) => withStore((s) => s.diff(a, b, options)));
-  onStore(store.command('verify').description('checks the log and every stored file')).action((options) =>
+  ).action((a: string, b: string, options: StoreFlags) => withStore((s) => s.diff(a, b, options)));
+  onStore(store.command('verify').description('checks the log and every stored file')).action((options: StoreFlags) =>
     withStore((s) => s.verify(options)),
   );
   for (const command of [program, ...program.commands, ...store.commands]) {

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { factorReverse } from './linear.js';
 import { dot, linearKernels, type LinearKernels } from './linear-kernels.js';
@@ -175,7 +176,7 @@ function roundInOrder({
       codes[at] = pairs
         ? beside(pairs, codes, at, columns, Math.min(pairs.cap[at]!, Math.max(-pairs.cap[at]!, code)))
         : code; // one cap for each weight
-      const e = target[at]! - valueOf(grid, at, codes[at]!);
+      const e = target[at]! - valueOf(grid, at, codes[at]);
       error[b * columns + i] = e;
       spread[b * columns + i] = before + pivot * e;
     }
@@ -262,7 +263,7 @@ function descend(some: Rows, sweeps: number, owners: Int32Array): void {
     for (let j = 0; j < most; j++) {
       let seen: OwnPart | undefined;
       for (let b = 0; b < count; b++) {
-        const part = moving[b] ? own[b]![j] : undefined; // one list for each row
+        const part = moving[b] ? item(own, b)[j] : undefined; // one list for each row
         if (!part) continue;
         if (!seen || !sameColumns(seen, part)) gatherInner(some, part);
         seen = part;

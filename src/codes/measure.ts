@@ -2,6 +2,8 @@
  * One pass over the calibration samples for the layers of one step: their inputs in the model so far and in the float
  * model.
  */
+import { dataOf } from '../ir/known.js';
+import { item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel, copyInto } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
@@ -62,7 +64,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   const now = (v: Value): Value => replaced.get(v) ?? v;
   const b = new GraphBuilder(model);
   // every value has a copy
-  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(values.get(point)!), params);
+  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(named(values, point)), params);
   const output = (v: Value, dtype: DType = 'float32'): string => {
     v.dtype = dtype;
     model.graph.addOutput(v);
@@ -71,13 +73,13 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   const shared = new Map<string, InputTaps>();
   const taps = o.layers.map((layer): Taps => {
     const key = geometryKey(layer);
-    const twin = o.reference.nodes.get(layer.node)!; // the reference is a clone
-    const y = twin.outputs[0]!; // a layer has an output
+    const twin = named(o.reference.nodes, layer.node); // the reference is a clone
+    const y = item(twin.outputs, 0); // a layer has an output
     let input = shared.get(key);
     if (!input) {
       const step = stepFor(layer, o.samples);
-      const x = nodes.get(layer.node)!.inputs[0]!; // every node has a copy, and a layer an input
-      const float = o.cross ? now(beside.get(twin.inputs[0]!)!) : undefined; // all of the reference was copied
+      const x = item(named(nodes, layer.node).inputs, 0); // every node has a copy, and a layer an input
+      const float = o.cross ? now(named(beside, item(twin.inputs, 0))) : undefined; // all of the reference was copied
       input =
         layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
@@ -89,8 +91,8 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       shared.set(key, input);
     }
     // a layer's weight is constant
-    const rank = y.shape?.length ?? layer.weight.data!.dims.length;
-    const copy = now(beside.get(y)!); // as above
+    const rank = y.shape?.length ?? dataOf(layer.weight).dims.length;
+    const copy = now(named(beside, y)); // as above
     const seen = outputSums(b, layer, copy, rank);
     return {
       input,
@@ -121,7 +123,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   try {
     for await (const feed of o.frontier.feeds()) {
       const outputs = await session.run(feed);
-      o.layers.forEach((l, i) => add(sums[i]!, l, taps[i]!, outputs)); // one for each layer
+      o.layers.forEach((l, i) => add(item(sums, i), l, item(taps, i), outputs)); // one for each layer
       for (const t of rows)
         await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
       kept?.add(feed, outputs);
@@ -130,8 +132,8 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     }
     for (const t of rows) await t.rows.finish();
     o.layers.forEach((_, i) => {
-      const t = taps[i]!.input;
-      if ('rows' in t) Object.assign(sums[i]![0]!, t.rows.sums);
+      const t = item(taps, i).input;
+      if ('rows' in t) Object.assign(item(item(sums, i), 0), t.rows.sums);
     }); // one for each layer; products have one group
   } finally {
     await session.close();
@@ -143,10 +145,10 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
 
 /** Names of what later steps need of what this one computes, in the model so far and in the float model. */
 function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet<string> | undefined {
-  const { node, input } = layers[0]!; // a step has a layer
+  const { node, input } = item(layers, 0); // a step has a layer
   const own = frontierOf(model.graph, ancestors(input));
   // the reference is a clone
-  const float = frontierOf(reference.model.graph, ancestors(reference.nodes.get(node)!.inputs[0]!));
+  const float = frontierOf(reference.model.graph, ancestors(item(named(reference.nodes, node).inputs, 0)));
   return (
     own &&
     float &&
@@ -186,7 +188,7 @@ function geometryKey({ node, view, columns, groups }: LayerShape): string {
     )
     .sort();
   // a layer's weight is constant
-  return `conv ${groups} ${node.inputs[view.weight]!.data!.dims.slice(1).join('×')} ${attrs.join(' ')}`;
+  return `conv ${groups} ${dataOf(item(node.inputs, view.weight)).dims.slice(1).join('×')} ${attrs.join(' ')}`;
 }
 
 /** Sums that the graph takes for each feed: right where a feed has more places than columns. */
@@ -234,7 +236,7 @@ function add(
 ): void {
   const { input } = taps;
   for (let g = 0; g < groups; g++) {
-    const s = sums[g]!; // one for each group
+    const s = item(sums, g); // one for each group
     if ('products' in input) {
       accumulate(s.products, floats(outputs, input.products), g * k * k);
       if (input.cross !== undefined) accumulate(s.cross, floats(outputs, input.cross), g * k * k);

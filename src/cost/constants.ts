@@ -4,13 +4,14 @@
  */
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
+import { isConstantNode, isIdentityNode } from '../ops/kinds.js';
 
 /**
  * The tensor that a Constant node gives; undefined for other nodes, and for single numbers and texts, which are no
  * tensors.
  */
 export function constantOf(node: Node): Tensor | undefined {
-  if (node.op !== 'Constant' || node.domain !== '') return undefined;
+  if (!isConstantNode(node)) return undefined;
   const value = node.attrs.get('value');
   return value?.type === 'tensor' ? value.value : undefined;
 }
@@ -35,7 +36,7 @@ export function constantBehind(v: Value | null): Tensor | undefined {
     if (at.isInitializer) return at.data;
     const node = at.producer;
     if (!node) return undefined;
-    if (node.op !== 'Identity' || node.domain !== '') return constantOf(node);
+    if (!isIdentityNode(node)) return constantOf(node);
     at = node.inputs[0] ?? null;
   }
   return undefined;

@@ -2,8 +2,10 @@
  * Peak memory of activations: which buffers live at the same time in the order that the model runs, and a plan that
  * shares them.
  */
+import { item } from '../base/lists.js';
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
+import { isView } from '../ops/kinds.js';
 import { perElement } from '../ops/spec.js';
 import { Arena } from './arena.js';
 import { constantBehind } from './constants.js';
@@ -69,11 +71,11 @@ export function memoryPlan(model: Model): MemoryPlan {
   const placed = place(buffers, order.length);
   return {
     peakBytes,
-    peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]!),
+    peakNode: order[peakAt] === undefined ? '' : label(order[peakAt]),
     live: buffers
       .filter((b) => b.from <= peakAt && peakAt <= b.to)
       .sort((a, b) => b.bytes - a.bytes)
-      .map((b) => ({ name: b.names[0]!, bytes: b.bytes })), // a buffer has the name that started it
+      .map((b) => ({ name: item(b.names, 0), bytes: b.bytes })), // a buffer has the name that started it
     arenaBytes: placed.reduce((n, p) => Math.max(n, p.offset + p.bytes), 0),
     buffers: placed,
   };
@@ -97,8 +99,6 @@ function lastReads(graph: Graph, order: readonly Node[]): Map<Value, number> {
   return last;
 }
 
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout']);
-
 /** The buffer that a node's first output can lie in. */
 function reusable(
   node: Node,
@@ -108,7 +108,7 @@ function reusable(
 ): Buffer | undefined {
   const y = node.outputs[0];
   if (!y || node.domain !== '') return undefined;
-  if (VIEWS.has(node.op)) return node.inputs[0] ? bufferOf.get(node.inputs[0]) : undefined;
+  if (isView(node)) return node.inputs[0] ? bufferOf.get(node.inputs[0]) : undefined;
   // each element of the result is of the same place of the input
   if (specOf(node)?.cost !== perElement || node.outputs.length > 1) return undefined;
   const bytes = bytesOf(y);
@@ -152,7 +152,7 @@ function place(buffers: readonly Buffer[], nodes: number): MemoryPlan['buffers']
     .map(({ names, bytes, from, to }) => {
       const offset = arena.lowestFree(bytes, from, to);
       arena.take(offset, bytes, from, to);
-      return { name: names[0]!, bytes, offset, from, to }; // as above
+      return { name: item(names, 0), bytes, offset, from, to }; // as above
     })
     .sort((x, y) => x.from - y.from || x.offset - y.offset);
 }

@@ -6,6 +6,7 @@ import { uniqueLabels } from '../ir/labels.js';
 import type { Tensor } from '../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { specOf } from '../ops/index.js';
+import { control, isBatchNormalization, isWorkless, tripsOf } from '../ops/kinds.js';
 import { sizeOf, type Known } from '../ops/spec.js';
 import { constantBehind, constantOf } from './constants.js';
 
@@ -47,19 +48,6 @@ export interface ModelCost {
   /** The shapes that the costs are of. */
   readonly inputShapes: Readonly<Record<string, Shape>>;
 }
-
-/** These give the runtime another view of the same bytes. */
-const VIEWS: ReadonlySet<string> = new Set([
-  'Reshape',
-  'Flatten',
-  'Squeeze',
-  'Unsqueeze',
-  'Identity',
-  'Dropout',
-  'Constant',
-  'Shape',
-  'Size',
-]);
 
 /** A copy of the model with every shape that can be known, for inputs of the shapes given. */
 export function sized(model: Model, inputShapes: ReadonlyMap<string, Shape>): Model {
@@ -111,14 +99,14 @@ function visit(graph: Graph, path: string, times: number, found: Found): void {
     const branches = node.subgraphs();
     if (branches.length) {
       // Of an If the dearer branch counts; a body runs as often as can be known.
-      const runs = times * repeats(node);
+      const runs = times * tripsOf(node);
       const costs = branches.map(([attribute, g]) => {
         const own: Found = { ...found, nodes: [] };
         visit(g, `${name}/${attribute}/`, runs, own);
         return own.nodes;
       });
       const work = (list: readonly NodeCost[]): number => list.reduce((n, c) => n + c.flops, 0);
-      const taken = node.op === 'If' ? [costs.reduce((a, b) => (work(b) > work(a) ? b : a))] : costs;
+      const taken = control(node) === 'branches' ? [costs.reduce((a, b) => (work(b) > work(a) ? b : a))] : costs;
       for (const list of taken) found.nodes.push(...list);
       continue;
     }
@@ -141,7 +129,7 @@ function costOf(node: Node, name: string, times: number, { counted, statistics, 
   const guessed =
     values.some((v) => !v.shape || v.shape.some((d) => typeof d !== 'number')) && (cost.macs > 0 || cost.otherOps > 0);
   let parameters = 0;
-  const view = node.domain === '' && VIEWS.has(node.op);
+  const view = isWorkless(node);
   // A view of a constant is made when the model is loaded: the node that computes with it reads it first.
   for (const v of view ? [] : node.inputs) {
     const data = constantBehind(v);
@@ -172,20 +160,6 @@ const known = (v: Value | null): Known | undefined => (v ? { dtype: v.dtype, sha
 export const bytesOf = (v: Value): number =>
   v.data ? v.data.byteLength : v.dtype === 'string' || !v.name ? 0 : byteLength(v.dtype ?? 'float32', sizeOf(v.shape));
 
-/** Trip count of a Loop with a constant limit and condition; length of a Scan; else 1. */
-function repeats(node: Node): number {
-  if (node.op === 'Loop') {
-    const trips = node.inputs[0]?.data?.ints()[0];
-    return trips !== undefined && trips >= 0n && trips <= 1_000_000_000n ? Number(trips) : 1;
-  }
-  if (node.op !== 'Scan') return 1;
-  const scanned =
-    node.inputs[node.inputs.length - node.int('num_scan_inputs', 1)]?.shape?.[
-      node.ints('scan_input_axes', [0])[0] ?? 0
-    ];
-  return typeof scanned === 'number' ? scanned : 1;
-}
-
 function* weightsOf(graph: Graph): Generator<Tensor> {
   for (const v of graph.initializers) if (v.data && isWeight(v, v.data)) yield v.data;
   for (const n of graph.nodes) {
@@ -200,6 +174,6 @@ const NO_WEIGHTS: ReadonlySet<DType> = new Set(['int64', 'int32', 'bool', 'strin
 /** Of a type that holds weights, and not only the running mean or variance of BatchNormalization. */
 function isWeight(v: Value, data: Tensor): boolean {
   if (NO_WEIGHTS.has(data.dtype)) return false;
-  for (const { node, index } of v.uses) if (node.op !== 'BatchNormalization' || index < 3) return true;
+  for (const { node, index } of v.uses) if (!isBatchNormalization(node) || index < 3) return true;
   return v.uses.size === 0;
 }

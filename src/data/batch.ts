@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Feed, FeedTensor, Sample, TypedArray, ValueInfo } from '../ir/feed.js';
 
@@ -87,7 +88,7 @@ function shapeKey(sample: Sample, padded: boolean): string | undefined {
 }
 
 function stack(samples: readonly Sample[], fixed: number | undefined, padding: BatchOptions['padding']): Batch {
-  const first = samples[0]!;
+  const first = item(samples, 0);
   const whole = samples.length === 1 && fixed === undefined;
   const rowsOf = (s: Sample): number[] => s.feeds.map((f) => Object.values(f)[0]?.dims[0] ?? 1);
   const realRows = whole ? rowsOf(first) : first.feeds.map(() => samples.length);
@@ -99,7 +100,7 @@ function stack(samples: readonly Sample[], fixed: number | undefined, padding: B
           Object.keys(feed).map((name) => [
             name,
             stackTensor(
-              samples.map((s) => s.feeds[k]![name]!),
+              samples.map((s) => item(s.feeds, k)[name]!),
               total,
               padding === undefined ? undefined : (padding[name] ?? 0),
               name,
@@ -122,7 +123,7 @@ function stackTensor(
   fill: number | undefined,
   name: string,
 ): FeedTensor {
-  const first = tensors[0]!;
+  const first = item(tensors, 0);
   if (tensors.length === 1 && total === 1) return first;
   const dims = [total, ...first.dims.slice(1)];
   if (fill !== undefined && dims.length > 1) dims[1] = Math.max(...tensors.map((t) => t.dims[1]!));
@@ -136,7 +137,7 @@ function stackTensor(
     else data.fill(fill);
   }
   for (let row = 0; row < total; row++) {
-    const source = tensors[Math.min(row, tensors.length - 1)]!.data;
+    const source = item(tensors, Math.min(row, tensors.length - 1)).data;
     if (data instanceof BigInt64Array || data instanceof BigUint64Array)
       data.set(source as BigInt64Array, row * each); // one dtype per key
     else data.set(source as Float32Array, row * each); // any number array; one dtype per key

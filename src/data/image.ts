@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import sharp from 'sharp';
 import { fail, type Where } from '../base/errors.js';
 
@@ -106,4 +107,5 @@ function looksLike(bytes: Uint8Array): string {
   if (head.startsWith('version https://git-lfs')) return ' but a Git LFS pointer (run git lfs pull)';
   return '';
 }
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message.split('\n')[0]! : String(cause));
+const messageOf = (cause: unknown): string =>
+  cause instanceof Error ? item(cause.message.split('\n'), 0) : String(cause);

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { basename, dirname, join } from 'node:path';
 import { fail } from '../base/errors.js';
 import { kindOf, listFolder, readText, walkFiles } from './files.js';
@@ -95,7 +96,7 @@ async function guessTable(path: string): Promise<DataSpecInput> {
   const { header = [], rows } = await readTable(path, true);
   const sample = rows.slice(0, 20);
   const column = (test: (cell: string) => boolean): string[] =>
-    header.filter((_, c) => sample.every((r) => test(r.cells[c]!)));
+    header.filter((_, c) => sample.every((r) => test(item(r.cells, c))));
   const [image] = column(isImageName);
   const isNumber = (cell: string): boolean => cell.trim() !== '' && Number.isFinite(Number(cell));
   const numeric = column(isNumber);

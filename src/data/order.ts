@@ -1,3 +1,4 @@
+import { named } from '../base/lists.js';
 import { createHash } from 'node:crypto';
 import { createRng, permutation } from '../base/rng.js';
 import type { DataSpec } from './spec.js';
@@ -28,7 +29,7 @@ export function orderOf(source: ListedSource, order: Order, seed: number, split:
     if (group) group.push(i);
     else groups.set(key, [i]);
   }
-  const lanes = [...groups.keys()].sort((a, b) => a - b).map((key) => groups.get(key)!);
+  const lanes = [...groups.keys()].sort((a, b) => a - b).map((key) => named(groups, key));
   const out = new Uint32Array(kept.length);
   for (let row = 0, n = 0; n < kept.length; row++)
     for (const lane of lanes) if (row < lane.length) out[n++] = lane[row]!;

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { fail, type Diagnostic, type Where } from '../base/errors.js';
 import { numberToFloat16 } from '../ir/convert.js';
 import { integerRange, isFloat, type DType } from '../ir/dtype.js';
@@ -228,11 +229,11 @@ function toTensor(
   const pixels = width * height;
   const channels = tables.length;
   const values = colour === 'gray' ? luma(image.data, pixels) : image.data;
-  const data = sameType(tables[0]!, pixels * channels);
+  const data = sameType(item(tables, 0), pixels * channels);
   const pixelStride = layout === 'NCHW' ? 1 : channels;
   const channelStride = layout === 'NCHW' ? pixels : 1;
   for (let c = 0; c < channels; c++) {
-    const table = tables[c]!;
+    const table = item(tables, c);
     const from = colour === 'BGR' ? 2 - c : c;
     for (let i = 0, o = c * channelStride; i < pixels; i++, o += pixelStride)
       data[o] = table[values[i * channels + from]!]!;

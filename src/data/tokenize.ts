@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
+import * as tokenizers from '@huggingface/tokenizers';
 import { fail, QuantError } from '../base/errors.js';
 import { repeatsRepeats } from '../base/match.js';
 import { readText } from './files.js';
@@ -16,6 +16,13 @@ export interface TextEncoder {
   encode(text: string, pair?: string): Tokens;
 }
 
+/** What is used of the library. Its own types import files without their extension, which leaves them unresolved. */
+interface Library {
+  token_to_id(token: string): number | undefined;
+  encode(text: string, options: EncodeOptions): unknown;
+}
+const { Tokenizer } = tokenizers as unknown as { readonly Tokenizer: new (json: object, config: object) => Library };
+
 /** A Hugging Face tokenizer with truncation, which the library itself leaves out. Throws DATA_FORMAT, DATA_MISSING. */
 export async function openTokenizer(file: string, maxLength: number | undefined): Promise<TextEncoder> {
   const json = await readJson(file);
@@ -25,7 +32,7 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
     throw e;
   });
   refuseExponential(Object.fromEntries(json), file);
-  let tokenizer: Tokenizer;
+  let tokenizer: Library;
   try {
     tokenizer = new Tokenizer(Object.fromEntries(json), Object.fromEntries(config));
   } catch (cause) {
@@ -80,7 +87,11 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
   };
 }
 
-type EncodeOptions = NonNullable<Parameters<Tokenizer['encode']>[1]>;
+interface EncodeOptions {
+  readonly text_pair?: string;
+  readonly add_special_tokens?: boolean;
+  readonly return_token_type_ids?: boolean;
+}
 
 /**
  * What the library gave, which follows the file: ids may be missing, or anything that the vocabulary holds. Throws
@@ -95,7 +106,7 @@ function checkedTokens(found: unknown, file: string): Tokens {
   if (bad >= 0) {
     fail(
       'DATA_FORMAT',
-      `the tokenizer of ${file} gives ${JSON.stringify(ids[bad]) ?? 'nothing'} for a token id`,
+      `the tokenizer of ${file} gives ${(JSON.stringify(ids[bad]) as string | undefined) ?? 'nothing' /* of undefined */} for a token id`,
       { file },
       'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens',
     );

@@ -2,6 +2,7 @@
  * Average precision over images that may be resampled: detections are matched once per image, and weighed by how often
  * it is drawn.
  */
+import { item } from '../base/lists.js';
 import type { TargetBox } from '../ir/feed.js';
 import { multiplicities } from './accumulators.js';
 import { overlap, type Detection } from './detections.js';
@@ -78,7 +79,7 @@ export class PrecisionMeter {
       const counted = theirs.filter((o) => !isIgnored(o)).length;
       if (counted) ofClass.objects.set(image, counted);
       // one per detection
-      this.#match(own, theirs).forEach((bits, i) => ofClass.judged.push({ score: own[i]!.score, image, ...bits }));
+      this.#match(own, theirs).forEach((bits, i) => ofClass.judged.push({ score: item(own, i).score, image, ...bits }));
     }
   }
 
@@ -142,7 +143,7 @@ function curves({ image, bits, right }: Ranked, weights: Uint32Array, thresholds
     const own = bits[i]!; // as many as images
     if (!own || !w) continue;
     for (let t = 0; t < thresholds; t++) {
-      const c = all[t]!; // one per threshold
+      const c = item(all, t); // one per threshold
       if (own & (1 << (16 + t))) c.ignored += w;
       if (!(own & (1 << t))) continue;
       c.hits += w;
@@ -194,15 +195,15 @@ export const matchCoco =
         let best = -1;
         let high = Math.min(threshold, 1 - 1e-10);
         for (const [o, share] of row.entries()) {
-          if (taken.has(o) && !order[o]!.crowd) continue; // rows have an entry per object
-          if (best >= 0 && !isIgnored(order[best]!) && isIgnored(order[o]!)) break; // as above
+          if (taken.has(o) && !item(order, o).crowd) continue; // rows have an entry per object
+          if (best >= 0 && !isIgnored(item(order, best)) && isIgnored(item(order, o))) break; // as above
           if (share < high) continue;
           high = share;
           best = o;
         }
         if (best < 0) return;
         taken.add(best);
-        bits[d]![isIgnored(order[best]!) ? 'ignored' : 'hit'] |= 1 << t; // one per detection
+        item(bits, d)[isIgnored(item(order, best)) ? 'ignored' : 'hit'] |= 1 << t; // one per detection
       });
     });
     return bits;
@@ -226,7 +227,7 @@ export const matchVoc =
         }
       });
       if (best < 0 || high < threshold) return { hit: 0, ignored: 0 };
-      if (isIgnored(objects[best]!)) return { hit: 0, ignored: 1 }; // found above
+      if (isIgnored(item(objects, best))) return { hit: 0, ignored: 1 }; // found above
       if (taken.has(best)) return { hit: 0, ignored: 0 };
       taken.add(best);
       return { hit: 1, ignored: 0 };

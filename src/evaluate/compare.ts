@@ -1,4 +1,5 @@
 /** The float model and candidates on the same samples: metrics, agreement and output error in one pass. */
+import { item } from '../base/lists.js';
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail, type Diagnostic } from '../base/errors.js';
@@ -64,7 +65,7 @@ export async function compareModels({
   quantized,
   ...o
 }: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Session }): Promise<Comparison> {
-  return (await evaluateModels({ ...o, candidates: [quantized] })).candidates[0]!; // one for each
+  return item((await evaluateModels({ ...o, candidates: [quantized] })).candidates, 0); // one for each
 }
 
 /**
@@ -107,7 +108,11 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     signal?.throwIfAborted();
     if (!batch.samples.length) continue;
     if (!judged) {
-      const chosen = usable(options.metrics ?? defaultMetrics(batch.samples[0]!, outputs), batch.samples[0]!, say);
+      const chosen = usable(
+        options.metrics ?? defaultMetrics(item(batch.samples, 0), outputs),
+        item(batch.samples, 0),
+        say,
+      );
       const start = (): Scored[] => chosen.map((c) => new Scored(c, outputs, candidates.length));
       judged = start();
       if (searchShare > 0) searched = start();
@@ -116,11 +121,11 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     const ofCandidates: Feed[][] = candidates.map(() => []);
     for (const feed of batch.feeds) {
       ofFloat.push(await float.run(feed));
-      for (const [i, c] of candidates.entries()) ofCandidates[i]!.push(await c.run(feed)); // one list each
+      for (const [i, c] of candidates.entries()) item(ofCandidates, i).push(await c.run(feed)); // one list each
     }
     if (options.guessedClasses && !count.judged && !count.searched)
       assertScoreEach(options.classNames, outputs, ofFloat[0]);
-    ofCandidates.forEach((out, i) => addErrors(meters[i]!.errors, batch, ofFloat, out)); // one each
+    ofCandidates.forEach((out, i) => addErrors(item(meters, i).errors, batch, ofFloat, out)); // one each
     for (const row of batch.rows) {
       const cut = (all: readonly Feed[]): Feed[] =>
         all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
@@ -132,7 +137,8 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       set.update(`${row.sample.id}\0${row.sample.hash}\0${search ? 1 : 0}\n`);
       // Two feeds make a pair of embeddings, whose largest element means nothing.
       // all have one entry per feed
-      if (f.length === 1 && !search) q.forEach((out, i) => meters[i]!.agreement?.add(row.sample, f[0]!, out[0]!));
+      if (f.length === 1 && !search)
+        q.forEach((out, i) => item(meters, i).agreement?.add(row.sample, item(f, 0), item(out, 0)));
     }
     onEvent?.({
       type: 'progress',

@@ -1,4 +1,5 @@
 /** Latency of several models, measured in turn so that all meet the same state of the machine. */
+import { item } from '../base/lists.js';
 import type { OnEvent } from '../base/events.js';
 import type { Feed } from '../ir/feed.js';
 import type { LatencyFacts, RunTimes } from '../record/index.js';
@@ -14,7 +15,7 @@ const BINS = 48;
 type Pair = TimeOptions & { readonly float: TimedModel; readonly quantized: TimedModel };
 /** The quantized model against the float model. See {@link measureLatencies}. */
 export async function measureLatency({ float, quantized, ...o }: Pair): Promise<LatencyFacts> {
-  return (await measureLatencies(float, [quantized], o))[0]!; // one for each candidate
+  return item(await measureLatencies(float, [quantized], o), 0); // one for each candidate
 }
 
 /**
@@ -73,7 +74,9 @@ export function runTimes(ms: Float64Array): RunTimes {
     p90,
     p99,
     mean: ms.reduce((sum, t) => sum + t, 0) / ms.length,
-    ...(intervals ? { p50Interval: intervals[0]!, p90Interval: intervals[1]!, p99Interval: intervals[2]! } : {}),
+    ...(intervals
+      ? { p50Interval: item(intervals, 0), p90Interval: item(intervals, 1), p99Interval: item(intervals, 2) }
+      : {}),
     ...(p99 > low ? { histogram: { low, high: p99, counts } } : {}),
   };
 }

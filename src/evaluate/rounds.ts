@@ -5,6 +5,7 @@
  * A visit begins with a run that is not counted: the model that runs first after another, or after a pause, finds
  * caches that are not its own. Time that the thread waited for a processor is taken off; it belongs to other programs.
  */
+import { item } from '../base/lists.js';
 import type { OnEvent } from '../base/events.js';
 import type { Feed } from '../ir/feed.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -100,10 +101,10 @@ async function timeRounds(sessions: readonly Session[], clock: WaitClock, o: Tim
       [there, Math.ceil(runs / 2)],
       [[...there].reverse(), Math.floor(runs / 2)],
     ] as const) {
-      for (const k of n ? visits : []) await visit(sessions[k]!, n, times[k]!, clock, o); // places in both lists
+      for (const k of n ? visits : []) await visit(item(sessions, k), n, item(times, k), clock, o); // places in both lists
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
-    times.forEach((t, k) => rounds[k]!.push(Float64Array.from(t))); // one for each
+    times.forEach((t, k) => item(rounds, k).push(Float64Array.from(t))); // one for each
     counted += runs;
     o.onEvent?.({ type: 'progress', stage: 'latency', done: counted, total: Math.max(o.runs, counted) });
     const now = performance.now();
@@ -151,7 +152,7 @@ export interface Ratio {
 
 /** a ÷ b, as the median over the rounds of the ratio of their undisturbed runs. */
 export function ratioOf(a: Rounds, b: Rounds): Ratio {
-  const ratios = Float64Array.from(a, (times, r) => undisturbed(times) / undisturbed(b[r]!)).sort(); // equal lengths
+  const ratios = Float64Array.from(a, (times, r) => undisturbed(times) / undisturbed(item(b, r))).sort(); // equal lengths
   const own = medianInterval(ratios);
   const median = medianOf(ratios);
   return own ? { median, own, interval: [own[0] * (1 - PLACEMENT), own[1] * (1 + PLACEMENT)] } : { median };

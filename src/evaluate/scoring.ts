@@ -1,4 +1,5 @@
 /** Metrics of the float model and of candidates, scored on the same samples in turn. */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import type { ClassFacts, MetricFacts, PairedScores } from '../record/index.js';
@@ -23,7 +24,7 @@ export class Scored {
   add(sample: Sample, float: SampleOutputs, candidates: readonly SampleOutputs[]): void {
     if (sample.label !== undefined) this.#labels.push(sample.label);
     this.#float.add(sample, float);
-    this.#candidates.forEach((c, i) => c.add(sample, candidates[i]!)); // one each
+    this.#candidates.forEach((c, i) => c.add(sample, item(candidates, i))); // one each
   }
 
   /** The float model alone. */
@@ -41,7 +42,7 @@ export class Scored {
   facts(i: number, say: (d: Diagnostic) => void, names?: readonly string[]): MetricFacts[] {
     const { metric } = this.#chosen;
     const float = this.#float;
-    const quantized = this.#candidates[i]!;
+    const quantized = item(this.#candidates, i);
     const [before, after] = [float.value(), quantized.value()];
     if (before === undefined || after === undefined) {
       say({

@@ -1,4 +1,5 @@
 /** How sure a difference between two models is, when both saw the same samples. */
+import { item } from '../base/lists.js';
 import { createRng } from '../base/rng.js';
 
 /** 97.5 % quantile of the standard normal distribution. */
@@ -69,7 +70,7 @@ export function bootstrapPercentiles(
     for (let i = 0; i < n; i++) ranksDrawn[i] = rng.int(n);
     ranksDrawn.sort();
     at.forEach((p, k) => {
-      found[k]![r] = sorted[nearestRank(ranksDrawn, p)]!;
+      item(found, k)[r] = sorted[nearestRank(ranksDrawn, p)]!;
     }); // a rank below n
   }
   return found.map((values) => {

@@ -1,4 +1,5 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
+import { item, named } from '../base/lists.js';
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { constantsOf } from '../cost/constants.js';
@@ -9,6 +10,7 @@ import { allGraphs, type Graph, type Model, type Node, type Use, type Value } fr
 import { uniqueLabels } from '../ir/labels.js';
 import { specOf } from '../ops/index.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
+import { bringsWeight, isConstantNode } from '../ops/kinds.js';
 import type { Known } from '../ops/spec.js';
 import type { Assigned } from '../quantize/assign.js';
 import { pointName } from '../quantize/planners/static.js';
@@ -76,7 +78,7 @@ function storedTensors(model: Model): Required<Pick<ModelFacts, 'largest' | 'ten
     for (const g of allGraphs(root)) {
       for (const v of g.initializers) if (v.data) add(v.name, v.data, v);
       for (const n of g.nodes)
-        if (n.op === 'Constant')
+        if (isConstantNode(n))
           n.attrs.forEach((a) => {
             if (a.type === 'tensor') add(n.outputs[0]?.name ?? n.name, a.value, n.outputs[0]);
           });
@@ -93,21 +95,11 @@ function readerOf(value: Value | undefined): string {
   for (let steps = 0; at && steps < 8; steps++) {
     const [use] = at.uses;
     if (!use) return '';
-    if (!PASSING.has(use.node.op)) return use.node.op;
+    if (!bringsWeight(use.node)) return use.node.op;
     at = use.node.outputs[0];
   }
   return '';
 }
-/** Ops that only bring a weight to who computes with it. */
-const PASSING: ReadonlySet<string> = new Set([
-  'DequantizeLinear',
-  'Identity',
-  'Cast',
-  'Transpose',
-  'Reshape',
-  'Mul',
-  'Sub',
-]);
 
 /**
  * Multiply-accumulates by node name, for inputs of the shapes of one sample: a copy of the model is inferred with them.
@@ -120,7 +112,7 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
     inferShapes(copy, new Map(Object.entries(example).map(([name, t]) => [name, t.dims])));
   }
   // every node has a copy
-  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(nodes.get(n)!)]));
+  return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(named(nodes, n))]));
 }
 
 type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] };
@@ -128,7 +120,7 @@ type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly c
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): PlannedNode[] {
   const names = uniqueLabels(model.graph.topological());
-  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(names.get(n)!) ?? 0 })); // n is one of the keys
+  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(named(names, n)) ?? 0 })); // n is one of the keys
 }
 
 /**
@@ -140,7 +132,7 @@ export function bodyFacts(model: Model, planned: Planned): NodeFacts[] {
   const within = (graph: Graph, inside: string): NodeFacts[] =>
     graph.topological().flatMap((holder) =>
       holder.subgraphs().flatMap(([attribute, body]) => {
-        const at = `${inside}${attribute} of ${names.get(holder)!}`; // every node has a name
+        const at = `${inside}${attribute} of ${named(names, holder)}`; // every node has a name
         const here = factsOf(body.topological(), names, planned, () => ({ macs: 0, body: at }));
         return [...here.map(({ outputs: _outputs, constants: _constants, ...n }) => n), ...within(body, `${at}, `)];
       }),
@@ -163,7 +155,7 @@ function factsOf(
     .map((n) => {
       const because = planned.floatNodes.get(n);
       return {
-        name: names.get(n)!, // callers have names of all
+        name: named(names, n), // callers have names of all
         op: n.op,
         ...more(n),
         outputs: n.outputs.map((o) => o.name),
@@ -210,7 +202,7 @@ export function pointFacts(
 ): PointFacts[] {
   return [...planned.plan].map(([point, spec]) => {
     const params = assigned?.params.get(point);
-    const value = 'uses' in point ? point : point.node.inputs[point.index]!; // an edge in a plan has a value
+    const value = 'uses' in point ? point : item(point.node.inputs, point.index); // an edge in a plan has a value
     const seen = stats.get(value);
     const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
     const measured = {
@@ -271,7 +263,11 @@ export function graphFacts(model: Model, planned: Planned): GraphFacts | undefin
     }
   });
   // names are of these nodes
-  return { nodes: order.map((n) => ({ name: names.get(n)!, op: n.op, region: regionOf(n, planned) })), edges, shapes };
+  return {
+    nodes: order.map((n) => ({ name: named(names, n), op: n.op, region: regionOf(n, planned) })),
+    edges,
+    shapes,
+  };
 }
 
 function regionOf(n: Node, planned: Planned): GraphFacts['nodes'][number]['region'] {

@@ -92,7 +92,7 @@ export class SmallSet<T extends object> implements ReadonlySet<T> {
     return this.#many ? this.#many.size : this.#one ? 1 : 0;
   }
   has(item: T): boolean {
-    return this.#many ? this.#many.has(item) : item !== undefined && this.#one === item;
+    return this.#many ? this.#many.has(item) : this.#one === item;
   }
   /** @internal Only the value's node calls this. */ _add(item: T): void {
     if (this.#many) this.#many.add(item);

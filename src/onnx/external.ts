@@ -145,7 +145,10 @@ function* piecesOf(
   refuse: Refuse,
 ): Generator<Uint8Array> {
   // O_NOFOLLOW: the name may have become a link since it was checked.
-  const fd = fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0));
+  const fd = fs.openSync(
+    file,
+    fs.constants.O_RDONLY | ((fs.constants.O_NOFOLLOW as number | undefined) ?? 0) /* Windows has none */,
+  );
   try {
     const now = fs.fstatSync(fd);
     if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino)

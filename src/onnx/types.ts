@@ -15,7 +15,7 @@ interface ValueExtra {
   readonly type?:
     { readonly proto: TypeMessage; readonly dtype: DType | undefined; readonly shape: Shape | undefined } | undefined;
 }
-const extraOf = (value: Value): ValueExtra => (value.extra ?? {}) as ValueExtra; // set below only
+const extraOf = (value: Value): ValueExtra => value.extra ?? {}; // set below only
 
 /**
  * Fills what `info` declares into `value`; what is already known stays. Throws MODEL_TENSOR for unknown element types.

@@ -133,7 +133,7 @@ function learn(v: Value, k: Known, ints: Map<Value, readonly Dim[]>): void {
 function joined(found: Shape, old: Shape | undefined): Shape {
   if (!old || old.length !== found.length) return found;
   const better = (i: number): Dim => {
-    const [d, o] = [found[i]!, old[i]!]; // of one length
+    const [d = null, o = null] = [found[i], old[i]];
     return typeof d === 'number' ? d : typeof o === 'number' ? o : (d ?? o);
   };
   let [isFound, isOld] = [true, true];

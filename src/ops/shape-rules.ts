@@ -159,7 +159,7 @@ export function inferConcat(ctx: InferContext): readonly Known[] {
   });
   const pieces = parts.map((_, i) => intsOf(ctx, i));
   const ints = first.length === 1 && pieces.every((p) => p !== undefined) ? pieces.flat() : undefined;
-  return [{ dtype, shape, ints: ints as readonly Dim[] | undefined }]; // every piece was checked to be defined
+  return [{ dtype, shape, ints: ints }]; // every piece was checked to be defined
 }
 
 export function inferSplit(ctx: InferContext): readonly Known[] {

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { allGraphs, Node, type Graph } from '../ir/graph.js';
 import type { Pass } from '../rewrite/pass.js';
 
@@ -61,7 +62,7 @@ function shrinkIf(graph: Graph, node: Node, gone: ReadonlySet<number>): void {
   node.attrs.clear(); // the branches belong to the new node: removing the old one must not empty them
   graph.add(made);
   kept.forEach((o, i) => {
-    const to = made.outputs[i]!;
+    const to = item(made.outputs, i);
     to.dtype = o.dtype;
     to.shape = o.shape;
     to.other = o.other;

@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { rulePass, type RewriteRule } from '../rewrite/pass.js';
@@ -40,7 +41,7 @@ function fold(
   channelOf: (node: Node, dims: readonly number[]) => (index: number) => number,
 ): Value {
   const conv = m.node('c');
-  const W = m.value('W').data!; // check() made sure that it is constant
+  const W = dataOf(m.value('W')); // check() made sure that it is constant
   const { weights, bias } = scaled(m, W, m.optional('B')?.data, channelOf(conv, W.dims));
   return b.op(
     conv.op,
@@ -60,7 +61,7 @@ function scaled(
   b: Tensor | undefined,
   channel: (index: number) => number,
 ): { readonly weights: Tensor; readonly bias: Tensor } {
-  const data = (name: string): Float64Array => m.value(name).data!.f64(); // check() made sure that it is constant
+  const data = (name: string): Float64Array => dataOf(m.value(name)).f64(); // check() made sure that it is constant
   const [gamma, beta, mean, variance] = [data('gamma'), data('beta'), data('mean'), data('var')];
   const epsilon = m.node('y').float('epsilon', 1e-5);
   const factor = gamma.map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
@@ -121,7 +122,7 @@ export const foldBatchNormMatmul = rulePass({
   },
   rewrite(m, b) {
     // check() made sure
-    const { weights, bias } = scaled(m, m.value('W').data!, undefined, (i) => i % m.value('W').data!.dims[1]!);
+    const { weights, bias } = scaled(m, dataOf(m.value('W')), undefined, (i) => i % dataOf(m.value('W')).dims[1]!);
     return b.op(
       'Gemm',
       [m.value('x'), b.constant(weights, m.value('W').name), b.constant(bias, `${m.value('W').name}_bias`)],

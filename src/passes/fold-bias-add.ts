@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import type { Shape } from '../ir/graph.js';
 import { rulePass, type RewriteRule } from '../rewrite/pass.js';
@@ -13,7 +14,7 @@ const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
   check(m) {
     const constant = m.constant('k', 'B');
     if (constant !== true) return constant;
-    const [k, shape] = [m.value('k').data!, m.value('c').shape]; // constant() made sure
+    const [k, shape] = [dataOf(m.value('k')), m.value('c').shape]; // constant() made sure
     const outputs = channels(m.value('W').shape, op, m.node('c').int('group', 1));
     if (k.dtype !== 'float32' || !shape || outputs === undefined) return 'shapes or types are not known';
     if (k.dims.length > shape.length) return 'the constant has more axes than the output';
@@ -25,7 +26,7 @@ const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
   rewrite(m, b) {
     const conv = m.node('c');
     const outputs = channels(m.value('W').shape, op, conv.int('group', 1))!; // check() made sure
-    const k = m.value('k').data!.f64(); // as above
+    const k = dataOf(m.value('k')).f64(); // as above
     const old = m.optional('B')?.data?.f64();
     const bias = Float32Array.from({ length: outputs }, (_, i) => (old?.[i] ?? 0) + k[k.length === 1 ? 0 : i]!);
     return b.op(

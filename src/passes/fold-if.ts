@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { allGraphs, nameMaker, Node, type Graph, type Model, type Use, type Value } from '../ir/graph.js';
 import { moveInto, replaceByResults } from '../rewrite/subgraph.js';
 import type { Pass } from '../rewrite/pass.js';
@@ -52,7 +53,7 @@ const rangeUses = (v: Value): readonly Use[] =>
 function squeezeFor(uses: readonly Use[], vector: Value, graph: Graph, model: Model): void {
   const free = nameMaker(model.graph);
   const node = new Node('Squeeze', [vector], [free(`${vector.name}_scalar`)]);
-  const scalar = graph.add(node).outputs[0]!; // made with one output
+  const scalar = item(graph.add(node).outputs, 0); // made with one output
   node.name = free(`${vector.name}_squeeze`);
   scalar.dtype = vector.dtype;
   scalar.shape = [];

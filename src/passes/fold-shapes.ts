@@ -41,7 +41,7 @@ export const foldShapes = {
 const isStatic = (shape: Shape | undefined, elements: number): shape is readonly number[] =>
   shape !== undefined &&
   shape.every((d) => typeof d === 'number') &&
-  shape.reduce<number>((n, d) => n * (d as number), 1) === elements; // every() checked the type
+  shape.reduce<number>((n, d) => n * d, 1) === elements; // every() checked the type
 
 function foldTarget(graph: Graph, node: Node, ints: ReadonlyMap<Value, readonly Dim[]>): boolean {
   const [x, target] = node.inputs;

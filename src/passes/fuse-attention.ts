@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import type { Dim, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { floatAttr, type GraphBuilder } from '../rewrite/builder.js';
@@ -192,7 +193,7 @@ function maskOf(m: Match, b: GraphBuilder, name: string): Value | undefined {
  */
 function sizeOf(size: Dim, from: readonly Value[], axis: number, b: GraphBuilder, name: string): Value {
   if (typeof size === 'number') return b.constant(Tensor.i64([size]), `${name}_size`);
-  const shared = from.find((v) => size !== null && v.shape?.includes(size)) ?? from[from.length - 1]!; // never empty
+  const shared = from.find((v) => size !== null && v.shape?.includes(size)) ?? item(from, from.length - 1); // never empty
   const at = size === null ? axis : (shared.shape?.indexOf(size) ?? axis);
   return b.op('Shape', [shared], { attrs: { start: at, end: at + 1 }, name: `${name}_size` });
 }

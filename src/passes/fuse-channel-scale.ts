@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import type { Node } from '../ir/graph.js';
 import { rulePass, type Pass } from '../rewrite/pass.js';
@@ -41,7 +42,7 @@ function channelScale(
     },
     rewrite(m, b) {
       const node = m.node('c');
-      const W = m.value('W').data!; // check() made sure, here and below
+      const W = dataOf(m.value('W')); // check() made sure, here and below
       const k = factors(m)!;
       const old = W.f64();
       const weights = new Float32Array(old.length);

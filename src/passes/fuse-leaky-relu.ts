@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { floatAttr } from '../rewrite/builder.js';
 import { sameShape } from '../rewrite/facts.js';
@@ -63,7 +64,7 @@ export const fusePrelu = rulePass({
     );
   },
   rewrite(m, b) {
-    const k = m.value('k').data!; // check() made sure
+    const k = dataOf(m.value('k')); // check() made sure
     const slopes =
       m.node('y').op === 'Add'
         ? b.constant(

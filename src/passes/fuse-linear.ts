@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { rulePass } from '../rewrite/pass.js';
@@ -46,7 +47,7 @@ export const fuseLinearMatmul = rulePass({
     return pays(m.value('V'), m.value('W'), V.dims[0]! * W.dims[1]!, V.dims[1]!); // two axes
   },
   rewrite(m, b) {
-    const [V, W] = [m.value('V').data!, m.value('W').data!]; // check() made sure, of the dims too
+    const [V, W] = [dataOf(m.value('V')), dataOf(m.value('W'))]; // check() made sure, of the dims too
     const [k, inner, n] = [V.dims[0]!, V.dims[1]!, W.dims[1]!];
     const one = b.op(
       'MatMul',
@@ -56,7 +57,7 @@ export const fuseLinearMatmul = rulePass({
     if (!m.has('k')) return one;
     return b.op(
       'Add',
-      [one, b.constant(Tensor.f32(multiply(m.value('k').data!.f64(), W.f64(), 1, inner, n)), m.value('k').name)],
+      [one, b.constant(Tensor.f32(multiply(dataOf(m.value('k')).f64(), W.f64(), 1, inner, n)), m.value('k').name)],
       { name: m.node('a').name || 'Add' },
     );
   },
@@ -157,7 +158,7 @@ export const fuseLinearConv = rulePass({
     return pays(m.value('V'), m.value('W'), V.dims[1]! * W.dims[0]! * positions, V.dims[0]!);
   },
   rewrite(m, b) {
-    const [V, W] = [m.value('V').data!, m.value('W').data!]; // check() made sure
+    const [V, W] = [dataOf(m.value('V')), dataOf(m.value('W'))]; // check() made sure
     const keep = pointwise(m.node('y'), W) ? m.node('c') : m.node('y');
     const kernel = (keep === m.node('c') ? V : W).dims.slice(2);
     const [inputs, inner, outputs, positions] = [V.dims[1]!, V.dims[0]!, W.dims[0]!, product(kernel)];

@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { rulePass } from '../rewrite/pass.js';
 import { Tensor } from '../ir/tensor.js';
 import { perChannel } from './constants.js';
@@ -23,7 +24,9 @@ export const fuseMatmulAdd = rulePass({
     const k = m.value('k');
     const bias =
       // check() made sure
-      k.data!.dims.length === 1 ? k : b.constant(Tensor.f32(perChannel(k, 2, 1, m.value('W').data!.dims[1]!)!), k.name);
+      dataOf(k).dims.length === 1
+        ? k
+        : b.constant(Tensor.f32(perChannel(k, 2, 1, dataOf(m.value('W')).dims[1]!)!), k.name);
     return b.op('Gemm', [m.value('x'), m.value('W'), bias], { name: m.node('c').name || 'Gemm' });
   },
 });

@@ -1,3 +1,5 @@
+import { dataOf } from '../ir/known.js';
+import { item } from '../base/lists.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import type { GraphBuilder } from '../rewrite/builder.js';
@@ -11,8 +13,8 @@ import { perChannel } from './constants.js';
  */
 function affine(m: Match, b: GraphBuilder, axis: number): Value {
   const n = m.node('n');
-  const scale = m.value('s').data!.f64(); // check() made sure, here and below
-  const k = perChannel(m.value('k'), n.inputs[0]!.shape!.length, axis, scale.length)!;
+  const scale = dataOf(m.value('s')).f64(); // check() made sure, here and below
+  const k = perChannel(m.value('k'), item(n.inputs, 0).shape!.length, axis, scale.length)!;
   const bias = m.optional('b')?.data?.f64();
   const product = m.node('y').op === 'Mul';
   const inputs: (Value | null)[] = [

@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { inverse, permuteTensor, type Permutation } from '../ops/permutation.js';
 import type { Tensor } from '../ir/tensor.js';
 import { constantInts, permutationOf } from '../rewrite/facts.js';
@@ -43,7 +44,7 @@ export const fuseTransposeProduct = rulePass({
 });
 
 function reordered(m: Match): Tensor {
-  const W = m.value('W').data!; // check() made sure of the weights, the shape and the permutation
+  const W = dataOf(m.value('W')); // check() made sure of the weights, the shape and the permutation
   const p = permutationOf(m.node('t'))!;
   const sizes = p.slice(1).map((a) => Number(m.value('x').shape![a]));
   const back: Permutation = inverse(p.slice(1).map((a) => a - 1));

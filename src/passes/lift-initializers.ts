@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /**
@@ -15,7 +16,7 @@ export const liftInitializers = {
       report({
         severity: 'note',
         code: 'INPUT_DEFAULTS_FIXED',
-        message: `${lifted.length} inputs with default values became constants, '${lifted[0]!.name}' first`,
+        message: `${lifted.length} inputs with default values became constants, '${item(lifted, 0).name}' first`,
       });
     if (model.irVersion < 4) model.irVersion = 4; // initializers that are not inputs need IR 4
     return { changes: lifted.length };

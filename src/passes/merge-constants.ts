@@ -1,4 +1,5 @@
 /** Two additions, or two multiplications, of constants are one. */
+import { dataOf } from '../ir/known.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { rulePass } from '../rewrite/pass.js';
@@ -97,7 +98,7 @@ function broadcastDims(a: readonly number[], b: readonly number[]): number[] | u
 
 /** f of two float32 constants, broadcast as numpy does. */
 function combine(a: Value, b: Value, f: (a: number, b: number) => number): Tensor {
-  const [s, t] = [a.data!, b.data!]; // both are constants
+  const [s, t] = [dataOf(a), dataOf(b)]; // both are constants
   const dims = broadcastDims(s.dims, t.dims)!; // mergeable() made sure
   const [x, y] = [s.f32(), t.f32()];
   const out = new Float32Array(dims.reduce((n, k) => n * k, 1));

@@ -1,4 +1,5 @@
 /** What takes a part of a Concat that lies in one of its inputs takes it from there. */
+import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { constantInts, fromStart, listOf } from '../rewrite/facts.js';
@@ -60,7 +61,7 @@ export const moveGatherConcat = rulePass({
     if (typeof found === 'string') return m.value('y');
     return b.op(
       'Gather',
-      [found.x, b.constant(Tensor.i64(found.indices, m.value('i').data!.dims), m.value('i').name)],
+      [found.x, b.constant(Tensor.i64(found.indices, dataOf(m.value('i')).dims), m.value('i').name)],
       { attrs: Object.fromEntries(y.attrs), name: y.name },
     );
   },

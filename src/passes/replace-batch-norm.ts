@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { rulePass } from '../rewrite/pass.js';
 
@@ -26,7 +27,7 @@ export const replaceBatchNorm = rulePass({
   },
   rewrite(m, b) {
     // check() made sure
-    const [gamma, beta, mean, variance] = ['gamma', 'beta', 'mean', 'var'].map((name) => m.value(name).data!.f64());
+    const [gamma, beta, mean, variance] = ['gamma', 'beta', 'mean', 'var'].map((name) => dataOf(m.value(name)).f64());
     const epsilon = m.node('y').float('epsilon', 1e-5);
     const factor = gamma!.map((g, i) => g / Math.sqrt(variance![i]! + epsilon)); // four names give four lists
     const dims = [factor.length, ...Array<number>((m.value('x').shape?.length ?? 2) - 2).fill(1)];

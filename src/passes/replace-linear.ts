@@ -1,3 +1,4 @@
+import { dataOf } from '../ir/known.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { permutationOf, sameDim } from '../rewrite/facts.js';
@@ -47,7 +48,7 @@ export const replaceLinear = rulePass({
     return !m.has('B') || bias(m.value('B'), W.dims[1]) || 'what is added is not one value per channel';
   },
   rewrite(m, b) {
-    const W = m.value('W').data!; // check() made sure
+    const W = dataOf(m.value('W')); // check() made sure
     const kernel = Array<number>((m.value('x').shape?.length ?? 4) - 2).fill(1);
     return b.op(
       'Conv',
@@ -80,7 +81,7 @@ export const replaceConv = rulePass({
     return !m.optional('B') || bias(m.optional('B'), W.dims[0]) || 'the bias is not one value per channel';
   },
   rewrite(m, b) {
-    const W = m.value('W').data!; // check() made sure
+    const W = dataOf(m.value('W')); // check() made sure
     const name = m.node('c').name || 'Gemm';
     const flat = b.op('Flatten', [m.value('x')], { attrs: { axis: 1 }, name: `${name}_flatten` });
     const B = m.optional('B');

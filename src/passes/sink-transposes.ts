@@ -1,3 +1,4 @@
+import { named } from '../base/lists.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { allGraphs, label, nameMaker, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import {
@@ -238,7 +239,7 @@ function apply(region: Region, flipped: readonly Node[], b: GraphBuilder): void 
     return found;
   };
   const made = order.map((n) => {
-    const { form } = region.members.get(n)!; // flipped nodes are members
+    const { form } = named(region.members, n); // flipped nodes are members
     const inputs = Array.from(
       { length: Math.max(n.inputs.length, ...[...(form.constants?.keys() ?? [])].map((i) => i + 1)) },
       (_, i) => {

@@ -1,4 +1,5 @@
 /** What calibration shows to be better left in float: what it never reached, and Concats of a head that mix scales. */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { label, type Node, type Value } from '../ir/graph.js';
@@ -49,6 +50,6 @@ function mixedNote(nodes: readonly Node[]): Diagnostic {
     message:
       `${names} ${nodes.length === 1 ? 'stays' : 'stay'} float: ${MIXED_SCALES}, and one scale would leave ` +
       'nothing of the smaller',
-    where: { node: label(nodes[0]!) }, // callers have one
+    where: { node: label(item(nodes, 0)) }, // callers have one
   };
 }

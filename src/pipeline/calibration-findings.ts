@@ -1,4 +1,5 @@
 /** What calibration data say about themselves: ranges of data that never vary, or of one sample, are worth little. */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Value } from '../ir/graph.js';
@@ -18,7 +19,7 @@ export function calibrationFindings(stats: ReadonlyMap<Value, TensorStats>, samp
     found.push({
       severity: 'warning',
       code: 'CALIBRATION_CONSTANT',
-      where: { tensor: (input ?? constant[0]!).name }, // not empty
+      where: { tensor: (input ?? item(constant, 0)).name }, // not empty
       message:
         `${constant.length} of ${stats.size} tensors never varied in calibration: ` +
         `${names}${constant.length > SHOWN ? ' …' : ''}`,

@@ -1,4 +1,5 @@
 /** Calibration of a plan: data, batches, cache key, runner. */
+import { named } from '../base/lists.js';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { measureBodies } from '../calibrate/bodies.js';
@@ -202,7 +203,7 @@ export async function calibratePlans(o: {
   });
   const statsOf = (p: (typeof observed)[number][number]): TensorStats =>
     // points of the main graph were calibrated; the others are of a body, and were asked for
-    p.point ? result!.statsOf(p.point) : bodies.get(p.body!)!;
+    p.point ? result!.statsOf(p.point) : named(bodies, p.body!);
   const facts = result?.facts ?? {
     samples: samples.length,
     batches: runs,

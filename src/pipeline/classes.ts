@@ -2,6 +2,7 @@
  * Which class folder is which score of the model, settled before any work: a wrong order would be a wrong accuracy,
  * silently.
  */
+import { item } from '../base/lists.js';
 import path from 'node:path';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import { namesInMetadata, spelledAs } from '../data/class-names.js';
@@ -118,7 +119,7 @@ async function namesFor(
   if (own && fits(own.names)) {
     const { names, strange } = spelledAs(folders, own.names);
     if (!strange.length) return take(names, `the model's metadata (${own.key})`);
-    const near = nearest(strange[0]!, own.names); // not empty
+    const near = nearest(item(strange, 0), own.names); // not empty
     if (strange.length < folders.length)
       fail(
         'DATA_LABEL',

@@ -1,6 +1,7 @@
 /**
  * The float model tried in a process of its own before any work: that it loads, that it runs, and on how many samples.
  */
+import { item } from '../base/lists.js';
 import { existsSync } from 'node:fs';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import { batches } from '../data/batch.js';
@@ -111,6 +112,6 @@ export async function assertLoads(files: readonly string[], signal?: AbortSignal
     { signal },
   );
   probes.forEach(({ trouble }, i) => {
-    if (trouble) refuse(there[i]!, trouble);
+    if (trouble) refuse(item(there, i), trouble);
   }); // one for each
 }

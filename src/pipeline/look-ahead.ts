@@ -51,7 +51,12 @@ function checkGate(r: ResolvedRecipe, { metrics }: Omit<Scores, 'report'>): void
   if (odd) {
     const code = odd.key === 'metric' ? 'RECIPE_UNKNOWN_NAME' : 'RECIPE_INVALID';
     const hint =
-      odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, metrics?.map((m) => m.metric) ?? []) : undefined;
+      odd.key === 'metric'
+        ? metricHint(
+            gate[odd.rule]?.metric,
+            metrics.map((m) => m.metric),
+          )
+        : undefined;
     throw complaintAt(r, code, odd.message, ['gate', odd.rule, odd.key], hint);
   }
   const untimed = (['latencyRatio', 'memoryRatio'] as const).find(

@@ -1,4 +1,5 @@
 /** What each choice for a layer costs, in bits, bytes or time. */
+import { item, named } from '../base/lists.js';
 import { createRng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import { codesBytes } from '../formats/narrow-codes.js';
@@ -39,7 +40,7 @@ function setCosts(
     const nodes = nodesByName(v?.model ?? o.model);
     for (const l of layers.values()) {
       const node = nodes.get(l.name);
-      const { loss } = l.choices[i]!; // one for each version
+      const { loss } = item(l.choices, i); // one for each version
       if (node && Number.isFinite(loss)) l.choices[i] = { loss, cost: cost(l.name, node, v) };
     }
   });
@@ -68,11 +69,11 @@ export function costBytes(
 ): Allowed {
   setCosts(o, versions, layers, (_name, n, v) => (v ? weightBytes(n, v) : floatBytes(n)));
   const at = versions.findIndex((v) => v !== undefined);
-  const first = versions[at]!; // the schema asks for two choices, and both cannot be float
+  const first = item(versions, at); // the schema asks for two choices, and both cannot be float
   const nodes = nodesByName(first.model);
   const weights = [...layers.values()].reduce((n, l) => {
-    const { cost } = l.choices[at]!;
-    return n + (Number.isFinite(cost) ? cost : floatBytes(nodes.get(l.name)!));
+    const { cost } = item(l.choices, at);
+    return n + (Number.isFinite(cost) ? cost : floatBytes(named(nodes, l.name)));
   }, 0); // layers are nodes of it
   const model = rewrite(o, first);
   forgetInferred(model);
@@ -165,11 +166,11 @@ export async function timeLayers(
       versions.forEach((x, k) => {
         if (!x)
           for (const l of layers.values())
-            l.choices[k] = { loss: l.choices[k]!.loss, cost: times.get(l.name)?.floatUs ?? 0 };
+            l.choices[k] = { loss: item(l.choices, k).loss, cost: times.get(l.name)?.floatUs ?? 0 };
       }); // one for each version
     }
     for (const l of layers.values()) {
-      const { loss } = l.choices[i]!;
+      const { loss } = item(l.choices, i);
       if (Number.isFinite(loss)) l.choices[i] = { loss, cost: times.get(l.name)?.quantizedUs ?? 0 };
     } // as above
   }

@@ -2,6 +2,7 @@
  * Mixed precision: measures what each choice costs each layer in accuracy and in the unit of the budget, and spends the
  * budget.
  */
+import { item } from '../base/lists.js';
 import { measureSensitivity } from '../analyse/sensitivity.js';
 import { fail } from '../base/errors.js';
 import { groupBy } from '../base/group.js';
@@ -70,11 +71,11 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
       {},
       'lower the budget, or take float out of its choices',
     );
-  const spent = (fixed + chosen.reduce((n, c, i) => n + priced[i]!.choices[c]!.cost, 0)) / unit; // one for each
+  const spent = (fixed + chosen.reduce((n, c, i) => n + item(item(priced, i).choices, c).cost, 0)) / unit; // one for each
   const list: NonNullable<NonNullable<RecipeInput['quantize']>['layers']> = [];
   const floats: string[] = [];
   priced.forEach(({ name }, i) => {
-    const choice = budget.choices[chosen[i]!]!; // as above
+    const choice = item(budget.choices, chosen[i]!); // as above
     if (choice === 'float') floats.push(filterOf(name));
     else list.push({ match: filterOf(name), ...choice });
   });
@@ -138,7 +139,7 @@ async function prepareVersions(
   const statics = present.filter((p) => p.prepared.format.plan === 'static');
   for (const same of groupBy(statics, (p) => p.model.opsets.get('')).values()) {
     const c = await calibratePlans({
-      model: same[0]!.model,
+      model: item(same, 0).model,
       contentSha256: o.contentSha256,
       plans: same.map((p) => ({ planned: p.prepared.planned, observerOptions: quantize.activations.observer })),
       recipe: o.recipe,
@@ -147,7 +148,7 @@ async function prepareVersions(
       ...(o.signal ? { signal: o.signal } : {}),
     }); // groups are not empty
     same.forEach((p, i) => {
-      const seen = c.stats[i]!; // one for each plan
+      const seen = item(c.stats, i); // one for each plan
       stats.set(p, seen);
       p.prepared = { ...p.prepared, planned: afterCalibration(p.prepared, seen).planned };
     });

@@ -1,4 +1,5 @@
 /** The files that a float model comes from: what identifies their content, and proof that they stayed as they were. */
+import { item } from '../base/lists.js';
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { fail } from '../base/errors.js';
@@ -30,7 +31,7 @@ export function watchSources(file: string): Sources {
     contentSha256() {
       const parts = [...seen.keys()].map(sha256File);
       // the model file is always there
-      return parts.length === 1 ? parts[0]! : createHash('sha256').update(parts.join()).digest('hex');
+      return parts.length === 1 ? item(parts, 0) : createHash('sha256').update(parts.join()).digest('hex');
     },
     assertUnchanged() {
       for (const [path, before] of seen)

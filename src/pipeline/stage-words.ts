@@ -1,4 +1,5 @@
 /** What each stage does for a recipe, and why: what it says told apart from what are defaults. */
+import { item } from '../base/lists.js';
 import { adjustments } from '../adjust/index.js';
 import { formats } from '../formats/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -45,7 +46,7 @@ export const tell = {
     settings: under(s, 'optimize'),
   }),
   adjust: (s: Subject): Told => ({
-    does: named(adjustments, s.recipe.adjust[s.change]!.name).doc, // each change is told about with its place
+    does: named(adjustments, item(s.recipe.adjust, s.change).name).doc, // each change is told about with its place
     why:
       s.recipe.adjust.length === 1
         ? 'the recipe lists it in `adjust`'

@@ -2,8 +2,10 @@
  * Which nodes of a float16 plan need float32 because numbers near zero matter to them: an epsilon that float16 rounds
  * to 0 divides by zero.
  */
+import { dataOf } from '../ir/known.js';
 import { float16ToNumber, numberToFloat16 } from '../ir/convert.js';
 import type { Node, Value } from '../ir/graph.js';
+import { isLogarithm, isRoot } from '../ops/kinds.js';
 import { keepsSmall, magnifies, onlyShifts } from '../ops/magnitude.js';
 
 /**
@@ -47,7 +49,7 @@ export function smallNumbers(order: readonly Node[], isInput: ReadonlySet<Value>
         keep(towardsMagnifier(n), why);
       } else if (magnifies(n, i) && v.producer && keepsSmall(v.producer)) {
         const chain = new Set([n, ...makers(v)]);
-        if (n.op === 'Log') keep(chain, `'${n.name || n.op}' is a logarithm of what float16 may round to 0`);
+        if (isLogarithm(n)) keep(chain, `'${n.name || n.op}' is a logarithm of what float16 may round to 0`);
         else watched.set(v, chain);
       }
     }
@@ -63,7 +65,7 @@ function lostConstant(n: Node, index: number, v: Value): number | undefined {
   if (!(magnifies(n, index) || keepsSmall(n) || onlyShifts(n))) return undefined;
   const off = (x: number): boolean =>
     x !== 0 && Number.isFinite(x) && Math.abs(x) < 1 && Math.abs(roundToHalf(x) - x) > MOST_OFF * Math.abs(x);
-  const values = v.data!.f32(); // an initializer has data
+  const values = dataOf(v).f32(); // an initializer has data
   const found = values.find(off);
   return found !== undefined && (magnifies(n, index) || values.every((x) => x === 0 || off(x))) ? found : undefined;
 }
@@ -84,7 +86,7 @@ function towardsMagnifier(from: Node): Set<Node> {
       const magnifier = magnifies(u.node, u.index);
       // A root of something small is small again.
       const on = magnifier
-        ? (u.node.op === 'Sqrt' || u.node.op === 'Pow') && walk(u.node)
+        ? isRoot(u.node) && walk(u.node)
         : (keepsSmall(u.node) || onlyShifts(u.node)) && walk(u.node);
       if (!magnifier && !on) continue;
       any = true;

@@ -1,6 +1,7 @@
 /** Transposes that float16 plans leave in float32, because onnxruntime crashes on them between Casts. */
 import type { Node, Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
+import { isTranspose } from '../ops/kinds.js';
 
 /**
  * Transposes of three axes or more that move the first axis, and those that such a one could be merged with.
@@ -35,7 +36,6 @@ export function crashingTransposes(order: readonly Node[]): Set<Node> {
   return found;
 }
 
-const isTranspose = (n: Node): boolean => n.op === 'Transpose' && n.domain === '';
 function movesFirst(n: Node): boolean {
   const rank = n.inputs[0]?.shape?.length;
   const perm = n.ints(

@@ -1,6 +1,7 @@
 /** What kernels cannot take of the settings that a recipe gives, and what is planned instead. */
 import type { Node, Value } from '../ir/graph.js';
 import { scalingTies, specOf } from '../ops/index.js';
+import { addsBorder } from '../ops/kinds.js';
 import type { TargetProfile } from '../targets/types.js';
 import type { ActivationSettings, LayerOverride, WeightSettings } from './overrides.js';
 
@@ -13,7 +14,7 @@ export const hasChannelScales = (o: {
 /** Whether codes of a scale for each channel still belong to their channels behind a node that moves them. */
 export function keepsChannels(n: Node): boolean {
   const [x, y] = [n.inputs[0], n.outputs[0]];
-  if (n.op === 'Pad' || x?.shape?.[1] !== y?.shape?.[1]) return false; // one code cannot be the border of all channels
+  if (addsBorder(n) || x?.shape?.[1] !== y?.shape?.[1]) return false; // one code cannot be the border of all channels
   const kept = scalingTies(n).find((t) => t.a.value === x && t.a.axis === 1 && t.b.value === y && t.b.axis === 1);
   return kept !== undefined && !kept.offset && (kept.repeat ?? 1) === 1;
 }

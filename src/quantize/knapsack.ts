@@ -27,7 +27,7 @@ export function solveChoices(
 }
 
 const lossOf = (layers: readonly (readonly Choice[])[], chosen: readonly number[]): number =>
-  chosen.reduce((n, c, i) => n + layers[i]![c]!.loss, 0); // one for each layer
+  chosen.reduce((n, c, i) => n + item(item(layers, i), c).loss, 0); // one for each layer
 const cheaper = (a: Choice, b: Choice): number => a.cost - b.cost;
 
 /**
@@ -36,11 +36,11 @@ const cheaper = (a: Choice, b: Choice): number => a.cost - b.cost;
  */
 function solveGreedily(layers: readonly (readonly Choice[])[], budget: number): number[] | undefined {
   const chosen = layers.map((l) => least(l, (a, b) => a.loss - b.loss || cheaper(a, b)));
-  const at = (i: number): Choice => layers[i]![chosen[i]!]!; // one for each layer
+  const at = (i: number): Choice => item(item(layers, i), chosen[i]!); // one for each layer
   const limit = budget * (1 + SLACK);
   let total = chosen.reduce((n, _, i) => n + at(i).cost, 0);
   const move = (i: number, to: number): void => {
-    total += layers[i]![to]!.cost - at(i).cost;
+    total += item(item(layers, i), to).cost - at(i).cost;
     chosen[i] = to;
   }; // as above
   while (total > limit) {
@@ -87,8 +87,8 @@ function solveExactly(layers: readonly (readonly Choice[])[], budget: number, kn
   const restCost = new Float64Array(layers.length + 1);
   const restLoss = new Float64Array(layers.length + 1);
   for (let i = layers.length - 1; i >= 0; i--) {
-    restCost[i] = restCost[i + 1]! + Math.min(...layers[i]!.map((c) => c.cost)); // in range
-    restLoss[i] = restLoss[i + 1]! + Math.min(...layers[i]!.map((c) => c.loss)); // as above
+    restCost[i] = restCost[i + 1]! + Math.min(...item(layers, i).map((c) => c.cost)); // in range
+    restLoss[i] = restLoss[i + 1]! + Math.min(...item(layers, i).map((c) => c.loss)); // as above
   }
   let states: State[] = [{ cost: 0, loss: 0, choice: -1, from: undefined }];
   for (const [i, choices] of layers.entries()) {
@@ -100,7 +100,7 @@ function solveExactly(layers: readonly (readonly Choice[])[], budget: number, kn
       .filter((s) => s.cost + restCost[i + 1]! <= limit && s.loss + restLoss[i + 1]! <= known + SLACK * Math.abs(known))
       .sort((a, b) => a.cost - b.cost || a.loss - b.loss || a.choice - b.choice);
     states = [];
-    for (const s of next) if (!states.length || s.loss < states[states.length - 1]!.loss) states.push(s); // not empty
+    for (const s of next) if (!states.length || s.loss < item(states, states.length - 1).loss) states.push(s); // not empty
     if (states.length > MOST_STATES) {
       // Of each bin the last has the least loss; its cost is exact, so the budget is kept.
       const bins = new Map(states.map((s) => [Math.floor((s.cost / limit) * MOST_STATES), s]));
@@ -116,6 +116,7 @@ function solveExactly(layers: readonly (readonly Choice[])[], budget: number, kn
 
 function least(list: readonly Choice[], order: (a: Choice, b: Choice) => number): number {
   let best = 0;
-  for (let i = 1; i < list.length; i++) if (order(list[i]!, list[best]!) < 0) best = i; // in range
+  for (let i = 1; i < list.length; i++) if (order(item(list, i), item(list, best)) < 0) best = i; // in range
   return best;
 }
+import { item } from '../base/lists.js';

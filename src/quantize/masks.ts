@@ -2,6 +2,7 @@
  * Masks: numbers far below all others that only say "not this one". In a range of codes they leave no room for the
  * others.
  */
+import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { fillValue, onlyGreatest, carriesInfinity, carriesMask, maskedOperands, saturates } from '../ops/magnitude.js';
@@ -21,14 +22,14 @@ export function maskNodes(order: readonly Node[], isInput: ReadonlySet<Value>): 
   const felt = leadingToSaturation(order);
   for (const n of order) {
     for (const i of maskedOperands(n)) {
-      const v = n.inputs[i] && origin(n.inputs[i]!); // checked before the comma
+      const v = n.inputs[i] && origin(n.inputs[i]); // checked before the comma
       if (!v) continue;
       if (isInput.has(v)) {
         if (felt.has(n)) found.set(n, `it masks with '${v.name}' what a softmax reads`);
         continue;
       }
       if (!v.isInitializer || v.dtype !== 'float32') continue;
-      const most = mostOf(v.data!.f32()); // an initializer has data
+      const most = mostOf(dataOf(v).f32()); // an initializer has data
       if (most < (felt.has(n) ? FELT : SENTINEL)) continue;
       found.set(
         n,
@@ -52,7 +53,7 @@ export function infiniteValues(order: readonly Node[], isInput: ReadonlySet<Valu
       if (!v) continue;
       const constant = v.isInitializer && !isInput.has(v);
       const holds = constant
-        ? v.dtype === 'float32' && mostOf(v.data!.f32()) === Infinity
+        ? v.dtype === 'float32' && mostOf(dataOf(v).f32()) === Infinity
         : isInput.has(origin(v)) && masks.has(v); // an initializer has data
       if (holds) found.add(v).add(origin(v));
     }

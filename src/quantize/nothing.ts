@@ -1,4 +1,5 @@
 /** Why a plan quantizes nothing, in words that fit the model. */
+import { item } from '../base/lists.js';
 import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
 import { isCell, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
@@ -35,7 +36,7 @@ export function whyNothing(model: Model, planned: Planned, plan: string): Nothin
     return {
       message:
         `nothing in the model can run in integers: it has ${countText(cells)} and no convolution or matrix ` +
-        `product; ${reasons[0] ?? `${cells[0]!.op} has no integer kernel`}`, // not empty
+        `product; ${reasons[0] ?? `${item(cells, 0).op} has no integer kernel`}`, // not empty
       hint:
         'format: coded stores the weights of recurrent cells in fewer bits; LSTM has an integer kernel with ' +
         'format: dynamic',

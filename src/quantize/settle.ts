@@ -1,4 +1,5 @@
 /** Which candidates stay in integers once the rest has left. */
+import { item, named } from '../base/lists.js';
 import { Agenda } from '../base/agenda.js';
 import type { Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
@@ -56,7 +57,7 @@ export function settle(
       if (!asking.has(n) || (integer.has(n) && (!passesOn(n) || n.outputs.some(wanted)))) continue;
       asking.delete(n);
       for (const v of dataOf(n)) {
-        askers.set(v, askers.get(v)! - 1); // it was counted when it began to ask
+        askers.set(v, named(askers, v) - 1); // it was counted when it began to ask
         const p = v.producer;
         if (wanted(v) || !p) continue;
         look(p);
@@ -85,7 +86,7 @@ export function settle(
   for (; now.size; [now, later, at] = [later, now, -1]) {
     for (let next = now.take(); next !== undefined; next = now.take()) {
       at = next;
-      const n = order[at]!; // positions are of the order
+      const n = item(order, at); // positions are of the order
       if (!integer.has(n)) continue;
       const role = roles.get(n);
       const data = dataOf(n);
@@ -96,7 +97,7 @@ export function settle(
       } else if (passesOn(n)) {
         const v = data[0];
         if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) drop(n);
-      } else if (role?.role === 'clamp' && !integer.has(n.inputs[0]!.producer!)) {
+      } else if (role?.role === 'clamp' && !integer.has(item(n.inputs, 0).producer!)) {
         drop(n);
       } else if (
         role?.role === 'compute' &&

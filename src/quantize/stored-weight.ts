@@ -1,4 +1,5 @@
 /** What formats that only store weights otherwise ask of each weight. */
+import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 
 import { withoutWeight } from './nothing.js';
@@ -16,7 +17,7 @@ export interface Selection {
 export function keptBecause(n: Node, w: Value, { inputs, included, excluded }: Selection): string | undefined {
   if (!w.isInitializer) return withoutWeight(n, (v) => inputs.has(v));
   if (inputs.has(w)) return 'its weight is a graph input';
-  const { dtype, size } = w.data!; // an initializer has data
+  const { dtype, size } = dataOf(w); // an initializer has data
   if (dtype !== 'float32') return `its weight is ${dtype}, not float32`;
   if (excluded.has(n)) return `excluded by the recipe (${excluded.get(n)})`;
   if (included && !included.has(n)) return 'not included by the recipe';

@@ -1,6 +1,7 @@
 /**
  * What calibration never reached: branches that no sample takes, loops without a trip, tensors that were always empty.
  */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
 import { dataInputs } from '../ops/index.js';
@@ -37,7 +38,7 @@ function holderOf(v: Value): Graph | undefined {
 export function unreachedWarning(never: ReadonlySet<Value>, nodes: readonly Node[]): Diagnostic {
   const [first] = never;
   const count = nodes.length === 1 ? '1 node stays' : `${nodes.length} nodes stay`;
-  const such = nodes.length ? `, such as '${label(nodes[0]!)}'` : ''; // not empty
+  const such = nodes.length ? `, such as '${label(item(nodes, 0))}'` : ''; // not empty
   return {
     severity: 'warning',
     code: 'NEVER_OBSERVED',

@@ -222,20 +222,20 @@ function likelyBranch(alternatives: readonly (readonly Issue[])[], seen: unknown
   return fitting.sort((a, b) => cost(a) - cost(b))[0];
 }
 
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'a mapping',
+  array: 'a list',
+  record: 'a mapping',
+};
+
 function expectation(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return (
-        {
-          string: 'text',
-          number: 'a number',
-          int: 'a whole number',
-          boolean: 'true or false',
-          object: 'a mapping',
-          array: 'a list',
-          record: 'a mapping',
-        }[issue.expected as string] ?? `a ${issue.expected}`
-      );
+      return TYPE_WORDS[issue.expected] ?? `a ${issue.expected}`;
     case 'invalid_value':
       return issue.values.join(', ');
     case 'too_small':

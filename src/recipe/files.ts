@@ -1,4 +1,5 @@
 /** Whether the files that a recipe names are there, told at the place in the recipe where they are named. */
+import { item } from '../base/lists.js';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { nearest, QuantError, type ErrorCode } from '../base/errors.js';
@@ -103,7 +104,8 @@ function nearestPath(baseDir: string, file: string): string | undefined {
   for (let i = 0; i < parts.length; i++) {
     const above = path.resolve(baseDir, parts.slice(0, i).join('/') || (path.isAbsolute(file) ? '/' : '.'));
     // within the parts
-    if (parts[i] === '' || parts[i] === '.' || parts[i] === '..' || existsSync(path.join(above, parts[i]!))) continue;
+    if (parts[i] === '' || parts[i] === '.' || parts[i] === '..' || existsSync(path.join(above, item(parts, i))))
+      continue;
     let names: string[];
     try {
       names = readdirSync(above);
@@ -111,7 +113,7 @@ function nearestPath(baseDir: string, file: string): string | undefined {
       return undefined;
     }
     const near = nearest(
-      parts[i]!,
+      item(parts, i),
       names.filter((n) => !n.startsWith('.')),
     );
     return near === undefined

@@ -24,8 +24,13 @@ export interface JsonSchema {
   readonly [key: string]: unknown;
 }
 
-/** Draft 2020-12, as a recipe is written: defaults may be left out. */
+let ofRecipes: JsonSchema | undefined;
+/** Draft 2020-12, as a recipe is written: defaults may be left out. That of recipes without plug-ins is made once. */
 export function recipeJsonSchema(spec: z.ZodType = recipeSpec): JsonSchema {
+  return spec === recipeSpec ? (ofRecipes ??= schemaOf(spec)) : schemaOf(spec);
+}
+
+function schemaOf(spec: z.ZodType): JsonSchema {
   // zod types the same structure more loosely
   const schema = z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as unknown as JsonSchema;
   return {
@@ -58,8 +63,11 @@ function withPluginNames(schema: JsonSchema): JsonSchema {
     if (Array.isArray(at)) return at.map((x) => visit(x, ''));
     if (typeof at !== 'object' || at === null) return at;
     // JSON Schema's own form
-    const entries = Object.entries(at).map(([k, v]) => [k, k === 'properties' ? inside(v as object) : visit(v, '')]);
-    const same: JsonSchema = Object.fromEntries(entries);
+    const entries = Object.entries(at).map(([k, v]: [string, unknown]) => [
+      k,
+      k === 'properties' ? inside(v as object) : visit(v, ''),
+    ]);
+    const same = Object.fromEntries(entries) as JsonSchema; // of the same form
     if (key === 'gate') return { ...same, additionalProperties: { ...OF_PLUGIN, type: 'object' } };
     return NAMED.has(key) ? alsoNames(same) : same;
   };
@@ -89,7 +97,7 @@ function withLists(schema: JsonSchema): JsonSchema {
   return {
     ...schema,
     properties: Object.fromEntries(
-      Object.entries(schema.properties).map(([key, value]) => {
+      Object.entries(schema.properties).map(([key, value]): [string, JsonSchema] => {
         if (value.properties) return [key, withLists(value)];
         if (branches(value).some(takesLists)) return [key, value];
         const { description, default: standard, ...one } = value;

@@ -88,7 +88,7 @@ export async function resolveRecipe(
     fail('RECIPE_FORMAT', 'a recipe is an object of keys and values', {}, 'start with { version: 1, model }');
   return single(
     await resolve(
-      structuredClone(input) as Plain,
+      structuredClone(input),
       { baseDir: path.resolve(cwd, overrides.baseDir ?? '.'), cwd, name: overrides.name ?? 'recipe' },
       overrides,
     ),

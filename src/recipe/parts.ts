@@ -79,7 +79,7 @@ export function namedParts({ observers, weightMethods, targets, gates, exporters
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty
     exporter: named('An exporter', builtIn.exporters, beyond(exporters, builtIn.exporters)),
     // Types know the built-in gates only.
-    gate: ownGates.length ? (withOwn as unknown as typeof gateSpec) : gateSpec,
+    gate: ownGates.length ? withOwn : gateSpec,
   };
 }
 /** A metric of the user's own. */

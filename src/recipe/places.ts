@@ -1,4 +1,5 @@
 /** Places in the text of a recipe: line, column, and an excerpt with a mark. */
+import { item } from '../base/lists.js';
 import { QuantError, type ErrorCode } from '../base/errors.js';
 
 export type ErrorAt = (code: ErrorCode, message: string, offset: number, length: number, hint?: string) => QuantError;
@@ -7,7 +8,7 @@ export function placesOf(text: string, file: string): ErrorAt {
   return (code, message, offset, length, hint) => {
     const before = text.slice(0, offset).split('\n');
     const line = before.length;
-    const column = before[line - 1]!.length + 1; // split gives at least one piece
+    const column = item(before, line - 1).length + 1; // split gives at least one piece
     return new QuantError(code, message, {
       where: { file, line, column },
       hint,

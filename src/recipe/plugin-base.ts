@@ -1,4 +1,5 @@
 /** What is read of every plug-in. */
+import { jsonOf } from '../base/text.js';
 import { kindName, property } from '../data/user-module.js';
 
 /** Ends with what is wrong with the thing that is read, and what would be right. */
@@ -22,4 +23,4 @@ export function base(given: unknown, says: Says): { name: string; doc: string } 
   return { name, doc };
 }
 
-export const shown = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
+export const shown = (value: unknown): string => jsonOf(value) ?? 'nothing';

@@ -1,4 +1,5 @@
 /** The recipe: one zod schema gives types, defaults, checks, the published JSON Schema and docs/recipe.md. */
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
 import { adjustmentSpec, bytesSpec, metricSpec, namedParts } from './parts.js';
@@ -181,7 +182,7 @@ export function recipeSpecOf(plugins: Plugins) {
     version: z.literal(1).describe('Version of the recipe format.'),
     name: z.string().min(1).describe('Name of the run; default: the name of the recipe file.').optional(),
     model: z.string().min(1).describe('The float ONNX model. Paths are relative to the recipe.').optional(),
-    target: parts.target.default(builtIn.targets[0]!.name).describe('The runtime that the model will ship to.'), // the list of targets is not empty
+    target: parts.target.default(item(builtIn.targets, 0).name).describe('The runtime that the model will ship to.'), // the list of targets is not empty
     plugins: z
       .array(z.string().min(1))
       .min(1)

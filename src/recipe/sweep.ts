@@ -1,4 +1,5 @@
 /** Sweeps: a list where a recipe takes one value stands for one recipe a value. */
+import { item } from '../base/lists.js';
 import { oneLine } from '../base/text.js';
 import { schemasAt, SWEPT_SECTIONS, takesLists, type JsonSchema } from './json-schema.js';
 import { isPlain, type Plain } from './override.js';
@@ -35,13 +36,13 @@ export function expandSweep(
     refuse(
       `the lists ${axes.map((a) => `\`${a.path.join('.')}\``).join(', ')} make ${total} recipes; at most ` +
         `${MOST} are run`,
-      axes[0]!.path,
+      item(axes, 0).path,
       'try fewer values at a time',
     );
   const keys = axes.map((a) => String(a.path.at(-1)));
   let all: { value: Plain; parts: string[] }[] = [{ value: written, parts: [] }];
   axes.forEach(({ path, values }, i) => {
-    const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : keys[i]!; // one for each axis
+    const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : item(keys, i); // one for each axis
     all = all.flatMap(({ value, parts }) =>
       values.map((v) => ({ value: replaced(value, path, v), parts: [...parts, `${key}=${shown(v)}`] })),
     );

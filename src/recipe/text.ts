@@ -86,8 +86,8 @@ export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
       ),
     );
   if (problems.length) throw gather(problems);
-  const version = doc.directives?.yaml;
-  if (version?.explicit && version.version !== '1.2')
+  const version = doc.directives.yaml;
+  if (version.explicit && version.version !== '1.2')
     throw at(
       'RECIPE_FORMAT',
       `YAML ${version.version} is not supported`,

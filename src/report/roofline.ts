@@ -1,4 +1,5 @@
 /** The roofline of a model as one SVG file: nodes by FLOPs per byte, under what the device can reach. */
+import { item } from '../base/lists.js';
 import type { ModelCost } from '../cost/nodes.js';
 import { intensityOf, type Roofline } from '../cost/roofline.js';
 import { html, Markup } from './html/markup.js';
@@ -10,7 +11,7 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [860, 460, 76, 52, 40];
 export function renderRoofline(title: string, cost: ModelCost, { device, ridge, seconds, nodes }: Roofline): string {
   const points = cost.nodes
     .flatMap((n, i) => {
-      const at = nodes[i]!; // one for each node
+      const at = item(nodes, i); // one for each node
       return n.flops > 0 && at.seconds > 0
         ? [
             {

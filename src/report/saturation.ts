@@ -2,6 +2,7 @@
  * A model whose accuracy depends on the CPU, in words: one text for the page, for Markdown and for the model card.
  * Plain text.
  */
+import { item } from '../base/lists.js';
 import type { RunRecord } from '../record/index.js';
 import { fixed, isNumber, many, percent, visible } from './text.js';
 
@@ -15,7 +16,10 @@ export function saturationSentence({ runtime }: RunRecord): string | undefined {
     s.risk === 'here'
       ? 'This CPU adds pairs of products in 16 bits, as x64 CPUs without VNNI do'
       : 'x64 CPUs without VNNI add pairs of products in 16 bits';
-  const worst = [...layers].sort((a, b) => b.worst - a.worst)[0]!; // there is one
+  const worst = item(
+    [...layers].sort((a, b) => b.worst - a.worst),
+    0,
+  ); // there is one
   const moved = [...layers]
     .filter((l) => isNumber(l.difference))
     .sort((a, b) => (b.difference ?? 0) - (a.difference ?? 0))[0];

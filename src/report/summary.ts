@@ -1,4 +1,5 @@
 /** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
+import { item } from '../base/lists.js';
 import type { EvaluationFacts, GateFacts, MetricFacts, RunRecord } from '../record/index.js';
 import { bytes, count, fixed, isNumber, many, ms, percent, signed, visible } from './text.js';
 
@@ -212,7 +213,7 @@ export function measured(record: RunRecord): Statement {
   }
   const all = statements(record);
   if (!all.length) return { tone: 'unsure', text: 'The model was quantized, but nothing was measured.' };
-  const worst = all[0]!.tone; // not empty
+  const worst = item(all, 0).tone; // not empty
   const text = all
     .slice(0, 4)
     .map((s) => s.text)

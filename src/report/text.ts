@@ -89,7 +89,7 @@ function scaled(n: Maybe, units: readonly string[]): string {
     unit++;
   }
   // unit stays below the length
-  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + units[unit]!;
+  return fixed(value, !unit || Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2) + item(units, unit);
 }
 
 /**
@@ -119,8 +119,10 @@ const clip = (text: string, limit: number): string =>
 /** Plain JSON for showing; never throws. */
 export function json(value: unknown): string {
   try {
-    return JSON.stringify(value, null, 2) ?? '';
+    return jsonOf(value, 2) ?? '';
   } catch {
     return '(cannot be shown)'; // cycles: records have none, but a report must not fail for one
   }
 }
+import { jsonOf } from '../base/text.js';
+import { item } from '../base/lists.js';

@@ -81,7 +81,7 @@ function rawFlags(): string {
   try {
     if (process.platform === 'linux')
       // the pattern has one group
-      return (/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? ['', ''])[1]!;
+      return (/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? ['', ''])[1];
     if (process.platform === 'darwin') return sysctl();
   } catch {
     /* the features are then unknown */

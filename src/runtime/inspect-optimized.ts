@@ -3,6 +3,7 @@
  * Node names change on the way (seen with 1.30): fused QDQ groups keep the float node's name; layout changes append
  * `_token_N` or `_nchwc`, fusions `/MatMulAddFusion` and the like; a dynamic product keeps only the output's name.
  */
+import { item } from '../base/lists.js';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
@@ -10,6 +11,7 @@ import type { Graph, Node, Value } from '../ir/graph.js';
 import { allGraphs, label } from '../ir/graph.js';
 import { loadModel } from '../onnx/files.js';
 import { dataInputs, specOf } from '../ops/index.js';
+import { isDequantize, isQuantize } from '../ops/kinds.js';
 import { Session } from './session.js';
 
 /** A node of the float model, as the quantizer saw it. */
@@ -186,7 +188,7 @@ function matchBy<N extends PlannedNode>(
   for (let d = 0; d < depth; d++) {
     compute.forEach((node, i) => {
       if (taken.has(node)) return;
-      for (const stem of keys[i]!) {
+      for (const stem of item(keys, i)) {
         // one list per compute node
         const key = stem[d];
         const planned = key ? wanted.get(key) : undefined;
@@ -207,7 +209,7 @@ const MOST_STEMS = 64;
 export function stems(name: string): string[] {
   const out = [name.replace(/^fused /, '')];
   while (out.length < MOST_STEMS) {
-    const last = out[out.length - 1]!; // never empty
+    const last = item(out, out.length - 1); // never empty
     const next = withoutFusion(last) ?? last.replace(SUFFIX, '');
     if (next === last || !next) break;
     out.push(next);
@@ -228,14 +230,12 @@ function withoutFusion(name: string): string | undefined {
  * not.
  */
 function isUnfused(n: Node, wantedFloat: (n: Node) => boolean): boolean {
-  if (n.op === 'DequantizeLinear')
-    return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
-  if (n.op !== 'QuantizeLinear') return false;
+  if (isDequantize(n)) return usersOf(n.outputs[0]).some((u) => wantedFloat(u) || isQuantize(u) || onCodes(u));
+  if (!isQuantize(n)) return false;
   const from = n.inputs[0]?.producer;
-  return from !== undefined && (wantedFloat(from) || from.op === 'DequantizeLinear' || onCodes(from));
+  return from !== undefined && (wantedFloat(from) || isDequantize(from) || onCodes(from));
 }
 
-const isQuantize = (n: Node): boolean => n.op === 'QuantizeLinear';
 const usersOf = (v: Value | undefined): Node[] => [...(v?.uses ?? [])].map((u) => u.node);
 
 /**
@@ -253,7 +253,7 @@ function onCodes(n: Node): boolean {
   const users = usersOf(n.outputs[0]);
   return (
     data.length > 0 &&
-    data.every((v) => v?.producer?.op === 'DequantizeLinear') &&
+    data.every((v) => v?.producer && isDequantize(v.producer)) &&
     users.length > 0 &&
     users.every(isQuantize)
   );

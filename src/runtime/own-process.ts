@@ -1,4 +1,5 @@
 /** A model loaded and run in a process of its own: what it costs where nothing else is. */
+import { item } from '../base/lists.js';
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -58,7 +59,7 @@ export async function measureOwnProcesses(
   const worker = async (): Promise<void> => {
     while (next < files.length) {
       const i = next++;
-      found[i] = await measureOwnProcess({ ...o, file: files[i]! });
+      found[i] = await measureOwnProcess({ ...o, file: item(files, i) });
     }
   }; // i is below the length
   await Promise.all(Array.from({ length: Math.max(1, Math.floor(os.availableParallelism() / o.threads)) }, worker));
@@ -92,7 +93,7 @@ export async function measureOwnProcess(o: OwnProcessOptions): Promise<ProcessFa
   if ('facts' in answer) return answer.facts;
   return fail(
     'MODEL_RUNTIME',
-    `a process of its own could not run ${label}: ${answer.problem.split('\n')[0]!.slice(0, 600)}`,
+    `a process of its own could not run ${label}: ${item(answer.problem.split('\n'), 0).slice(0, 600)}`,
     { file: o.file },
   ); // split gives at least one piece
 }

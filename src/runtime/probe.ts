@@ -1,6 +1,9 @@
 /** Models loaded and run in a process of its own first: a crash of the runtime takes that process, not ours. */
+import { item } from '../base/lists.js';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import type { Feed } from '../ir/feed.js';
 
 export interface Probed {
@@ -55,33 +58,76 @@ process.on('message', async ({ entry, file, threads, feeds }) => {
   }
 });`;
 
+/** So long a process that answered waits for the next question: starting one is most of what a small model takes. */
+const WAITS_MS = 500;
+/** A process that held larger models ends at once, for what it keeps of their memory. */
+const SMALL_BYTES = 16 * 2 ** 20;
+let waiting: { readonly child: ChildProcess; readonly timer: NodeJS.Timeout } | undefined;
+
+/** The process that waits, which is no longer waiting then. */
+function takeWaiting(): ChildProcess | undefined {
+  const { child, timer } = waiting ?? {};
+  waiting = undefined;
+  clearTimeout(timer);
+  if (!child?.connected) return undefined;
+  child.ref();
+  child.channel?.ref();
+  return child;
+}
+
+/** Lets a process wait, for which ours does not wait when it ends: it ends too, when the channel closes. */
+function letWait(child: ChildProcess): void {
+  takeWaiting()?.kill('SIGKILL'); // of another job at the same time
+  child.unref();
+  child.channel?.unref();
+  const timer = setTimeout(() => {
+    if (waiting?.child === child) waiting = undefined;
+    child.kill('SIGKILL');
+  }, WAITS_MS);
+  waiting = { child, timer: timer.unref() };
+}
+
+const isSmall = (file: string): boolean => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) <= SMALL_BYTES;
+
 /** Of each model, in their order, the first trouble; undefined where it loads and runs. Throws the signal's reason. */
 export async function probeModels(models: readonly Probed[], o: ProbeOptions = {}): Promise<Probe[]> {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const found: Probe[] = [];
+  const start = (): ChildProcess =>
+    spawn(process.execPath, ['-e', CHILD], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], serialization: 'advanced' });
   let child: ChildProcess | undefined;
+  const mayWait = models.every((m) => isSmall(m.file));
   try {
     for (const { file, feeds = [] } of models) {
       o.signal?.throwIfAborted();
-      child ??= spawn(process.execPath, ['-e', CHILD], {
-        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-        serialization: 'advanced',
-      });
-      const answer = await ask(child, { entry, file, threads: o.threads ?? 1, feeds }, o);
+      const used = child ? undefined : takeWaiting();
+      child ??= used ?? start();
+      const question = { entry, file: path.resolve(file), threads: o.threads ?? 1, feeds };
+      let answer = await ask(child, question, o);
       o.signal?.throwIfAborted();
+      if (used && answer.trouble?.at === 'crash') {
+        // What another job left behind is no fault of this model: a process of its own tells.
+        used.kill('SIGKILL');
+        child = start();
+        answer = await ask(child, question, o);
+        o.signal?.throwIfAborted();
+      }
       const { trouble, shapes } = answer;
       found.push({
         shapes,
-        trouble: trouble && { ...trouble, message: trouble.message.split('\n')[0]!.slice(0, 600) },
+        trouble: trouble && { ...trouble, message: item(trouble.message.split('\n'), 0).slice(0, 600) },
       }); // split gives one
       if (trouble?.at === 'crash') {
         child.kill('SIGKILL');
         child = undefined;
       } // the next model gets a process that is alive
     }
+    if (child && mayWait) letWait(child);
+    else child?.kill('SIGKILL');
     return found;
-  } finally {
+  } catch (error) {
     child?.kill('SIGKILL');
+    throw error;
   }
 }
 

@@ -1,10 +1,10 @@
 /** onnxruntime sessions: the only user of onnxruntime-node. */
+import { item } from '../base/lists.js';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as Ort from 'onnxruntime-node';
 import { fail } from '../base/errors.js';
-import type { DType } from '../ir/dtype.js';
-import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
+import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
 
 export interface SessionOptions {
   /** Threads inside an op; default 1, so that results and timings do not depend on the machine. */
@@ -160,11 +160,8 @@ export class Session {
       );
     }
     const out: Record<string, FeedTensor> = {};
-    for (const [name, value] of Object.entries(results)) {
-      const t = value as Ort.Tensor; // asking for anything else is refused by the runtime
-      // onnxruntime's type names are ours
-      out[name] = { dtype: t.type as DType, dims: t.dims, data: t.data as TypedArray | readonly string[] };
-    }
+    // Asking for anything but tensors is refused by the runtime, and its type names are ours.
+    for (const [name, { type, dims, data }] of Object.entries(results)) out[name] = { dtype: type, dims, data };
     return out;
   }
 
@@ -181,13 +178,13 @@ export class Session {
   }
 }
 
-const message = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split('\n')[0]!.slice(0, 600);
+const message = (e: unknown): string => item((e instanceof Error ? e.message : String(e)).split('\n'), 0).slice(0, 600);
 
 function info(m: Ort.InferenceSession.ValueMetadata): ValueInfo {
   if (!m.isTensor) return { name: m.name, dtype: undefined, shape: undefined };
   return {
     name: m.name,
-    dtype: m.type as DType,
+    dtype: m.type,
     shape: m.shape.map((d) => (d === '' || (typeof d === 'number' && d < 0) ? null : d)),
   };
 }

@@ -62,15 +62,17 @@ export function unsaturatedCodes(rows: PackedRows, widest = WIDEST): Unsaturated
   const most = widestPair(rows);
   if (most <= PAIR_LIMIT) return undefined;
   const codes = new Int32Array(rows.values.length);
-  const found = { factor: widest, error: Infinity };
+  const found = { factor: widest, error: Infinity, codes: new Int32Array(rows.values.length) };
   const steps = rows.zeroPoint === 0 && widest > 1 ? STEPS : 0; // with another zero point, only the widest helps
   for (let i = 0; i < steps; i++) {
     const factor = 1 + ((Math.min(widest, most / PAIR_LIMIT) - 1) * i) / (steps - 1);
     const error = encode(rows, factor, codes);
-    if (error < found.error) Object.assign(found, { factor, error });
+    if (!(error < found.error)) continue;
+    Object.assign(found, { factor, error });
+    found.codes.set(codes);
   }
-  encode(rows, found.factor, codes);
-  return { ...gridAt(rows, found.factor), codes };
+  if (found.error === Infinity) encode(rows, found.factor, found.codes);
+  return { ...gridAt(rows, found.factor), codes: found.codes };
 }
 
 /** The codes at twice the scale, which cannot saturate whatever they are. */
@@ -138,33 +140,39 @@ function shareOut(
   const { channels, withinChannel, overall } = rows.alike!; // the caller looked
   const ofChannel = new Float64Array(channels);
   const errors = new Float64Array(columns);
+  const curvature = 1 + withinChannel + overall;
+  // Below half a step a code stays, as most do: a little less, for what the division below would round.
+  const still = 0.499 * curvature;
   let squares = 0;
   for (let start = 0; start < values.length; start += columns) {
     ofChannel.fill(0);
     let all = 0;
-    const move = (c: number, by: number): void => {
-      errors[c]! += by;
-      ofChannel[c % channels]! += by;
-      all += by;
-    };
-    errors.fill(0);
-    for (let c = 0; c < columns; c++) move(c, codes[start + c]! - grid.zeroPoint - values[start + c]! / grid.scale);
+    for (let c = 0, channel = 0; c < columns; c++, channel = channel + 1 === channels ? 0 : channel + 1) {
+      const error = codes[start + c]! - grid.zeroPoint - values[start + c]! / grid.scale;
+      errors[c] = error;
+      ofChannel[channel]! += error;
+      all += error;
+    }
     for (let sweep = 0, moved = true; sweep < SWEEPS && moved; sweep++) {
       moved = false;
-      for (let c = 0; c < columns; c++) {
+      for (let c = 0, channel = 0; c < columns; c++, channel = channel + 1 === channels ? 0 : channel + 1) {
+        const gradient = errors[c]! + withinChannel * ofChannel[channel]! + overall * all;
+        if (gradient < still && gradient > -still) continue;
         const code = codes[start + c]!;
-        const gradient = errors[c]! + withinChannel * ofChannel[c % channels]! + overall * all;
         const mate = c % 2 === 0 ? c + 1 : c - 1;
-        const wanted = clip(roundHalfEven(code - gradient / (1 + withinChannel + overall)), low, high);
+        const wanted = clip(roundHalfEven(code - gradient / curvature), low, high);
         const next = mate < columns ? besidePair(wanted, codes[start + mate]!) : wanted;
         if (next === code) continue;
+        const by = next - code;
         codes[start + c] = next;
-        move(c, next - code);
+        errors[c]! += by;
+        ofChannel[channel]! += by;
+        all += by;
         moved = true;
       }
     }
-    for (const e of errors) squares += e * e;
-    for (const e of ofChannel) squares += withinChannel * e * e;
+    for (let c = 0; c < columns; c++) squares += errors[c]! * errors[c]!;
+    for (let c = 0; c < channels; c++) squares += withinChannel * ofChannel[c]! * ofChannel[c]!;
     squares += overall * all * all;
   }
   return squares;

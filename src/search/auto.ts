@@ -8,7 +8,9 @@ import path from 'node:path';
 import { batchNormMoments } from '../channels/moments.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { DataSpec } from '../data/spec.js';
+import type { Node } from '../ir/graph.js';
 import { uniqueLabels } from '../ir/labels.js';
+import { isConvolution, isMatrixProduct } from '../ops/kinds.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import { checkFiles } from '../recipe/files.js';
 import { exampleFeed, inputInfo, openData } from '../pipeline/calibration.js';
@@ -142,18 +144,17 @@ async function look(
   await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // as above
   const macs = macsByNode(model, await exampleFeed(base, inputs));
   const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({
-    op: n.op,
+    node: n,
     macs: macs.get(name) ?? 0,
   }));
   const all = work.reduce((n, x) => n + x.macs, 0) || 1;
-  const share = (test: (op: string) => boolean): number =>
-    work.reduce((n, x) => n + (test(x.op) ? x.macs : 0), 0) / all;
+  const share = (test: (n: Node) => boolean): number => work.reduce((n, x) => n + (test(x.node) ? x.macs : 0), 0) / all;
   return {
     one,
     samples: Math.min(dataset.count ?? UNKNOWN_COUNT, recipe.evaluation.samples ?? Infinity),
     work: {
-      convolutions: share((op) => op.startsWith('Conv')),
-      products: share((op) => op === 'MatMul' || op === 'Gemm'),
+      convolutions: share(isConvolution),
+      products: share(isMatrixProduct),
       hasData: recipe.calibration.data !== undefined,
       moments,
       formats: formatsOf(base),

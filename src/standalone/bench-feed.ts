@@ -1,4 +1,5 @@
 /** What a model is timed on: sizes that are given, a real sample, or guesses that it runs with. */
+import { item } from '../base/lists.js';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import { batches } from '../data/batch.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
@@ -50,7 +51,7 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
   if (!open.length) return made(free, 1);
   // States have the batch on a later axis, behind one whose size is fixed: [2, batch, 128].
   const stateful = free.map((i, k) =>
-    typeof sized[k]!.shape?.[0] === 'number'
+    typeof item(sized, k).shape?.[0] === 'number'
       ? { ...i, shape: i.shape?.map((d) => (typeof d === 'number' ? d : o.batch)) }
       : i,
   ); // one for each
@@ -67,7 +68,7 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
       }
       // a feed has every input
       const at = open.map(({ name, axis }) => `axis ${axis} of '${name}' is ${feed[name]!.dims[axis]}`);
-      const { name } = open[0]!; // open is not empty
+      const { name } = item(open, 0); // open is not empty
       // as above
       const hint = `give them with --input-shape ${name}=${feed[name]!.dims.join('x')}, or a real sample with --recipe`;
       o.report({

@@ -1,4 +1,5 @@
 /** From a model file to a smaller one with the same outputs: load, rewrite, compare in onnxruntime, save. */
+import { item } from '../base/lists.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -138,7 +139,7 @@ function keepNode(model: Model): void {
     graph.add(new Node('Identity', [output], [free(`${name}_copy`)]));
     return;
   }
-  const copy = graph.add(new Node('Identity', [output], [name])).outputs[0]!; // made with one output
+  const copy = item(graph.add(new Node('Identity', [output], [name])).outputs, 0); // made with one output
   output.name = free(`${name}_constant`);
   copy.dtype = output.dtype;
   copy.shape = output.shape;

@@ -1,4 +1,5 @@
 /** Evaluation and latency of model files as they are: float or quantized, ours or not. */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import { fail } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -102,7 +103,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
           value: s.value(),
         })),
       },
-      others: found.candidates.map((c, i) => ({ file: rest[i]!, ...c })), // one for each
+      others: found.candidates.map((c, i) => ({ file: item(rest, i), ...c })), // one for each
     };
   } finally {
     for (const s of sessions) await s.close();
@@ -149,8 +150,8 @@ export async function benchFiles(o: BenchOptions): Promise<Benched> {
   const sessions: Session[] = [];
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
-    const inputs = sessions[0]!.inputs; // opened first
-    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(sessions[0]!, o); // as above
+    const inputs = item(sessions, 0).inputs; // opened first
+    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(item(sessions, 0), o); // as above
     const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
     const [reference, ...others] = sessions;
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first
@@ -160,20 +161,20 @@ export async function benchFiles(o: BenchOptions): Promise<Benched> {
     const models: BenchedFile[] = [];
     for (const [i, file] of o.files.entries()) {
       const pair = pairs[i - 1];
-      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(alone[0]!); // one of the three was measured
+      const ms = pair?.quantizedMs ?? pairs[0]?.floatMs ?? runTimes(item(alone, 0)); // one of the three was measured
       models.push({
         file,
         bytes: bytesOnDisk(file, loadModel(file)),
         ms,
         samplesPerSecond: (1000 * batch) / ms.p50,
-        process: own[i]!, // one for each
+        process: item(own, i), // one for each
         ...(pair
           ? { speedup: pair.speedup, ...(pair.speedupInterval ? { speedupInterval: pair.speedupInterval } : {}) }
           : {}),
       });
     }
     const inputShapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));
-    return { batch, runs: pairs[0]?.runs ?? alone[0]!.length, inputShapes, models }; // one of both was measured
+    return { batch, runs: pairs[0]?.runs ?? item(alone, 0).length, inputShapes, models }; // one of both was measured
   } finally {
     for (const s of sessions) await s.close();
   }

@@ -3,6 +3,7 @@ import { assertMoreThanTrees } from '../pipeline/nothing.js';
 import { QuantError } from '../base/errors.js';
 import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
+import { isCellOrAttention, isConvolution, isMatMul, isSoftmax } from '../ops/kinds.js';
 import { cloneModel } from '../ir/clone.js';
 import { SPECTRUM } from '../quantize/spectrum.js';
 import { resolveRecipe } from '../recipe/load.js';
@@ -14,16 +15,6 @@ export interface Suited {
   /** Why, in a line. */
   readonly because: string;
 }
-
-/** Recurrent cells and attention: ranges of their activations are found at run time. */
-const AT_RUN_TIME: ReadonlySet<string> = new Set([
-  'LSTM',
-  'GRU',
-  'RNN',
-  'Attention',
-  'MultiHeadAttention',
-  'GroupQueryAttention',
-]);
 
 /** Samples of a waveform: fewer are features. */
 const WAVEFORM = 1000;
@@ -99,18 +90,19 @@ function shareOf(model: Model, test: (n: Node) => boolean): number {
 
 /** What suits sound where static int8 would leave most of the work float. */
 const behindSpectrum = (model: Model, done: string): Suited => ({
-  format: shareOf(model, (n) => !n.op.startsWith('Conv')) >= MOSTLY ? 'dynamic' : 'float16',
+  format: shareOf(model, (n) => !isConvolution(n)) >= MOSTLY ? 'dynamic' : 'float16',
   because: `it takes sound, and static int8 would run ${done} in integers`,
 });
 
 function preferred(model: Model): Suited[] {
   const nodes = [...allGraphs(model.graph)].flatMap((g) => [...g.nodes]);
-  const sum = (test: (op: string) => boolean): number =>
-    nodes.reduce((n, x) => n + (specOf(x)?.quant.role === 'compute' && test(x.op) ? macsOf(x) : 0), 0);
-  const [convolutions, products] = [sum((op) => op.startsWith('Conv')), sum((op) => !op.startsWith('Conv'))];
-  const cells = [...new Set(nodes.filter((n) => AT_RUN_TIME.has(n.op)).map((n) => n.op))];
+  const sum = (test: (n: Node) => boolean): number =>
+    nodes.reduce((n, x) => n + (specOf(x)?.quant.role === 'compute' && test(x) ? macsOf(x) : 0), 0);
+  const [convolutions, products] = [sum(isConvolution), sum((n) => !isConvolution(n))];
+  // Ranges of their activations are found at run time.
+  const cells = [...new Set(nodes.filter((n) => isCellOrAttention(n)).map((n) => n.op))];
   const softmax = nodes.some(
-    (n) => n.op === 'Softmax' && n.outputs[0]?.uses.size && [...n.outputs[0].uses].some((u) => u.node.op === 'MatMul'),
+    (n) => isSoftmax(n) && n.outputs[0]?.uses.size && [...n.outputs[0].uses].some((u) => isMatMul(u.node)),
   );
   const dynamic: Suited = {
     format: 'dynamic',

@@ -54,7 +54,7 @@ export function stateOf(entries: readonly Entry[], file: string): readonly Named
           files,
           addedAt: at,
           ...(record === undefined ? {} : { record }),
-          ...(gate ? { gate: gate as GateFacts } : {}),
+          ...(gate ? { gate: gate } : {}),
         }); // the schema is that of GateFacts
         return;
       }

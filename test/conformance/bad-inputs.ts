@@ -126,7 +126,7 @@ export async function job(argv: readonly string[]): Promise<{ exit: number; stdo
   process.prependListener('unhandledRejection', onStray).prependListener('uncaughtException', onStray);
   let [stdout, stderr] = ['', ''];
   const written = (done: unknown): true => {
-    if (typeof done === 'function') done();
+    if (typeof done === 'function') (done as () => void)(); // a callback of a stream
     return true;
   };
   vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => {

@@ -102,13 +102,13 @@ describe.each(Object.entries(CASES))('%s', (name, { limit, worse, observed }) =>
     expect(high).toBeGreaterThanOrEqual(seen.observed! - hair);
   });
   it('passes at the worse end of the interval, and not a hair before it', () => {
-    expect(judge(run, bad! + down * hair).verdict).toBe('pass');
-    expect(judge(run, bad! - down * hair).verdict).not.toBe('pass');
+    expect(judge(run, bad + down * hair).verdict).toBe('pass');
+    expect(judge(run, bad - down * hair).verdict).not.toBe('pass');
     if (!seen.interval) expect(judge(run, observed).verdict).toBe('pass');
   });
   it('fails beyond the better end alone', () => {
-    expect(judge(run, better! - down * hair).verdict).toBe('fail');
-    expect(judge(run, better! + down * hair).verdict).not.toBe('fail');
+    expect(judge(run, better - down * hair).verdict).toBe('fail');
+    expect(judge(run, better + down * hair).verdict).not.toBe('fail');
   });
   it('judges what is worse no better', () => {
     const order = ['pass', 'undecided', 'fail'];

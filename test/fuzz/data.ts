@@ -1,4 +1,5 @@
 /** Data files of every format that is read, as small as they can be, and damaged. */
+import { jsonOf } from '../../src/base/text.js';
 import { zipSync } from 'fflate';
 import sharp from 'sharp';
 import type { Rng } from '../../src/base/rng.js';
@@ -228,7 +229,7 @@ const drawn = () => sharp({ create: { width: 8, height: 8, channels: 3, backgrou
 const png = (): Promise<Uint8Array> => drawn().png().toBuffer();
 const jpeg = (): Promise<Uint8Array> => drawn().jpeg().toBuffer();
 const gif = (): Promise<Uint8Array> => drawn().gif().toBuffer();
-const json = (value: unknown): Uint8Array => ascii(JSON.stringify(value) ?? 'null');
+const json = (value: unknown): Uint8Array => ascii(jsonOf(value) ?? 'null');
 
 /** The text of an npy header with another number in it. */
 function header(file: Uint8Array, rng: Rng): Uint8Array {

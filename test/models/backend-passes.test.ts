@@ -157,7 +157,7 @@ describe.skipIf(directory === undefined)(
           if (!dims) return;
           if (
             dims.length !== o.shape.length ||
-            o.shape.some((d, k) => typeof d === 'number' && typeof dims![k] === 'number' && d !== dims![k])
+            o.shape.some((d, k) => typeof d === 'number' && typeof dims[k] === 'number' && d !== dims[k])
           )
             wrong.push(`${c}: output ${i} inferred [${o.shape.join(',')}], is [${dims.join(',')}]`);
           if (o.dtype && declared[i]!.dtype && o.dtype !== declared[i]!.dtype)

@@ -91,7 +91,7 @@ describe.skipIf(!existsSync(models))('what onnxruntime runs (skipped: ../shared 
       include: [],
       exclude: [],
       target: onnxruntimeCpu,
-    } as never); // the options of the plan, whatever else it may take
+    }); // the options of the plan, whatever else it may take
     const found = await inspectOptimized(write(model, planned, format), wanted);
     expect(found.kernels.filter((k) => k.kernel === undefined || !k.ranInteger)).toEqual([]);
     expect(found.integerMacsShare).toBe(1);

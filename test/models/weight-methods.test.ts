@@ -35,7 +35,7 @@ function measure(recipe: string, ...settings: string[]): { float: number; quanti
   const record = JSON.parse(readFileSync(path.join(folder, 'run.json'), 'utf8')) as RunRecord; // the run wrote it
   const { float, quantized } = record.evaluation!.metrics[0]!; // both recipes name a metric
   rmSync(folder, { recursive: true, force: true });
-  const values = { float: float ?? NaN, quantized: quantized ?? NaN };
+  const values = { float: float ?? NaN, quantized };
   known.set(key, values);
   return values;
 }

@@ -1,6 +1,8 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
+import { dataOf } from '../../ir/known.js';
 import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
 import { linearView } from '../../ops/index.js';
+import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
 import { normalAxis } from '../../ops/spec.js';
 
 /** A constant that holds the channels of a stream along an axis. */
@@ -51,15 +53,15 @@ export function residualStreams(model: Model): Stream[] {
   for (const n of graph.topological()) {
     const [y] = n.outputs;
     const size = widthOf(y);
-    if (n.domain !== '' || !y || size === undefined) continue;
-    if (n.op === 'Identity') {
+    if (!y || size === undefined) continue;
+    if (isIdentityNode(n)) {
       if (n.inputs[0]) {
         join(n.inputs[0], y);
         inner.add(n);
       }
       continue;
     }
-    if (n.op !== 'Add') continue;
+    if (!isAddition(n)) continue;
     const [a, b] = n.inputs as readonly [Value, Value]; // Add has two
     const constant = [a, b].find((v) => v.isInitializer);
     const tensors = [a, b].filter((v) => v !== constant);
@@ -67,14 +69,14 @@ export function residualStreams(model: Model): Stream[] {
     if (tensors.some((v) => widthOf(v) !== size || v.shape!.length !== y.shape!.length)) continue;
     // A single number shifts all channels alike, which the rotation leaves as it is.
     const uniform = constant?.data?.size === 1;
-    if (constant && !uniform && !(own(constant) && constant.data!.dims[constant.data!.dims.length - 1] === size))
+    if (constant && !uniform && !(own(constant) && dataOf(constant).dims[dataOf(constant).dims.length - 1] === size))
       continue; // own: constant
     tensors.forEach((v) => {
       join(v, y);
     });
     inner.add(n);
     if (!constant) sums.add(y);
-    else if (!uniform) addends.push({ to: y, side: { constant, axis: constant.data!.dims.length - 1 } }); // as above
+    else if (!uniform) addends.push({ to: y, side: { constant, axis: dataOf(constant).dims.length - 1 } }); // as above
   }
   const members = new Map<Value, Set<Value>>();
   const rootOfSums = new Set([...sums].map(find));
@@ -163,8 +165,7 @@ function normOf(n: Node, size: number, own: Own): Norm | undefined {
   const [x, scale, bias] = n.inputs;
   const [y, ...rest] = n.outputs;
   if (
-    n.domain !== '' ||
-    n.op !== 'LayerNormalization' ||
+    !isLayerNormalization(n) ||
     !x?.shape ||
     !y ||
     y.isGraphOutput ||

@@ -1,4 +1,5 @@
 /** A division of channels by a node of its own, where no weight before can take it. */
+import { item } from '../../base/lists.js';
 import { Node } from '../../ir/graph.js';
 import type { GraphBuilder } from '../../rewrite/builder.js';
 import type { Weights } from '../../channels/scaling.js';
@@ -13,7 +14,7 @@ export function insertMul(
   weights: Weights,
   what = 'smooth',
 ): void {
-  const input = inputs[0]!; // a unit without sets has one input
+  const input = item(inputs, 0); // a unit without sets has one input
   const { value, layers } = input;
   const node = new Node(
     'Mul',

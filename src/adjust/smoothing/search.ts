@@ -1,4 +1,6 @@
 /** Error of layers whose input was scaled before quantization, measured in onnxruntime. */
+import { dataOf } from '../../ir/known.js';
+import { item, named } from '../../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel } from '../../ir/clone.js';
 import type { Feed } from '../../ir/feed.js';
@@ -44,27 +46,28 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
   };
   const taps = o.units.map((unit, u) =>
     unit.inputs.flatMap((input) => {
-      const factors = o.factors[u]!; // one for each unit
+      const factors = item(o.factors, u); // one for each unit
       const made = new Map<string, Value>();
       const inputAs = (scheme: QuantScheme | undefined): Value => {
         const key = JSON.stringify(scheme ?? null);
         const x =
           // every value has a copy, every input was observed
-          made.get(key) ?? quantized(b, values.get(input.value)!, input, factors, o.ranges.get(input.value)!, scheme);
+          made.get(key) ??
+          quantized(b, named(values, input.value), input, factors, named(o.ranges, input.value), scheme);
         made.set(key, x);
         return x;
       };
       return input.layers.map((layer) => {
         const schemes = o.schemesOf(layer);
         const x = inputAs(schemes.activations);
-        const copy = nodes.get(layer)!; // every node has a copy
+        const copy = named(nodes, layer); // every node has a copy
         const [y] = copy.outputs;
         const twin = new Node(
           copy.op,
           [
             x,
             b.constant(
-              Tensor.f32(scaledWeights(layer, input, factors, schemes.weights), layer.inputs[1]!.data!.dims),
+              Tensor.f32(scaledWeights(layer, input, factors, schemes.weights), dataOf(item(layer.inputs, 1)).dims),
               'smooth_weight',
             ),
             ...copy.inputs.slice(2),
@@ -75,7 +78,7 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
         copy.attrs.forEach((a, name) => twin.attrs.set(name, a));
         model.graph.add(twin);
         // layers have an output
-        return { error: tap(b.op('Sub', [twin.outputs[0]!, y!], { name: 'smooth' })), signal: tap(y!) };
+        return { error: tap(b.op('Sub', [item(twin.outputs, 0), y!], { name: 'smooth' })), signal: tap(y!) };
       });
     }),
   );
@@ -89,7 +92,7 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
       const read = (name: string): number => Number(outputs[name]!.data[0]); // the taps are scalar outputs
       taps.forEach((list, u) => {
         list.forEach((t, i) => {
-          const s = sums[u]![i]!;
+          const s = item(item(sums, u), i);
           s.error += read(t.error);
           s.signal += read(t.signal);
         });
@@ -165,7 +168,7 @@ function scaledWeights(
   factors: Float64Array,
   scheme: QuantScheme | undefined,
 ): Float32Array {
-  const weight = layer.inputs[1]!.data!; // layers have constant weights
+  const weight = dataOf(item(layer.inputs, 1)); // layers have constant weights
   const data = weight.f32().slice();
   input.slabs.forEach((slabs, c) => {
     const by = factors[input.factor[c]!]!; // as above

@@ -1,4 +1,5 @@
 /** Tensors whose channels can be scaled against the weights that read them. */
+import { item, named } from '../../base/lists.js';
 import type { Graph, Model, Node, Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import { normalAxis } from '../../ops/spec.js';
@@ -58,13 +59,13 @@ export function smoothUnits(model: Model): SmoothUnit[] {
   for (const { inputs, sets: joined } of new Set(groups.values())) {
     const index = new Map([...joined].map((s, i) => [s, i]));
     units.push({
-      inputs: inputs.map(({ own, ...rest }) => ({ ...rest, factor: Int32Array.from(own, (s) => index.get(s)!) })),
+      inputs: inputs.map(({ own, ...rest }) => ({ ...rest, factor: Int32Array.from(own, (s) => named(index, s)) })),
       factors: index.size,
       sets: [...index.keys()],
     }); // joined holds the sets of all inputs
   }
   const order = new Map(model.graph.topological().map((n, i) => [n, i]));
-  const place = (u: SmoothUnit): number => order.get(u.inputs[0]!.layers[0]!)!; // no unit is without a layer
+  const place = (u: SmoothUnit): number => order.get(item(item(u.inputs, 0).layers, 0))!; // no unit is without a layer
   return units.sort((a, b) => place(a) - place(b));
 }
 
@@ -110,7 +111,7 @@ function readTensors(graph: Graph): Read[] {
     if (!known) found.set(shape.input, { axis, channels, layers: [node], slabs: slabs.map((s) => [s]) });
     else if (known.axis === axis) {
       known.layers.push(node);
-      slabs.forEach((s, c) => known.slabs[c]!.push(s));
+      slabs.forEach((s, c) => item(known.slabs, c).push(s));
     } // both have a slab for each channel
   }
   return [...found].map(([value, rest]) => ({ value, ...rest }));

@@ -1,4 +1,5 @@
 /** `quantize cost`: multiply-accumulates, parameters, memory traffic, peak activations and a roofline, node by node. */
+import { item } from '../../base/lists.js';
 import path from 'node:path';
 import { writeFileAtomic } from '../../base/files.js';
 import { fail } from '../../base/errors.js';
@@ -58,12 +59,13 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
   const rows = [...total.nodes.keys()]
     .sort((a, b) =>
       roof
-        ? roof.nodes[b]!.seconds - roof.nodes[a]!.seconds
-        : total.nodes[b]!.flops * total.nodes[b]!.times - total.nodes[a]!.flops * total.nodes[a]!.times,
+        ? item(roof.nodes, b).seconds - item(roof.nodes, a).seconds
+        : item(total.nodes, b).flops * item(total.nodes, b).times -
+          item(total.nodes, a).flops * item(total.nodes, a).times,
     )
     .slice(0, wholeNumber('--top', flags.top))
     .map((i) => {
-      const n = total.nodes[i]!; // positions of the list
+      const n = item(total.nodes, i); // positions of the list
       const r = roof?.nodes[i];
       return [
         n.name.length > 60 ? `…${n.name.slice(-59)}` : n.name,
@@ -116,7 +118,7 @@ export async function cost(file: string, flags: CostFlags, { terminal }: Command
     ...(guessed.length
       ? [
           `sizes that are not known were counted as 1, in ${guessed.length} nodes such as ` +
-            `${oneLine(guessed[0]!.name)}: give them with --input-shape NAME=1x3x224x224`,
+            `${oneLine(item(guessed, 0).name)}: give them with --input-shape NAME=1x3x224x224`,
         ]
       : []),
     ...(total.unknownOps.length

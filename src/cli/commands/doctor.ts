@@ -1,4 +1,5 @@
 /** `quantize doctor`: whether this machine can do the job, and what its CPU makes of integers. */
+import { item } from '../../base/lists.js';
 import { existsSync } from 'node:fs';
 import { bytesText } from '../../base/text.js';
 import { parseModel } from '../../ir/text/parse.js';
@@ -24,7 +25,7 @@ export async function doctor(flags: { readonly json?: true }, { terminal }: Comm
       checks.push({
         name,
         state: needed ? 'failed' : 'note',
-        text: error instanceof Error ? error.message.split('\n')[0]! : String(error),
+        text: error instanceof Error ? item(error.message.split('\n'), 0) : String(error),
       });
     } // split gives at least one piece
   };

@@ -1,4 +1,5 @@
 /** `quantize gate`: the verdict on a run, for people and for CI. */
+import { item } from '../../base/lists.js';
 import { appendFileSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
@@ -146,7 +147,7 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags, plugins: P
   }
   const parsed = namedParts(plugins).gate.safeParse(merged);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!; // a failure has an issue
+  const issue = item(parsed.error.issues, 0); // a failure has an issue
   const [rule = '', key] = issue.path.map(String);
   const flag = FLAGS[key === 'metric' ? key : rule] ?? rule;
   const wanted =

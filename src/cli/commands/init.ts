@@ -1,4 +1,5 @@
 /** `quantize init`: a first recipe for a model, with comments on what to check. */
+import { item } from '../../base/lists.js';
 import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -162,7 +163,7 @@ interface ImageInput {
 /** The one input with four axes that looks like an image. */
 function imageOf(inputs: readonly Value[]): ImageInput | undefined {
   const four = inputs.filter((v) => v.shape?.length === 4);
-  const shape = four.length === 1 ? four[0]!.shape : undefined; // exactly one
+  const shape = four.length === 1 ? item(four, 0).shape : undefined; // exactly one
   if (!shape) return undefined;
   const number = (d: unknown): number | undefined => (typeof d === 'number' ? d : undefined);
   if (shape[1] === 1 || shape[1] === 3)

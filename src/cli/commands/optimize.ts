@@ -1,4 +1,5 @@
 /** `quantize optimize`: a smaller graph with the same outputs. */
+import { item } from '../../base/lists.js';
 import { fail } from '../../base/errors.js';
 import { bytesText, oneLine } from '../../base/text.js';
 import { optimizing, type OptimizeLevel } from '../../passes/presets.js';
@@ -110,7 +111,7 @@ export function patternOf({
     const ops = new Map<string, number>();
     for (const text of texts)
       if (!isConstant(text)) {
-        const op = oneLine(text.split(' ', 1)[0]!);
+        const op = oneLine(item(text.split(' ', 1), 0));
         ops.set(op, (ops.get(op) ?? 0) + 1);
       } // split gives one part at least
     if ([...ops.values()].some((n) => n % changes)) return undefined;

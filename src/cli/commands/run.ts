@@ -1,4 +1,5 @@
 /** `quantize`: recipe in, verified model and reports out. */
+import { item } from '../../base/lists.js';
 import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { checkFiles } from '../../recipe/files.js';
@@ -44,7 +45,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     ...(calibrationData === undefined ? {} : { calibrationData }),
     ...(evaluationData === undefined ? {} : { evaluationData }),
   });
-  const recipe = recipes[0]!; // a recipe stands for at least one
+  const recipe = item(recipes, 0); // a recipe stands for at least one
   if (recipes.length > 1) {
     if (flags.dryRun)
       fail(

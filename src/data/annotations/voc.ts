@@ -2,6 +2,7 @@
  * Objects from Pascal VOC annotations. Source: VOC2007 Development Kit
  * (http://host.robots.ox.ac.uk/pascal/VOC/voc2007/devkit_doc_07-Jun-2007.pdf).
  */
+import { item } from '../../base/lists.js';
 import { join } from 'node:path';
 import { fail } from '../../base/errors.js';
 import type { TargetBox } from '../../ir/feed.js';
@@ -78,7 +79,7 @@ interface VocObject {
 function objectsOf(text: string, file: string): VocObject[] {
   let line = 1;
   return text.split('<object>').flatMap((part, i, parts) => {
-    line += i ? parts[i - 1]!.split('\n').length - 1 : 0; // parts before this one
+    line += i ? item(parts, i - 1).split('\n').length - 1 : 0; // parts before this one
     if (i === 0) return [];
     const end = part.indexOf('</object>');
     if (end < 0) return fail('DATA_FORMAT', `the object in line ${line} of ${file} does not end`, { file, line });

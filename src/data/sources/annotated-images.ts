@@ -1,3 +1,4 @@
+import { item, named } from '../../base/lists.js';
 import { resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
 import { framedTarget } from '../annotations/boxes.js';
@@ -52,18 +53,18 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
   return {
     kind: 'listed',
     count: paths.length,
-    id: (i) => paths[i]!,
+    id: (i) => item(paths, i),
     ...(classes ? { classes } : {}),
     seemsFine: async (i) => {
       const head = await tree.head(paths[i]!, IMAGE_HEAD);
       return !head || beginsAsImage(head);
     },
     load: async (i) => {
-      const id = paths[i]!;
+      const id = item(paths, i);
       const where = tree.where(id);
       const bytes = await tree.read(id);
       const { feed, frame } = await reader.readFramed(bytes, where);
-      const { boxes, width, height } = images.get(keyOf(id))!; // paths were filtered by it
+      const { boxes, width, height } = named(images, keyOf(id)); // paths were filtered by it
       const { original } = frame;
       if (width !== undefined && (width !== original.width || height !== original.height))
         fail(
@@ -75,7 +76,7 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
         );
       return { feeds: [feed], hash: sha256(bytes), target: framedTarget(boxes, frame) };
     },
-    hash: async (i) => sha256(await tree.read(paths[i]!)),
+    hash: async (i) => sha256(await tree.read(item(paths, i))),
     details: { source: 'images', annotations: folder ? 'voc' : 'coco', preprocess: reader.details },
   };
 };

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { dirname, resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
 import { readBytes, readRange, sha256 } from '../files.js';
@@ -18,18 +19,18 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
   const labels =
     labelColumn === undefined
       ? undefined
-      : table.rows.map((r) => classIndex(r.cells[labelColumn]!, classes, { file, line: r.line }));
+      : table.rows.map((r) => classIndex(item(r.cells, labelColumn), classes, { file, line: r.line }));
   const reader = createImageReader(spec, inputs, context.onDiagnostic);
   const folder = dirname(file);
   return {
     kind: 'listed',
     count: table.rows.length,
-    id: (i) => table.rows[i]!.cells[pathColumn]!,
+    id: (i) => item(item(table.rows, i).cells, pathColumn),
     ...(classes ? { classes } : {}),
     ...(labels ? { group: (i: number) => labels[i]! } : {}),
     load: async (i) => {
-      const { cells, line } = table.rows[i]!;
-      const id = cells[pathColumn]!;
+      const { cells, line } = item(table.rows, i);
+      const id = item(cells, pathColumn);
       if (!id || id.includes('\0')) fail('DATA_FORMAT', `line ${line} of ${file} has no image path`, { file, line });
       const image = resolve(folder, id);
       const bytes = await readBytes(image, id, 2 ** 30);
@@ -44,7 +45,7 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
       return beginsAsImage(await readRange(resolve(folder, id), 0, IMAGE_HEAD, id));
     },
     hash: async (i) => {
-      const id = table.rows[i]!.cells[pathColumn]!;
+      const id = item(item(table.rows, i).cells, pathColumn);
       return sha256(await readBytes(resolve(folder, id), id, 2 ** 30));
     },
     details: { preprocess: reader.details },

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
 import { readText, sha256, textOf } from '../files.js';
@@ -22,8 +23,8 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
   if (flat.length && filled.length)
     fail(
       'DATA_FORMAT',
-      `${root} holds images (${flat[0]}) beside folders of images (${filled[0]!.name})`,
-      tree.where(flat[0]!),
+      `${root} holds images (${flat[0]}) beside folders of images (${item(filled, 0).name})`,
+      tree.where(item(flat, 0)),
       'move the images into class folders, or name one folder',
     );
   if (flat.length) paths.push(...flat);
@@ -62,19 +63,19 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
   return {
     kind: 'listed',
     count: paths.length,
-    id: (i) => paths[i]!,
+    id: (i) => item(paths, i),
     ...(classes ? { classes, group: (i: number) => labels[i]! } : {}),
     seemsFine: async (i) => {
       const head = await tree.head(paths[i]!, IMAGE_HEAD);
       return !head || beginsAsImage(head);
     },
     load: async (i) => {
-      const id = paths[i]!;
+      const id = item(paths, i);
       const bytes = await tree.read(id);
       const feed = await reader.read(bytes, tree.where(id));
       return { feeds: [feed], hash: sha256(bytes), ...(classes ? { label: labels[i]! } : {}) };
     },
-    hash: async (i) => sha256(await tree.read(paths[i]!)),
+    hash: async (i) => sha256(await tree.read(item(paths, i))),
     details: { source: 'images', preprocess: reader.details },
   };
 };
@@ -124,7 +125,7 @@ function namesOf(text: string, where: Where): readonly string[] {
     .split(/\r?\n/)
     .map((l) => l.trim())
     .filter((l) => l !== '');
-  return checked(lines.length === 1 ? lines[0]!.split(/\s+/) : lines, where);
+  return checked(lines.length === 1 ? item(lines, 0).split(/\s+/) : lines, where);
 }
 
 function checked(names: readonly string[], where: Where): readonly string[] {

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { basename, join, resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
 import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
@@ -35,14 +36,14 @@ export const openNpy: OpenSource = async (spec, inputs, context) => {
       {
         kind: 'listed',
         count: 1,
-        id: () => basename(paths[0]![1]),
+        id: () => basename(item(paths, 0)[1]),
         load: async () => {
           const parts = await Promise.all(
             paths.map(async ([name, path]) => ({ name, path, bytes: await readBytes(path) })),
           );
           const feed = Object.fromEntries(parts.map((p) => [p.name, parseNpy(p.bytes, { file: p.path })]));
           return {
-            feeds: [fitFeed(feed, inputs, { file: paths[0]![1] }, true)],
+            feeds: [fitFeed(feed, inputs, { file: item(paths, 0)[1] }, true)],
             hash: sha256(...parts.map((p) => p.bytes)),
             ...labels?.(0),
             ...(await targets?.of(0)),
@@ -104,9 +105,9 @@ async function npyFolder(
       {
         kind: 'listed',
         count: names.length,
-        id: (i) => names[i]!,
+        id: (i) => item(names, i),
         load: async (i) => {
-          const where = { file: join(folder, names[i]!), sample: names[i]! };
+          const where = { file: join(folder, item(names, i)), sample: item(names, i) };
           const bytes = await readBytes(where.file, where.sample);
           return {
             feeds: [fitFeed({ [input]: parseNpy(bytes, where) }, inputs, where, true)],
@@ -130,7 +131,7 @@ async function npyFolder(
   const at = locate(parts.map((p) => p.count));
   const id = (i: number): string => {
     const { part, row } = at.find(i);
-    return `${names[part]!}#${row}`;
+    return `${item(names, part)}#${row}`;
   };
   return checkedCount(
     {
@@ -139,8 +140,8 @@ async function npyFolder(
       id,
       load: async (i) => {
         const { part, row } = at.find(i);
-        const where = { file: join(folder, names[part]!), sample: id(i) };
-        const { tensor, bytes } = await parts[part]!.row(row, where);
+        const where = { file: join(folder, item(names, part)), sample: id(i) };
+        const { tensor, bytes } = await item(parts, part).row(row, where);
         return {
           feeds: [fitFeed({ [input]: tensor }, inputs, where, true)],
           hash: sha256(bytes),
@@ -315,5 +316,5 @@ export function singleInput(inputs: readonly ValueInfo[], name: string | undefin
       {},
       'npy: { input: file }, or npz',
     );
-  return inputs[0]!.name;
+  return item(inputs, 0).name;
 }

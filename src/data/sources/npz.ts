@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { basename, resolve } from 'node:path';
 import { unzipSync } from 'fflate';
 import { fail, QuantError } from '../../base/errors.js';
@@ -25,9 +26,9 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
       {
         kind: 'listed',
         count: files.length,
-        id: (i) => basename(files[i]!),
+        id: (i) => basename(item(files, i)),
         load: async (i) => {
-          const where = { file: files[i]!, sample: basename(files[i]!) };
+          const where = { file: item(files, i), sample: basename(item(files, i)) };
           const bytes = await readBytes(where.file, where.sample);
           const { feed, label, targets } = splitLabels(readNpz(bytes, where.file), inputs, spec, where.file);
           return {
@@ -51,7 +52,7 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
   // One archive is kept open: its arrays are inflated whole, since deflate cannot be read from the middle.
   let open: { part: number; archive: ReturnType<typeof openArchive> } | undefined;
   const archive = (part: number): ReturnType<typeof openArchive> => {
-    if (open?.part !== part) open = { part, archive: openArchive(files[part]!, inputs, spec) };
+    if (open?.part !== part) open = { part, archive: openArchive(item(files, part), inputs, spec) };
     return open.archive;
   };
   const counts: number[] = [];
@@ -59,7 +60,7 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
   const at = locate(counts);
   const id = (i: number): string => {
     const { part, row } = at.find(i);
-    return `${basename(files[part]!)}#${row}`;
+    return `${basename(item(files, part))}#${row}`;
   };
   return checkedCount(
     {
@@ -68,7 +69,7 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
       id,
       load: async (i) => {
         const { part, row } = at.find(i);
-        const where = { file: files[part]!, sample: id(i) };
+        const where = { file: item(files, part), sample: id(i) };
         const { arrays, labels, targets } = await archive(part);
         const rows = await Promise.all(arrays.map(async ([name, a]) => ({ name, ...(await a.row(row, where)) })));
         const feed: Feed = Object.fromEntries(rows.map((r) => [r.name, r.tensor]));
@@ -150,7 +151,7 @@ function splitLabels(
         );
   const [only, ...others] = Object.keys(feed);
   if (only !== undefined && !others.length && inputs.length === 1)
-    return { feed: { [inputs[0]!.name]: feed[only]! }, label, targets }; // exactly one
+    return { feed: { [item(inputs, 0).name]: feed[only]! }, label, targets }; // exactly one
   return { feed, label, targets };
 }
 

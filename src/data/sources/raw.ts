@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
@@ -41,7 +42,7 @@ export const openRaw: OpenSource = async (spec, inputs, context) => {
   const input = singleInput(inputs, spec.input);
   const id = (i: number): string => {
     const { part, row } = at.find(i);
-    const name = basename(files[part]!);
+    const name = basename(item(files, part));
     return counts[part] === 1 ? name : `${name}#${row}`;
   };
   return checkedCount(
@@ -51,7 +52,7 @@ export const openRaw: OpenSource = async (spec, inputs, context) => {
       id,
       load: async (i) => {
         const { part, row } = at.find(i);
-        const where = { file: files[part]!, sample: id(i) };
+        const where = { file: item(files, part), sample: id(i) };
         const bytes = await readRange(where.file, row * bytesEach, bytesEach, where.sample);
         const tensor = decodeNpy(bytes, { dtype, itemBytes: bytesEach / elements, bigEndian: false }, shape);
         return { feeds: [fitFeed({ [input]: tensor }, inputs, where, true)], hash: sha256(bytes) };

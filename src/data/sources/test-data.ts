@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { basename, join, resolve } from 'node:path';
 import { fail } from '../../base/errors.js';
 import type { FeedTensor } from '../../ir/feed.js';
@@ -31,7 +32,7 @@ export const openTestData: OpenSource = async (spec, inputs, context) => {
       return sizes.every((size) => size > SMALL); // small ones are read
     },
     load: async (i) => {
-      const folder = join(root, sets[i]!);
+      const folder = join(root, item(sets, i));
       const sample = sets[i] || basename(root);
       const parts: Uint8Array[] = [];
       const feed: Record<string, FeedTensor> = {};

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { basename, resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
 import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
@@ -44,15 +45,15 @@ export const openText: OpenSource = async (spec, inputs, context) => {
   const padTo = fixed === undefined ? (spec.padTo ?? 'none') : 'maxLength';
   const padded = padTo === 'maxLength' ? tokenizer.maxLength : 0;
   const name = basename(file);
-  const id = (i: number): string => `${name}:${rows[i]!.line}`;
+  const id = (i: number): string => `${name}:${item(rows, i).line}`;
   return {
     kind: 'listed',
     count: rows.length,
     id,
     load: async (i) => {
-      const { texts, label, target, line } = rows[i]!;
+      const { texts, label, target, line } = item(rows, i);
       const where = { file, line, sample: id(i) };
-      const encoded = spec.joint ? [tokenizer.encode(texts[0]!, texts[1])] : texts.map((t) => tokenizer.encode(t));
+      const encoded = spec.joint ? [tokenizer.encode(item(texts, 0), texts[1])] : texts.map((t) => tokenizer.encode(t));
       const feeds = encoded.map((tokens) =>
         fitFeed(tokenFeed(tokens, tokenizer.padId, padded, inputs), inputs, where, true),
       );
@@ -117,7 +118,7 @@ async function tableRows(file: string, fields: readonly string[], { label, targe
   const targetColumn = target === undefined ? undefined : columnOf(table, target, file);
   return table.rows.map(({ line, cells }) => ({
     line,
-    texts: columns.map((c) => cells[c]!),
+    texts: columns.map((c) => item(cells, c)),
     label: labelColumn === undefined ? undefined : cells[labelColumn],
     target: targetColumn === undefined ? undefined : cells[targetColumn],
   }));

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { basename } from 'node:path';
 import { fail } from '../../base/errors.js';
 import { expandPaths, readRange, sha256 } from '../files.js';
@@ -30,16 +31,16 @@ export const openWebdataset: OpenSource = async (spec, inputs, context) => {
   const reader = createImageReader(spec, inputs, context.onDiagnostic);
   const members: Member[] = [];
   for (const [shard, path] of shards.entries()) members.push(...(await indexShard(path, shard)));
-  if (!members.length) fail('DATA_MISSING', `no shard holds an image: ${shards.join(', ')}`, { file: shards[0]! });
+  if (!members.length) fail('DATA_MISSING', `no shard holds an image: ${shards.join(', ')}`, { file: item(shards, 0) });
   const withLabel = members.findIndex((m) => m.label !== undefined);
   const without = members.findIndex((m) => m.label === undefined);
   const id = (i: number): string => {
-    const m = members[i]!;
-    return `${basename(shards[m.shard]!)}/${m.key}`;
+    const m = item(members, i);
+    return `${basename(item(shards, m.shard))}/${m.key}`;
   };
   if (withLabel >= 0 && without >= 0)
     fail('DATA_LABEL', `'${id(without)}' has no .cls or .json label, but '${id(withLabel)}' has`, {
-      file: shards[members[without]!.shard]!,
+      file: item(shards, item(members, without).shard),
       sample: id(without),
     });
   return {
@@ -48,8 +49,8 @@ export const openWebdataset: OpenSource = async (spec, inputs, context) => {
     id,
     ...(classes ? { classes } : {}),
     load: async (i) => {
-      const { shard, image, label } = members[i]!;
-      const file = shards[shard]!;
+      const { shard, image, label } = item(members, i);
+      const file = item(shards, shard);
       const where = { file, sample: id(i) };
       const bytes = await readRange(file, image.offset, image.size, where.sample);
       const feed = await reader.read(bytes, where);

@@ -2,6 +2,7 @@
  * Area under the ROC curve by ranks, ties counting half (Mann–Whitney). Source: Hanley & McNeil 1982; several classes
  * one against the rest as scikit-learn roc_auc_score(multi_class='ovr').
  */
+import { item } from '../../base/lists.js';
 import { z } from 'zod';
 import { multiplicities, resampling } from '../accumulators.js';
 import { classScores, scoresOutput } from '../class-scores.js';
@@ -45,7 +46,7 @@ export const auc = {
         );
         const weights = multiplicities(indices, labels.length);
         const areas = orders.map((order, c) =>
-          area(order, columns[c]!, weights, (i) => (columns.length === 1 ? labels[i] === 1 : labels[i] === c)),
+          area(order, item(columns, c), weights, (i) => (columns.length === 1 ? labels[i] === 1 : labels[i] === c)),
         );
         const defined = areas.filter((a) => a !== undefined);
         return defined.length ? (100 * defined.reduce((sum, a) => sum + a, 0)) / defined.length : undefined;

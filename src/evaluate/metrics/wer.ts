@@ -2,6 +2,7 @@
  * Word error rate: (substitutions + deletions + insertions) ÷ words of the references, over all samples. Source:
  * Levenshtein 1966; greedy CTC decoding of Graves et al. 2006.
  */
+import { item } from '../../base/lists.js';
 import { z } from 'zod';
 import { fail } from '../../base/errors.js';
 import { resampling } from '../accumulators.js';
@@ -97,7 +98,8 @@ function recognized(
     if (best < 0)
       out += ' \ufffd '; // no class: a word of its own, which no reference has
     // as many tokens as classes
-    else if (best !== before && best !== blank) out += vocabulary[best] === wordSeparator ? ' ' : vocabulary[best]!;
+    else if (best !== before && best !== blank)
+      out += vocabulary[best] === wordSeparator ? ' ' : item(vocabulary, best);
     before = best;
   }
   return out;

@@ -1,5 +1,8 @@
+import { dataOf } from '../../ir/known.js';
+import { item } from '../../base/lists.js';
 import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
-import { linearView, specOf } from '../../ops/index.js';
+import { isCell, linearView, specOf } from '../../ops/index.js';
+import { dynamicForm } from '../../ops/kinds.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
 import { merged, overridesOf, type WeightSettings } from '../overrides.js';
@@ -40,7 +43,7 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
       o.weights,
       (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
     );
-    const found = n.op === 'LSTM' && n.domain === '' ? lstmWeights(n, settings) : weightOf(n, o, settings);
+    const found = dynamicForm(n) === 'lstm' ? lstmWeights(n, settings) : weightOf(n, o, settings);
     if (found === undefined) continue;
     const reason = excluded.has(n)
       ? `excluded by the recipe (${excluded.get(n)})`
@@ -69,7 +72,7 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
         plan.set(n.use(index)!, spec); // the weight is an input, so it has a use
       else plan.set(value, spec);
     }
-    if (weightOnly.has(n) && found.length === 1 && found[0]!.index !== 0) {
+    if (weightOnly.has(n) && found.length === 1 && item(found, 0).index !== 0) {
       weightOnlyNodes.add(n);
       floatNodes.set(n, `only its weights are quantized (${weightOnly.get(n)})`);
     } else integerNodes.add(n);
@@ -99,7 +102,7 @@ function lstmWeights(
   for (const index of [1, 2]) {
     const value = n.inputs[index];
     if (!value?.isInitializer) return 'its weights are not constants';
-    const { dtype, dims } = value.data!; // an initializer has data
+    const { dtype, dims } = dataOf(value); // an initializer has data
     if (dtype !== 'float32' || dims.length !== 3)
       return `its weight is ${dtype} of ${dims.length} axes, not float32 of 3`;
     // The kernel takes zero points per row only where all are the same.
@@ -127,20 +130,20 @@ function weightOf(n: Node, o: DynamicOptions, settings: WeightSettings): readonl
   }
   const role = specOf(n)?.quant;
   if (role?.role !== 'compute')
-    return n.domain === '' && (n.op === 'GRU' || n.op === 'RNN')
-      ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise`
-      : undefined;
+    return isCell(n) ? `there is no integer ${n.op}; quantize.rest stores its weights otherwise` : undefined;
   const w = n.inputs[role.weight];
   if (!w?.isInitializer) return withoutWeight(n, () => false);
   if (w.dtype !== 'float32') return `its weight is ${w.dtype ?? 'of unknown type'}, not float32`;
-  if (n.op === 'Conv' && !o.conv) return 'ConvInteger is slower than float; set quantize.dynamicConv: true to force it';
-  if (n.op === 'ConvTranspose') return 'there is no integer transposed convolution';
+  const form = dynamicForm(n);
+  if (form === 'convolution' && !o.conv)
+    return 'ConvInteger is slower than float; set quantize.dynamicConv: true to force it';
+  if (form === 'none') return 'there is no integer transposed convolution';
   const axis = role.channelAxis(n, w.data?.dims.length ?? 0);
   if (typeof axis !== 'number') return axis.float;
-  const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || n.op === 'Conv');
+  const perChannel = granularity !== 'tensor' && (w.data?.dims.length === 2 || form === 'convolution');
   if (!['int8', 'uint8'].includes(rest.dtype)) return `there is no integer product of ${rest.dtype} weights`;
   // ConvInteger takes one zero point for all channels: symmetric ones are the same.
-  const symmetric = rest.symmetric || (n.op === 'Conv' && perChannel);
+  const symmetric = rest.symmetric || (form === 'convolution' && perChannel);
   return [
     {
       value: w,

@@ -1,4 +1,5 @@
 /** Planning of float16: which nodes compute in it, and why the others stay in float32. */
+import { dataOf } from '../../ir/known.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { specOf } from '../../ops/index.js';
 import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
@@ -101,7 +102,9 @@ function constantReason(n: Node, inputs: ReadonlySet<Value>): string | undefined
     if (!v?.isInitializer || v.dtype !== 'float32') continue;
     if (inputs.has(v)) return `callers may give '${v.name}'`;
     // an initializer has data
-    const most = v.data!.f32().reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 0);
+    const most = dataOf(v)
+      .f32()
+      .reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 0);
     if (most > FLOAT16_MAX) return `'${v.name}' holds ${Number(most.toPrecision(4))}, beyond the range of float16`;
   }
   return undefined;

@@ -1,4 +1,6 @@
 /** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
+import { dataOf } from '../../ir/known.js';
+import { item } from '../../base/lists.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { dtypeBits } from '../../ir/dtype.js';
 import { linearView, specOf } from '../../ops/index.js';
@@ -58,7 +60,7 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     );
     const spec: QuantSpec = {
       kind: 'observed',
-      scheme: schemeOf(n, w.data!.dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }),
+      scheme: schemeOf(n, dataOf(w).dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }),
       observer: weights.observer,
       ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }),
     }; // what is not kept is constant
@@ -89,7 +91,7 @@ export function dequantizedNodes({ plan, weightOnlyNodes, weightOnly }: Planned)
 }
 function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
   const index = weightIndex(n)!; // planned nodes have a weight
-  const spec = plan.get(n.use(index)!) ?? plan.get(n.inputs[index]!); // one of both is planned
+  const spec = plan.get(n.use(index)!) ?? plan.get(item(n.inputs, index)); // one of both is planned
   return spec?.kind === 'observed' ? spec.scheme : undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Accuracy: both models on the same samples, class by class and answer by answer. */
+import { named } from '../../base/lists.js';
 import { shareDropInterval } from '../../evaluate/intervals.js';
 import type { Agreement, ClassFacts, EvaluationFacts, Flip, RunRecord } from '../../record/index.js';
 import { metricChange, metricValue, pValue, summaryTable } from '../summary.js';
@@ -78,7 +79,7 @@ function classTable(all: readonly ClassFacts[]): Part {
   const points = (v: number): string => signed(v * 100, 1);
   const rows = sorted.slice(0, MOST_CLASSES).map((c) => {
     const change = c.quantized - c.float;
-    const interval = intervals.get(c)!; // each has one
+    const interval = named(intervals, c); // each has one
     const tone = change < 0 ? 'worse' : change > 0 ? 'better' : 'same';
     return html`<tr><th scope="row">${c.name === undefined ? `class ${count(c.class)}` : name(c.name, 60)}</th><td class="num" data-v="${sortKey(c.samples)}">${count(c.samples)}</td><td class="num" data-v="${sortKey(c.float)}">${percent(c.float)}</td><td class="num" data-v="${sortKey(c.quantized)}">${percent(c.quantized)}</td><td class="num ${tone}" data-v="${sortKey(change)}">${together(`${points(change)} points`)}<span class="note">${points(interval[0])} … ${points(interval[1])}</span></td><td class="wide ${tone}">${changeBar(change, interval, most, `${points(change)} points, 95 % interval ${points(interval[0])} to ${points(interval[1])}`)}</td><td class="num" data-v="${sortKey(c.rightToWrong)}">${count(c.rightToWrong)}</td><td class="num" data-v="${sortKey(c.wrongToRight)}">${count(c.wrongToRight)}</td></tr>`;
   });

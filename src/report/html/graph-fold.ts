@@ -1,4 +1,5 @@
 /** Makes large graphs small enough to draw and to read. */
+import { item } from '../../base/lists.js';
 import type { GraphFacts } from '../../record/index.js';
 
 export type Region = GraphFacts['nodes'][number]['region'];
@@ -64,7 +65,7 @@ function foldNeighbours({ blocks, edges }: Folded, most: number): Folded {
   const size = Math.ceil(blocks.length / most);
   const runs: Block[] = [];
   for (let i = 0; i < order.length; i += size) {
-    const run = order.slice(i, i + size).map((b) => blocks[b]!); // the order holds positions of blocks
+    const run = order.slice(i, i + size).map((b) => item(blocks, b)); // the order holds positions of blocks
     const regions = run.map((b) => b.region);
     runs.push({
       members: run.flatMap((b) => b.members),
@@ -108,9 +109,9 @@ function degrees(n: number, edges: readonly (readonly [number, number])[]): [num
 function topological(n: number, edges: readonly (readonly [number, number])[]): number[] {
   const [open] = degrees(n, edges);
   const next: number[][] = Array.from({ length: n }, () => []);
-  for (const [a, b] of edges) next[a]!.push(b); // edges are of blocks
+  for (const [a, b] of edges) item(next, a).push(b); // edges are of blocks
   const order = open.flatMap((d, i) => (d === 0 ? [i] : []));
-  for (let at = 0; at < order.length; at++) for (const b of next[order[at]!]!) if (--open[b]! === 0) order.push(b);
+  for (let at = 0; at < order.length; at++) for (const b of item(next, order[at]!)) if (--open[b]! === 0) order.push(b);
   const placed = new Set(order);
   return [...order, ...open.map((_, i) => i).filter((i) => !placed.has(i))]; // what lies on cycles comes last
 }

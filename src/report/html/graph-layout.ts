@@ -120,7 +120,7 @@ function order(ranks: number[][], up: readonly (readonly number[])[], down: read
       const key = new Map(
         r.map((i) => [i, near[i]!.length ? near[i]!.reduce((s, n) => s + place[n]!, 0) / near[i]!.length : place[i]!]),
       );
-      r.sort((a, b) => key.get(a)! - key.get(b)! || place[a]! - place[b]!);
+      r.sort((a, b) => named(key, a) - named(key, b) || place[a]! - place[b]!);
       note(r);
     }
   }
@@ -174,3 +174,4 @@ function fit(wanted: readonly number[], widths: readonly number[]): number[] {
   });
   return pools.flatMap((p) => new Array<number>(p.n).fill(p.sum / p.n)).map((v, i) => v + offset[i]!);
 }
+import { named } from '../../base/lists.js';

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { z } from 'zod';
 import { Tensor } from '../../ir/tensor.js';
 import { nearestLevel, packed, packingOf, rowMajor } from './matrix.js';
@@ -63,7 +64,7 @@ function cluster(values: Float32Array, count: number, iterations: number): Float
     (_, k) => sorted[Math.floor(((k + 0.5) * sorted.length) / count)]!,
   ); // within the list
   const results = [even, quantiles].map((start) => lloyd(sorted, sums, squares, start, iterations));
-  return results[results[1]!.error < results[0]!.error ? 1 : 0]!.centres; // two starts
+  return item(results, item(results, 1).error < item(results, 0).error ? 1 : 0).centres; // two starts
 }
 
 /** A copy without NaN and infinity. */

@@ -261,14 +261,14 @@ describe('calibrate', () => {
       (
         await calibrate({
           ...options(model, data, 'ema', { cache, size: 3 }),
-          points: [{ value, observer: ema as Observer, options: { decay } }],
+          points: [{ value, observer: ema, options: { decay } }],
         })
       ).stats.get(value)!.max[0]! +
       (
         (
           await calibrate({
             ...options(model, data, 'ema', { cache, size: 3 }),
-            points: [{ value, observer: ema as Observer, options: { decay } }],
+            points: [{ value, observer: ema, options: { decay } }],
           })
         ).stats.get(value) as unknown as { averageMax: Float64Array }
       ).averageMax[0]!;

@@ -3,7 +3,6 @@ import { absorbBias } from '../../../src/adjust/absorb-bias.js';
 import { equalise } from '../../../src/adjust/equalise.js';
 import { round } from '../../../src/codes/round.js';
 import { quantizeLayerwise } from '../../../src/codes/run.js';
-import type { WeightMethod } from '../../../src/codes/types.js';
 import { batchNormMoments, clipped, expectedMoments } from '../../../src/channels/moments.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { ChannelMoments } from '../../../src/channels/moments.js';
@@ -141,7 +140,7 @@ describe('expected-bias', () => {
         reference,
         planned: { ...c.planned, integerNodes: new Set([...c.planned.integerNodes].map((n) => nodes.get(n)!)) },
         params,
-        method: round as WeightMethod,
+        method: round,
         methodOptions: {},
         damping: 0.01,
         matchFloat: true,

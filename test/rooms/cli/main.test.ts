@@ -18,6 +18,8 @@ const quick = [
   '--set',
   'evaluation.latency=false',
   '--set',
+  'evaluation.sensitivity={ samples: 2 }',
+  '--set',
   'calibration.cache=false',
   '--set',
   'gate={ sizeRatio: { max: 0.4 } }',

@@ -232,7 +232,7 @@ describe('nothing that is printed drives the terminal', () => {
   it.each(COMMANDS)('%s %s %s', async (command, ...flags) => {
     for (const colour of ['0', '1']) {
       vi.stubEnv('FORCE_COLOR', colour);
-      const { out, err } = await runCli(command!, evil(), ...flags); // each row names a command
+      const { out, err } = await runCli(command, evil(), ...flags); // each row names a command
       vi.unstubAllEnvs();
 
       const left = (out + err).replace(colour === '1' ? /\x1b\[(?:1|2|22|31|32|33|39)m/g : /$^/, '');

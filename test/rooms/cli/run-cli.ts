@@ -5,7 +5,7 @@ import { main } from '../../../src/cli/main.js';
 export async function runCli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ['', ''];
   const written = (done: unknown): true => {
-    if (typeof done === 'function') done();
+    if (typeof done === 'function') (done as () => void)(); // a callback of a stream
     return true;
   };
   vi.spyOn(process.stdout, 'write').mockImplementation((s, done) => {

@@ -59,7 +59,9 @@ describe('compareRuns', () => {
     expect(existsSync(path.join(root, 'all', '3'))).toBe(false);
   });
   it('gives each recipe what it gets alone', async () => {
-    for (const [i, recipe] of recipes.slice(0, 3).entries()) {
+    // Their times are not compared.
+    const once = [...set, 'evaluation.latency=false', 'quantize.activations.observer=[minmax, kl, ema]'];
+    for (const [i, recipe] of (await loadRecipes(recipeFile, { set: once })).entries()) {
       const alone = await runRecipe({ recipe, outDir: path.join(root, `alone${i}`) });
       expect(
         readFileSync(path.join(root, `alone${i}`, 'model.onnx')).equals(

@@ -44,7 +44,9 @@ describe('image folders', () => {
     expect(samples[3]!.hash).toBe(sha256(await png(10, 100, 200)));
     const x = samples[3]!.feeds[0]!['x']!;
     expect(x.dims).toEqual([1, 3, 4, 4]);
-    expect(Array.from(x.data, Number)).toEqual([10, 100, 200].flatMap((v, c) => new Array(16).fill(numpy(v, c))));
+    expect(Array.from(x.data, Number)).toEqual(
+      [10, 100, 200].flatMap((v, c) => new Array<number>(16).fill(numpy(v, c))),
+    );
     expect((await all(data, 2)).map((s) => s.id)).toEqual(['cat/0.png', 'dog/0.png']);
     expect(data.describe).toMatchObject({
       source: 'images',

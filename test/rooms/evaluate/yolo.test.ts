@@ -63,7 +63,7 @@ it('scales normalized boxes by the size of the image', () => {
 it('leaves scores out that are noise, and keeps those that are NaN as wrong', () => {
   expect(read(info(6, 12), turned(v8.map((r) => [...r.slice(0, 4), 0.0005, 0])))).toEqual([]);
   expect(read(info(6, 12), turned([[1, 1, 1, 1, NaN, 0], ...fill(11, 6)]))).toEqual(
-    [[1, 1, 2, 2, Infinity, 0]].map(([, ...r]) => [expect.anything(), ...r]),
+    [[1, 1, 2, 2, Infinity, 0]].map(([, ...r]) => [expect.anything() as unknown, ...r]),
   );
 });
 it('refuses a shape that is none', () => {

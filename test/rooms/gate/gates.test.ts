@@ -104,7 +104,7 @@ describe('accuracyDrop', () => {
     expect(width(1000, 10)).toBeGreaterThan(1.1 * width(1000, 1000));
   });
   it.each([
-    ['no evaluation', { ...runWith(), evaluation: undefined } as unknown as RunRecord, /no evaluation data/], // as a record without the key
+    ['no evaluation', { ...runWith(), evaluation: undefined }, /no evaluation data/], // as a record without the key
     ['no metric', runWith(), /measured no metric/],
     ['no sample', runWith({ evaluation: { samples: 0 } }), /on no sample/],
     ['no scores', runWith({ metric: {} }), /keeps no scores per sample/],
@@ -201,7 +201,7 @@ describe('accuracy against a baseline', () => {
     ['other samples', runWith({ paired: flips(0, 0, 5000), evaluation: { sampleSet: 'b' } }), /saw other samples/],
     [
       'unknown samples',
-      runWith({ paired: flips(0, 0, 5000), evaluation: { sampleSet: undefined } as never }),
+      runWith({ paired: flips(0, 0, 5000), evaluation: { sampleSet: undefined } }),
       /does not say which samples/,
     ], // a record without the key
     ['no scores', runWith({ metric: {} }), /record of the baseline keeps no scores/],

@@ -30,7 +30,7 @@ it.each(['Quantize', 'Gate'])('step %s uses options that exist', async (name) =>
   const command = name === 'Gate' ? ['gate', '--help'] : ['--help'];
   const spy = vi.spyOn(process.stdout, 'write').mockImplementation((s, done?: unknown) => {
     help += String(s);
-    if (typeof done === 'function') done();
+    if (typeof done === 'function') (done as () => void)(); // a callback of a stream
     return true;
   });
   try {

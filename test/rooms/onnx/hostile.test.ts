@@ -359,8 +359,8 @@ describe('models that are unusual but right', () => {
     expect(count(saved)).toBe(10);
     const again = onnx.ModelProto.decode(saved);
     expect([
-      again.trainingInfo!.length,
-      again.configuration![0]!.numDevices,
+      again.trainingInfo.length,
+      again.configuration[0]!.numDevices,
       again.graph!.quantizationAnnotation!.length,
       again.graph!.node![0]!.deviceConfigurations!.length,
     ]).toEqual([1, 2, 1, 1]);

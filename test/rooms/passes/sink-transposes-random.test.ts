@@ -140,11 +140,9 @@ function randomLayouts(seed: number, quantized: boolean): Model {
     }),
   ];
   for (let i = 0; i < 6 + rng.int(18); i++) {
-    const x = oneOf(
-      rng,
-      pool.slice(-2).filter((v) => (v.shape?.length ?? 0) > 1),
-    );
-    if (!x) break;
+    const from = pool.slice(-2).filter((v) => (v.shape?.length ?? 0) > 1);
+    if (!from.length) break;
+    const x = oneOf(rng, from);
     const y = oneOf(rng, steps)(x);
     if (
       y.shape?.every((d) => typeof d === 'number' && d > 0) &&

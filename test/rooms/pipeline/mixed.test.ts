@@ -165,7 +165,9 @@ describe('quantize.budget.latencyRatio', () => {
     ).toBe(true);
     await expect(
       runRecipe({
-        recipe: await withBudget('{ latencyRatio: 0.0001, samples: 4 }'),
+        recipe: await withBudget(
+          '{ latencyRatio: 0.0001, samples: 4, choices: [ { weights: { dtype: int8 } }, float ] }',
+        ),
         outDir: path.join(root, 'no-time'),
       }),
     ).rejects.toMatchObject({ code: 'RECIPE_INVALID' });

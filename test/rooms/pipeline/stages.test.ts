@@ -89,19 +89,21 @@ function forecastOf({ recipe }: ResolvedRecipe): string[] {
 
 describe('real recipes: what a run reports, its record holds, explain lists and a forecast knows', () => {
   const demo = path.resolve(import.meta.dirname, '../../../recipes/int8-kl.yaml');
+  // Which stages there are does not depend on how many samples they see.
   const fast = [
-    'calibration.samples=32',
+    'calibration.samples=8',
     'calibration.cache=false',
-    'evaluation.samples=32',
+    'evaluation.samples=8',
     'evaluation.profile=false',
   ];
+  const few = 'evaluation.sensitivity={ samples: 1 }';
   const short = 'evaluation.latency={ runs: 5, warmup: 1, memory: false }';
   const noLatency = 'evaluation.latency=false';
   it.each<[string, string[], string]>([
-    ['demo', [short], 'optimise plan calibrate sensitivity quantize evaluate layers verify latency'],
+    ['demo', [short, few], 'optimise plan calibrate sensitivity quantize evaluate layers verify latency'],
     [
       'dynamic',
-      ['quantize={ format: dynamic, dynamicConv: true }', noLatency],
+      ['quantize={ format: dynamic, dynamicConv: true }', few, noLatency],
       'optimise plan sensitivity quantize evaluate layers verify',
     ],
     [
@@ -117,7 +119,7 @@ describe('real recipes: what a run reports, its record holds, explain lists and 
     [
       'mixed, with a method for a choice',
       [
-        'quantize.budget={ sizeRatio: 0.3, samples: 8, choices: [{ weights: { dtype: int8 } }, ' +
+        'quantize.budget={ sizeRatio: 0.3, samples: 2, choices: [{ weights: { dtype: int8 } }, ' +
           '{ weights: { dtype: int8, bits: 4, method: gptq } }] }',
         'evaluation.sensitivity=false',
         'evaluation.layers=false',

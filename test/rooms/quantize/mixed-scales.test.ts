@@ -45,7 +45,7 @@ async function run(
     version: 1,
     model: file,
     calibration: { data: { module: path.join(dir, 'samples.mjs') }, cache: false },
-    quantize: { format: format as 'qdq', weights: { reduceRange: true } },
+    quantize: { format: format, weights: { reduceRange: true } },
     evaluation: { latency: false, profile: false, layers: false }, // of the formats below
   });
   return (await runRecipe({ recipe, outDir: path.join(dir, `${name}-out`) })).record;

@@ -13,6 +13,12 @@ const feed = (rows: number) =>
 
 const fine = writeModel(path.join(dir, 'fine.onnx'), 'g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }');
 const crashes = writeModel(path.join(dir, 'crashes.onnx'), CRASHES);
+const long = writeModel(
+  path.join(dir, 'long.onnx'),
+  `g (float[N,4] x) => (float[N,4] y) <int64 trips = {1000000000}, bool go = {1}> {
+  y = Loop<body = b (int64 i, bool c, float[N,4] v) => (bool d, float[N,4] w) {
+    d = Identity(c)  w = Abs(v) }>(trips, go, x) }`,
+);
 const map = writeModel(
   path.join(dir, 'map.onnx'),
   `<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 2]>
@@ -42,13 +48,23 @@ describe('probeModels', () => {
     expect(shapes).toEqual([{ y: [1, 4] }]);
   });
   it('stops a process that takes too long, and all when asked to', async () => {
-    expect((await probeModels([{ file: fine }], { timeoutMs: 1 }))[0]!.trouble).toMatchObject({ at: 'crash' });
+    const endless = { file: long, feeds: [feed(1)] };
+    expect((await probeModels([endless], { timeoutMs: 20 }))[0]!.trouble).toMatchObject({ at: 'crash' });
     await expect(probeModels([{ file: fine }], { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow(
       'stop',
     );
     const soon = new AbortController();
     setTimeout(() => soon.abort(new Error('stop later')), 20);
-    await expect(probeModels([{ file: fine }], { signal: soon.signal })).rejects.toThrow('stop later');
+    await expect(probeModels([endless], { signal: soon.signal })).rejects.toThrow('stop later');
+  });
+  it('a process waits for the next question, and a crash in it is asked for again in another', async () => {
+    const children = (): number => process.getActiveResourcesInfo().filter((r) => r === 'ProcessWrap').length;
+    expect((await probeModels([{ file: fine, feeds: [feed(1)] }]))[0]!.trouble).toBeUndefined();
+    const before = children();
+    expect((await probeModels([{ file: fine, feeds: [feed(3)] }]))[0]!.shapes).toEqual([{ y: [3, 4] }]);
+    expect(children()).toBe(before);
+    const [crashed, again] = await probeModels([{ file: crashes }, { file: fine, feeds: [feed(2)] }]);
+    expect([crashed?.trouble?.at, again?.trouble]).toEqual(['crash', undefined]);
   });
 });
 

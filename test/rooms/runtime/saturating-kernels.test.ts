@@ -83,7 +83,7 @@ function convolution(
     params: [
       Tensor.f32([1], []),
       u8([9], []),
-      s8(w as number[], [outputs, depth, kernel, kernel]),
+      s8(w, [outputs, depth, kernel, kernel]),
       Tensor.f32([0.001], []),
       s8([0], []),
       Tensor.f32([8], []),
@@ -215,9 +215,9 @@ describe('the references, on any CPU', () => {
           { group: shape.group },
         )[0]!.f64(),
       ];
-      expect(
-        JSON.stringify(sums(saturatingQLinearConv as typeof qLinearConv)) !== JSON.stringify(sums(qLinearConv)),
-      ).toBe(predicted(float, dims, w));
+      expect(JSON.stringify(sums(saturatingQLinearConv)) !== JSON.stringify(sums(qLinearConv))).toBe(
+        predicted(float, dims, w),
+      );
     },
   );
 
