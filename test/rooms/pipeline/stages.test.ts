@@ -90,12 +90,7 @@ function forecastOf({ recipe }: ResolvedRecipe): string[] {
 describe('real recipes: what a run reports, its record holds, explain lists and a forecast knows', () => {
   const demo = path.resolve(import.meta.dirname, '../../../recipes/int8-kl.yaml');
   // Which stages there are does not depend on how many samples they see.
-  const fast = [
-    'calibration.samples=8',
-    'calibration.cache=false',
-    'evaluation.samples=8',
-    'evaluation.profile=false',
-  ];
+  const fast = ['calibration.samples=8', 'calibration.cache=false', 'evaluation.samples=8', 'evaluation.profile=false'];
   const few = 'evaluation.sensitivity={ samples: 1 }';
   const short = 'evaluation.latency={ runs: 5, warmup: 1, memory: false }';
   const noLatency = 'evaluation.latency=false';
