@@ -65,7 +65,7 @@ export async function chosenMetrics(recipe: ResolvedRecipe): Promise<ChosenMetri
     named &&
     withDistinctNames(
       await Promise.all(
-        named.map((m) => {
+        named.map(async (m) => {
           if (!('name' in m)) return loadMetric(path.resolve(recipe.baseDir, m.module), m.options);
           const { name, ...options } = m;
           return { metric: metrics.find((x) => x.name === name)!, options }; // the schema allows names of the list only

@@ -22,4 +22,6 @@ export function base(given: unknown, says: Says): { name: string; doc: string } 
   return { name, doc };
 }
 
-export const shown = (value: unknown): string => (JSON.stringify(value) as string | undefined) ?? 'nothing'; // undefined has no JSON
+/** Undefined and functions have no JSON. */
+export const shown = (value: unknown): string =>
+  value === undefined || typeof value === 'function' ? 'nothing' : JSON.stringify(value);

@@ -119,7 +119,7 @@ const clip = (text: string, limit: number): string =>
 /** Plain JSON for showing; never throws. */
 export function json(value: unknown): string {
   try {
-    return (JSON.stringify(value, null, 2) as string | undefined) ?? ''; // undefined has no JSON
+    return value === undefined ? '' : JSON.stringify(value, null, 2);
   } catch {
     return '(cannot be shown)'; // cycles: records have none, but a report must not fail for one
   }
