@@ -213,7 +213,7 @@ const drawn = () => sharp({ create: { width: 8, height: 8, channels: 3, backgrou
 const png = (): Promise<Uint8Array> => drawn().png().toBuffer();
 const jpeg = (): Promise<Uint8Array> => drawn().jpeg().toBuffer();
 const gif = (): Promise<Uint8Array> => drawn().gif().toBuffer();
-const json = (value: unknown): Uint8Array => ascii((JSON.stringify(value) as string | undefined) ?? 'null');
+const json = (value: unknown): Uint8Array => ascii(JSON.stringify(value) ?? 'null');
 
 /** The text of an npy header with another number in it. */
 function header(file: Uint8Array, rng: Rng): Uint8Array {
