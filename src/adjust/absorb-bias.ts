@@ -50,7 +50,7 @@ export const absorbBias = {
       absorb(found, c);
       c.forEach((x, i) => {
         m.mean[i]! -= x;
-      }); // as above
+      });
       layers++;
       channels += moved;
     }
@@ -97,7 +97,6 @@ function site(relu: Node, m: ChannelMoments, moments: AdjustContext['moments']):
   let padded = false;
   for (const { node, index } of y.uses) {
     const shape = layerShape(node);
-    // as above
     if (index !== 0 || !shape?.bias || dataOf(shape.bias).size !== shape.groups * shape.rows) return undefined;
     const slides = shape.view.kind === 'window';
     if (slides && pads(node)) padded = true;

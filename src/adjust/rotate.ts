@@ -58,7 +58,7 @@ export const rotate = {
 function turnStream(b: GraphBuilder, s: Stream, r: Rotation): void {
   const turn = ({ constant, axis }: Side, factor?: ArrayLike<number>): void => {
     const { dims } = dataOf(constant); // sides are constants
-    constant.data = Tensor.f32(turnAxis(r, dataOf(constant).f32(), dims, axis, factor), dims); // as above
+    constant.data = Tensor.f32(turnAxis(r, dataOf(constant).f32(), dims, axis, factor), dims);
   };
   for (const side of [...s.writes, ...s.reads]) turn(side);
   for (const { node, readers } of s.norms) {
@@ -82,7 +82,7 @@ function turnStream(b: GraphBuilder, s: Stream, r: Rotation): void {
           ),
           `${name}_bias`,
         ),
-      ); // as above
+      );
     node.setInput(1, b.constant(Tensor.f32(new Float32Array(s.size).fill(1)), `${name}_scale`));
   }
   const size = [s.size, s.size];

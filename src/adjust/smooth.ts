@@ -106,9 +106,9 @@ export const smooth = {
       let best = o.alpha === 'search' ? own.indexOf(Math.min(...own)) : 1;
       if (!unit.sets && o.insert === 'auto' && own[best]! > (1 - WORTH_A_MUL) * plain) best = 0;
       before += plain;
-      after += own[best]!; // as above
+      after += own[best]!;
       if (best === 0) return;
-      const factors = item(item(tried, best), u); // as above
+      const factors = item(item(tried, best), u);
       if (unit.sets) {
         unit.sets.forEach((set, k) => {
           weights.rescale(set, 1 / factors[k]!);
@@ -152,7 +152,7 @@ function factorsOf(unit: SmoothUnit, ranges: ReadonlyMap<Value, Range>, weights:
   }
   const logs = Float64Array.from(x, (most, f) =>
     most > 0 && w[f]! > 0 && Number.isFinite(most) ? alpha * Math.log(most) - (1 - alpha) * Math.log(w[f]!) : NaN,
-  ); // as above
+  );
   const known = logs.filter((l) => !Number.isNaN(l));
   const mean = known.reduce((a, l) => a + l, 0) / Math.max(1, known.length);
   return logs.map((l) => (Number.isNaN(l) ? 1 : Math.exp(l - mean)));

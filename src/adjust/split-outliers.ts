@@ -98,9 +98,9 @@ export function splits(size: Float64Array, more: number): Copies {
       if (share[c]! * size[from[c]!]! > share[largest]! * size[from[largest]!]!) largest = c; // within the lists
     share[largest]! /= 2;
     shift[largest]! /= 2;
-    from.push(from[largest]!); // as above
-    share.push(share[largest]!); // as above
-    shift.push(shift[largest]! + 0.25); // as above
+    from.push(from[largest]!);
+    share.push(share[largest]!);
+    shift.push(shift[largest]! + 0.25);
     shift[largest]! -= 0.25;
   }
   return { from, share, shift };
@@ -149,7 +149,7 @@ function split(
   // a layer's bias is constant
   if (made.bias) spread(made.bias, dataOf(made.bias).dims.length - 1, from, of === 'activations' ? share : whole);
   for (const n of item(inputs, 0).layers) {
-    const { weight, view } = layerShape(n)!; // as above
+    const { weight, view } = layerShape(n)!; // units are of layers
     const axis = view.inputAxis;
     spread(weight, axis, from, of === 'weights' ? share : whole);
     if (of === 'weights' && bits !== undefined) moveApart(weight, axis, view.outputAxis, shift, { bits, granularity });
@@ -165,10 +165,10 @@ function moveApart(
   { bits, granularity }: { readonly bits: number; readonly granularity: 'channel' | 'tensor' },
 ): void {
   const { dims } = dataOf(v); // constants only
-  const values = dataOf(v).f32().slice(); // as above
+  const values = dataOf(v).f32().slice();
   const stride = (a: number): number => dims.slice(a + 1).reduce((n, d) => n * d, 1);
   const along = (a: number, i: number): number => Math.floor(i / stride(a)) % dims[a]!; // an axis of the weight
-  const largest = new Float64Array(granularity === 'tensor' ? 1 : dims[rows]!); // as above
+  const largest = new Float64Array(granularity === 'tensor' ? 1 : dims[rows]!);
   const group = (i: number): number => (granularity === 'tensor' ? 0 : along(rows, i));
   values.forEach((w, i) => {
     const g = group(i);
@@ -185,7 +185,7 @@ function moveApart(
 /** Slice k of the new constant is slice from[k] of the old one, times share[k]. */
 function spread(v: Value, axis: number, from: readonly number[], share: readonly number[]): void {
   const { dims } = dataOf(v); // constants only
-  const old = dataOf(v).f32(); // as above
+  const old = dataOf(v).f32();
   const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
   const out = new Float32Array(outer * from.length * inner);

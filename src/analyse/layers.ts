@@ -1,5 +1,5 @@
 /** Error of each tensor of the quantized model against the float model: where in the graph it arises. */
-import { item, named } from '../base/lists.js';
+import { field, item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OnEvent } from '../base/events.js';
 import { realLength, rowsOf, takesAnyBatch } from '../calibrate/rows.js';
@@ -112,7 +112,7 @@ export async function measureLayers(o: LayersOptions): Promise<LayerErrors> {
             'the quantized model but not in the float model',
           where: { node: named(names, probe.node), tensor: probe.name },
         },
-      }); // as above
+      });
     }
   }
   return { samples: seen, tensors };
@@ -261,7 +261,10 @@ async function measureGroup(
           const q: Feed = group.length ? await quantized.run(item(batch.feeds, k), unique(taps.names)) : {};
           // both were asked for, one for each probe
           group.forEach((_, i) =>
-            item(meters, i).add(real(f[item(floatTaps.names, i)]!, rows), real(q[item(taps.names, i)]!, rows)),
+            item(meters, i).add(
+              real(field(f, item(floatTaps.names, i)), rows),
+              real(field(q, item(taps.names, i)), rows),
+            ),
           );
         }
         samples += batch.samples.length;

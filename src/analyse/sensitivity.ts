@@ -76,7 +76,6 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
   for (const [i, node] of layers.entries()) {
     const score = await scoreOf(o, node, batches, float, named(names, node)); // layers are nodes of the graph
     if (score !== undefined) scores.push({ node, score });
-    // as above
     o.onEvent?.({
       type: 'progress',
       stage: 'sensitivity',
@@ -94,7 +93,7 @@ export async function measureSensitivity(o: SensitivityOptions): Promise<Sensiti
     layers: scores
       .sort((a, b) => b.score - a.score)
       .map(({ node, score }) => {
-        const name = named(names, node); // as above
+        const name = named(names, node);
         return {
           node: name,
           op: node.op,

@@ -40,7 +40,7 @@ export function stepsOf(dims: readonly number[], keep: ReadonlySet<number>): num
   const order = [...free].sort((a, b) => dims[a]! - dims[b]!); // axes of the tensor
   order.forEach((axis, i) => {
     const wanted = Math.ceil(ratio ** (1 / (order.length - i)));
-    steps[axis] = Math.min(dims[axis]!, wanted | 1); // as above
+    steps[axis] = Math.min(dims[axis]!, wanted | 1);
     ratio = Math.max(1, ratio / steps[axis]);
   });
   return steps;

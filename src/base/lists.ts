@@ -11,6 +11,11 @@ export function named<K, T>(map: { get(key: K): T | undefined }, key: K): NonNul
   return map.get(key) ?? missing('a map lacks a key');
 }
 
+/** What a record holds under a key that it has. */
+export function field<T>(record: Readonly<Record<string, T>>, key: string): NonNullable<T> {
+  return record[key] ?? missing(`a record has no '${key}'`);
+}
+
 /** Messages are made here, so that nothing is spent on them where all is well. */
 const missing = (what: string): never => {
   throw new QuantError('INTERNAL', `bug in quantbench: ${what}`);

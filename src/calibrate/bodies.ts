@@ -2,7 +2,7 @@
  * Ranges of tensors inside If, Loop and Scan: least and greatest value leave the bodies as further results, one pair a
  * tensor.
  */
-import { item, named } from '../base/lists.js';
+import { field, item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
@@ -53,7 +53,7 @@ export async function measureBodies(o: {
       const outputs = await session.run(feed);
       for (const p of pairs) {
         // float32 scalars
-        const [min, max] = [p.low, p.high].map((v) => Number((outputs[v.name]!.data as Float32Array)[0]));
+        const [min, max] = [p.low, p.high].map((v) => Number((field(outputs, v.name).data as Float32Array)[0]));
         if (min === Infinity) continue; // it did not run
         if (!Number.isFinite(min) || !Number.isFinite(max)) {
           if (o.strict)
@@ -70,7 +70,7 @@ export async function measureBodies(o: {
           max: Float64Array.of(max!),
           count: 1,
           minIsBound: false,
-        }); // as above
+        });
       }
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }

@@ -1,6 +1,6 @@
 /** Taps: nodes added to a copy of the model that reduce and thin out tensors before they leave onnxruntime. */
 import { dataOf } from '../ir/known.js';
-import { named } from '../base/lists.js';
+import { field, named } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
@@ -129,10 +129,10 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
       ],
       bytesPerRow: 4 * (Math.min(maxValues, perRow) + 3 * parts),
       read(outputs, _feed, rows) {
-        const maxima = floats(outputs[max]!, request.value);
-        const length = outputs[max]!.dims[0]!;
-        const minima = min === undefined ? undefined : floats(outputs[min]!, request.value);
-        const part = sample === undefined ? undefined : outputs[sample]!;
+        const maxima = floats(field(outputs, max), request.value);
+        const length = field(outputs, max).dims[0]!;
+        const minima = min === undefined ? undefined : floats(field(outputs, min), request.value);
+        const part = sample === undefined ? undefined : field(outputs, sample);
         const real = realLength(length, rows);
         let layout: Layout | undefined;
         let values: Float32Array | undefined;
@@ -153,7 +153,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
           finite:
             allFinite(maxima) &&
             (!minima || allFinite(minima)) &&
-            (sum === undefined || allFinite(floats(outputs[sum]!, request.value))),
+            (sum === undefined || allFinite(floats(field(outputs, sum), request.value))),
           ...(values && layout ? { values, layout } : {}),
         };
       },
@@ -183,15 +183,15 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
       fetches: [max, ...(min === undefined ? [] : [min]), sum, sizeName, ...(sample === undefined ? [] : [sample])],
       bytesPerRow: 4 * maxValues,
       read(outputs, _feed, rows, fraction) {
-        const total = Number(outputs[sizeName]!.data[0]);
+        const total = Number(field(outputs, sizeName).data[0]);
         const real = Math.round((total / rows.total) * rows.real);
-        let values = sample === undefined ? undefined : floats(outputs[sample]!, request.value);
+        let values = sample === undefined ? undefined : floats(field(outputs, sample), request.value);
         if (values) {
           const step = Math.floor(total / (maxValues * rows.total)) + 1;
           values = values.subarray(0, Math.max(0, Math.ceil((real - Math.floor(step * fraction)) / step)));
         }
         const extremes = [max, min, sum].map((name) =>
-          name === undefined ? 0 : floats(outputs[name]!, request.value)[0]!,
+          name === undefined ? 0 : floats(field(outputs, name), request.value)[0]!,
         );
         return {
           min: Float64Array.of(extremes[1]!),

@@ -1,6 +1,6 @@
 /** Channels that must be scaled together, with the weights that make them and the weights that read them. */
 import { item } from '../base/lists.js';
-import { dataOf } from '../ir/known.js';
+import { dataOf, shapeOf } from '../ir/known.js';
 import type { Graph, Model, Node, Value } from '../ir/graph.js';
 import type { AxisOf, LinearView } from '../ops/facets.js';
 import { linearView, scalingTies } from '../ops/index.js';
@@ -112,10 +112,10 @@ class Finder {
       const up = this.#parent[at]!;
       this.#parent[at] = root;
       at = up;
-    } // as above
+    }
     return root;
   }
-  #size = ({ value, axis }: AxisOf): number => value.shape![axis] as number; // visited axes have a known size
+  #size = ({ value, axis }: AxisOf): number => shapeOf(value)[axis] as number; // visited axes have a known size
   #fix(place: AxisOf): void {
     const base = this.#visit(place);
     if (base !== undefined) for (let c = 0; c < this.#size(place); c++) item(this.#own, base + c).fixed = true;
@@ -167,7 +167,7 @@ class Finder {
       return;
     }
     // visited values have a shape
-    const made = madeBy(node, axis, value.shape!.length, size, (v) => this.#ownConstant(v));
+    const made = madeBy(node, axis, shapeOf(value).length, size, (v) => this.#ownConstant(v));
     if (!made) {
       this.#fix(place);
       return;
@@ -189,9 +189,8 @@ class Finder {
     if (!how) return true;
     for (const x of node.inputs) {
       if (!x || tied.has(x)) continue;
-      const at = axis - (value.shape!.length - (x.shape?.length ?? 0)); // visited values have a shape
-      // as above
-      if (how === 'beside' || !this.#ownConstant(x) || x.shape?.[at] !== value.shape![axis]) return false;
+      const at = axis - (shapeOf(value).length - (x.shape?.length ?? 0)); // visited values have a shape
+      if (how === 'beside' || !this.#ownConstant(x) || x.shape?.[at] !== shapeOf(value)[axis]) return false;
       this.#pushAll(base, this.#size({ axis, value }), 'biases', x, node, at);
     }
     return true;
@@ -285,7 +284,7 @@ export function readSlabs(
   const each = dims[view.inputAxis]!; // an axis of the weight
   const groups = view.kind === 'window' ? view.groups : 1;
   if (each * groups !== size) return undefined;
-  const rows = dims[view.outputAxis]! / groups; // as above
+  const rows = dims[view.outputAxis]! / groups;
   return Array.from({ length: size }, (_, c) => {
     const g = Math.floor(c / each);
     return groups === 1

@@ -57,6 +57,6 @@ export class Weights {
     for (const [v, data] of this.#data) {
       const { dims } = dataOf(v);
       v.data = Tensor.f32(Float32Array.from(data), dims);
-    } // as above
+    }
   }
 }

@@ -16,7 +16,7 @@ const EXCERPT = /^\s*\d*\s+\| /;
 export function wrapped(line: string, columns: number, hang = /^ */.exec(line)![0].length + 2): string {
   // ^ matches every text
   if (!Number.isFinite(columns) || stringWidth(line) <= columns || EXCERPT.test(line)) return line;
-  const indent = /^ */.exec(line)![0]; // as above
+  const indent = /^ */.exec(line)![0]; // matches every line
   const inner = Math.min(hang, Math.max(0, columns - LEAST_COLUMNS));
   const room = Math.max(LEAST_COLUMNS, columns - Math.max(inner, indent.length));
   return indent + broken(line.slice(indent.length), room).join(`\n${' '.repeat(inner)}`);

@@ -2,6 +2,7 @@
  * What has been computed for every feed already, so that each step runs only the part of the model between it and the
  * one before.
  */
+import { field } from '../base/lists.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import { Value, type Graph, type Node } from '../ir/graph.js';
 
@@ -35,7 +36,7 @@ export class Frontier {
       add: (feed, outputs) => {
         if (bytes > this.#most) return;
         // a value that is not computed was given
-        const own = Object.fromEntries([...names].map((name) => [name, outputs[name] ?? feed[name]!]));
+        const own = Object.fromEntries([...names].map((name) => [name, outputs[name] ?? field(feed, name)]));
         for (const t of Object.values(own))
           bytes += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
         if (bytes > this.#most) feeds.length = 0;

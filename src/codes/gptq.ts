@@ -201,7 +201,7 @@ function roundInOrder({
 const valueOf = (g: Grid, at: number, code: number): number =>
   (code - g.zeroPoint[g.part[at]!]!) * g.scale[g.part[at]!]!; // every element has a part
 function nearest(g: Grid, at: number, value: number): number {
-  const p = g.part[at]!; // as above
+  const p = g.part[at]!;
   const code = roundHalfEven(value / g.scale[p]!) + g.zeroPoint[p]!;
   return Math.min(g.high, Math.max(g.low, code));
 }

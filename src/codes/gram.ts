@@ -26,7 +26,7 @@ export function columnsOf(b: GraphBuilder, { node, groups, columns }: LayerShape
     : b.op('Conv', [x, unitKernels(b, node, groups * dataOf(item(node.inputs, 1)).dims[1]!)], {
         // a layer's weight is a constant of at least two axes
         name: 'gram',
-        attrs: { ...Object.fromEntries(node.attrs), group: groups * dataOf(item(node.inputs, 1)).dims[1]! }, // as above
+        attrs: { ...Object.fromEntries(node.attrs), group: groups * dataOf(item(node.inputs, 1)).dims[1]! },
       });
   const split = thinned(b.op('Reshape', [patches, ints(0, groups, columns, -1)], { name: 'gram' }), 3);
   return b.op(
@@ -63,7 +63,7 @@ function isPointwise(node: Node): boolean {
 
 /** For each channel one kernel for each of its places: [channels · places, 1, …kernel]. */
 function unitKernels(b: GraphBuilder, node: Node, channels: number): Value {
-  const kernel = dataOf(item(node.inputs, 1)).dims.slice(2); // as above
+  const kernel = dataOf(item(node.inputs, 1)).dims.slice(2);
   const places = kernel.reduce((n, d) => n * d, 1);
   const data = new Float32Array(channels * places * places);
   for (let c = 0; c < channels; c++) for (let p = 0; p < places; p++) data[(c * places + p) * places + p] = 1;

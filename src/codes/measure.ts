@@ -3,7 +3,7 @@
  * model.
  */
 import { dataOf } from '../ir/known.js';
-import { item, named } from '../base/lists.js';
+import { field, item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel, copyInto } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
@@ -92,7 +92,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     }
     // a layer's weight is constant
     const rank = y.shape?.length ?? dataOf(layer.weight).dims.length;
-    const copy = now(named(beside, y)); // as above
+    const copy = now(named(beside, y));
     const seen = outputSums(b, layer, copy, rank);
     return {
       input,
@@ -226,7 +226,7 @@ function stepFor({ node, view, columns }: LayerShape, samples: number): number {
 }
 
 const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array =>
-  outputs[name]!.data as Float32Array; // the taps are float32 outputs
+  field(outputs, name).data as Float32Array; // the taps are float32 outputs
 
 function add(
   sums: readonly InputSums[],
@@ -241,11 +241,11 @@ function add(
       accumulate(s.products, floats(outputs, input.products), g * k * k);
       if (input.cross !== undefined) accumulate(s.cross, floats(outputs, input.cross), g * k * k);
       accumulate(s.sums, floats(outputs, input.sums), g * k);
-      s.places += Number(outputs[input.size]!.data[2]); // the shape has three sizes
+      s.places += Number(field(outputs, input.size).data[2]); // the shape has three sizes
     }
     accumulate(s.output, floats(outputs, taps.output), g * rows);
     accumulate(s.outputSquares, floats(outputs, taps.outputSquares), g * rows);
-    s.outputs += Number(outputs[taps.outputSize]!.data[0]) / (groups * rows); // a scalar
+    s.outputs += Number(field(outputs, taps.outputSize).data[0]) / (groups * rows); // a scalar
   }
 }
 function accumulate(to: Float64Array, from: Float32Array, at: number): void {

@@ -32,7 +32,7 @@ export function pairLimits(
     const values = Float64Array.from(packed, (c) => target[r * columns + c]!); // columns
     const row = { values, columns, zeroPoint: grid.zeroPoint[part]!, low: grid.low, high: grid.high, importance };
     const own = owned.has(part) && row.zeroPoint === 0;
-    const made = unsaturatedCodes({ ...row, scale: scale[part]! }, own ? undefined : 1); // as above
+    const made = unsaturatedCodes({ ...row, scale: scale[part]! }, own ? undefined : 1);
     if (!made) continue;
     if (own) scale[part] = made.scale;
     packed.forEach((c, i) => {
@@ -50,7 +50,7 @@ function ownedRows({ part }: Grid, columns: number): Set<number> {
     const row = Math.floor(at / columns);
     if (part[at] !== part[row * columns] || (rowOf.get(part[at]!) ?? row) !== row)
       split.add(part[at]!).add(part[row * columns]!); // within the list
-    rowOf.set(part[at]!, row); // as above
+    rowOf.set(part[at]!, row);
   }
   return new Set([...rowOf.keys()].filter((p) => !split.has(p)));
 }
@@ -74,7 +74,7 @@ export function settled(problem: RowsProblem, solved: Solved): Solved {
   const importance = Float64Array.from(packed, (c) => hessian[c * columns + c]!); // columns
   for (let r = 0; r < rows; r++) {
     const part = grid.part[r * columns]!; // every element has a part
-    const [zeroPoint, before] = [solved.zeroPoint[part]!, scale[part]!]; // as above
+    const [zeroPoint, before] = [solved.zeroPoint[part]!, scale[part]!];
     const chosen = Float64Array.from(packed, (c) => (codes[r * columns + c]! - zeroPoint) * before); // columns
     const row = { columns, scale: before, zeroPoint, low: grid.low, high: grid.high, importance };
     if (!unsaturatedCodes({ ...row, values: chosen }, 1)) continue; // what the method chose is safe

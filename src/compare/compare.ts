@@ -1,4 +1,5 @@
 /** Several recipes or finished runs of one model beside each other. */
+import { named } from '../base/lists.js';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fail, QuantError } from '../base/errors.js';
@@ -64,7 +65,7 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
     }); // one for each
   }
   const runs = o.items.map((item): Finished => {
-    const result = done.get(item)!; // every item was run or read
+    const result = named(done, item); // every item was run or read
     const folder = 'folder' in item ? item.folder : item.outDir;
     const label =
       'recipe' in item

@@ -152,7 +152,7 @@ function place(buffers: readonly Buffer[], nodes: number): MemoryPlan['buffers']
     .map(({ names, bytes, from, to }) => {
       const offset = arena.lowestFree(bytes, from, to);
       arena.take(offset, bytes, from, to);
-      return { name: item(names, 0), bytes, offset, from, to }; // as above
+      return { name: item(names, 0), bytes, offset, from, to };
     })
     .sort((x, y) => x.from - y.from || x.offset - y.offset);
 }

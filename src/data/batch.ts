@@ -1,4 +1,4 @@
-import { item } from '../base/lists.js';
+import { field, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Feed, FeedTensor, Sample, TypedArray, ValueInfo } from '../ir/feed.js';
 
@@ -100,7 +100,7 @@ function stack(samples: readonly Sample[], fixed: number | undefined, padding: B
           Object.keys(feed).map((name) => [
             name,
             stackTensor(
-              samples.map((s) => item(s.feeds, k)[name]!),
+              samples.map((s) => field(item(s.feeds, k), name)),
               total,
               padding === undefined ? undefined : (padding[name] ?? 0),
               name,

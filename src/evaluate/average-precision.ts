@@ -196,7 +196,7 @@ export const matchCoco =
         let high = Math.min(threshold, 1 - 1e-10);
         for (const [o, share] of row.entries()) {
           if (taken.has(o) && !item(order, o).crowd) continue; // rows have an entry per object
-          if (best >= 0 && !isIgnored(item(order, best)) && isIgnored(item(order, o))) break; // as above
+          if (best >= 0 && !isIgnored(item(order, best)) && isIgnored(item(order, o))) break;
           if (share < high) continue;
           high = share;
           best = o;

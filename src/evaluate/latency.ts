@@ -35,7 +35,7 @@ export async function measureLatencies(
   const drift = driftOf(floatMs, 'float', o.onEvent);
   return others.map((rounds) => {
     const ms = timesOf(rounds);
-    const ratio = ratioOf(floatRounds!, rounds); // as above
+    const ratio = ratioOf(floatRounds!, rounds); // the first of the list is the float model
     const quantizedMs = runTimes(ms);
     const own = driftOf(ms, 'quantized', o.onEvent);
     return {

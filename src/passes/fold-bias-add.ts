@@ -26,7 +26,7 @@ const rule = (op: 'Conv' | 'ConvTranspose'): RewriteRule => ({
   rewrite(m, b) {
     const conv = m.node('c');
     const outputs = channels(m.value('W').shape, op, conv.int('group', 1))!; // check() made sure
-    const k = dataOf(m.value('k')).f64(); // as above
+    const k = dataOf(m.value('k')).f64();
     const old = m.optional('B')?.data?.f64();
     const bias = Float32Array.from({ length: outputs }, (_, i) => (old?.[i] ?? 0) + k[k.length === 1 ? 0 : i]!);
     return b.op(

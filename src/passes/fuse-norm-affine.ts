@@ -1,4 +1,4 @@
-import { dataOf } from '../ir/known.js';
+import { dataOf, shapeOf } from '../ir/known.js';
 import { item } from '../base/lists.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
@@ -14,7 +14,7 @@ import { perChannel } from './constants.js';
 function affine(m: Match, b: GraphBuilder, axis: number): Value {
   const n = m.node('n');
   const scale = dataOf(m.value('s')).f64(); // check() made sure, here and below
-  const k = perChannel(m.value('k'), item(n.inputs, 0).shape!.length, axis, scale.length)!;
+  const k = perChannel(m.value('k'), shapeOf(item(n.inputs, 0)).length, axis, scale.length)!;
   const bias = m.optional('b')?.data?.f64();
   const product = m.node('y').op === 'Mul';
   const inputs: (Value | null)[] = [
@@ -54,7 +54,7 @@ export const fuseLayerNormAffine = rulePass({
       ? canAbsorb(m, (rank) => rank - 1)
       : 'it normalises several axes';
   },
-  rewrite: (m, b) => affine(m, b, m.value('x').shape!.length - 1), // check() made sure
+  rewrite: (m, b) => affine(m, b, shapeOf(m.value('x')).length - 1), // check() made sure
 });
 
 /** A constant factor after RMSNormalization of the last axis joins its scale. */
@@ -69,7 +69,7 @@ export const fuseRmsNormScale = rulePass({
       ? canAbsorb(m, (rank) => rank - 1)
       : 'it normalises several axes';
   },
-  rewrite: (m, b) => affine(m, b, m.value('x').shape!.length - 1), // check() made sure
+  rewrite: (m, b) => affine(m, b, shapeOf(m.value('x')).length - 1), // check() made sure
 });
 
 /** A constant per channel after InstanceNormalization joins its scale or bias. */

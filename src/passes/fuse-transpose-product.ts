@@ -1,4 +1,4 @@
-import { dataOf } from '../ir/known.js';
+import { dataOf, shapeOf } from '../ir/known.js';
 import { inverse, permuteTensor, type Permutation } from '../ops/permutation.js';
 import type { Tensor } from '../ir/tensor.js';
 import { constantInts, permutationOf } from '../rewrite/facts.js';
@@ -46,7 +46,7 @@ export const fuseTransposeProduct = rulePass({
 function reordered(m: Match): Tensor {
   const W = dataOf(m.value('W')); // check() made sure of the weights, the shape and the permutation
   const p = permutationOf(m.node('t'))!;
-  const sizes = p.slice(1).map((a) => Number(m.value('x').shape![a]));
+  const sizes = p.slice(1).map((a) => Number(shapeOf(m.value('x'))[a]));
   const back: Permutation = inverse(p.slice(1).map((a) => a - 1));
   const first = m.node('y').op === 'MatMul' || m.node('y').int('transB', 0) === 0;
   const [rows, columns] = W.dims;

@@ -1,3 +1,4 @@
+import { shapeOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import type { Match } from '../rewrite/pattern.js';
 import { rulePass } from '../rewrite/pass.js';
@@ -20,7 +21,7 @@ export const mergeSlices = rulePass({
     return !first.axes.some((a) => second.axes.includes(a)) || 'both cut the same axis';
   },
   rewrite(m, b) {
-    const rank = m.value('x').shape!.length; // check() made sure
+    const rank = shapeOf(m.value('x')).length; // check() made sure
     const parts = [cut(m, '1', rank), cut(m, '2', rank)];
     const joined = (key: 'starts' | 'ends' | 'steps'): Tensor => Tensor.i64(parts.flatMap((p) => p[key]));
     const axes = Tensor.i64(parts.flatMap((p) => p.axes));

@@ -129,7 +129,7 @@ export async function chooseWeights(
         .get(n)
         ?.map((i) => layers[i]?.method)
         .findLast((m) => m !== undefined);
-      // as above
+      // the schema allows names of the list only
       return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options };
     },
     damping: w.damping,

@@ -172,7 +172,7 @@ export async function timeLayers(
     for (const l of layers.values()) {
       const { loss } = item(l.choices, i);
       if (Number.isFinite(loss)) l.choices[i] = { loss, cost: times.get(l.name)?.quantizedUs ?? 0 };
-    } // as above
+    }
   }
   return { fixed: fixed ?? 0, allowed: limit * float, unit: float };
 }

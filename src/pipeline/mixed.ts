@@ -75,7 +75,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
   const list: NonNullable<NonNullable<RecipeInput['quantize']>['layers']> = [];
   const floats: string[] = [];
   priced.forEach(({ name }, i) => {
-    const choice = item(budget.choices, chosen[i]!); // as above
+    const choice = item(budget.choices, chosen[i]!);
     if (choice === 'float') floats.push(filterOf(name));
     else list.push({ match: filterOf(name), ...choice });
   });
@@ -99,7 +99,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
         chosen: chosen[i]!,
         loss: l.choices.map((c) => known(c.loss)),
         cost: l.choices.map((c) => known(c.cost)),
-      })), // as above
+      })),
     },
   };
 }

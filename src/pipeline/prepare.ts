@@ -146,7 +146,7 @@ export function planModel(
 ): Prepared {
   assertMoreThanTrees(model);
   const target = among.targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
-  const format = formats.find((f) => f.name === recipe.quantize.format)!; // as above
+  const format = formats.find((f) => f.name === recipe.quantize.format)!; // the schema allows names of the list only
   if (format.plan !== 'none' && !target.formats.some((f) => f === format.name)) {
     const hint = `quantize.format: ${target.formats.join(', ')}`;
     fail('RECIPE_INVALID', `target ${target.name} does not run format: ${format.name}`, {}, hint);

@@ -42,7 +42,7 @@ function solveGreedily(layers: readonly (readonly Choice[])[], budget: number): 
   const move = (i: number, to: number): void => {
     total += item(item(layers, i), to).cost - at(i).cost;
     chosen[i] = to;
-  }; // as above
+  };
   while (total > limit) {
     let best: { i: number; to: number; price: number } | undefined;
     layers.forEach((l, i) =>
@@ -88,7 +88,7 @@ function solveExactly(layers: readonly (readonly Choice[])[], budget: number, kn
   const restLoss = new Float64Array(layers.length + 1);
   for (let i = layers.length - 1; i >= 0; i--) {
     restCost[i] = restCost[i + 1]! + Math.min(...item(layers, i).map((c) => c.cost)); // in range
-    restLoss[i] = restLoss[i + 1]! + Math.min(...item(layers, i).map((c) => c.loss)); // as above
+    restLoss[i] = restLoss[i + 1]! + Math.min(...item(layers, i).map((c) => c.loss));
   }
   let states: State[] = [{ cost: 0, loss: 0, choice: -1, from: undefined }];
   for (const [i, choices] of layers.entries()) {

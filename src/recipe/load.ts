@@ -117,7 +117,7 @@ export async function derive(
       ...(sections as Partial<Recipe>) /* written shorter, checked below */,
       calibration: {
         ...recipe.calibration,
-        ...(sections.calibration as Partial<Recipe['calibration']>) /* as above */,
+        ...(sections.calibration as Partial<Recipe['calibration']>) /* checked with the rest */,
         cache: kept,
       },
     },

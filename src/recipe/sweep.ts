@@ -66,7 +66,7 @@ function axesIn(value: unknown, path: Path, root: Plain, schema: JsonSchema | un
 
 function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {
   const inner = value[key as string]; // mappings only are gone through
-  return { ...value, [key as string]: rest.length ? replaced(inner as Plain, rest, by) : by }; // as above
+  return { ...value, [key as string]: rest.length ? replaced(inner as Plain, rest, by) : by }; // paths of mappings are keys
 }
 
 function shown(value: unknown): string {

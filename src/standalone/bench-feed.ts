@@ -1,5 +1,5 @@
 /** What a model is timed on: sizes that are given, a real sample, or guesses that it runs with. */
-import { item } from '../base/lists.js';
+import { field, item } from '../base/lists.js';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import { batches } from '../data/batch.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
@@ -67,10 +67,9 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
         continue;
       }
       // a feed has every input
-      const at = open.map(({ name, axis }) => `axis ${axis} of '${name}' is ${feed[name]!.dims[axis]}`);
+      const at = open.map(({ name, axis }) => `axis ${axis} of '${name}' is ${field(feed, name).dims[axis]}`);
       const { name } = item(open, 0); // open is not empty
-      // as above
-      const hint = `give them with --input-shape ${name}=${feed[name]!.dims.join('x')}, or a real sample with --recipe`;
+      const hint = `give them with --input-shape ${name}=${field(feed, name).dims.join('x')}, or a real sample with --recipe`;
       o.report({
         severity: 'warning',
         code: 'SIZES_GUESSED',

@@ -71,7 +71,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
       outputs: float!.outputs,
       metrics: o.metrics,
       report: o.report,
-    }; // as above
+    };
     const recipe = await withClasses(o.recipe, scores);
     const dataset = await openData(recipe.recipe.evaluation.data ?? spec, inputs, recipe, o.report);
     const limit = e.samples ?? Infinity;
@@ -81,7 +81,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
       metrics: o.metrics,
       onEvent: o.onEvent,
       signal: o.signal,
-      totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit), // as above
+      totalSamples: dataset.count === undefined ? e.samples : Math.min(dataset.count, limit),
       batches: () =>
         batches(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), {
           size: one ? 1 : e.batchSize,
@@ -151,11 +151,11 @@ export async function benchFiles(o: BenchOptions): Promise<Benched> {
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
     const inputs = item(sessions, 0).inputs; // opened first
-    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(item(sessions, 0), o); // as above
+    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(item(sessions, 0), o);
     const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
     const [reference, ...others] = sessions;
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first
-    const alone = rest.length ? [] : (await timeModels([reference!], settings)).map(timesOf); // as above
+    const alone = rest.length ? [] : (await timeModels([reference!], settings)).map(timesOf); // the only one
     const batch = batchOf(feed);
     const own = await measureOwnProcesses(o.files, { feed, threads: o.threads, signal: o.signal });
     const models: BenchedFile[] = [];

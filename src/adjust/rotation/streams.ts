@@ -1,5 +1,5 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
-import { dataOf } from '../../ir/known.js';
+import { dataOf, shapeOf } from '../../ir/known.js';
 import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
 import { linearView } from '../../ops/index.js';
 import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
@@ -66,7 +66,7 @@ export function residualStreams(model: Model): Stream[] {
     const constant = [a, b].find((v) => v.isInitializer);
     const tensors = [a, b].filter((v) => v !== constant);
     // a width needs a shape
-    if (tensors.some((v) => widthOf(v) !== size || v.shape!.length !== y.shape!.length)) continue;
+    if (tensors.some((v) => widthOf(v) !== size || shapeOf(v).length !== shapeOf(y).length)) continue;
     // A single number shifts all channels alike, which the rotation leaves as it is.
     const uniform = constant?.data?.size === 1;
     if (constant && !uniform && !(own(constant) && dataOf(constant).dims[dataOf(constant).dims.length - 1] === size))
@@ -76,7 +76,7 @@ export function residualStreams(model: Model): Stream[] {
     });
     inner.add(n);
     if (!constant) sums.add(y);
-    else if (!uniform) addends.push({ to: y, side: { constant, axis: dataOf(constant).dims.length - 1 } }); // as above
+    else if (!uniform) addends.push({ to: y, side: { constant, axis: dataOf(constant).dims.length - 1 } });
   }
   const members = new Map<Value, Set<Value>>();
   const rootOfSums = new Set([...sums].map(find));

@@ -25,8 +25,8 @@ export function insertMul(
   b.graph.add(node);
   const [scaled] = node.outputs;
   scaled!.dtype = value.dtype; // made with one output
-  scaled!.shape = value.shape; // as above
-  for (const n of layers) n.setInput(0, scaled!); // as above
+  scaled!.shape = value.shape;
+  for (const n of layers) n.setInput(0, scaled!);
   input.slabs.forEach((slabs, c) => {
     for (const s of slabs) weights.scale(s, factors[input.factor[c]!]!);
   }); // one factor for each channel

@@ -1,6 +1,6 @@
 /** Error of layers whose input was scaled before quantization, measured in onnxruntime. */
-import { dataOf } from '../../ir/known.js';
-import { item, named } from '../../base/lists.js';
+import { dataOf, shapeOf } from '../../ir/known.js';
+import { field, item, named } from '../../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel } from '../../ir/clone.js';
 import type { Feed } from '../../ir/feed.js';
@@ -89,7 +89,7 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
   try {
     for (const feed of o.feeds) {
       const outputs = await session.run(feed);
-      const read = (name: string): number => Number(outputs[name]!.data[0]); // the taps are scalar outputs
+      const read = (name: string): number => Number(field(outputs, name).data[0]); // the taps are scalar outputs
       taps.forEach((list, u) => {
         list.forEach((t, i) => {
           const s = item(item(sums, u), i);
@@ -129,7 +129,7 @@ function quantized(
   const scaled = b.op('Mul', [x, b.constant(inverse(input, factors), 'smooth_factors')], { name: 'smooth' });
   if (!scheme) return scaled;
   const lows = Float64Array.from(input.factor, (f, c) => range.min[c]! / factors[f]!); // one for each channel
-  const highs = Float64Array.from(input.factor, (f, c) => range.max[c]! / factors[f]!); // as above
+  const highs = Float64Array.from(input.factor, (f, c) => range.max[c]! / factors[f]!);
   // Scales along another axis than that of the channels are narrower than one for the whole: taken for one, their error
   // is overstated alike for all factors.
   const perChannel = scheme.granularity.kind === 'axis' && scheme.granularity.axis === input.axis;
@@ -157,7 +157,12 @@ function quantized(
 export function inverse({ value, axis, factor }: SmoothInput, factors: Float64Array): Tensor {
   return Tensor.f32(
     Float32Array.from(factor, (f) => 1 / factors[f]!),
-    [factor.length, ...value.shape!.slice(axis + 1).map(() => 1)],
+    [
+      factor.length,
+      ...shapeOf(value)
+        .slice(axis + 1)
+        .map(() => 1),
+    ],
   ); // inputs have a shape, factors all of their channels
 }
 
@@ -171,7 +176,7 @@ function scaledWeights(
   const weight = dataOf(item(layer.inputs, 1)); // layers have constant weights
   const data = weight.f32().slice();
   input.slabs.forEach((slabs, c) => {
-    const by = factors[input.factor[c]!]!; // as above
+    const by = factors[input.factor[c]!]!;
     for (const s of slabs)
       if (s.node === layer)
         for (let r = 0, at = s.start; r < s.outer; r++, at += s.stride)

@@ -1,4 +1,5 @@
 /** Tensors whose channels can be scaled against the weights that read them. */
+import { shapeOf } from '../../ir/known.js';
 import { item, named } from '../../base/lists.js';
 import type { Graph, Model, Node, Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
@@ -65,7 +66,7 @@ export function smoothUnits(model: Model): SmoothUnit[] {
     }); // joined holds the sets of all inputs
   }
   const order = new Map(model.graph.topological().map((n, i) => [n, i]));
-  const place = (u: SmoothUnit): number => order.get(item(item(u.inputs, 0).layers, 0))!; // no unit is without a layer
+  const place = (u: SmoothUnit): number => named(order, item(item(u.inputs, 0).layers, 0)); // no unit is without a layer
   return units.sort((a, b) => place(a) - place(b));
 }
 
@@ -104,7 +105,7 @@ function readTensors(graph: Graph): Read[] {
     const rank = shape?.input.shape?.length ?? 0;
     if (!shape || rank < 2) continue;
     const axis = normalAxis(shape.view.dataAxis, rank);
-    const channels = shape.input.shape![axis]; // the rank is known
+    const channels = shapeOf(shape.input)[axis]; // the rank is known
     const slabs = typeof channels === 'number' ? readSlabs(node, axis, channels, own) : undefined;
     if (!slabs || typeof channels !== 'number') continue;
     const known = found.get(shape.input);

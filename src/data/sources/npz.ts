@@ -1,4 +1,4 @@
-import { item } from '../../base/lists.js';
+import { field, item } from '../../base/lists.js';
 import { basename, resolve } from 'node:path';
 import { unzipSync } from 'fflate';
 import { fail, QuantError } from '../../base/errors.js';
@@ -151,7 +151,7 @@ function splitLabels(
         );
   const [only, ...others] = Object.keys(feed);
   if (only !== undefined && !others.length && inputs.length === 1)
-    return { feed: { [item(inputs, 0).name]: feed[only]! }, label, targets }; // exactly one
+    return { feed: { [item(inputs, 0).name]: field(feed, only) }, label, targets }; // exactly one
   return { feed, label, targets };
 }
 

@@ -101,9 +101,9 @@ function fractal(width: number, height: number, rng: Rng): Pixels {
   const [light, warm, green] = sum as [Float64Array, Float64Array, Float64Array]; // made with three
   for (let i = 0; i < width * height; i++) {
     const l = centre + contrast * light[i]!; // i is a pixel
-    data[3 * i] = byte(l + 0.3 * contrast * warm[i]!); // as above
-    data[3 * i + 1] = byte(l + 0.15 * contrast * green[i]!); // as above
-    data[3 * i + 2] = byte(l - 0.3 * contrast * warm[i]!); // as above
+    data[3 * i] = byte(l + 0.3 * contrast * warm[i]!);
+    data[3 * i + 1] = byte(l + 0.15 * contrast * green[i]!);
+    data[3 * i + 2] = byte(l - 0.3 * contrast * warm[i]!);
   }
   return { data, width, height };
 }

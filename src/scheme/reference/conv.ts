@@ -132,7 +132,6 @@ function convolve(
           };
           const weight = (i: number): number =>
             wValues[(m * depth + (i % depth)) * kernelSize + Math.floor(i / depth)]!; // a place in the weight
-          // as above
           sums[(n * outputs + m) * outSize + position] = sum + sumOf(depth * kernelSize, input, weight, wZeros[m]!);
           continue;
         }
