@@ -62,7 +62,7 @@ export function quantizeLayer(
     if (factors)
       grid.part.forEach((part, at) => {
         scale[parts[part]!] = solved.scale[part]! * factors[Math.floor(at / shape.columns)]!;
-      }); // as above
+      });
     for (let r = first, at = 0; r < first + rows; r++) {
       let given = 0;
       for (let c = 0; c < shape.columns; c++, at++) {

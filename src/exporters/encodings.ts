@@ -2,6 +2,7 @@
  * Ranges of tensors as JSON beside the float model, for converters that quantize by given numbers. Source: AIMET,
  * "Quantization encoding specification", 0.6.1, which Qualcomm's converters take as quantization overrides.
  */
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
@@ -88,7 +89,7 @@ function encodingsOf(value: Value, { scheme, scale, zeroPoint }: QuantParams): E
   }
   const [low, high] = codeRange(scheme);
   return Array.from(scale, (s, i) => {
-    const offset = low - zeroPoint[i]!; // one for each scale
+    const offset = low - item(zeroPoint, i); // one for each scale
     return {
       bitwidth: Math.ceil(Math.log2(high - low + 1)),
       dtype: 'int',

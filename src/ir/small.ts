@@ -102,7 +102,7 @@ export class SmallSet<T extends object> implements ReadonlySet<T> {
       this.#one = undefined;
     }
   }
-  /** @internal As above. */ _delete(item: T): void {
+  /** @internal Only the value's node calls this. */ _delete(item: T): void {
     if (this.#many) this.#many.delete(item);
     else if (this.#one === item) this.#one = undefined;
   }

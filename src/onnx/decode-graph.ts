@@ -1,4 +1,5 @@
 /** GraphProto, NodeProto and AttributeProto to ir objects, with names resolved by scope. */
+import { item } from '../base/lists.js';
 import { fail, nearest, type Where } from '../base/errors.js';
 import type { Attr } from '../ir/graph.js';
 import { Graph, label, Node, Value } from '../ir/graph.js';
@@ -125,7 +126,7 @@ export function decodeBody(
     return graph.add(node);
   });
   nodes.forEach((node, i) => {
-    const proto = opened(protos[i]!); // nodes were made from protos
+    const proto = opened(item(protos, i)); // nodes were made from protos
     node.setInputs(
       proto.input.map((name, slot) =>
         name === '' ? null : (scope.find(name) ?? undefinedName(name, { node, slot }, scope, decoding)),

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { allGraphs, label, type Attr, type Node, type Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
 import { canBypass } from '../rewrite/bypass.js';
@@ -64,7 +65,7 @@ export const deduplicateExpressions = {
         }
         const blocked = node.outputs.find((o, i) => o.isGraphOutput && first.outputs[i]?.isGraphOutput);
         // the key says that outputs agree
-        const possible = node.outputs.length === 1 ? canBypass(graph, node, first.outputs[0]!) : true;
+        const possible = node.outputs.length === 1 ? canBypass(graph, node, item(first.outputs, 0)) : true;
         if (blocked || possible !== true) {
           ctx.refuse(
             'deduplicate-expressions',

@@ -1,4 +1,5 @@
 /** Planned recipes that run together, calibrated in as few passes over the samples as their models allow. */
+import { item } from '../base/lists.js';
 import { groupBy } from '../base/group.js';
 import type { TensorStats } from '../calibrate/types.js';
 import type { Value } from '../ir/graph.js';
@@ -30,7 +31,7 @@ export async function calibrateTogether(
     // Copies of one opset have the same tensors.
     for (const same of groupBy(statics, (v) => v.model.opsets.get('')).values()) {
       const pass = await calibratePlans({
-        model: same[0]!.model, // groups are not empty
+        model: item(same, 0).model, // groups are not empty
         contentSha256: () => sources.contentSha256(),
         plans: same.map((v) => ({
           planned: v.prepared.planned,
@@ -40,16 +41,16 @@ export async function calibrateTogether(
         report: all.report,
         ...all.listen,
       });
-      same.forEach((v, i) => stats.set(v.index, pass.stats[i]!)); // one for each plan
+      same.forEach((v, i) => stats.set(v.index, item(pass.stats, i))); // one for each plan
       if (!passes.length)
         for (const d of calibrationFindings(pass.stats[0] ?? new Map(), pass.facts.samples)) all.report(d);
       passes.push(pass);
     }
-    const { facts } = passes[0]!; // at least one group
+    const { facts } = item(passes, 0); // at least one group
     const observers = [...new Set(statics.map((v) => v.recipe.recipe.quantize.activations.observer.name))];
     const reused = facts.cache === 'hit' ? ' · reused statistics (same model, same data)' : '';
     return [
-      { stats, facts: { ...facts, overlapWithEvaluation: [] }, samples: passes.at(-1)!.samples }, // as above
+      { stats, facts: { ...facts, overlapWithEvaluation: [] }, samples: item(passes, passes.length - 1).samples },
       `${facts.samples} samples · ${facts.tensors} tensors · ${observers.join(', ')}${reused}`,
     ];
   });

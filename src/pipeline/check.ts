@@ -1,4 +1,5 @@
 /** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
+import { item } from '../base/lists.js';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, type Diagnostic } from '../base/errors.js';
@@ -233,7 +234,7 @@ async function evaluateOn(
         : Math.min(dataset.count, limit),
     onEvent: o.onEvent,
     signal: o.signal,
-    onDiagnostic: (d, i) => (i === undefined ? o.report(d) : open[i]!.variant.report(d)), // one for each candidate
+    onDiagnostic: (d, i) => (i === undefined ? o.report(d) : item(open, i).variant.report(d)), // one for each candidate
   });
   const found = new Map<number, EvaluationFacts>();
   for (const [i, { variant }] of open.entries()) {
@@ -249,7 +250,7 @@ async function evaluateOn(
       severity: 'warning',
       code: 'DATA_OVERLAP',
       message:
-        `${shared.length} evaluation samples are also calibration samples ('${shared[0]![1]}' first): accuracy ` +
+        `${shared.length} evaluation samples are also calibration samples ('${item(shared, 0)[1]}' first): accuracy ` +
         'is flattered',
       hint: 'evaluate on other samples, or declare a split',
     });
@@ -322,7 +323,7 @@ export async function timeAll(
       { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
     );
     for (const [i, v] of together.entries()) {
-      const latency = timed[i]!; // one for each
+      const latency = item(timed, i); // one for each
       found.set(v.index, latency);
       const slow = slowness(latency, v.recipe.recipe.quantize);
       if (slow) v.report(slow);

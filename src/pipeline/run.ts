@@ -2,6 +2,7 @@
  * The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record.
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
+import { item } from '../base/lists.js';
 import path from 'node:path';
 import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
@@ -102,7 +103,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const all = new Together(o, stagesTogether(asked), o.runs.length);
   const front = await openFront({
     runs: o.runs,
-    lead: o.runs[0]!.recipe, // at least one
+    lead: item(o.runs, 0).recipe, // at least one
     title: o.title,
     asked,
     dryRun: o.dryRun === true,
@@ -175,7 +176,7 @@ function ask(recipe: ResolvedRecipe, outDir: string, index: number, all: Togethe
     index,
     recipe,
     folder: new OutputFolder(outDir),
-    asks: asked[index]!, // one for each
+    asks: item(asked, index), // one for each
     diagnostics,
     report: (d) => {
       diagnostics.push(d);

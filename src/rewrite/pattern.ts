@@ -202,7 +202,7 @@ class Attempt {
       this.#reason = `'${label(n)}' has more inputs than the pattern`;
       return false;
     }
-    for (let i = 0; i < p.inputs.length; i++) if (!this.#binds(p.inputs[i]!, inputAt(n, i, order))) return false; // as above
+    for (let i = 0; i < p.inputs.length; i++) if (!this.#binds(p.inputs[i]!, inputAt(n, i, order))) return false;
     return true;
   }
   #bindTo(name: string, value: Value | null): void {

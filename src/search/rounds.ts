@@ -1,4 +1,5 @@
 /** Rounds of a search: recipes run together on samples, as far as the time allows. */
+import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { groupBy } from '../base/group.js';
 import { secondsText } from '../base/text.js';
@@ -174,7 +175,7 @@ export class Rounds {
     const { forecast } = this.#s;
     const { candidates } = errand;
     const of = (n: number): number => forecast.of({ ...errand, candidates: candidates.slice(0, n) });
-    const left = forecast.left() - this.#reserve(candidates[0]!); // groups are not empty
+    const left = forecast.left() - this.#reserve(item(candidates, 0)); // groups are not empty
     const ms =
       patience * (this.#round === 1 ? Math.min(left, FIRST_ROUND * forecast.totalMs - forecast.spent()) : left);
     if (!forecast.knows) return { take: left > 0 ? candidates.length : 0, ms: left, why: 'left out: the time was up' };

@@ -132,7 +132,6 @@ export class Search {
       )
       .sort((a, b) => a.latencyRatio! - b.latencyRatio!)[0]; // as filtered
     if (faster)
-      // as above
       whole.next += `; without its slow layers it takes ${faster.latencyRatio!.toFixed(2)} × the time of float`;
     return best.map((t, i) => (i === at ? (faster ?? t) : t));
   }

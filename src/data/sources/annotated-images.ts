@@ -56,7 +56,7 @@ export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => 
     id: (i) => item(paths, i),
     ...(classes ? { classes } : {}),
     seemsFine: async (i) => {
-      const head = await tree.head(paths[i]!, IMAGE_HEAD);
+      const head = await tree.head(item(paths, i), IMAGE_HEAD);
       return !head || beginsAsImage(head);
     },
     load: async (i) => {

@@ -27,7 +27,7 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
     count: table.rows.length,
     id: (i) => item(item(table.rows, i).cells, pathColumn),
     ...(classes ? { classes } : {}),
-    ...(labels ? { group: (i: number) => labels[i]! } : {}),
+    ...(labels ? { group: (i: number) => item(labels, i) } : {}),
     load: async (i) => {
       const { cells, line } = item(table.rows, i);
       const id = item(cells, pathColumn);
@@ -37,11 +37,11 @@ export const openImageList: OpenSource = async (spec, inputs, context) => {
       return {
         feeds: [await reader.read(bytes, { file: image, sample: id })],
         hash: sha256(bytes),
-        ...(labels ? { label: labels[i]! } : {}),
+        ...(labels ? { label: item(labels, i) } : {}),
       };
     },
     seemsFine: async (i) => {
-      const id = table.rows[i]!.cells[pathColumn]!;
+      const id = item(table.rows, i).cells[pathColumn]!;
       return beginsAsImage(await readRange(resolve(folder, id), 0, IMAGE_HEAD, id));
     },
     hash: async (i) => {

@@ -64,16 +64,16 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
     kind: 'listed',
     count: paths.length,
     id: (i) => item(paths, i),
-    ...(classes ? { classes, group: (i: number) => labels[i]! } : {}),
+    ...(classes ? { classes, group: (i: number) => item(labels, i) } : {}),
     seemsFine: async (i) => {
-      const head = await tree.head(paths[i]!, IMAGE_HEAD);
+      const head = await tree.head(item(paths, i), IMAGE_HEAD);
       return !head || beginsAsImage(head);
     },
     load: async (i) => {
       const id = item(paths, i);
       const bytes = await tree.read(id);
       const feed = await reader.read(bytes, tree.where(id));
-      return { feeds: [feed], hash: sha256(bytes), ...(classes ? { label: labels[i]! } : {}) };
+      return { feeds: [feed], hash: sha256(bytes), ...(classes ? { label: item(labels, i) } : {}) };
     },
     hash: async (i) => sha256(await tree.read(item(paths, i))),
     details: { source: 'images', preprocess: reader.details },

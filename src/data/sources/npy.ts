@@ -117,9 +117,9 @@ async function npyFolder(
           };
         },
         seemsFine: async (i) => {
-          const where = { file: join(folder, names[i]!), sample: names[i]! };
+          const where = { file: join(folder, item(names, i)), sample: item(names, i) };
           const { dtype, shape } = await readHeader(where.file, where);
-          return inputs.length === 1 && mayFit(dtype, shape, inputs[0]!, where); // there is one
+          return inputs.length === 1 && mayFit(dtype, shape, item(inputs, 0), where); // there is one
         },
         details: { files: names.length },
       },
@@ -168,10 +168,10 @@ export function locate(counts: readonly number[]): { total: number; find(i: numb
       let high = ends.length - 1;
       while (low < high) {
         const middle = (low + high) >> 1;
-        if (ends[middle]! > i) high = middle;
+        if (item(ends, middle) > i) high = middle;
         else low = middle + 1;
       }
-      return { part: low, row: i - (ends[low]! - counts[low]!) };
+      return { part: low, row: i - (item(ends, low) - item(counts, low)) };
     },
   };
 }
@@ -201,7 +201,7 @@ export async function openRows(path: string): Promise<Rows> {
   const dims = header.shape.slice(1);
   const rowBytes = dims.reduce((n, d) => n * d, header.itemBytes);
   return {
-    count: header.shape[0]!,
+    count: item(header.shape, 0),
     row: async (i, where) => {
       const bytes = await readRange(path, header.offset + i * rowBytes, rowBytes, where.sample);
       return { tensor: decodeNpy(bytes, header, dims), bytes };
@@ -217,7 +217,7 @@ export function arrayRows(array: FeedTensor, where: Where = {}): Rows {
   const dims = array.dims.slice(1);
   const n = dims.reduce((m, d) => m * d, 1);
   return {
-    count: array.dims[0]!,
+    count: item(array.dims, 0),
     row: async (i) => {
       const part = data.slice(i * n, (i + 1) * n);
       return {
@@ -249,7 +249,7 @@ export function labelsOf(array: FeedTensor, file: string): Labels {
     });
   const bad = values.findIndex((v) => !Number.isFinite(v));
   if (bad >= 0) fail('DATA_LABEL', `label ${bad} in ${file} is ${values[bad]}`, { file, sample: String(bad) });
-  return Object.assign((i: number) => ({ label: values[i]! }), { count: values.length, file });
+  return Object.assign((i: number) => ({ label: item(values, i) }), { count: values.length, file });
 }
 
 /** Target tensors of each sample, by its running number. */

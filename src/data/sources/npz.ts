@@ -40,7 +40,7 @@ export const openNpz: OpenSource = async (spec, inputs, context) => {
         },
         // of large archives the directory alone is read
         seemsFine: async (i) => {
-          const file = files[i]!;
+          const file = item(files, i);
           const names = (await fileSize(file)) > SMALL ? (await zipEntries(file)).map((e) => e.name) : [];
           return names.length > 1 && inputs.every(({ name }) => names.includes(`${name}.npy`));
         },

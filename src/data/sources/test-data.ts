@@ -28,7 +28,7 @@ export const openTestData: OpenSource = async (spec, inputs, context) => {
     count: sets.length,
     id: (i) => sets[i] || basename(root),
     seemsFine: async (i) => {
-      const sizes = await Promise.all(inputs.map((_, k) => fileSize(join(root, sets[i]!, `input_${k}.pb`))));
+      const sizes = await Promise.all(inputs.map((_, k) => fileSize(join(root, item(sets, i), `input_${k}.pb`))));
       return sizes.every((size) => size > SMALL); // small ones are read
     },
     load: async (i) => {

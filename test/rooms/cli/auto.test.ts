@@ -1,10 +1,12 @@
 /** `quantize auto` as people type it. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
 import { runRecordSpec } from '../../../src/record/run.js';
+import { stringify } from 'yaml';
+import { tinyRecipe } from '../search/tiny.js';
 import { build, start } from '../../conformance/process.js';
 import { runCli as run } from './run-cli.js';
 
@@ -30,7 +32,6 @@ const quick = [
   '--set',
   'calibration.cache=false',
 ];
-const preprocess = ['--set', 'calibration.data.preprocess={ scale: 1/255, mean: 0.5, std: 0.25 }'];
 
 describe('what is refused', () => {
   it.each<[argv: string[], code: number, words: RegExp]>([
@@ -71,19 +72,24 @@ describe('what is refused', () => {
 });
 
 describe('what is given', () => {
+  const { model: tiny = '', ...settings } = tinyRecipe(temp);
+  const own = path.join(temp, 'tiny.yaml');
+  writeFileSync(own, stringify({ ...settings, model: tiny }));
   it('with model and data on the command line: plain text without colours, paths on stdout', async () => {
     const out = path.join(temp, 'flags');
     const r = await run(
       'auto',
-      demo,
+      tiny,
       '-c',
       images('calibration'),
       '-e',
       images('test'),
       '-t',
       'onnxruntime-cpu',
-      ...drop,
-      ...preprocess,
+      '--max-accuracy-drop',
+      '30%',
+      '--set',
+      'calibration.data.preprocess={ resize: { height: 8, width: 8 }, scale: 1/255, mean: 0.5, std: 0.25 }',
       ...quick,
       '--time-budget',
       '5min',
@@ -105,9 +111,9 @@ describe('what is given', () => {
     const r = await run(
       'auto',
       '--recipe',
-      recipe,
-      ...drop,
-      ...quick,
+      own,
+      '--max-accuracy-drop',
+      '30%',
       '--objective',
       'size',
       '--time-budget',
@@ -119,7 +125,7 @@ describe('what is given', () => {
     );
     expect(r).toMatchObject({ code: 0, err: '' });
     const record = runRecordSpec.parse(JSON.parse(r.out));
-    expect(record.search).toMatchObject({ objective: 'size', outcome: 'met', limit: 5 });
+    expect(record.search).toMatchObject({ objective: 'size', outcome: 'met', limit: 30 });
     expect(record.search!.trials.map((t) => t.label)).toEqual(
       expect.arrayContaining(['as given', 'stored int4, blocks of 32']),
     );
@@ -133,11 +139,10 @@ describe('what is given', () => {
       const r = await run(
         'auto',
         '--recipe',
-        recipe,
+        own,
         '--max-accuracy-drop',
         '0%',
         '--proven',
-        ...quick,
         '--time-budget',
         '10min',
         '--quiet',

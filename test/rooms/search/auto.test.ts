@@ -14,6 +14,7 @@ import { loadRecipe, resolveRecipe, type ResolvedRecipe } from '../../../src/rec
 import { runRecordSpec } from '../../../src/record/run.js';
 import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
 import { durationOf } from '../../../src/cli/commands/auto.js';
+import { tinyRecipe } from './tiny.js';
 
 const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
 const data = path.join(import.meta.dirname, '..', '..', '..', 'calibration-data');
@@ -79,7 +80,7 @@ describe('findRecipe', () => {
   });
   it('never gives what it cannot prove under the name that was asked for', async () => {
     const refused = await findRecipe({
-      base,
+      base: await resolveRecipe(tinyRecipe(root)),
       outDir: path.join(root, 'missed'),
       maxAccuracyDrop: '0%',
       objective: 'size',
