@@ -104,6 +104,10 @@ export { loadModel, saveModel, type SavedFile, type SaveOptions } from './onnx/f
 export { memoryPlan, type MemoryPlan } from './cost/memory.js';
 export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js';
 
+// Training
+export { gradients } from './autodiff/gradients.js';
+export type { GradientOptions } from './autodiff/types.js';
+
 // Plug-ins
 export { z } from 'zod';
 export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';

@@ -23,6 +23,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   calibrate: 5,
   evaluate: 5,
   channels: 5,
+  autodiff: 6,
   gate: 6,
   store: 6,
   codes: 6,

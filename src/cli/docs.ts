@@ -48,7 +48,7 @@ function opsDoc(): string {
   const rows = ops.map(
     (o) =>
       `| \`${o.domain ? `${o.domain}.` : ''}${o.op}\` | ${o.since} | ${roleOf(o)} | ` +
-      `${o.cost === 'free' ? 'free' : 'counted'} | ${cell(o.doc)} |`,
+      `${o.cost === 'free' ? 'free' : 'counted'} | ${gradientOf(o)} | ${cell(o.doc)} |`,
   );
   return (
     `${MADE}\n# Operators\n\nOperators that quantbench knows: it infers their types and shapes, knows their ` +
@@ -60,8 +60,19 @@ function opsDoc(): string {
     `- **passthrough**: moves, selects or compares elements; input and output share one scale\n` +
     `- **clamp**: disappears into the output range of the operator before it\n` +
     `- **float**: stays float, for the reason given\n\n` +
-    `| operator | since opset | quantization | cost | what it does |\n|---|---|---|---|---|\n${rows.join('\n')}\n`
+    `What gradients do, for training:\n\n` +
+    `- **rule**: go back through it\n` +
+    `- **zero**: end there: its result steps, or tells of shapes\n` +
+    `- **zero or estimated**: end there, or go through as if it did not step (the straight-through estimator)\n` +
+    `- **no**: a model is refused where the loss depends on it by way of what is trained\n\n` +
+    '| operator | since opset | quantization | cost | gradient | what it does |\n|---|---|---|---|---|---|\n' +
+    `${rows.join('\n')}\n`
   );
+}
+function gradientOf({ gradient }: OpSpec): string {
+  if (gradient === 'unsupported') return 'no';
+  if (gradient === 'zero') return 'zero';
+  return typeof gradient === 'object' && gradient.estimate ? 'zero or estimated' : 'rule';
 }
 const roleOf = ({ quant }: OpSpec): string => (quant.role === 'float' ? `float: ${cell(quant.because)}` : quant.role);
 

@@ -107,6 +107,7 @@ export class Node {
   doc = '';
   readonly attrs = new Map<string, Attr>();
   readonly outputs: readonly Value[];
+  readonly #outputs: Value[];
   extra: unknown;
   /** The graph that holds this node. */
   graph: Graph | undefined;
@@ -123,11 +124,17 @@ export class Node {
     this.op = op;
     this.domain = domain === 'ai.onnx' ? '' : domain;
     this.overload = overload;
-    this.outputs = outputNames.map((n) => new Value(n, this));
+    this.outputs = this.#outputs = outputNames.map((n) => new Value(n, this));
     inputs.forEach((v, i) => this.setInput(i, v));
   }
   get inputs(): readonly (Value | null)[] {
     return this.#inputs;
+  }
+  /** Adds a further result, which the operator must know as optional. */
+  addOutput(name: string): Value {
+    const made = new Value(name, this);
+    this.#outputs.push(made);
+    return made;
   }
   /** Puts `value` (null: omitted) into input slot `index`, keeping use-lists right. Slots between grow as omitted. */
   setInput(index: number, value: Value | null): void {
