@@ -4,6 +4,7 @@ import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
 import * as activation from './gradients/activations.js';
 import * as arithmetic from './gradients/arithmetic.js';
+import * as limited from './gradients/clip.js';
 import { hardTanh, straightThrough } from './gradients/quant.js';
 import { addends, elements, operands, product, scaled, sloped } from './links.js';
 import {
@@ -213,7 +214,7 @@ export const elementwiseOps: readonly OpSpec[] = [
     links: scaled,
   }),
   unary('Clip', 1, 'Clamps to [min, max].', {
-    gradient: activation.clip,
+    gradient: limited.clip,
     quant: { role: 'clamp', bounds: clipBounds },
   }),
   unary('LeakyRelu', 1, 'x or alpha·x.', {
@@ -284,7 +285,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   },
   {
     ...unary('Dropout', 1, 'The input itself at inference.', {
-      gradient: activation.dropout,
+      gradient: limited.dropout,
       quant: { role: 'passthrough', data: [0] },
       links: scaled,
     }),
@@ -314,7 +315,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   }),
   binary('Pow', 1, 'a^b.', { gradient: arithmetic.power }),
   binary('Mod', 10, 'Remainder.', { gradient: arithmetic.remainder }),
-  binary('PRelu', 1, 'x or slope·x.', { gradient: activation.pRelu, links: sloped }),
+  binary('PRelu', 1, 'x or slope·x.', { gradient: limited.pRelu, links: sloped }),
   binary('And', 1, 'Logical and.', { ...logical, dtype: 'bool' }),
   binary('Or', 1, 'Logical or.', { ...logical, dtype: 'bool' }),
   binary('Xor', 1, 'Logical exclusive or.', { ...logical, dtype: 'bool' }),

@@ -3,7 +3,6 @@ import type { Value } from '../../ir/graph.js';
 import { normalAxis } from '../spec.js';
 import type { GradientContext, GradientRule } from '../facets.js';
 import {
-  add,
   axesOfRank,
   choose,
   compare,

@@ -1,7 +1,7 @@
 /** Gradients of Softmax and its logarithm, along one axis. */
 import { normalAxis } from '../spec.js';
 import type { GradientRule } from '../facets.js';
-import { add, multiply, subtract, sum } from './build.js';
+import { multiply, subtract, sum } from './build.js';
 
 /** y · (d − Σ d·y) */
 export const softmax: GradientRule = (g) => {
