@@ -105,6 +105,8 @@ export { memoryPlan, type MemoryPlan } from './cost/memory.js';
 export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js';
 
 // Training
+export { addLoss, type LossTerm } from './autodiff/add-loss.js';
+export { addOptimiser, type OptimiserOptions, type TrainingStep } from './autodiff/add-optimiser.js';
 export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
 

@@ -22,6 +22,8 @@ export interface RuleCase {
   /** Values of an input, in place of random ones. */
   readonly given?: Readonly<Record<string, readonly number[]>>;
   readonly options?: Partial<GradientOptions>;
+  /** Level of onnxruntime's own optimizer; default: all. */
+  readonly optimization?: 'disabled';
 }
 
 /** The largest difference of a directional derivative, relative to the length of the gradient. */
@@ -51,7 +53,7 @@ export async function worstError(c: RuleCase, seed = 1): Promise<number> {
     const values = c.given?.[name] ?? filled(dims, name.startsWith('projection') ? () => rng.normal() : draw);
     feed[name] = tensor(v, dims, values);
   }
-  const session = await openModel(made, { label: c.graph });
+  const session = await openModel(made, { label: c.graph, optimization: c.optimization ?? 'all' });
   try {
     const at = await session.run(feed);
     let worst = 0;
