@@ -41,6 +41,7 @@ export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss')
     );
   if (find(name)) fail('GRADIENT_UNKNOWN_NAME', `the model already has a value '${name}'`, { tensor: name });
   const builder = new GraphBuilder(model);
+  builder.freeName(name); // kept for the sum
   const parts = terms.map((term) => {
     const loss = partOf(losses, term.loss, 'loss');
     const prediction = find(term.of);

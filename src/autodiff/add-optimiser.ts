@@ -42,7 +42,8 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
   const { graph } = model;
   const b = new GraphBuilder(model);
   const weights = options.parameters.map((name) => ({ name, ...weightOf(graph, name) }));
-  for (const { gradient } of weights) for (const i of graph.outputIndices(gradient)) graph.removeOutput(i);
+  for (const { gradient } of weights)
+    for (const i of [...graph.outputIndices(gradient)].reverse()) graph.removeOutput(i);
   const factor =
     options.clipNorm === undefined
       ? undefined
