@@ -20,6 +20,7 @@ import {
   inferPad,
   inferExpand,
   of,
+  picked,
 } from './shape-rules.js';
 import { axisOf, checkLength, intsOf, numbersOf, ofRank, sizeOf, STEPS, type OpSpec, type QuantRole } from './spec.js';
 
@@ -94,7 +95,14 @@ export const shapeOps: readonly OpSpec[] = [
         'each axis once, from 0',
       );
     }
-    return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
+    const shape = x?.shape && perm.map((p) => x.shape?.[p] ?? null);
+    const ints = intsOf(ctx, 0);
+    if (!ints || !x?.shape || !shape) return of(x, shape);
+    return of(
+      x,
+      shape,
+      picked(ints, x.shape, shape, (at) => perm.map((_, a) => at[perm.indexOf(a)]!)),
+    );
   }),
   spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, moves(move.reshaped, kept), inferSqueeze),
   spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, moves(move.reshaped, kept), inferUnsqueeze),
