@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
 import { axesOfRank, pad, sum } from './build.js';
-import { backThrough, byWeight, windowOf, type Window } from './window.js';
+import { backThrough, windowOf, type Window } from './window.js';
+import { byWeight } from './window-weight.js';
 
 export const conv: GradientRule = (g) => {
   const d = g.gradient(0);

@@ -1,7 +1,7 @@
 /** Sliding windows as convolutions and pooling have them, and what goes back through them. */
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
-import { axesOfRank, constantLike, multiply, pad, product, reshape, slice, sum, transpose, turned } from './build.js';
+import { axesOfRank, constantLike, pad, product, reshape, slice, transpose } from './build.js';
 
 /** One entry for each spatial axis. */
 export interface Window {
@@ -36,7 +36,11 @@ const ones = (list: readonly number[]): number[] => list.map(() => 1);
 const none = (): number => 0;
 
 /** Elements of axis i, padding included, that `count` steps of the window cover. */
-function reachOf({ kernel, strides, dilations }: Omit<Window, 'before' | 'after'>, i: number, count: number): number {
+export function reachOf(
+  { kernel, strides, dilations }: Omit<Window, 'before' | 'after'>,
+  i: number,
+  count: number,
+): number {
   return (count - 1) * (strides[i] ?? 1) + ((kernel[i] ?? 1) - 1) * (dilations[i] ?? 1) + 1;
 }
 
@@ -95,68 +99,6 @@ function turnedWeight(g: GradientContext, weight: Value, group: number): Value {
   const apart = reshape(g, flipped, [group, m / group, perGroup, ...kernel]);
   const axes = axesOfRank(kernel.length).map((i) => i + 3);
   return reshape(g, transpose(g, apart, [0, 2, 1, ...axes]), [group * perGroup, m / group, ...kernel]);
-}
-
-/**
- * The gradient by a weight [M, C / group, …kernel]: for each place of the kernel, the products of the data [N, C, …]
- * that it met with the results' gradients `d` [N, M, …], summed over samples and positions.
- */
-export function byWeight(g: GradientContext, x: Value, d: Value, group: number, w: Window): Value {
-  const [n = 0, c = 0, ...data] = g.sizes(x);
-  const [, m = 0, ...counts] = g.sizes(d);
-  const length = product(counts);
-  // Behind the reach of the last step nothing is read; before it there must be something.
-  const after = data.map((size, i) => Math.max(0, reachOf(w, i, counts[i] ?? 0) - size - (w.before[i] ?? 0)));
-  const padded = pad(g, x, [0, 0, ...w.before], [0, 0, ...after]);
-  const spatial = axesOfRank(data.length);
-  const met = (place: readonly number[]): Value => {
-    const starts = place.map((k, i) => k * (w.dilations[i] ?? 1));
-    const ends = starts.map((s, i) => s + ((counts[i] ?? 0) - 1) * (w.strides[i] ?? 1) + 1);
-    return tight(padded, starts, ends)
-      ? padded
-      : slice(
-          g,
-          padded,
-          spatial.map((i) => i + 2),
-          starts,
-          ends,
-          w.strides,
-        );
-  };
-  const tight = (v: Value, starts: readonly number[], ends: readonly number[]): boolean =>
-    product(w.strides) === 1 &&
-    starts.every((s) => s === 0) &&
-    g
-      .sizes(v)
-      .slice(2)
-      .every((size, i) => size === ends[i]);
-  const perGroup = c / group;
-  const places = placesOf(w.kernel);
-  const parts = perGroup === 1 && group > 1 ? eachChannel() : asMatrices();
-  return reshape(g, parts.length === 1 ? parts[0]! : g.add('Concat', parts, { axis: -1 }), [m, perGroup, ...w.kernel]);
-
-  function asMatrices(): Value[] {
-    const left = reshape(g, d, [n, group, m / group, length]);
-    return places.map((place) => {
-      const right = reshape(g, met(place), [n, group, perGroup, length]);
-      const each = g.add('MatMul', [left, turned(g, right)]);
-      return reshape(g, sum(g, each, [0], false), [m, perGroup, 1]);
-    });
-  }
-  /** One channel meets M / group results: sums of products, for matrices of one row are slow. */
-  function eachChannel(): Value[] {
-    const left = reshape(g, d, [n, group, m / group, length]);
-    return places.map((place) => {
-      const right = reshape(g, met(place), [n, group, 1, length]);
-      return reshape(g, sum(g, multiply(g, left, right), [0, 3], false), [m, 1, 1]);
-    });
-  }
-}
-/** Every place of a kernel, the last axis fastest. */
-function placesOf(kernel: readonly number[]): number[][] {
-  let places: number[][] = [[]];
-  for (const size of kernel) places = places.flatMap((p) => axesOfRank(size).map((k) => [...p, k]));
-  return places;
 }
 
 /** A weight of ones that takes each of `channels` for itself. */
