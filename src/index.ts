@@ -109,6 +109,8 @@ export { addLoss, type LossTerm } from './autodiff/add-loss.js';
 export { addOptimiser, type OptimiserOptions, type TrainingStep } from './autodiff/add-optimiser.js';
 export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
+export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
+export { withWeights } from './train/write-back.js';
 
 // Plug-ins
 export { z } from 'zod';

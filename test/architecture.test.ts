@@ -28,6 +28,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   store: 6,
   codes: 6,
   quantize: 7,
+  train: 7,
   adjust: 7,
   analyse: 8,
   recipe: 8,

@@ -23,7 +23,13 @@ export interface OptimiserOptions {
 /** A training step, and the names of what goes round: the value of each output is the next step's input. */
 export interface TrainingStep {
   readonly model: Model;
-  readonly loop: readonly { readonly input: string; readonly output: string; readonly shape: readonly number[] }[];
+  readonly loop: readonly {
+    readonly input: string;
+    readonly output: string;
+    readonly shape: readonly number[];
+    /** A weight, or something that the optimiser keeps for one, which starts at zero. */
+    readonly kind: 'weight' | 'state';
+  }[];
 }
 
 /**
@@ -54,12 +60,12 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
         );
   const [rate, step] = ['learning rate', 'step'].map((name) => input(graph, name, 'float32', []));
   const loop: TrainingStep['loop'][number][] = [];
-  const give = (from: Value, value: Value, shape: readonly number[]): void => {
+  const give = (kind: 'weight' | 'state', from: Value, value: Value, shape: readonly number[]): void => {
     const output = `new ${from.name}`;
     value.name = output;
     value.shape = shape;
     graph.addOutput(value);
-    loop.push({ input: from.name, output, shape });
+    loop.push({ input: from.name, output, shape, kind });
   };
   for (const { name, parameter, gradient, shape } of weights) {
     const dtype = parameter.dtype ?? 'float32';
@@ -80,10 +86,10 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
       },
       settings,
     );
-    give(parameter, made.parameter, shape);
+    give('weight', parameter, made.parameter, shape);
     state.forEach((s, i) => {
       const next = made.state[i];
-      if (next) give(s, next, shape);
+      if (next) give('state', s, next, shape);
     });
   }
   graph.removeInputs(new Set(graph.inputs.filter((v) => v === step && v.uses.size === 0)));

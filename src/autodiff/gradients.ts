@@ -1,6 +1,7 @@
 import type { Model, Value } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { useBatchStatistics } from './batch-norm.js';
+import { removeUnusedInitializers } from '../rewrite/pass.js';
+import { computeStatistics, useBatchStatistics } from './batch-norm.js';
 import { prepare } from './prepare.js';
 import type { GradientOptions } from './types.js';
 import { backward } from './walk.js';
@@ -19,9 +20,10 @@ import { backward } from './walk.js';
 export function gradients(model: Model, options: GradientOptions): Model {
   const prepared = prepare(model, options);
   const { graph } = prepared.model;
-  const moments = options.batchNorm === 'batch' ? useBatchStatistics(prepared.model) : new Map<string, Value>();
+  const normalising = options.batchNorm === 'batch' ? useBatchStatistics(prepared.model) : [];
   const forward = new Set(graph.nodes);
   const found = backward(prepared, options.rounding === 'straight-through');
+  const moments = computeStatistics(prepared.model, normalising);
   const builder = new GraphBuilder(prepared.model);
   const taken = new Set(
     [...graph.inputs, ...graph.initializers, ...[...graph.nodes].flatMap((n) => n.outputs)].map((v) => v.name),
@@ -35,6 +37,8 @@ export function gradients(model: Model, options: GradientOptions): Model {
     graph.addOutput(own ? value : builder.op('Identity', [value], { name, outputs: [name] }));
   };
   for (const [name, value] of moments) give(value, name);
-  found.forEach((value, i) => give(value, `gradient of ${prepared.wrt[i]?.name ?? ''}`));
+  found.forEach((value, i) => give(value, `gradient of ${options.wrt[i] ?? ''}`));
+  removeUnusedInitializers(graph); // running statistics, which no step reads
+  graph.removeInputs(new Set(graph.inputs.filter((v) => v.uses.size === 0 && !v.isGraphOutput)));
   return prepared.model;
 }
