@@ -9,6 +9,7 @@ import { convertOpset } from '../passes/convert-opset.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
 import type { GradientOptions } from './types.js';
+import { unrollCells } from './unroll.js';
 
 /** Rules read and build operators as they are from here on. */
 const RULES_OPSET = 18;
@@ -49,8 +50,9 @@ export function prepare(given: Model, options: GradientOptions): Prepared {
       fail('GRADIENT_UNKNOWN_NAME', `'${v.name}' is of type ${v.dtype}`, { tensor: v.name }, 'gradients are by floats');
   if (options.weightsAsInputs) for (const v of wrt) feed(model, v);
   keepOnly(model, [...outputs, loss]);
-  const ints = infer(model, shapes);
+  let ints = infer(model, shapes);
   checkLoss(loss);
+  if (unrollCells(model, wrt)) ints = infer(model, shapes);
   return { model, ints, loss, wrt, outputs };
 }
 

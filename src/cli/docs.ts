@@ -5,6 +5,7 @@ import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import type { Metric } from '../evaluate/types.js';
 import { ops } from '../ops/index.js';
+import { recurrentCell } from '../ops/linear.js';
 import type { OpSpec } from '../ops/spec.js';
 import { byName } from '../passes/fusions.js';
 import { everyPass, optimizing } from '../passes/presets.js';
@@ -64,12 +65,14 @@ function opsDoc(): string {
     `- **rule**: go back through it\n` +
     `- **zero**: end there: its result steps, or tells of shapes\n` +
     `- **zero or estimated**: end there, or go through as if it did not step (the straight-through estimator)\n` +
+    `- **unrolled**: go back through the steps that take its place, for sequences of known length\n` +
     `- **no**: a model is refused where the loss depends on it by way of what is trained\n\n` +
     '| operator | since opset | quantization | cost | gradient | what it does |\n|---|---|---|---|---|---|\n' +
     `${rows.join('\n')}\n`
   );
 }
-function gradientOf({ gradient }: OpSpec): string {
+function gradientOf({ gradient, linear }: OpSpec): string {
+  if (linear === recurrentCell) return 'unrolled';
   if (gradient === 'unsupported') return 'no';
   if (gradient === 'zero') return 'zero';
   return typeof gradient === 'object' && gradient.estimate ? 'zero or estimated' : 'rule';

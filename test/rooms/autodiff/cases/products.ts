@@ -42,6 +42,31 @@ const batchNorm = (x: string, attrs = '', more: Partial<RuleCase> = {}): RuleCas
   };
 };
 
+/** A cell with all that may be given, over 4 steps of 2 samples with 3 inputs and 2 hidden. */
+const cell = (
+  op: 'LSTM' | 'GRU' | 'RNN',
+  attrs: string,
+  { ways = 1, bias = true, start = true, results = '[4,1,2,2]', last = '[1,2,2]' } = {},
+): RuleCase => {
+  const gates = { LSTM: 4, GRU: 3, RNN: 1 }[op];
+  const states = start ? ['h', ...(op === 'LSTM' ? ['c'] : [])] : [];
+  const inputs = [
+    'real[4,2,3] x',
+    `real[${ways},${2 * gates},3] w`,
+    `real[${ways},${2 * gates},2] r`,
+    ...(bias ? [`real[${ways},${4 * gates}] b`] : []),
+    ...states.map((s) => `real${last} ${s}`),
+  ];
+  const given = ['x', 'w', 'r', bias ? 'b' : '', '', ...states].join(', ');
+  const outputs = op === 'LSTM' ? 'y, z, k' : 'y, z';
+  const types = [`real${results} y`, `real${last} z`, ...(op === 'LSTM' ? [`real${last} k`] : [])];
+  return {
+    graph: `(${inputs.join(', ')}) => (${types.join(', ')}) { ${outputs} = ${op} <hidden_size = 2${attrs}> (${given}) }`,
+    ...F,
+  };
+};
+const BOTH = { ways: 2, results: '[4,2,2,2]', last: '[2,2,2]' };
+
 export const productCases: Readonly<Record<string, readonly RuleCase[]>> = {
   MatMul: [
     matMul('2,3', '3,4', '2,4'),
@@ -205,6 +230,22 @@ export const productCases: Readonly<Record<string, readonly RuleCase[]>> = {
     pool('LpNormalization', '2,3', '2,3', ''),
     pool('LpNormalization', '2,3,4', '2,3,4', 'axis = 1, p = 1'),
     pool('LpNormalization', '5,2', '5,2', 'axis = 0, p = 2'),
+  ],
+  LSTM: [
+    cell('LSTM', ''),
+    cell('LSTM', ', direction = "reverse"', { bias: false, start: false }),
+    cell('LSTM', ', direction = "bidirectional"', BOTH),
+  ],
+  GRU: [
+    cell('GRU', ''),
+    cell('GRU', ', linear_before_reset = 1'),
+    cell('GRU', ', direction = "bidirectional", linear_before_reset = 1', BOTH),
+    cell('GRU', ', direction = "reverse"', { bias: false, start: false }),
+  ],
+  RNN: [
+    cell('RNN', ''),
+    cell('RNN', ', direction = "bidirectional"', BOTH),
+    cell('RNN', ', direction = "reverse"', { bias: false, start: false }),
   ],
   Softmax: [
     pool('Softmax', '2,5', '2,5', ''),
