@@ -104,6 +104,14 @@ export { loadModel, saveModel, type SavedFile, type SaveOptions } from './onnx/f
 export { memoryPlan, type MemoryPlan } from './cost/memory.js';
 export { modelCost, sized, type ModelCost, type NodeCost } from './cost/nodes.js';
 
+// Training
+export { addLoss, type LossTerm } from './autodiff/add-loss.js';
+export { addOptimiser, type OptimiserOptions, type TrainingStep } from './autodiff/add-optimiser.js';
+export { gradients } from './autodiff/gradients.js';
+export type { GradientOptions } from './autodiff/types.js';
+export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
+export { withWeights } from './train/write-back.js';
+
 // Plug-ins
 export { z } from 'zod';
 export { loadPlugins, type PluginFile, type Plugins } from './recipe/plugins.js';

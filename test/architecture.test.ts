@@ -25,10 +25,12 @@ const LAYERS: Readonly<Record<string, number>> = {
   calibrate: 5,
   evaluate: 5,
   channels: 5,
+  autodiff: 6,
   gate: 6,
   store: 6,
   codes: 6,
   quantize: 7,
+  train: 7,
   adjust: 7,
   analyse: 8,
   recipe: 8,
@@ -59,6 +61,7 @@ const NAMED_OPS: Readonly<Record<string, readonly [times: number, because: strin
   'runtime/profile.ts': [1, 'what onnxruntime puts between kernels'],
   'report/size.ts': [1, 'reads records alone, in which operators are names'],
   'cli/commands/optimize.ts': [1, 'reads what passes say, in which nodes are text'],
+  'autodiff/batch-norm.ts': [1, 'the one operator that computes otherwise while it is trained'],
   'search/search.ts': [1, 'reads layers of a record, in which operators are names'],
 };
 
@@ -124,7 +127,7 @@ it('no file outside of targets/ knows a target by name', () => {
 it('names of operators are tested in ops/, passes/ and formats/ only, but for what is listed', () => {
   const known = new Set(ops.map((o) => o.op));
   // Calls that make nodes name their operator.
-  const makes = /(?:\bop|\bnew Node|\breduce|\bend|\bwhole|\bconvert)\(\s*$/;
+  const makes = /(?:\bop|\bnew Node|\breduce|\bend|\bwhole|\bconvert|\badd|\bmake|\boverAxes|\bb\.node)\(\s*(?:s, )?$/;
   const quoted = /'([A-Z]\w*)'/g;
   const counted = written
     .filter((f) => f !== 'index.ts' && !f.startsWith('report/html/') && !SPEAK_OF_OPS.includes(room(f)))

@@ -10,6 +10,7 @@ import { main as gate } from '../examples/gate-in-ci/main.mjs';
 import { main as library } from '../examples/library-run/main.mjs';
 import { main as own } from '../examples/own-data-and-metric/main.mjs';
 import { main as plugins } from '../examples/own-plugins/main.mjs';
+import { main as training } from '../examples/training/main.mjs';
 
 const examples = path.join(import.meta.dirname, '..', 'examples');
 const out = mkdtempSync(path.join(os.tmpdir(), 'quantbench-examples-'));
@@ -91,6 +92,12 @@ describe('examples', () => {
         ['forget-docs', 1],
       ],
     ]);
+  });
+  it('training learns with weights of 3 bits', async () => {
+    const { losses } = await training(path.join(out, 'training'));
+    expect(losses[0]).toBeGreaterThan(0.5);
+    expect(losses.at(-1)).toBeLessThan(0.2);
+    expect(existsSync(path.join(out, 'training', 'step.onnx'))).toBe(true);
   });
   it('compare-recipes ranks four runs', async () => {
     const { runs } = await compare(path.join(out, 'compare'));

@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { adjustments } from '../src/adjust/index.js';
 import { weightMethods } from '../src/codes/index.js';
 import { observers } from '../src/calibrate/observers/index.js';
+import { losses } from '../src/autodiff/losses/index.js';
+import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { exporters } from '../src/exporters/index.js';
 import { formats } from '../src/formats/index.js';
@@ -55,6 +57,8 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['scheme/codings', codings],
   ['codes', weightMethods],
   ['exporters', exporters],
+  ['autodiff/losses', losses],
+  ['autodiff/optimisers', optimisers],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

@@ -18,6 +18,9 @@ export const ERROR_CODES = {
   DATA_SHAPE: 'A sample does not have the shape or type that the model input needs.',
   DATA_UNSAFE: 'A data archive tries to leave its folder or expands beyond the limit.',
   EXPORT_UNSUPPORTED: 'An exporter cannot express what was quantized, or gives files that it must not.',
+  GRADIENT_INVALID: 'The loss is not one float number, or does not depend on what it is differentiated by.',
+  GRADIENT_UNKNOWN_NAME: 'What gradients are asked for, or the loss, names no float tensor of the model.',
+  GRADIENT_UNSUPPORTED: 'No gradient is known through an operator, or a form of it, that the loss depends on.',
   GRAPH_CYCLE: 'The graph has a cycle.',
   GRAPH_INVALID: 'The graph breaks an invariant: undefined or duplicate names, dangling values, mismatched sizes.',
   GRAPH_TEXT: 'ONNX text could not be parsed.',
@@ -47,6 +50,7 @@ export const ERROR_CODES = {
   STORE_LOCKED: 'Another process holds the lock of the store for too long.',
   STORE_REFUSED: 'The store refuses a change: no passing gate, a skipped stage, or nothing to roll back to.',
   STORE_UNKNOWN: 'The store, or a name, version or stage in it, does not exist.',
+  TRAIN_NON_FINITE: 'A step of training gave NaN or infinity; the weights are those before it.',
   USAGE: 'The command line is wrong.',
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;

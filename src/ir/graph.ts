@@ -108,6 +108,7 @@ export class Node {
   doc = '';
   readonly attrs: Map<string, Attr> = new SmallMap<Attr>(this);
   readonly outputs: readonly Value[];
+  readonly #outputs: Value[];
   extra: unknown;
   /** The graph that holds this node. */
   graph: Graph | undefined;
@@ -125,7 +126,7 @@ export class Node {
     this.op = op;
     this.domain = domain === 'ai.onnx' ? '' : domain;
     this.overload = overload;
-    this.outputs = outputNames.map((n) => new Value(n, this));
+    this.outputs = this.#outputs = outputNames.map((n) => new Value(n, this));
     // copies take what they hold, where a first assignment would reserve room for 17
     this.#inputs = [...inputs];
     this.#uses = inputs.map((v, i) => this.#link(v, i));
@@ -137,6 +138,12 @@ export class Node {
   }
   get inputs(): readonly (Value | null)[] {
     return this.#inputs;
+  }
+  /** Adds a further result, which the operator must know as optional. */
+  addOutput(name: string): Value {
+    const made = new Value(name, this);
+    this.#outputs.push(made);
+    return made;
   }
   /** Puts `value` (null: omitted) into input slot `index`, keeping use-lists right. Slots between grow as omitted. */
   setInput(index: number, value: Value | null): void {

@@ -1,7 +1,9 @@
 /** Convolutions: https://onnx.ai/onnx/operators/onnx__Conv.html, onnx__ConvTranspose.html */
 import type { Dim, Node, Shape } from '../ir/graph.js';
+import * as gradients from './gradients/conv.js';
+import { depthToSpace as depthToSpaceGradient, spaceToDepth as spaceToDepthGradient } from './gradients/move.js';
 import { convolution, transposedConvolution } from './linear.js';
-import { PLAIN, sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
+import { sizeOf, UNKNOWN, type InferContext, type Known, type OpSpec } from './spec.js';
 
 /** Spatial output sizes of a sliding window (Conv and pooling). */
 export function windowSizes(node: Node, input: Shape, kernel: readonly number[], ceil = false): Dim[] {
@@ -69,7 +71,7 @@ export const conv = {
   },
   linear: convolution,
   links: 'opaque',
-  gradient: 'unsupported',
+  gradient: gradients.conv,
 } satisfies OpSpec;
 
 /**
@@ -148,7 +150,7 @@ export const convTranspose = {
   },
   linear: transposedConvolution,
   links: 'opaque',
-  gradient: 'unsupported',
+  gradient: gradients.convTranspose,
 } satisfies OpSpec;
 
 export const depthToSpace = {
@@ -167,7 +169,9 @@ export const depthToSpace = {
   },
   cost: 'free',
   quant: { role: 'passthrough', data: [0] },
-  ...PLAIN,
+  linear: 'no',
+  links: 'opaque',
+  gradient: depthToSpaceGradient,
 } satisfies OpSpec;
 
 export const spaceToDepth = {
@@ -186,5 +190,7 @@ export const spaceToDepth = {
   },
   cost: 'free',
   quant: { role: 'passthrough', data: [0] },
-  ...PLAIN,
+  linear: 'no',
+  links: 'opaque',
+  gradient: spaceToDepthGradient,
 } satisfies OpSpec;

@@ -2,6 +2,10 @@
 import type { DType } from '../ir/dtype.js';
 import { dtypeFromCode } from '../ir/dtype.js';
 import type { Dim, Node } from '../ir/graph.js';
+import * as activation from './gradients/activations.js';
+import * as arithmetic from './gradients/arithmetic.js';
+import * as limited from './gradients/clip.js';
+import { hardTanh, straightThrough } from './gradients/quant.js';
 import { addends, elements, operands, product, scaled, sloped } from './links.js';
 import {
   atLeastOne,
@@ -17,8 +21,8 @@ import {
 
 const float = (because: string): QuantRole => ({ role: 'float', because });
 const noKernel = float('no integer kernel');
-/** Differentiable, without a rule yet. */
-const smooth = { gradient: 'unsupported' } as const;
+/** Steps, unless a straight-through estimator is asked for. */
+const rounding = { rule: straightThrough, estimate: true } as const;
 const logical = { quant: float('logical'), gradient: 'zero' } as const;
 
 /** By default without an integer kernel, and elements keep their places. */
@@ -106,13 +110,19 @@ const equal: OpSpec = {
     return [{ dtype: 'bool', shape: broadcast(ctx.input(0)?.shape, ctx.input(1)?.shape), ints }];
   },
 };
-const arithmetic = (qlinear: string): QuantRole => ({
+const summed = (qlinear: string): QuantRole => ({
   role: 'arithmetic',
   inputs: 'all',
   qlinear: qlinearEach(qlinear),
 });
 
-function variadic(op: string, since: number, doc: string, links: OpSpec['links']): OpSpec {
+function variadic(
+  op: string,
+  since: number,
+  doc: string,
+  links: OpSpec['links'],
+  gradient: OpSpec['gradient'],
+): OpSpec {
   return {
     op,
     domain: '',
@@ -123,7 +133,7 @@ function variadic(op: string, since: number, doc: string, links: OpSpec['links']
     quant: noKernel,
     linear: 'no',
     links,
-    gradient: 'unsupported',
+    gradient,
     infer(ctx) {
       atLeastOne(ctx);
       return [
@@ -158,7 +168,7 @@ export const cast = {
   quant: float('changes the type'),
   linear: 'no',
   links: elements,
-  gradient: 'unsupported',
+  gradient: arithmetic.cast,
   infer(ctx) {
     const x = ctx.input(0);
     return [{ dtype: dtypeFromCode(ctx.node.int('to')), shape: x?.shape, ints: intsOf(ctx, 0) }];
@@ -179,7 +189,7 @@ export const where = {
   },
   linear: 'no',
   links: operands,
-  gradient: 'unsupported',
+  gradient: arithmetic.where,
   infer(ctx: InferContext): Known[] {
     const [c, a, b] = [ctx.input(0)?.ints, intsOf(ctx, 1), intsOf(ctx, 2)];
     const n = lengthOf(c, a, b);
@@ -198,19 +208,26 @@ export const where = {
 } satisfies OpSpec;
 
 export const elementwiseOps: readonly OpSpec[] = [
-  unary('Relu', 1, 'max(x, 0).', { ...smooth, quant: { role: 'clamp', bounds: () => [0, Infinity] }, links: scaled }),
-  unary('Clip', 1, 'Clamps to [min, max].', { ...smooth, quant: { role: 'clamp', bounds: clipBounds } }),
+  unary('Relu', 1, 'max(x, 0).', {
+    gradient: activation.relu,
+    quant: { role: 'clamp', bounds: () => [0, Infinity] },
+    links: scaled,
+  }),
+  unary('Clip', 1, 'Clamps to [min, max].', {
+    gradient: limited.clip,
+    quant: { role: 'clamp', bounds: clipBounds },
+  }),
   unary('LeakyRelu', 1, 'x or alpha·x.', {
-    ...smooth,
+    gradient: activation.leakyRelu,
     quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearLeakyRelu') },
     links: scaled,
   }),
   unary('Sigmoid', 1, '1 / (1 + e^−x).', {
-    ...smooth,
+    gradient: activation.sigmoid,
     quant: { role: 'arithmetic', inputs: [0], range: [0, 1], qlinear: qlinearEach('QLinearSigmoid') },
   }),
   unary('Tanh', 1, 'Hyperbolic tangent.', {
-    ...smooth,
+    gradient: activation.tanh,
     // tanh x = 2 · sigmoid(2x) − 1
     quant: {
       role: 'arithmetic',
@@ -219,47 +236,47 @@ export const elementwiseOps: readonly OpSpec[] = [
       twin: { op: 'Sigmoid', factor: 2, range: [0, 1] },
     },
   }),
-  unary('Erf', 9, 'Error function.', smooth),
-  unary('Exp', 1, 'e^x.', smooth),
-  unary('Log', 1, 'Natural logarithm.', smooth),
-  unary('Sqrt', 1, 'Square root.', smooth),
-  unary('Reciprocal', 1, '1 / x.', smooth),
-  unary('Neg', 1, '−x.', { ...smooth, links: scaled }),
-  unary('Abs', 1, '|x|.', { ...smooth, links: scaled }),
-  unary('Ceil', 1, 'Rounds up.', { gradient: 'zero' }),
-  unary('Floor', 1, 'Rounds down.', { gradient: 'zero' }),
-  unary('Round', 11, 'Rounds half to even.', { gradient: 'zero' }),
-  unary('Sign', 9, 'Sign.', { gradient: 'zero' }),
-  unary('Elu', 1, 'Exponential linear unit.', smooth),
-  unary('Selu', 1, 'Scaled ELU.', smooth),
-  unary('Celu', 12, 'Continuous ELU.', smooth),
-  unary('Softplus', 1, 'ln(1 + e^x).', smooth),
-  unary('Softsign', 1, 'x / (1 + |x|).', smooth),
-  unary('HardSigmoid', 1, 'Clamped line.', smooth),
-  unary('HardSwish', 14, 'x · HardSigmoid(x).', smooth),
-  unary('Gelu', 20, 'Gaussian error linear unit.', smooth),
-  unary('Mish', 18, 'x · tanh(softplus(x)).', smooth),
-  unary('Swish', 24, 'x · sigmoid(αx).', smooth),
-  unary('ThresholdedRelu', 10, 'x above alpha, else 0.', smooth),
-  unary('Shrink', 9, 'Soft threshold.', smooth),
-  unary('Sin', 7, 'Sine.', smooth),
-  unary('Cos', 7, 'Cosine.', smooth),
-  unary('Tan', 7, 'Tangent.', smooth),
-  unary('Asin', 7, 'Arc sine.', smooth),
-  unary('Acos', 7, 'Arc cosine.', smooth),
-  unary('Atan', 7, 'Arc tangent.', smooth),
-  unary('Sinh', 9, 'Hyperbolic sine.', smooth),
-  unary('Cosh', 9, 'Hyperbolic cosine.', smooth),
-  unary('Asinh', 9, 'Inverse sinh.', smooth),
-  unary('Acosh', 9, 'Inverse cosh.', smooth),
-  unary('Atanh', 9, 'Inverse tanh.', smooth),
+  unary('Erf', 9, 'Error function.', { gradient: activation.erf }),
+  unary('Exp', 1, 'e^x.', { gradient: activation.exp }),
+  unary('Log', 1, 'Natural logarithm.', { gradient: activation.log }),
+  unary('Sqrt', 1, 'Square root.', { gradient: activation.sqrt }),
+  unary('Reciprocal', 1, '1 / x.', { gradient: activation.reciprocal }),
+  unary('Neg', 1, '−x.', { gradient: activation.neg, links: scaled }),
+  unary('Abs', 1, '|x|.', { gradient: activation.abs, links: scaled }),
+  unary('Ceil', 1, 'Rounds up.', { gradient: rounding }),
+  unary('Floor', 1, 'Rounds down.', { gradient: rounding }),
+  unary('Round', 11, 'Rounds half to even.', { gradient: rounding }),
+  unary('Sign', 9, 'Sign.', { gradient: { rule: hardTanh, estimate: true } }),
+  unary('Elu', 1, 'Exponential linear unit.', { gradient: activation.elu }),
+  unary('Selu', 1, 'Scaled ELU.', { gradient: activation.selu }),
+  unary('Celu', 12, 'Continuous ELU.', { gradient: activation.celu }),
+  unary('Softplus', 1, 'ln(1 + e^x).', { gradient: activation.softplus }),
+  unary('Softsign', 1, 'x / (1 + |x|).', { gradient: activation.softsign }),
+  unary('HardSigmoid', 1, 'Clamped line.', { gradient: activation.hardSigmoid }),
+  unary('HardSwish', 14, 'x · HardSigmoid(x).', { gradient: activation.hardSwish }),
+  unary('Gelu', 20, 'Gaussian error linear unit.', { gradient: activation.gelu }),
+  unary('Mish', 18, 'x · tanh(softplus(x)).', { gradient: activation.mish }),
+  unary('Swish', 24, 'x · sigmoid(αx).', { gradient: activation.swish }),
+  unary('ThresholdedRelu', 10, 'x above alpha, else 0.', { gradient: activation.thresholdedRelu }),
+  unary('Shrink', 9, 'Soft threshold.', { gradient: activation.shrink }),
+  unary('Sin', 7, 'Sine.', { gradient: activation.sin }),
+  unary('Cos', 7, 'Cosine.', { gradient: activation.cos }),
+  unary('Tan', 7, 'Tangent.', { gradient: activation.tan }),
+  unary('Asin', 7, 'Arc sine.', { gradient: activation.asin }),
+  unary('Acos', 7, 'Arc cosine.', { gradient: activation.acos }),
+  unary('Atan', 7, 'Arc tangent.', { gradient: activation.atan }),
+  unary('Sinh', 9, 'Hyperbolic sine.', { gradient: activation.sinh }),
+  unary('Cosh', 9, 'Hyperbolic cosine.', { gradient: activation.cosh }),
+  unary('Asinh', 9, 'Inverse sinh.', { gradient: activation.asinh }),
+  unary('Acosh', 9, 'Inverse cosh.', { gradient: activation.acosh }),
+  unary('Atanh', 9, 'Inverse tanh.', { gradient: activation.atanh }),
   unary('Not', 1, 'Logical not.', logical),
   unary('BitwiseNot', 18, 'Bitwise not.', logical),
   unary('IsNaN', 9, 'Whether NaN.', { ...logical, dtype: 'bool' }),
   unary('IsInf', 10, 'Whether infinite.', { ...logical, dtype: 'bool' }),
   {
     ...unary('Identity', 1, 'The input itself.', {
-      ...smooth,
+      gradient: activation.identity,
       quant: { role: 'passthrough', data: [0] },
       links: scaled,
     }),
@@ -268,7 +285,7 @@ export const elementwiseOps: readonly OpSpec[] = [
   },
   {
     ...unary('Dropout', 1, 'The input itself at inference.', {
-      ...smooth,
+      gradient: limited.dropout,
       quant: { role: 'passthrough', data: [0] },
       links: scaled,
     }),
@@ -278,13 +295,27 @@ export const elementwiseOps: readonly OpSpec[] = [
       { dtype: 'bool', shape: ctx.input(0)?.shape },
     ],
   },
-  binary('Add', 1, 'a + b.', { ...smooth, quant: arithmetic('QLinearAdd'), links: addends, ints: (a, b) => a + b }),
-  binary('Mul', 1, 'a · b.', { ...smooth, quant: arithmetic('QLinearMul'), links: product, ints: (a, b) => a * b }),
-  binary('Sub', 1, 'a − b.', { ...smooth, links: addends, ints: (a, b) => a - b }),
-  binary('Div', 1, 'a / b.', { ...smooth, links: product, ints: (a, b) => (b === 0 ? null : Math.trunc(a / b) + 0) }),
-  binary('Pow', 1, 'a^b.', smooth),
-  binary('Mod', 10, 'Remainder.', smooth),
-  binary('PRelu', 1, 'x or slope·x.', { ...smooth, links: sloped }),
+  binary('Add', 1, 'a + b.', {
+    gradient: arithmetic.sumOfTwo,
+    quant: summed('QLinearAdd'),
+    links: addends,
+    ints: (a, b) => a + b,
+  }),
+  binary('Mul', 1, 'a · b.', {
+    gradient: arithmetic.productOfTwo,
+    quant: summed('QLinearMul'),
+    links: product,
+    ints: (a, b) => a * b,
+  }),
+  binary('Sub', 1, 'a − b.', { gradient: arithmetic.difference, links: addends, ints: (a, b) => a - b }),
+  binary('Div', 1, 'a / b.', {
+    gradient: arithmetic.quotient,
+    links: product,
+    ints: (a, b) => (b === 0 ? null : Math.trunc(a / b) + 0),
+  }),
+  binary('Pow', 1, 'a^b.', { gradient: arithmetic.power }),
+  binary('Mod', 10, 'Remainder.', { gradient: arithmetic.remainder }),
+  binary('PRelu', 1, 'x or slope·x.', { gradient: limited.pRelu, links: sloped }),
   binary('And', 1, 'Logical and.', { ...logical, dtype: 'bool' }),
   binary('Or', 1, 'Logical or.', { ...logical, dtype: 'bool' }),
   binary('Xor', 1, 'Logical exclusive or.', { ...logical, dtype: 'bool' }),
@@ -297,10 +328,10 @@ export const elementwiseOps: readonly OpSpec[] = [
   binary('BitwiseOr', 18, 'Bitwise or.', logical),
   binary('BitwiseXor', 18, 'Bitwise exclusive or.', logical),
   binary('BitShift', 11, 'Shift.', logical),
-  variadic('Max', 1, 'Largest of the inputs.', operands),
-  variadic('Min', 1, 'Smallest of the inputs.', operands),
-  variadic('Sum', 1, 'Sum of the inputs.', addends),
-  variadic('Mean', 1, 'Mean of the inputs.', addends),
+  variadic('Max', 1, 'Largest of the inputs.', operands, arithmetic.extremeOfAll),
+  variadic('Min', 1, 'Smallest of the inputs.', operands, arithmetic.extremeOfAll),
+  variadic('Sum', 1, 'Sum of the inputs.', addends, arithmetic.sumOfAll),
+  variadic('Mean', 1, 'Mean of the inputs.', addends, arithmetic.meanOfAll),
   cast,
   where,
 ];

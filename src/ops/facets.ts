@@ -1,5 +1,6 @@
 /** What an operator's facets say: products with weights, channels that stay channels, and how gradients go back. */
-import type { Attr, Node, Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import type { Tensor } from '../ir/tensor.js';
 
 /**
  * One weight of a node as the matrix W of a product: y[…, o, …] = alpha · Σ x[…, i, …] · W[o, i] + beta · b[o]. Axes of
@@ -57,15 +58,41 @@ export interface Tie {
  */
 export type LinkRule = (node: Node) => readonly Tie[];
 
-/** What a gradient rule builds with. */
+/** An attribute of a node that a rule builds; whether a number is a float or an int is known by the attribute's name. */
+export type GradientAttr = number | string | readonly number[] | Tensor;
+
+/** What a gradient rule builds with: nodes of the standard domain, in float32 or float64 as the node has it. */
 export interface GradientContext {
   readonly node: Node;
-  /** Opset version of the standard domain in which nodes are built. */
+  /** Opset version of the standard domain in which nodes are read and built: 18 or later. */
   readonly opset: number;
-  /** The gradient of the loss by output i; undefined where nothing that is wanted depends on it. */
+  /** The gradient of the loss by output i; undefined where the loss does not depend on it. */
   gradient(i: number): Value | undefined;
-  /** Adds a node of the standard domain and gives its only output. */
-  add(op: string, inputs: readonly (Value | null)[], attrs?: Readonly<Record<string, Attr>>): Value;
+  /** Whether the gradient by input i leads to one that is wanted. A rule leaves others out. */
+  need(i: number): boolean;
+  /** Input i, which the operator must have. */
+  input(i: number): Value;
+  /** The sizes of a value. Throws GRADIENT_UNSUPPORTED where one is not known. */
+  sizes(value: Value): readonly number[];
+  /** The elements of an integer input that are known before the model runs. Throws GRADIENT_UNSUPPORTED else. */
+  ints(i: number): readonly number[];
+  /** Adds a node and gives its only output. */
+  add(op: string, inputs: readonly (Value | null)[], attrs?: Readonly<Record<string, GradientAttr>>): Value;
+  constant(data: Tensor): Value;
+  /** Throws GRADIENT_UNSUPPORTED, naming the node: for a form of the operator that the rule does not cover. */
+  refuse(why: string): never;
 }
-/** Gradients of the loss by each input; undefined where it has none. */
+/** Gradients of the loss by each input; undefined where it has none or none is needed. */
 export type GradientRule = (context: GradientContext) => readonly (Value | undefined)[];
+
+/** A rule with what it asks of the walk. */
+export interface GradientFacet {
+  readonly rule: GradientRule;
+  /** The rule reads so many outputs, of which the node may leave the last ones out: they are added to it. */
+  readonly outputs?: number;
+  /**
+   * The operator steps, so that its gradient is zero; the rule is what a straight-through estimator takes for it, where
+   * one is asked for.
+   */
+  readonly estimate?: true;
+}

@@ -10,6 +10,7 @@ import {
   type Shape,
   type Value,
 } from '../ir/graph.js';
+import { elementCount, type Tensor } from '../ir/tensor.js';
 import { specOf } from './index.js';
 import { wholeSize, type InferContext, type Known } from './spec.js';
 
@@ -113,13 +114,37 @@ function contextOf(node: Node, model: Model, ints: Map<Value, readonly Dim[]>): 
       const v = node.inputs[i];
       return v ? knownOf(v, ints) : undefined;
     },
-    constant: (i) => node.inputs[i]?.data,
+    constant: (i) => constantAt(node.inputs[i]),
     subgraph: (name) =>
       node
         .subgraphs()
         .filter(([n]) => n === name)
         .flatMap(([, g]) => g.outputs.map((o) => knownOf(o, ints))),
   };
+}
+
+/** These give the elements of their first input, in order, under other dims. */
+const VIEWS: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
+
+/** The constant that a value is: an initializer, what a Constant gives, or a view of one. */
+function constantAt(v: Value | null | undefined): Tensor | undefined {
+  let at = v;
+  for (let steps = 0; at && !at.data && steps < 100; steps++) {
+    const node: Node | undefined = at.producer;
+    if (node?.domain !== '') return undefined;
+    if (node.op === 'Constant') {
+      const attr = node.attrs.get('value');
+      return attr?.type === 'tensor' ? shapedAs(v, attr.value) : undefined;
+    }
+    if (!VIEWS.has(node.op)) return undefined;
+    at = node.inputs[0];
+  }
+  return at?.data && shapedAs(v, at.data);
+}
+function shapedAs(v: Value | null | undefined, data: Tensor): Tensor | undefined {
+  if (!v || v.data === data) return data;
+  const dims = v.shape?.filter((d) => typeof d === 'number');
+  return dims && dims.length === v.shape?.length && elementCount(dims) === data.size ? data.reshaped(dims) : undefined;
 }
 
 /** Joins what is inferred with what was known; a number beats a symbol beats nothing. */

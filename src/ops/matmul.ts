@@ -1,5 +1,7 @@
 /** Matrix products: https://onnx.ai/onnx/operators/onnx__MatMul.html, onnx__Gemm.html, onnx__Einsum.html */
 import type { Dim, Node, Shape } from '../ir/graph.js';
+import { einsum as einsumGradient } from './gradients/einsum.js';
+import * as gradients from './gradients/matmul.js';
 import { einsumProduct, generalProduct, matrixProduct } from './linear.js';
 import { broadcast, sizeOf, type OpSpec } from './spec.js';
 
@@ -31,7 +33,7 @@ export const matMul = {
   },
   linear: matrixProduct,
   links: 'opaque',
-  gradient: 'unsupported',
+  gradient: gradients.matMul,
 } satisfies OpSpec;
 
 export const gemm = {
@@ -65,7 +67,7 @@ export const gemm = {
   },
   linear: generalProduct,
   links: 'opaque',
-  gradient: 'unsupported',
+  gradient: gradients.gemm,
 } satisfies OpSpec;
 
 export const einsum = {
@@ -92,7 +94,7 @@ export const einsum = {
   quant: { role: 'float', because: 'Einsum has no integer kernel' },
   linear: einsumProduct,
   links: 'opaque',
-  gradient: 'unsupported',
+  gradient: einsumGradient,
 } satisfies OpSpec;
 
 /**

@@ -1,6 +1,8 @@
 /** Pooling and resizing: https://onnx.ai/onnx/operators/onnx__MaxPool.html and neighbours. */
 import type { Shape } from '../ir/graph.js';
 import { windowSizes } from './conv.js';
+import * as gradients from './gradients/pool.js';
+import { resize as resizeGradient } from './gradients/resize.js';
 import { image } from './links.js';
 import { axisOf, numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
 
@@ -28,7 +30,7 @@ export const maxPool = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: { rule: gradients.maxPool, outputs: 2 },
   infer: (ctx) => {
     const [y] = inferPool(ctx);
     return [y!, { dtype: 'int64', shape: y?.shape }];
@@ -50,7 +52,7 @@ export const averagePool = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: gradients.averagePool,
   infer: inferPool,
   cost: windowCost,
   quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearAveragePool') },
@@ -64,7 +66,7 @@ export const lpPool = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: gradients.lpPool,
   infer: inferPool,
   cost: windowCost,
   quant: { role: 'float', because: 'no integer kernel' },
@@ -84,7 +86,7 @@ export const globalAveragePool = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: gradients.globalAveragePool,
   infer: inferGlobal,
   cost: globalCost,
   quant: { role: 'arithmetic', inputs: [0], qlinear: qlinearEach('QLinearGlobalAveragePool') },
@@ -98,7 +100,7 @@ export const globalMaxPool = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: gradients.globalMaxPool,
   infer: inferGlobal,
   cost: globalCost,
   quant: { role: 'float', because: 'no integer kernel' },
@@ -112,7 +114,7 @@ export const resize = {
   foldable: true,
   linear: 'no',
   links: image,
-  gradient: 'unsupported',
+  gradient: resizeGradient,
   infer(ctx) {
     const x = ctx.input(0);
     const shape = x?.shape;

@@ -12,6 +12,7 @@ import {
   type Known,
   type OpSpec,
 } from './spec.js';
+import * as gradients from './gradients/quant.js';
 import { convMacs, inferConv } from './conv.js';
 import { matMulShape } from './matmul.js';
 
@@ -31,6 +32,7 @@ const zeroPointType = (k: Known | undefined, fallback: DType): DType => k?.dtype
 
 export const quantizeLinear = {
   ...base('QuantizeLinear', '', 10, 'x / scale rounded half to even, plus zero point, saturated.'),
+  gradient: { rule: gradients.quantizeLinear, estimate: true },
   cost: perElement,
   infer: (ctx) => [
     {
@@ -43,6 +45,7 @@ export const quantizeLinear = {
 } satisfies OpSpec;
 export const dequantizeLinear = {
   ...base('DequantizeLinear', '', 10, '(q − zero point) · scale.'),
+  gradient: gradients.dequantizeLinear,
   cost: perElement,
   infer: (ctx) => [{ dtype: ctx.input(1)?.dtype ?? 'float32', shape: ctx.input(0)?.shape }],
 } satisfies OpSpec;

@@ -1,12 +1,13 @@
 /** Reductions: https://onnx.ai/onnx/operators/onnx__ReduceMean.html and neighbours. */
 import type { DType } from '../ir/dtype.js';
 import type { Dim } from '../ir/graph.js';
+import * as gradients from './gradients/reduce.js';
 import { reduced } from './links.js';
 import { axesOf, axisOf, sizeOf, STEPS, type OpSpec, type QuantRole } from './spec.js';
 
 const noKernel: QuantRole = { role: 'float', because: 'no integer kernel' };
 
-function reduce(op: string, doc: string, links: OpSpec['links'] = 'opaque'): OpSpec {
+function reduce(op: string, doc: string, gradient: OpSpec['gradient'], links: OpSpec['links'] = 'opaque'): OpSpec {
   return {
     op,
     domain: '',
@@ -16,7 +17,7 @@ function reduce(op: string, doc: string, links: OpSpec['links'] = 'opaque'): OpS
     quant: noKernel,
     linear: 'no',
     links,
-    gradient: 'unsupported',
+    gradient,
     cost: ([x]) => ({ macs: 0, otherOps: sizeOf(x?.shape) }),
     infer(ctx) {
       const x = ctx.input(0);
@@ -59,16 +60,16 @@ function argReduce(op: string, doc: string): OpSpec {
 }
 
 export const reduceOps: readonly OpSpec[] = [
-  reduce('ReduceMean', 'Mean.', reduced),
-  reduce('ReduceSum', 'Sum.', reduced),
-  reduce('ReduceMax', 'Maximum.', reduced),
-  reduce('ReduceMin', 'Minimum.', reduced),
-  reduce('ReduceProd', 'Product.'),
-  reduce('ReduceL1', 'Sum of absolute values.'),
-  reduce('ReduceL2', 'Euclidean norm.'),
-  reduce('ReduceLogSum', 'Logarithm of the sum.'),
-  reduce('ReduceLogSumExp', 'Logarithm of the sum of exponentials.'),
-  reduce('ReduceSumSquare', 'Sum of squares.'),
+  reduce('ReduceMean', 'Mean.', gradients.reduceMean, reduced),
+  reduce('ReduceSum', 'Sum.', gradients.reduceSum, reduced),
+  reduce('ReduceMax', 'Maximum.', gradients.reduceExtreme, reduced),
+  reduce('ReduceMin', 'Minimum.', gradients.reduceExtreme, reduced),
+  reduce('ReduceProd', 'Product.', gradients.reduceProd),
+  reduce('ReduceL1', 'Sum of absolute values.', gradients.reduceL1),
+  reduce('ReduceL2', 'Euclidean norm.', gradients.reduceL2),
+  reduce('ReduceLogSum', 'Logarithm of the sum.', gradients.reduceLogSum),
+  reduce('ReduceLogSumExp', 'Logarithm of the sum of exponentials.', gradients.reduceLogSumExp),
+  reduce('ReduceSumSquare', 'Sum of squares.', gradients.reduceSumSquare),
   argReduce('ArgMax', 'Index of the maximum.'),
   argReduce('ArgMin', 'Index of the minimum.'),
 ];

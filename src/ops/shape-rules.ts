@@ -1,4 +1,5 @@
 /** What ops that move elements or compute shapes give. https://onnx.ai/onnx/operators/ */
+import { item } from '../base/lists.js';
 import { type Dim, type Shape } from '../ir/graph.js';
 import {
   atLeastOne,
@@ -47,7 +48,7 @@ function inferHole(from: Shape | undefined, to: readonly Dim[], hole: number): D
   const product = left.reduce<number>((n, d) => n * (typeof d === 'number' ? d : 1), 1);
   if (divisor === 0 || product % divisor !== 0) return null;
   if (symbols.length === 0) return product / divisor;
-  return symbols.length === 1 && product === divisor ? symbols[0]! : null;
+  return symbols.length === 1 && product === divisor ? item(symbols, 0) : null;
 }
 
 export function inferSlice(ctx: InferContext): readonly Known[] {
@@ -85,6 +86,7 @@ export function inferSlice(ctx: InferContext): readonly Known[] {
   ] as const)
     checkLength(ctx, what, list.length, starts.length);
   const out: Dim[] = [...shape];
+  const ranges = shape.map((): readonly [from: number, step: number] => [0, 1]);
   const axes = given.map((a) => axisOf(ctx, a, shape.length));
   axes.forEach((a, i) => {
     const d = shape[a];
@@ -97,11 +99,33 @@ export function inferSlice(ctx: InferContext): readonly Known[] {
     const from = step > 0 ? clampTo(s, 0, d) : clampTo(s, 0, d - 1);
     const to = step > 0 ? clampTo(e, 0, d) : clampTo(e, -1, d - 1);
     out[a] = Math.max(0, Math.ceil((to - from) / step));
+    ranges[a] = [from, step];
   });
   const ints = intsOf(ctx, 0);
-  const [s, e, step] = [starts[0] ?? 0, ends[0] ?? 0, steps?.[0] ?? 1];
-  const cut = ints && shape.length === 1 && step === 1 ? ints.slice(s, e >= ints.length ? undefined : e) : undefined;
-  return of(x, out, cut);
+  return of(
+    x,
+    out,
+    ints && picked(ints, shape, out, (at) => at.map((i, a) => item(ranges, a)[0] + i * item(ranges, a)[1])),
+  );
+}
+
+/** Elements of a tensor of sizes `to`, each from the place in one of sizes `from` that `source` gives for its own. */
+export function picked(
+  ints: readonly Dim[],
+  from: Shape,
+  to: Shape,
+  source: (at: readonly number[]) => readonly number[],
+): readonly Dim[] | undefined {
+  const fixed = (s: Shape): s is readonly number[] => s.every((d) => typeof d === 'number');
+  if (!fixed(from) || !fixed(to) || from.reduce((n, d) => n * d, 1) !== ints.length) return undefined;
+  return Array.from({ length: to.reduce((n, d) => n * d, 1) }, (_, k) => {
+    const at: number[] = [];
+    for (let a = to.length - 1, rest = k; a >= 0; a--) {
+      at.unshift(rest % item(to, a));
+      rest = Math.floor(rest / item(to, a));
+    }
+    return ints[source(at).reduce((n, i, a) => n * item(from, a) + i, 0)] ?? null;
+  });
 }
 
 export function inferGather(ctx: InferContext): readonly Known[] {
@@ -210,7 +234,7 @@ export function inferPad(ctx: InferContext): readonly Known[] {
   axes.forEach((a, i) => {
     const at = axisOf(ctx, a, shape.length);
     const d = shape[at];
-    const more = pads[i]! + pads[i + axes.length]!; // lengths were checked
+    const more = item(pads, i) + item(pads, i + axes.length); // lengths were checked
     out[at] = typeof d === 'number' ? d + more : more === 0 ? (d ?? null) : null;
   });
   return of(x, out);

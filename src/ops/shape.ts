@@ -1,6 +1,13 @@
 /** Ops that move elements or compute shapes. https://onnx.ai/onnx/operators/ */
+import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { label, MAX_RANK, type Dim, type Shape } from '../ir/graph.js';
+import { expanded } from './gradients/arithmetic.js';
+import * as move from './gradients/move.js';
+import { padded as padGradient } from './gradients/pad.js';
+import * as pick from './gradients/pick.js';
+import { cumSum } from './gradients/reduce.js';
+import { sliced as sliceGradient } from './gradients/slice.js';
 import { lookup } from './linear.js';
 import { cut, flattened, joined, kept, padded, permuted, sliced } from './links.js';
 import {
@@ -14,19 +21,9 @@ import {
   inferPad,
   inferExpand,
   of,
+  picked,
 } from './shape-rules.js';
-import {
-  axisOf,
-  checkLength,
-  intsOf,
-  numbersOf,
-  ofRank,
-  PLAIN,
-  sizeOf,
-  STEPS,
-  type OpSpec,
-  type QuantRole,
-} from './spec.js';
+import { axisOf, checkLength, intsOf, numbersOf, ofRank, sizeOf, STEPS, type OpSpec, type QuantRole } from './spec.js';
 
 const passthrough: QuantRole = { role: 'passthrough', data: [0] };
 const float = (because: string): QuantRole => ({ role: 'float', because });
@@ -50,15 +47,24 @@ const spec = (
   ...facets,
 });
 /** Of an op that moves elements. */
-const moves = (links: OpSpec['links'], linear: OpSpec['linear'] = 'no'): Facets => ({
+const moves = (gradient: OpSpec['gradient'], links: OpSpec['links'], linear: OpSpec['linear'] = 'no'): Facets => ({
   linear,
   links,
-  gradient: 'unsupported',
+  gradient,
 });
 
+const scattering: readonly (readonly [op: string, gradient: OpSpec['gradient']])[] = [
+  ['ScatterElements', pick.scatterAlong],
+  ['ScatterND', pick.scatterND],
+  ['Scatter', pick.scatterAlong],
+  ['CumSum', cumSum],
+  ['Trilu', move.triangle],
+  ['ReverseSequence', move.reversed],
+];
+
 export const shapeOps: readonly OpSpec[] = [
-  spec('Reshape', 1, 'New dims, same elements.', passthrough, moves(flattened), inferReshape),
-  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, moves(flattened), (ctx) => {
+  spec('Reshape', 1, 'New dims, same elements.', passthrough, moves(move.reshaped, flattened), inferReshape),
+  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, moves(move.reshaped, flattened), (ctx) => {
     const x = ctx.input(0);
     const shape = x?.shape;
     if (!shape) return of(x, undefined);
@@ -67,11 +73,11 @@ export const shapeOps: readonly OpSpec[] = [
     const product = (part: Shape): Dim => {
       const rest = part.filter((d) => d !== 1);
       if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
-      return rest.length === 1 ? rest[0]! : null;
+      return rest.length === 1 ? item(rest, 0) : null;
     };
     return of(x, [product(shape.slice(0, axis)), product(shape.slice(axis))]);
   }),
-  spec('Transpose', 1, 'Permutes axes.', passthrough, moves(permuted), (ctx) => {
+  spec('Transpose', 1, 'Permutes axes.', passthrough, moves(move.transposed, permuted), (ctx) => {
     const x = ctx.input(0);
     const rank = x?.shape?.length;
     const perm = ctx.node.attrs.has('perm')
@@ -90,16 +96,23 @@ export const shapeOps: readonly OpSpec[] = [
         'each axis once, from 0',
       );
     }
-    return of(x, x?.shape && perm.map((p) => x.shape?.[p] ?? null));
+    const shape = x?.shape && perm.map((p) => x.shape?.[p] ?? null);
+    const ints = intsOf(ctx, 0);
+    if (!ints || !x?.shape || !shape) return of(x, shape);
+    return of(
+      x,
+      shape,
+      picked(ints, x.shape, shape, (at) => perm.map((_, a) => item(at, perm.indexOf(a)))),
+    );
   }),
-  spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, moves(kept), inferSqueeze),
-  spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, moves(kept), inferUnsqueeze),
-  spec('Slice', 1, 'A range of each axis.', passthrough, moves(sliced), inferSlice),
-  spec('Gather', 1, 'Picks along one axis.', passthrough, moves('opaque', lookup), inferGather),
-  spec('GatherElements', 11, 'Picks element by element.', passthrough, moves('opaque'), (ctx) =>
+  spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, moves(move.reshaped, kept), inferSqueeze),
+  spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, moves(move.reshaped, kept), inferUnsqueeze),
+  spec('Slice', 1, 'A range of each axis.', passthrough, moves(sliceGradient, sliced), inferSlice),
+  spec('Gather', 1, 'Picks along one axis.', passthrough, moves(pick.gather, 'opaque', lookup), inferGather),
+  spec('GatherElements', 11, 'Picks element by element.', passthrough, moves(pick.gatherElements, 'opaque'), (ctx) =>
     of(ctx.input(0), ctx.input(1)?.shape),
   ),
-  spec('GatherND', 11, 'Picks by index tuples.', passthrough, moves('opaque'), (ctx) => {
+  spec('GatherND', 11, 'Picks by index tuples.', passthrough, moves(pick.gatherND, 'opaque'), (ctx) => {
     const [x, indices] = [ctx.input(0), ctx.input(1)?.shape];
     const tuple = indices?.at(-1); // so many axes, beside those of the batch, are picked from
     if (!x?.shape || !indices || typeof tuple !== 'number') return of(x, undefined);
@@ -110,10 +123,10 @@ export const shapeOps: readonly OpSpec[] = [
     1,
     'Joins along one axis.',
     { role: 'arithmetic', inputs: 'all', qlinear: { op: 'QLinearConcat', domain: 'com.microsoft', form: 'concat' } },
-    moves(joined),
+    moves(move.concatenated, joined),
     inferConcat,
   ),
-  spec('Split', 1, 'Cuts along one axis.', passthrough, moves(cut), inferSplit),
+  spec('Split', 1, 'Cuts along one axis.', passthrough, moves(move.split, cut), inferSplit),
   spec(
     'Pad',
     1,
@@ -126,17 +139,17 @@ export const shapeOps: readonly OpSpec[] = [
           ? 'the pad value is not a constant'
           : true,
     },
-    moves(padded),
+    moves(padGradient, padded),
     inferPad,
   ),
-  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, moves('opaque'), inferExpand),
-  spec('Tile', 1, 'Repeats along axes.', passthrough, moves('opaque'), (ctx) => {
+  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, moves(expanded, 'opaque'), inferExpand),
+  spec('Tile', 1, 'Repeats along axes.', passthrough, moves(move.tiled, 'opaque'), (ctx) => {
     const x = ctx.input(0);
     const repeats = numbersOf(ctx, 1);
     if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
     return of(
       x,
-      x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * repeats[i]! : null)),
+      x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * item(repeats, i) : null)),
     ); // as above
   }),
   spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), STEPS, (ctx) => {
@@ -183,7 +196,7 @@ export const shapeOps: readonly OpSpec[] = [
   spec('NonZero', 9, 'Indices of non-zero elements.', float('logical'), STEPS, (ctx) => [
     { dtype: 'int64', shape: [ctx.input(0)?.shape?.length ?? null, null] },
   ]),
-  spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), PLAIN, (ctx) => {
+  spec('TopK', 1, 'Largest k and their indices.', float('no integer kernel'), moves(pick.topK, 'opaque'), (ctx) => {
     const x = ctx.input(0);
     const axis = x?.shape ? axisOf(ctx, ctx.node.int('axis', -1), x.shape.length) : 0;
     const k = ctx.node.attrs.has('k') ? ctx.node.int('k') : (numbersOf(ctx, 1)?.[0] ?? null);
@@ -193,8 +206,8 @@ export const shapeOps: readonly OpSpec[] = [
       { dtype: 'int64', shape },
     ];
   }),
-  ...(['ScatterElements', 'ScatterND', 'Scatter', 'CumSum', 'Trilu', 'ReverseSequence'] as const).map((op) =>
-    spec(op, 9, 'The shape of the first input.', float('no integer kernel'), PLAIN, (ctx) =>
+  ...scattering.map(([op, gradient]) =>
+    spec(op, 9, 'The shape of the first input.', float('no integer kernel'), moves(gradient, 'opaque'), (ctx) =>
       of(ctx.input(0), ctx.input(0)?.shape),
     ),
   ),

@@ -1,0 +1,140 @@
+import { fail } from '../base/errors.js';
+import { cloneModel } from '../ir/clone.js';
+import { dtypeCode, type DType } from '../ir/dtype.js';
+import { encodeTensor } from '../ir/encode.js';
+import { Value, type Graph, type Model } from '../ir/graph.js';
+import { GraphBuilder } from '../rewrite/builder.js';
+import { checkedOptions, partOf } from './options.js';
+import { optimisers } from './optimisers/index.js';
+
+export interface OptimiserOptions {
+  /** Name of an optimiser: sgd, adam, adamw or sign-sgd. */
+  readonly optimiser: string;
+  /** Options of the optimiser by key; see its schema. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** Weights that are changed: inputs of the model, which also returns `gradient of` each. */
+  readonly parameters: readonly string[];
+  /** Those of them that weight decay leaves alone. */
+  readonly withoutDecay?: readonly string[];
+  /** Gradients are scaled so that their norm over all weights is at most this. */
+  readonly clipNorm?: number;
+}
+
+/** A training step, and the names of what goes round: the value of each output is the next step's input. */
+export interface TrainingStep {
+  readonly model: Model;
+  readonly loop: readonly {
+    readonly input: string;
+    readonly output: string;
+    readonly shape: readonly number[];
+    /** A weight, or something that the optimiser keeps for one, which starts at zero. */
+    readonly kind: 'weight' | 'state';
+  }[];
+}
+
+/**
+ * A gradient model, made with `weightsAsInputs`, that also takes the step. New scalar float inputs: `learning rate`, and
+ * `step`, which counts from 1; for each weight W and each tensor that the optimiser keeps for it, such as momentum, an
+ * input `momentum of W` of the shape of W, zeros at first. Outputs `new W` and `new momentum of W` take the place of
+ * `gradient of W`. With `clipNorm`, `gradient norm` is an output too. The model given stays as it is.
+ *
+ * Throws RECIPE_UNKNOWN_NAME for an unknown optimiser, RECIPE_INVALID for its options, GRADIENT_UNKNOWN_NAME for a
+ * weight that is no input or has no gradient.
+ */
+export function addOptimiser(given: Model, options: OptimiserOptions): TrainingStep {
+  const optimiser = partOf(optimisers, options.optimiser, 'optimiser');
+  const settings = checkedOptions(optimiser.options, options.options, `optimiser '${optimiser.name}'`);
+  const { model } = cloneModel(given);
+  const { graph } = model;
+  const b = new GraphBuilder(model);
+  const weights = options.parameters.map((name) => ({ name, ...weightOf(graph, name) }));
+  for (const { gradient } of weights)
+    for (const i of [...graph.outputIndices(gradient)].reverse()) graph.removeOutput(i);
+  const factor =
+    options.clipNorm === undefined
+      ? undefined
+      : clipped(
+          b,
+          weights.map((w) => w.gradient),
+          options.clipNorm,
+        );
+  const [rate, step] = ['learning rate', 'step'].map((name) => input(graph, name, 'float32', []));
+  const loop: TrainingStep['loop'][number][] = [];
+  const give = (kind: 'weight' | 'state', from: Value, value: Value, shape: readonly number[]): void => {
+    const output = `new ${from.name}`;
+    value.name = output;
+    value.shape = shape;
+    graph.addOutput(value);
+    loop.push({ input: from.name, output, shape, kind });
+  };
+  for (const { name, parameter, gradient, shape } of weights) {
+    const dtype = parameter.dtype ?? 'float32';
+    const cast = (v: Value): Value =>
+      v.dtype === dtype ? v : b.op('Cast', [v], { attrs: { to: dtypeCode(dtype) }, name: 'step_cast' });
+    const add = (op: string, ...inputs: readonly Value[]): Value => b.op(op, inputs, { name: `step of ${name}` });
+    const state = optimiser.state(settings).map((s) => input(graph, `${s} of ${name}`, dtype, shape));
+    const made = optimiser.step(
+      {
+        parameter,
+        gradient: factor ? add('Mul', gradient, cast(factor)) : gradient,
+        state,
+        rate: cast(rate!), // two were made
+        step: cast(step!),
+        decays: !options.withoutDecay?.includes(name),
+        add,
+        number: (value) => b.constant(encodeTensor(dtype, [], [value]), 'step_constant'),
+      },
+      settings,
+    );
+    give('weight', parameter, made.parameter, shape);
+    state.forEach((s, i) => {
+      const next = made.state[i];
+      if (next) give('state', s, next, shape);
+    });
+  }
+  graph.removeInputs(new Set(graph.inputs.filter((v) => v === step && v.uses.size === 0)));
+  return { model, loop };
+}
+
+interface Weight {
+  readonly parameter: Value;
+  readonly gradient: Value;
+  readonly shape: readonly number[];
+}
+function weightOf(graph: Graph, name: string): Weight {
+  const parameter = graph.inputs.find((v) => v.name === name);
+  const gradient = graph.outputs.find((v) => v.name === `gradient of ${name}`);
+  const shape = gradient?.shape?.filter((d) => typeof d === 'number');
+  if (!parameter || !gradient || shape?.length !== gradient.shape?.length || !shape)
+    return fail(
+      'GRADIENT_UNKNOWN_NAME',
+      parameter ? `the model returns no gradient of '${name}'` : `'${name}' is no input of the model`,
+      { tensor: name },
+      'call gradients() with it in `wrt` and with `weightsAsInputs`',
+    );
+  return { parameter, gradient, shape };
+}
+
+/** min(1, limit / norm), where the norm is that of all gradients together. */
+function clipped(b: GraphBuilder, all: readonly Value[], limit: number): Value {
+  const squares = all.map((g) => {
+    const sum = b.op('ReduceSumSquare', [g], { attrs: { keepdims: 0 }, name: 'gradient_squares' });
+    return sum.dtype === 'float32' ? sum : b.op('Cast', [sum], { attrs: { to: dtypeCode('float32') } });
+  });
+  const norm = b.op('Sqrt', [b.op('Sum', squares, { name: 'gradient_squares' })], {
+    name: 'gradient norm',
+    outputs: ['gradient norm'],
+  });
+  b.graph.addOutput(norm);
+  const one = b.constant(1);
+  return b.op('Min', [one, b.op('Div', [b.constant(limit), norm], { name: 'gradient_factor' })], {
+    name: 'gradient_factor',
+  });
+}
+
+function input(graph: Graph, name: string, dtype: DType, shape: readonly number[]): Value {
+  const v = new Value(name);
+  v.dtype = dtype;
+  v.shape = shape;
+  return graph.addInput(v);
+}

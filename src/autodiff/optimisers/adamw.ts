@@ -1,0 +1,16 @@
+import { adamOptions, adamStep, type AdamOptions } from './adam.js';
+import type { Optimiser } from './types.js';
+
+/** First w ← w − rate · decay · w, then Adam's step. source: https://arxiv.org/abs/1711.05101 */
+export const adamw = {
+  name: 'adamw',
+  doc: 'Adam whose weight decay does not pass through the squares.',
+  options: adamOptions(0.01),
+  state: () => ['mean', 'squares'],
+  step(context, options) {
+    const { parameter: w, rate, decays, add, number } = context;
+    const kept =
+      decays && options.decay ? add('Mul', w, add('Sub', number(1), add('Mul', rate, number(options.decay)))) : w;
+    return adamStep(context, kept, options);
+  },
+} as const satisfies Optimiser<AdamOptions>;

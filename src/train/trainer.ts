@@ -1,0 +1,152 @@
+import { field } from '../base/lists.js';
+import { fail } from '../base/errors.js';
+import { isFloat } from '../ir/dtype.js';
+import { encodeTensor } from '../ir/encode.js';
+import type { Feed, FeedTensor } from '../ir/feed.js';
+import type { Tensor } from '../ir/tensor.js';
+import type { TrainingStep } from '../autodiff/add-optimiser.js';
+import { openModel, toTensor } from '../runtime/open.js';
+import type { Session } from '../runtime/session.js';
+
+export interface TrainerOptions {
+  /** Values of the weights, and of running statistics, by name: usually the initializers of the model. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Name of the loss. Default: loss. */
+  readonly loss?: string;
+  /** Share of running statistics that a step keeps, as the attribute of BatchNormalization. Default: 0.9. */
+  readonly momentum?: number;
+  readonly threads?: number;
+}
+
+/** What goes from step to step, and how many were taken: a checkpoint. */
+export interface TrainerState {
+  readonly steps: number;
+  /** Weights, running statistics, and what the optimiser keeps, by name. */
+  readonly tensors: Feed;
+}
+
+const BATCH_OF = 'batch of ';
+
+/**
+ * Takes steps of training in one session: what a step returns is what the next is fed. A step that gives NaN or
+ * infinity is not taken. The same weights and batches give the same bytes, whatever the number of steps between
+ * checkpoints.
+ */
+export class Trainer {
+  readonly #session: Session;
+  readonly #step: TrainingStep;
+  readonly #loss: string;
+  readonly #momentum: number;
+  #steps = 0;
+  #loop: Record<string, FeedTensor>;
+  /** Running statistics, which no step is fed. */
+  #running: Record<string, FeedTensor>;
+
+  private constructor(session: Session, step: TrainingStep, options: TrainerOptions) {
+    this.#session = session;
+    this.#step = step;
+    this.#loss = options.loss ?? 'loss';
+    this.#momentum = options.momentum ?? 0.9;
+    const dtypes = new Map(session.inputs.map((i) => [i.name, i.dtype]));
+    this.#loop = Object.fromEntries(
+      step.loop.map(({ input, shape, kind }) => {
+        const given = kind === 'weight' ? options.weights.get(input) : undefined;
+        const count = shape.reduce((n, d) => n * d, 1);
+        const values = given ? given.f64() : new Float64Array(count); // what optimisers keep starts at zero
+        return [input, fed(encodeTensor(dtypes.get(input) ?? 'float32', shape, values))];
+      }),
+    );
+    this.#running = Object.fromEntries(
+      session.outputs.flatMap(({ name }) => {
+        const running = name.startsWith(BATCH_OF) && options.weights.get(name.slice(BATCH_OF.length));
+        return running ? [[name.slice(BATCH_OF.length), fed(running)]] : [];
+      }),
+    );
+  }
+
+  /** Throws RECIPE_UNKNOWN_NAME where a weight has no value, MODEL_RUNTIME where onnxruntime refuses the model. */
+  static async open(step: TrainingStep, options: TrainerOptions): Promise<Trainer> {
+    for (const { input, kind } of step.loop)
+      if (kind === 'weight' && !options.weights.has(input))
+        fail('RECIPE_UNKNOWN_NAME', `the weight '${input}' has no value`, { tensor: input }, 'give it in `weights`');
+    const session = await openModel(step.model, {
+      threads: options.threads ?? 1,
+      spinning: false,
+      memoryPattern: false,
+      label: 'the training step',
+    });
+    return new Trainer(session, step, options);
+  }
+
+  /** Steps that were taken. */
+  get steps(): number {
+    return this.#steps;
+  }
+  /** The weights and running statistics as they are now. */
+  get weights(): ReadonlyMap<string, Tensor> {
+    const own = this.#step.loop.filter((l) => l.kind === 'weight').map((l) => l.input);
+    const all = [...own.map((name) => [name, field(this.#loop, name)] as const), ...Object.entries(this.#running)];
+    return new Map(all.map(([name, t]) => [name, toTensor(t)]));
+  }
+  get state(): TrainerState {
+    return { steps: this.#steps, tensors: { ...this.#loop, ...this.#running } };
+  }
+  /** Goes on from a checkpoint. */
+  restore({ steps, tensors }: TrainerState): void {
+    const take = (old: Readonly<Record<string, FeedTensor>>): Record<string, FeedTensor> =>
+      Object.fromEntries(Object.entries(old).map(([name, t]) => [name, tensors[name] ?? t]));
+    this.#steps = steps;
+    this.#loop = take(this.#loop);
+    this.#running = take(this.#running);
+  }
+
+  /**
+   * One step on a batch, by a learning rate. Gives the loss before it and what else the model returns. Throws
+   * TRAIN_NON_FINITE, with the first tensor that is not finite, for a step that would leave one; the state is then the
+   * one before.
+   */
+  async step(batch: Feed, rate: number): Promise<{ readonly loss: number; readonly outputs: Feed }> {
+    const scalar = (value: number): FeedTensor => ({ dtype: 'float32', dims: [], data: Float32Array.of(value) });
+    const feed = { ...this.#loop, ...batch, 'learning rate': scalar(rate), step: scalar(this.#steps + 1) };
+    const results = await this.#session.run(feed);
+    const loss = Number(results[this.#loss]?.data[0]);
+    const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const); // it is an output
+    if (!Number.isFinite(loss) || !next.every(([, t]) => finite(t))) this.#refuse(batch, results, loss);
+    this.#loop = Object.fromEntries(next);
+    for (const [name, old] of Object.entries(this.#running))
+      this.#running[name] = blended(old, field(results, `${BATCH_OF}${name}`), this.#momentum);
+    this.#steps++;
+    return { loss, outputs: results };
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  #refuse(batch: Feed, results: Feed, loss: number): never {
+    const [name] = [...Object.entries(batch), ...Object.entries(results)].find(([, t]) => !finite(t)) ?? ['?'];
+    return fail(
+      'TRAIN_NON_FINITE',
+      `step ${this.#steps + 1} of training: '${name}' holds NaN or infinity; the loss is ${loss}`,
+      { tensor: name },
+      'a smaller learning rate, or clipping of gradients; the weights are those of the step before',
+    );
+  }
+}
+
+function fed(t: Tensor): FeedTensor {
+  const data = t.dtype === 'float64' ? t.f64() : t.f32();
+  return { dtype: t.dtype, dims: t.dims, data };
+}
+function finite({ dtype, data }: FeedTensor): boolean {
+  if (!isFloat(dtype) || dtype === 'float16') return true;
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += Number(data[i]) * 0; // NaN where one is NaN or infinite
+  return sum === 0;
+}
+function blended(old: FeedTensor, batch: FeedTensor, momentum: number): FeedTensor {
+  const data = Float32Array.from({ length: old.data.length }, (_, i) =>
+    Math.fround(momentum * Number(old.data[i]) + (1 - momentum) * Number(batch.data[i])),
+  );
+  return { dtype: 'float32', dims: old.dims, data };
+}

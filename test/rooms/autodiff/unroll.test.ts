@@ -1,0 +1,54 @@
+/** Unrolled cells give what onnxruntime's cells give; what cannot be unrolled is refused by name. */
+import { describe, expect, it } from 'vitest';
+import { addLoss } from '../../../src/autodiff/add-loss.js';
+import { gradients } from '../../../src/autodiff/gradients.js';
+import type { Model } from '../../../src/ir/graph.js';
+import { parseModel } from '../../../src/ir/text/parse.js';
+import { randomFeed } from '../../../src/pipeline/feeds.js';
+import { openModel } from '../../../src/runtime/open.js';
+import { productCases } from './cases/products.js';
+import { numbers } from './check.js';
+
+const parse = (graph: string): Model => parseModel(`<ir_version: 10, opset_import: ["" : 21]> g ${graph}`);
+
+describe.each(['LSTM', 'GRU', 'RNN'])('%s', (op) => {
+  it.each(productCases[op]!.map((c) => c.graph.replaceAll('real', 'float')))('%s', async (graph) => {
+    const model = parse(graph);
+    const outputs = model.graph.outputs.map((v) => v.name);
+    const terms = outputs.map((of) => ({ loss: 'mse', of, target: of }));
+    const made = gradients(addLoss(model, terms), { loss: 'loss', wrt: ['w'], outputs });
+    expect([...made.graph.nodes].map((n) => n.op)).not.toContain(op);
+    const feed = randomFeed(
+      model.graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+      3,
+    );
+    const [a, b] = await Promise.all(
+      [model, made].map(async (m) => {
+        const session = await openModel(m);
+        const results = await session.run(feed, outputs);
+        await session.close();
+        return results;
+      }),
+    );
+    for (const name of outputs) {
+      const wanted = numbers(a![name]!);
+      expect(b![name]!.dims).toEqual(a![name]!.dims);
+      numbers(b![name]!).forEach((v, i) => expect(v).toBeCloseTo(wanted[i]!, 5));
+    }
+  });
+  it.each([
+    ['clipping', 'clip = 1.0', ''],
+    ['other activations', 'activations = ["Relu", "Relu", "Relu"]', ''],
+    ['lengths of sequences', '', 'l'],
+  ])('is refused with %s', (_, attrs, lengths) => {
+    const gates = { LSTM: 4, GRU: 3, RNN: 1 }[op]!;
+    const model = parse(
+      `(float[4,2,3] x, float[1,${2 * gates},3] w, float[1,${2 * gates},2] r) => (loss) <int32[2] l = {4,2}> ` +
+        `{ y = ${op} <hidden_size = 2${attrs && `, ${attrs}`}> (x, w, r, , ${lengths}) ` +
+        'loss = ReduceSum <keepdims = 0> (y) }',
+    );
+    expect(() => gradients(model, { loss: 'loss', wrt: ['w'] })).toThrow(
+      expect.objectContaining({ code: 'GRADIENT_UNSUPPORTED', where: { node: 'y' } }),
+    );
+  });
+});
