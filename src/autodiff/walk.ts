@@ -82,10 +82,10 @@ function pathTo(loss: Value, order: readonly Node[], active: ReadonlySet<Value>)
     if (!node.outputs.some((y) => wanted.has(y))) continue;
     const from = [...node.inputs, ...node.captures()].filter((v): v is Value => !!v && active.has(v));
     if (!from.length) continue; // it is differentiated by, or steps
-    path.unshift(node);
+    path.push(node);
     for (const v of from) wanted.add(v);
   }
-  return path;
+  return path.reverse();
 }
 
 function refuseUnknown(path: readonly Node[], estimates: boolean): void {

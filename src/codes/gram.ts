@@ -3,7 +3,7 @@
  * onnxruntime.
  */
 import { dataOf } from '../ir/known.js';
-import { item } from '../base/lists.js';
+import { filled } from '../base/lists.js';
 import type { Node, Value } from '../ir/graph.js';
 import { normalAxis } from '../ops/spec.js';
 import { Tensor } from '../ir/tensor.js';
@@ -23,10 +23,10 @@ export function columnsOf(b: GraphBuilder, { node, groups, columns }: LayerShape
       : b.op('Slice', [v, ints(0), ints(Number.MAX_SAFE_INTEGER), ints(axis), ints(step)], { name: 'gram' });
   const patches = isPointwise(node)
     ? x
-    : b.op('Conv', [x, unitKernels(b, node, groups * dataOf(item(node.inputs, 1)).dims[1]!)], {
+    : b.op('Conv', [x, unitKernels(b, node, groups * dataOf(filled(node.inputs, 1)).dims[1]!)], {
         // a layer's weight is a constant of at least two axes
         name: 'gram',
-        attrs: { ...Object.fromEntries(node.attrs), group: groups * dataOf(item(node.inputs, 1)).dims[1]! },
+        attrs: { ...Object.fromEntries(node.attrs), group: groups * dataOf(filled(node.inputs, 1)).dims[1]! },
       });
   const split = thinned(b.op('Reshape', [patches, ints(0, groups, columns, -1)], { name: 'gram' }), 3);
   return b.op(
@@ -47,7 +47,7 @@ export function rowsOf(b: GraphBuilder, { columns }: LayerShape, x: Value, step:
 
 /** A convolution whose patches are single elements, each used once. */
 function isPointwise(node: Node): boolean {
-  const kernel = dataOf(item(node.inputs, 1)).dims.slice(2); // a layer's weight is constant
+  const kernel = dataOf(filled(node.inputs, 1)).dims.slice(2); // a layer's weight is constant
   const attr = (name: string, value: number): boolean => {
     const a = node.attrs.get(name);
     return a?.type !== 'ints' || a.value.every((v) => Number(v) === value);
@@ -63,7 +63,7 @@ function isPointwise(node: Node): boolean {
 
 /** For each channel one kernel for each of its places: [channels · places, 1, …kernel]. */
 function unitKernels(b: GraphBuilder, node: Node, channels: number): Value {
-  const kernel = dataOf(item(node.inputs, 1)).dims.slice(2);
+  const kernel = dataOf(filled(node.inputs, 1)).dims.slice(2);
   const places = kernel.reduce((n, d) => n * d, 1);
   const data = new Float32Array(channels * places * places);
   for (let c = 0; c < channels; c++) for (let p = 0; p < places; p++) data[(c * places + p) * places + p] = 1;

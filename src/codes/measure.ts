@@ -3,7 +3,7 @@
  * model.
  */
 import { dataOf } from '../ir/known.js';
-import { field, item, named } from '../base/lists.js';
+import { filled, field, item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel, copyInto } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
@@ -78,7 +78,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     let input = shared.get(key);
     if (!input) {
       const step = stepFor(layer, o.samples);
-      const x = item(named(nodes, layer.node).inputs, 0); // every node has a copy, and a layer an input
+      const x = filled(named(nodes, layer.node).inputs, 0); // every node has a copy, and a layer an input
       const float = o.cross ? now(named(beside, item(twin.inputs, 0))) : undefined; // all of the reference was copied
       input =
         layer.view.kind === 'window'
@@ -148,7 +148,7 @@ function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet
   const { node, input } = item(layers, 0); // a step has a layer
   const own = frontierOf(model.graph, ancestors(input));
   // the reference is a clone
-  const float = frontierOf(reference.model.graph, ancestors(item(named(reference.nodes, node).inputs, 0)));
+  const float = frontierOf(reference.model.graph, ancestors(filled(named(reference.nodes, node).inputs, 0)));
   return (
     own &&
     float &&
@@ -188,7 +188,7 @@ function geometryKey({ node, view, columns, groups }: LayerShape): string {
     )
     .sort();
   // a layer's weight is constant
-  return `conv ${groups} ${dataOf(item(node.inputs, view.weight)).dims.slice(1).join('×')} ${attrs.join(' ')}`;
+  return `conv ${groups} ${dataOf(filled(node.inputs, view.weight)).dims.slice(1).join('×')} ${attrs.join(' ')}`;
 }
 
 /** Sums that the graph takes for each feed: right where a feed has more places than columns. */

@@ -1,5 +1,5 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
-import { item, named } from '../base/lists.js';
+import { filled, named } from '../base/lists.js';
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { constantsOf } from '../cost/constants.js';
@@ -202,7 +202,7 @@ export function pointFacts(
 ): PointFacts[] {
   return [...planned.plan].map(([point, spec]) => {
     const params = assigned?.params.get(point);
-    const value = 'uses' in point ? point : item(point.node.inputs, point.index); // an edge in a plan has a value
+    const value = 'uses' in point ? point : filled(point.node.inputs, point.index); // an edge in a plan has a value
     const seen = stats.get(value);
     const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
     const measured = {

@@ -1,5 +1,5 @@
 import { dataOf, shapeOf } from '../ir/known.js';
-import { item } from '../base/lists.js';
+import { filled } from '../base/lists.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import type { GraphBuilder } from '../rewrite/builder.js';
@@ -14,7 +14,7 @@ import { perChannel } from './constants.js';
 function affine(m: Match, b: GraphBuilder, axis: number): Value {
   const n = m.node('n');
   const scale = dataOf(m.value('s')).f64(); // check() made sure, here and below
-  const k = perChannel(m.value('k'), shapeOf(item(n.inputs, 0)).length, axis, scale.length)!;
+  const k = perChannel(m.value('k'), shapeOf(filled(n.inputs, 0)).length, axis, scale.length)!;
   const bias = m.optional('b')?.data?.f64();
   const product = m.node('y').op === 'Mul';
   const inputs: (Value | null)[] = [

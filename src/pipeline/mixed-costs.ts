@@ -1,5 +1,5 @@
 /** What each choice for a layer costs, in bits, bytes or time. */
-import { item, named } from '../base/lists.js';
+import { filled, item, named } from '../base/lists.js';
 import { createRng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import { codesBytes } from '../formats/narrow-codes.js';
@@ -69,7 +69,7 @@ export function costBytes(
 ): Allowed {
   setCosts(o, versions, layers, (_name, n, v) => (v ? weightBytes(n, v) : floatBytes(n)));
   const at = versions.findIndex((v) => v !== undefined);
-  const first = item(versions, at); // the schema asks for two choices, and both cannot be float
+  const first = filled(versions, at); // the schema asks for two choices, and both cannot be float
   const nodes = nodesByName(first.model);
   const weights = [...layers.values()].reduce((n, l) => {
     const { cost } = item(l.choices, at);

@@ -2,7 +2,7 @@
  * From statistics to parameters: the plan's shared, fixed and derived points are resolved here, the observed ones by
  * their observers.
  */
-import { item, named } from '../base/lists.js';
+import { filled, named } from '../base/lists.js';
 import { fail, nearest, type Diagnostic } from '../base/errors.js';
 import type { Value } from '../ir/graph.js';
 import { observers } from '../calibrate/observers/index.js';
@@ -32,7 +32,7 @@ export interface Assigned {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : item(p.node.inputs, p.index)); // an edge in a plan has a value
+const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : filled(p.node.inputs, p.index)); // an edge in a plan has a value
 
 /** What parameters follow from: the plan, and in which order kernels that may saturate take weights. */
 type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;

@@ -1,5 +1,5 @@
 /** Which candidates stay in integers once the rest has left. */
-import { item, named } from '../base/lists.js';
+import { filled, item, named } from '../base/lists.js';
 import { Agenda } from '../base/agenda.js';
 import type { Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
@@ -97,7 +97,7 @@ export function settle(
       } else if (passesOn(n)) {
         const v = data[0];
         if (!v || !(fromInteger(v) || (inputs.has(v) && n.outputs.some(wanted)))) drop(n);
-      } else if (role?.role === 'clamp' && !integer.has(item(n.inputs, 0).producer!)) {
+      } else if (role?.role === 'clamp' && !integer.has(filled(n.inputs, 0).producer!)) {
         drop(n);
       } else if (
         role?.role === 'compute' &&

@@ -3,6 +3,9 @@ import { classScores, scoresOutput as output } from '../../src/evaluate/class-sc
 import { outputName } from '../../src/evaluate/tensors.js';
 import type { Metric } from '../../src/evaluate/types.js';
 
+/** NaN is worse than any score, and means stay finite. */
+const LEAST = -3.4e38;
+
 /** One score a sample, and the metric is their mean: verdicts pair the scores of both models. */
 export const margin = {
   name: 'margin',
@@ -20,7 +23,8 @@ export const margin = {
         const row = classScores('margin', name, sample, found, 2);
         if (!row) return;
         const others = Array.from(row.scores).filter((_, i) => i !== row.label);
-        scores.push((row.scores[row.label] ?? NaN) - Math.max(...others));
+        const above = (row.scores[row.label] ?? NaN) - Math.max(...others);
+        scores.push(Number.isNaN(above) ? LEAST : above);
       },
       value: () => (scores.length ? scores.reduce((sum, s) => sum + s, 0) / scores.length : undefined),
     };

@@ -1,6 +1,6 @@
 /** Error of layers whose input was scaled before quantization, measured in onnxruntime. */
 import { dataOf, shapeOf } from '../../ir/known.js';
-import { field, item, named } from '../../base/lists.js';
+import { filled, field, item, named } from '../../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cloneModel } from '../../ir/clone.js';
 import type { Feed } from '../../ir/feed.js';
@@ -67,7 +67,7 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
           [
             x,
             b.constant(
-              Tensor.f32(scaledWeights(layer, input, factors, schemes.weights), dataOf(item(layer.inputs, 1)).dims),
+              Tensor.f32(scaledWeights(layer, input, factors, schemes.weights), dataOf(filled(layer.inputs, 1)).dims),
               'smooth_weight',
             ),
             ...copy.inputs.slice(2),
@@ -173,7 +173,7 @@ function scaledWeights(
   factors: Float64Array,
   scheme: QuantScheme | undefined,
 ): Float32Array {
-  const weight = dataOf(item(layer.inputs, 1)); // layers have constant weights
+  const weight = dataOf(filled(layer.inputs, 1)); // layers have constant weights
   const data = weight.f32().slice();
   input.slabs.forEach((slabs, c) => {
     const by = factors[input.factor[c]!]!;

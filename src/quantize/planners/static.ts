@@ -1,5 +1,5 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
-import { item } from '../../base/lists.js';
+import { filled, item } from '../../base/lists.js';
 import { fail } from '../../base/errors.js';
 import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
@@ -181,8 +181,8 @@ function fuseClamps(
       integer.has(p) &&
       (role === 'compute' || role === 'arithmetic') &&
       fuses(p, n) &&
-      item(n.inputs, 0).uses.size === 1 &&
-      !item(n.inputs, 0).isGraphOutput &&
+      filled(n.inputs, 0).uses.size === 1 &&
+      !filled(n.inputs, 0).isGraphOutput &&
       !fused.has(p)
     )
       fused.set(p, n);
@@ -232,7 +232,7 @@ function describePoints(
       if (v) observed(v);
     }
     if (role.role === 'passthrough' || role.role === 'clamp') {
-      for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: item(n.inputs, 0) });
+      for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: filled(n.inputs, 0) });
       hold(plan, n);
       continue;
     }
@@ -267,7 +267,7 @@ const isPlainByte = (scheme: QuantScheme, n: Node, target: TargetProfile): boole
 function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {
   const border = borderOf(n);
   if (typeof border !== 'number') return;
-  let root: QuantPoint = item(n.inputs, 0); // a Pad has data
+  let root: QuantPoint = filled(n.inputs, 0); // a Pad has data
   let spec = plan.get(root);
   while (spec?.kind === 'shared') {
     root = spec.with;

@@ -1,6 +1,6 @@
 /** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
 import { dataOf } from '../../ir/known.js';
-import { item } from '../../base/lists.js';
+import { filled } from '../../base/lists.js';
 import type { Model, Node, Value } from '../../ir/graph.js';
 import { dtypeBits } from '../../ir/dtype.js';
 import { linearView, specOf } from '../../ops/index.js';
@@ -91,7 +91,7 @@ export function dequantizedNodes({ plan, weightOnlyNodes, weightOnly }: Planned)
 }
 function schemeAt(plan: QuantPlan, n: Node): QuantScheme | undefined {
   const index = weightIndex(n)!; // planned nodes have a weight
-  const spec = plan.get(n.use(index)!) ?? plan.get(item(n.inputs, index)); // one of both is planned
+  const spec = plan.get(n.use(index)!) ?? plan.get(filled(n.inputs, index)); // one of both is planned
   return spec?.kind === 'observed' ? spec.scheme : undefined;
 }
 

@@ -1,5 +1,5 @@
 /** Planning of weights and tables: their schemes, and which nodes share one set of parameters. */
-import { item } from '../../base/lists.js';
+import { filled } from '../../base/lists.js';
 import type { Node, Use, Value } from '../../ir/graph.js';
 import type { QuantRole } from '../../ops/spec.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
@@ -16,7 +16,7 @@ export function describeWeights(
   settings: WeightSettings,
   integerBias: boolean,
 ): void {
-  const w = item(n.inputs, role.weight); // candidate() checked it
+  const w = filled(n.inputs, role.weight); // candidate() checked it
   if (!w.isInitializer) return;
   const axis = role.channelAxis(n, w.shape?.length ?? 0);
   if (typeof axis !== 'number') return;
@@ -39,7 +39,7 @@ export function describeWeights(
   const point = sharedPoint(plan, w, n.use(role.weight)!, spec); // the input is present, so it has a use
   const b = role.bias === undefined ? null : (n.inputs[role.bias] ?? null);
   if (!b || !integerBias) return;
-  const activation = item(n.inputs, role.activations[0]!); // a compute op has an activation
+  const activation = filled(n.inputs, role.activations[0]!); // a compute op has an activation
   const biasPoint: QuantPoint = b.uses.size === 1 ? b : n.use(role.bias!)!;
   plan.set(biasPoint, { kind: 'derived', from: [activation, point], rule: 'bias' });
 }
