@@ -139,6 +139,7 @@ describe('findRecipe', () => {
       calibration: { samples: 32, cache: false },
       quantize: { format: 'dynamic' },
     });
+    // Whether such a net is faster in integers depends on the machine; what was tried does not.
     const { search } = await findRecipe({
       base: own,
       tryBase: false,
@@ -147,7 +148,6 @@ describe('findRecipe', () => {
       objective: 'latency',
       timeBudgetMs: 6e5,
     });
-    expect(search.outcome).toBe('met');
     expect(search.trials.map((t) => t.label)).toEqual(
       expect.arrayContaining([
         'int8 minmax + made-up images',
