@@ -11,7 +11,7 @@ import { batches } from '../dist/data/batch.js';
 import { loadModel } from '../dist/onnx/files.js';
 import { inferShapes } from '../dist/ops/infer.js';
 import { cleaning } from '../dist/passes/presets.js';
-import { planQuantization } from '../dist/quantize/plan.js';
+import { planQuantization } from '../dist/quantize/planners/static.js';
 import { runPasses } from '../dist/rewrite/pass.js';
 import { evaluateModel, openModel } from '../dist/runtime/open.js';
 import { onnxruntimeCpu } from '../dist/targets/onnxruntime-cpu.js';
