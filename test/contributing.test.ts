@@ -92,7 +92,8 @@ describe('the samples', () => {
     const [node] = model.graph.nodes;
     const scheme: QuantScheme = { dtype: 'int8', symmetric: false, granularity: { kind: 'tensor' } };
     const planned = {
-      plan: new Map([[node!.inputs[1]!, { kind: 'observed', scheme, observer: 'minmax' } as const]]), // one node, two inputs
+      // one node, two inputs
+      plan: new Map([[node!.inputs[1]!, { kind: 'observed', scheme, observer: 'minmax' } as const]]),
       integerNodes: new Set([node!]), // as above
       weightOnlyNodes: new Set<never>(),
       fusedClamps: new Map(),
@@ -149,7 +150,8 @@ describe('the samples', () => {
     const [weight] = model.graph.initializers;
     weight!.data = Tensor.f32(Float32Array.of(0.24, 0.26, -1, 0.5), [2, 2]); // the model has one
     const scheme: QuantScheme = { dtype: 'int8', symmetric: true, granularity: { kind: 'tensor' } };
-    const params = new Map([[weight!, { scheme, scale: Float32Array.of(0.5), zeroPoint: Int32Array.of(0) }]]); // as above
+    // as above
+    const params = new Map([[weight!, { scheme, scale: Float32Array.of(0.5), zeroPoint: Int32Array.of(0) }]]);
     const planned = {
       plan: new Map(),
       integerNodes: new Set<never>(),
@@ -166,7 +168,8 @@ describe('the samples', () => {
     const [x] = graph.inputs;
     const exported = (symmetric: boolean): unknown => {
       const scheme: QuantScheme = { dtype: 'int8', symmetric, granularity: { kind: 'tensor' } };
-      const params = new Map([[x!, { scheme, scale: Float32Array.of(0.5), zeroPoint: Int32Array.of(0) }]]); // it has one
+      // it has one
+      const params = new Map([[x!, { scheme, scale: Float32Array.of(0.5), zeroPoint: Int32Array.of(0) }]]);
       return calibrationCache.export({ params } as never /* the rest is not read */, { header: 'h' });
     };
     expect(exported(true)).toEqual([{ path: 'calibration.cache', role: 'sidecar', data: 'h\nx: 3f000000\n' }]);

@@ -42,7 +42,8 @@ export function createInspector(
   const open = async (): Promise<Session> => {
     const { model, values: copies } = cloneModel(original);
     while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
-    for (const v of computed) model.graph.addOutput(named(copies, v)); // values of the main graph, which is copied whole
+    // values of the main graph, which is copied whole
+    for (const v of computed) model.graph.addOutput(named(copies, v));
     return openModel(model, { threads });
   };
   const fetchGroups = (rows: number): string[][] => {

@@ -69,7 +69,8 @@ export class RowSums {
     });
     const out = await this.#session.run({ x: rows(this.#x), ...(this.#y ? { y: rows(this.#y) } : {}) });
     accumulate(this.sums.products, out.products!.data as Float32Array); // float32 outputs
-    if (this.#y) accumulate(this.sums.cross, out.cross!.data as Float32Array); // the graph gives it for a second input, as float32
+    // the graph gives it for a second input, as float32
+    if (this.#y) accumulate(this.sums.cross, out.cross!.data as Float32Array);
     for (let r = 0; r < n; r++) for (let c = 0; c < k; c++) this.sums.sums[c]! += this.#x[r * k + c]!;
     this.sums.places += n;
     this.#filled = 0;

@@ -118,7 +118,8 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
       },
       ...(first.evaluation ? { samples: first.evaluation.samples } : {}),
       chosenOn: ranked.chosenOn,
-      runs: ranked.runs.map((r, i): CompareRun => ({ ...r, folder: path.relative(o.outDir, runs[i]!.folder) || '.' })), // one for each
+      // one for each
+      runs: ranked.runs.map((r, i): CompareRun => ({ ...r, folder: path.relative(o.outDir, runs[i]!.folder) || '.' })),
       ...(ranked.chosen ? { chosen: ranked.chosen } : {}),
       notes: [...notes, ...ranked.notes],
     },

@@ -101,7 +101,8 @@ async function timeRounds(sessions: readonly Session[], clock: WaitClock, o: Tim
       [there, Math.ceil(runs / 2)],
       [[...there].reverse(), Math.floor(runs / 2)],
     ] as const) {
-      for (const k of n ? visits : []) await visit(item(sessions, k), n, item(times, k), clock, o); // places in both lists
+      // places in both lists
+      for (const k of n ? visits : []) await visit(item(sessions, k), n, item(times, k), clock, o);
       await nextTurn(); // runs block the thread: signals and drawing get their turn here
     }
     times.forEach((t, k) => item(rounds, k).push(Float64Array.from(t))); // one for each
@@ -152,7 +153,8 @@ export interface Ratio {
 
 /** a ÷ b, as the median over the rounds of the ratio of their undisturbed runs. */
 export function ratioOf(a: Rounds, b: Rounds): Ratio {
-  const ratios = Float64Array.from(a, (times, r) => undisturbed(times) / undisturbed(item(b, r))).sort(); // equal lengths
+  // equal lengths
+  const ratios = Float64Array.from(a, (times, r) => undisturbed(times) / undisturbed(item(b, r))).sort();
   const own = medianInterval(ratios);
   const median = medianOf(ratios);
   return own ? { median, own, interval: [own[0] * (1 - PLACEMENT), own[1] * (1 + PLACEMENT)] } : { median };

@@ -120,7 +120,8 @@ type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly c
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): PlannedNode[] {
   const names = uniqueLabels(model.graph.topological());
-  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(named(names, n)) ?? 0 })); // n is one of the keys
+  // n is one of the keys
+  return factsOf(names.keys(), names, planned, (n) => ({ macs: macs.get(named(names, n)) ?? 0 }));
 }
 
 /**

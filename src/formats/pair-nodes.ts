@@ -119,7 +119,8 @@ export class PairNodes {
       zeroPoint:
         p.scheme.dtype === 'int32'
           ? null
-          : this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`), // ONNX has no zero point for int32
+          : // ONNX has no zero point for int32
+            this.#b.constant(Tensor.codes(p.scheme.dtype, p.zeroPoint, dims), `${name}_zero_point`),
     };
     this.#paramValues.set(p, made);
     return made;

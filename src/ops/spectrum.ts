@@ -55,7 +55,8 @@ export function carriesRelative(n: Node): Carries | undefined {
     case 'Abs':
       return 'squares';
     case 'Pow':
-      return !constant(b) ? undefined : b!.data!.f32().every((e) => e >= 2) ? 'squares' : 'chooses'; // constants have data
+      // constants have data
+      return !constant(b) ? undefined : b!.data!.f32().every((e) => e >= 2) ? 'squares' : 'chooses';
     case 'Sqrt':
       return 'chooses';
     default:
@@ -85,7 +86,8 @@ function isFloor(n: Node): boolean {
     return !n.attrs.has('max') && n.float('min') > 0 && n.float('min') <= GUARD;
   const bounds = n.inputs.filter((v) => constant(v));
   return (
-    !(n.op === 'Clip' && n.inputs[2]) && bounds.length === 1 && bounds[0]!.data!.f32().every((x) => x > 0 && x <= GUARD) // one constant, which has data
+    // one constant, which has data
+    !(n.op === 'Clip' && n.inputs[2]) && bounds.length === 1 && bounds[0]!.data!.f32().every((x) => x > 0 && x <= GUARD)
   );
 }
 

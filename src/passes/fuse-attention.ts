@@ -193,7 +193,8 @@ function maskOf(m: Match, b: GraphBuilder, name: string): Value | undefined {
  */
 function sizeOf(size: Dim, from: readonly Value[], axis: number, b: GraphBuilder, name: string): Value {
   if (typeof size === 'number') return b.constant(Tensor.i64([size]), `${name}_size`);
-  const shared = from.find((v) => size !== null && v.shape?.includes(size)) ?? item(from, from.length - 1); // never empty
+  // never empty
+  const shared = from.find((v) => size !== null && v.shape?.includes(size)) ?? item(from, from.length - 1);
   const at = size === null ? axis : (shared.shape?.indexOf(size) ?? axis);
   return b.op('Shape', [shared], { attrs: { start: at, end: at + 1 }, name: `${name}_size` });
 }

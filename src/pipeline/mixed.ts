@@ -71,7 +71,8 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
       {},
       'lower the budget, or take float out of its choices',
     );
-  const spent = (fixed + chosen.reduce((n, c, i) => n + item(item(priced, i).choices, c).cost, 0)) / unit; // one for each
+  // one for each
+  const spent = (fixed + chosen.reduce((n, c, i) => n + item(item(priced, i).choices, c).cost, 0)) / unit;
   const list: NonNullable<NonNullable<RecipeInput['quantize']>['layers']> = [];
   const floats: string[] = [];
   priced.forEach(({ name }, i) => {

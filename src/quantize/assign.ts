@@ -32,7 +32,8 @@ export interface Assigned {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : filled(p.node.inputs, p.index)); // an edge in a plan has a value
+// an edge in a plan has a value
+const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : filled(p.node.inputs, p.index));
 
 /** What parameters follow from: the plan, and in which order kernels that may saturate take weights. */
 type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;

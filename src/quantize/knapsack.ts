@@ -100,7 +100,8 @@ function solveExactly(layers: readonly (readonly Choice[])[], budget: number, kn
       .filter((s) => s.cost + restCost[i + 1]! <= limit && s.loss + restLoss[i + 1]! <= known + SLACK * Math.abs(known))
       .sort((a, b) => a.cost - b.cost || a.loss - b.loss || a.choice - b.choice);
     states = [];
-    for (const s of next) if (!states.length || s.loss < item(states, states.length - 1).loss) states.push(s); // not empty
+    // not empty
+    for (const s of next) if (!states.length || s.loss < item(states, states.length - 1).loss) states.push(s);
     if (states.length > MOST_STATES) {
       // Of each bin the last has the least loss; its cost is exact, so the budget is kept.
       const bins = new Map(states.map((s) => [Math.floor((s.cost / limit) * MOST_STATES), s]));

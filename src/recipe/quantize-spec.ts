@@ -181,7 +181,8 @@ export function quantizeSpecOf(parts: NamedParts) {
     format: z
       .enum(formats.map((f) => f.name) as [string, ...string[]])
       .default('qdq')
-      .describe(`How the quantized model is written. ${formats.map((f) => `${f.name}: ${f.doc}`).join(' ')}`), // the list of formats is not empty
+      // the list of formats is not empty
+      .describe(`How the quantized model is written. ${formats.map((f) => `${f.name}: ${f.doc}`).join(' ')}`),
     activations: activationSpec
       .prefault({})
       .describe('How activations are quantized. Not used by format: dynamic, which measures them at run time.'),

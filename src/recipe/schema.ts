@@ -182,7 +182,8 @@ export function recipeSpecOf(plugins: Plugins) {
     version: z.literal(1).describe('Version of the recipe format.'),
     name: z.string().min(1).describe('Name of the run; default: the name of the recipe file.').optional(),
     model: z.string().min(1).describe('The float ONNX model. Paths are relative to the recipe.').optional(),
-    target: parts.target.default(item(builtIn.targets, 0).name).describe('The runtime that the model will ship to.'), // the list of targets is not empty
+    // the list of targets is not empty
+    target: parts.target.default(item(builtIn.targets, 0).name).describe('The runtime that the model will ship to.'),
     plugins: z
       .array(z.string().min(1))
       .min(1)

@@ -42,7 +42,8 @@ export function expandSweep(
   const keys = axes.map((a) => String(a.path.at(-1)));
   let all: { value: Plain; parts: string[] }[] = [{ value: written, parts: [] }];
   axes.forEach(({ path, values }, i) => {
-    const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : item(keys, i); // one for each axis
+    // one for each axis
+    const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : item(keys, i);
     all = all.flatMap(({ value, parts }) =>
       values.map((v) => ({ value: replaced(value, path, v), parts: [...parts, `${key}=${shown(v)}`] })),
     );
@@ -66,7 +67,8 @@ function axesIn(value: unknown, path: Path, root: Plain, schema: JsonSchema | un
 
 function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {
   const inner = value[key as string]; // mappings only are gone through
-  return { ...value, [key as string]: rest.length ? replaced(inner as Plain, rest, by) : by }; // paths of mappings are keys
+  // paths of mappings are keys
+  return { ...value, [key as string]: rest.length ? replaced(inner as Plain, rest, by) : by };
 }
 
 function shown(value: unknown): string {

@@ -128,7 +128,8 @@ export class Search {
     for (const t of tried) t.next ||= this.ledger.verdict(t);
     const faster = tried
       .filter(
-        (t) => t.outcome === 'ok' && (t.latencyRatio ?? Infinity) < whole.latencyRatio! && !sameSpeed(t, whole), // it has one, as found
+        // it has one, as found
+        (t) => t.outcome === 'ok' && (t.latencyRatio ?? Infinity) < whole.latencyRatio! && !sameSpeed(t, whole),
       )
       .sort((a, b) => a.latencyRatio! - b.latencyRatio!)[0]; // as filtered
     if (faster)

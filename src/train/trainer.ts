@@ -110,7 +110,8 @@ export class Trainer {
     const feed = { ...this.#loop, ...batch, 'learning rate': scalar(rate), step: scalar(this.#steps + 1) };
     const results = await this.#session.run(feed);
     const loss = Number(results[this.#loss]?.data[0]);
-    const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const); // it is an output
+    // it is an output
+    const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const);
     if (!Number.isFinite(loss) || !next.every(([, t]) => finite(t))) this.#refuse(batch, results, loss);
     this.#loop = Object.fromEntries(next);
     for (const [name, old] of Object.entries(this.#running))

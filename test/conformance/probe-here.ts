@@ -32,7 +32,8 @@ export async function probeModels(models: readonly Probed[], o: ProbeOptions = {
       await session.release();
       found.push({ shapes, trouble: undefined });
     } catch (error) {
-      const message = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.slice(0, 600); // gives one
+      // gives one
+      const message = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.slice(0, 600);
       found.push({ shapes, trouble: { at, message, feed: at === 'run' ? shapes.length : undefined } });
     }
   }

@@ -128,7 +128,8 @@ describe.skipIf(!fs.existsSync(shared))('shared models (skipped where ../shared 
         ),
       true,
     ],
-    ['silero-vad', 148, () => Promise.resolve(speechLike()), false], // random rates take one branch only, and random windows do not fit it
+    // random rates take one branch only, and random windows do not fit it
+    ['silero-vad', 148, () => Promise.resolve(speechLike()), false],
   ] as const)(
     '%s keeps its outputs and has at most %d nodes at the default level',
     async (name, most, real, random) => {

@@ -66,7 +66,8 @@ export function smoothUnits(model: Model): SmoothUnit[] {
     }); // joined holds the sets of all inputs
   }
   const order = new Map(model.graph.topological().map((n, i) => [n, i]));
-  const place = (u: SmoothUnit): number => named(order, item(item(u.inputs, 0).layers, 0)); // no unit is without a layer
+  // no unit is without a layer
+  const place = (u: SmoothUnit): number => named(order, item(item(u.inputs, 0).layers, 0));
   return units.sort((a, b) => place(a) - place(b));
 }
 

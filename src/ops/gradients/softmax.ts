@@ -17,5 +17,6 @@ export const logSoftmax: GradientRule = (g) => {
   const d = g.gradient(0);
   if (!d) return [];
   const axis = [normalAxis(g.node.int('axis', -1), g.sizes(d).length)];
-  return [subtract(g, d, multiply(g, g.add('Exp', [item(g.node.outputs, 0)]), sum(g, d, axis, true)))]; // it has one output
+  // it has one output
+  return [subtract(g, d, multiply(g, g.add('Exp', [item(g.node.outputs, 0)]), sum(g, d, axis, true)))];
 };

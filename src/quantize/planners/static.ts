@@ -97,7 +97,8 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
     for (const [n, clamp] of fusedClamps) whole.fusedClamps.set(n, clamp);
     for (const [n, why] of floatNodes) whole.floatNodes.set(n, why);
   }
-  const heads = options.floats ? new Set<Node>() : headConcats(item(orders, 0), whole.integerNodes); // there is a main graph
+  // there is a main graph
+  const heads = options.floats ? new Set<Node>() : headConcats(item(orders, 0), whole.integerNodes);
   if (!heads.size) return whole;
   const other = planQuantization(model, { ...options, floats: new Map([...heads].map((n) => [n, MIXED_SCALES])) });
   const spare = new Map(

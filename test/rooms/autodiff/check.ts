@@ -109,7 +109,8 @@ function projected(results: Feed, names: readonly string[], feed: Feed): number 
 
 const filled = (dims: readonly number[], draw: () => number): number[] =>
   Array.from({ length: dims.reduce((n, d) => n * d, 1) }, draw);
-export const numbers = (t: FeedTensor): number[] => Array.from(t.data as ArrayLike<number | bigint>, Number); // no texts here
+// no texts here
+export const numbers = (t: FeedTensor): number[] => Array.from(t.data as ArrayLike<number | bigint>, Number);
 
 function tensor(v: Value, dims: readonly number[], values: readonly number[]): FeedTensor {
   const data =

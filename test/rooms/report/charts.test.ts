@@ -148,11 +148,13 @@ describe('roundTicks', () => {
 });
 
 describe('the scatter of a comparison', () => {
-  const svg = /<figure class="chart scatter">(.*?)<\/figure>/s.exec(renderCompareHtml(makeComparison()))![1]!; // there is one
+  // there is one
+  const svg = /<figure class="chart scatter">(.*?)<\/figure>/s.exec(renderCompareHtml(makeComparison()))![1]!;
   const dots = [...svg.matchAll(/<circle class="([^"]*)" cx="([\d.]+)%" cy="(\d+)" r="6"><title>([^:]+):/g)].map(
     ([, kinds, x, y, label]) => ({ kinds, x: Number(x), y: Number(y), label }),
   );
-  const dot = (label: string): (typeof dots)[number] => dots.find((d) => d.label === label)!; // below: labels that exist
+  // below: labels that exist
+  const dot = (label: string): (typeof dots)[number] => dots.find((d) => d.label === label)!;
 
   it('puts faster to the left and better up, float at no change', () => {
     const byTime = [...dots].sort((a, b) => a.x - b.x).map((d) => d.label);
