@@ -1,12 +1,13 @@
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat, type DType } from '../ir/dtype.js';
-import { Value, type Model, type Shape } from '../ir/graph.js';
+import type { Model, Shape, Value } from '../ir/graph.js';
 import { inferShapes } from '../ops/infer.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { numberLike } from './losses/build.js';
 import { losses } from './losses/index.js';
 import { checkedOptions, partOf } from './options.js';
+import { valuesOf } from './prepare.js';
 
 /** One term of a weighted sum of losses. */
 export interface LossTerm {
@@ -35,10 +36,7 @@ export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss')
   const { model } = cloneModel(given);
   inferShapes(model);
   const { graph } = model;
-  const find = (wanted: string): Value | undefined =>
-    [...graph.inputs, ...graph.initializers, ...[...graph.nodes].flatMap((n) => n.outputs)].find(
-      (v) => v.name === wanted,
-    );
+  const find = (wanted: string): Value | undefined => valuesOf(model).get(wanted);
   if (find(name)) fail('GRADIENT_UNKNOWN_NAME', `the model already has a value '${name}'`, { tensor: name });
   const builder = new GraphBuilder(model);
   builder.freeName(name); // kept for the sum
@@ -49,7 +47,7 @@ export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss')
       return fail('GRADIENT_UNKNOWN_NAME', `'${term.of}' is no float tensor of the model`, { tensor: term.of });
     const target = (dtype: DType, shape: Shape | undefined, part = ''): Value => {
       const wanted = `${term.target ?? `target of ${term.of}`}${part && ` ${part}`}`;
-      return find(wanted) ?? input(model, wanted, dtype, shape);
+      return find(wanted) ?? builder.input(wanted, dtype, shape);
     };
     const options = checkedOptions(loss.options, term.options, `loss '${loss.name}'`);
     return { term, value: loss.build({ builder, prediction, target }, options) };
@@ -69,11 +67,4 @@ export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss')
       graph.addOutput(builder.op('Identity', [value], { name: output, outputs: [output] }));
     }
   return model;
-}
-
-function input({ graph }: Model, name: string, dtype: DType, shape: Shape | undefined): Value {
-  const v = new Value(name);
-  v.dtype = dtype;
-  v.shape = shape;
-  return graph.addInput(v);
 }

@@ -1,8 +1,8 @@
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
-import { dtypeCode, type DType } from '../ir/dtype.js';
+import { dtypeCode } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
-import { Value, type Graph, type Model } from '../ir/graph.js';
+import type { Graph, Model, Value } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { checkedOptions, partOf } from './options.js';
 import { optimisers } from './optimisers/index.js';
@@ -58,7 +58,7 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
           weights.map((w) => w.gradient),
           options.clipNorm,
         );
-  const [rate, step] = ['learning rate', 'step'].map((name) => input(graph, name, 'float32', []));
+  const [rate, step] = ['learning rate', 'step'].map((name) => b.input(name, 'float32', []));
   const loop: TrainingStep['loop'][number][] = [];
   const give = (kind: 'weight' | 'state', from: Value, value: Value, shape: readonly number[]): void => {
     const output = `new ${from.name}`;
@@ -72,7 +72,7 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
     const cast = (v: Value): Value =>
       v.dtype === dtype ? v : b.op('Cast', [v], { attrs: { to: dtypeCode(dtype) }, name: 'step_cast' });
     const add = (op: string, ...inputs: readonly Value[]): Value => b.op(op, inputs, { name: `step of ${name}` });
-    const state = optimiser.state(settings).map((s) => input(graph, `${s} of ${name}`, dtype, shape));
+    const state = optimiser.state(settings).map((s) => b.input(`${s} of ${name}`, dtype, shape));
     const made = optimiser.step(
       {
         parameter,
@@ -130,11 +130,4 @@ function clipped(b: GraphBuilder, all: readonly Value[], limit: number): Value {
   return b.op('Min', [one, b.op('Div', [b.constant(limit), norm], { name: 'gradient_factor' })], {
     name: 'gradient_factor',
   });
-}
-
-function input(graph: Graph, name: string, dtype: DType, shape: readonly number[]): Value {
-  const v = new Value(name);
-  v.dtype = dtype;
-  v.shape = shape;
-  return graph.addInput(v);
 }

@@ -1,8 +1,7 @@
 import type { Model, Value } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnusedInitializers } from '../rewrite/pass.js';
 import { computeStatistics, useBatchStatistics } from './batch-norm.js';
-import { prepare } from './prepare.js';
+import { dropUnread, prepare, valuesOf } from './prepare.js';
 import type { GradientOptions } from './types.js';
 import { backward } from './walk.js';
 
@@ -25,9 +24,7 @@ export function gradients(model: Model, options: GradientOptions): Model {
   const found = backward(prepared, options.rounding === 'straight-through');
   const moments = computeStatistics(prepared.model, normalising);
   const builder = new GraphBuilder(prepared.model);
-  const taken = new Set(
-    [...graph.inputs, ...graph.initializers, ...[...graph.nodes].flatMap((n) => n.outputs)].map((v) => v.name),
-  );
+  const taken = new Set(valuesOf(prepared.model).keys());
   const give = (value: Value, wanted: string): void => {
     let name = wanted;
     for (let i = 1; taken.has(name); i++) name = `${wanted}_${i}`;
@@ -38,7 +35,6 @@ export function gradients(model: Model, options: GradientOptions): Model {
   };
   for (const [name, value] of moments) give(value, name);
   found.forEach((value, i) => give(value, `gradient of ${options.wrt[i] ?? ''}`));
-  removeUnusedInitializers(graph); // running statistics, which no step reads
-  graph.removeInputs(new Set(graph.inputs.filter((v) => v.uses.size === 0 && !v.isGraphOutput)));
+  dropUnread(graph); // running statistics, which no step reads
   return prepared.model;
 }

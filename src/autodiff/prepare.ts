@@ -2,12 +2,12 @@
 import { fail, nearest } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat } from '../ir/dtype.js';
-import type { Dim, Model, Shape, Value } from '../ir/graph.js';
+import type { Dim, Graph, Model, Shape, Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import type { GradientOptions } from './types.js';
 import { unrollCells } from './unroll.js';
 
@@ -61,8 +61,8 @@ function hintFor(name: string, values: ReadonlyMap<string, Value>): string {
   return near ? `did you mean '${near}'?` : 'inputs, initializers and results of nodes have names';
 }
 
-function valuesOf(model: Model): Map<string, Value> {
-  const { graph } = model;
+/** Inputs, initializers and results by name. */
+export function valuesOf({ graph }: Model): Map<string, Value> {
   const results = [...graph.nodes].flatMap((n) => n.outputs);
   return new Map([...graph.inputs, ...graph.initializers, ...results].filter((v) => v.name).map((v) => [v.name, v]));
 }
@@ -101,16 +101,20 @@ function feed({ graph }: Model, v: Value): void {
   if (!graph.isInput(v)) graph.addInput(v);
 }
 
+/** Initializers and inputs that nothing reads go. */
+export function dropUnread(graph: Graph): void {
+  removeUnusedInitializers(graph);
+  graph.removeInputs(new Set(graph.inputs.filter((v) => v.uses.size === 0 && !v.isGraphOutput)));
+}
+
 /** Leaves `outputs` as the outputs, and only what they depend on. */
 function keepOnly(model: Model, outputs: readonly Value[]): void {
   const { graph } = model;
   while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
   const b = new GraphBuilder(model);
   for (const v of new Set(outputs)) graph.addOutput(v.producer ? v : b.op('Identity', [v], { name: v.name }));
-  for (const node of [...graph.topological()].reverse())
-    if (node.outputs.every((o) => o.uses.size === 0 && !o.isGraphOutput)) graph.remove(node);
-  removeUnusedInitializers(graph);
-  graph.removeInputs(new Set(graph.inputs.filter((v) => v.uses.size === 0 && !v.isGraphOutput)));
+  removeUnused(graph, [...graph.topological()].reverse());
+  dropUnread(graph);
 }
 
 function checkLoss(loss: Value): void {

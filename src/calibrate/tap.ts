@@ -5,7 +5,8 @@ import { fail } from '../base/errors.js';
 import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
-import { Value, type Model } from '../ir/graph.js';
+import type { Value} from '../ir/graph.js';
+import { type Model } from '../ir/graph.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
@@ -52,12 +53,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
   let budgetInput: Value | undefined;
   let startInput: Value | undefined;
 
-  const input = (base: string, shape: readonly number[]): Value => {
-    const v = new Value(b.freeName(base));
-    v.dtype = 'int64';
-    v.shape = shape;
-    return model.graph.addInput(v);
-  };
+  const input = (base: string, shape: readonly number[]): Value => b.input(b.freeName(base), 'int64', shape);
   const int64 = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'tap_constant');
   const reduce = (op: 'ReduceMax' | 'ReduceMin' | 'ReduceSum', x: Value, axis: number | undefined): string => {
     const y = b.overAxes(op, x, axis === undefined ? undefined : [axis], { name: 'tap', attrs: { keepdims: 0 } });

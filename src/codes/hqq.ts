@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
-import { partsOf } from './parts.js';
-import { nearestCodes, type WeightMethod } from './types.js';
+import { solveParts, type Ends, type ScaleAndZero } from './parts.js';
+import type { WeightMethod } from './types.js';
 
 const options = z.strictObject({
   p: z
@@ -33,31 +33,16 @@ export const hqq = {
   options,
   inputs: 'optional',
   solve(problem, o) {
-    const { grid } = problem;
-    const scale = grid.scale.slice();
-    const zeroPoint = grid.zeroPoint.slice();
-    for (const { part, values } of partsOf(problem)) {
-      const fitted = fitPart(values, scale[part]!, zeroPoint[part]!, grid, o); // a part of the grid
-      scale[part] = fitted.scale;
-      zeroPoint[part] = fitted.zero;
-    }
-    return { codes: nearestCodes(problem.target, { ...grid, scale, zeroPoint }), scale, zeroPoint };
+    return solveParts(problem, ({ values }, start) => fitPart(values, start, problem.grid, o));
   },
 } satisfies WeightMethod<Options>;
 
-interface Ends {
-  readonly low: number;
-  readonly high: number;
-  readonly symmetric: boolean;
-}
-
 function fitPart(
   values: Float64Array,
-  startScale: number,
-  startZero: number,
+  { scale: startScale, zero: startZero }: ScaleAndZero,
   { low, high, symmetric }: Ends,
   { p, beta: first, kappa, rounds }: Options,
-): { scale: number; zero: number } {
+): ScaleAndZero {
   const clipped = (q: number): number => (q > high ? high : q < low ? low : q);
   const n = values.length;
   let [scale, zero] = [startScale, startZero];

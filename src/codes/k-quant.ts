@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
-import { partsOf, roundingError } from './parts.js';
-import { nearestCodes, type WeightMethod } from './types.js';
+import { roundingError, solveParts, type Ends, type ScaleAndZero } from './parts.js';
+import type { WeightMethod } from './types.js';
 
 const options = z.strictObject({
   steps: z
@@ -28,38 +28,24 @@ export const kQuant = {
   options,
   inputs: 'optional',
   solve(problem, { steps }) {
-    const { grid } = problem;
-    const scale = grid.scale.slice();
-    const zeroPoint = grid.zeroPoint.slice();
-    for (const { part, values, weights } of partsOf(problem)) {
+    return solveParts(problem, ({ values, weights }, start) => {
       let squares = 0;
       for (let i = 0; i < values.length; i++) squares += values[i]! ** 2;
       const level = Math.sqrt(squares / values.length);
       // the arrays are ours until the next part
       for (let i = 0; i < values.length; i++) weights[i]! *= level + Math.abs(values[i]!);
-      // a part of the grid
-      const fitted = fitPart(values, weights, grid.scale[part]!, grid.zeroPoint[part]!, grid, steps);
-      scale[part] = fitted.scale;
-      zeroPoint[part] = fitted.zero;
-    }
-    return { codes: nearestCodes(problem.target, { ...grid, scale, zeroPoint }), scale, zeroPoint };
+      return fitPart(values, weights, start, problem.grid, steps);
+    });
   },
 } satisfies WeightMethod<z.output<typeof options>>;
-
-interface Ends {
-  readonly low: number;
-  readonly high: number;
-  readonly symmetric: boolean;
-}
 
 function fitPart(
   values: Float64Array,
   weights: Float64Array,
-  startScale: number,
-  startZero: number,
+  { scale: startScale, zero: startZero }: ScaleAndZero,
   { low, high, symmetric }: Ends,
   steps: number,
-): { scale: number; zero: number } {
+): ScaleAndZero {
   let best = {
     scale: startScale,
     zero: startZero,

@@ -1,5 +1,7 @@
 /** Elements of a problem, part by part: what methods that look at each scale alone work on. */
-import type { RowsProblem } from '../channels/layer.js';
+import { item } from '../base/lists.js';
+import type { Grid, RowsProblem } from '../channels/layer.js';
+import { nearestCodes, type Solved } from './types.js';
 
 /** The elements of one part: where they are, their values and how much the error of each counts. */
 export interface PartElements {
@@ -38,6 +40,30 @@ export function* partsOf(
     }
     yield { part: p, at: own, values: values.subarray(0, own.length), weights: weights.subarray(0, own.length) };
   }
+}
+
+export interface ScaleAndZero {
+  readonly scale: number;
+  readonly zero: number;
+}
+/** The lowest and highest code, and whether the zero point is fixed. */
+export type Ends = Pick<Grid, 'low' | 'high' | 'symmetric'>;
+
+/** Chooses the scale and zero point of each part alone, and rounds to what they give. */
+export function solveParts(
+  problem: RowsProblem,
+  fit: (part: PartElements, start: ScaleAndZero) => ScaleAndZero,
+): Solved {
+  const { grid } = problem;
+  const scale = grid.scale.slice();
+  const zeroPoint = grid.zeroPoint.slice();
+  for (const own of partsOf(problem)) {
+    const { part } = own;
+    const fitted = fit(own, { scale: item(grid.scale, part), zero: item(grid.zeroPoint, part) });
+    scale[part] = fitted.scale;
+    zeroPoint[part] = fitted.zero;
+  }
+  return { codes: nearestCodes(problem.target, { ...grid, scale, zeroPoint }), scale, zeroPoint };
 }
 
 /** Adding and taking away 1.5·2⁵² rounds half to even. */

@@ -1,5 +1,6 @@
 /** Sums of outer products over many feeds: rows are gathered until they are worth a matrix product. */
-import { createModel, Graph, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
+import { createModel, Graph } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
@@ -80,12 +81,7 @@ export class RowSums {
 function productModel(k: number, cross: boolean): ReturnType<typeof createModel> {
   const model = createModel(new Graph(), 17);
   const b = new GraphBuilder(model);
-  const input = (name: string): Value => {
-    const v = new Value(name);
-    v.dtype = 'float32';
-    v.shape = [null, k];
-    return model.graph.addInput(v);
-  };
+  const input = (name: string): Value => b.input(name, 'float32', [null, k]);
   const x = input('x');
   const turned = b.op('Transpose', [x], { attrs: { perm: [1, 0] }, name: 'turned' });
   model.graph.addOutput(b.op('MatMul', [turned, x], { name: 'products' }));

@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import * as tokenizers from '@huggingface/tokenizers';
 import { fail, QuantError } from '../base/errors.js';
 import { repeatsRepeats } from '../base/match.js';
+import { jsonOf } from '../base/text.js';
 import { readText } from './files.js';
 
 export interface Tokens {
@@ -106,7 +107,7 @@ function checkedTokens(found: unknown, file: string): Tokens {
   if (bad >= 0) {
     fail(
       'DATA_FORMAT',
-      `the tokenizer of ${file} gives ${(JSON.stringify(ids[bad]) as string | undefined) ?? 'nothing' /* of undefined */} for a token id`,
+      `the tokenizer of ${file} gives ${jsonOf(ids[bad]) ?? 'nothing'} for a token id`,
       { file },
       'ids are whole numbers from 0 on: see vocab, unk_token and added_tokens',
     );

@@ -26,6 +26,10 @@ import type { CalibrationFacts } from '../record/index.js';
 export const inputInfo = (model: Model): ValueInfo[] =>
   model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
 
+/** Of those, the ones that a run is fed: an input with a default may be left out. */
+export const fedInputs = (model: Model): ValueInfo[] =>
+  inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+
 /** Opens a data spec for a model. */
 export function openData(
   spec: DataSpec,

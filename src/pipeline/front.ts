@@ -9,7 +9,7 @@ import type { Model } from '../ir/graph.js';
 import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { ModelFacts } from '../record/index.js';
-import { inputInfo } from './calibration.js';
+import { fedInputs } from './calibration.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
@@ -66,7 +66,7 @@ export async function openFront(o: FrontOptions): Promise<Front> {
   const model = loadFloatModel(floatFile);
   sources.add(model);
   if (!o.dryRun) checkOutputs(o.runs, model);
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const inputs = fedInputs(model);
   const name = path.basename(floatFile);
   const original = modelFacts(model, name, bytesOnDisk(floatFile, model), sources.sha256, undefined);
   o.onEvent({
@@ -76,19 +76,40 @@ export async function openFront(o: FrontOptions): Promise<Front> {
       `parameters, ${bytesText(original.bytes)}) → ${given.recipe.target}`,
   });
   const looks = !o.dryRun && !o.lookedAt;
-  const one = looks && (await lookAtFloat({ file: floatFile, recipe: given, inputs, report, signal }));
-  const sized = one ? atBatchOfOne(given) : given;
+  const tell = (d: Diagnostic): void => {
+    if (!o.lookedAt) report(d);
+  };
+  const about = { file: floatFile, model, inputs, recipe: given, asked: o.asked };
+  const found = await lookAtAll({ ...about, looks, report: tell, signal });
+  return { ...found, floatFile, model, inputs, original, sources };
+}
+
+export interface LookOptions {
+  readonly file: string;
+  readonly model: Model;
+  readonly inputs: readonly ValueInfo[];
+  readonly recipe: ResolvedRecipe;
+  readonly asked: readonly Asks[];
+  /** Whether the float model is tried, and the data. */
+  readonly looks: boolean;
+  readonly report: (d: Diagnostic) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Looks at the float model, metrics, classes and data of a recipe before any work, and gives the recipe with what was
+ * found. Throws what is wrong with them.
+ */
+export async function lookAtAll(o: LookOptions): Promise<Pick<Front, 'lead' | 'scores' | 'one'>> {
+  const { file, model, inputs, recipe, report, signal } = o;
+  const one = o.looks && (await lookAtFloat({ file, recipe, inputs, report, signal }));
+  const sized = one ? atBatchOfOne(recipe) : recipe;
   // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
   const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(sized) };
   startMetrics(sized, scores);
-  const lead = await withClasses(sized, {
-    ...scores,
-    report: (d) => {
-      if (!o.lookedAt) report(d);
-    },
-  });
-  if (looks) await lookAhead(lead, inputs, scores, o.asked, signal);
-  return { lead, floatFile, model, inputs, original, sources, scores, one };
+  const lead = await withClasses(sized, { ...scores, report });
+  if (o.looks) await lookAhead(lead, inputs, scores, o.asked, signal);
+  return { lead, scores, one };
 }
 
 /** That of the standard domain; where the model has none, of the others. */

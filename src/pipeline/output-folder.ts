@@ -9,6 +9,13 @@ import { publish, stagingDir } from './staging.js';
 
 type FileFacts = RunRecord['files'][number];
 const MODEL = 'model.onnx';
+/** Of files, the one that a runtime is given. Throws INTERNAL where there is none. */
+export function mainFile(files: readonly FileFacts[]): FileFacts {
+  const models = files.filter((f) => f.role === 'model');
+  return (
+    models.find((f) => f.path === MODEL) ?? models[0] ?? fail('INTERNAL', 'bug in quantbench: no model was written')
+  );
+}
 /** Names that a run gives to files of its own. */
 const TAKEN = /^(\.|model\.onnx|run\.json$|report\.|recipe\.yaml$)/;
 
@@ -48,7 +55,7 @@ export class OutputFolder {
     return this.#exported.get(name) ?? ([...this.#exported.values()].includes('model') ? 'sidecar' : 'model');
   }
 
-  /** What was made so far. */
+  /** What was made so far; reads every file for its hash. */
   files(): FileFacts[] {
     const staging = this.#place();
     return readdirSync(staging).map((name) => ({
@@ -57,12 +64,6 @@ export class OutputFolder {
       sha256: sha256File(path.join(staging, name)),
       role: this.#roleOf(name),
     }));
-  }
-  /** The file that a runtime is given. Throws INTERNAL before there is one. */
-  main(): FileFacts {
-    const models = this.files().filter((f) => f.role === 'model');
-    const found = models.find((f) => f.path === MODEL) ?? models[0];
-    return found ?? fail('INTERNAL', `bug in quantbench: no model was written into '${this.dir}'`);
   }
   /** Bytes of what ships. */
   bytes(): number {

@@ -1,4 +1,5 @@
-import { nameMaker, Node, Value, type Attr, type Dim, type Graph, type Model } from '../ir/graph.js';
+import type { DType } from '../ir/dtype.js';
+import { nameMaker, Node, Value, type Attr, type Dim, type Graph, type Model, type Shape } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferNode } from '../ops/infer.js';
 
@@ -61,6 +62,13 @@ export class GraphBuilder {
     if (this.opset < (AXES_AS_INPUT[op] ?? 18))
       return this.op(op, [x], { ...options, attrs: { ...options.attrs, axes } });
     return this.op(op, [x, this.constant(Tensor.i64(axes), `${options.name ?? op}_axes`)], options);
+  }
+  /** Adds an input of the graph, of exactly this name. */
+  input(name: string, dtype: DType, shape: Shape | undefined): Value {
+    const value = new Value(name);
+    value.dtype = dtype;
+    value.shape = shape;
+    return this.graph.addInput(value);
   }
   /** Adds an initializer. Numbers become float32 scalars, lists of numbers float32 vectors. */
   constant(data: Tensor | number | readonly number[], name = 'constant'): Value {

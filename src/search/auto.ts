@@ -13,15 +13,14 @@ import { uniqueLabels } from '../ir/labels.js';
 import { isConvolution, isMatrixProduct } from '../ops/kinds.js';
 import { MAT_MUL_N_BITS } from '../formats/weight-only.js';
 import { checkFiles } from '../recipe/files.js';
-import { exampleFeed, inputInfo, openData } from '../pipeline/calibration.js';
+import { exampleFeed, fedInputs, openData } from '../pipeline/calibration.js';
 import type { Work } from './candidates.js';
 import { chosenMetrics } from '../pipeline/check.js';
-import { withClasses } from '../pipeline/classes.js';
 import { confirm } from './confirm.js';
 import { macsByNode } from '../facts/model.js';
-import { atBatchOfOne, lookAtFloat } from '../pipeline/first-look.js';
+import { atBatchOfOne } from '../pipeline/first-look.js';
 import { Forecast } from './forecast.js';
-import { lookAhead, startMetrics } from '../pipeline/look-ahead.js';
+import { lookAtAll } from '../pipeline/front.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
 import { comparedByDefault } from '../evaluate/compare.js';
@@ -127,14 +126,10 @@ async function look(
   const model = loadFloatModel(file);
   checkOutputs([{ recipe: base, outDir }], model, [FOUND_RECIPE]);
   const moments = batchNormMoments(model).size > 0;
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
-  const one = await lookAtFloat({ file, recipe: base, inputs, report, signal });
-  const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(base) };
-  startMetrics(base, scores);
-  const lead = await withClasses(one ? atBatchOfOne(base) : base, { ...scores, report });
+  const inputs = fedInputs(model);
   // Most trials calibrate, whatever the recipe itself asks for.
-  const { quantize } = recipe;
-  await lookAhead(lead, inputs, scores, [asksOf({ ...recipe, quantize: { ...quantize, format: 'qdq' } })], signal);
+  const asked = [asksOf({ ...recipe, quantize: { ...recipe.quantize, format: 'qdq' } })];
+  const { one, scores } = await lookAtAll({ file, model, inputs, recipe: base, asked, looks: true, report, signal });
   const dataset = await openData(data, inputs, base, () => undefined); // what it has to say is said when it is read
   if (!scores.metrics)
     for await (const first of dataset.samples({ limit: 1 })) {

@@ -12,7 +12,7 @@ import type { Model, Value } from '../../src/ir/graph.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { loadModel } from '../../src/onnx/files.js';
-import { observedActivations, inputInfo } from '../../src/pipeline/calibration.js';
+import { observedActivations, fedInputs } from '../../src/pipeline/calibration.js';
 import { macsByNode, nodeFacts } from '../../src/facts/model.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { optimizeModel, planModel, type Prepared } from '../../src/pipeline/prepare.js';
@@ -58,7 +58,7 @@ export async function quantizeText(text: string, format: string, settings = ''):
   };
   await optimizeModel(model, 'fixture.onnx', recipe.optimize, report);
   const { model: float } = cloneModel(model);
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const inputs = fedInputs(model);
   const prepared = planModel(model, recipe, report);
   const feeds = Array.from({ length: SAMPLES }, (_, i) => randomFeed(inputs, i + 1, 1));
   const samples = feeds.map((feed, i): Sample => ({ id: String(i), hash: String(i), feeds: [feed] }));

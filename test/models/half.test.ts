@@ -5,7 +5,7 @@ import { coded } from '../../src/formats/coded.js';
 import { float16 } from '../../src/formats/float16.js';
 import { cloneModel } from '../../src/ir/clone.js';
 import { convertOpset } from '../../src/passes/convert-opset.js';
-import { inputInfo } from '../../src/pipeline/calibration.js';
+import { fedInputs } from '../../src/pipeline/calibration.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { loadFloatModel, optimizeModel } from '../../src/pipeline/prepare.js';
 import { planCoded } from '../../src/quantize/planners/coded.js';
@@ -32,7 +32,7 @@ it.skipIf(!MODELS.every(([name]) => existsSync(fileOf(name)))).each(MODELS)(
     const model = loadFloatModel(file);
     await optimizeModel(model, file, { enabled: true, level: 'default', skip: [] }, () => undefined);
     convertOpset(model, 13);
-    const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+    const inputs = fedInputs(model);
     const feed = randomFeed(inputs, 3, free === 512 ? 1 : free);
     if (name === 'silero-vad')
       Object.assign(feed, {

@@ -14,7 +14,7 @@ import { encodeModel } from '../../src/onnx/encode.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { forgetInferred } from '../../src/ops/infer.js';
 import { optimizing, type OptimizeLevel } from '../../src/passes/presets.js';
-import { inputInfo, openData } from '../../src/pipeline/calibration.js';
+import { fedInputs, openData } from '../../src/pipeline/calibration.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { countNodes } from '../../src/ir/count.js';
 import { optimizeGraph } from '../../src/standalone/optimize.js';
@@ -46,7 +46,7 @@ async function realFeeds(recipeFile: string, name: string, ...set: string[]): Pr
   });
   const model = loadModel(modelFile(name));
   // those with defaults are weights
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.some((v) => v.name === i.name && v.data));
+  const inputs = fedInputs(model);
   const data = await openData(resolved.recipe.evaluation.data!, inputs, resolved, say); // these recipes have data
   const feeds: Feed[] = [];
   for await (const b of batches(data.samples(), { size: 1, inputs })) {

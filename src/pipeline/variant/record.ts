@@ -4,6 +4,7 @@ import { modelFacts } from '../../facts/model.js';
 import { relativePath } from '../../recipe/override.js';
 import type { CalibrationFacts, NodeFacts, RunRecord } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
+import { mainFile } from '../output-folder.js';
 import type { MeasuredVariant, PlannedVariant } from './types.js';
 
 /** What the records of those that run together share. */
@@ -23,6 +24,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
   const used = plugins.files.map((p) => ({ ...p, file: relativePath(baseDir, p.file) }));
   const done = 'measured' in v ? v : undefined;
   const { kernels = [], ...measured } = done?.measured ?? {};
+  const files = done?.folder.files() ?? [];
   return {
     ...rest,
     recipe: {
@@ -33,7 +35,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
       ...(used.length ? { plugins: used } : {}),
     },
     seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed },
-    model: { float, ...(done ? { quantized: quantizedFacts(done, float.macs) } : {}) },
+    model: { float, ...(done ? { quantized: quantizedFacts(done, files, float.macs) } : {}) },
     ...(calibration && done?.observer !== undefined
       ? { calibration: { ...calibration, observer: done.observer } }
       : {}),
@@ -46,12 +48,16 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(v.mixed ? { mixed: v.mixed } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
-    files: done?.folder.files() ?? [],
+    files,
   };
 }
 
-function quantizedFacts({ folder, written }: MeasuredVariant, macs: number | undefined): RunRecord['model']['float'] {
-  const { path: name, sha256 } = folder.main();
+function quantizedFacts(
+  { folder, written }: MeasuredVariant,
+  files: RunRecord['files'],
+  macs: number | undefined,
+): RunRecord['model']['float'] {
+  const { path: name, sha256 } = mainFile(files);
   return modelFacts(written, name, folder.bytes(), sha256, macs);
 }
 

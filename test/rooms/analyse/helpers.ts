@@ -9,7 +9,7 @@ import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed, FeedTensor, Sample } from '../../../src/ir/feed.js';
 import type { Model, Value } from '../../../src/ir/graph.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
-import { inputInfo, observedActivations } from '../../../src/pipeline/calibration.js';
+import { fedInputs, observedActivations } from '../../../src/pipeline/calibration.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { optimizeModel, planModel, type Prepared } from '../../../src/pipeline/prepare.js';
 import { assignParams, observerOf, type Assigned } from '../../../src/quantize/assign.js';
@@ -58,7 +58,7 @@ export async function prepareText(
     diagnostics.push(d);
   };
   await optimizeModel(model, 'case.onnx', recipe.optimize, report);
-  const inputs = inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+  const inputs = fedInputs(model);
   const prepared = planModel(model, recipe, report);
   const samples = (o.feeds ?? Array.from({ length: 4 }, (_, i) => randomFeed(inputs, i + 1, 1))).map((feed, i) =>
     sample(feed, String(i)),
