@@ -5,7 +5,7 @@ import { fail } from '../base/errors.js';
 import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
-import type { Value} from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
 import { type Model } from '../ir/graph.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
