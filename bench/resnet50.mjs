@@ -3,7 +3,8 @@
  * out.onnx`.
  */
 import { createRng } from '../dist/base/rng.js';
-import { createModel, Graph, Value } from '../dist/ir/graph.js';
+import { Graph, Value } from '../dist/ir/graph.js';
+import { createModel } from '../dist/ir/model.js';
 import { Tensor } from '../dist/ir/tensor.js';
 import { saveModel } from '../dist/onnx/files.js';
 import { floatAttr, GraphBuilder } from '../dist/rewrite/builder.js';

@@ -82,19 +82,8 @@ export type { VersionFile } from './store/log.js';
 export type { SourceFile, Verified } from './store/store.js';
 
 // Models
-export {
-  allGraphs,
-  Graph,
-  Node,
-  Value,
-  type Attr,
-  type Dim,
-  type FunctionDef,
-  type Model,
-  type OtherType,
-  type Shape,
-  type Use,
-} from './ir/graph.js';
+export { Graph, Node, Value, type Attr, type Dim, type OtherType, type Shape, type Use } from './ir/graph.js';
+export { allGraphs, type FunctionDef, type Model } from './ir/model.js';
 export { Tensor, type ByteSource } from './ir/tensor.js';
 export type { DType } from './ir/dtype.js';
 export { parseModel, type ParseOptions } from './ir/text/parse.js';

@@ -4,7 +4,8 @@ import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import type { ChannelMoments } from '../channels/moments.js';
 import type { Batch } from '../data/batch.js';
-import type { Model, Node } from '../ir/graph.js';
+import type { Node } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { QuantScheme } from '../scheme/types.js';
 
 /** How a product with a constant weight will be quantized; what is absent stays float. */

@@ -6,7 +6,7 @@ import { classOutput } from '../evaluate/agreement.js';
 import { OutputErrorMeter } from '../evaluate/output-error.js';
 import { argmax, numbersOf, sliceRows } from '../evaluate/tensors.js';
 import type { FeedTensor } from '../ir/feed.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { openModel } from '../runtime/open.js';
 import { Session, type SessionOptions } from '../runtime/session.js';

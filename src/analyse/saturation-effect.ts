@@ -2,7 +2,8 @@
 import { named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
-import type { Model, Node } from '../ir/graph.js';
+import type { Node } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { linearView } from '../ops/index.js';
 import { packedOrder, rowStarts } from '../ops/packing.js';

@@ -1,6 +1,7 @@
 /** Which layers may saturate on CPUs that add two uint8 × int8 products in 16 bits. Reads weights; runs nothing. */
 import { named } from '../base/lists.js';
-import { allGraphs, type Model, type Node } from '../ir/graph.js';
+import type { Node } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { uniqueLabels } from '../ir/labels.js';
 import type { Planned } from '../scheme/quantized.js';
 import { packedProducts, pairsOf } from '../quantize/unsaturated.js';

@@ -5,7 +5,8 @@
 import { named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
-import type { Model, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 

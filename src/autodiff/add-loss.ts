@@ -1,7 +1,8 @@
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat, type DType } from '../ir/dtype.js';
-import type { Model, Shape, Value } from '../ir/graph.js';
+import type { Shape, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { inferShapes } from '../ops/infer.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { numberLike } from './losses/build.js';

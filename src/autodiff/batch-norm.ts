@@ -1,5 +1,6 @@
 /** BatchNormalization by statistics of the batch. */
-import { nameMaker, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import { nameMaker, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { nameOutputs } from './outputs.js';

@@ -1,4 +1,5 @@
-import type { Model, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { computeStatistics, useBatchStatistics } from './batch-norm.js';
 import { dropUnread, prepare, valuesOf } from './prepare.js';

@@ -1,4 +1,5 @@
-import type { Model, Node } from '../ir/graph.js';
+import type { Node } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { inferNode } from '../ops/infer.js';
 
 /** Makes a node return its first `count` results, those too that it left out. */

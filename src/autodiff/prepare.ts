@@ -2,7 +2,8 @@
 import { fail, nearest } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat } from '../ir/dtype.js';
-import type { Dim, Graph, Model, Shape, Value } from '../ir/graph.js';
+import type { Dim, Graph, Shape, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';

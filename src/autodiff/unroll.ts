@@ -1,6 +1,7 @@
 /** Recurrent cells step by step, so that gradients go back through them. */
 import { item } from '../base/lists.js';
-import type { Model, Node, Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { isCell } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';

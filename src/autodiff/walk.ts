@@ -2,7 +2,8 @@
 import { fail, QuantError } from '../base/errors.js';
 import { encodeTensor } from '../ir/encode.js';
 import { isFloat } from '../ir/dtype.js';
-import { label, nameMaker, type Model, type Node, type Value } from '../ir/graph.js';
+import { label, type Node, type Value } from '../ir/graph.js';
+import { nameMaker, type Model } from '../ir/model.js';
 import type { GradientFacet } from '../ops/facets.js';
 import { specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';

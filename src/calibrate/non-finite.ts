@@ -2,7 +2,8 @@
 import { item, named } from '../base/lists.js';
 import type { Batch } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Model, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 import { keepSamples, realLength, rowsOf } from './rows.js';

@@ -2,7 +2,7 @@
 import { item } from '../base/lists.js';
 import type { Batch } from '../data/batch.js';
 import type { Feed, FeedTensor, TypedArray } from '../ir/feed.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 
 /** Rows of feed k: how many there are, and how many hold samples. */
 export interface RowCount {

@@ -6,7 +6,7 @@ import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Value } from '../ir/graph.js';
-import { type Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';

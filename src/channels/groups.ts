@@ -1,7 +1,8 @@
 /** Channels that must be scaled together, with the weights that make them and the weights that read them. */
 import { item } from '../base/lists.js';
 import { dataOf, shapeOf } from '../ir/known.js';
-import type { Graph, Model, Node, Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { AxisOf, LinearView } from '../ops/facets.js';
 import { linearView, scalingTies } from '../ops/index.js';
 import { joins } from '../ops/kinds.js';

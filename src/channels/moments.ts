@@ -2,7 +2,8 @@
  * What BatchNormalization says of the tensors that it gives (taken before it is folded away), and what follows for
  * those behind it.
  */
-import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { isBatchNormalization, isSum, keepsMeans } from '../ops/kinds.js';
 import { scalingTies, specOf } from '../ops/index.js';
 

@@ -1,6 +1,7 @@
 /** Sums of outer products over many feeds: rows are gathered until they are worth a matrix product. */
 import type { Value } from '../ir/graph.js';
-import { createModel, Graph } from '../ir/graph.js';
+import { Graph } from '../ir/graph.js';
+import { createModel } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';

@@ -2,7 +2,8 @@
  * What of a graph is constant: initializers, Constant nodes, and what runtimes make of them alone when they load the
  * model.
  */
-import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import { isConstantNode, isIdentityNode } from '../ops/kinds.js';
 

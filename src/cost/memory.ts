@@ -3,7 +3,8 @@
  * shares them.
  */
 import { item } from '../base/lists.js';
-import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { label, type Graph, type Node, type Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { specOf } from '../ops/index.js';
 import { isView } from '../ops/kinds.js';
 import { perElement } from '../ops/spec.js';

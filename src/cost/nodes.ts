@@ -1,7 +1,8 @@
 /** What each node of a model costs: folds the cost facet of every operator over the graph. Runs nothing. */
 import { byteLength, type DType } from '../ir/dtype.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Graph, Model, Node, Shape, Value } from '../ir/graph.js';
+import type { Graph, Node, Shape, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { uniqueLabels } from '../ir/labels.js';
 import type { Tensor } from '../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';

@@ -1,6 +1,7 @@
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeCode } from '../ir/dtype.js';
-import { allGraphs, type Graph, type Model, type Value } from '../ir/graph.js';
+import type { Graph, Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { codings } from '../scheme/codings/index.js';

@@ -1,5 +1,6 @@
 import { dtypeCode } from '../ir/dtype.js';
-import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';

@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
-import type { Model, Value } from '../ir/graph.js';
+import type { Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { Extremes, Planned } from '../scheme/quantized.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 

@@ -1,7 +1,8 @@
 /** Writing a quantized graph as an ONNX model, on a copy: what was decided stays what it was. */
 import type { Diagnostic } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Model, Node, Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { Planned, QuantizedGraph } from '../scheme/quantized.js';
 import type { QuantPoint, QuantSpec } from '../scheme/types.js';
 import type { Format, FormatInput, Rewritten } from './types.js';

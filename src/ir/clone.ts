@@ -1,4 +1,5 @@
-import type { Attr, FunctionDef, Model, Value } from './graph.js';
+import type { Attr, Value } from './graph.js';
+import type { FunctionDef, Model } from './model.js';
 import { Graph, Node, Value as ValueClass } from './graph.js';
 
 /** A deep copy of a model that shares its tensors, and where each value went. */

@@ -1,4 +1,4 @@
-import { allGraphs, type Model } from './graph.js';
+import { allGraphs, type Model } from './model.js';
 
 /**
  * Nodes in all graphs and functions of a model, as every count of nodes here means it: Constants are values, and are

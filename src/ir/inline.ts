@@ -1,7 +1,8 @@
 import { fail } from '../base/errors.js';
 import { shortName } from '../base/shorten.js';
 import { cloneGraph } from './clone.js';
-import { allGraphs, label, nameMaker, Node, type FunctionDef, type Graph, type Model, type Value } from './graph.js';
+import { label, Node, type Graph, type Value } from './graph.js';
+import { allGraphs, nameMaker, type FunctionDef, type Model } from './model.js';
 
 /**
  * Replaces every call of a model-local function by its body, nested calls included, and drops the functions; returns

@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../base/errors.js';
 import { fail } from '../base/errors.js';
-import { label, type Graph, type Model, type Value } from './graph.js';
+import { label, type Graph, type Value } from './graph.js';
+import type { Model } from './model.js';
 
 /**
  * Every broken invariant of a model: names that are empty, defined twice or shadow an outer name, uses of values that

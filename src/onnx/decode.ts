@@ -1,7 +1,9 @@
 /** ONNX bytes to an ir Model. */
 import { fail, type Where } from '../base/errors.js';
-import type { Attr, FunctionDef, Model } from '../ir/graph.js';
-import { allGraphs, Graph, Node, Value } from '../ir/graph.js';
+import type { Attr } from '../ir/graph.js';
+import type { FunctionDef, Model } from '../ir/model.js';
+import { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { decodeAttributes, decodeBody, decodeGraph, Scope, type Decoding } from './decode-graph.js';
 import { refuseInflation } from './footprint.js';
 import type { FunctionMessage, OpsetMessage } from './messages.js';

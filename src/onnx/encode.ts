@@ -1,5 +1,6 @@
 /** An ir Model to ONNX bytes: the same model gives the same bytes. */
-import type { Attr, FunctionDef, Graph, Model, Node } from '../ir/graph.js';
+import type { Attr, Graph, Node } from '../ir/graph.js';
+import type { FunctionDef, Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import type { ExternalPlace } from './external.js';
 import type { Pieces } from './piece-writer.js';

@@ -1,4 +1,5 @@
-import { allGraphs, type Graph, type Value } from '../ir/graph.js';
+import type { Graph, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 
 /** Ops that compare numbers; Equal tells only c from the rest, the others also the numbers beside it. */
 const COMPARISONS = new Set(['Equal', 'Less', 'LessOrEqual', 'Greater', 'GreaterOrEqual']);

@@ -1,15 +1,6 @@
 import { fail } from '../base/errors.js';
-import {
-  allGraphs,
-  label,
-  MAX_RANK,
-  type Dim,
-  type Graph,
-  type Model,
-  type Node,
-  type Shape,
-  type Value,
-} from '../ir/graph.js';
+import { label, MAX_RANK, type Dim, type Graph, type Node, type Shape, type Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { elementCount, type Tensor } from '../ir/tensor.js';
 import { specOf } from './index.js';
 import { wholeSize, type InferContext, type Known } from './spec.js';

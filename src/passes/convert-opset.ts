@@ -1,5 +1,6 @@
 import { fail } from '../base/errors.js';
-import { allGraphs, label, Value, type Graph, type Model, type Node } from '../ir/graph.js';
+import { label, Value, type Graph, type Node } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, replaceOutputs } from '../rewrite/pass.js';

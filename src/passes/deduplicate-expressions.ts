@@ -1,5 +1,6 @@
 import { item } from '../base/lists.js';
-import { allGraphs, label, type Attr, type Node, type Value } from '../ir/graph.js';
+import { label, type Attr, type Node, type Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { specOf } from '../ops/index.js';
 import { canBypass } from '../rewrite/bypass.js';
 import { replaceOutputs, type Pass } from '../rewrite/pass.js';

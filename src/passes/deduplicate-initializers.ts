@@ -1,4 +1,5 @@
-import { allGraphs, type Graph, type Value } from '../ir/graph.js';
+import type { Graph, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import type { Pass } from '../rewrite/pass.js';
 import type { Tensor } from '../ir/tensor.js';
 

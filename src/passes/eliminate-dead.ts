@@ -1,4 +1,4 @@
-import { allGraphs } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { removeUnused, removeUnusedInitializers, type Pass } from '../rewrite/pass.js';
 
 /** Removes nodes whose results reach no output, and initializers that nobody uses. */

@@ -1,4 +1,5 @@
-import { allGraphs, type Node } from '../ir/graph.js';
+import type { Node } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { canBypass } from '../rewrite/bypass.js';
 import type { Pass } from '../rewrite/pass.js';
 import { replaceOutputs } from '../rewrite/pass.js';

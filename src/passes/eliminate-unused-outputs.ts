@@ -1,5 +1,6 @@
 import { item } from '../base/lists.js';
-import { allGraphs, Node, type Graph } from '../ir/graph.js';
+import { Node, type Graph } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import type { Pass } from '../rewrite/pass.js';
 
 /** First output that may be omitted, by op: https://onnx.ai/onnx/operators/ */

@@ -1,4 +1,5 @@
-import { Value, allGraphs, type Attr } from '../ir/graph.js';
+import { Value, type Attr } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import type { Pass } from '../rewrite/pass.js';
 

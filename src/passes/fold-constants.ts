@@ -1,5 +1,6 @@
 import { QuantError } from '../base/errors.js';
-import { allGraphs, createModel, Graph, Node, Value, type Model } from '../ir/graph.js';
+import { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs, createModel, type Model } from '../ir/model.js';
 import { cloneGraph } from '../ir/clone.js';
 import type { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';

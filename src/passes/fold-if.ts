@@ -1,5 +1,6 @@
 import { item } from '../base/lists.js';
-import { allGraphs, nameMaker, Node, type Graph, type Model, type Use, type Value } from '../ir/graph.js';
+import { Node, type Graph, type Use, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, type Model } from '../ir/model.js';
 import { moveInto, replaceByResults } from '../rewrite/subgraph.js';
 import type { Pass } from '../rewrite/pass.js';
 

@@ -1,5 +1,6 @@
 import { cloneGraph } from '../ir/clone.js';
-import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { specOf } from '../ops/index.js';
 import { inferNode } from '../ops/infer.js';

@@ -1,4 +1,5 @@
-import { allGraphs, Value, type Dim, type Graph, type Node, type Shape } from '../ir/graph.js';
+import { Value, type Dim, type Graph, type Node, type Shape } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferShapes } from '../ops/infer.js';
 import type { Pass } from '../rewrite/pass.js';

@@ -1,4 +1,5 @@
-import { allGraphs, type Graph, type Node, type Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, replaceOutputs, type Pass } from '../rewrite/pass.js';

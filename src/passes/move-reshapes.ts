@@ -1,4 +1,5 @@
-import { allGraphs, label, type Graph, type Node, type Value } from '../ir/graph.js';
+import { label, type Graph, type Node, type Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { elementwiseOps } from '../ops/elementwise.js';
 import type { Pass } from '../rewrite/pass.js';
 

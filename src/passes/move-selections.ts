@@ -1,4 +1,5 @@
-import { allGraphs, label, nameMaker, type Attr, type Graph, type Node, type Value } from '../ir/graph.js';
+import { label, type Attr, type Graph, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { elementwiseOps } from '../ops/elementwise.js';
 import { specOf } from '../ops/index.js';

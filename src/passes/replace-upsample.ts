@@ -1,4 +1,4 @@
-import { allGraphs } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import type { Pass } from '../rewrite/pass.js';
 import { raiseOpset } from './raise-opset.js';
 

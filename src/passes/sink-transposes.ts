@@ -1,6 +1,7 @@
 import { named } from '../base/lists.js';
 import { dtypeBits } from '../ir/dtype.js';
-import { allGraphs, label, nameMaker, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { label, type Graph, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, type Model } from '../ir/model.js';
 import {
   canPermute,
   inverse,

@@ -5,7 +5,7 @@ import type { OnEvent } from '../base/events.js';
 import { bytesText, countText } from '../base/text.js';
 import { modelFacts } from '../facts/model.js';
 import type { ValueInfo } from '../ir/feed.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { ModelFacts } from '../record/index.js';

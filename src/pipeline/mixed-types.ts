@@ -2,7 +2,7 @@
 import { type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import type { ValueInfo } from '../ir/feed.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { type Assigned } from '../quantize/assign.js';
 import { type Choice } from '../quantize/knapsack.js';
 import { type ResolvedRecipe } from '../recipe/load.js';

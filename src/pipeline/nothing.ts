@@ -1,6 +1,6 @@
 /** Models that no format has anything for. */
 import { fail } from '../base/errors.js';
-import { allGraphs, type Model } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { isCell, specOf } from '../ops/index.js';
 
 const ML = 'ai.onnx.ml';

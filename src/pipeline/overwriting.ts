@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { requireTemporaryFolder } from '../base/environment-errors.js';
 import { refuseOverwriting } from '../base/outputs.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { inputFiles } from '../recipe/inputs.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { dataFiles } from './sources.js';

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { fail } from '../base/errors.js';
 import { sha256File } from '../base/files.js';
-import { allGraphs, type Model } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 
 export interface Sources {

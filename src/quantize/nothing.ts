@@ -1,6 +1,7 @@
 /** Why a plan quantizes nothing, in words that fit the model. */
 import { item } from '../base/lists.js';
-import { allGraphs, label, type Model, type Node, type Value } from '../ir/graph.js';
+import { label, type Node, type Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { isCell, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
 

@@ -3,7 +3,8 @@
  */
 import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
-import { label, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import { label, type Graph, type Node, type Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import { dataInputs } from '../ops/index.js';
 
 export const UNREACHED = 'calibration never computed what it reads or makes';

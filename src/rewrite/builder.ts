@@ -1,5 +1,6 @@
 import type { DType } from '../ir/dtype.js';
-import { nameMaker, Node, Value, type Attr, type Dim, type Graph, type Model, type Shape } from '../ir/graph.js';
+import { Node, Value, type Attr, type Dim, type Graph, type Shape } from '../ir/graph.js';
+import { nameMaker, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferNode } from '../ops/infer.js';
 

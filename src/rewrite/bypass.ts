@@ -1,4 +1,5 @@
-import { allGraphs, type Graph, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { replaceOutputs, type Numerics, type Pass } from './pass.js';
 
 /** What a bypass may ask about the node at hand. */

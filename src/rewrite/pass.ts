@@ -1,5 +1,6 @@
 import type { Diagnostic } from '../base/errors.js';
-import { allGraphs, label, nameMaker, Node, type Dim, type Graph, type Model, type Value } from '../ir/graph.js';
+import { label, Node, type Dim, type Graph, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, type Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from './builder.js';
 import { matchAt, parsePattern, type Match, type Pattern } from './pattern.js';

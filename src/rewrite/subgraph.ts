@@ -1,5 +1,6 @@
 /** Taking the nodes of a subgraph into the graph around it. */
-import { allGraphs, nameMaker, Node, type Graph, type Model, type Value } from '../ir/graph.js';
+import { Node, type Graph, type Value } from '../ir/graph.js';
+import { allGraphs, nameMaker, type Model } from '../ir/model.js';
 
 /**
  * Moves the nodes and constants of `body` into `graph` and gives what it returned. Names that are taken elsewhere

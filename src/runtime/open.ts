@@ -3,7 +3,7 @@ import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
 import { elementCount, Tensor } from '../ir/tensor.js';
 import type { FeedTensor } from '../ir/feed.js';
-import { allGraphs, type Model } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { encodeModel } from '../onnx/encode.js';
 import type { ExternalPlace } from '../onnx/external.js';
 import { saveModel } from '../onnx/files.js';

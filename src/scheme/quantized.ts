@@ -1,5 +1,6 @@
 /** What planning and calibration decide about a model: the one product that formats and exporters write. */
-import type { Model, Node, Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { Packing, QuantParams, QuantPlan, QuantPoint } from './types.js';
 
 /** Operators beyond the standard that may be used for quantized weights. */

@@ -1,7 +1,8 @@
 /** Which format suits a model, found by planning: what `quantize init` writes down. */
 import { assertMoreThanTrees } from '../pipeline/nothing.js';
 import { QuantError } from '../base/errors.js';
-import { allGraphs, type Model, type Node, type Value } from '../ir/graph.js';
+import type { Node, Value } from '../ir/graph.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { specOf } from '../ops/index.js';
 import { isCellOrAttention, isConvolution, isMatMul, isSoftmax } from '../ops/kinds.js';
 import { cloneModel } from '../ir/clone.js';

@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Model } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 
 /** The model with other values of its initializers. Throws RECIPE_UNKNOWN_NAME for a name that is none of them. */

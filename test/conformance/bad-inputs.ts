@@ -6,7 +6,7 @@ import { afterAll, expect, vi } from 'vitest';
 import type { ErrorCode, Where } from '../../src/base/errors.js';
 import { createRng } from '../../src/base/rng.js';
 import { main } from '../../src/cli/main.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { loadModel } from '../../src/onnx/files.js';

@@ -4,7 +4,7 @@
  * a reason.
  */
 import { describe, expect, it } from 'vitest';
-import { allGraphs, type Model } from '../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../src/ir/model.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { byName, targetFusions } from '../../src/passes/fusions.js';
 import { everyPass, optimizing } from '../../src/passes/presets.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../src/base/rng.js';
 import { coded } from '../../src/formats/coded.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { verify } from '../../src/ir/verify.js';
 import { encodeModel } from '../../src/onnx/encode.js';

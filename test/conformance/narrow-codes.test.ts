@@ -5,7 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../src/base/rng.js';
 import { NarrowCodes } from '../../src/formats/narrow-codes.js';
-import { createModel, Graph } from '../../src/ir/graph.js';
+import { Graph } from '../../src/ir/graph.js';
+import { createModel } from '../../src/ir/model.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { verify } from '../../src/ir/verify.js';
 import { encodeModel } from '../../src/onnx/encode.js';

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { weightOnly } from '../../src/formats/weight-only.js';
 import { cloneModel } from '../../src/ir/clone.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { verify } from '../../src/ir/verify.js';

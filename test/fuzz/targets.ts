@@ -5,7 +5,7 @@ import { fail, QuantError } from '../../src/base/errors.js';
 import { memoryPlan } from '../../src/cost/memory.js';
 import { modelCost, sized } from '../../src/cost/nodes.js';
 import { openDataset } from '../../src/data/dataset.js';
-import { distinguishBodies, type Model } from '../../src/ir/graph.js';
+import { distinguishBodies, type Model } from '../../src/ir/model.js';
 import { inlineFunctions } from '../../src/ir/inline.js';
 import { printModel } from '../../src/ir/text/print.js';
 import { verify } from '../../src/ir/verify.js';

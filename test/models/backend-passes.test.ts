@@ -8,7 +8,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../src/base/errors.js';
 import type { Feed } from '../../src/ir/feed.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { inlineFunctions } from '../../src/ir/inline.js';
 import { verify } from '../../src/ir/verify.js';
 import { loadModel } from '../../src/onnx/files.js';

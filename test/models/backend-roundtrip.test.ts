@@ -9,7 +9,7 @@ import ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../src/base/errors.js';
 import type { DType } from '../../src/ir/dtype.js';
-import { allGraphs, type Model } from '../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../src/ir/model.js';
 import type { Tensor } from '../../src/ir/tensor.js';
 import { parseModel } from '../../src/ir/text/parse.js';
 import { printModel } from '../../src/ir/text/print.js';

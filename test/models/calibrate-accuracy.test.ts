@@ -8,7 +8,7 @@ import { batches } from '../../src/data/batch.js';
 import { openDataset, type Dataset } from '../../src/data/dataset.js';
 import { dataSpec } from '../../src/data/spec.js';
 import { formats } from '../../src/formats/index.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { loadModel } from '../../src/onnx/files.js';
 import { inferShapes } from '../../src/ops/infer.js';
 import { cleaning } from '../../src/passes/presets.js';

@@ -1,6 +1,7 @@
 /** Seeded random models that are valid ONNX and run in onnxruntime, rich in what the optimiser looks for. */
 import { createRng, type Rng } from '../../src/base/rng.js';
-import { createModel, Graph, Value, type Attr, type Dim, type Model, type Node } from '../../src/ir/graph.js';
+import { Graph, Value, type Attr, type Dim, type Node } from '../../src/ir/graph.js';
+import { createModel, type Model } from '../../src/ir/model.js';
 import { Tensor } from '../../src/ir/tensor.js';
 import { specOf } from '../../src/ops/index.js';
 import { inferNode } from '../../src/ops/infer.js';

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { cloneModel } from '../../src/ir/clone.js';
 import type { Feed } from '../../src/ir/feed.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { printModel } from '../../src/ir/text/print.js';
 import { verify } from '../../src/ir/verify.js';
 import type { OptimizeLevel } from '../../src/passes/presets.js';

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { batches } from '../../src/data/batch.js';
 import { compareModels } from '../../src/evaluate/compare.js';
 import { formats } from '../../src/formats/index.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { loadModel, saveModel } from '../../src/onnx/files.js';
 import { inferShapes } from '../../src/ops/infer.js';
 import { convertOpset } from '../../src/passes/convert-opset.js';

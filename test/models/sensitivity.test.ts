@@ -12,7 +12,7 @@ import { batches, type Batch } from '../../src/data/batch.js';
 import { argmax, numbersOf } from '../../src/evaluate/tensors.js';
 import { pearsonOf, ranks } from '../../src/evaluate/statistics.js';
 import { uniqueLabels } from '../../src/ir/labels.js';
-import type { Model } from '../../src/ir/graph.js';
+import type { Model } from '../../src/ir/model.js';
 import { calibratePlans, inputInfo, openData } from '../../src/pipeline/calibration.js';
 import { loadFloatModel, optimizeModel, planModel } from '../../src/pipeline/prepare.js';
 import { assignParams } from '../../src/quantize/assign.js';

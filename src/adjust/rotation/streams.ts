@@ -1,6 +1,7 @@
 /** Residual streams: tensors that sums tie together, with what writes to them and what reads them. */
 import { dataOf, shapeOf } from '../../ir/known.js';
-import type { Graph, Model, Node, Use, Value } from '../../ir/graph.js';
+import type { Graph, Node, Use, Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import { linearView } from '../../ops/index.js';
 import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
 import { normalAxis } from '../../ops/spec.js';

@@ -1,7 +1,8 @@
 /** Tensors whose channels can be scaled against the weights that read them. */
 import { shapeOf } from '../../ir/known.js';
 import { item, named } from '../../base/lists.js';
-import type { Graph, Model, Node, Value } from '../../ir/graph.js';
+import type { Graph, Node, Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import { normalAxis } from '../../ops/spec.js';
 import { channelSets, readSlabs, type ChannelSet, type Slab } from '../../channels/groups.js';

@@ -1,6 +1,7 @@
 /** ONNX text to ir objects (https://github.com/onnx/onnx/blob/main/docs/Syntax.md). */
 import { fail, nearest, type Where } from '../../base/errors.js';
-import { Graph, Node, Value, type Attr, type FunctionDef, type Model } from '../graph.js';
+import { Graph, Node, Value, type Attr } from '../graph.js';
+import type { FunctionDef, Model } from '../model.js';
 import { randomTensor } from './literal.js';
 import {
   Syntax,

@@ -1,5 +1,6 @@
 /** ir objects as ONNX text, deterministic, such that parsing it gives the same graph. */
-import type { Attr, FunctionDef, Graph, Model, Node, Value } from '../graph.js';
+import type { Attr, Graph, Node, Value } from '../graph.js';
+import type { FunctionDef, Model } from '../model.js';
 import type { Tensor } from '../tensor.js';
 import { literalsOf, printFloat } from './literal.js';
 import { attributeTypeName, printName, printProto, printTensorType, quote, typeName } from './types.js';

@@ -1,6 +1,6 @@
 /** Asked → planned. */
 import { cloneModel } from '../../ir/clone.js';
-import { allGraphs, type Model } from '../../ir/graph.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { specOf } from '../../ops/index.js';
 import type { Planned } from '../../scheme/quantized.js';
 import { bodyFacts, graphFacts, nodeFacts, pointFacts } from '../../facts/model.js';

@@ -6,7 +6,8 @@ import type { Diagnostic } from '../../base/errors.js';
 import type { SaturatingLayer } from '../../analyse/saturation-effect.js';
 import type { TensorStats } from '../../calibrate/types.js';
 import type { Rewritten } from '../../formats/types.js';
-import type { Model, Value } from '../../ir/graph.js';
+import type { Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import type { Assigned } from '../../quantize/assign.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import type {

@@ -1,5 +1,6 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
-import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
+import type { Node, Value } from '../../ir/graph.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { linearViews, specOf } from '../../ops/index.js';
 import { codings } from '../../scheme/codings/index.js';
 import { matrixOf } from '../../scheme/codings/matrix.js';

@@ -1,6 +1,7 @@
 import { dataOf } from '../../ir/known.js';
 import { item } from '../../base/lists.js';
-import { allGraphs, type Model, type Node, type Value } from '../../ir/graph.js';
+import type { Node, Value } from '../../ir/graph.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { isCell, linearView, specOf } from '../../ops/index.js';
 import { dynamicForm } from '../../ops/kinds.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';

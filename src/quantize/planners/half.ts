@@ -1,6 +1,7 @@
 /** Planning of float16: which nodes compute in it, and why the others stay in float32. */
 import { dataOf } from '../../ir/known.js';
-import type { Model, Node, Value } from '../../ir/graph.js';
+import type { Node, Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import { specOf } from '../../ops/index.js';
 import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
 import { selectNodes, type NodeFilter } from '../filter.js';

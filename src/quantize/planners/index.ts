@@ -1,6 +1,6 @@
 import { codings } from '../../scheme/codings/index.js';
 import { fail } from '../../base/errors.js';
-import { allGraphs, type Model } from '../../ir/graph.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { specOf } from '../../ops/index.js';
 import type { Planned } from '../../scheme/quantized.js';
 import { overridesCodings, planCoded } from './coded.js';

@@ -1,7 +1,8 @@
 /** Planning: which values are quantized, how, and why the others are not. Pure: reads the model, computes no number. */
 import { filled, item } from '../../base/lists.js';
 import { fail } from '../../base/errors.js';
-import { allGraphs, label, type Graph, type Model, type Node, type Value } from '../../ir/graph.js';
+import { label, type Graph, type Node, type Value } from '../../ir/graph.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import type { QuantRole } from '../../ops/spec.js';
 import { fixedCodes } from '../../scheme/params.js';

@@ -1,4 +1,5 @@
-import type { Model, Node, Value } from '../../ir/graph.js';
+import type { Node, Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import type { Planned } from '../../scheme/quantized.js';
 import type { QuantScheme } from '../../scheme/types.js';
 import type { NodeFilter } from '../filter.js';

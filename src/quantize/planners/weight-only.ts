@@ -1,7 +1,8 @@
 /** Planning of weights that are stored as codes and computed with in float: the activations stay as they are. */
 import { dataOf } from '../../ir/known.js';
 import { filled } from '../../base/lists.js';
-import type { Model, Node, Value } from '../../ir/graph.js';
+import type { Node, Value } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
 import { dtypeBits } from '../../ir/dtype.js';
 import { linearView, specOf } from '../../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../../formats/weight-only.js';

@@ -1,6 +1,7 @@
 /** Facet cases as models, and what onnxruntime makes of them. */
 import type { Feed } from '../../../src/ir/feed.js';
-import type { Model, Shape } from '../../../src/ir/graph.js';
+import type { Shape } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';

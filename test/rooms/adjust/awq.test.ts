@@ -4,7 +4,7 @@ import type { AdjustContext } from '../../../src/adjust/types.js';
 import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';

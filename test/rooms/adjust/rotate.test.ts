@@ -3,7 +3,7 @@ import { rotate } from '../../../src/adjust/rotate.js';
 import { createRotation, matrixOf } from '../../../src/adjust/rotation/matrix.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Feed } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { smooth } from '../../../src/adjust/smooth.js';
 import { smoothUnits } from '../../../src/adjust/smoothing/units.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 

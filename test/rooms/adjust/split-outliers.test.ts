@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { splitOutliers, splits } from '../../../src/adjust/split-outliers.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';

@@ -4,7 +4,7 @@ import { gradients } from '../../../src/autodiff/gradients.js';
 import type { GradientOptions } from '../../../src/autodiff/types.js';
 import { QuantError } from '../../../src/base/errors.js';
 import type { Feed, FeedTensor } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { printModel } from '../../../src/ir/text/print.js';
 import { openModel } from '../../../src/runtime/open.js';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { addLoss } from '../../../src/autodiff/add-loss.js';
 import { gradients } from '../../../src/autodiff/gradients.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { measureBodies } from '../../../src/calibrate/bodies.js';
 import type { Feed, FeedTensor } from '../../../src/ir/feed.js';
-import { allGraphs, type Model, type Value } from '../../../src/ir/graph.js';
+import type { Value } from '../../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { openModel } from '../../../src/runtime/open.js';

@@ -1,7 +1,8 @@
 import type { Batch } from '../../../src/data/batch.js';
 import { batches } from '../../../src/data/batch.js';
 import type { Sample } from '../../../src/ir/feed.js';
-import { createModel, Graph, Value, type Model, type Shape } from '../../../src/ir/graph.js';
+import { Graph, Value, type Shape } from '../../../src/ir/graph.js';
+import { createModel, type Model } from '../../../src/ir/model.js';
 import { GraphBuilder } from '../../../src/rewrite/builder.js';
 import type { QuantScheme } from '../../../src/scheme/types.js';
 

@@ -11,7 +11,8 @@ import { observers } from '../../../src/calibrate/observers/index.js';
 import type { HistogramStats } from '../../../src/calibrate/statistics/histogram.js';
 import type { Observer } from '../../../src/calibrate/types.js';
 import type { Sample } from '../../../src/ir/feed.js';
-import type { Model, Shape, Value } from '../../../src/ir/graph.js';
+import type { Shape, Value } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { batched, modelOf, sample } from './helpers.js';
 
 const observer = (name: string): Observer => observers.find((o) => o.name === name)!;

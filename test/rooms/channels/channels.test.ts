@@ -4,7 +4,7 @@ import { equalise } from '../../../src/adjust/equalise.js';
 import { Weights } from '../../../src/channels/scaling.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
 import { createRng } from '../../../src/base/rng.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { inputInfo } from '../../../src/pipeline/calibration.js';

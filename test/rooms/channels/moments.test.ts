@@ -9,7 +9,7 @@ import type { ChannelMoments } from '../../../src/channels/moments.js';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { header, prepareText } from '../analyse/helpers.js';
 import { int8Schemes, largestDifference, outputsOf, readModel } from '../adjust/helpers.js';
 

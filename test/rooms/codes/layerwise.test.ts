@@ -10,7 +10,7 @@ import { dot } from '../../../src/codes/linear-kernels.js';
 import { createRng } from '../../../src/base/rng.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { openModel } from '../../../src/runtime/open.js';
 import { dequantize, quantize } from '../../../src/scheme/arithmetic.js';
 import { header, prepareText, type Case } from '../analyse/helpers.js';

@@ -3,7 +3,7 @@ import type { Diagnostic } from '../../../src/base/errors.js';
 import { float16 } from '../../../src/formats/float16.js';
 import type { FormatInput } from '../../../src/formats/types.js';
 import type { FeedTensor } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { inferShapes } from '../../../src/ops/infer.js';

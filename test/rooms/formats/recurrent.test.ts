@@ -3,7 +3,7 @@
  * near to float.
  */
 import { describe, expect, it } from 'vitest';
-import { allGraphs, type Model } from '../../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { planDynamic } from '../../../src/quantize/planners/dynamic.js';

@@ -1,7 +1,7 @@
 /** Embedding tables in the static formats, and what dynamic stores once. */
 import { describe, expect, it } from 'vitest';
 import { verify } from '../../../src/ir/verify.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { outputsOf, quantizeText, worstSqnr, type Quantized } from '../../conformance/quantized.js';
 
 const HEAD = '<ir_version: 9, opset_import: ["" : 17]>\n';

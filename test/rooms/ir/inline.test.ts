@@ -5,7 +5,7 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { printModel } from '../../../src/ir/text/print.js';
 import { assertValid } from '../../../src/ir/verify.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 
 const HEADER = '<ir_version: 8, opset_import: ["" : 17, "local" : 1]>\n';
 async function run(model: Model): Promise<number[][]> {

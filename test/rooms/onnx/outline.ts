@@ -1,5 +1,5 @@
-import type { Model } from '../../../src/ir/graph.js';
-import { allGraphs } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
+import { allGraphs } from '../../../src/ir/model.js';
 
 /** What must survive a round trip, as plain data. */
 export function outline(model: Model): unknown {

@@ -3,7 +3,7 @@
  * changes nothing.
  */
 import { describe, expect, it } from 'vitest';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { countNodes } from '../../../src/ir/count.js';
 import { optimizeGraph } from '../../../src/standalone/optimize.js';

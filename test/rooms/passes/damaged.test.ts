@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { assertValid } from '../../../src/ir/verify.js';
 import { decodeModel } from '../../../src/onnx/decode.js';

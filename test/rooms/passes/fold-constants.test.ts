@@ -1,7 +1,7 @@
 /** Constants that the runtime does not compute stay nodes; the others are folded all the same. */
 import { describe, expect, it } from 'vitest';
 import { QuantError } from '../../../src/base/errors.js';
-import { allGraphs, type Model } from '../../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { foldConstants } from '../../../src/passes/fold-constants.js';

@@ -1,6 +1,6 @@
 /** Sizes that inference does not know get names, which shape arithmetic then follows. */
 import { describe, expect, it } from 'vitest';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { eliminateNeutral } from '../../../src/passes/eliminate-neutral.js';

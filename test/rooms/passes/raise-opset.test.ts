@@ -1,7 +1,7 @@
 /** The opset is raised where a fusion that would fire needs it, and only there. */
 import { describe, expect, it } from 'vitest';
 import type { Diagnostic } from '../../../src/base/errors.js';
-import { allGraphs, type Model } from '../../../src/ir/graph.js';
+import { allGraphs, type Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { inferShapes } from '../../../src/ops/infer.js';

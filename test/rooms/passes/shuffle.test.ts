@@ -9,7 +9,7 @@ import { optimizeGraph } from '../../../src/standalone/optimize.js';
 import { difference } from '../../../src/standalone/same-outputs.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 
 const HEAD = '<ir_version: 8, opset_import: ["" : 17]>\n';
 const CONSTANTS = 'int64[5] apart = {0,2,3,4,4}, int64[5] thirds = {0,3,2,4,4}, int64[4] together = {0,6,4,4}';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { cloneModel } from '../../../src/ir/clone.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';

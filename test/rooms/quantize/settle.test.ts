@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { createModel, Graph, Node, Value } from '../../../src/ir/graph.js';
+import { Graph, Node, Value } from '../../../src/ir/graph.js';
+import { createModel } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { settle } from '../../../src/quantize/settle.js';

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { saveModel } from '../../../src/onnx/files.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';

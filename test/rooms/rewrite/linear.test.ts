@@ -1,6 +1,7 @@
 /** What passes do grows with the graph, not with its square: counted as reads of inputs and of uses, not timed. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createModel, Graph, Node, Value, type Model } from '../../../src/ir/graph.js';
+import { Graph, Node, Value } from '../../../src/ir/graph.js';
+import { createModel, type Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { optimizing } from '../../../src/passes/presets.js';

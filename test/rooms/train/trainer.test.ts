@@ -5,7 +5,7 @@ import { addOptimiser, type OptimiserOptions, type TrainingStep } from '../../..
 import { gradients } from '../../../src/autodiff/gradients.js';
 import { createRng } from '../../../src/base/rng.js';
 import type { Feed, FeedTensor } from '../../../src/ir/feed.js';
-import type { Model } from '../../../src/ir/graph.js';
+import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { openModel } from '../../../src/runtime/open.js';
