@@ -25,22 +25,22 @@ const LAYERS: Readonly<Record<string, number>> = {
   calibrate: 5,
   evaluate: 5,
   channels: 5,
-  autodiff: 5,
-  gate: 6,
-  store: 6,
-  codes: 6,
-  quantize: 7,
-  train: 6,
-  adjust: 7,
-  analyse: 8,
-  recipe: 8,
-  facts: 8,
-  pipeline: 9,
-  standalone: 10,
-  compare: 10,
-  search: 11,
-  report: 11,
-  cli: 12,
+  autodiff: 6,
+  gate: 7,
+  store: 7,
+  codes: 7,
+  quantize: 8,
+  train: 7,
+  adjust: 8,
+  analyse: 9,
+  recipe: 9,
+  facts: 9,
+  pipeline: 10,
+  standalone: 11,
+  compare: 11,
+  search: 12,
+  report: 12,
+  cli: 13,
 };
 /** Files over 350 lines as formatted, each with its reason. */
 const LONG: Readonly<Record<string, string>> = {
@@ -198,6 +198,10 @@ describe('files', () => {
       Object.keys(LONG).filter((f) => !long.includes(f)),
       'listed as long, but is not',
     ).toEqual([]);
+  });
+  it('end their lines at 120 columns, but for texts that cannot be parted', () => {
+    const lines = files.filter((f) => !f.startsWith('onnx/proto')).flatMap((f) => text(f).split('\n'));
+    expect(lines.filter((l) => [...l].length > 120).length / lines.length).toBeLessThan(0.002);
   });
   it('assert that something is there no more often than they did', () => {
     // Loops over numbers read `list[i]!`; elsewhere base/lists.ts and ir/known.ts name what is missing. Only downwards.

@@ -50,7 +50,9 @@ export const rotate = {
     }
     return Promise.resolve(
       `${streams} residual stream${streams === 1 ? '' : 's'}, ${weights} constants ` +
-        `rotated${products ? `, ${products} products inserted` : ''}${left ? ` · ${left} left, as too little of them has weights` : ''}`,
+        `rotated${products ? `, ${products} products inserted` : ''}${
+          left ? ` · ${left} left, as too little of them has weights` : ''
+        }`,
     );
   },
 } satisfies Adjustment<z.output<typeof options>>;

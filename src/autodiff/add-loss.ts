@@ -26,12 +26,12 @@ export interface LossTerm {
 
 /**
  * The model with one further output, the weighted sum of losses, by default called `loss`; with several terms also
- * each term before it is weighted, as `loss of VALUE`. Targets that no value of the model has the name of become inputs:
- * of the shape of what they are held against, or, for classes, of that shape without the axis of classes. The model
- * given stays as it is.
+ * each term before it is weighted, as `loss of VALUE`. Targets that no value of the model has the name of become
+ * inputs: of the shape of what they are held against, or, for classes, of that shape without the axis of classes. The
+ * model given stays as it is.
  *
- * Throws RECIPE_UNKNOWN_NAME for an unknown loss, RECIPE_INVALID for its options, GRADIENT_UNKNOWN_NAME for a value that
- * is no float tensor of the model.
+ * Throws RECIPE_UNKNOWN_NAME for an unknown loss, RECIPE_INVALID for its options, GRADIENT_UNKNOWN_NAME for a value
+ * that is no float tensor of the model.
  */
 export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss'): Model {
   const { model } = cloneModel(given);

@@ -34,10 +34,10 @@ export interface TrainingStep {
 }
 
 /**
- * A gradient model, made with `weightsAsInputs`, that also takes the step. New scalar float inputs: `learning rate`, and
- * `step`, which counts from 1; for each weight W and each tensor that the optimiser keeps for it, such as momentum, an
- * input `momentum of W` of the shape of W, zeros at first. Outputs `new W` and `new momentum of W` take the place of
- * `gradient of W`. With `clipNorm`, `gradient norm` is an output too. The model given stays as it is.
+ * A gradient model, made with `weightsAsInputs`, that also takes the step. New scalar float inputs: `learning rate`,
+ * and `step`, which counts from 1; for each weight W and each tensor that the optimiser keeps for it, such as
+ * momentum, an input `momentum of W` of the shape of W, zeros at first. Outputs `new W` and `new momentum of W` take
+ * the place of `gradient of W`. With `clipNorm`, `gradient norm` is an output too. The model given stays as it is.
  *
  * Throws RECIPE_UNKNOWN_NAME for an unknown optimiser, RECIPE_INVALID for its options, GRADIENT_UNKNOWN_NAME for a
  * weight that is no input or has no gradient.

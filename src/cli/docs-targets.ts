@@ -45,5 +45,7 @@ export function targetDoc(t: TargetProfile): string {
 }
 
 export const targetsDoc = (targets: readonly TargetProfile[], made: string): string =>
-  `${made}\n# Targets\n\n\`target\` of a recipe names the runtime that a model will ship to. What follows is all that ` +
+  `${
+    made
+  }\n# Targets\n\n\`target\` of a recipe names the runtime that a model will ship to. What follows is all that ` +
   `planning knows of it; each fact stands in a file of \`src/targets/\`.\n\n${targets.map(targetDoc).join('\n')}`;

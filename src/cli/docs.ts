@@ -70,8 +70,9 @@ function codingsDoc(): string {
     `| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n`
   );
 }
-const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per output channel or block, and the
-model itself turns them back into float32: a Cast or a look-up, a product with the scales, a Reshape. All of it is
+const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per
+output channel or block, and the model itself turns them back into float32: a Cast or a look-up, a product with the
+scales, a Reshape. All of it is
 constant, so that runtimes compute it once, when they load the model. Options are in [recipes](recipe.md).
 `;
 
@@ -203,10 +204,11 @@ function defaultOf(s: JsonSchema): string {
     : `\`${JSON.stringify(s.default)}\``;
 }
 
-const INTRODUCTION = `A recipe says what to quantize, for which runtime, with which data, and how to check it. It is YAML 1.2, checked strictly:
-an unknown key or value is an error with line, column and the nearest valid one. Short recipes are the rule; everything
-but \`version\`, \`model\` and the calibration data has a default for the target, and run.json holds the resolved recipe.
-Editors complete and check recipes that start with the \`yaml-language-server\` line below.
+const INTRODUCTION = `A recipe says what to quantize, for which runtime, with which data, and how to check it. It is
+YAML 1.2, checked strictly: an unknown key or value is an error with line, column and the nearest valid one. Short
+recipes are the rule; everything but \`version\`, \`model\` and the calibration data has a default for the target, and
+run.json holds the resolved recipe. Editors complete and check recipes that start with the \`yaml-language-server\`
+line below.
 
 \`\`\`yaml
 # yaml-language-server: $schema=../schema/recipe.schema.json
@@ -231,19 +233,22 @@ evaluation:
 
 - **Paths** in a recipe are relative to the recipe; paths given by flags (\`--model\`, \`--calibration-data\`,
   \`--evaluation-data\`, \`--out\`) to the working directory. \`--set\` edits the recipe, so its paths are the recipe's.
-- **evaluation.data** takes from calibration.data how data of its kind are read (\`preprocess\`, \`classes\`, \`tokenizer\`,
-  \`fields\`, …) where it leaves that out; never \`labels\`, \`split\` or \`order\`.
-- **--calibration-data PATH** changes where the samples come from and keeps how they are read. Data of another kind, or a
-  recipe without calibration data, start from what the names and headers of the files tell.
-- **Anchors, aliases and merge keys** (\`&a\`, \`*a\`, \`<<\`) work; tags, several documents, and nesting beyond 32 levels are refused.
+- **evaluation.data** takes from calibration.data how data of its kind are read (\`preprocess\`, \`classes\`,
+  \`tokenizer\`, \`fields\`, …) where it leaves that out; never \`labels\`, \`split\` or \`order\`.
+- **--calibration-data PATH** changes where the samples come from and keeps how they are read. Data of another kind,
+  or a recipe without calibration data, start from what the names and headers of the files tell.
+- **Anchors, aliases and merge keys** (\`&a\`, \`*a\`, \`<<\`) work; tags, several documents, and nesting beyond 32
+  levels are refused.
 - **Regular expressions** (\`re:…\`) have the syntax of RE2, without backreferences and looking around. They are matched
-  in linear time, and those that could take exponential time elsewhere are refused. A pattern has at most 500 characters.
+  in linear time, and those that could take exponential time elsewhere are refused. A pattern has at most 500
+  characters.
 - **Size**: at most 1 MB, 50,000 lines, 20,000 values and 1,000 anchors and aliases.
 `;
 
-const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized model on the same samples. Without it,
-\`top1\` (and \`top5\` from 100 classes on) is measured for class labels, \`spearman\` and \`pearson\` for labelled pairs. Agreement
-and the error of each output against the float model need no labels and are always measured.
+const METRICS_INTRODUCTION = `\`evaluation.metrics\` of a recipe names what is measured of the float and the quantized
+model on the same samples. Without it, \`top1\` (and \`top5\` from 100 classes on) is measured for class labels,
+\`spearman\` and \`pearson\` for labelled pairs. Agreement and the error of each output against the float model need
+no labels and are always measured.
 
 \`\`\`yaml
 evaluation:
@@ -258,21 +263,23 @@ evaluation:
     - { module: ./my-metric.mjs, options: { weight: 2 } }
 \`\`\`
 
-- **Intervals.** Every change has a 95 % interval from the paired samples: by flips where samples are right or wrong, by the mean
-  difference where the metric is a mean, else by a paired bootstrap over the samples (from 10 samples on).
+- **Intervals.** Every change has a 95 % interval from the paired samples: by flips where samples are right or wrong,
+  by the mean difference where the metric is a mean, else by a paired bootstrap over the samples (from 10 samples on).
 - **NaN** in an output never improves a metric: the sample counts as wrong, or with the worst score that the metric has.
 - **Missing labels.** Samples without the label or target that a metric needs are passed over, alike for both models.
-- **The same metric twice** gets the options that differ into its name: \`map\` and \`map iou=0.5\` above. Gates name it so.
-- **Boxes** of targets are mapped through resize, crop and pad to pixels of the model input, and detections are read in the same
-  pixels. IoU does not change when both are scaled alike, so the scores equal those in pixels of the original images, but for
-  objects that a crop cuts: they are clipped, and gone where nothing is left of them.
+- **The same metric twice** gets the options that differ into its name: \`map\` and \`map iou=0.5\` above. Gates name
+  it so.
+- **Boxes** of targets are mapped through resize, crop and pad to pixels of the model input, and detections are read
+  in the same pixels. IoU does not change when both are scaled alike, so the scores equal those in pixels of the
+  original images, but for objects that a crop cuts: they are clipped, and gone where nothing is left of them.
 
 ## Your own
 
-An ES module that exports \`metric\`. It runs with your rights: name only modules you trust. \`start\` is called once for each model;
-\`add\` gets each sample (\`id\`, \`feeds\`, \`label\`, \`target\`) and the outputs for its feeds, with batch axis 1. The accumulator gives one of
-\`correct\` (0 or 1 per scored sample), \`scores\` (whose mean is the value), or \`count\` and \`resampled(indices)\`, from which intervals
-and gates come; without any of them, only the values are told.
+An ES module that exports \`metric\`. It runs with your rights: name only modules you trust. \`start\` is called once
+for each model; \`add\` gets each sample (\`id\`, \`feeds\`, \`label\`, \`target\`) and the outputs for its feeds,
+with batch axis 1. The accumulator gives one of \`correct\` (0 or 1 per scored sample), \`scores\` (whose mean is the
+value), or \`count\` and \`resampled(indices)\`, from which intervals and gates come; without any of them, only the
+values are told.
 
 \`\`\`js
 export const metric = {
@@ -289,26 +296,29 @@ export const metric = {
 \`\`\`
 `;
 
-const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one with fewer nodes and
-the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded random inputs: outputs must be
-equal within 1e-5 of the largest magnitude in each, integers exactly; else the command fails with \`OPTIMIZE_VERIFY\`.
+const OPTIMIZING = `\`quantize optimize model.onnx --out smaller.onnx\` rewrites a model, float or quantized, into one
+with fewer nodes and the same outputs. Before anything is written, onnxruntime loads both and runs them on seeded
+random inputs: outputs must be equal within 1e-5 of the largest magnitude in each, integers exactly; else the command
+fails with \`OPTIMIZE_VERIFY\`.
 
-- **--level basic** computes what is constant and removes what does nothing. **default** also takes the default values of
-  inputs for constants (old exporters list every weight as an input), merges nodes and folds them into weights.
-  **aggressive** also computes constants that make the file larger, and fuses what takes operators with integer kernels away.
-- **--target onnxruntime-cpu** lets the aggressive level also build operators that only this runtime has; without it a model
-  keeps to standard ones. Attention stays the standard operator: it is the faster one in onnxruntime 1.30 on the CPU.
-- **--explain** lists every change: the pass, nodes before → after, why, the nodes that went (−) and came (+). For a pattern
-  that nearly matches the graph as it is in the end it says why it was left alone: a value that is a graph output or has
-  another use, a size that is not known, a constant that is computed.
-- Layouts: a model converted from channels last has a Transpose before and behind each Conv. Ops whose axes may lie in any
-  order take the layout with which the fewest Transposes are left, found as a minimum cut of the graph.
+- **--level basic** computes what is constant and removes what does nothing. **default** also takes the default values
+  of inputs for constants (old exporters list every weight as an input), merges nodes and folds them into weights.
+  **aggressive** also computes constants that make the file larger, and fuses what takes operators with integer
+  kernels away.
+- **--target onnxruntime-cpu** lets the aggressive level also build operators that only this runtime has; without it a
+  model keeps to standard ones. Attention stays the standard operator: it is the faster one in onnxruntime 1.30 on the
+  CPU.
+- **--explain** lists every change: the pass, nodes before → after, why, the nodes that went (−) and came (+). For a
+  pattern that nearly matches the graph as it is in the end it says why it was left alone: a value that is a graph
+  output or has another use, a size that is not known, a constant that is computed.
+- Layouts: a model converted from channels last has a Transpose before and behind each Conv. Ops whose axes may lie in
+  any order take the layout with which the fewest Transposes are left, found as a minimum cut of the graph.
 - **--passes a,b** runs only these, in the order of the table; **--skip c** leaves some out.
 - Passes run in turn until none finds anything: a second run changes nothing. Sizes that are not known are left alone.
   Names of inputs and outputs stay. Values that a branch or a loop body reads count as used.
-- An axis that the model leaves open is tried at 2, 1, 5, 16, 32 and 224 until two inputs ran. A model that runs on none of
-  them cannot be compared, and is refused. An input of one integer also takes the values that the model compares it with
-  (a sample rate of 16000); other branches that random inputs do not reach are not compared.
+- An axis that the model leaves open is tried at 2, 1, 5, 16, 32 and 224 until two inputs ran. A model that runs on
+  none of them cannot be compared, and is refused. An input of one integer also takes the values that the model
+  compares it with (a sample rate of 16000); other branches that random inputs do not reach are not compared.
 
 **exact** passes give the same bits; **close** ones multiply constants out, which moves the last.
 `;

@@ -94,7 +94,9 @@ function why(best: Row, tied: readonly Row[], accurate: readonly Row[]): string 
   if (tied.length < 2) return 'is the fastest run that keeps its limits';
   const first = `of the ${tied.length} fastest runs that keep their limits`;
   if (accurate.length < 2) return `is the most accurate ${first}`;
-  const as = `${accurate.length === tied.length ? 'all' : accurate.length} of which are as accurate by what was measured`;
+  const as = `${
+    accurate.length === tied.length ? 'all' : accurate.length
+  } of which are as accurate by what was measured`;
   const smaller = accurate.some((r) => certainly('size', best, r));
   return `is the ${smaller ? 'smallest' : 'most accurate'} ${first}, ${as}`;
 }

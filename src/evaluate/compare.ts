@@ -90,7 +90,9 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
   }
   const say = options.onDiagnostic ?? ((diagnostic: Diagnostic): void => onEvent?.({ type: 'diagnostic', diagnostic }));
   for (const o of outputs.filter((x) => !x.dtype)) {
-    const message = `output '${o.name}' is a sequence or a map, which cannot be read here: it is carried over, and not compared`;
+    const message = `output '${
+      o.name
+    }' is a sequence or a map, which cannot be read here: it is carried over, and not compared`;
     say({
       severity: 'note',
       code: 'OUTPUT_NOT_COMPARED',

@@ -52,7 +52,9 @@ function nearZero({ planned, stats, report }: FormatInput): Set<Node> {
     if (least < 0 || least >= NORMAL) continue; // of numbers of both signs, what lies between is not known
     for (const n of nodes) found.add(n);
     const seenDown = Number(least.toPrecision(2));
-    const message = `'${v.name}' goes down to ${seenDown}, where float16 loses bits, and a divisor or root: it stays float32`;
+    const message = `'${v.name}' goes down to ${
+      seenDown
+    }, where float16 loses bits, and a divisor or root: it stays float32`;
     report?.({ severity: 'note', code: 'KEPT_FLOAT32', message, where: { tensor: v.name } } satisfies Diagnostic);
   }
   return found;

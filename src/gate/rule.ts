@@ -44,7 +44,11 @@ export function ruleOf(m: Measured): RuleResult {
     interval === 'exact' || 'unknown' in interval
       ? ''
       : ` (${confidenceText(m.confidence)} interval ` +
-        `${sign === undefined ? `${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}` : changes(interval, sign, m.show)}${samples === undefined ? '' : `, ${samples} samples`})`;
+        `${
+          sign === undefined
+            ? `${m.show(interval[0]).split(' ')[0] ?? ''} … ${m.show(interval[1])}`
+            : changes(interval, sign, m.show)
+        }${samples === undefined ? '' : `, ${samples} samples`})`;
   const open =
     verdict !== 'undecided'
       ? ''

@@ -58,7 +58,9 @@ export interface Tie {
  */
 export type LinkRule = (node: Node) => readonly Tie[];
 
-/** An attribute of a node that a rule builds; whether a number is a float or an int is known by the attribute's name. */
+/**
+ * An attribute of a node that a rule builds; whether a number is a float or an int is known by the attribute's name.
+ */
 export type GradientAttr = number | string | readonly number[] | Tensor;
 
 /** What a gradient rule builds with: nodes of the standard domain, in float32 or float64 as the node has it. */

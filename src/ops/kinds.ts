@@ -10,7 +10,9 @@ const standard = (...ops: readonly string[]): ((n: Node) => boolean) => {
   const set = new Set(ops);
   return (n) => n.domain === '' && set.has(n.op);
 };
-/** For questions asked of graphs that onnxruntime wrote too, in which its own domain holds twins of ONNX's operators. */
+/**
+ * For questions asked of graphs that onnxruntime wrote too, in which its own domain holds twins of ONNX's operators.
+ */
 const anyDomain = (...ops: readonly string[]): ((n: Node) => boolean) => {
   const set = new Set(ops);
   return (n) => set.has(n.op);

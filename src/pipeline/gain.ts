@@ -27,7 +27,9 @@ export function withoutGain(
       ? `, and ${metric.name} got worse by ` +
         `${Number(Math.abs(change).toPrecision(3))}${metric.unit === '%' ? ' points' : ''}`
       : '';
-  const message = `nothing was gained: the model is ${size.toFixed(2)} × the size of the float model, ${speed}${accuracy}`;
+  const message = `nothing was gained: the model is ${size.toFixed(2)} × the size of the float model, ${speed}${
+    accuracy
+  }`;
   const others = ['coded', 'dynamic', 'weight-only'].filter((f) => f !== format).map((f) => `quantize.format: ${f}`);
   return {
     severity: 'warning',

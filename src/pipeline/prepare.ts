@@ -158,7 +158,9 @@ export function planModel(
   const rest = restOf(recipe, format);
   const wanted = rest ? Math.max(needed, codingOpset(rest)) : needed;
   if (wanted > target.maxOpset) {
-    const hint = `target ${target.name} runs opset ${target.maxOpset} and older: choose other types, or per-tensor scales`;
+    const hint = `target ${target.name} runs opset ${
+      target.maxOpset
+    } and older: choose other types, or per-tensor scales`;
     fail('RECIPE_INVALID', `${format.name} with these types needs opset ${wanted}`, {}, hint);
   }
   const { from, to } = convertOpset(model, wanted);
@@ -255,7 +257,9 @@ function somethingOf(
 const simulated = ({ name }: TargetProfile): Diagnostic => ({
   severity: 'note',
   code: 'TARGET_SIMULATED',
-  message: `target ${name} does not run here: its numbers are simulated in onnxruntime, and its speed and kernels are not known`,
+  message: `target ${
+    name
+  } does not run here: its numbers are simulated in onnxruntime, and its speed and kernels are not known`,
   hint: 'try the model in the runtime itself before you ship it',
 });
 

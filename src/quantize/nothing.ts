@@ -46,7 +46,9 @@ export function whyNothing(model: Model, planned: Planned, plan: string): Nothin
   return {
     message:
       'nothing in the model can ' +
-      `${plan === 'half' ? 'be computed in float16' : 'run in integers'}${because || ': it has no convolution or matrix product'}`,
+      `${plan === 'half' ? 'be computed in float16' : 'run in integers'}${
+        because || ': it has no convolution or matrix product'
+      }`,
     hint: 'see quantize.include, quantize.exclude and the model itself with `quantize inspect`',
   };
 }

@@ -64,9 +64,13 @@ export function spectrumNote(floatNodes: ReadonlyMap<Node, string>): Diagnostic 
     severity: 'note',
     code: 'SPECTRUM',
     message:
-      `${nodes.length} ${one ? 'layer stays' : 'layers stay'} float before a logarithm or root, as a spectrum is made: ` +
+      `${nodes.length} ${
+        one ? 'layer stays' : 'layers stay'
+      } float before a logarithm or root, as a spectrum is made: ` +
       'there small values matter as much as large ones, and int8 keeps only the large ones',
-    hint: `to have integers all the same, name ${one ? 'it' : 'them'} in quantize.layers, as { match: "${label(first)}" }`,
+    hint: `to have integers all the same, name ${one ? 'it' : 'them'} in quantize.layers, as { match: "${label(
+      first,
+    )}" }`,
     where: { node: label(first) },
   };
 }

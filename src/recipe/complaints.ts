@@ -134,7 +134,9 @@ function wrongChoice(path: Path, seen: unknown, values: readonly string[]): Comp
     atKey: false,
     message:
       `${shown(seen)} is not ` +
-      `${plugin ? `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}` : `a value of \`${keyText(path)}\``}.${near ? ` Did you mean "${near}"?` : ''}`,
+      `${plugin ? `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}` : `a value of \`${keyText(path)}\``}.${
+        near ? ` Did you mean "${near}"?` : ''
+      }`,
     hint: `${plugin ? `${kind}s` : 'values'}: ${values.join(', ')}`,
   };
 }
@@ -240,8 +242,9 @@ function expectation(issue: Issue): string {
       return issue.values.join(', ');
     case 'too_small':
       return (
-        `${issue.origin === 'string' ? 'text of ' : issue.origin === 'array' ? 'a list of ' : ''}${issue.inclusive ? 'at least' : 'above'} ` +
-        `${issue.minimum}${issue.origin === 'string' ? ' character' : ''}`
+        `${issue.origin === 'string' ? 'text of ' : issue.origin === 'array' ? 'a list of ' : ''}${
+          issue.inclusive ? 'at least' : 'above'
+        } ` + `${issue.minimum}${issue.origin === 'string' ? ' character' : ''}`
       );
     case 'too_big':
       return `${issue.origin === 'array' ? 'a list of ' : ''}${issue.inclusive ? 'at most' : 'below'} ${issue.maximum}`;

@@ -64,8 +64,9 @@ const EXAMPLE = 'export const observers = [ { name, doc, statistic, chooseRange(
 
 /**
  * The lists with those appended that the ES module `file` exports as `observers`, `passes`, `weightMethods`, `gates`,
- * `targets` or `exporters`, by name or within the default export. It runs with the user's rights. Throws RECIPE_PLUGIN for a module
- * that does not load, exports none of these, or something that is none, and for names that are taken; DATA_MISSING.
+ * `targets` or `exporters`, by name or within the default export. It runs with the user's rights. Throws
+ * RECIPE_PLUGIN for a module that does not load, exports none of these, or something that is none, and for names that
+ * are taken; DATA_MISSING.
  */
 export async function withPlugin(known: Plugins, file: string): Promise<Plugins> {
   const where = { file };

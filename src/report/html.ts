@@ -59,9 +59,13 @@ function verdictLine(record: RunRecord): Part {
   const { tone, text } = measured(record);
   const { search: s } = record;
   if (s && record.outcome !== 'failed')
-    return html`<p class="verdict ${s.outcome === 'met' ? 'better' : 'worse'}"><strong>${s.outcome === 'met' ? 'The limit is kept' : 'The limit is not kept'}: ${together(visible(s.sentence, 800))}</strong> ${together(text)}</p>`;
+    return html`<p class="verdict ${s.outcome === 'met' ? 'better' : 'worse'}"><strong>${
+      s.outcome === 'met' ? 'The limit is kept' : 'The limit is not kept'
+    }: ${together(visible(s.sentence, 800))}</strong> ${together(text)}</p>`;
   if (!record.gate || record.outcome === 'failed') return html`<p class="verdict ${tone}">${together(text)}</p>`;
-  return html`<p class="verdict ${VERDICTS[record.gate.verdict].tone}">${verdictBadge(record.gate.verdict)} <strong>${together(gateSentence(record.gate))}.</strong> ${together(text)}</p>`;
+  return html`<p class="verdict ${VERDICTS[record.gate.verdict].tone}">${verdictBadge(record.gate.verdict)} <strong>${together(
+    gateSentence(record.gate),
+  )}.</strong> ${together(text)}</p>`;
 }
 
 function saturationBanner(record: RunRecord): Part {
@@ -70,5 +74,9 @@ function saturationBanner(record: RunRecord): Part {
 }
 
 function about({ recipe, model, search, environment: e, startedAt, durationMs, quantbench }: RunRecord): Markup {
-  return html`<p class="about">${name(model.float.name)} · recipe ${name(recipe.file ?? recipe.name)} · onnxruntime ${visible(e.onnxruntime)} on ${visible(e.cpu)} · ${visible(startedAt)} · ${search ? html`search ${fixed(search.ms / 1000, 0)} s, of which this run ` : ''}${fixed(durationMs / 1000, 1)} s · quantbench ${visible(quantbench)}</p>`;
+  return html`<p class="about">${name(model.float.name)} · recipe ${name(recipe.file ?? recipe.name)} · onnxruntime ${visible(
+    e.onnxruntime,
+  )} on ${visible(e.cpu)} · ${visible(startedAt)} · ${
+    search ? html`search ${fixed(search.ms / 1000, 0)} s, of which this run ` : ''
+  }${fixed(durationMs / 1000, 1)} s · quantbench ${visible(quantbench)}</p>`;
 }

@@ -67,7 +67,13 @@ function integers({ nodes, runtime }: RunRecord): string | undefined {
     .slice(0, 2)
     .map(
       (n) =>
-        `${visible(n.name, 60)}${n.because ? ` (${visible(n.because, 120)})` : n.planned === 'integer' ? ' (planned in integers, but run in float)' : ''}`,
+        `${visible(n.name, 60)}${
+          n.because
+            ? ` (${visible(n.because, 120)})`
+            : n.planned === 'integer'
+              ? ' (planned in integers, but run in float)'
+              : ''
+        }`,
     );
   return float.length
     ? `${ran} ${many(float.length, 'node')} stayed float: ` +

@@ -203,7 +203,10 @@ function matchBy<N extends PlannedNode>(
 }
 
 const SUFFIX = /(?:_nchwc|_nhwc|_token_\d+|_quant|_quantized|_(?:Quantize|Dequantize)Linear_Output|_output|_\d+)$/;
-/** Passes of the runtime append a few; names that only look like it, such as `a_1_1_1…`, are not taken apart to the end. */
+/**
+ * Passes of the runtime append a few; names that only look like it, such as `a_1_1_1…`, are not taken apart to the
+ * end.
+ */
 const MOST_STEMS = 64;
 
 /** The name, then the name with its last suffix taken off, and so on. */

@@ -64,7 +64,9 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
   if (rest.objective === 'latency' && target.host === 'simulated')
     fail(
       'USAGE',
-      `the objective is latency, and target ${target.name} does not run here: its numbers are simulated, its times unknown`,
+      `the objective is latency, and target ${
+        target.name
+      } does not run here: its numbers are simulated, its times unknown`,
       {},
       `use --objective size, or a target that runs here: ${base.plugins.targets
         .filter((t) => t.host === 'here')

@@ -279,7 +279,9 @@ function sentenceOf(
     );
   const kept =
     'keeps the limit on the held-out ' +
-    `samples${last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'}: ` +
+    `samples${
+      last.verdict === 'pass' ? ', and the whole interval does' : '; more samples would be needed to prove it'
+    }: ` +
     `${last.text}. Found in ${secondsText(ms)}.`;
   // The interval that holds 1 says that the speed is that of float.
   if (objective !== 'latency' || !latency) return `${label} ${kept}`;

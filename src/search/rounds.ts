@@ -151,7 +151,9 @@ export class Rounds {
       return [
         tried,
         `${tried.length - skipped.length} ` +
-          `recipe${tried.length - skipped.length === 1 ? '' : 's'}${how.samples === undefined ? '' : how.samples > 1 ? `, at most ${how.samples} samples each` : ''} ` +
+          `recipe${tried.length - skipped.length === 1 ? '' : 's'}${
+            how.samples === undefined ? '' : how.samples > 1 ? `, at most ${how.samples} samples each` : ''
+          } ` +
           '· closest to float: ' +
           `${ok[0]?.label ?? 'none'}${skipped.length ? ` · ${skipped.length} left out for lack of time` : ''}`,
       ];

@@ -69,7 +69,9 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
       // a feed has every input
       const at = open.map(({ name, axis }) => `axis ${axis} of '${name}' is ${field(feed, name).dims[axis]}`);
       const { name } = item(open, 0); // open is not empty
-      const hint = `give them with --input-shape ${name}=${field(feed, name).dims.join('x')}, or a real sample with --recipe`;
+      const hint = `give them with --input-shape ${name}=${field(feed, name).dims.join(
+        'x',
+      )}, or a real sample with --recipe`;
       o.report({
         severity: 'warning',
         code: 'SIZES_GUESSED',

@@ -49,7 +49,11 @@ export async function withLock<T>(file: string, timeoutMs: number, work: () => T
       fail(
         'STORE_LOCKED',
         `'${file}' is ` +
-          `held${holder ? ` by process ${holder.pid}${holder.host === host() ? '' : ' of another machine'} since ${holder.since}` : ''}; ` +
+          `held${
+            holder
+              ? ` by process ${holder.pid}${holder.host === host() ? '' : ' of another machine'} since ${holder.since}`
+              : ''
+          }; ` +
           `waited ${(timeoutMs / 1000).toFixed(1)} s`,
         { file },
         'wait for that process; if it runs no more, and its machine cannot be asked, remove the file',

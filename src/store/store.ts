@@ -164,8 +164,11 @@ export function openStore(dir: string, { waitMs = WAIT_MS }: { readonly waitMs?:
             'STORE_REFUSED',
             `${label} is not promoted to ${to}: ${refusals.join(', and ')}`,
             {},
-            `${version.gate?.verdict === 'pass' ? 'promote it to canary first' : 'pass `quantize gate RUN … --save` and add the run again'}; ` +
-              'or --force, which the log records',
+            `${
+              version.gate?.verdict === 'pass'
+                ? 'promote it to canary first'
+                : 'pass `quantize gate RUN … --save` and add the run again'
+            }; ` + 'or --force, which the log records',
           );
         assertWhole(version);
         return {

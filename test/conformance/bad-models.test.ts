@@ -326,7 +326,9 @@ describe('external data', () => {
 
 const quantized = (scale: string): Uint8Array =>
   textModel(`<ir_version: 8, opset_import: ["" : 17]> g (float[batch,1,4,4] x) => (float[batch,2,2,2] y)
-  <float[2,1,3,3] w, float s = {${scale}}, uint8 z = {128}> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Conv(d, w) }`);
+  <float[2,1,3,3] w, float s = {${
+    scale
+  }}, uint8 z = {128}> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Conv(d, w) }`);
 
 describe('models that are already quantized', () => {
   it.each<Row>(

@@ -178,7 +178,9 @@ const external = tiny((_, g) => {
 });
 /** A data module that changes a file of the model when it is read. */
 const changes = (file: string, content: string): string => `import { writeFileSync, readFileSync } from 'node:fs';
-export function* samples() { const url = new URL('${file}', import.meta.url); ${content}; for (let i = 0; i < 4; i++) yield { feed: { x: { dtype: 'float32', dims: [1, 1, 4, 4], data: new Float32Array(16).fill(i) } } }; }`;
+export function* samples() { const url = new URL('${file}', import.meta.url); ${
+  content
+}; for (let i = 0; i < 4; i++) yield { feed: { x: { dtype: 'float32', dims: [1, 1, 4, 4], data: new Float32Array(16).fill(i) } } }; }`;
 describe('files that change during the run', () => {
   it.each<Row>([
     {

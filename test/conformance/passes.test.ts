@@ -57,7 +57,9 @@ describe.each(fixtures)('$name: $description', (f) => {
       ...model.graph.topological().map((n) => printNode(n)),
       `(${model.graph.inputs.map((v) => v.name).join(', ')}) => (${model.graph.outputs.map((v) => v.name).join(', ')})`,
       'initializers: ' +
-        `${[...model.graph.initializers].map((v) => `${v.data?.dtype}[${v.data?.dims.join(',')}] ${v.name}`).join('; ')}`,
+        `${[...model.graph.initializers]
+          .map((v) => `${v.data?.dtype}[${v.data?.dims.join(',')}] ${v.name}`)
+          .join('; ')}`,
     ].join('\n');
     expect(after.trim()).toBe(expected(f, 'after', after.trim()));
     expect(String(changes)).toBe(expected(f, 'changes', String(changes)));

@@ -168,7 +168,11 @@ describe.skipIf(directory === undefined)(
         } catch (error) {
           problems.push(
             `${name}: ` +
-              `${error instanceof Error ? `${error.message} ${JSON.stringify((error as Partial<QuantError>).where ?? '')}` : String(error)}`,
+              `${
+                error instanceof Error
+                  ? `${error.message} ${JSON.stringify((error as Partial<QuantError>).where ?? '')}`
+                  : String(error)
+              }`,
           );
         }
       }

@@ -21,8 +21,8 @@ export const mse = {
   chooseRange: (stats, scheme) =>
     perChannel(stats, (c) => {
       if (scheme.symmetric) {
-        // The lowest code has no counterpart above zero. Of many codes that plays no part, and magnitudes are enough; of
-        // a few it decides how far negative values reach.
+        // The lowest code has no counterpart above zero. Of many codes that plays no part, and magnitudes are enough;
+        // of a few it decides how far negative values reach.
         const [low, high] = clipRange(scheme);
         const bins = high - low < FEW_CODES ? signedBins(stats, c) : magnitudeBins(stats, c);
         const error = squaredError(bins, scheme);

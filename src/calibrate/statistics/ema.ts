@@ -22,7 +22,8 @@ export const ema = {
   name: 'ema',
   ordered: true,
   needsValues: false,
-  settings: (options) => ({ decay: (options as { decay?: number } | undefined)?.decay ?? 0.99 }), // the observer's options, checked by its schema
+  // the observer's options, checked by its schema
+  settings: (options) => ({ decay: (options as { decay?: number } | undefined)?.decay ?? 0.99 }),
   empty: (channels, { decay = 0.99 }) => ({
     kind: 'ema',
     ...noExtremes(channels),

@@ -70,7 +70,19 @@ export async function bench(
     progress?.close();
     if (flags.json) {
       terminal.data(
-        `${JSON.stringify({ ...settings, runs, batch, inputShapes, environment: environment(), models, ...(warnings.length ? { diagnostics: warnings } : {}) }, null, 1)}\n`,
+        `${JSON.stringify(
+          {
+            ...settings,
+            runs,
+            batch,
+            inputShapes,
+            environment: environment(),
+            models,
+            ...(warnings.length ? { diagnostics: warnings } : {}),
+          },
+          null,
+          1,
+        )}\n`,
       );
       return 0;
     }
@@ -92,7 +104,24 @@ export async function bench(
       bytesText(m.bytes),
     ]);
     terminal.data(
-      `${table([['model', 'p50 ms (95 % CI)', 'p90', 'p99', 'samples/s', 'speed-up', 'load ms', 'first run ms', 'peak memory', 'file'], ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9]).join('\n')}\n` +
+      `${table(
+        [
+          [
+            'model',
+            'p50 ms (95 % CI)',
+            'p90',
+            'p99',
+            'samples/s',
+            'speed-up',
+            'load ms',
+            'first run ms',
+            'peak memory',
+            'file',
+          ],
+          ...rows,
+        ],
+        [1, 2, 3, 4, 5, 6, 7, 8, 9],
+      ).join('\n')}\n` +
         `${runs} interleaved runs, ${settings.threads} thread${settings.threads === 1 ? '' : 's'}, batch ` +
         `${batch}: ${shapesText(inputShapes)}\n`,
     );

@@ -140,7 +140,9 @@ function modelLines(file: string, bytes: number, f: ModelDescription, columns: n
       ['dynamic axes', f.dynamicAxes.join(', ') || 'none'],
       [
         'nodes',
-        `${f.nodes}${f.ops.Constant ? ` (${f.ops.Constant} Constants not counted)` : ''}${f.functions ? `, and ${f.functions} functions` : ''}`,
+        `${f.nodes}${f.ops.Constant ? ` (${f.ops.Constant} Constants not counted)` : ''}${
+          f.functions ? `, and ${f.functions} functions` : ''
+        }`,
       ],
       ['parameters', `${countText(f.parameters)} (${bytesText(f.dataBytes)})`],
       ...Object.entries(f.dtypes)
@@ -163,7 +165,13 @@ function inspectRun(record: RunRecord, file: string, flags: InspectFlags, termin
     if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
     else
       terminal.data(
-        `${[...summaryLines(record, { colour: false, columns: terminal.dataColumns }), ...table([['point', 'role', 'kind', 'scale', 'zero point', 'why'], ...record.points.map(pointRow)], [], { columns: terminal.dataColumns, drop: [2, 1, 4] })].join('\n')}\n`,
+        `${[
+          ...summaryLines(record, { colour: false, columns: terminal.dataColumns }),
+          ...table([['point', 'role', 'kind', 'scale', 'zero point', 'why'], ...record.points.map(pointRow)], [], {
+            columns: terminal.dataColumns,
+            drop: [2, 1, 4],
+          }),
+        ].join('\n')}\n`,
       );
     return;
   }
@@ -207,7 +215,9 @@ function pointLines(p: PointFacts): string[] {
           [
             'codes',
             `${p.dtype}, ` +
-              `${p.symmetric ? 'symmetric' : 'asymmetric'}${p.granularity === undefined ? '' : `, one scale per ${p.granularity}`}`,
+              `${p.symmetric ? 'symmetric' : 'asymmetric'}${
+                p.granularity === undefined ? '' : `, one scale per ${p.granularity}`
+              }`,
           ],
         ]),
     ...(p.observer === undefined ? [] : [['observer', p.observer]]),

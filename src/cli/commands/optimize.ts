@@ -45,7 +45,20 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
   const { nodes, opset, traces, agreement, files } = result;
   if (flags.json) {
     terminal.data(
-      `${JSON.stringify({ file, out: flags.out, level, nodes, opset, bytes: files.reduce((n, f) => n + f.bytes, 0), agreement, passes: traces }, null, 1)}\n`,
+      `${JSON.stringify(
+        {
+          file,
+          out: flags.out,
+          level,
+          nodes,
+          opset,
+          bytes: files.reduce((n, f) => n + f.bytes, 0),
+          agreement,
+          passes: traces,
+        },
+        null,
+        1,
+      )}\n`,
     );
     return 0;
   }
@@ -65,7 +78,13 @@ export async function optimize(file: string, flags: OptimizeFlags, { terminal }:
         : ['nothing to change']),
     '',
     `${nodes.before} → ${nodes.after} nodes (Constants not counted); ` +
-      `${agreement.feeds ? `outputs in onnxruntime equal on ${agreement.feeds} random input${agreement.feeds === 1 ? '' : 's'}, largest relative difference ${agreement.error.toExponential(1)}` : 'outputs were not compared'}`,
+      `${
+        agreement.feeds
+          ? `outputs in onnxruntime equal on ${agreement.feeds} random input${
+              agreement.feeds === 1 ? '' : 's'
+            }, largest relative difference ${agreement.error.toExponential(1)}`
+          : 'outputs were not compared'
+      }`,
     ...(opset.after === opset.before
       ? []
       : [

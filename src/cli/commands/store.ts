@@ -159,7 +159,10 @@ export const diff =
               : value;
       terminal.data(
         rows.length
-          ? `${table([['', labelOf(x), labelOf(y)], ...rows.map((r) => [r.what, cell(r.before, r.unit), cell(r.after, r.unit)])]).join('\n')}\n`
+          ? `${table([
+              ['', labelOf(x), labelOf(y)],
+              ...rows.map((r) => [r.what, cell(r.before, r.unit), cell(r.after, r.unit)]),
+            ]).join('\n')}\n`
           : `${labelOf(x)} and ${labelOf(y)} do not differ\n`,
       );
     }
@@ -174,7 +177,12 @@ export const verify =
     if (flags.json) terminal.data(json(found));
     else {
       terminal.data(
-        `${[...table(found.problems.map((p) => [p])), `${found.problems.length ? `${found.problems.length} problems in` : 'whole:'} ${found.versions} versions of ${found.files} files, ${bytesText(found.bytes)}`].join('\n')}\n`,
+        `${[
+          ...table(found.problems.map((p) => [p])),
+          `${
+            found.problems.length ? `${found.problems.length} problems in` : 'whole:'
+          } ${found.versions} versions of ${found.files} files, ${bytesText(found.bytes)}`,
+        ].join('\n')}\n`,
       );
       if (found.unused)
         terminal.say(`${found.unused} stored files belong to no version: an add was stopped; they do no harm`);

@@ -12,8 +12,8 @@ import type { OpenSource } from '../source.js';
 import { readClasses } from './images.js';
 
 /**
- * `images:` with `annotations:` — the images that are both in the folder or archive and in the annotations, with their objects as
- * targets.
+ * `images:` with `annotations:` — the images that are both in the folder or archive and in the annotations, with
+ * their objects as targets.
  */
 export const openAnnotatedImages: OpenSource = async (spec, inputs, context) => {
   const root = resolve(context.baseDir, spec.images ?? '.');

@@ -34,8 +34,11 @@ export const openImages: OpenSource = async (spec, inputs, context) => {
     const empty = classes.filter((name) => !names.has(name));
     if (empty.length) {
       const message =
-        `${empty.length === 1 ? `class '${empty[0]}' has` : `${empty.length} of ${classes.length} classes (${someNames(empty)}) have`} ` +
-        `no image in ${root}`;
+        `${
+          empty.length === 1
+            ? `class '${empty[0]}' has`
+            : `${empty.length} of ${classes.length} classes (${someNames(empty)}) have`
+        } ` + `no image in ${root}`;
       context.onDiagnostic?.({ severity: 'warning', code: 'DATA_LABEL', message, where: { file: root } });
     }
     for (const { name, files } of filled) {

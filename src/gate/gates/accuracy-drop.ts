@@ -41,7 +41,9 @@ export const accuracyDrop = {
       show: show.drop,
       fact:
         `${name} ` +
-        `${drop > 0 ? `dropped by ${show.drop(drop)}` : drop < 0 ? `got better by ${show.drop(-drop)}` : 'did not change'}, ` +
+        `${
+          drop > 0 ? `dropped by ${show.drop(drop)}` : drop < 0 ? `got better by ${show.drop(-drop)}` : 'did not change'
+        }, ` +
         `${show.value(before)} → ${show.value(after)}`,
       interval: paired.interval(confidence) ?? {
         unknown: `${samples} samples with such scores give no interval: they are too few, or all zero`,

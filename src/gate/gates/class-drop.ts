@@ -59,7 +59,13 @@ export const classDrop = {
       interval: worst.interval,
       fact:
         `class ${facts.name === undefined ? facts.class : `"${facts.name}"`} ` +
-        `${worst.drop > 0 ? `dropped by ${points(worst.drop)}` : worst.drop < 0 ? `got better by ${points(-worst.drop)}` : 'did not change'}, ` +
+        `${
+          worst.drop > 0
+            ? `dropped by ${points(worst.drop)}`
+            : worst.drop < 0
+              ? `got better by ${points(-worst.drop)}`
+              : 'did not change'
+        }, ` +
         `${(100 * facts.float).toFixed(1)} % → ${(100 * facts.quantized).toFixed(1)} %, the furthest of ` +
         `${classes.length} classes from the limit`,
       withSamples: (n) => intervalOf(facts, each, n),

@@ -49,7 +49,9 @@ export function printGraph(graph: Graph, options: PrintOptions = {}, indent = ''
   const body = nodes.map((n) => `${indent}  ${printNode(n, options, `${indent}  `)}\n`).join('');
   return (
     `${printName(graph.name)} (${inputs.join(', ')}) => ` +
-    `(${graph.outputs.map(printValue).join(', ')})${list.length ? `\n${indent}<${list.join(', ')}>\n${indent}` : ' '}{\n` +
+    `(${graph.outputs.map(printValue).join(', ')})${
+      list.length ? `\n${indent}<${list.join(', ')}>\n${indent}` : ' '
+    }{\n` +
     `${body}${indent}}`
   );
 }

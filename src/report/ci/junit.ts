@@ -43,7 +43,9 @@ ${cases.join('\n')}
 function testcase(r: RuleResult, gate: GateFacts, record: RunRecord): string {
   const open =
     `    <testcase name="${xml(`${r.name}: ${r.text}`)}" ` +
-    `classname="${xml(`quantbench.${record.recipe.name}`)}"${record.recipe.file === undefined ? '' : ` file="${xml(record.recipe.file)}"`} ` +
+    `classname="${xml(`quantbench.${record.recipe.name}`)}"${
+      record.recipe.file === undefined ? '' : ` file="${xml(record.recipe.file)}"`
+    } ` +
     `time="0">`;
   const body = xml(`${VERDICTS[r.verdict].word}: ${r.text}\n${numbers(r, gate)}`);
   const inside =

@@ -59,13 +59,41 @@ export function scatter(record: CompareRecord): Markup | undefined {
   const title = `${asChange ? 'change of ' : ''}${visible(metric.name, 40)} (${unit})`;
   const grid = ticks(ys).map(
     (v) =>
-      html`<line class="grid" x1="0" x2="100%" y1="${y(v)}" y2="${y(v)}"/><text x="0" y="${y(v) - 3}">${shown(v)}</text>`,
+      html`<line class="grid" x1="0" x2="100%" y1="${y(v)}" y2="${y(v)}"/><text x="0" y="${y(v) - 3}">${shown(
+        v,
+      )}</text>`,
   );
   const below = ticks(xs).map(
     (v) =>
-      html`<line class="axis" x1="${at(x(v))}" x2="${at(x(v))}" y1="${HEIGHT - BOTTOM}" y2="${HEIGHT - BOTTOM + 5}"/><text x="${at(x(v))}" y="${HEIGHT - 26}" text-anchor="${x(v) < 0.08 ? 'start' : x(v) > 0.92 ? 'end' : 'middle'}">${ms(v)}</text>`,
+      html`<line class="axis" x1="${at(x(v))}" x2="${at(x(v))}" y1="${HEIGHT - BOTTOM}" y2="${
+        HEIGHT - BOTTOM + 5
+      }"/><text x="${at(x(v))}" y="${HEIGHT - 26}" text-anchor="${
+        x(v) < 0.08 ? 'start' : x(v) > 0.92 ? 'end' : 'middle'
+      }">${ms(v)}</text>`,
   );
-  return html`<figure class="chart scatter"><svg height="${HEIGHT}" role="img" aria-label="${title} against latency in ms; the table has the numbers"><text class="strong" x="0" y="12">↑ ${title}, better is up</text>${grid}${asChange && html`<line class="zero" x1="0" x2="100%" y1="${y(0)}" y2="${y(0)}"/>`}${below}<text class="strong" x="100%" y="${HEIGHT - 8}" text-anchor="end">← faster · latency p50 (ms)</text>${float !== undefined && html`<rect class="float" x="${at(x(float))}" y="${y(0) - 4}" width="8" height="8"/><text x="${at(x(float))}" y="${y(0) - 9}" text-anchor="middle">float</text>`}${front(dots)}${dots.map((d) => whiskers(d, x, y, asChange))}${dots.map((d) => html`<circle class="dot${d.run.front && ' front'}${record.chosen?.label === d.run.label && ' chosen'}" cx="${at(d.x)}" cy="${d.y}" r="6"><title>${visible(d.run.label, 120)}: ${d.run.metric ? metricChange(d.run.metric) : ''}, ${ms(d.latency)}</title></circle>`)}${labels(dots, float === undefined ? undefined : { x: x(float), y: y(0) })}</svg><figcaption>Whiskers are 95 % intervals. Filled dots are on the front: no other run is as good in everything and better in something; the dashed line joins those that accuracy and latency alone put there. Narrow windows show the letters of the table.</figcaption></figure>`;
+  return html`<figure class="chart scatter"><svg height="${HEIGHT}" role="img" aria-label="${
+    title
+  } against latency in ms; the table has the numbers"><text class="strong" x="0" y="12">↑ ${
+    title
+  }, better is up</text>${grid}${asChange && html`<line class="zero" x1="0" x2="100%" y1="${y(0)}" y2="${y(0)}"/>`}${
+    below
+  }<text class="strong" x="100%" y="${HEIGHT - 8}" text-anchor="end">← faster · latency p50 (ms)</text>${
+    float !== undefined &&
+    html`<rect class="float" x="${at(x(float))}" y="${y(0) - 4}" width="8" height="8"/><text x="${at(x(float))}" y="${
+      y(0) - 9
+    }" text-anchor="middle">float</text>`
+  }${front(dots)}${dots.map((d) => whiskers(d, x, y, asChange))}${dots.map(
+    (d) =>
+      html`<circle class="dot${
+        d.run.front && ' front'
+      }${record.chosen?.label === d.run.label && ' chosen'}" cx="${at(d.x)}" cy="${d.y}" r="6"><title>${visible(
+        d.run.label,
+        120,
+      )}: ${d.run.metric ? metricChange(d.run.metric) : ''}, ${ms(d.latency)}</title></circle>`,
+  )}${labels(
+    dots,
+    float === undefined ? undefined : { x: x(float), y: y(0) },
+  )}</svg><figcaption>Whiskers are 95 % intervals. Filled dots are on the front: no other run is as good in everything and better in something; the dashed line joins those that accuracy and latency alone put there. Narrow windows show the letters of the table.</figcaption></figure>`;
 }
 
 function range(values: readonly number[]): [number, number] {
@@ -160,6 +188,8 @@ function labels(dots: readonly Dot[], float: { readonly x: number; readonly y: n
     if (!free) return undefined;
     taken.push(free);
     // x is in per cent and the distance in pixels, so the distance goes into dx.
-    return html`<text class="strong wide-only" x="${at(d.x)}" dx="${free.dx}" y="${d.y + free.dy}" text-anchor="${free.dx > 0 ? 'start' : 'end'}">${text}</text><text class="strong narrow-only" x="${at(d.x)}" dx="9" y="${d.y + 4}">${d.letter}</text>`;
+    return html`<text class="strong wide-only" x="${at(d.x)}" dx="${free.dx}" y="${d.y + free.dy}" text-anchor="${
+      free.dx > 0 ? 'start' : 'end'
+    }">${text}</text><text class="strong narrow-only" x="${at(d.x)}" dx="9" y="${d.y + 4}">${d.letter}</text>`;
   });
 }

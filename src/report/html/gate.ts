@@ -11,7 +11,10 @@ export function gateSection(gate: GateFacts | undefined): Part {
   return section(
     'Gate',
     gateSentence(gate),
-    html`<p>Against ${visible(gate.against, 100)}. A rule passes only where the whole interval at ${percent(gate.confidence, 0)} confidence is inside of its limit, and fails only where all of it is outside; what lies between is undecided.</p>${table(
+    html`<p>Against ${visible(gate.against, 100)}. A rule passes only where the whole interval at ${percent(
+      gate.confidence,
+      0,
+    )} confidence is inside of its limit, and fails only where all of it is outside; what lies between is undecided.</p>${table(
       html`<th>rule</th><th>in words</th><th>interval</th><th class="num">observed</th><th class="num">limit</th>`,
       gate.rules.map((r) => row(asChange(r))),
       'rules of the gate',
@@ -38,7 +41,11 @@ function row(r: RuleResult): Markup {
       mark: /drop|ratio/i.test(r.name),
       shown,
     });
-  return html`<tr><th scope="row">${visible(r.name, 60)}<span class="note">${verdictBadge(r.verdict)}</span></th><td class="words">${together(visible(r.text, 600))}</td><td class="wide">${drawn}</td><td class="num">${value(r.observed)}</td><td class="num">${value(r.limit)}</td></tr>`;
+  return html`<tr><th scope="row">${visible(r.name, 60)}<span class="note">${verdictBadge(
+    r.verdict,
+  )}</span></th><td class="words">${together(visible(r.text, 600))}</td><td class="wide">${
+    drawn
+  }</td><td class="num">${value(r.observed)}</td><td class="num">${value(r.limit)}</td></tr>`;
 }
 
 export const verdictBadge = (v: GateFacts['verdict']): Markup =>

@@ -17,13 +17,28 @@ export function graphSection({ graph }: RunRecord, layers: readonly Layer[]): Pa
   const shapes = shapesOf(graph, blocks);
   const total = (region: string): number => graph.nodes.filter((n) => n.region === region).length;
   const key = (region: Block['region'], words: string): Markup =>
-    html`<span class="key"><svg width="30" height="18" aria-hidden="true"><rect class="node ${region}" x="2" y="2" width="26" height="14" rx="${region === 'moves' ? 7 : 2}"/></svg> ${words} ${count(total(region))}</span>`;
-  const svg = html`<svg id="drawing" width="${drawn.width}" height="${drawn.height}" viewBox="0 0 ${drawn.width} ${drawn.height}" role="group" aria-label="graph of ${many(graph.nodes.length, 'node')}"><g class="edges">${drawn.edges.map((e) => html`<path d="${curve(e.path)}"/>${shapeOn(e.path, shapes.get(`${e.from} ${e.to}`))}`)}</g>${blocks.map((b, i) => node(b, drawn.places[i], graph, rows))}</svg>`;
+    html`<span class="key"><svg width="30" height="18" aria-hidden="true"><rect class="node ${
+      region
+    }" x="2" y="2" width="26" height="14" rx="${region === 'moves' ? 7 : 2}"/></svg> ${words} ${count(
+      total(region),
+    )}</span>`;
+  const svg = html`<svg id="drawing" width="${drawn.width}" height="${drawn.height}" viewBox="0 0 ${drawn.width} ${
+    drawn.height
+  }" role="group" aria-label="graph of ${many(graph.nodes.length, 'node')}"><g class="edges">${drawn.edges.map(
+    (e) => html`<path d="${curve(e.path)}"/>${shapeOn(e.path, shapes.get(`${e.from} ${e.to}`))}`,
+  )}</g>${blocks.map((b, i) => node(b, drawn.places[i], graph, rows))}</svg>`;
   return section(
     'Graph',
     `${many(graph.nodes.length, 'node')} after ` +
       `clean-up${blocks.length < graph.nodes.length ? `, drawn as ${count(blocks.length)}` : ''}`,
-    html`<p class="keys">${key('integer', 'in integers')} ${key('float', 'in float')} ${key('moves', 'only moves data')}</p><div class="tools" id="zoom" hidden></div><div class="canvas${blocks.length > LARGE && ' large'}" id="canvas" tabindex="0" role="region" aria-label="graph; arrow keys move, plus and minus zoom, 0 fits">${svg}</div><p class="dim">A click on a node goes to its layer. Arrow keys, the wheel or dragging move; + and −, or the wheel with Ctrl, zoom; 0 fits the width. Numbers on edges are the shapes of tensors.</p>`,
+    html`<p class="keys">${key('integer', 'in integers')} ${key('float', 'in float')} ${key(
+      'moves',
+      'only moves data',
+    )}</p><div class="tools" id="zoom" hidden></div><div class="canvas${
+      blocks.length > LARGE && ' large'
+    }" id="canvas" tabindex="0" role="region" aria-label="graph; arrow keys move, plus and minus zoom, 0 fits">${
+      svg
+    }</div><p class="dim">A click on a node goes to its layer. Arrow keys, the wheel or dragging move; + and −, or the wheel with Ctrl, zoom; 0 fits the width. Numbers on edges are the shapes of tensors.</p>`,
     true,
   );
 }
@@ -37,7 +52,15 @@ function node(block: Block, place: Place | undefined, graph: GraphFacts, rows: R
   const one = members.length === 1;
   const op = one ? visible(first.op, 22) : `${visible(first.op, 8)} … ${visible(last.op, 8)}`;
   const below = one ? tail(first.name) : many(members.length, 'node');
-  const box = html`<title>${one ? `${visible(first.name, 160)} (${visible(first.op, 60)})` : `${visible(first.name, 80)} to ${visible(last.name, 80)}`}, ${WORDS[block.region]}</title><rect class="node ${block.region}" x="${x}" y="${y}" width="${NODE.width}" height="${NODE.height}" rx="${block.region === 'moves' ? NODE.height / 2 : 4}"/><text class="op" x="${place.x}" y="${place.y - 3}">${op}</text><text class="sub" x="${place.x}" y="${place.y + 11}">${below}</text>`;
+  const box = html`<title>${
+    one
+      ? `${visible(first.name, 160)} (${visible(first.op, 60)})`
+      : `${visible(first.name, 80)} to ${visible(last.name, 80)}`
+  }, ${WORDS[block.region]}</title><rect class="node ${block.region}" x="${x}" y="${y}" width="${
+    NODE.width
+  }" height="${NODE.height}" rx="${block.region === 'moves' ? NODE.height / 2 : 4}"/><text class="op" x="${
+    place.x
+  }" y="${place.y - 3}">${op}</text><text class="sub" x="${place.x}" y="${place.y + 11}">${below}</text>`;
   return row === undefined ? html`<g class="node">${box}</g>` : html`<a href="#layer-${row}" tabindex="-1">${box}</a>`;
 }
 

@@ -47,7 +47,9 @@ function columns(record: RunRecord): Column[] {
         l.point?.dtype === undefined
           ? undefined
           : {
-              shown: html`${visible(l.point.dtype, 20)}${note(l.point.observer === undefined ? '' : visible(l.point.observer, 40))}`,
+              shown: html`${visible(l.point.dtype, 20)}${note(
+                l.point.observer === undefined ? '' : visible(l.point.observer, 40),
+              )}`,
             },
     },
     {
@@ -64,7 +66,9 @@ function columns(record: RunRecord): Column[] {
       title: 'scale',
       of: (l) =>
         l.point?.scale && {
-          shown: html`${spread(l.point.scale)}${note(l.point.zeroPoint?.some((z) => z !== 0) ? `zero point ${spread(l.point.zeroPoint)}` : '')}`,
+          shown: html`${spread(l.point.scale)}${note(
+            l.point.zeroPoint?.some((z) => z !== 0) ? `zero point ${spread(l.point.zeroPoint)}` : '',
+          )}`,
           value: widest(l.point.scale),
         },
     },
@@ -98,7 +102,9 @@ function ran({ node: n }: Layer): Part {
   const kernel = n?.kernel === undefined ? '' : visible(n.kernel.replace(/^com\.microsoft\./, ''), 60);
   if (n?.ranInteger === undefined) return kernel;
   if (n.ranInteger) return html`integer${kernel && html`<span class="note">${kernel}</span>`}`;
-  return html`<span${n.planned === 'integer' && html` class="bad"`}>float${n.planned === 'integer' && ', not as planned'}</span>${kernel && html`<span class="note">${kernel}</span>`}`;
+  return html`<span${n.planned === 'integer' && html` class="bad"`}>float${
+    n.planned === 'integer' && ', not as planned'
+  }</span>${kernel && html`<span class="note">${kernel}</span>`}`;
 }
 
 export function layersSection(record: RunRecord, layers: readonly Layer[]): Part {
@@ -106,14 +112,21 @@ export function layersSection(record: RunRecord, layers: readonly Layer[]): Part
   const used = columns(record).filter((c) => layers.some((l) => c.of(l) !== undefined));
   const head = html`<th>layer</th>${used.map((c) => html`<th${!c.text && html` class="num"`}>${c.title}</th>`)}`;
   const row = ([l, i]: readonly [Layer, number]): Markup =>
-    html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}${l.node?.body !== undefined && html` in ${visible(l.node.body, 100)}`}</span></th>${used.map((c) => cell(c, l))}</tr>`;
+    html`<tr id="layer-${i}"><th scope="row">${name(l.name, 100)}<span class="note">${visible(l.op, 60)}${
+      l.node?.body !== undefined && html` in ${visible(l.node.body, 100)}`
+    }</span></th>${used.map((c) => cell(c, l))}</tr>`;
   const sorted = byImpact(layers);
   const [shown, folded] = [sorted.filter(([l]) => hasFigures(l)), sorted.filter(([l]) => !hasFigures(l))];
   const all = shown.length ? shown : folded;
   const rest =
     shown.length > 0 &&
     folded.length > 0 &&
-    html`<details><summary>${many(folded.length, 'row')} without figures of their own</summary>${table(head, folded.map(row), 'other layers and points', true)}</details>`;
+    html`<details><summary>${many(folded.length, 'row')} without figures of their own</summary>${table(
+      head,
+      folded.map(row),
+      'other layers and points',
+      true,
+    )}</details>`;
   return section(
     'Layers',
     `${many(record.nodes.length, 'node')}, ${many(record.points.length, 'quantization point')}`,
@@ -151,7 +164,9 @@ function factsOf({ node, error: e, sensitivity: s, pairSum }: Layer): string[] {
       'Planned in integers, but onnxruntime runs it in float.',
     e &&
       `Output against float: ${isNumber(e.sqnrDb) ? `SQNR ${fixed(e.sqnrDb, 1)} dB, ` : ''}cosine ` +
-        `${fixed(e.cosine, 5)}${isNumber(e.saturated) ? `, ${percent(e.saturated, 2)} at the lowest or highest code` : ''}${e.deadChannels ? `, ${count(e.deadChannels)} of ${count(e.channels ?? 0)} channels dead` : ''}.`,
+        `${fixed(e.cosine, 5)}${
+          isNumber(e.saturated) ? `, ${percent(e.saturated, 2)} at the lowest or highest code` : ''
+        }${e.deadChannels ? `, ${count(e.deadChannels)} of ${count(e.channels ?? 0)} channels dead` : ''}.`,
     s && `Sensitivity no. ${count(s.rank)}: ${real(s.score)}, ${percent(s.share)} of the sum of all layers.`,
     isNumber(pairSum) &&
       pairSum > 1 &&

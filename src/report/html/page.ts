@@ -25,8 +25,12 @@ export function page({ title, body, script, data, images }: Page): string {
     `default-src 'none'; style-src '${hashOf(css)}'; script-src ` +
     `'${hashOf(script)}';${images ? ' img-src data:;' : ''} base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><title>${title} – quantbench report</title><style>${new Markup(css)}</style></head>
-<body>${body}${data !== undefined && html`<script type="application/json" id="data">${new Markup(inScript(data))}</script>`}<script>${new Markup(script)}</script></body></html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${
+    policy
+  }"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><title>${title} – quantbench report</title><style>${new Markup(css)}</style></head>
+<body>${body}${
+    data !== undefined && html`<script type="application/json" id="data">${new Markup(inScript(data))}</script>`
+  }<script>${new Markup(script)}</script></body></html>
 `.text;
 }
 
@@ -40,7 +44,9 @@ export const contents = (titles: readonly string[]): Markup =>
   html`<nav class="contents" aria-label="contents">${titles.map((t) => html`<a href="#${anchor(t)}">${t}</a> `)}</nav>`;
 /** A part that folds away, with what is in it in a few words. */
 export const section = (title: string, summary: Part, body: Part, open: boolean): Markup =>
-  html`<details class="section" id="${anchor(title)}"${open && html` open`}><summary><h2>${title}</h2> <span class="dim">${summary}</span></summary>${body}</details>`;
+  html`<details class="section" id="${anchor(title)}"${open && html` open`}><summary><h2>${
+    title
+  }</h2> <span class="dim">${summary}</span></summary>${body}</details>`;
 export const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z]+/g, '-');
 export const tile = (title: string, value: string, tone: string, ...below: readonly Part[]): Markup =>
   html`<div class="tile ${tone}"><h2>${title}</h2><div class="value">${together(value)}</div>${below}</div>`;
@@ -48,7 +54,11 @@ export const tile = (title: string, value: string, tone: string, ...below: reado
 export const LARGE = 100;
 /** A table in a box that scrolls sideways on its own, reachable by keyboard. What stands in `foot` is not sorted. */
 export function table(head: Part, rows: readonly Markup[], label: string, sortable = false, foot?: Markup): Markup {
-  return html`<div class="scroll${rows.length > LARGE && ' large'}" tabindex="0" role="region" aria-label="${label}"><table${sortable && html` data-sort`}><thead><tr>${head}</tr></thead><tbody>${rows}</tbody>${foot && html`<tfoot>${foot}</tfoot>`}</table></div>`;
+  return html`<div class="scroll${rows.length > LARGE && ' large'}" tabindex="0" role="region" aria-label="${
+    label
+  }"><table${sortable && html` data-sort`}><thead><tr>${head}</tr></thead><tbody>${rows}</tbody>${
+    foot && html`<tfoot>${foot}</tfoot>`
+  }</table></div>`;
 }
 /** What a cell is sorted by; empty, which sorts as the smallest, where there is no number. */
 export const sortKey = (value: number | undefined): string => (isNumber(value) ? String(value) : '');

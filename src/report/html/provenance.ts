@@ -10,7 +10,16 @@ export function diagnosticsSection({ diagnostics: all }: RunRecord): Part {
   const place = (where: Readonly<Record<string, unknown>> | undefined): Part =>
     Object.entries(where ?? {}).map(([key, value]) => html` · ${key} ${name(String(value))}`);
   const list = kinds.length
-    ? html`<ul class="plain">${kinds.map(({ first: d, ...kind }) => html`<li><span class="badge${d.severity !== 'note' && ' bad'}">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}${kind.more > 0 && html` <strong>${visible(moreText({ first: d, ...kind }), 500)}</strong>`}<span class="dim">${place({ ...d.where })}${d.hint !== undefined && html` · ${visible(d.hint, 500)}`}</span></li>`)}</ul>`
+    ? html`<ul class="plain">${kinds.map(
+        ({ first: d, ...kind }) =>
+          html`<li><span class="badge${
+            d.severity !== 'note' && ' bad'
+          }">${d.severity}</span> <code>${visible(d.code)}</code> ${visible(d.message, 2000)}${
+            kind.more > 0 && html` <strong>${visible(moreText({ first: d, ...kind }), 500)}</strong>`
+          }<span class="dim">${place({ ...d.where })}${
+            d.hint !== undefined && html` · ${visible(d.hint, 500)}`
+          }</span></li>`,
+      )}</ul>`
     : html`<p>Nothing to report.</p>`;
   return section(
     'Diagnostics',
@@ -24,7 +33,9 @@ export function passesSection({ passes }: RunRecord): Part {
   if (!passes.length) return undefined;
   const rows = passes.map(
     (p) =>
-      html`<tr><th scope="row">${name(p.pass)}</th><td class="num">${count(p.changes)}</td><td class="num">${count(p.nodesBefore)}</td><td class="num">${count(p.nodesAfter)}</td></tr>`,
+      html`<tr><th scope="row">${name(p.pass)}</th><td class="num">${count(p.changes)}</td><td class="num">${count(
+        p.nodesBefore,
+      )}</td><td class="num">${count(p.nodesAfter)}</td></tr>`,
   );
   return section(
     'Clean-up',
@@ -58,7 +69,9 @@ export function provenanceSection({
   const row = (title: Part, value: Part): Markup =>
     html`<tr><th scope="row">${title}</th><td class="hash">${value}</td></tr>`;
   const facts = (m: RunRecord['model']['float']): Markup =>
-    html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset ${plain(m.opset)}, IR ${plain(m.irVersion)}<br><code>${visible(m.sha256)}</code>`;
+    html`${name(m.name)}, ${bytes(m.bytes)}, ${big(m.parameters)} parameters, ${count(m.nodes)} nodes, opset ${plain(
+      m.opset,
+    )}, IR ${plain(m.irVersion)}<br><code>${visible(m.sha256)}</code>`;
   const rows = [
     row('float model', facts(model.float)),
     ...(model.quantized ? [row('quantized model', facts(model.quantized))] : []),
@@ -81,7 +94,9 @@ export function provenanceSection({
     ...files.map((f) =>
       row(
         name(f.path),
-        html`${bytes(f.bytes)}${f.role === 'sidecar' ? ', goes with the model' : ''}<br><code>${visible(f.sha256)}</code>`,
+        html`${bytes(f.bytes)}${f.role === 'sidecar' ? ', goes with the model' : ''}<br><code>${visible(
+          f.sha256,
+        )}</code>`,
       ),
     ),
   ];
@@ -90,7 +105,10 @@ export function provenanceSection({
   return section(
     'Provenance',
     'hashes, versions, machine, data',
-    html`<div class="provenance">${table(html`<th></th><th></th>`, rows, 'provenance')}</div>${data('Calibration data', calibration?.data)}${data('Evaluation data', evaluation?.data)}`,
+    html`<div class="provenance">${table(html`<th></th><th></th>`, rows, 'provenance')}</div>${data(
+      'Calibration data',
+      calibration?.data,
+    )}${data('Evaluation data', evaluation?.data)}`,
     false,
   );
 }

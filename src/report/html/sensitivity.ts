@@ -14,7 +14,9 @@ export function sensitivitySection({ sensitivity: s }: RunRecord): Part {
     .slice(0, MOST)
     .map(
       (l) =>
-        html`<tr><th scope="row">${name(l.node, 80)}</th><td class="wide">${bar(top > 0 ? l.score / top : 0)}</td><td class="num">${real(l.score)}</td><td class="num">${percent(l.share)}</td></tr>`,
+        html`<tr><th scope="row">${name(l.node, 80)}</th><td class="wide">${bar(
+          top > 0 ? l.score / top : 0,
+        )}</td><td class="num">${real(l.score)}</td><td class="num">${percent(l.share)}</td></tr>`,
     );
   const measure =
     s.measure === 'kl'
@@ -25,7 +27,9 @@ export function sensitivitySection({ sensitivity: s }: RunRecord): Part {
   return section(
     'Sensitivity',
     `one layer quantized at a time, ${many(s.samples, 'sample')}`,
-    html`<p>Each score is the ${measure} with only that layer quantized, most sensitive first. Layers at the top are the ones to leave in float or to give more bits. Measured in ${fixed(s.ms / 1000, 1)} s.</p>${table(html`<th>layer</th><th></th><th class="num">score</th><th class="num">share of all</th>`, rows, 'sensitivity by layer')}${s.layers.length > MOST && html`<p class="dim">… and ${count(s.layers.length - MOST)} layers more in the table of layers.</p>`}`,
+    html`<p>Each score is the ${
+      measure
+    } with only that layer quantized, most sensitive first. Layers at the top are the ones to leave in float or to give more bits. Measured in ${fixed(s.ms / 1000, 1)} s.</p>${table(html`<th>layer</th><th></th><th class="num">score</th><th class="num">share of all</th>`, rows, 'sensitivity by layer')}${s.layers.length > MOST && html`<p class="dim">… and ${count(s.layers.length - MOST)} layers more in the table of layers.</p>`}`,
     true,
   );
 }

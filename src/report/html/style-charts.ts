@@ -5,7 +5,8 @@ svg text.strong{fill:var(--text);font-weight:600}
 svg .faint,.faint{fill:var(--dim);color:var(--dim);font-size:.78rem}
 svg .bar,.hbar .plain{fill:var(--bar)}svg .int{fill:var(--int)}svg .float{fill:var(--float)}
 .worse .hbar .plain{fill:var(--bad)}.better .hbar .plain{fill:var(--good)}
-svg .axis{stroke:var(--line)}svg .zero{stroke:var(--dim)}svg .limit{stroke:var(--out);stroke-width:1.5;stroke-dasharray:4 2}svg .beyond{fill:var(--out);opacity:.13}
+svg .axis{stroke:var(--line)}svg .zero{stroke:var(--dim)}
+svg .limit{stroke:var(--out);stroke-width:1.5;stroke-dasharray:4 2}svg .beyond{fill:var(--out);opacity:.13}
 svg .ci{stroke:var(--text);stroke-width:3}svg .dot{fill:var(--accent);stroke:var(--bg);stroke-width:1.5}
 .margin,.spread,.ticks,.histogram,.scales{display:block;width:100%;overflow:visible}
 .margin{margin:.4rem 0 .1rem}
@@ -23,16 +24,20 @@ button.open[aria-expanded=true]::before{content:"\\25BE"}
 button.open .name{max-width:calc(100% - 1.3em)}
 button.open{display:block;min-width:13rem;max-width:22rem}
 .details td{padding:0}
-.details .inside{position:sticky;left:0;width:100cqw;background:var(--panel);padding:.6rem .8rem .9rem;border-radius:0 0 .5rem .5rem}
+.details .inside{position:sticky;left:0;width:100cqw;background:var(--panel);padding:.6rem .8rem .9rem;
+  border-radius:0 0 .5rem .5rem}
 .inside p{margin:.15rem 0;max-width:none}
 .inside p.dim{font-size:.82rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:.9rem 1.6rem;margin-top:.5rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:.9rem 1.6rem;
+  margin-top:.5rem}
 figure.point{margin:0;min-width:0}
 .point figcaption{color:var(--text)}
 .point svg{margin-top:.4rem}
-button.plain{font:inherit;font-size:.85rem;color:var(--text);background:var(--bg);border:1px solid var(--line);border-radius:.35rem;padding:.2rem .6rem;cursor:pointer;min-width:2.2rem}
+button.plain{font:inherit;font-size:.85rem;color:var(--text);background:var(--bg);border:1px solid var(--line);
+  border-radius:.35rem;padding:.2rem .6rem;cursor:pointer;min-width:2.2rem}
 button.plain:hover{border-color:var(--accent)}
-.canvas{overflow:auto;max-height:min(40rem,80vh);border:1px solid var(--line);border-radius:.5rem;background:var(--panel)}
+.canvas{overflow:auto;max-height:min(40rem,80vh);border:1px solid var(--line);border-radius:.5rem;
+  background:var(--panel)}
 .canvas svg{display:block;margin:0 auto;cursor:grab}
 .canvas .edges path{fill:none;stroke:var(--dim);stroke-width:1.1;opacity:.75}
 .canvas text{text-anchor:middle;pointer-events:none}
@@ -52,13 +57,16 @@ rect.node.moves{fill:var(--bg);stroke:var(--line)}
 .key svg{vertical-align:-4px}
 .scatter svg{display:block;width:100%;overflow:visible}
 figure.scatter{max-width:60rem}
-svg .grid{stroke:var(--line);stroke-width:.7}svg .whisker{stroke:var(--dim);stroke-width:1.3}svg .pareto{stroke:var(--accent);stroke-width:1.6;stroke-dasharray:5 3}
-.scatter .dot{fill:var(--bg);stroke:var(--accent);stroke-width:2}.scatter .dot.front{fill:var(--accent)}.scatter .dot.chosen{fill:var(--good);stroke:var(--good)}
+svg .grid{stroke:var(--line);stroke-width:.7}svg .whisker{stroke:var(--dim);stroke-width:1.3}
+svg .pareto{stroke:var(--accent);stroke-width:1.6;stroke-dasharray:5 3}
+.scatter .dot{fill:var(--bg);stroke:var(--accent);stroke-width:2}.scatter .dot.front{fill:var(--accent)}
+.scatter .dot.chosen{fill:var(--good);stroke:var(--good)}
 .scatter text{paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}
 .narrow-only{display:none}
 @media (max-width:45rem){.narrow-only{display:inline}.wide-only{display:none}}
 tr.chosen>*{background:var(--panel)}
-.flips{list-style:none;padding:0;margin:.5rem 0;display:grid;grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr));gap:.8rem}
+.flips{list-style:none;padding:0;margin:.5rem 0;display:grid;
+  grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr));gap:.8rem}
 .flips li{display:flex;gap:.6rem;font-size:.82rem;overflow-wrap:anywhere;min-width:0}
 .flips li div{min-width:0}
 .flips img{image-rendering:pixelated;border:1px solid var(--line);border-radius:.25rem;object-fit:contain;flex:none}

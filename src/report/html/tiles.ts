@@ -142,8 +142,14 @@ function integerTile({ runtime }: RunRecord): Part {
       'Multiply-accumulates in integers',
       percent(runtime.integerMacsShare),
       runtime.integerMacsShare < 0.5 ? 'worse' : 'same',
-      html`<p>${runtime.unfused.length ? `${many(runtime.unfused.length, 'conversion')} left unfused` : 'nothing left unfused'}</p>`,
-      html`<p>${runtime.floatCompute.length ? `${many(runtime.floatCompute.length, 'compute op')} in float` : 'no compute op in float'}</p>`,
+      html`<p>${
+        runtime.unfused.length ? `${many(runtime.unfused.length, 'conversion')} left unfused` : 'nothing left unfused'
+      }</p>`,
+      html`<p>${
+        runtime.floatCompute.length
+          ? `${many(runtime.floatCompute.length, 'compute op')} in float`
+          : 'no compute op in float'
+      }</p>`,
     )
   );
 }

@@ -32,10 +32,9 @@ const decoder = (tail: string): string =>
   <float[16,24] table, float[5,24] place, float[24] g1, float[24] b1, float[24,24] w1, float[24] c1, float[24,24] w2, float[24] c2, float[24] g2, float[24] b2, float[24,48] w3, float[48,24] w4, float[24] g3, float[24] b3, float[24,6] head> {
   e = Gather(table, ids) x = Add(e, place)
   n1 = LayerNormalization(x, g1, b1) a1 = MatMul(n1, w1) a2 = Add(a1, c1) a3 = Relu(a2) a4 = MatMul(a3, w2) a5 = Add(a4, c2) h1 = Add(x, a5)
-  n2 = LayerNormalization(h1, g2, b2) f1 = MatMul(n2, w3) f2 = Tanh(f1) f3 = MatMul(f2, w4) h2 = Add(h1, f3) ${tail} }`.replace(
-    'OUT',
-    tail.includes('head') ? '6' : '24',
-  );
+  n2 = LayerNormalization(h1, g2, b2) f1 = MatMul(n2, w3) f2 = Tanh(f1) f3 = MatMul(f2, w4) h2 = Add(h1, f3) ${
+    tail
+  } }`.replace('OUT', tail.includes('head') ? '6' : '24');
 const HEAD = decoder('n3 = LayerNormalization(h2, g3, b3) y = MatMul(n3, head)');
 
 const ids: Feed = {

@@ -200,7 +200,9 @@ describe('gradients() refuses', () => {
     ],
     [
       'a form that a rule lacks',
-      `(float[1,1,4,4] x) => (loss) <float[4] s = {1,1,2,2}> { y = Resize <mode = "linear", antialias = 1> (x, , s) ${sum}`,
+      `(float[1,1,4,4] x) => (loss) <float[4] s = {1,1,2,2}> { y = Resize <mode = "linear", antialias = 1> (x, , s) ${
+        sum
+      }`,
       {},
       'GRADIENT_UNSUPPORTED',
     ],

@@ -102,7 +102,9 @@ describe('measureBodies', () => {
 });
 
 describe('static quantization in bodies', () => {
-  const text = `${header}\ng (float[1,3,6,6] x, bool a) => (float[1,4,6,6] y) <float[4,3,3,3] w, float[4] wb> { [outer] o = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w, wb)
+  const text = `${
+    header
+  }\ng (float[1,3,6,6] x, bool a) => (float[1,4,6,6] y) <float[4,3,3,3] w, float[4] wb> { [outer] o = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w, wb)
     y = If (a) <then_branch = t () => (float[1,4,6,6] p) <float[4,4,3,3] v, float[4] vb, float[4,4,1,1] u, float[4] ub> { [one] h = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(o, v, vb) k = Relu(h) [two] p = Conv<kernel_shape=[1,1]>(k, u, ub) },
     else_branch = e () => (float[1,4,6,6] s) { s = Sqrt(o) }> }`;
   it('quantizes what lies in a branch with ranges of its own, and onnxruntime computes it in integers', async () => {

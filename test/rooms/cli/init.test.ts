@@ -27,7 +27,10 @@ const sound = (name: string, behind: string): string =>
   writeModel(
     file(`${name}.onnx`),
     `g (float[1,1,2000] x) => (float y) <${weight('re', [64, 1, 256])}, ${weight('im', [64, 1, 256])}, ` +
-      `${weight('k', [8, 64, 3])}, ${weight('m', [512, 64, 3])}, ${weight('n', [64, 512, 3])}, ${weight('w', [64, 8])}> {
+      `${weight('k', [8, 64, 3])}, ${weight('m', [512, 64, 3])}, ${weight('n', [64, 512, 3])}, ${weight(
+        'w',
+        [64, 8],
+      )}> {
       a = Conv<strides=[50]>(x, re) b = Conv<strides=[50]>(x, im) c = Mul(a, a) d = Mul(b, b) p = Add(c, d) l = Log(p) ${behind} }`,
   );
 const little = sound('little', 'y = Conv(l, k)');

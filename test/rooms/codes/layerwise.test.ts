@@ -137,7 +137,9 @@ const methods = {
   round: weightMethods.find((m) => m.name === 'round')!,
   gptq: weightMethods.find((m) => m.name === 'gptq')!,
 };
-const net = `${header}\ng (float[N,3,8,8] x) => (float[N,5] y) <float[8,3,3,3] w1, float[8] b1, float[8,1,3,3] w2, float[8] b2, float[5,8] w3, float[5] b3> {
+const net = `${
+  header
+}\ng (float[N,3,8,8] x) => (float[N,5] y) <float[8,3,3,3] w1, float[8] b1, float[8,1,3,3] w2, float[8] b2, float[5,8] w3, float[5] b3> {
   [one] a = Conv<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x, w1, b1) b = Relu(a)
   [two] c = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=8>(b, w2, b2) d = Relu(c)
   e = GlobalAveragePool(d) f = Flatten(e) [three] y = Gemm<transB=1>(f, w3, b3) }`;

@@ -160,7 +160,9 @@ describe('COCO annotations', () => {
 describe('Pascal VOC annotations', () => {
   const object = (name: string, bounds: readonly number[], more = ''): string =>
     `<object>\n` +
-    `<name>${name}</name>${more}<bndbox><xmin>${bounds[0]}</xmin><ymin>${bounds[1]}</ymin><xmax>${bounds[2]}</xmax><ymax>${bounds[3]}</ymax></bndbox></object>`;
+    `<name>${name}</name>${more}<bndbox><xmin>${bounds[0]}</xmin><ymin>${bounds[1]}</ymin><xmax>${
+      bounds[2]
+    }</xmax><ymax>${bounds[3]}</ymax></bndbox></object>`;
   const file = (...objects: string[]): string =>
     `<annotation>\n<size><width>40</width><height>20</height></size>\n${objects.join('\n')}\n</annotation>\n`;
   it('give boxes whose last pixel belongs to them, and difficult objects', async () => {

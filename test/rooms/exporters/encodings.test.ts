@@ -41,7 +41,10 @@ const encodings = (name: string): Encodings =>
 beforeAll(() => {
   writeModel(
     file('m.onnx'),
-    `g (float[N,3,8,8] x) => (float[N,4] y) <${weight('w', [6, 3, 3, 3])}, ${weight('b', [6])}, ${weight('v', [6, 4])}> {
+    `g (float[N,3,8,8] x) => (float[N,4] y) <${weight('w', [6, 3, 3, 3])}, ${weight('b', [6])}, ${weight(
+      'v',
+      [6, 4],
+    )}> {
       a = Conv(x, w, b) r = Relu(a) p = GlobalAveragePool(r) f = Flatten(p) y = MatMul(f, v) }`,
   );
   writeNpy(file('x.npy'), [16, 3, 8, 8]);

@@ -103,8 +103,14 @@ describe('Transpose before a product', () => {
     const dims = perm.map((_, i) => i + 2);
     const out = perm.map((a) => dims[a]!); // a permutation of the axes
     return `<ir_version: 9, opset_import: ["" : 17]>
-    g (float[${dims.join(',')}] x) => (float[${[...out.slice(0, -1), 3].join(',')}] y, float[${[...out.slice(0, -2), 5, out[out.length - 1]].join(',')}] z)
-    <float[${out[out.length - 1]},3] w, float[5,${out[out.length - 2]}] v> { t = Transpose<perm=[${perm.join(',')}]>(x) ${more} y = MatMul(${more ? 'u' : 't'}, w) z = MatMul(v, ${more ? 'u' : 't'}) }`;
+    g (float[${dims.join(',')}] x) => (float[${[...out.slice(0, -1), 3].join(',')}] y, float[${[
+      ...out.slice(0, -2),
+      5,
+      out[out.length - 1],
+    ].join(',')}] z)
+    <float[${out[out.length - 1]},3] w, float[5,${out[out.length - 2]}] v> { t = Transpose<perm=[${perm.join(
+      ',',
+    )}]>(x) ${more} y = MatMul(${more ? 'u' : 't'}, w) z = MatMul(v, ${more ? 'u' : 't'}) }`;
   };
   it.each([2, 3, 4])('loads in every order of %i axes, weight on either side', async (rank) => {
     for (const perm of orders(rank)) {

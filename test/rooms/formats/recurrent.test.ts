@@ -17,7 +17,9 @@ const lstm = (
   inputs: string,
   initializers: string,
 ): string => `${HEAD}g (float[5,2,20] x) => (float[5,${d},2,12] y, float[${d},2,12] yh, float[${d},2,12] yc)
-<float[${d},48,20] W, float[${d},48,12] R${initializers}> { [cell] y, yh, yc = LSTM<hidden_size=12${attrs}>(x, W, R${inputs}) }`;
+<float[${d},48,20] W, float[${d},48,12] R${initializers}> { [cell] y, yh, yc = LSTM<hidden_size=12${attrs}>(x, W, R${
+  inputs
+}) }`;
 
 const CASES: readonly (readonly [string, string])[] = [
   ['alone', lstm(1, '', '', '')],
@@ -79,7 +81,9 @@ it('cells of branches and weights around them run in integers, and are stored on
 
 it('a cell of a Loop runs in integers', async () => {
   const q = await quantizeText(
-    `${HEAD}g (float[5,2,20] x) => (float[1,2,12] y) <float[1,48,20] W, float[1,48,12] R, int64 trips={3}, bool go={1}, float[1,2,12] h0> {
+    `${
+      HEAD
+    }g (float[5,2,20] x) => (float[1,2,12] y) <float[1,48,20] W, float[1,48,12] R, int64 trips={3}, bool go={1}, float[1,2,12] h0> {
     y = Loop (trips, go, h0) <body = b (int64 i, bool c, float[1,2,12] h) => (bool d, float[1,2,12] k) { d = Identity(c) o, k, s = LSTM<hidden_size=12>(x, W, R, "", "", h, h) }> }`,
     'dynamic',
   );
@@ -96,10 +100,14 @@ it.each([
 ])(
   '%s stays float where no kernel takes it, and says why; format coded stores its weights',
   async (op, rows, biases) => {
-    const text = (
-      directions: number,
-    ): string => `${HEAD}g (float[5,2,20] x) => (float[5,${directions},2,32] y, float[${directions},2,32] yh, float[5,2,30] z) <float[${directions},${rows},20] W, float[${directions},${rows},32] R, float[${directions},${biases}] B, float[20,30] m, float[${directions},2,32] h0> {
-    [cell] y, yh = ${op}<hidden_size=32${directions === 2 ? ', direction="bidirectional"' : ''}>(x, W, R, B, "", h0)  z = MatMul(x, m) }`;
+    const text = (directions: number): string => `${HEAD}g (float[5,2,20] x) => (float[5,${directions},2,32] y, float[${
+      directions
+    },2,32] yh, float[5,2,30] z) <float[${directions},${rows},20] W, float[${directions},${rows},32] R, float[${
+      directions
+    },${biases}] B, float[20,30] m, float[${directions},2,32] h0> {
+    [cell] y, yh = ${op}<hidden_size=32${
+      directions === 2 ? ', direction="bidirectional"' : ''
+    }>(x, W, R, B, "", h0)  z = MatMul(x, m) }`;
     const q = await quantizeText(text(1), 'dynamic', op === 'LSTM' ? 'exclude: [ cell ]' : '');
     expect(ops(q.model)).toContain(op);
     expect([...q.prepared.planned.floatNodes].find(([n]) => n.op === op)?.[1]).toMatch(

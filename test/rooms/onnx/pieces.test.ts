@@ -12,8 +12,12 @@ import { onnx } from '../../../src/onnx/proto.js';
 const nested = (rows: number) =>
   parseModel(
     `<ir_version: 8, opset_import: ["" : 17]>
-g (float[${rows},1024] x, bool c) => (float[${rows},1024] y) <float[${rows},1024] w, float[3] small, float[${rows},1024] v> { a = Add(x, w)
- b = If(c) <then_branch = t () => (float[${rows},1024] t1) <float[${rows},1024] u> { t0 = Add(a, u)\n t1 = Add(t0, v) }, else_branch = f () => (float[${rows},1024] f1) { f1 = Identity(a) }>
+g (float[${rows},1024] x, bool c) => (float[${rows},1024] y) <float[${rows},1024] w, float[3] small, float[${
+      rows
+    },1024] v> { a = Add(x, w)
+ b = If(c) <then_branch = t () => (float[${rows},1024] t1) <float[${
+   rows
+ },1024] u> { t0 = Add(a, u)\n t1 = Add(t0, v) }, else_branch = f () => (float[${rows},1024] f1) { f1 = Identity(a) }>
  y = Relu(b) }`,
     { randomInitializers: 3 },
   );

@@ -24,10 +24,18 @@ const half = (x: string): string =>
   `${x}a = Mul(${x}, cos) ${x}l = Slice(${x}, zero, four, last) ${x}h = Slice(${x}, four, end, last) ${x}n = ` +
   `Neg(${x}h) ${x}c = Concat<axis = -1>(${x}n, ${x}l) ${x}b = Mul(${x}c, sin) ${x}r = Add(${x}a, ${x}b)`;
 
-const BERT = `${HEAD}g (float[N,S,16] n, bool[N,S] seen) => (float[N,S,16] y) <${WEIGHTS}, float one = {1}, float low = {-3.4028235e38}, int64[2] axes = {1,2}> {
- m0 = Cast<to = 1>(seen) m1 = Unsqueeze(m0, axes) m2 = Sub(one, m1) mask = Mul(m2, low) ${PROJECT} kt = Transpose<perm = [0,1,3,2]>(k) s = MatMul(q, kt) ${ATTEND} }`;
-const LLAMA = `${HEAD}g (float[N,S,16] n, int64[N,S] position, float[N,1,S,S] mask) => (float[N,S,16] y) <${WEIGHTS}, float[1,4,1] rate, int64[1] one = {1}, int64[1] zero = {0}, int64[1] four = {4}, int64[1] end = {9223372036854775807}, int64[1] last = {3}> {
- ${PROJECT} pu = Unsqueeze(position, one) pf = Cast<to = 1>(pu) f0 = MatMul(rate, pf) f = Transpose<perm = [0,2,1]>(f0) w = Concat<axis = -1>(f, f) c0 = Cos(w) s0 = Sin(w) cos = Unsqueeze(c0, one) sin = Unsqueeze(s0, one)
+const BERT = `${HEAD}g (float[N,S,16] n, bool[N,S] seen) => (float[N,S,16] y) <${
+  WEIGHTS
+}, float one = {1}, float low = {-3.4028235e38}, int64[2] axes = {1,2}> {
+ m0 = Cast<to = 1>(seen) m1 = Unsqueeze(m0, axes) m2 = Sub(one, m1) mask = Mul(m2, low) ${
+   PROJECT
+ } kt = Transpose<perm = [0,1,3,2]>(k) s = MatMul(q, kt) ${ATTEND} }`;
+const LLAMA = `${HEAD}g (float[N,S,16] n, int64[N,S] position, float[N,1,S,S] mask) => (float[N,S,16] y) <${
+  WEIGHTS
+}, float[1,4,1] rate, int64[1] one = {1}, int64[1] zero = {0}, int64[1] four = {4}, int64[1] end = {9223372036854775807}, int64[1] last = {3}> {
+ ${
+   PROJECT
+ } pu = Unsqueeze(position, one) pf = Cast<to = 1>(pu) f0 = MatMul(rate, pf) f = Transpose<perm = [0,2,1]>(f0) w = Concat<axis = -1>(f, f) c0 = Cos(w) s0 = Sin(w) cos = Unsqueeze(c0, one) sin = Unsqueeze(s0, one)
  ${half('q')} ${half('k')} kt = Transpose<perm = [0,1,3,2]>(kr) s = MatMul(qr, kt) ${ATTEND} }`;
 
 const ops = (model: Model): string[] => model.graph.topological().map((n) => n.op);

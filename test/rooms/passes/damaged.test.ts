@@ -30,7 +30,9 @@ describe('declared sizes of 2^32 and more', () => {
   const norm = (
     size: number,
     channels = 8,
-  ): string => `${HEADER}g (float[N,${channels},5,${size}] x) => (float[N,${channels},5,${size}] y) <float two = {2}, float eps = {0.00001}> {
+  ): string => `${HEADER}g (float[N,${channels},5,${size}] x) => (float[N,${channels},5,${
+    size
+  }] y) <float two = {2}, float eps = {0.00001}> {
     mu = ReduceMean <axes = [-1]> (x) d = Sub(x, mu) q = Pow(d, two) v = ReduceMean <axes = [-1]> (q) e = Add(v, eps) s = Sqrt(e) y = Div(d, s) }`;
   it('LayerNormalization is fused at a size that layers have, and left alone beyond', async () => {
     expect(await ops(norm(64))).toEqual(['LayerNormalization']);

@@ -72,8 +72,9 @@ describe('withRaisedOpset', () => {
 
 describe('fusions together', () => {
   it('build LayerNormalization with scale and bias out of nine nodes', async () => {
-    const { ops, model } =
-      await optimise(`${header(13)}g (float[N,5,8] x) => (float[N,5,8] y) <float two = {2.0}, float eps = {0.00001}, float[8] gamma, float[8] beta> { mu = ReduceMean<axes=[-1]>(x)
+    const { ops, model } = await optimise(`${header(
+      13,
+    )}g (float[N,5,8] x) => (float[N,5,8] y) <float two = {2.0}, float eps = {0.00001}, float[8] gamma, float[8] beta> { mu = ReduceMean<axes=[-1]>(x)
  d = Sub(x, mu)\n q = Pow(d, two)\n v = ReduceMean<axes=[-1]>(q)\n e = Add(v, eps)\n s = Sqrt(e)\n n = Div(d, s)\n w = Mul(n, gamma)\n y = Add(w, beta) }`);
     expect(ops).toEqual(['LayerNormalization']);
     expect([...model.graph.nodes][0]?.inputs).toHaveLength(3);

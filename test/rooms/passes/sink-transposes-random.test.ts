@@ -197,7 +197,9 @@ describe('sink-transposes', () => {
       const was = count(model);
       let changes = sink(model);
       const now = count(model);
-      const text = `seed ${seed}\n${printModel(original, { maxElements: 8 })}\n${printModel(model, { maxElements: 8 })}`;
+      const text = `seed ${seed}\n${printModel(original, { maxElements: 8 })}\n${printModel(model, {
+        maxElements: 8,
+      })}`;
       expect(verify(model), text).toEqual([]);
       expect(now, text).toBeLessThanOrEqual(was);
       before += was;
@@ -222,7 +224,9 @@ describe('sink-transposes', () => {
       if (!model.graph.outputs.length) continue;
       const original = cloneModel(model).model;
       await optimizeGraph(model, { level: 'default' });
-      const text = `seed ${seed}\n${printModel(original, { maxElements: 8 })}\n${printModel(model, { maxElements: 8 })}`;
+      const text = `seed ${seed}\n${printModel(original, { maxElements: 8 })}\n${printModel(model, {
+        maxElements: 8,
+      })}`;
       expect(verify(model), text).toEqual([]);
       const feed = randomFeed(
         original.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape })),

@@ -16,7 +16,10 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 it('nodes of If bodies are listed with the branch that holds them', async () => {
   const model = writeModel(
     path.join(dir, 'm.onnx'),
-    `g (float[1,16] x, bool a) => (float[1,8] y) <${weight('w', [16, 16])}, ${weight('u', [16, 8])}, ${weight('v', [16, 8])}> {
+    `g (float[1,16] x, bool a) => (float[1,8] y) <${weight('w', [16, 16])}, ${weight('u', [16, 8])}, ${weight(
+      'v',
+      [16, 8],
+    )}> {
     [same] o = MatMul(x, w)
     [choice] y = If (a) <then_branch = t () => (float[1,8] p) { [same] p = MatMul(o, u) },
       else_branch = e () => (float[1,8] q) { [other] q = MatMul(o, v) }> }`,

@@ -26,7 +26,9 @@ function colourModel(
   const header = `<ir_version: 8, opset_import: ["" : 17]${metadata ? `, metadata_props: [${metadata}]` : ''}>\n`;
   return writeModel(
     path.join(root, name),
-    `${header}g (float[${batch},3,4,4] x) => (float[${batch},${scores}] y) <float[${order.length},3,1,1] w = {${rows.join(',')}}> {
+    `${header}g (float[${batch},3,4,4] x) => (float[${batch},${scores}] y) <float[${order.length},3,1,1] w = {${rows.join(
+      ',',
+    )}}> {
     c = Conv (x, w)  p = GlobalAveragePool (c)  y = Flatten (p) }`,
   );
 }

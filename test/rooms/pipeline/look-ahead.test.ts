@@ -162,7 +162,9 @@ describe('a broken recipe fails before the first stage', () => {
     const evaluation = `evaluation: { latency: false, layers: false, profile: false, data: ${LABELLED} }`;
     writeFileSync(
       file,
-      `version: 1\nmodel: m.onnx\ncalibration: { data: { npy: torn.npy } }\nquantize: { format: dynamic }\n${evaluation}\n`,
+      `version: 1\nmodel: m.onnx\ncalibration: { data: { npy: torn.npy } }\nquantize: { format: dynamic }\n${
+        evaluation
+      }\n`,
     );
     const { record } = await runRecipe({ recipe: await loadRecipe(file), outDir: path.join(root, 'unread') });
     expect(record.evaluation?.samples).toBe(12);

@@ -42,7 +42,10 @@ gate: { fewFloatNodes: {} }
 beforeAll(() => {
   writeModel(
     file('m.onnx'),
-    `g (float[N,16] x) => (float[N,4] y) <${weight('w', [16, 32])}, ${weight('v', [32, 4])}> { a = MatMul(x, w) r = Relu(a) y = MatMul(r, v) }`,
+    `g (float[N,16] x) => (float[N,4] y) <${weight('w', [16, 32])}, ${weight(
+      'v',
+      [32, 4],
+    )}> { a = MatMul(x, w) r = Relu(a) y = MatMul(r, v) }`,
   );
   writeNpy(file('x.npy'), [120, 16]);
   writeNpy(

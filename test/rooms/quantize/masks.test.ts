@@ -118,7 +118,9 @@ it.each([
 });
 
 const pooled = (low: string): string => `<ir_version: 9, opset_import: ["" : 17]>
-g (float[1,3,8,8] x) => (float[1,4,4,4] y) <int64[8] pads = {0,0,1,1,0,0,1,1}, float low = {${low}}, float[8,3,3,3] w1, float[8] b1, float[4,8,1,1] w2> {
+g (float[1,3,8,8] x) => (float[1,4,4,4] y) <int64[8] pads = {0,0,1,1,0,0,1,1}, float low = {${
+  low
+}}, float[8,3,3,3] w1, float[8] b1, float[4,8,1,1] w2> {
   a = Conv<pads=[1,1,1,1]>(x, w1, b1) b = Pad(a, pads, low) p = MaxPool<kernel_shape=[3,3], strides=[2,2]>(b) y = Conv(p, w2) }`;
 it.each(['-inf', FLOAT_MIN])('MaxPool over borders of %s', async (low) => {
   for (const format of ['qdq', 'qoperator']) {

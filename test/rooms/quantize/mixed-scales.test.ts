@@ -27,7 +27,9 @@ writeFileSync(
 const head = (wide: string): string =>
   `<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,3,16,16] x) => (float[1,49,8] y, float[1,49,4] corners)
-<float[8,3,3,3] w, float[4,8,3,3] wb, float[4,8,3,3] ws, float k = {${wide}}, int64[3] to = {1, 4, -1}, float[4,4] turn, int64[1] from = {0}, int64[1] end = {4}, int64[1] ax = {2}> {
+<float[8,3,3,3] w, float[4,8,3,3] wb, float[4,8,3,3] ws, float k = {${
+    wide
+  }}, int64[3] to = {1, 4, -1}, float[4,4] turn, int64[1] from = {0}, int64[1] end = {4}, int64[1] ax = {2}> {
   a = Conv<strides=[2,2]>(x, w) r = Relu(a) bb = Conv(r, wb) b = Mul(bb, k) sc = Conv(r, ws) s = Sigmoid(sc)
   c = Concat<axis=1>(b, s) f = Reshape(c, flat) [turned] y = Transpose<perm=[0,2,1]>(f)
   boxes = Slice(y, from, end, ax) corners = MatMul(boxes, turn) }`

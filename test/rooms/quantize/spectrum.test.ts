@@ -37,7 +37,9 @@ export function* samples() {
 const audio = (tail: string, more = ''): string =>
   `<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,1,${LENGTH}] x) => (float[1,4,16,16] y)
-<float[${BINS},1,${FRAME}] cosines, float[${BINS},1,${FRAME}] sines, float[8,1,3,3] w1, float[4,8,3,3] w2, float tiny = {1e-6},
+<float[${BINS},1,${FRAME}] cosines, float[${BINS},1,${
+    FRAME
+  }] sines, float[8,1,3,3] w1, float[4,8,3,3] w2, float tiny = {1e-6},
  int64[1] one = {1}, int64[1] zero = {0}, float two = {2}${more}> {
   re = Conv<strides=[64]>(x, cosines) im = Conv<strides=[64]>(x, sines) ${tail}
   c1 = Conv<pads=[1,1,1,1]>(z, w1) r1 = Relu(c1) y = Conv<pads=[1,1,1,1], strides=[2,2]>(r1, w2) }`;

@@ -70,7 +70,11 @@ const layers = (w: string, v: string, inside: string): string =>
   `h${w} = MatMul(${inside}, ${w}) r${w} = Relu(h${w}) o${w} = MatMul(r${w}, ${v})`;
 const branches = `g (float[1,16] x, int64[1] rate) => (float[1,8] y) <int64[1] sixteen = {16000}, float[16,16] w, float[16,8] v, float[16,16] a, float[16,8] b, float k = {100}> {
   c = Equal(rate, sixteen) s = Squeeze(c)
-  y = If (s) <then_branch = t () => (float[1,8] ow) { ${layers('w', 'v', 'x')} }, else_branch = e () => (float[1,8] oa) { big = Mul(x, k) ${layers('a', 'b', 'big')} }> }`;
+  y = If (s) <then_branch = t () => (float[1,8] ow) { ${layers(
+    'w',
+    'v',
+    'x',
+  )} }, else_branch = e () => (float[1,8] oa) { big = Mul(x, k) ${layers('a', 'b', 'big')} }> }`;
 
 describe('a branch that no sample takes', () => {
   it('is exact, and one warning tells it', async () => {
@@ -103,7 +107,11 @@ describe('a branch that no sample takes', () => {
 it('a Loop without a trip stays float', async () => {
   const text = `g (float[1,16] x, int64[1] rate) => (float[1,8] y) <float[16,16] w, float[16,8] v, float[16,16] a, float[16,16] b, bool go = {1}> {
     n = Squeeze(rate) ${layers('w', 'v', 'x')}
-    z = Loop (n, go, x) <body = l (int64 i, bool c, float[1,16] u) => (bool d, float[1,16] oa) { d = Identity(c) ${layers('a', 'b', 'u')} }>
+    z = Loop (n, go, x) <body = l (int64 i, bool c, float[1,16] u) => (bool d, float[1,16] oa) { d = Identity(c) ${layers(
+      'a',
+      'b',
+      'u',
+    )} }>
     q = MatMul(z, v) y = Add(ow, q) }`;
   const { record, sqnr } = await run('loop', text, 0);
   expect(record.diagnostics.filter((d) => d.code === 'NEVER_OBSERVED')).toHaveLength(1);

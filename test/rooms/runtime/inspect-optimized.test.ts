@@ -25,8 +25,9 @@ const scales =
 
 describe('inspectOptimized', () => {
   it('sees two fused products as integer kernels and leaves no temporary file', async () => {
-    const file =
-      save(`g (float[N,4] x) => (float[N,4] y) <${scales}> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
+    const file = save(`g (float[N,4] x) => (float[N,4] y) <${
+      scales
+    }> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
       [first] a = MatMul(xd, wd)  aq = QuantizeLinear(a, s, z)  ad = DequantizeLinear(aq, s, z)  wd2 = DequantizeLinear(w, ws, wz)  [second] b = MatMul(ad, wd2)  bq = QuantizeLinear(b, s, z)  y = DequantizeLinear(bq, s, z) }`);
     const own = mkdtempSync(path.join(dir, 'tmp-')); // other tests use the common folder meanwhile
     vi.stubEnv('TMPDIR', own);
@@ -45,8 +46,9 @@ describe('inspectOptimized', () => {
   });
 
   it('weighs a product that stayed float by its MACs', async () => {
-    const file =
-      save(`g (float[N,4] x) => (float[N,4] y) <${scales}> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
+    const file = save(`g (float[N,4] x) => (float[N,4] y) <${
+      scales
+    }> { xq = QuantizeLinear(x, s, z)  xd = DequantizeLinear(xq, s, z)  wd = DequantizeLinear(w, ws, wz)
       [first] a = MatMul(xd, wd)  aq = QuantizeLinear(a, s, z)  ad = DequantizeLinear(aq, s, z)  [second] y = MatMul(ad, f) }`);
     const asPlanned = await inspectOptimized(
       file,

@@ -72,7 +72,9 @@ function convolution(
 ): { text: string; dims: number[]; params: (Tensor | undefined)[] } {
   const depth = channels / group;
   const text = `g (uint8[1,${channels},${SIZE},${SIZE}] x) => (uint8[1,${outputs},${SIZE},${SIZE}] y)
-    <int8[${outputs},${depth},${kernel},${kernel}] w = {${list(w)}}, float xs = {1.0}, uint8 xz = {9}, float ws = {0.001}, int8 wz = {0}, float ys = {8.0}, uint8 yz = {128}> {
+    <int8[${outputs},${depth},${kernel},${kernel}] w = {${list(
+      w,
+    )}}, float xs = {1.0}, uint8 xz = {9}, float ws = {0.001}, int8 wz = {0}, float ys = {8.0}, uint8 yz = {128}> {
       y = QLinearConv<group = ${group}, pads = [${Array(4)
         .fill((kernel - 1) / 2)
         .join(',')}]>(x, xs, xz, w, ws, wz, ys, yz)

@@ -169,7 +169,9 @@ describe('compareOnRandomFeeds', () => {
 describe('an integer input that chooses a branch', () => {
   const model = (factor: number): Model =>
     parseModel(
-      `${HEADER}g (float[N,4] x, int64 rate) => (float[N,4] y) <int64[1] axes = {0}, float two = {2.0}, float k = {${factor}}> { high = Constant<value_int = 16000>()
+      `${HEADER}g (float[N,4] x, int64 rate) => (float[N,4] y) <int64[1] axes = {0}, float two = {2.0}, float k = {${
+        factor
+      }}> { high = Constant<value_int = 16000>()
  rates = Unsqueeze(rate, axes)\n c1 = Equal(rates, high)\n c = Squeeze(c1, axes)
  y = If(c) <then_branch = t () => (float[N,4] t1) { t1 = Mul(x, k) }, else_branch = f () => (float[N,4] f1) { f1 = Mul(x, two) }> }`,
       {},

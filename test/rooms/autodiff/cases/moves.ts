@@ -163,7 +163,9 @@ export const moveCases: Readonly<Record<string, readonly RuleCase[]>> = {
           const [h, w] = s === '{1,1,2,2}' ? [8, 10] : [6, 3];
           const attrs = `mode = "${mode}", coordinate_transformation_mode = "${t}"`;
           return {
-            graph: `(real[1,2,4,5] x) => (real[1,2,${h},${w}] y) <float[4] s = ${s}> { y = Resize <${attrs}> (x, , s) }`,
+            graph: `(real[1,2,4,5] x) => (real[1,2,${h},${w}] y) <float[4] s = ${s}> { y = Resize <${
+              attrs
+            }> (x, , s) }`,
             type: 'float',
           };
         }),

@@ -61,7 +61,9 @@ const cell = (
   const outputs = op === 'LSTM' ? 'y, z, k' : 'y, z';
   const types = [`real${results} y`, `real${last} z`, ...(op === 'LSTM' ? [`real${last} k`] : [])];
   return {
-    graph: `(${inputs.join(', ')}) => (${types.join(', ')}) { ${outputs} = ${op} <hidden_size = 2${attrs}> (${given}) }`,
+    graph: `(${inputs.join(', ')}) => (${types.join(', ')}) { ${outputs} = ${op} <hidden_size = 2${attrs}> (${
+      given
+    }) }`,
     ...F,
   };
 };
