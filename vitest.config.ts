@@ -4,7 +4,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 const here = import.meta.dirname;
 const include = ['test/**/*.test.ts'];
-const exclude = ['test/models/**', 'node_modules/**'];
+const exclude = ['test/models/**', 'test/browser/**', 'node_modules/**'];
 /** Files that replace modules: others, which share what they import, must not meet the replacements. */
 const mocking = readdirSync(path.join(here, 'test'), { recursive: true, encoding: 'utf8' })
   .map((f) => `test/${f.split(path.sep).join('/')}`)
@@ -15,7 +15,6 @@ export const shared = {
   // examples/ import the package by its name; here that is its source, for `dist` may be older.
   resolve: { alias: { quantbench: path.join(here, 'src', 'index.ts') } },
   test: {
-    exclude,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks', // onnxruntime's native sessions are not in the process that reports, and a crash names its file
@@ -31,7 +30,7 @@ export default defineConfig({
     ...shared.test,
     projects: [
       { extends: true, test: { name: 'files', include, exclude: [...exclude, ...mocking] } },
-      { extends: true, test: { name: 'files with mocks', include: mocking } },
+      { extends: true, test: { name: 'files with mocks', include: mocking, exclude } },
     ],
   },
 });

@@ -1,7 +1,7 @@
 /**
  * Intervals of the drop between two models that saw the same samples, at any confidence. Each side errs by at most half
  * of 1 − confidence, and where samples or changes are few it errs towards a wider interval;
- * test/rooms/gate/simulation.test.ts measures that.
+ * test/models/gate-simulation.test.ts measures that.
  */
 import { bisect, normalQuantile, tQuantile } from './distributions.js';
 

@@ -1,0 +1,8 @@
+import { defineConfig } from 'vitest/config';
+import { shared } from './vitest.config.js';
+
+/** `npm run check:browser`: reports as people see them, in a real Chromium. Skips, and says so, where there is none. */
+export default defineConfig({
+  ...shared,
+  test: { ...shared.test, include: ['test/browser/**/*.test.ts'] },
+});
