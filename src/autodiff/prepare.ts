@@ -9,6 +9,7 @@ import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { expandOps } from './expand.js';
 import type { GradientOptions } from './types.js';
 import { unrollCells } from './unroll.js';
 
@@ -53,7 +54,7 @@ export function prepare(given: Model, options: GradientOptions): Prepared {
   keepOnly(model, [...outputs, loss]);
   let ints = infer(model, shapes);
   checkLoss(loss);
-  if (unrollCells(model, wrt)) ints = infer(model, shapes);
+  if (unrollCells(model, wrt) + expandOps(model, wrt)) ints = infer(model, shapes);
   return { model, ints, loss, wrt, outputs };
 }
 

@@ -1,6 +1,7 @@
 /** The page of operators: what is known of each. */
 import { ops } from '../ops/index.js';
 import { recurrentCell } from '../ops/linear.js';
+import { isExpanded } from '../autodiff/expand.js';
 import type { OpSpec } from '../ops/spec.js';
 
 export function opsDoc(made: string): string {
@@ -24,14 +25,16 @@ export function opsDoc(made: string): string {
     `- **zero**: end there: its result steps, or tells of shapes\n` +
     `- **zero or estimated**: end there, or go through as if it did not step (the straight-through estimator)\n` +
     `- **unrolled**: go back through the steps that take its place, for sequences of known length\n` +
+    `- **composed**: go back through the operators that it is made of\n` +
     `- **no**: a model is refused where the loss depends on it by way of what is trained\n\n` +
     '| operator | since opset | quantization | cost | gradient | what it does |\n|---|---|---|---|---|---|\n' +
     `${rows.join('\n')}\n`
   );
 }
 
-function gradientOf({ gradient, linear }: OpSpec): string {
+function gradientOf({ op, domain, gradient, linear }: OpSpec): string {
   if (linear === recurrentCell) return 'unrolled';
+  if (isExpanded(op, domain)) return 'composed';
   if (gradient === 'unsupported') return 'no';
   if (gradient === 'zero') return 'zero';
   return typeof gradient === 'object' && gradient.estimate ? 'zero or estimated' : 'rule';

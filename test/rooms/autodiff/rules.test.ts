@@ -17,7 +17,7 @@ describe.each(Object.entries(CASES))('%s', (_, cases) => {
   );
 });
 
-/** Float operators without a rule: what holds graphs or cells, and what only optimised or quantized models have. */
+/** Float operators without a rule: what holds graphs, what others take the place of, and what only optimised models have. */
 const UNSUPPORTED = 'Attention FusedConv GRU If LRN LSTM Loop RNN RotaryEmbedding Scan Upsample'.split(' ');
 /** Held against PyTorch or arithmetic elsewhere: scales of codes, and the older name of a rule above. */
 const ELSEWHERE = ['DequantizeLinear', 'Scatter'];
