@@ -13,7 +13,8 @@ const attends = (q: string, k: string, v: string, y: string, attrs = ''): string
 const rotates = (x: string, cache: string, attrs = ''): string =>
   graph(`real[${x}] x, real[${cache}] c, real[${cache}] s`, `real[${x}] y`, `y = RotaryEmbedding <${attrs}> (x, c, s)`);
 
-const CASES: readonly (readonly [name: string, graph: string, wrt: readonly string[]])[] = [
+type Case = readonly [name: string, graph: string, wrt: readonly string[]];
+const CASES: readonly Case[] = [
   ['Attention by heads', attends('2,3,4,5', '2,3,6,5', '2,3,6,4', '2,3,4,4'), ['q', 'k', 'v']],
   ['Attention of rows', attends('2,4,6', '2,5,6', '2,5,6', '2,4,6', 'q_num_heads = 2, kv_num_heads = 2'), ['q', 'v']],
   ['Attention with shared keys', attends('1,4,3,5', '1,2,3,5', '1,2,3,5', '1,4,3,5'), ['q', 'k', 'v']],
@@ -52,15 +53,11 @@ const CASES: readonly (readonly [name: string, graph: string, wrt: readonly stri
     ),
     ['x', 'c'],
   ],
-  ...([
+  ...[
     ['1,5,2,2', 'size = 3'],
     ['2,6,3,3', 'size = 5, alpha = 0.5, beta = 0.6, bias = 2.0'],
     ['1,4,3,2', 'size = 5, alpha = 0.1'],
-  ].map(([x, attrs]) => [`LRN ${attrs}`, graph(`real[${x}] x`, `real[${x}] y`, `y = LRN <${attrs}> (x)`), ['x']]) as [
-    string,
-    string,
-    string[],
-  ][]),
+  ].map(([x, attrs]): Case => [`LRN ${attrs}`, graph(`real[${x}] x`, `real[${x}] y`, `y = LRN <${attrs}> (x)`), ['x']]),
 ];
 const opsetOf = (text: string): number => (text.includes('LRN') ? 17 : 23);
 
