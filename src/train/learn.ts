@@ -144,7 +144,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     model: withWeights(o.model, weights),
     fit: made,
     samples: { learned: learned.length, judged: judged.length },
-    parameters: task.parameters.reduce((n, name) => n + (task.weights.get(name)?.size ?? 0), 0),
+    parameters: task.parameters.reduce((n, name) => n + (own.has(name) ? (task.weights.get(name)?.size ?? 0) : 0), 0),
   };
 }
 
