@@ -92,5 +92,5 @@ it.each(augmentations.map((a) => [a.name, a] as const))('%s gives the same for t
     return [...v.data];
   };
   expect(run(5)).toEqual(run(5));
-  expect(Array.from({ length: 6 }, (__, i) => JSON.stringify(run(i))).some((r, i, all) => r !== all[0])).toBe(true);
+  expect(Array.from({ length: 6 }, (__, i) => JSON.stringify(run(i))).some((r, _i, all) => r !== all[0])).toBe(true);
 });
