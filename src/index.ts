@@ -99,7 +99,19 @@ export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
 export { frontOf } from './pipeline/front-of.js';
 export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
-export { learn, type LearnOptions, type Learned, type LearnSettings } from './train/learn.js';
+export { augmentations } from './data/augment/index.js';
+export type { Augmentation, ImageView, Partner } from './data/augment/types.js';
+export { PackedSamples, type PackOptions } from './data/packed.js';
+export type { Augmenting } from './train/batches.js';
+export type { Score } from './train/checkpoint.js';
+export {
+  learn,
+  type Chosen,
+  type LearnOptions,
+  type Learned,
+  type LearnSettings,
+  type TermSettings,
+} from './train/learn.js';
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { trainFile, type TrainFileOptions } from './standalone/train.js';

@@ -15,7 +15,7 @@ import { ofTeacher, withTeacher } from './teacher.js';
 import { withWeights } from './write-back.js';
 
 /** A plug-in by name, its options beside it. */
-interface Chosen {
+export interface Chosen {
   readonly name: string;
   readonly [option: string]: unknown;
 }
@@ -79,6 +79,14 @@ const DEFAULT_EPOCHS = 10;
 /** Trains a copy of the model. Throws what taskOf(), fit() and the data throw; what is wrong is told before any step. */
 export async function learn(o: LearnOptions): Promise<Learned> {
   const { settings: s, samples } = o;
+  const fixed = o.model.graph.inputs.find((v) => !v.data && typeof v.shape?.[0] === 'number' && v.shape[0] !== s.batch);
+  if (fixed)
+    fail(
+      'RECIPE_INVALID',
+      `'${fixed.name}' takes batches of ${fixed.shape?.[0] ?? '?'}, and train.batch is ${s.batch}`,
+      { tensor: fixed.name },
+      'set train.batch to it; accumulate makes steps of several batches',
+    );
   const mixes = o.augment?.some((a) => a.augmentation.mixes) === true;
   const both = o.teacher ? withTeacher(o.model, o.teacher) : o.model;
   const more = o.extend?.(both);
