@@ -9,11 +9,13 @@ import { observers } from '../src/calibrate/observers/index.js';
 import { losses } from '../src/autodiff/losses/index.js';
 import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
+import { augmentations } from '../src/data/augment/index.js';
 import { exporters } from '../src/exporters/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
 import { codings } from '../src/scheme/codings/index.js';
+import { schedules } from '../src/train/schedules/index.js';
 import { targets } from '../src/targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -59,6 +61,8 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['exporters', exporters],
   ['autodiff/losses', losses],
   ['autodiff/optimisers', optimisers],
+  ['train/schedules', schedules],
+  ['data/augment', augmentations],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

@@ -3,7 +3,6 @@
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
 import { item } from '../base/lists.js';
-import path from 'node:path';
 import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { version } from '../base/version.js';
@@ -12,10 +11,8 @@ import { macsByNode } from '../facts/model.js';
 import { judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import { pluginKey } from '../recipe/plugins.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
-import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { exampleFeed, firstFeed } from './calibration.js';
@@ -32,6 +29,7 @@ import { optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
+import { trainFront, type TrainedFront } from './training/front.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
 import { planText, planVariant } from './variant/plan.js';
 import { recordOf, type SharedFacts } from './variant/record.js';
@@ -54,7 +52,7 @@ export interface RunOptions extends RunListener {
   readonly dryRun?: boolean;
 }
 export interface RunsOptions extends RunListener {
-  /** At least one; all of the same {@link frontOf}. */
+  /** At least one; all of the same `frontOf`. */
   readonly runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[];
   readonly title: string;
   readonly dryRun?: boolean;
@@ -82,26 +80,12 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
   return result;
 }
 
-/** What recipes must have in common to run together. */
-export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string {
-  return JSON.stringify([
-    r.model && path.resolve(baseDir, r.model),
-    baseDir,
-    r.optimize,
-    adjustKey(r),
-    r.calibration,
-    r.evaluation,
-    r.target,
-    pluginKey(plugins),
-  ]);
-}
-
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
 export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const startedAt = new Date();
   const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail));
   const all = new Together(o, stagesTogether(asked), o.runs.length);
-  const front = await openFront({
+  const opened = await openFront({
     runs: o.runs,
     lead: item(o.runs, 0).recipe, // at least one
     title: o.title,
@@ -112,8 +96,25 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     ...all.listen,
   });
   const asks = o.runs.map((r, index) =>
-    ask(front.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
+    ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
   );
+  const trained = await trainFront(opened, item(asked, 0), all, o.dryRun === true);
+  try {
+    return await runTrained(o, trained, asks, all, startedAt);
+  } finally {
+    trained.close();
+  }
+}
+
+/** What follows once the model is the one that is quantized. */
+async function runTrained(
+  o: RunsOptions,
+  trained: TrainedFront,
+  asks: readonly Variant[],
+  all: Together,
+  startedAt: Date,
+): Promise<RunResult[]> {
+  const { front } = trained;
   const changed = await changeModel(front, all);
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
   const { planned, macs } = await planAll(spent, front, all);
@@ -129,6 +130,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     calibration,
     diagnostics: all.diagnostics,
     passes: changed.passes,
+    ...(trained.facts ? { training: trained.facts } : {}),
   });
   if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
 
@@ -224,7 +226,8 @@ async function changeModel(
 async function spendBudgets(asks: readonly Variant[], front: Front, all: Together): Promise<Variant[]> {
   const budgets = asking(asks, 'budget');
   if (!budgets.length) return [...asks];
-  const { model, floatFile, inputs, sources } = front;
+  const { model, inputs, sources } = front;
+  const floatFile = front.trainedFile ?? front.floatFile;
   const made = await all.stage('budget', async () => {
     const contentSha256 = (): string => sources.contentSha256();
     const spent = await all.each(budgets, async (v): Promise<Variant & { readonly mixed: MixedFacts }> => {
@@ -254,14 +257,14 @@ async function planAll(
 /** Samples to look into layers with, where something is looked into. */
 async function dataToLookAt(
   list: readonly PlannedVariant[],
-  { floatFile, lead, inputs }: Front,
+  { floatFile, trainedFile, lead, inputs }: Front,
   all: Together,
   detail: boolean,
 ): ReturnType<typeof analysisData> {
   const alive = all.alive(list);
   const some = lead.recipe.evaluation.profile !== false;
   if (!detail || !(some || asking(alive, 'sensitivity').length || asking(alive, 'layers').length)) return undefined;
-  return analysisData({ floatFile, recipe: lead, inputs, report: all.report, ...all.listen });
+  return analysisData({ floatFile: trainedFile ?? floatFile, recipe: lead, inputs, report: all.report, ...all.listen });
 }
 
 /** By index; none where nothing asks for them, or there are no data. */

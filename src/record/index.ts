@@ -8,3 +8,4 @@ export type * from './mixed.js';
 export type * from './parts.js';
 export type * from './run.js';
 export type * from './search.js';
+export type * from './training.js';

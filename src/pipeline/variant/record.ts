@@ -15,6 +15,8 @@ export type SharedFacts = Pick<
   readonly float: RunRecord['model']['float'];
   /** Of those that were calibrated. */
   readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined;
+  /** Where the model was trained. */
+  readonly training?: RunRecord['training'];
 };
 
 /** The record of a run, or of what was planned alone. */
@@ -34,7 +36,11 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
       yaml,
       ...(used.length ? { plugins: used } : {}),
     },
-    seeds: { calibration: recipe.calibration.seed, rounding: recipe.quantize.seed },
+    seeds: {
+      calibration: recipe.calibration.seed,
+      rounding: recipe.quantize.seed,
+      ...(rest.training ? { training: recipe.train?.seed ?? 0 } : {}),
+    },
     model: { float, ...(done ? { quantized: quantizedFacts(done, files, float.macs) } : {}) },
     ...(calibration && done?.observer !== undefined
       ? { calibration: { ...calibration, observer: done.observer } }

@@ -1,0 +1,48 @@
+/** What training did before anything was quantized. */
+import { z } from 'zod';
+import { count, text, type Deep } from './parts.js';
+
+export const fittedSpec = z.object({
+  name: z.enum(['model', 'student', 'teacher', 'control']),
+  steps: count,
+  epochs: count.describe('That were begun.'),
+  ended: z.enum(['steps', 'patience']),
+  learned: count.describe('Samples that were learned from.'),
+  judged: count.describe('Samples held back, by which the best weights were chosen.'),
+  parameters: count.describe('Elements of the weights that were learned.'),
+  batch: count,
+  seconds: z.number().describe('Wall time of all processes that took part.'),
+  peakBytes: z.number().describe('Peak memory of the process until then.'),
+  resumedAt: count.optional().describe('The step of the checkpoint that the last process went on from.'),
+  curve: z.array(
+    z.object({
+      step: count,
+      loss: z.number().describe('Mean of the steps since the point before.'),
+      rate: z.number(),
+      metric: z.number().optional().describe('On the samples held back.'),
+    }),
+  ),
+  best: z.object({ step: count, metric: text, value: z.number() }).optional(),
+});
+export type FittedFacts = Deep<z.output<typeof fittedSpec>>;
+
+export const trainingSpec = z
+  .object({
+    fitted: z.array(fittedSpec).describe('In the order in which they were trained.'),
+    student: z
+      .object({ made: z.array(text), parameters: z.object({ teacher: count, student: count }) })
+      .optional()
+      .describe('How the student came to be.'),
+    scores: z
+      .array(
+        z.object({
+          name: z.enum(['before', 'teacher', 'start', 'trained', 'control']),
+          metrics: z.array(z.object({ name: text, unit: text, value: z.number(), higherIsBetter: z.boolean() })),
+        }),
+      )
+      .describe('Of float models on the evaluation samples; before is the model of the recipe.'),
+    data: z.unknown().describe('Where the samples came from.'),
+    augment: z.array(text),
+  })
+  .describe('Training before quantization.');
+export type TrainingFacts = Deep<z.output<typeof trainingSpec>>;

@@ -1,0 +1,75 @@
+/** From a model and what it shall learn to a step of training. */
+import { addLoss, type LossTerm } from '../autodiff/add-loss.js';
+import { addOptimiser, type TrainingStep } from '../autodiff/add-optimiser.js';
+import { gradients } from '../autodiff/gradients.js';
+import { fail } from '../base/errors.js';
+import type { Value } from '../ir/graph.js';
+import type { Model } from '../ir/model.js';
+import type { Tensor } from '../ir/tensor.js';
+import { parametersOf, withoutDecay } from './parameters.js';
+
+export interface TaskOptions {
+  /** What is learned, and whatever else the loss reads, such as a teacher. */
+  readonly model: Model;
+  /** Its own weights are learned. Default: `model`. */
+  readonly learner?: Model;
+  /** Further initializers of `model` that are learned and are no part of the learner, such as adapters. */
+  readonly more?: readonly string[];
+  readonly terms: readonly LossTerm[];
+  readonly batch: number;
+  readonly optimiser: { readonly name: string; readonly options?: Readonly<Record<string, unknown>> };
+  readonly clipNorm?: number | undefined;
+  readonly accumulate?: number;
+  readonly batchNorm?: 'batch' | 'frozen';
+  /** Names or patterns of weights that stay. */
+  readonly freeze?: readonly string[];
+  readonly rounding?: 'zero' | 'straight-through';
+}
+export interface Task {
+  readonly step: TrainingStep;
+  /** Values of all initializers of the model: those that are learned, and running statistics, are among them. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** What is learned. */
+  readonly parameters: readonly string[];
+  /** The model with its loss. */
+  readonly withLoss: Model;
+}
+
+/** Throws what addLoss(), gradients() and parametersOf() throw, before anything runs. */
+export function taskOf(o: TaskOptions): Task {
+  const learner = o.learner ?? o.model;
+  const withLoss = addLoss(o.model, o.terms);
+  const reached = namesBehind(withLoss, 'loss');
+  // What the loss does not depend on stays as it is: what follows the tensors that are compared, or another output.
+  const parameters = [...parametersOf(learner, o.freeze), ...(o.more ?? [])].filter((name) => reached.has(name));
+  if (!parameters.length)
+    fail('GRADIENT_INVALID', 'the loss depends on none of the weights that could be learned', {}, 'name another `of`');
+  const backward = gradients(withLoss, {
+    loss: 'loss',
+    wrt: parameters,
+    batch: o.batch,
+    weightsAsInputs: true,
+    batchNorm: o.batchNorm ?? 'batch',
+    rounding: o.rounding ?? 'zero',
+  });
+  const step = addOptimiser(backward, {
+    optimiser: o.optimiser.name,
+    ...(o.optimiser.options ? { options: o.optimiser.options } : {}),
+    parameters,
+    withoutDecay: withoutDecay(o.model, parameters),
+    ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }),
+    ...(o.accumulate === undefined ? {} : { accumulate: o.accumulate }),
+  });
+  const weights = new Map([...o.model.graph.initializers].flatMap((v) => (v.data ? [[v.name, v.data]] : [])));
+  return { step, weights, parameters, withLoss };
+}
+
+/** Names of the values that one of them depends on. */
+function namesBehind({ graph }: Model, name: string): ReadonlySet<string> {
+  const found = new Set<Value>(graph.outputs.filter((v) => v.name === name));
+  for (const v of found) {
+    const node = v.producer;
+    if (node) for (const x of [...node.inputs, ...node.captures()]) if (x) found.add(x);
+  }
+  return new Set([...found].map((v) => v.name));
+}
