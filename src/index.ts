@@ -98,6 +98,8 @@ export { addLoss, type LossTerm } from './autodiff/add-loss.js';
 export { addOptimiser, type OptimiserOptions, type TrainingStep } from './autodiff/add-optimiser.js';
 export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
+export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
+export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { withWeights } from './train/write-back.js';
 

@@ -14,6 +14,7 @@ import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
 import { codings } from '../src/scheme/codings/index.js';
+import { schedules } from '../src/train/schedules/index.js';
 import { targets } from '../src/targets/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -59,6 +60,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['exporters', exporters],
   ['autodiff/losses', losses],
   ['autodiff/optimisers', optimisers],
+  ['train/schedules', schedules],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.js';
+import { item, named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
@@ -9,7 +10,7 @@ import { checkedOptions, partOf } from './options.js';
 import { optimisers } from './optimisers/index.js';
 
 export interface OptimiserOptions {
-  /** Name of an optimiser: sgd, adam, adamw or sign-sgd. */
+  /** Name of an optimiser: sgd, adam, adamw, lamb or sign-sgd. */
   readonly optimiser: string;
   /** Options of the optimiser by key; see its schema. */
   readonly options?: Readonly<Record<string, unknown>>;
@@ -19,6 +20,8 @@ export interface OptimiserOptions {
   readonly withoutDecay?: readonly string[];
   /** Gradients are scaled so that their norm over all weights is at most this. */
   readonly clipNorm?: number;
+  /** The step is taken by the mean gradient of so many batches, one run of the model each. Default: 1. */
+  readonly accumulate?: number;
 }
 
 /** A training step, and the names of what goes round: the value of each output is the next step's input. */
@@ -31,13 +34,16 @@ export interface TrainingStep {
     /** A weight, or something that the optimiser keeps for one, which starts at zero. */
     readonly kind: 'weight' | 'state';
   }[];
+  /** Batches of a step: the model has the input `take step`, true for the last of them. Default: 1. */
+  readonly accumulate?: number;
 }
 
 /**
  * A gradient model, made with `weightsAsInputs`, that also takes the step. New scalar float inputs: `learning rate`, and
  * `step`, which counts from 1; for each weight W and each tensor that the optimiser keeps for it, such as momentum, an
  * input `momentum of W` of the shape of W, zeros at first. Outputs `new W` and `new momentum of W` take the place of
- * `gradient of W`. With `clipNorm`, `gradient norm` is an output too. The model given stays as it is.
+ * `gradient of W`. With `clipNorm`, `gradient norm` is an output too. With `accumulate`, `gradients of W` sums up what
+ * batches give, and weights change where the input `take step` (bool) is true. The model given stays as it is.
  *
  * Throws RECIPE_UNKNOWN_NAME for an unknown optimiser, RECIPE_INVALID for its options, GRADIENT_UNKNOWN_NAME for a
  * weight that is no input or has no gradient.
@@ -51,24 +57,24 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
   const weights = options.parameters.map((name) => ({ name, ...weightOf(graph, name) }));
   for (const { gradient } of weights)
     for (const i of [...graph.outputIndices(gradient)].reverse()) graph.removeOutput(i);
-  const factor =
-    options.clipNorm === undefined
-      ? undefined
-      : clipped(
-          b,
-          weights.map((w) => w.gradient),
-          options.clipNorm,
-        );
+  const { accumulate = 1 } = options;
+  if (!Number.isInteger(accumulate) || accumulate < 1)
+    fail('RECIPE_INVALID', `a step of ${accumulate} batches`, {}, 'accumulate is a whole number from 1');
+  const sums = accumulate > 1 ? new GradientSums(b, accumulate) : undefined;
+  const gradients = weights.map((w) => sums?.total(w) ?? w.gradient);
+  const factor = options.clipNorm === undefined ? undefined : clipped(b, gradients, options.clipNorm);
   const [rate, step] = ['learning rate', 'step'].map((name) => b.input(name, 'float32', []));
   const loop: TrainingStep['loop'][number][] = [];
-  const give = (kind: 'weight' | 'state', from: Value, value: Value, shape: readonly number[]): void => {
+  const give = (kind: 'weight' | 'state', from: Value, made: Value, shape: readonly number[], summed = false): void => {
     const output = `new ${from.name}`;
+    const value = sums && !summed ? sums.whenTaken(made, from) : made;
     value.name = output;
     value.shape = shape;
     graph.addOutput(value);
     loop.push({ input: from.name, output, shape, kind });
   };
-  for (const { name, parameter, gradient, shape } of weights) {
+  weights.forEach(({ name, parameter, shape }, at) => {
+    const gradient = item(gradients, at);
     const dtype = parameter.dtype ?? 'float32';
     const cast = (v: Value): Value =>
       v.dtype === dtype ? v : b.op('Cast', [v], { attrs: { to: dtypeCode(dtype) }, name: 'step_cast' });
@@ -92,9 +98,40 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
       const next = made.state[i];
       if (next) give('state', s, next, shape);
     });
-  }
+    if (sums) {
+      const { before, after } = sums.of(name);
+      give('state', before, after, shape, true);
+    }
+  });
   graph.removeInputs(new Set(graph.inputs.filter((v) => v === step && v.uses.size === 0)));
-  return { model, loop };
+  return { model, loop, ...(sums ? { accumulate } : {}) };
+}
+
+/** The mean gradient of several batches, which goes round until the step is taken. */
+class GradientSums {
+  readonly #b: GraphBuilder;
+  readonly #take: Value;
+  readonly #share: number;
+  readonly #made = new Map<string, { readonly before: Value; readonly after: Value }>();
+  constructor(b: GraphBuilder, batches: number) {
+    this.#b = b;
+    this.#take = b.input('take step', 'bool', []);
+    this.#share = 1 / batches;
+  }
+  /** What the batches before gave, and this one. */
+  total({ name, gradient, parameter, shape }: Weight & { readonly name: string }): Value {
+    const [b, dtype] = [this.#b, parameter.dtype ?? 'float32'];
+    const number = (value: number): Value => b.constant(encodeTensor(dtype, [], [value]), 'step_constant');
+    const before = b.input(`gradients of ${name}`, dtype, shape);
+    const share = b.op('Mul', [gradient, number(this.#share)], { name: `share of ${name}` });
+    const total = b.op('Add', [before, share], { name: `gradients of ${name} so far` });
+    const after = b.op('Where', [this.#take, number(0), total], { name: `gradients of ${name} after` });
+    this.#made.set(name, { before, after });
+    return total;
+  }
+  of = (name: string): { readonly before: Value; readonly after: Value } => named(this.#made, name);
+  whenTaken = (next: Value, before: Value): Value =>
+    this.#b.op('Where', [this.#take, next, before], { name: `${before.name} after` });
 }
 
 interface Weight {

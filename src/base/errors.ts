@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   STORE_LOCKED: 'Another process holds the lock of the store for too long.',
   STORE_REFUSED: 'The store refuses a change: no passing gate, a skipped stage, or nothing to roll back to.',
   STORE_UNKNOWN: 'The store, or a name, version or stage in it, does not exist.',
+  TRAIN_CHECKPOINT: 'A checkpoint of training is damaged, or cannot be read.',
   TRAIN_NON_FINITE: 'A step of training gave NaN or infinity; the weights are those before it.',
   USAGE: 'The command line is wrong.',
 } as const;

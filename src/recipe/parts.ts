@@ -20,7 +20,11 @@ export interface Named {
 /**
  * A name, or the name with options: `percentile` or `{ name: percentile, percentile: 99.9 }`. Both give the long form.
  */
-function named(kind: string, builtIns: readonly Entry[], own: readonly Entry[] = []): z.ZodType<Named, string | Named> {
+export function named(
+  kind: string,
+  builtIns: readonly Entry[],
+  own: readonly Entry[] = [],
+): z.ZodType<Named, string | Named> {
   const entries = [...builtIns, ...own];
   const names = entries.map((e) => e.name) as [string, ...string[]]; // no list of plug-ins is empty
   const objects = [

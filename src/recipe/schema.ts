@@ -5,6 +5,7 @@ import { dataSpec } from '../data/spec.js';
 import { adjustmentSpec, bytesSpec, metricSpec, namedParts } from './parts.js';
 import { builtIn, type Plugins } from './plugins.js';
 import { quantizeSpecOf } from './quantize-spec.js';
+import { trainSpec } from './train-spec.js';
 
 const count = z.number().int().positive();
 
@@ -194,6 +195,7 @@ export function recipeSpecOf(plugins: Plugins) {
       .optional(),
     calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
     optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
+    train: trainSpec.describe('Training of the model before it is quantized; see docs/training.md.').optional(),
     adjust: adjustSpec,
     quantize: quantizeSpecOf(parts).prefault({}).describe('What is quantized and how.'),
     exports: z

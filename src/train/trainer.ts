@@ -1,12 +1,13 @@
 import { field } from '../base/lists.js';
 import { fail } from '../base/errors.js';
-import { isFloat } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Tensor } from '../ir/tensor.js';
 import type { TrainingStep } from '../autodiff/add-optimiser.js';
 import { openModel, toTensor } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
+import { blended } from './ema.js';
+import { finite, firstNonFinite } from './non-finite.js';
 
 export interface TrainerOptions {
   /** Values of the weights, and of running statistics, by name: usually the initializers of the model. */
@@ -84,9 +85,12 @@ export class Trainer {
   }
   /** The weights and running statistics as they are now. */
   get weights(): ReadonlyMap<string, Tensor> {
+    return new Map(Object.entries(this.weightsFed).map(([name, t]) => [name, toTensor(t)]));
+  }
+  /** The same as a session takes and gives them. */
+  get weightsFed(): Feed {
     const own = this.#step.loop.filter((l) => l.kind === 'weight').map((l) => l.input);
-    const all = [...own.map((name) => [name, field(this.#loop, name)] as const), ...Object.entries(this.#running)];
-    return new Map(all.map(([name, t]) => [name, toTensor(t)]));
+    return { ...Object.fromEntries(own.map((name) => [name, field(this.#loop, name)])), ...this.#running };
   }
   get state(): TrainerState {
     return { steps: this.#steps, tensors: { ...this.#loop, ...this.#running } };
@@ -101,53 +105,66 @@ export class Trainer {
   }
 
   /**
-   * One step on a batch, by a learning rate. Gives the loss before it and what else the model returns. Throws
-   * TRAIN_NON_FINITE, with the first tensor that is not finite, for a step that would leave one; the state is then the
-   * one before.
+   * One step on a batch, or on as many as the model sums up, by a learning rate. Gives the mean loss before it, and what
+   * else the model returns for the last batch. Throws TRAIN_NON_FINITE, with the first tensor that is not finite, for a
+   * step that would leave one; the state is then the one before.
    */
-  async step(batch: Feed, rate: number): Promise<{ readonly loss: number; readonly outputs: Feed }> {
-    const scalar = (value: number): FeedTensor => ({ dtype: 'float32', dims: [], data: Float32Array.of(value) });
-    const feed = { ...this.#loop, ...batch, 'learning rate': scalar(rate), step: scalar(this.#steps + 1) };
-    const results = await this.#session.run(feed);
-    const loss = Number(results[this.#loss]?.data[0]);
-    // it is an output
-    const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const);
-    if (!Number.isFinite(loss) || !next.every(([, t]) => finite(t))) this.#refuse(batch, results, loss);
-    this.#loop = Object.fromEntries(next);
-    for (const [name, old] of Object.entries(this.#running))
-      this.#running[name] = blended(old, field(results, `${BATCH_OF}${name}`), this.#momentum);
+  async step(given: Feed | readonly Feed[], rate: number): Promise<{ readonly loss: number; readonly outputs: Feed }> {
+    const batches = isList(given) ? given : [given];
+    const wanted = this.#step.accumulate ?? 1;
+    if (batches.length !== wanted)
+      fail('DATA_SHAPE', `${batches.length} batches for a step of ${wanted}`, {}, 'give as many as it sums up');
+    let [loop, running, total] = [this.#loop, this.#running, 0];
+    let outputs: Feed = {};
+    for (const [i, batch] of batches.entries()) {
+      const feed = { ...loop, ...batch, ...this.#scalars(rate, i === batches.length - 1) };
+      const results = await this.#session.run(feed);
+      const loss = Number(results[this.#loss]?.data[0]);
+      // it is an output
+      const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const);
+      if (!Number.isFinite(loss) || !next.every(([, t]) => finite(t))) await this.#refuse(feed, batch, results, loss);
+      loop = Object.fromEntries(next);
+      running = Object.fromEntries(
+        Object.entries(running).map(([name, old]) => [
+          name,
+          blended(old, field(results, `${BATCH_OF}${name}`), this.#momentum),
+        ]),
+      );
+      total += loss;
+      outputs = results;
+    }
+    this.#loop = loop;
+    this.#running = running;
     this.#steps++;
-    return { loss, outputs: results };
+    return { loss: total / batches.length, outputs };
+  }
+
+  #scalars(rate: number, take: boolean): Feed {
+    const scalar = (value: number): FeedTensor => ({ dtype: 'float32', dims: [], data: Float32Array.of(value) });
+    const flag: FeedTensor = { dtype: 'bool', dims: [], data: Uint8Array.of(take ? 1 : 0) };
+    return { 'learning rate': scalar(rate), step: scalar(this.#steps + 1), 'take step': flag };
   }
 
   async close(): Promise<void> {
     await this.#session.close();
   }
 
-  #refuse(batch: Feed, results: Feed, loss: number): never {
-    const [name] = [...Object.entries(batch), ...Object.entries(results)].find(([, t]) => !finite(t)) ?? ['?'];
+  async #refuse(feed: Feed, batch: Feed, results: Feed, loss: number): Promise<never> {
+    const given = Object.entries(batch).find(([, t]) => !finite(t))?.[0];
+    const inside = given ?? (await firstNonFinite(this.#step.model, feed));
+    const name = inside ?? Object.entries(results).find(([, t]) => !finite(t))?.[0] ?? '?';
     return fail(
       'TRAIN_NON_FINITE',
-      `step ${this.#steps + 1} of training: '${name}' holds NaN or infinity; the loss is ${loss}`,
+      `step ${this.#steps + 1} of training: '${name}' is the first to hold NaN or infinity; the loss is ${loss}`,
       { tensor: name },
       'a smaller learning rate, or clipping of gradients; the weights are those of the step before',
     );
   }
 }
 
+const isList = (given: Feed | readonly Feed[]): given is readonly Feed[] => Array.isArray(given);
+
 function fed(t: Tensor): FeedTensor {
   const data = t.dtype === 'float64' ? t.f64() : t.f32();
   return { dtype: t.dtype, dims: t.dims, data };
-}
-function finite({ dtype, data }: FeedTensor): boolean {
-  if (!isFloat(dtype) || dtype === 'float16') return true;
-  let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += Number(data[i]) * 0; // NaN where one is NaN or infinite
-  return sum === 0;
-}
-function blended(old: FeedTensor, batch: FeedTensor, momentum: number): FeedTensor {
-  const data = Float32Array.from({ length: old.data.length }, (_, i) =>
-    Math.fround(momentum * Number(old.data[i]) + (1 - momentum) * Number(batch.data[i])),
-  );
-  return { dtype: 'float32', dims: old.dims, data };
 }

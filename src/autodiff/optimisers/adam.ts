@@ -21,11 +21,17 @@ export const adamOptions = (decay: number) =>
  * w − rate · m̂ / (√v̂ + ε), with means corrected for their start at zero.
  * source: https://arxiv.org/abs/1412.6980
  */
-export function adamStep(
-  { gradient: g, state, rate, step, add, number }: StepContext,
-  w: Value,
+export function adamStep(context: StepContext, w: Value, options: AdamOptions): ReturnType<Optimiser['step']> {
+  const { change, state } = adamChange(context, options, context.rate);
+  return { parameter: context.add('Sub', w, change), state };
+}
+
+/** factor · m̂ / (√v̂ + ε), and the means. */
+export function adamChange(
+  { gradient: g, state, step, add, number }: StepContext,
   { beta1, beta2, epsilon }: AdamOptions,
-): ReturnType<Optimiser['step']> {
+  factor: Value,
+): { readonly change: Value; readonly state: readonly [mean: Value, squares: Value] } {
   const [m0, v0] = [item(state, 0), item(state, 1)]; // two are named
   const follow = (mean: Value, beta: number, x: Value): Value =>
     add('Add', add('Mul', mean, number(beta)), add('Mul', x, number(1 - beta)));
@@ -33,8 +39,7 @@ export function adamStep(
   const v = follow(v0, beta2, add('Mul', g, g));
   const rest = (beta: number): Value => add('Sub', number(1), add('Pow', number(beta), step));
   const deviation = add('Add', add('Sqrt', add('Div', v, rest(beta2))), number(epsilon));
-  const change = add('Div', add('Mul', m, add('Div', rate, rest(beta1))), deviation);
-  return { parameter: add('Sub', w, change), state: [m, v] };
+  return { change: add('Div', add('Mul', m, add('Div', factor, rest(beta1))), deviation), state: [m, v] };
 }
 
 /** Decay joins the gradient, as in PyTorch's Adam. */

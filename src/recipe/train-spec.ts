@@ -1,0 +1,125 @@
+/** The section `train` of a recipe. */
+import { z } from 'zod';
+import { losses } from '../autodiff/losses/index.js';
+import { optimisers } from '../autodiff/optimisers/index.js';
+import { dataSpec } from '../data/spec.js';
+import { schedules } from '../train/schedules/index.js';
+import { named } from './parts.js';
+
+const count = z.number().int().positive();
+
+const lossSpecs = losses.map((l) =>
+  z.strictObject({
+    loss: z.literal(l.name).describe(l.doc),
+    of: z.string().min(1).describe('The value that it judges. Default: the only output of the model.').optional(),
+    target: z
+      .string()
+      .min(1)
+      .default('label')
+      .describe(
+        'What it is held against: label, what the data say of a sample; teacher, the value of the same name in the ' +
+          'teacher of `distill`; another value of the model; or a tensor that the data give for each sample, by name.',
+      ),
+    weight: z.number().positive().default(1).describe('Factor of this term in the sum.'),
+    options: l.options.prefault({}).describe('Options of the loss.'),
+  }),
+);
+/** A name, or a term with all that can be said of it. */
+export const lossTermSpec = z.union([
+  z
+    .enum(losses.map((l) => l.name) as [string, ...string[]]) // the list of losses is not empty
+    .describe(losses.map((l) => `${l.name}: ${l.doc}`).join(' '))
+    .transform((loss) => ({ loss }))
+    .pipe(z.discriminatedUnion('loss', lossSpecs as [(typeof lossSpecs)[number], ...typeof lossSpecs])),
+  z.discriminatedUnion('loss', lossSpecs as [(typeof lossSpecs)[number], ...typeof lossSpecs]), // nor is this one
+]);
+
+export const trainSpec = z
+  .strictObject({
+    data: dataSpec
+      .describe('Samples to learn from, with labels where a loss needs them. Default: the calibration data.')
+      .optional(),
+    samples: count
+      .describe('Most samples to learn from, those held back for validation included. Default: all.')
+      .optional(),
+    batch: count.default(128).describe('Samples in a batch; what is left of an epoch and fills none is left out.'),
+    epochs: z.number().positive().describe('Passes over the samples; 0.5 is half a pass. Default: 10.').optional(),
+    steps: count.describe('Steps of the optimiser, instead of epochs.').optional(),
+    loss: z
+      .union([lossTermSpec.transform((term) => [term]), z.array(lossTermSpec).min(1)])
+      .prefault('cross-entropy')
+      .describe('What is made small: one loss, or terms whose weighted sum it is.'),
+    optimiser: named('An optimiser', optimisers).prefault('adamw').describe('How gradients change the weights.'),
+    rate: z.number().positive().default(0.001).describe('The highest learning rate.'),
+    schedule: named('A schedule', schedules)
+      .prefault('cosine')
+      .describe('How the learning rate goes from the first step to the last.'),
+    warmUp: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0)
+      .describe('Share of the steps, before the schedule, in which the rate rises from 0 in a straight line.'),
+    clipNorm: z
+      .number()
+      .positive()
+      .describe('Gradients are scaled so that their norm over all weights is at most this. Default: they are not.')
+      .optional(),
+    accumulate: count
+      .default(1)
+      .describe(
+        'Batches whose gradients are averaged for one step: a larger batch in the same memory, but for ' +
+          'BatchNormalization, which sees one of them at a time.',
+      ),
+    ema: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .describe('Share of running means of the weights that a step keeps, such as 0.999; the means are the result.')
+      .optional(),
+    validation: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          share: z.number().gt(0).lt(1).default(0.1).describe('Share of the samples that is held back.'),
+          every: count.describe('Steps from one validation to the next. Default: an epoch.').optional(),
+          patience: count
+            .describe('Ends after so many validations without a better one. Default: never before the last step.')
+            .optional(),
+        }),
+      ])
+      .prefault({})
+      .describe(
+        'The weights that do best on samples held back from training are the result, never the evaluation data; ' +
+          'false: those of the last step.',
+      ),
+    batchNorm: z
+      .enum(['batch', 'frozen'])
+      .default('batch')
+      .describe(
+        'BatchNormalization by statistics of the batch, which then follow, or by those of the model, which stay.',
+      ),
+    freeze: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('Weights that stay as they are: a name, a glob, or re: and a regular expression.'),
+    seed: z.number().int().min(0).default(0).describe('Seed of the order of samples, and of augmentation.'),
+    threads: count.default(2).describe('Threads of onnxruntime; with another number, last digits differ.'),
+    checkpoint: z
+      .union([z.boolean(), z.string().min(1)])
+      .default(true)
+      .describe(
+        'Keeps what training is at, so that one that was stopped goes on, and one that ended is not done again: true ' +
+          'for .cache/quantbench beside the recipe, a folder, or false.',
+      ),
+    control: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Also trains what the result must be held against, the same way: with `distill`, the student without its teacher.',
+      ),
+  })
+  .refine((t) => t.epochs === undefined || t.steps === undefined, 'train has epochs and steps: keep one of them');
+
+/** The section with its defaults. */
+export type TrainSpec = z.output<typeof trainSpec>;

@@ -1,0 +1,122 @@
+/** Where training is, in a file: one that was killed goes on from there to the same weights. */
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { fail } from '../base/errors.js';
+import { reason, writeFileAtomic } from '../base/files.js';
+import { arrayOf } from '../data/feeds.js';
+import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
+import type { Feed, FeedTensor } from '../ir/feed.js';
+import { toTensor } from '../runtime/open.js';
+
+const score = z.strictObject({ name: z.string(), value: z.number(), higherIsBetter: z.boolean() });
+const count = z.number().int().min(0);
+const course = z.strictObject({
+  steps: count,
+  /** The epoch that the next step is of, and its batches that are done. */
+  epoch: count,
+  batch: count,
+  seconds: z.number(),
+  curve: z.array(
+    z.strictObject({ step: count, loss: z.number(), rate: z.number(), metric: z.number().exactOptional() }),
+  ),
+  /** Losses since the last point of the curve. */
+  window: z.strictObject({ sum: z.number(), count }),
+  best: z.strictObject({ step: count, score }).optional(),
+  /** Validations since the best. */
+  stale: count,
+  ended: z.enum(['steps', 'patience']).optional(),
+});
+export type Score = z.output<typeof score>;
+/** What training is at, but for tensors. */
+export type Course = z.output<typeof course>;
+
+const header = z.strictObject({
+  key: z.string(),
+  course,
+  tensors: z.array(
+    z.strictObject({
+      group: z.enum(['state', 'ema', 'best']),
+      name: z.string(),
+      dtype: z.custom<DType>((v) => DTYPES.some((d) => d === v)),
+      dims: z.array(count),
+    }),
+  ),
+});
+type Group = z.output<typeof header>['tensors'][number]['group'];
+
+export interface Checkpoint {
+  readonly course: Course;
+  /** Weights, running statistics and what the optimiser keeps; running means of weights; the best weights so far. */
+  readonly state: Feed;
+  readonly ema: Feed;
+  readonly best: Feed;
+}
+
+const MAGIC = Buffer.from('QBTRAIN1');
+const DIGEST_BYTES = 32;
+const GROUPS = ['state', 'ema', 'best'] as const satisfies readonly Group[];
+
+/** The file in `folder` for one key: a hash of all that the weights depend on. */
+export const checkpointFile = (folder: string, key: string): string => path.join(folder, `${key.slice(0, 32)}.qbtrain`);
+
+/** Whole or not at all, whenever the process ends. Throws OUTPUT_WRITE. */
+export function saveCheckpoint(file: string, key: string, made: Checkpoint): void {
+  try {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+  } catch (error) {
+    fail('OUTPUT_WRITE', `cannot make the folder of '${file}': ${reason(error)}`, { file }, undefined, error);
+  }
+  const all = GROUPS.flatMap((group) => Object.entries(made[group]).map(([name, t]) => ({ group, name, t })));
+  const tensors = all.map(({ group, name, t }) => ({ group, name, dtype: t.dtype, dims: [...t.dims] }));
+  const text = Buffer.from(JSON.stringify({ key, course: made.course, tensors }));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  const parts = [length, text, ...all.map(({ t }) => toTensor(t).bytes())];
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  writeFileAtomic(file, [MAGIC, ...parts, hash.digest()]);
+}
+
+/**
+ * What was saved for this key; undefined where there is no file. Throws TRAIN_CHECKPOINT for a file that is damaged or
+ * of another key: half of a training is not thrown away in silence.
+ */
+export function loadCheckpoint(file: string, key: string): Checkpoint | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = fs.readFileSync(file);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    return refuse(file, reason(error));
+  }
+  const digest = bytes.subarray(-DIGEST_BYTES);
+  const body = bytes.subarray(MAGIC.length, -DIGEST_BYTES);
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC) || !createHash('sha256').update(body).digest().equals(digest))
+    refuse(file, 'it is damaged');
+  const length = body.readUInt32LE(0);
+  const found = header.safeParse(JSON.parse(body.toString('utf8', 4, 4 + length)));
+  if (!found.success) return refuse(file, 'it is of another version');
+  if (found.data.key !== key) refuse(file, 'it is of another training');
+  const groups: Record<Group, Record<string, FeedTensor>> = { state: {}, ema: {}, best: {} };
+  let at = 4 + length;
+  for (const { group, name, dtype, dims } of found.data.tensors) {
+    const elements = dims.reduce((n, d) => n * d, 1);
+    const data = arrayOf(dtype, elements) ?? refuse(file, `it holds ${dtype}`);
+    const size = byteLength(dtype, elements);
+    new Uint8Array(data.buffer).set(body.subarray(at, at + size));
+    groups[group][name] = { dtype, dims, data };
+    at += size;
+  }
+  return { course: found.data.course, ...groups };
+}
+
+function refuse(file: string, why: string): never {
+  return fail(
+    'TRAIN_CHECKPOINT',
+    `the checkpoint '${file}' cannot be used: ${why}`,
+    { file },
+    'delete it to start anew',
+  );
+}
