@@ -75,8 +75,7 @@ function activeValues(
     if (facet === 'zero') continue;
     if (![...node.inputs, ...node.captures()].some((v) => v && active.has(v))) continue;
     const estimated = typeof facet === 'object' && facet.estimate === true;
-    for (const y of node.outputs)
-      if (!constants.has(y) && (estimated || !y.dtype || isFloat(y.dtype))) active.add(y);
+    for (const y of node.outputs) if (!constants.has(y) && (estimated || !y.dtype || isFloat(y.dtype))) active.add(y);
   }
   return active;
 }

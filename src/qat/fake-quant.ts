@@ -1,16 +1,25 @@
 /** The planned model as a float model whose weights and activations take only the values that codes can mean. */
 import { filled } from '../base/lists.js';
+import { fail } from '../base/errors.js';
+import { createRng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Node, Use, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferShapes } from '../ops/infer.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import { pointName } from '../quantize/planners/static.js';
 import { GraphBuilder } from '../rewrite/builder.js';
+import { removeUnusedInitializers } from '../rewrite/pass.js';
+import { gridOf } from '../scheme/codings/chosen.js';
+import { codings } from '../scheme/codings/index.js';
+import { decode, matrixOf } from '../scheme/codings/matrix.js';
+import type { Coded, Matrix } from '../scheme/codings/types.js';
 import type { Planned } from '../scheme/quantized.js';
-import type { QuantParams, QuantPoint } from '../scheme/types.js';
+import type { QuantParams, QuantPoint, QuantSpec } from '../scheme/types.js';
 import { clipAndRound, fakeQuantize } from './integers.js';
+import { fakeLevels, type FakeLevels } from './levels.js';
 import { leastError } from './start.js';
 import { addSteps, readSteps, type Steps, type StepsRequest } from './step-size.js';
 import type { FakeQuantized, FakeQuantOptions, QatParameter, Trained } from './types.js';
@@ -39,6 +48,13 @@ interface LearnedPoint {
   readonly request: StepsRequest;
 }
 
+interface CodedPoint {
+  readonly value: Value;
+  readonly matrix: Matrix;
+  readonly made: FakeLevels;
+  readonly kind: 'levels' | 'step size';
+}
+
 class FakeQuantizer {
   readonly #model: Model;
   readonly #values: ReadonlyMap<Value, Value>;
@@ -51,6 +67,7 @@ class FakeQuantizer {
   readonly #made = new Map<QuantPoint, Value>();
   readonly #weights = new Map<Value, { readonly parameter: QatParameter; readonly mask: Float32Array | undefined }>();
   readonly #constants: string[] = [];
+  readonly #codings = new Map<QuantPoint, CodedPoint>();
 
   constructor(copy: ReturnType<typeof cloneModel>, planned: Planned, params: Params, options: FakeQuantOptions) {
     [this.#model, this.#values, this.#nodes] = [copy.model, copy.values, copy.nodes];
@@ -152,7 +169,9 @@ class FakeQuantizer {
   #weightsOf(n: Node): void {
     const role = specOf(n)?.quant;
     const data = new Set(dataInputs(n));
-    const slots = role?.role === 'compute' ? [role.weight, role.bias] : this.#planned.weightOnlyNodes.has(n) ? [0] : [];
+    const stored = n.inputs.flatMap((v, i) => (v && this.#planned.plan.get(v)?.kind === 'coded' ? [i] : []));
+    const own = role?.role === 'compute' ? [role.weight, role.bias] : this.#planned.weightOnlyNodes.has(n) ? [0] : [];
+    const slots = new Set([...own, ...stored]);
     for (const i of slots) {
       const v = i === undefined ? undefined : n.inputs[i];
       const use = i === undefined ? null : n.use(i);
@@ -166,6 +185,8 @@ class FakeQuantizer {
   }
 
   #weight(point: QuantPoint, v: Value): Value | undefined {
+    const spec = this.#planned.plan.get(point);
+    if (spec?.kind === 'coded') return this.#coded(point, v, spec);
     const source = this.#parameter(v, 'weight');
     const params = this.#params.get(point);
     const data = v.data;
@@ -176,6 +197,30 @@ class FakeQuantizer {
       learnSize && this.#options.start === 'least-error' ? leastError(data, params) : withoutCodes(params);
     const steps = this.#stepsOf(point, v, { learnSize, elements: data.size / count }, started);
     return fakeQuantize(this.#b, source, steps, pointName(point));
+  }
+
+  /** A weight whose codes mean levels of a coding. */
+  #coded(point: QuantPoint, v: Value, spec: QuantSpec & { kind: 'coded' }): Value {
+    const data = dataOf(v); // planning chose initializers
+    const coding = filled([codings.find((c) => c.name === spec.coding)], 0); // the schema allows names of the list
+    const matrix = matrixOf(data.f32(), data.dims, spec.axis);
+    const coded = coding.encode(matrix, spec.options, createRng(0, 'rounding'));
+    const [learns, grid] = [coding.learns?.(spec.options), gridOf(coded, matrix)];
+    if (!learns || !grid)
+      return fail(
+        'RECIPE_INVALID',
+        `training cannot learn codes of the coding ${spec.coding}, in which '${v.name}' is stored`,
+        { tensor: v.name },
+        `it can of ${codings.flatMap((c) => (c.learns ? [c.name] : [])).join(', ')}`,
+      );
+    const fixed = this.#options.scales === 'fixed' && learns === 'scales';
+    const made = fakeLevels(this.#b, learns === 'levels' ? this.#copyOf(v) : this.#parameter(v, 'weight'), {
+      ...{ name: v.name, matrix, dims: data.dims, coded, grid, relative: this.#options.steps === 'relative' },
+      learns: fixed ? 'neither' : learns,
+    });
+    this.#constants.push(...made.constants);
+    this.#codings.set(point, { value: v, matrix, made, kind: learns === 'levels' ? 'levels' : 'step size' });
+    return made.value;
   }
 
   /** int32 codes of the product of two step sizes, where it has some. */
@@ -244,9 +289,13 @@ class FakeQuantizer {
       ...(learns.size === undefined ? [] : [{ name: learns.size, kind: 'step size' as const }]),
       ...(learns.zero === undefined ? [] : [{ name: learns.zero, kind: 'zero point' as const }]),
     ]);
+    const coded = [...this.#codings.values()].flatMap(({ made, kind }) =>
+      made.learned === undefined ? [] : [{ name: made.learned, kind }],
+    );
+    removeUnusedInitializers(this.#model.graph); // shared values take the place of their weights
     return {
       model: this.#model,
-      parameters: [...[...this.#weights.values()].map((w) => w.parameter), ...learned],
+      parameters: [...[...this.#weights.values()].map((w) => w.parameter), ...learned, ...coded],
       constants: this.#constants,
       trained: (values) => this.#read(values),
     };
@@ -266,7 +315,17 @@ class FakeQuantizer {
       const found = this.#steps.get(this.#rootOf(point));
       params.set(point, found ? readSteps(found.steps, found.request, values) : withoutCodes(before));
     }
-    return { weights, params };
+    const coded = new Map<QuantPoint, Coded>();
+    for (const [point, { value, matrix, made }] of this.#codings) {
+      const data = dataOf(value);
+      const read = made.read(
+        (weights.get(value) ?? data).f32(),
+        made.learned === undefined ? undefined : values.get(made.learned),
+      );
+      coded.set(point, read);
+      weights.set(value, Tensor.f32(decode(read, matrix), data.dims));
+    }
+    return { weights, params, coded };
   }
 }
 

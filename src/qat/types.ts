@@ -2,6 +2,7 @@
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
+import type { Coded } from '../scheme/codings/types.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 
 /**
@@ -29,7 +30,7 @@ export interface FakeQuantOptions {
 /** Something that a step of training may change: an initializer of the model. */
 export interface QatParameter {
   readonly name: string;
-  readonly kind: 'weight' | 'bias' | 'step size' | 'zero point';
+  readonly kind: 'weight' | 'bias' | 'step size' | 'zero point' | 'levels';
 }
 
 /** What training made of the planned model. */
@@ -38,6 +39,8 @@ export interface Trained {
   readonly weights: ReadonlyMap<Value, Tensor>;
   /** New parameters of all points but those of biases, which follow from them. */
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  /** Codes of weights that a coding stores. */
+  readonly coded: ReadonlyMap<QuantPoint, Coded>;
 }
 
 export interface FakeQuantized {

@@ -30,8 +30,9 @@ async function outputOf(model: Model, feed: Feed, optimization: 'all' | 'disable
   }
 }
 function written(c: Case, fake: FakeQuantized, values: ReadonlyMap<string, Tensor>): Model {
-  const { params } = takeTrained(c.planned, c.assigned, fake.trained(values));
-  const graph = { model: c.model, planned: c.planned, params, seed: 0 };
+  const trained = fake.trained(values);
+  const { params } = takeTrained(c.planned, c.assigned, trained);
+  const graph = { model: c.model, planned: c.planned, params, coded: trained.coded, seed: 0 };
   return writeModel(c.format, graph, c.target).model;
 }
 /** Largest difference, and the share of outputs that differ by more than what float32 sums do. */
@@ -48,12 +49,18 @@ function moved(fake: FakeQuantized, seed: number): Map<string, Tensor> {
     fake.parameters.map(({ name, kind }) => {
       const data = all.get(name)!; // parameters are initializers
       const by = kind === 'zero point' ? 6 : kind === 'step size' ? 0.1 : 0.05;
-      return [name, Tensor.f32(data.f32().map((x) => x + by * rng.normal()), data.dims)];
+      return [
+        name,
+        Tensor.f32(
+          data.f32().map((x) => x + by * rng.normal()),
+          data.dims,
+        ),
+      ];
     }),
   );
 }
 
-const GRIDS: readonly (readonly [what: string, settings: string, options?: FakeQuantOptions])[] = [
+const GRIDS: [what: string, settings: string, options?: FakeQuantOptions][] = [
   ['8 bits', '{ weights: { saturation: allow } }'],
   ['8 bits per tensor', '{ weights: { granularity: tensor, saturation: allow } }'],
   ['7 bits', '{ weights: { bits: 7 } }'],
@@ -111,8 +118,47 @@ it.each([
   }
 });
 
+it.each([
+  ['integer', '{ bits: 4, block: 24 }', 'step size'],
+  ['integer', '{ bits: 3 }', 'step size'],
+  ['integer', '{ bits: 8 }', 'step size'],
+  ['ternary', '{}', 'step size'],
+  ['binary', '{}', 'step size'],
+  ['power-of-two', '{ bits: 4 }', 'step size'],
+  ['power-of-two', '{ bits: 3, powerOfTwoScale: true }', undefined],
+  ['additive-power-of-two', '{ bits: 4 }', 'step size'],
+  ['logarithmic', '{ bits: 5 }', 'step size'],
+  ['k-means', '{ bits: 3 }', 'levels'],
+  ['k-means', '{ bits: 2, scope: channel }', 'levels'],
+])('coding %s %s: levels are as stored', async (name, options, learned) => {
+  const text = PRODUCTS.replaceAll('16', '50').replaceAll('32', '96');
+  const settings = `{ coding: { name: ${name}, ${options.slice(1)} }`;
+  const c = await prepareText(text, 'coded', { settings });
+  const fake = withFakeQuant(c.model, c.planned, c.params, { steps: 'relative' });
+  const beside = fake.parameters.filter((p) => p.kind !== 'weight' && p.kind !== 'bias').map((p) => p.kind);
+  expect(beside).toEqual(learned === undefined ? [] : [learned, learned]);
+  const feed = c.used[0]!.feeds[0]!; // four samples
+  let before: Float32Array | undefined;
+  for (const values of [new Map<string, Tensor>(), moved(fake, 1)]) {
+    const floats = await outputOf(withWeights(fake.model, values), feed, 'all');
+    expect(apart(floats, await outputOf(written(c, fake, values), feed, 'all')).most).toBeLessThan(1e-4);
+    if (before) expect(apart(floats, before).most).toBeGreaterThan(1e-3); // training changes what is computed
+    before = floats;
+  }
+});
+
+it.each(['float16', 'mx'])('refuses to learn codes of %s', async (coding) => {
+  const c = await prepareText(PRODUCTS.replaceAll('32', '96'), 'coded', { settings: `{ coding: ${coding} }` });
+  expect(() => withFakeQuant(c.model, c.planned, c.params)).toThrow(
+    expect.objectContaining({ code: 'RECIPE_INVALID' }),
+  );
+});
+
 it('keeps zeros where it is asked to', async () => {
-  const text = CONV.replace('float[4,6] w3', 'float[4,6] w3 = {0,1,0,0.5,0,2,1,0,0,1,3,-1,0,0,0,1,2,-2,0,1,-1,0.25,0,3}');
+  const text = CONV.replace(
+    'float[4,6] w3',
+    'float[4,6] w3 = {0,1,0,0.5,0,2,1,0,0,1,3,-1,0,0,0,1,2,-2,0,1,-1,0.25,0,3}',
+  );
   const c = await prepareText(text, 'qdq', { settings: '{ weights: { bits: 4 } }' });
   const fake = withFakeQuant(c.model, c.planned, c.params, { keepZeros: true });
   const { weights } = fake.trained(moved(fake, 1));
