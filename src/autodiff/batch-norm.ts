@@ -6,13 +6,20 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { nameOutputs } from './outputs.js';
 
 /**
- * Makes every BatchNormalization take the statistics of the batch, and return them beside its result: with momentum 0
+ * Makes every BatchNormalization that depends on `wrt` take the statistics of the batch, and return them beside its result: with momentum 0
  * the running statistics are those of the last batch. Gives the nodes: the rule of gradients reads them in this form,
  * and {@link computeStatistics} spells them out afterwards.
  */
-export function useBatchStatistics(model: Model): Node[] {
+export function useBatchStatistics(model: Model, wrt: readonly Value[]): Node[] {
   const freeName = nameMaker(model.graph);
-  const nodes = model.graph.topological().filter((n) => n.op === 'BatchNormalization' && n.domain === '');
+  const order = model.graph.topological();
+  const learned = new Set(wrt);
+  for (const n of order)
+    if (n.inputs.some((x) => x && learned.has(x))) for (const y of n.outputs) learned.add(y);
+  // Others are those of a teacher, or of layers that stay as they are.
+  const nodes = order.filter(
+    (n) => n.op === 'BatchNormalization' && n.domain === '' && n.inputs.some((x) => x && learned.has(x)),
+  );
   for (const node of nodes) {
     node.setInt('training_mode', 1);
     node.setFloat('momentum', 0);

@@ -20,7 +20,7 @@ import { backward } from './walk.js';
 export function gradients(model: Model, options: GradientOptions): Model {
   const prepared = prepare(model, options);
   const { graph } = prepared.model;
-  const normalising = options.batchNorm === 'batch' ? useBatchStatistics(prepared.model) : [];
+  const normalising = options.batchNorm === 'batch' ? useBatchStatistics(prepared.model, prepared.wrt) : [];
   const forward = new Set(graph.nodes);
   const found = backward(prepared, options.rounding === 'straight-through');
   const moments = computeStatistics(prepared.model, normalising);

@@ -69,6 +69,8 @@ export const joins = (n: Node): 'added' | 'beside' | undefined =>
   mixes(n) ? 'added' : concatenates(n) ? 'beside' : undefined;
 /** Puts a border around what it moves. */
 export const addsBorder = anyDomain('Pad');
+/** A constant operand with an element for each channel may be learned, as biases and slopes are. */
+export const learnsOperand = standard('Add', 'Sub', 'Mul', 'Div', 'PRelu');
 export const isLogarithm = standard('Log');
 /** A root, or a power that may be one: of a small number it is a small number. */
 export const isRoot = standard('Sqrt', 'Pow');

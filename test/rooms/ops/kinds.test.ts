@@ -21,6 +21,7 @@ const ANSWERS: Readonly<Record<Question, readonly [yes: string, no: string]>> = 
   isAddition: ['Add', 'Sum Sub !Add'],
   isSum: ['Add Sum', 'Sub Mean !Sum'],
   addsBorder: ['Pad', 'Concat'],
+  learnsOperand: ['Mul', 'Clip'],
   isLogarithm: ['Log', 'Exp !Log'],
   isRoot: ['Sqrt Pow', 'Reciprocal !Sqrt'],
   isMatMul: ['MatMul', 'Gemm'],

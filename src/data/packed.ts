@@ -1,0 +1,245 @@
+/** Samples that were read and decoded once, and are taken again and again. */
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createHash } from 'node:crypto';
+import { fail } from '../base/errors.js';
+import { item } from '../base/lists.js';
+import type { Feed, FeedTensor, Sample, TypedArray } from '../ir/feed.js';
+import { arrayOf } from './feeds.js';
+
+export interface PackOptions {
+  /** Beyond so many bytes, samples lie in a temporary file. Default: 1.5 GB. */
+  readonly memoryBytes?: number;
+  readonly onSample?: (done: number) => void;
+}
+
+/** One tensor of all samples. */
+interface Column {
+  readonly name: string;
+  readonly dtype: FeedTensor['dtype'];
+  /** Without the axis of samples. */
+  readonly dims: readonly number[];
+  readonly each: number;
+}
+
+/** All samples of a dataset, packed: each has the same tensors, of the same shapes. */
+export class PackedSamples {
+  readonly count: number;
+  readonly ids: readonly string[];
+  readonly labels: Int32Array | Float64Array | undefined;
+  /** A hash of what the samples are, and of their order. */
+  readonly hash: string;
+  readonly #columns: readonly Column[];
+  readonly #store: Store;
+
+  private constructor(
+    rows: { ids: string[]; labels: number[]; hash: string },
+    columns: readonly Column[],
+    store: Store,
+  ) {
+    this.count = rows.ids.length;
+    this.ids = rows.ids;
+    this.hash = rows.hash;
+    this.labels = rows.labels.length ? Float64Array.from(rows.labels) : undefined;
+    this.#columns = columns;
+    this.#store = store;
+  }
+
+  /**
+   * Reads all samples once. Throws DATA_SHAPE for samples of several shapes, of several feeds, or of strings, and where
+   * only some have labels.
+   */
+  static async read(samples: AsyncIterable<Sample>, o: PackOptions = {}): Promise<PackedSamples> {
+    const rows = { ids: [] as string[], labels: [] as number[] };
+    const hash = createHash('sha256');
+    let columns: readonly Column[] | undefined;
+    let store: Store | undefined;
+    for await (const sample of samples) {
+      const feed = wholeFeed(sample);
+      columns ??= columnsOf(feed, sample);
+      store ??= new Store(columns, o.memoryBytes ?? 1.5e9);
+      store.add(columns.map((c) => checked(feed, c, sample)));
+      rows.ids.push(sample.id);
+      if (sample.label !== undefined) rows.labels.push(sample.label);
+      if (rows.labels.length !== 0 && rows.labels.length !== rows.ids.length)
+        fail('DATA_LABEL', `'${sample.id}' and others have no label, but some have`, { sample: sample.id });
+      hash.update(`${sample.id} ${sample.hash} ${sample.label ?? ''}\n`);
+      o.onSample?.(rows.ids.length);
+    }
+    if (!columns || !store) return fail('DATA_MISSING', 'there is no sample to learn from');
+    return new PackedSamples({ ...rows, hash: hash.digest('hex') }, columns, store);
+  }
+
+  /** Tensors of some samples under each other, in that order. */
+  feed(indices: ArrayLike<number>): Feed {
+    return Object.fromEntries(
+      this.#columns.map((c, at) => {
+        const data = newArray(c, indices.length);
+        for (let i = 0; i < indices.length; i++) this.#store.read(item(indices, i), at, data, i * c.each);
+        return [c.name, { dtype: c.dtype, dims: [indices.length, ...c.dims], data }];
+      }),
+    );
+  }
+  /** Frees what is kept. */
+  close(): void {
+    this.#store.close();
+  }
+}
+
+/** Inputs, and what else the data give for a sample, such as what outputs should be. */
+function wholeFeed(sample: Sample): Feed {
+  const [feed, ...more] = sample.feeds;
+  if (!feed || more.length)
+    return fail(
+      'DATA_SHAPE',
+      `'${sample.id}' has ${sample.feeds.length} feeds`,
+      { sample: sample.id },
+      'training takes one',
+    );
+  return { ...feed, ...sample.target?.tensors };
+}
+const columnsOf = (feed: Feed, { id }: Sample): Column[] =>
+  Object.entries(feed).map(([name, { dtype, dims }]) => {
+    if (dims[0] !== 1)
+      fail(
+        'DATA_SHAPE',
+        `'${id}' holds a whole batch of '${name}'`,
+        { sample: id, tensor: name },
+        'give single samples',
+      );
+    const rest = dims.slice(1);
+    return { name, dtype, dims: rest, each: rest.reduce((n, d) => n * d, 1) };
+  });
+function checked(feed: Feed, { name, dtype, dims }: Column, { id }: Sample): TypedArray {
+  const t = feed[name];
+  if (!t || t.dtype !== dtype || t.dims.slice(1).join() !== dims.join() || !ArrayBuffer.isView(t.data))
+    return fail(
+      'DATA_SHAPE',
+      `'${id}' has '${name}' as ${t ? `${t.dtype} [${t.dims.join(', ')}]` : 'nothing'}, those before as ${dtype} [1, ` +
+        `${dims.join(', ')}]`,
+      { sample: id, tensor: name },
+      'training takes samples of one shape: resize, crop or pad them',
+    );
+  return t.data;
+}
+function newArray({ dtype, each, name }: Column, rows: number): TypedArray {
+  return (
+    arrayOf(dtype, rows * each) ?? fail('DATA_SHAPE', `'${name}' is ${dtype}, which cannot be packed`, { tensor: name })
+  );
+}
+
+/** Distinct values of a column that codes of 16 bits can tell apart. */
+const PALETTE = 1 << 16;
+
+/**
+ * Samples one after the other. Floats of few distinct values, as pixels are, take two bytes; and what does not fit in
+ * memory lies in a file without a name.
+ */
+class Store {
+  readonly #columns: readonly Column[];
+  readonly #memoryBytes: number;
+  readonly #rows: (TypedArray | undefined)[][] = [];
+  readonly #palettes: (Palette | undefined)[];
+  #bytes = 0;
+  #file: { readonly fd: number; readonly places: Map<number, number[]>; end: number } | undefined;
+
+  constructor(columns: readonly Column[], memoryBytes: number) {
+    this.#columns = columns;
+    this.#memoryBytes = memoryBytes;
+    this.#palettes = columns.map((c) => (c.dtype === 'float32' ? new Palette() : undefined));
+  }
+  add(data: readonly TypedArray[]): void {
+    const packed = data.map((d, at) => (d instanceof Float32Array && this.#palettes[at]?.encode(d)) || d.slice());
+    const bytes = packed.reduce((n, d) => n + d.byteLength, 0);
+    if (this.#bytes + bytes <= this.#memoryBytes) {
+      this.#bytes += bytes;
+      this.#rows.push(packed);
+      return;
+    }
+    this.#file ??= { fd: openUnnamed(), places: new Map(), end: 0 };
+    const file = this.#file;
+    const places: number[] = [];
+    for (const d of packed) {
+      // The kind of the array stands in the lowest bit: codes, or values.
+      places.push(file.end * 2 + (d instanceof Uint16Array ? 1 : 0));
+      writeSync(file.fd, new Uint8Array(d.buffer, d.byteOffset, d.byteLength), 0, d.byteLength, file.end);
+      file.end += d.byteLength;
+    }
+    file.places.set(this.#rows.length, places);
+    this.#rows.push([]);
+  }
+  /** Copies a sample's tensor to a place of an array. */
+  read(row: number, at: number, out: TypedArray, offset: number): void {
+    const column = item(this.#columns, at);
+    const data = item(this.#rows, row)[at] ?? this.#fromFile(row, at, column);
+    const palette = this.#palettes[at];
+    if (data instanceof Uint16Array && palette && out instanceof Float32Array) palette.decode(data, out, offset);
+    else if (out instanceof BigInt64Array || out instanceof BigUint64Array)
+      out.set(data as BigInt64Array, offset); // one type per column
+    else out.set(data as Float32Array, offset); // any array of numbers; one type per column
+  }
+  #fromFile(row: number, at: number, column: Column): TypedArray {
+    const file = this.#file ?? fail('INTERNAL', 'bug in quantbench: a sample lies nowhere');
+    const place = item(file.places.get(row) ?? [], at);
+    const data = place % 2 ? new Uint16Array(column.each) : newArray(column, 1);
+    readSync(file.fd, new Uint8Array(data.buffer), 0, data.byteLength, Math.floor(place / 2));
+    return data;
+  }
+  close(): void {
+    if (this.#file) closeSync(this.#file.fd);
+    this.#file = undefined;
+    this.#rows.length = 0;
+  }
+}
+
+/** A file that is gone when it is closed, or the process ends. */
+function openUnnamed(): number {
+  const folder = mkdtempSync(path.join(tmpdir(), 'quantbench-'));
+  try {
+    return openSync(path.join(folder, 'samples'), 'wx+', 0o600);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Codes of floats by their bits; full once there are more than 16 bits can tell apart. */
+class Palette {
+  readonly #values = new Float32Array(PALETTE);
+  /** Open addressing: code + 1 at the place that the bits hash to, or behind it. */
+  readonly #table = new Int32Array(4 * PALETTE);
+  readonly #bits = new Int32Array(this.#values.buffer);
+  #count = 0;
+  #full = false;
+
+  encode(data: Float32Array): Uint16Array | undefined {
+    if (this.#full) return undefined;
+    const bits = new Int32Array(data.slice().buffer);
+    const out = new Uint16Array(bits.length);
+    const mask = this.#table.length - 1;
+    for (let i = 0; i < bits.length; i++) {
+      const b = bits[i] ?? 0;
+      let at = (Math.imul(b, 0x9e3779b1) >>> 14) & mask;
+      let code = (this.#table[at] ?? 0) - 1;
+      while (code >= 0 && this.#bits[code] !== b) {
+        at = (at + 1) & mask;
+        code = (this.#table[at] ?? 0) - 1;
+      }
+      if (code < 0) {
+        if (this.#count === PALETTE) {
+          this.#full = true;
+          return undefined;
+        }
+        code = this.#count++;
+        this.#bits[code] = b;
+        this.#table[at] = code + 1;
+      }
+      out[i] = code;
+    }
+    return out;
+  }
+  decode(codes: Uint16Array, out: Float32Array, offset: number): void {
+    const values = this.#values;
+    for (let i = 0; i < codes.length; i++) out[offset + i] = values[codes[i] ?? 0] ?? 0;
+  }
+}

@@ -1,0 +1,64 @@
+/** From a model and what it shall learn to a step of training. */
+import { addLoss, type LossTerm } from '../autodiff/add-loss.js';
+import { addOptimiser, type TrainingStep } from '../autodiff/add-optimiser.js';
+import { gradients } from '../autodiff/gradients.js';
+import { fail } from '../base/errors.js';
+import type { Model } from '../ir/model.js';
+import type { Tensor } from '../ir/tensor.js';
+import { parametersOf, withoutDecay } from './parameters.js';
+
+export interface TaskOptions {
+  /** What is learned, and whatever else the loss reads, such as a teacher. */
+  readonly model: Model;
+  /** Its own weights are learned. Default: `model`. */
+  readonly learner?: Model;
+  /** Further initializers of `model` that are learned and are no part of the learner, such as adapters. */
+  readonly more?: readonly string[];
+  readonly terms: readonly LossTerm[];
+  readonly batch: number;
+  readonly optimiser: { readonly name: string; readonly options?: Readonly<Record<string, unknown>> };
+  readonly clipNorm?: number | undefined;
+  readonly accumulate?: number;
+  readonly batchNorm?: 'batch' | 'frozen';
+  /** Names or patterns of weights that stay. */
+  readonly freeze?: readonly string[];
+  readonly rounding?: 'zero' | 'straight-through';
+}
+export interface Task {
+  readonly step: TrainingStep;
+  /** Values of all initializers of the model: those that are learned, and running statistics, are among them. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** What is learned. */
+  readonly parameters: readonly string[];
+  /** The model with its loss. */
+  readonly withLoss: Model;
+}
+
+/** Throws what addLoss(), gradients() and parametersOf() throw, before anything runs. */
+export function taskOf(o: TaskOptions): Task {
+  const learner = o.learner ?? o.model;
+  const parameters = [...parametersOf(learner, o.freeze), ...(o.more ?? [])];
+  const withLoss = addLoss(o.model, o.terms);
+  const reached = [...withLoss.graph.initializers].filter((v) => parameters.includes(v.name));
+  for (const name of parameters)
+    if (!reached.some((v) => v.name === name))
+      fail('GRADIENT_UNKNOWN_NAME', `'${name}' is no initializer of the model`, { tensor: name });
+  const backward = gradients(withLoss, {
+    loss: 'loss',
+    wrt: parameters,
+    batch: o.batch,
+    weightsAsInputs: true,
+    batchNorm: o.batchNorm ?? 'batch',
+    rounding: o.rounding ?? 'zero',
+  });
+  const step = addOptimiser(backward, {
+    optimiser: o.optimiser.name,
+    ...(o.optimiser.options ? { options: o.optimiser.options } : {}),
+    parameters,
+    withoutDecay: withoutDecay(o.model, parameters),
+    ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }),
+    ...(o.accumulate === undefined ? {} : { accumulate: o.accumulate }),
+  });
+  const weights = new Map([...o.model.graph.initializers].flatMap((v) => (v.data ? [[v.name, v.data]] : [])));
+  return { step, weights, parameters, withLoss };
+}
