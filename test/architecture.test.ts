@@ -33,6 +33,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   train: 6,
   adjust: 7,
   analyse: 8,
+  qat: 8,
   recipe: 8,
   facts: 8,
   pipeline: 9,

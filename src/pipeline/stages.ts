@@ -15,6 +15,7 @@ export type StageName =
   | 'calibrate'
   | 'sensitivity'
   | 'weights'
+  | 'qat'
   | 'quantize'
   | 'evaluate'
   | 'layers'
@@ -27,6 +28,7 @@ export interface Asks {
   readonly format: string;
   readonly budget: boolean;
   /** Whether a method other than rounding, or a correction, may choose codes of weights. */ readonly refined: boolean;
+  /** Whether the quantized model is trained. */ readonly qat: boolean;
   readonly calibrationData: boolean;
   readonly evaluationData: boolean;
   readonly sensitivity: boolean;
@@ -54,6 +56,8 @@ export interface StageSpec {
 /** Runs of the model for each sample that changes before quantization look at; the others look at weights alone. */
 const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
 const WEIGHTS_RUNS = 4;
+/** A step computes about four times what a run does, and ten passes over the samples are the default. */
+const QAT_RUNS = 40;
 const BUDGET_SAMPLES = 32;
 const LAYERS_SAMPLES = 16;
 const CALIBRATION_SAMPLES = 256;
@@ -100,6 +104,13 @@ export const STAGES: readonly StageSpec[] = [
     runs: (w) => WEIGHTS_RUNS * w.samples,
     does: tell.weights,
   },
+  {
+    name: 'qat',
+    when: (a) => a.qat,
+    shared: 'each',
+    runs: (w) => QAT_RUNS * w.samples,
+    does: tell.qat,
+  },
   { name: 'quantize', when: () => true, shared: 'each', runs: () => 0, does: tell.quantize },
   { name: 'evaluate', when: () => true, shared: 'pass', runs: () => 0, does: tell.evaluate },
   {
@@ -132,12 +143,13 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
 }
 
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
-export function asksOf({ adjust, quantize, calibration, evaluation: e }: Recipe, detail = true): Asks {
+export function asksOf({ adjust, quantize, train, calibration, evaluation: e }: Recipe, detail = true): Asks {
   return {
     adjust: adjust.map((a) => a.name),
     format: quantize.format,
     budget: quantize.budget !== undefined,
     refined: isRefined(quantize),
+    qat: train !== undefined && train.quantized !== false,
     calibrationData: calibration.data !== undefined,
     evaluationData: e.data !== undefined,
     sensitivity: detail && e.sensitivity !== false,

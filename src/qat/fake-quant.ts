@@ -39,7 +39,7 @@ export function withFakeQuant(
   options: FakeQuantOptions = {},
 ): FakeQuantized {
   const copy = cloneModel(given);
-  return new FakeQuantizer(copy, planned, params, options).run();
+  return new FakeQuantizer(given, copy, planned, params, options).run();
 }
 
 interface LearnedPoint {
@@ -56,6 +56,7 @@ interface CodedPoint {
 }
 
 class FakeQuantizer {
+  readonly #given: Model;
   readonly #model: Model;
   readonly #values: ReadonlyMap<Value, Value>;
   readonly #nodes: ReadonlyMap<Node, Node>;
@@ -69,7 +70,14 @@ class FakeQuantizer {
   readonly #constants: string[] = [];
   readonly #codings = new Map<QuantPoint, CodedPoint>();
 
-  constructor(copy: ReturnType<typeof cloneModel>, planned: Planned, params: Params, options: FakeQuantOptions) {
+  constructor(
+    given: Model,
+    copy: ReturnType<typeof cloneModel>,
+    planned: Planned,
+    params: Params,
+    options: FakeQuantOptions,
+  ) {
+    this.#given = given;
     [this.#model, this.#values, this.#nodes] = [copy.model, copy.values, copy.nodes];
     this.#planned = planned;
     this.#params = params;
@@ -121,8 +129,9 @@ class FakeQuantizer {
     }
   }
   #constant(v: Value): Value {
-    const steps = this.#stepsOf(v, v, { learnSize: false, elements: 1 });
-    return fakeQuantize(this.#b, this.#copyOf(v), steps, v.name);
+    const learnSize = this.#options.scales !== 'fixed';
+    const steps = this.#stepsOf(v, v, { learnSize, elements: dataOf(v).size });
+    return fakeQuantize(this.#b, this.#parameter(v, 'bias'), steps, v.name);
   }
 
   /** Everybody reads what an integer node gives rounded; a graph output keeps its name. */
@@ -303,11 +312,12 @@ class FakeQuantizer {
 
   #read(values: ReadonlyMap<string, Tensor>): Trained {
     const weights = new Map<Value, Tensor>();
-    for (const [v, { parameter, mask }] of this.#weights) {
-      const data = values.get(parameter.name);
+    for (const v of this.#given.graph.initializers) {
+      const data = values.get(this.#copyOf(v).name);
       if (!data || !v.data) continue;
-      const kept = mask ? data.f32().map((x, i) => x * (mask[i] ?? 1)) : data.f32();
-      weights.set(v, Tensor.f32(kept, v.data.dims));
+      const mask = this.#weights.get(v)?.mask;
+      const kept = mask && Tensor.f32(data.f32().map((x, i) => x * (mask[i] ?? 1)));
+      weights.set(v, (kept ?? data).reshaped(v.data.dims));
     }
     const params = new Map<QuantPoint, QuantParams>();
     for (const [point, before] of this.#params) {

@@ -3,17 +3,10 @@ import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import type { Coded } from '../scheme/codings/types.js';
-import type { QuantParams, QuantPoint } from '../scheme/types.js';
-
-/**
- * What of the grids is learned. lsq: step sizes of weights and activations. lsq+: zero points of activations too. pact:
- * step sizes of weights, and of activations the bounds, by the elements beyond them alone. fixed: nothing.
- */
-export const LEARNED_SCALES = ['lsq', 'lsq+', 'pact', 'fixed'] as const;
-export type LearnedScales = (typeof LEARNED_SCALES)[number];
+import type { LearnedScales, QuantParams, QuantPoint } from '../scheme/types.js';
 
 export interface FakeQuantOptions {
-  /** Default: lsq. */
+  /** What of the grids is learned. Default: lsq. */
   readonly scales?: LearnedScales;
   /**
    * How far a step of the optimiser moves a step size. gradient: by its gradient over √(elements × highest code), as

@@ -59,9 +59,10 @@ export function complaintAt(r: ResolvedRecipe, code: ErrorCode, message: string,
   );
 }
 
-function namedIn({ recipe: { model, calibration, evaluation } }: ResolvedRecipe): Named[] {
+function namedIn({ recipe: { model, calibration, train, evaluation } }: ResolvedRecipe): Named[] {
   const sections = [
     ['calibration', calibration.data],
+    ['train', train?.data],
     ['evaluation', evaluation.data],
   ] as const;
   const data = sections.flatMap(([section, spec]) =>

@@ -10,6 +10,7 @@ import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpe
 import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
+import { trainingSpec } from './training.js';
 
 export const calibrationSpec = z.object({
   samples: count,
@@ -75,6 +76,7 @@ export const runRecordSpec = z
     gate: gateSpec.optional(),
     search: searchSpec.optional(),
     mixed: mixedSpec.optional(),
+    training: trainingSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),
   })

@@ -10,7 +10,7 @@ import { batchesOf, type Augmenting, type BatchSettings } from './batches.js';
 import { fit, type CheckpointOptions, type FitResult } from './fit.js';
 import { heldBack, judgeBy } from './judge.js';
 import { rateOver } from './rate.js';
-import { taskOf } from './task.js';
+import { taskOf, type TaskOptions } from './task.js';
 import { ofTeacher, withTeacher } from './teacher.js';
 import { withWeights } from './write-back.js';
 
@@ -55,6 +55,8 @@ export interface LearnOptions {
   readonly teacher?: Model | undefined;
   /** Builds on the graph of both: what is added to the loss, and what is learned with it. */
   readonly extend?: (both: Model) => { readonly terms: readonly LossTerm[]; readonly parameters: readonly string[] };
+  /** Of a model that rounds as an integer model does: straight-through estimators take the gradients past that. */
+  readonly rounded?: Required<Pick<TaskOptions, 'parameters' | 'undecayed' | 'constants'>> | undefined;
   readonly settings: LearnSettings;
   readonly samples: PackedSamples;
   readonly augment?: readonly Augmenting[];
@@ -94,6 +96,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     accumulate: s.accumulate,
     batchNorm: s.batchNorm,
     freeze: s.freeze,
+    ...(o.rounded ? { ...o.rounded, rounding: 'straight-through' } : {}),
   });
   const { learn: learned, judge: judged } = heldBack(samples.count, s.validation ? s.validation.share : 0, s.seed);
   const perEpoch = Math.floor(learned.length / (s.batch * s.accumulate));

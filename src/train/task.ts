@@ -23,6 +23,12 @@ export interface TaskOptions {
   /** Names or patterns of weights that stay. */
   readonly freeze?: readonly string[];
   readonly rounding?: 'zero' | 'straight-through';
+  /** What is learned, by name. Default: all that parametersOf() finds in the learner, but for what `freeze` names. */
+  readonly parameters?: readonly string[];
+  /** Those of them that weight decay leaves alone, beside biases and factors of normalisations. */
+  readonly undecayed?: readonly string[];
+  /** Values that count as constants: see GradientOptions. */
+  readonly constants?: readonly string[];
 }
 export interface Task {
   readonly step: TrainingStep;
@@ -37,7 +43,7 @@ export interface Task {
 /** Throws what addLoss(), gradients() and parametersOf() throw, before anything runs. */
 export function taskOf(o: TaskOptions): Task {
   const learner = o.learner ?? o.model;
-  const parameters = [...parametersOf(learner, o.freeze), ...(o.more ?? [])];
+  const parameters = [...(o.parameters ?? parametersOf(learner, o.freeze)), ...(o.more ?? [])];
   const withLoss = addLoss(o.model, o.terms);
   const reached = [...withLoss.graph.initializers].filter((v) => parameters.includes(v.name));
   for (const name of parameters)
@@ -50,12 +56,13 @@ export function taskOf(o: TaskOptions): Task {
     weightsAsInputs: true,
     batchNorm: o.batchNorm ?? 'batch',
     rounding: o.rounding ?? 'zero',
+    constants: o.constants ?? [],
   });
   const step = addOptimiser(backward, {
     optimiser: o.optimiser.name,
     ...(o.optimiser.options ? { options: o.optimiser.options } : {}),
     parameters,
-    withoutDecay: withoutDecay(o.model, parameters),
+    withoutDecay: [...withoutDecay(o.model, parameters), ...(o.undecayed ?? [])],
     ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }),
     ...(o.accumulate === undefined ? {} : { accumulate: o.accumulate }),
   });

@@ -46,6 +46,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ],
     ...(v.graph ? { graph: v.graph } : {}),
     ...(v.mixed ? { mixed: v.mixed } : {}),
+    ...(done?.training ? { training: done.training } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,

@@ -134,10 +134,12 @@ export function plainCodes(coded: Coded, { rows, columns }: Pick<Matrix, 'rows' 
   const raw = coded.codes.f32();
   if (planes === undefined && perByte === undefined) return raw;
   const count = coded.levels?.dims[coded.levels.dims.length - 1] ?? 0;
-  return Float32Array.from({ length: rows * width }, (_, at) =>
-    planes !== undefined
-      ? planeCode(raw, planes, at)
-      : Math.floor((raw[Math.floor(at / perByte!)] ?? 0) / count ** (at % perByte!)) % count, // one of both is set
+  return Float32Array.from(
+    { length: rows * width },
+    (_, at) =>
+      planes !== undefined
+        ? planeCode(raw, planes, at)
+        : Math.floor((raw[Math.floor(at / perByte!)] ?? 0) / count ** (at % perByte!)) % count, // one of both is set
   );
 }
 
