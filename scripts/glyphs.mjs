@@ -3,8 +3,8 @@
  *
  *   node scripts/glyphs.mjs                                  rewrites calibration-data/glyphs/*.tar and the manifest
  *   node scripts/glyphs.mjs --manifest                       rewrites the manifest only (after training demo.onnx)
- *   node scripts/glyphs.mjs --raw FILE --per-class N --seed S  a training set: FILE holds N·10 images of
- *                                                            32·32·3 bytes (HWC), FILE.labels one byte each
+ *   node scripts/glyphs.mjs --training FILE --per-class N --seed S  a training set: an archive of N·10 images in folders
+ *                                                            by class, for calibration-data/train.yaml
  *
  * An image is drawn straight into a 16-colour palette, so the PNG files are small and decode to the drawn pixels.
  */
@@ -224,13 +224,7 @@ function writeShipped() {
   rmSync(join(home, 'glyphs'), { recursive: true, force: true });
   mkdirSync(join(home, 'glyphs'));
   for (const [split, { seed, perClass }] of Object.entries(SPLITS)) {
-    const files = CLASSES.flatMap((className) =>
-      Array.from({ length: perClass }, (_, i) => ({
-        name: `${className}/${String(i).padStart(4, '0')}.png`,
-        bytes: png(draw(className, i, seed)),
-      })),
-    );
-    writeFileSync(join(home, 'glyphs', `${split}.tar`), tar(files));
+    writeFileSync(join(home, 'glyphs', `${split}.tar`), archive(perClass, seed));
   }
 }
 
@@ -253,20 +247,22 @@ function tar(files) {
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
 
-function writeRaw(file, perClass, seed) {
+/** An archive of images in folders by class. */
+const archive = (perClass, seed) =>
+  tar(
+    CLASSES.flatMap((className) =>
+      Array.from({ length: perClass }, (_, i) => ({
+        name: `${className}/${String(i).padStart(4, '0')}.png`,
+        bytes: png(draw(className, i, seed)),
+      })),
+    ),
+  );
+
+function writeTraining(file, perClass, seed) {
   if (Object.values(SPLITS).some((s) => s.seed === seed))
     throw new Error(`seed ${seed} draws a shipped split; take another`);
-  const images = Buffer.alloc(CLASSES.length * perClass * SIZE * SIZE * 3);
-  const labels = Buffer.alloc(CLASSES.length * perClass);
-  for (let c = 0, at = 0; c < CLASSES.length; c++) {
-    for (let i = 0; i < perClass; i++) {
-      const { palette, pixels } = draw(CLASSES[c], i, seed);
-      labels[c * perClass + i] = c;
-      for (const p of pixels) for (const v of palette[p]) images[at++] = v;
-    }
-  }
-  writeFileSync(file, images);
-  writeFileSync(`${file}.labels`, labels);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, archive(perClass, seed));
 }
 
 function sha256(path) {
@@ -289,7 +285,7 @@ function writeManifest() {
         {
           path: 'demo.onnx',
           sha256: sha256(join(home, 'demo.onnx')),
-          madeBy: 'scripts/train-demo.py, trained on scripts/glyphs.mjs, seed 3',
+          madeBy: 'an earlier script in PyTorch, trained on scripts/glyphs.mjs, seed 3',
           licence: 'Apache-2.0',
         },
       ]
@@ -299,13 +295,13 @@ function writeManifest() {
 
 const { values } = parseArgs({
   options: {
-    raw: { type: 'string' },
+    training: { type: 'string' },
     'per-class': { type: 'string', default: '2000' },
     seed: { type: 'string', default: '3' },
     manifest: { type: 'boolean' },
   },
 });
-if (values.raw) writeRaw(values.raw, Number(values['per-class']), Number(values.seed));
+if (values.training) writeTraining(values.training, Number(values['per-class']), Number(values.seed));
 else {
   if (!values.manifest) writeShipped();
   writeManifest();

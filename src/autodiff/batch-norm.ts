@@ -14,8 +14,7 @@ export function useBatchStatistics(model: Model, wrt: readonly Value[]): Node[] 
   const freeName = nameMaker(model.graph);
   const order = model.graph.topological();
   const learned = new Set(wrt);
-  for (const n of order)
-    if (n.inputs.some((x) => x && learned.has(x))) for (const y of n.outputs) learned.add(y);
+  for (const n of order) if (n.inputs.some((x) => x && learned.has(x))) for (const y of n.outputs) learned.add(y);
   // Others are those of a teacher, or of layers that stay as they are.
   const nodes = order.filter(
     (n) => n.op === 'BatchNormalization' && n.domain === '' && n.inputs.some((x) => x && learned.has(x)),

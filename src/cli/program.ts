@@ -6,6 +6,7 @@ import type { InspectFlags } from './commands/inspect.js';
 import type { CompareFlags } from './commands/compare.js';
 import type { ExplainFlags } from './commands/explain.js';
 import type { AutoFlags } from './commands/auto.js';
+import type { TrainFlags } from './commands/train.js';
 import type { OptimizeFlags } from './commands/optimize.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { BenchFlags } from './commands/bench.js';
@@ -141,6 +142,29 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--debug', 'shows stack traces')
     .action((file: string, options: OptimizeFlags) => {
       choose(async (c) => (await import('./commands/optimize.js')).optimize(file, options, c));
+    });
+  program
+    .command('train')
+    .description('trains a float model, or a student of it, on the CPU and without Python')
+    .argument('[model]', 'an ONNX file; default: that of the recipe')
+    .option('-r, --recipe <file>', 'a recipe with `train:` or `distill:`; the flags change it')
+    .option('-d, --data <path>', 'samples to learn from')
+    .option('-e, --evaluation-data <path>', 'samples to score by, which are not learned from')
+    .option('--loss <name>', 'such as cross-entropy or mse')
+    .option('--optimiser <name>', 'sgd, adam, adamw, lamb or sign-sgd')
+    .option('--epochs <n>', 'passes over the samples')
+    .option('--steps <n>', 'steps, instead of epochs')
+    .option('--batch <n>', 'samples in a batch')
+    .option('--rate <x>', 'the highest learning rate')
+    .option('--seed <n>', 'of the order of samples, of augmentation and of drawn weights')
+    .option('--start <what>', 'model: its weights; random: drawn ones')
+    .option('-o, --out <folder>', 'where the model and the report go (default: reports/train-<name of the model>)')
+    .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
+    .option('--json', 'prints training.json on stdout')
+    .option('-q, --quiet', 'prints only the paths of the written files')
+    .option('--debug', 'shows stack traces')
+    .action((model: string | undefined, options: TrainFlags) => {
+      choose(async (c) => (await import('./commands/train.js')).train(model, options, c));
     });
   program
     .command('evaluate')

@@ -23,6 +23,8 @@ export interface Front {
   /** The first recipe, with what was found of its data: all share model, data and target. */
   readonly lead: ResolvedRecipe;
   readonly floatFile: string;
+  /** The float model that is quantized, where it was trained: what is looked at layer by layer. */
+  readonly trainedFile?: string;
   /** As loaded; changed in place until it is planned on. */
   readonly model: Model;
   readonly inputs: readonly ValueInfo[];

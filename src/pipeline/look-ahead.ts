@@ -30,12 +30,20 @@ export async function lookAhead(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   checkGate(r, scores);
-  const { calibration: c, evaluation: e } = r.recipe;
+  const { calibration: c, evaluation: e, train } = r.recipe;
   // Calibration data that no stage reads need not be there.
-  const stages = ['calibrate', 'budget', 'sensitivity', 'weights', 'layers'] as const;
+  const stages = [
+    ...(train?.data ? [] : (['train', 'distill'] as const)),
+    'calibrate',
+    'budget',
+    'sensitivity',
+    'weights',
+    'layers',
+  ] as const;
   const read = e.profile !== false || asks.some((a) => a.adjust.length > 0 || stages.some((name) => has(a, name)));
   if (c.data && (read || !e.data)) await lookAt(c.data, 'calibration', r, inputs, e.data ? undefined : scores, signal);
   if (e.data) await lookAt(e.data, 'evaluation', r, inputs, scores, signal);
+  if (train?.data) await lookAt(train.data, 'train', r, inputs, undefined, signal);
 }
 
 /** Limits on metrics that are measured, of the user's own too, and on times that are. */
@@ -74,7 +82,7 @@ function checkGate(r: ResolvedRecipe, { metrics }: Omit<Scores, 'report'>): void
 
 async function lookAt(
   spec: DataSpec,
-  section: 'calibration' | 'evaluation',
+  section: 'calibration' | 'evaluation' | 'train',
   r: ResolvedRecipe,
   inputs: readonly ValueInfo[],
   scores: Omit<Scores, 'report'> | undefined,
@@ -100,7 +108,8 @@ async function lookAt(
         first = false;
       }
     }
-    const used = section === 'calibration' && !scores ? r.recipe.calibration.samples : r.recipe.evaluation.samples;
+    const { calibration: c, evaluation: e, train } = r.recipe;
+    const used = section === 'train' ? train?.samples : section === 'calibration' && !scores ? c.samples : e.samples;
     await dataset.lookThrough({
       ...(used === undefined ? {} : { limit: used }),
       ms: LOOK_MS,

@@ -33,6 +33,7 @@ import { tellOfSaturation } from './saturation.js';
 import { trainTogether } from './qat.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
+import { trainFront, type TrainedFront } from './training/front.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
 import { planText, planVariant } from './variant/plan.js';
 import { recordOf, type SharedFacts } from './variant/record.js';
@@ -95,6 +96,8 @@ export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string
   return JSON.stringify([
     r.model && path.resolve(baseDir, r.model),
     baseDir,
+    r.train,
+    r.distill,
     r.optimize,
     adjustKey(r),
     r.calibration,
@@ -109,7 +112,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const startedAt = new Date();
   const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail));
   const all = new Together(o, stagesTogether(asked), o.runs.length);
-  const front = await openFront({
+  const opened = await openFront({
     runs: o.runs,
     lead: item(o.runs, 0).recipe, // at least one
     title: o.title,
@@ -120,8 +123,25 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     ...all.listen,
   });
   const asks = o.runs.map((r, index) =>
-    ask(front.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
+    ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
   );
+  const trained = await trainFront(opened, item(asked, 0), all, o.dryRun === true);
+  try {
+    return await runTrained(o, trained, asks, all, startedAt);
+  } finally {
+    trained.close();
+  }
+}
+
+/** What follows once the model is the one that is quantized. */
+async function runTrained(
+  o: RunsOptions,
+  trained: TrainedFront,
+  asks: readonly Variant[],
+  all: Together,
+  startedAt: Date,
+): Promise<RunResult[]> {
+  const { front } = trained;
   const changed = await changeModel(front, all);
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
   const { planned, macs } = await planAll(spent, front, all);
@@ -137,6 +157,7 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
     calibration,
     diagnostics: all.diagnostics,
     passes: changed.passes,
+    ...(trained.facts ? { training: trained.facts } : {}),
   });
   if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
 
@@ -233,7 +254,8 @@ async function changeModel(
 async function spendBudgets(asks: readonly Variant[], front: Front, all: Together): Promise<Variant[]> {
   const budgets = asking(asks, 'budget');
   if (!budgets.length) return [...asks];
-  const { model, floatFile, inputs, sources } = front;
+  const { model, inputs, sources } = front;
+  const floatFile = front.trainedFile ?? front.floatFile;
   const made = await all.stage('budget', async () => {
     const contentSha256 = (): string => sources.contentSha256();
     const spent = await all.each(budgets, async (v): Promise<Variant & { readonly mixed: MixedFacts }> => {
@@ -263,14 +285,14 @@ async function planAll(
 /** Samples to look into layers with, where something is looked into. */
 async function dataToLookAt(
   list: readonly PlannedVariant[],
-  { floatFile, lead, inputs }: Front,
+  { floatFile, trainedFile, lead, inputs }: Front,
   all: Together,
   detail: boolean,
 ): ReturnType<typeof analysisData> {
   const alive = all.alive(list);
   const some = lead.recipe.evaluation.profile !== false;
   if (!detail || !(some || asking(alive, 'sensitivity').length || asking(alive, 'layers').length)) return undefined;
-  return analysisData({ floatFile, recipe: lead, inputs, report: all.report, ...all.listen });
+  return analysisData({ floatFile: trainedFile ?? floatFile, recipe: lead, inputs, report: all.report, ...all.listen });
 }
 
 /** By index; none where nothing asks for them, or there are no data. */

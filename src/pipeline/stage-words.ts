@@ -32,10 +32,37 @@ function under({ settings }: Subject, prefix: string, ...without: readonly strin
   return settings.filter(({ key }) => within(key, prefix) && !without.some((w) => within(key, w)));
 }
 
+const lengthOf = ({ recipe: { train: t } }: Subject): string =>
+  t?.steps === undefined ? `for ${t?.epochs ?? 10} epochs` : `for ${t.steps} steps`;
+
 const granularity = (g: 'tensor' | 'channel' | { readonly block: number }): string =>
   typeof g === 'object' ? `block of ${g.block}` : g;
 
 export const tell = {
+  train: (s: Subject): Told => ({
+    does: `Trains ${s.recipe.train?.start === 'random' ? 'the model from drawn weights' : 'the weights of the model on'}, as it is in the file, ${lengthOf(s)}.`,
+    why: '`train` is set: everything after it sees the trained model, and accuracy is compared with the one in the file',
+    settings: under(s, 'train'),
+  }),
+  distill: (s: Subject): Told => {
+    const { teacher, student, soft } = s.recipe.distill ?? {};
+    const { width, depth, replace, model } = student ?? {};
+    const parts = [
+      ...(width === undefined ? [] : [`${100 * width} % of the channels`]),
+      ...(depth === undefined ? [] : [`${100 * depth} % of the residual blocks`]),
+      ...(replace === undefined ? [] : [`${replace} convolutions`]),
+    ];
+    const who =
+      model ?? (parts.length ? `of the teacher with ${parts.join(', ')}` : 'of the teacher with drawn weights');
+    return {
+      does:
+        `Trains a student, ${who}, ${lengthOf(s)}` +
+        `${soft === undefined || soft === false ? '' : ` on the teacher's scores at temperature ${soft.temperature}`}` +
+        `${teacher?.finetune ? '; the teacher is trained on the same samples first' : ''}.`,
+      why: '`distill` is set: the student takes the place of the model, which accuracy is compared with',
+      settings: [...under(s, 'distill'), ...under(s, 'train')],
+    };
+  },
   optimise: (s: Subject): Told => ({
     does: s.recipe.optimize.enabled
       ? 'Folds constants, BatchNormalization and biases into weights and takes nodes away that do nothing.'

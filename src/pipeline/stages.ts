@@ -8,6 +8,8 @@ import type { Recipe, RecipeInput } from '../recipe/schema.js';
 import { tell, type Told, type Subject } from './stage-words.js';
 
 export type StageName =
+  | 'train'
+  | 'distill'
   | 'optimise'
   | 'adjust'
   | 'budget'
@@ -24,6 +26,7 @@ export type StageName =
 
 /** What of a recipe decides which stages it has. */
 export interface Asks {
+  /** What is learned before the model is cleaned. */ readonly training: 'train' | 'distill' | undefined;
   /** Names of the changes before quantization; each is a stage of its own name. */ readonly adjust: readonly string[];
   readonly format: string;
   readonly budget: boolean;
@@ -55,8 +58,10 @@ export interface StageSpec {
 
 /** Runs of the model for each sample that changes before quantization look at; the others look at weights alone. */
 const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
+/** An epoch has a run and about two for the way back, and ten epochs are the default. */
+const TRAINING_RUNS = 30;
 const WEIGHTS_RUNS = 4;
-/** A step computes about four times what a run does, and ten passes over the samples are the default. */
+/** As {@link TRAINING_RUNS}, and rounding takes a third more. */
 const QAT_RUNS = 40;
 const BUDGET_SAMPLES = 32;
 const LAYERS_SAMPLES = 16;
@@ -67,6 +72,20 @@ const hasData = (a: Asks): boolean => a.calibrationData || a.evaluationData; // 
 
 /** In the order in which they run. */
 export const STAGES: readonly StageSpec[] = [
+  {
+    name: 'train',
+    when: (a) => a.training === 'train',
+    shared: 'once',
+    runs: (w) => TRAINING_RUNS * w.samples,
+    does: tell.train,
+  },
+  {
+    name: 'distill',
+    when: (a) => a.training === 'distill',
+    shared: 'once',
+    runs: (w) => 2 * TRAINING_RUNS * w.samples,
+    does: tell.distill,
+  },
   { name: 'optimise', when: () => true, shared: 'once', runs: () => 0, does: tell.optimise },
   {
     name: 'adjust',
@@ -143,8 +162,9 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
 }
 
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
-export function asksOf({ adjust, quantize, train, calibration, evaluation: e }: Recipe, detail = true): Asks {
+export function asksOf({ train, distill, adjust, quantize, calibration, evaluation: e }: Recipe, detail = true): Asks {
   return {
+    training: distill ? 'distill' : train && train.quantized === false ? 'train' : undefined,
     adjust: adjust.map((a) => a.name),
     format: quantize.format,
     budget: quantize.budget !== undefined,

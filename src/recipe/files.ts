@@ -59,11 +59,11 @@ export function complaintAt(r: ResolvedRecipe, code: ErrorCode, message: string,
   );
 }
 
-function namedIn({ recipe: { model, calibration, train, evaluation } }: ResolvedRecipe): Named[] {
+function namedIn({ recipe: { model, calibration, evaluation, train, distill } }: ResolvedRecipe): Named[] {
   const sections = [
     ['calibration', calibration.data],
-    ['train', train?.data],
     ['evaluation', evaluation.data],
+    ['train', train?.data],
   ] as const;
   const data = sections.flatMap(([section, spec]) =>
     Object.entries(spec ?? {}).flatMap(([key, value]) => {
@@ -85,8 +85,13 @@ function namedIn({ recipe: { model, calibration, train, evaluation } }: Resolved
       ? [{ at: ['evaluation', 'metrics', i, 'module'], file: m.module, code: 'DATA_MISSING', what: 'metric module' }]
       : [],
   );
+  const others = (['teacher', 'student'] as const).flatMap((who): Named[] => {
+    const file = distill?.[who].model;
+    return file === undefined ? [] : [{ at: ['distill', who, 'model'], file, code: 'MODEL_MISSING', what: who }];
+  });
   return [
     ...(model === undefined ? [] : [{ at: ['model'], file: model, code: 'MODEL_MISSING', what: 'model' } as const]),
+    ...others,
     ...data,
     ...modules,
   ];

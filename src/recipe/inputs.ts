@@ -15,5 +15,8 @@ export function inputFiles({ recipe, baseDir, file }: ResolvedRecipe): string[] 
   see(recipe.calibration.data);
   see(recipe.evaluation.data);
   see(recipe.evaluation.metrics);
+  see(recipe.train?.data);
+  see(recipe.distill?.teacher.model);
+  see(recipe.distill?.student.model);
   return found;
 }

@@ -304,6 +304,17 @@ function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
       ...recipe,
       model: recipe.model === undefined ? undefined : all(recipe.model),
       plugins: recipe.plugins && all(recipe.plugins),
+      train: recipe.train && {
+        ...recipe.train,
+        data: data(recipe.train.data),
+        checkpoint:
+          typeof recipe.train.checkpoint === 'string' ? all(recipe.train.checkpoint) : recipe.train.checkpoint,
+      },
+      distill: recipe.distill && {
+        ...recipe.distill,
+        teacher: { ...recipe.distill.teacher, model: all(recipe.distill.teacher.model) },
+        student: { ...recipe.distill.student, model: all(recipe.distill.student.model) },
+      },
       calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
       evaluation: {
         ...recipe.evaluation,

@@ -3,6 +3,7 @@ import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
 import { adjustmentSpec, bytesSpec, metricSpec, namedParts } from './parts.js';
+import { distillSpec } from './distill-spec.js';
 import { builtIn, type Plugins } from './plugins.js';
 import { quantizeSpecOf } from './quantize-spec.js';
 import { trainSpec } from './train-spec.js';
@@ -196,6 +197,9 @@ export function recipeSpecOf(plugins: Plugins) {
     calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
     optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
     train: trainSpec.describe('Training of the model before it is quantized; see docs/training.md.').optional(),
+    distill: distillSpec
+      .describe('A student that takes the place of the model and learns from it, as `train` says.')
+      .optional(),
     adjust: adjustSpec,
     quantize: quantizeSpecOf(parts).prefault({}).describe('What is quantized and how.'),
     exports: z

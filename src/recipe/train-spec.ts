@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { losses } from '../autodiff/losses/index.js';
 import { optimisers } from '../autodiff/optimisers/index.js';
+import { augmentations } from '../data/augment/index.js';
 import { dataSpec } from '../data/spec.js';
 import { LEARNED_SCALES } from '../scheme/types.js';
 import { schedules } from '../train/schedules/index.js';
@@ -43,6 +44,10 @@ export const trainSpec = z
     samples: count
       .describe('Most samples to learn from, those held back for validation included. Default: all.')
       .optional(),
+    start: z
+      .enum(['model', 'random'])
+      .default('model')
+      .describe('Weights at the start: those of the model, or drawn by the seed, as before any training.'),
     batch: count.default(128).describe('Samples in a batch; what is left of an epoch and fills none is left out.'),
     epochs: z.number().positive().describe('Passes over the samples; 0.5 is half a pass. Default: 10.').optional(),
     steps: count.describe('Steps of the optimiser, instead of epochs.').optional(),
@@ -94,6 +99,10 @@ export const trainSpec = z
         'The weights that do best on samples held back from training are the result, never the evaluation data; ' +
           'false: those of the last step.',
       ),
+    augment: z
+      .array(named('An augmentation', augmentations))
+      .default([])
+      .describe('Random changes of the images of each epoch, in this order, as the model takes them.'),
     batchNorm: z
       .enum(['batch', 'frozen'])
       .default('batch')

@@ -5,6 +5,7 @@ import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdo
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
+import { trainingText } from './training.js';
 import { big, bytes, count, fixed, isNumber, json, many, ms, percent, plain, span, spread } from './text.js';
 
 export function renderMarkdown(record: RunRecord): string {
@@ -20,6 +21,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
     section('Search', search(record)),
+    section('Training', record.training ? trainingText(record.training) : ''),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),
     section(

@@ -1,4 +1,5 @@
 import type { RunRecord } from '../record/index.js';
+import { scoreSentence } from './training.js';
 import { keptLarge } from './size.js';
 import { big, count, fixed, isNumber, many, percent, visible } from './text.js';
 
@@ -8,6 +9,7 @@ import { big, count, fixed, isNumber, many, percent, visible } from './text.js';
  */
 export function story(record: RunRecord): string[] {
   return [
+    record.training && scoreSentence(record.training),
     cleanUp(record),
     calibrated(record),
     integers(record),

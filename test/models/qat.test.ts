@@ -41,17 +41,16 @@ it('trains 2-bit weights of the demo back, the same bytes each time', async () =
   const trained = await run('trained', ...TRAINED, 'train.control=true');
   expect(top1(rounded)).toBeLessThan(60);
   expect(top1(trained)).toBeGreaterThan(top1(rounded) + 25);
-  const training = trained.training!; // it was trained
-  expect([training.steps, training.ended]).toEqual([32, 'steps']);
-  expect(training.samples.judged).toBeGreaterThan(0);
-  expect(training.best?.score.name).toBe('top1');
-  expect(training.curve.at(-1)!.loss).toBeLessThan(training.curve[0]!.loss); // steps gave points
-  const [metric] = training.control!.metrics; // a control was asked for
-  expect(metric?.name).toBe('top1');
-  expect(metric?.quantized).toBeGreaterThan(90);
+  const [own, control] = trained.training!.fitted; // it was trained
+  expect([own?.name, own?.steps, own?.ended]).toEqual(['quantized', 32, 'steps']);
+  expect(own?.judged).toBeGreaterThan(0);
+  expect(own?.best?.metric).toBe('top1');
+  expect(own!.curve.at(-1)!.loss).toBeLessThan(own!.curve[0]!.loss); // steps gave points
+  expect(control?.name).toBe('control');
+  expect(trained.training!.scores.find((x) => x.name === 'control')?.metrics[0]?.value).toBeGreaterThan(90); // as above
   expect(trained.runtime?.integerMacsShare).toBe(1);
   expect(trained.stages.map((s) => s.name)).toContain('qat');
-  expect(readRun(path.join(root, 'trained', 'run.json')).training?.steps).toBe(32);
+  expect(readRun(path.join(root, 'trained', 'run.json')).training?.fitted).toHaveLength(2);
   await run('again', ...TRAINED);
   expect(sha256File(path.join(root, 'again', 'model.onnx'))).toBe(sha256File(path.join(root, 'trained', 'model.onnx')));
 });

@@ -50,6 +50,7 @@ rect.node.moves{fill:var(--bg);stroke:var(--line)}
 .tools{display:flex;gap:.4rem;flex-wrap:wrap;margin:.4rem 0}
 .keys{display:flex;gap:.3rem 1.2rem;flex-wrap:wrap;font-size:.85rem}
 .key svg{vertical-align:-4px}
+svg .curve{fill:none;stroke:var(--accent);stroke-width:1.6}
 .scatter svg{display:block;width:100%;overflow:visible}
 figure.scatter{max-width:60rem}
 svg .grid{stroke:var(--line);stroke-width:.7}svg .whisker{stroke:var(--dim);stroke-width:1.3}svg .pareto{stroke:var(--accent);stroke-width:1.6;stroke-dasharray:5 3}

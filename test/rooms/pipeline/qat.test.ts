@@ -10,6 +10,7 @@ import { runRecipe } from '../../../src/pipeline/run.js';
 import { readRun } from '../../../src/record/read.js';
 import type { RunRecord } from '../../../src/record/index.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
+import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
 import { recipeOf, weight, writeModel, writeNpy } from './models.js';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-qat-'));
@@ -64,18 +65,23 @@ it.each<[string, NonNullable<RecipeInput['quantize']>, NonNullable<RecipeInput['
 ])('%s: learns two classes', async (name, quantize, how) => {
   const record = await run(name.replaceAll(' ', '-'), { quantize, train: how });
   expect(top1(record)).toBeGreaterThan(85); // by chance 50
-  expect(record.training?.steps).toBe(150);
-  expect(record.training?.best?.score.name).toBe('top1');
+  expect(record.training?.fitted[0]).toMatchObject({ name: 'quantized', steps: 150, best: { metric: 'top1' } });
 });
 
 it('holds the result against the float model, trained the same way, and gives the same bytes each time', async () => {
   const input = { quantize: { weights: { bits: 3 } } };
   const first = await run('first', { ...input, train: { ...train, control: true, steps: 60 } });
   const { training } = first;
-  expect(training?.samples).toEqual({ learned: 230, judged: 26 });
-  expect(training?.control?.metrics[0]).toMatchObject({ name: 'top1', unit: '%' });
-  expect(training?.control?.metrics[0]?.quantized).toBeGreaterThan(80);
-  expect(training?.control?.metrics[0]?.float).toBeLessThan(70); // before it was trained
+  expect(training?.fitted.map((f) => [f.name, f.learned, f.judged, f.steps])).toEqual([
+    ['quantized', 230, 26, 60],
+    ['control', 230, 26, 60],
+  ]);
+  const [before, control] = training!.scores; // it was trained
+  expect([before?.name, control?.name]).toEqual(['before', 'control']);
+  expect(before?.metrics[0]?.value).toBeLessThan(70);
+  expect(control?.metrics[0]?.value).toBeGreaterThan(80);
+  expect(renderMarkdown(first)).toContain('the control, trained the same way');
+  expect(renderHtml(first)).toContain('Loss of the quantized model by step');
   expect(first.stages.map((s) => s.name)).toEqual([
     'optimise',
     'plan',
@@ -97,8 +103,8 @@ it('learns from the float model, without labels', async () => {
     train: { ...train, data: { npy: 'x.npy' }, loss: { loss: 'mse', target: 'teacher' }, validation: { share: 0.3 } },
     evaluation: { data: { npy: 'x.npy' }, metrics: [] },
   });
-  const { curve = [] } = record.training ?? {};
-  expect(record.training?.best?.score.name).toBe('loss');
+  const { curve, best } = record.training!.fitted[0]!; // it was trained
+  expect(best?.metric).toBe('loss');
   expect(curve.at(-1)!.loss).toBeLessThan(0.3 * curve[0]!.loss); // steps gave points
 });
 
