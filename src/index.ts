@@ -101,7 +101,12 @@ export type { GradientOptions } from './autodiff/types.js';
 export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
+export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
 export { withWeights } from './train/write-back.js';
+export { withFakeQuant } from './qat/fake-quant.js';
+export type { FakeQuantized, FakeQuantOptions, QatParameter, Trained } from './qat/types.js';
+export type { Coded } from './scheme/codings/types.js';
+export { LEARNED_SCALES, type LearnedScales } from './scheme/types.js';
 
 // Plug-ins
 export { z } from 'zod';

@@ -48,14 +48,18 @@ async function trainVariant(
       label: 'qat',
       ...all.listen,
     };
-    const wanted = typeof train.quantized === 'object' ? train.quantized : { scales: 'lsq' as const, keepZeros: false };
+    const wanted = typeof train.quantized === 'object' ? train.quantized : { scales: 'lsq' as const };
     const { trained, learned } = await learnQuantized({
       ...how,
       model: v.model,
       ...(train.loss.some((t) => t.target === 'teacher') ? { teacher: float } : {}),
       planned: v.prepared.planned,
       assigned: v.assigned,
-      fake: { ...wanted, start: wanted.start ?? (refined ? 'given' : 'least-error') },
+      fake: {
+        scales: wanted.scales,
+        start: ('start' in wanted ? wanted.start : undefined) ?? (refined ? 'given' : 'least-error'),
+        keepZeros: train.keep.includes('zeros'),
+      },
     });
     const assigned = takeTrained(v.prepared.planned, v.assigned, trained);
     assigned.diagnostics.forEach(v.report);

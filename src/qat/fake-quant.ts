@@ -35,7 +35,7 @@ type Params = ReadonlyMap<QuantPoint, QuantParams>;
 export function withFakeQuant(
   given: Model,
   planned: Planned,
-  params: Params,
+  params: ReadonlyMap<QuantPoint, QuantParams>,
   options: FakeQuantOptions = {},
 ): FakeQuantized {
   const copy = cloneModel(given);

@@ -5,6 +5,7 @@ import { optimisers } from '../autodiff/optimisers/index.js';
 import { augmentations } from '../data/augment/index.js';
 import { dataSpec } from '../data/spec.js';
 import { LEARNED_SCALES } from '../scheme/types.js';
+import { KEPT } from '../train/kept.js';
 import { schedules } from '../train/schedules/index.js';
 import { named } from './parts.js';
 
@@ -127,16 +128,20 @@ export const trainSpec = z
                 'them. Default: least-error with method: round, else given.',
             )
             .optional(),
-          keepZeros: z
-            .boolean()
-            .default(false)
-            .describe('Weights that are zero stay zero, as those of a pruned model.'),
         }),
       ])
       .default(false)
       .describe(
         'Quantization-aware: training starts from the quantized model, and every step computes with weights and ' +
           'activations rounded as `quantize` says. Without it, the float model is trained before it is quantized.',
+      ),
+    keep: z
+      .array(z.enum(KEPT))
+      .default([])
+      .describe(
+        'What of the form of weights stays. zeros: weights that are zero, as in a pruned model. codebooks: weights that ' +
+          'share a value go on sharing one, which is learned, as in a clustered model (at most 256 values); with ' +
+          '`quantized`, the coding k-means does so.',
       ),
     freeze: z
       .array(z.string().min(1))
@@ -159,6 +164,10 @@ export const trainSpec = z
           'teacher; with `quantized`, the float model.',
       ),
   })
+  .refine(
+    (t) => t.quantized === false || !t.keep.includes('codebooks'),
+    'train.keep: codebooks is of float weights; with train.quantized, use quantize.format: coded and coding: k-means',
+  )
   .refine((t) => t.epochs === undefined || t.steps === undefined, 'train has epochs and steps: keep one of them');
 
 /** The section with its defaults. */

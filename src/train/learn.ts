@@ -9,6 +9,8 @@ import type { Model } from '../ir/model.js';
 import { batchesOf, type Augmenting, type BatchSettings } from './batches.js';
 import { fit, type CheckpointOptions, type FitResult } from './fit.js';
 import { heldBack, judgeBy } from './judge.js';
+import { withKept, type Kept } from './kept.js';
+import { parametersOf } from './parameters.js';
 import { rateOver } from './rate.js';
 import { taskOf, type TaskOptions } from './task.js';
 import { ofTeacher, withTeacher } from './teacher.js';
@@ -46,6 +48,8 @@ export interface LearnSettings {
     false | { readonly share: number; readonly every?: number | undefined; readonly patience?: number | undefined };
   readonly batchNorm: 'batch' | 'frozen';
   readonly freeze: readonly string[];
+  /** What of the form of weights stays. Default: nothing. */
+  readonly keep?: readonly Kept[];
   readonly seed: number;
   readonly threads: number;
 }
@@ -82,12 +86,15 @@ const DEFAULT_EPOCHS = 10;
 export async function learn(o: LearnOptions): Promise<Learned> {
   const { settings: s, samples } = o;
   const mixes = o.augment?.some((a) => a.augmentation.mixes) === true;
-  const both = o.teacher ? withTeacher(o.model, o.teacher) : o.model;
+  // A model that rounds keeps what it keeps by itself.
+  const kept = s.keep?.length && !o.rounded ? withKept(o.model, parametersOf(o.model, s.freeze), s.keep) : undefined;
+  const learner = kept?.model ?? o.model;
+  const both = o.teacher ? withTeacher(learner, o.teacher) : learner;
   const more = o.extend?.(both);
   const terms = [...termsOf(o, mixes), ...(more?.terms ?? [])];
   const task = taskOf({
     model: both,
-    learner: o.model,
+    learner,
     more: more?.parameters ?? [],
     terms,
     batch: s.batch,
@@ -96,6 +103,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     accumulate: s.accumulate,
     batchNorm: s.batchNorm,
     freeze: s.freeze,
+    ...(kept ? { parameters: kept.parameters } : {}),
     ...(o.rounded ? { ...o.rounded, rounding: 'straight-through' } : {}),
   });
   const { learn: learned, judge: judged } = heldBack(samples.count, s.validation ? s.validation.share : 0, s.seed);
@@ -127,7 +135,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     ...(s.validation
       ? {
           validate: judgeBy({
-            learner: o.model,
+            learner,
             classes: classesOf(terms, samples),
             withLoss: task.withLoss,
             settings: { ...settings, indices: judged },
@@ -142,7 +150,8 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     ...(o.label === undefined ? {} : { label: o.label }),
   });
   const own = new Set([...o.model.graph.initializers].map((v) => v.name));
-  const weights = new Map([...made.weights].filter(([name]) => own.has(name)));
+  const restored = kept?.restore(made.weights) ?? made.weights;
+  const weights = new Map([...restored].filter(([name]) => own.has(name)));
   return {
     model: withWeights(o.model, weights),
     fit: made,
