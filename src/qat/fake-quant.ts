@@ -1,7 +1,5 @@
 /** The planned model as a float model whose weights and activations take only the values that codes can mean. */
 import { filled } from '../base/lists.js';
-import { fail } from '../base/errors.js';
-import { createRng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Node, Use, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
@@ -12,14 +10,11 @@ import { dataInputs, specOf } from '../ops/index.js';
 import { pointName } from '../quantize/planners/static.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
-import { gridOf } from '../scheme/codings/chosen.js';
-import { codings } from '../scheme/codings/index.js';
-import { decode, matrixOf } from '../scheme/codings/matrix.js';
-import type { Coded, Matrix } from '../scheme/codings/types.js';
+import type { Coded } from '../scheme/codings/types.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { QuantParams, QuantPoint, QuantSpec } from '../scheme/types.js';
-import { clipAndRound, fakeQuantize } from './integers.js';
-import { fakeLevels, type FakeLevels } from './levels.js';
+import { addCodedWeight, readCodedWeight, type CodedWeightPoint } from './coded-weights.js';
+import { clipAndRound, fakeQuantize, roundBias } from './integers.js';
 import { leastError } from './start.js';
 import { addSteps, readSteps, type Steps, type StepsRequest } from './step-size.js';
 import type { FakeQuantized, FakeQuantOptions, QatParameter, Trained } from './types.js';
@@ -48,13 +43,6 @@ interface LearnedPoint {
   readonly request: StepsRequest;
 }
 
-interface CodedPoint {
-  readonly value: Value;
-  readonly matrix: Matrix;
-  readonly made: FakeLevels;
-  readonly kind: 'levels' | 'step size';
-}
-
 class FakeQuantizer {
   readonly #given: Model;
   readonly #model: Model;
@@ -68,7 +56,7 @@ class FakeQuantizer {
   readonly #made = new Map<QuantPoint, Value>();
   readonly #weights = new Map<Value, { readonly parameter: QatParameter; readonly mask: Float32Array | undefined }>();
   readonly #constants: string[] = [];
-  readonly #codings = new Map<QuantPoint, CodedPoint>();
+  readonly #codings = new Map<QuantPoint, CodedWeightPoint>();
 
   constructor(
     given: Model,
@@ -210,25 +198,11 @@ class FakeQuantizer {
 
   /** A weight whose codes mean levels of a coding. */
   #coded(point: QuantPoint, v: Value, spec: QuantSpec & { kind: 'coded' }): Value {
-    const data = dataOf(v); // planning chose initializers
-    const coding = filled([codings.find((c) => c.name === spec.coding)], 0); // the schema allows names of the list
-    const matrix = matrixOf(data.f32(), data.dims, spec.axis);
-    const coded = coding.encode(matrix, spec.options, createRng(0, 'rounding'));
-    const [learns, grid] = [coding.learns?.(spec.options), gridOf(coded, matrix)];
-    if (!learns || !grid)
-      return fail(
-        'RECIPE_INVALID',
-        `training cannot learn codes of the coding ${spec.coding}, in which '${v.name}' is stored`,
-        { tensor: v.name },
-        `it can of ${codings.flatMap((c) => (c.learns ? [c.name] : [])).join(', ')}`,
-      );
-    const fixed = this.#options.scales === 'fixed' && learns === 'scales';
-    const made = fakeLevels(this.#b, learns === 'levels' ? this.#copyOf(v) : this.#parameter(v, 'weight'), {
-      ...{ name: v.name, matrix, dims: data.dims, coded, grid, relative: this.#options.steps === 'relative' },
-      learns: fixed ? 'neither' : learns,
-    });
+    const source = (learned: boolean): Value => (learned ? this.#parameter(v, 'weight') : this.#copyOf(v));
+    const found = addCodedWeight(this.#b, v, spec, source, this.#options);
+    const { made } = found;
     this.#constants.push(...made.constants);
-    this.#codings.set(point, { value: v, matrix, made, kind: learns === 'levels' ? 'levels' : 'step size' });
+    this.#codings.set(point, found);
     return made.value;
   }
 
@@ -241,12 +215,7 @@ class FakeQuantizer {
     const activation = 'uses' in from && this.#params.has(from) ? this.#activationSteps(from) : undefined;
     if (!activation || !weight || weight.given.scheme.granularity.kind === 'block') return undefined;
     if (activation.given.scale.length !== 1) return undefined;
-    const name = pointName(point);
-    const flat = weight.given.scale.length === 1 ? [] : [-1];
-    const sizes = this.#b.op('Reshape', [weight.size, this.#b.constant(Tensor.i64(flat))], { name: `${name}_sizes` });
-    const size = this.#b.op('Mul', [activation.size, sizes], { name: `${name}_size` });
-    const codes = this.#b.op('Round', [this.#b.op('Div', [source, size])], { name: `${name}_codes` });
-    return this.#b.op('Mul', [codes, size], { name: `${name}_rounded` });
+    return roundBias(this.#b, source, activation, weight, pointName(point));
   }
 
   /** The initializer that training changes, behind a mask where zeros stay. */
@@ -298,9 +267,7 @@ class FakeQuantizer {
       ...(learns.size === undefined ? [] : [{ name: learns.size, kind: 'step size' as const }]),
       ...(learns.zero === undefined ? [] : [{ name: learns.zero, kind: 'zero point' as const }]),
     ]);
-    const coded = [...this.#codings.values()].flatMap(({ made, kind }) =>
-      made.learned === undefined ? [] : [{ name: made.learned, kind }],
-    );
+    const coded = [...this.#codings.values()].flatMap((c) => c.parameter ?? []);
     removeUnusedInitializers(this.#model.graph); // shared values take the place of their weights
     return {
       model: this.#model,
@@ -326,14 +293,10 @@ class FakeQuantizer {
       params.set(point, found ? readSteps(found.steps, found.request, values) : withoutCodes(before));
     }
     const coded = new Map<QuantPoint, Coded>();
-    for (const [point, { value, matrix, made }] of this.#codings) {
-      const data = dataOf(value);
-      const read = made.read(
-        (weights.get(value) ?? data).f32(),
-        made.learned === undefined ? undefined : values.get(made.learned),
-      );
-      coded.set(point, read);
-      weights.set(value, Tensor.f32(decode(read, matrix), data.dims));
+    for (const [point, found] of this.#codings) {
+      const read = readCodedWeight(found, weights.get(found.weight), values);
+      coded.set(point, read.coded);
+      weights.set(found.weight, read.data);
     }
     return { weights, params, coded };
   }

@@ -1,5 +1,6 @@
 /** Fake quantization to integers: the tensor that codes would mean, with gradients by it, its step size and zero. */
 import type { Value } from '../ir/graph.js';
+import { Tensor } from '../ir/tensor.js';
 import type { GraphBuilder } from '../rewrite/builder.js';
 import type { Steps } from './step-size.js';
 
@@ -37,9 +38,19 @@ function clipped(b: GraphBuilder, ratio: Value, { given, zero, range: [low, high
 export function clipAndRound(b: GraphBuilder, x: Value, steps: Steps, name: string): { value: Value; fixed: string[] } {
   const op = (kind: string, ...inputs: Value[]): Value => b.op(kind, inputs, { name: `${name}_${kind}` });
   const [z] = steps.given.zeroPoint;
-  const [low, high] = steps.range.map((code) => op('Mul', steps.size, b.constant(code - (z ?? 0)))) as [Value, Value]; // two ends
+  const bound = (code: number): Value => op('Mul', steps.size, b.constant(code - (z ?? 0)));
+  const [low, high] = [bound(steps.range[0]), bound(steps.range[1])];
   const within = op('Clip', x, low, high);
   const still = b.op('Identity', [steps.size], { name: `${name}_still` });
   const codes = op('Round', op('Div', within, still));
   return { value: op('Mul', codes, still), fixed: [still.name] };
+}
+
+/** An int32 bias: a multiple of the product of the step sizes of activation and weight. */
+export function roundBias(b: GraphBuilder, bias: Value, activation: Steps, weight: Steps, name: string): Value {
+  const flat = weight.given.scale.length === 1 ? [] : [-1];
+  const sizes = b.op('Reshape', [weight.size, b.constant(Tensor.i64(flat))], { name: `${name}_sizes` });
+  const size = b.op('Mul', [activation.size, sizes], { name: `${name}_size` });
+  const codes = b.op('Round', [b.op('Div', [bias, size])], { name: `${name}_codes` });
+  return b.op('Mul', [codes, size], { name: `${name}_rounded` });
 }

@@ -98,6 +98,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     more: more?.parameters ?? [],
     terms,
     batch: s.batch,
+    shapes: shapesOf(both, samples, s.batch),
     optimiser: chosen(s.optimiser),
     clipNorm: s.clipNorm,
     accumulate: s.accumulate,
@@ -158,6 +159,17 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     samples: { learned: learned.length, judged: judged.length },
     parameters: task.parameters.reduce((n, name) => n + (task.weights.get(name)?.size ?? 0), 0),
   };
+}
+
+/** Of the inputs that samples fill, as they fill them: texts leave more open than the axis of the batch. */
+function shapesOf({ graph }: Model, samples: PackedSamples, batch: number): Record<string, readonly number[]> {
+  const first = samples.feed([0]);
+  return Object.fromEntries(
+    graph.inputs.flatMap(({ name }) => {
+      const dims = first[name]?.dims;
+      return dims ? [[name, [batch, ...dims.slice(1)]]] : [];
+    }),
+  );
 }
 
 const optionsOf = ({ name: _, ...options }: Chosen): { options: Readonly<Record<string, unknown>> } => ({ options });

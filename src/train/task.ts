@@ -16,6 +16,8 @@ export interface TaskOptions {
   readonly more?: readonly string[];
   readonly terms: readonly LossTerm[];
   readonly batch: number;
+  /** Of inputs, where more than the axis of the batch is open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly optimiser: { readonly name: string; readonly options?: Readonly<Record<string, unknown>> };
   readonly clipNorm?: number | undefined;
   readonly accumulate?: number;
@@ -53,6 +55,7 @@ export function taskOf(o: TaskOptions): Task {
     loss: 'loss',
     wrt: parameters,
     batch: o.batch,
+    ...(o.shapes ? { shapes: o.shapes } : {}),
     weightsAsInputs: true,
     batchNorm: o.batchNorm ?? 'batch',
     rounding: o.rounding ?? 'zero',
