@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { sha256File } from '../../../src/base/files.js';
 import { createRng } from '../../../src/base/rng.js';
+import { loadModel } from '../../../src/onnx/files.js';
 import { explainRecipe } from '../../../src/pipeline/explain.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { readRun } from '../../../src/record/read.js';
@@ -17,6 +18,7 @@ const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-qat-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const COUNT = 256;
+const [ones, zeros] = [1, 0].map((x) => Array<number>(32).fill(x).join(','));
 writeModel(
   path.join(root, 'm.onnx'),
   `g (float[N,4] x) => (float[N,2] y)
@@ -106,6 +108,31 @@ it('learns from the float model, without labels', async () => {
   const { curve, best } = record.training!.fitted[0]!; // it was trained
   expect(best?.metric).toBe('loss');
   expect(curve.at(-1)!.loss).toBeLessThan(0.3 * curve[0]!.loss); // steps gave points
+});
+
+it.each(['batch', 'frozen'] as const)('keeps a BatchNormalization that cannot be folded: %s', async (batchNorm) => {
+  writeModel(
+    path.join(root, 'bn.onnx'),
+    `g (float[N,4] x) => (float[N,2] y)
+     <${weight('w1', [4, 32])}, ${weight('w2', [32, 2], 0.3)}, ${weight('w3', [32, 2], 0.3)}, float[32] s = {${ones}},
+      float[32] b = {${zeros}}, float[32] m = {${zeros}}, float[32] v = {${ones}}>
+     { p = MatMul (x, w1) r = Relu (p) n = BatchNormalization (r, s, b, m, v) q = MatMul (n, w2) t = Tanh (n)
+       u = MatMul (t, w3) y = Add (q, u) }`,
+  );
+  const recipe = await recipeOf(root, {
+    model: 'bn.onnx',
+    calibration: { data },
+    quantize: { weights: { bits: 4 } },
+    train: { ...train, steps: 60, batchNorm },
+    evaluation: { data, metrics: ['top1'], collapse: 0 },
+  });
+  const { record } = await runRecipe({ recipe, outDir: path.join(root, `bn-${batchNorm}`) });
+  expect(top1(record)).toBeGreaterThan(80);
+  const { graph } = loadModel(path.join(root, `bn-${batchNorm}`, 'model.onnx'));
+  const node = [...graph.nodes].find((n) => n.op === 'BatchNormalization')!; // it was not folded
+  const [mean, variance] = [3, 4].map((i) => node.inputs[i]!.data!.f32()); // they are constants
+  expect(mean!.every((x) => x === 0)).toBe(batchNorm === 'frozen');
+  expect(variance!.every((x) => x === 1)).toBe(batchNorm === 'frozen');
 });
 
 it('says in explain that it trains', async () => {

@@ -100,6 +100,21 @@ describe.each([
 });
 
 it.each([
+  ['convolutions', CONV],
+  ['products', PRODUCTS],
+])('%s in operators on integers: fake and real integers agree', async (_, text) => {
+  const c = await prepareText(text, 'qoperator', { settings: '{ weights: { bits: 4 } }' });
+  const fake = withFakeQuant(c.model, c.planned, c.params, { steps: 'relative' });
+  const feed = c.used[0]!.feeds[0]!; // four samples calibrated it
+  for (const values of [new Map<string, Tensor>(), moved(fake, 1)]) {
+    const floats = await outputOf(withWeights(fake.model, values), feed, 'all');
+    const { most, share } = apart(floats, await outputOf(written(c, fake, values), feed, 'all'));
+    expect(most).toBeLessThan(0.02); // as above
+    expect(share).toBeLessThan(0.1);
+  }
+});
+
+it.each([
   ['weight-only', '{ weights: { dtype: int4, granularity: { block: 8 } }, standardOps: true }'],
   ['weight-only', '{ weights: { dtype: int2, granularity: { block: 16 } } }'],
   ['weight-only', '{ weights: { dtype: uint4, symmetric: false, granularity: channel }, standardOps: true }'],
