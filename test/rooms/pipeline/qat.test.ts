@@ -12,6 +12,7 @@ import { readRun } from '../../../src/record/read.js';
 import type { RunRecord } from '../../../src/record/index.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
 import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
+import { trainFile } from '../../../src/standalone/train.js';
 import { recipeOf, weight, writeModel, writeNpy } from './models.js';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-qat-'));
@@ -140,4 +141,11 @@ it('says in explain that it trains', async () => {
   const found = explainRecipe(recipe).find((s) => s.name === 'qat');
   expect(found?.does).toContain('the float model the same way');
   expect(found?.settings.some((s) => s.key === 'train.steps')).toBe(true);
+});
+
+it('is not what the command for float models does', async () => {
+  const recipe = await recipeOf(root, { model: 'm.onnx', calibration: { data }, train });
+  await expect(trainFile({ recipe, outDir: path.join(root, 'float'), report: () => undefined })).rejects.toMatchObject({
+    code: 'RECIPE_INVALID',
+  });
 });
