@@ -101,6 +101,7 @@ export { frontOf } from './pipeline/front-of.js';
 export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
 export { augmentations } from './data/augment/index.js';
 export type { Augmentation, ImageView, Partner } from './data/augment/types.js';
+export type { Rng } from './base/rng.js';
 export { PackedSamples, type PackOptions } from './data/packed.js';
 export type { Augmenting } from './train/batches.js';
 export type { Score } from './train/checkpoint.js';
@@ -115,7 +116,12 @@ export {
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { trainFile, type TrainFileOptions } from './standalone/train.js';
+export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
 export { withWeights } from './train/write-back.js';
+export { withFakeQuant } from './qat/fake-quant.js';
+export type { FakeQuantized, FakeQuantOptions, QatParameter, Trained } from './qat/types.js';
+export type { Coded } from './scheme/codings/types.js';
+export { LEARNED_SCALES, type LearnedScales } from './scheme/types.js';
 
 // Plug-ins
 export { z } from 'zod';

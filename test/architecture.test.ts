@@ -33,6 +33,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   train: 7,
   adjust: 8,
   analyse: 9,
+  qat: 9,
   recipe: 9,
   facts: 9,
   pipeline: 10,

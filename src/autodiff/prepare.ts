@@ -22,6 +22,7 @@ export interface Prepared {
   readonly ints: ReadonlyMap<Value, readonly Dim[]>;
   readonly loss: Value;
   readonly wrt: readonly Value[];
+  readonly constants: readonly Value[];
   readonly outputs: readonly Value[];
 }
 
@@ -47,6 +48,7 @@ export function prepare(given: Model, options: GradientOptions): Prepared {
   const loss = find(options.loss, 'the loss');
   const wrt = options.wrt.map((name) => find(name, 'what gradients are asked for,'));
   const outputs = (options.outputs ?? []).map((name) => find(name, 'the output'));
+  const constants = (options.constants ?? []).map((name) => find(name, 'the constant'));
   for (const v of wrt)
     if (v.dtype && !isFloat(v.dtype))
       fail('GRADIENT_UNKNOWN_NAME', `'${v.name}' is of type ${v.dtype}`, { tensor: v.name }, 'gradients are by floats');
@@ -55,7 +57,7 @@ export function prepare(given: Model, options: GradientOptions): Prepared {
   let ints = infer(model, shapes);
   checkLoss(loss);
   if (unrollCells(model, wrt) + expandOps(model, wrt)) ints = infer(model, shapes);
-  return { model, ints, loss, wrt, outputs };
+  return { model, ints, loss, wrt, constants, outputs };
 }
 
 function hintFor(name: string, values: ReadonlyMap<string, Value>): string {

@@ -21,6 +21,8 @@ export interface GradientOptions {
    * without steps, within the range of the codes (straight-through).
    */
   readonly rounding?: 'zero' | 'straight-through';
+  /** Values that count as constants: no gradient goes on to what they are computed from. Default: none. */
+  readonly constants?: readonly string[];
   /** Initializers of `wrt` become inputs, which a caller must feed: a step of training changes them. */
   readonly weightsAsInputs?: boolean;
 }

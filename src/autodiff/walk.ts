@@ -26,10 +26,10 @@ function facetOf(node: Node, estimates: boolean): Facet {
  * adds any, for every node on the way without a rule, and GRADIENT_INVALID where no way leads from the loss to a value.
  */
 export function backward(prepared: Prepared, estimates: boolean): Value[] {
-  const { model, ints, loss, wrt } = prepared;
+  const { model, ints, loss, wrt, constants } = prepared;
   const { graph } = model;
   const order = graph.topological();
-  const active = activeValues(order, new Set(wrt), estimates);
+  const active = activeValues(order, new Set(wrt), new Set(constants), estimates);
   const path = pathTo(loss, order, active);
   refuseUnknown(path, estimates);
   widen(model, path, estimates);
@@ -62,15 +62,20 @@ export function backward(prepared: Prepared, estimates: boolean): Value[] {
   return wrt.map((v) => gradientOf(v) ?? unreached(v, loss, order, estimates));
 }
 
-/** `wrt`, and what changes with it. Integers do so only where what made them is estimated. */
-function activeValues(order: readonly Node[], wrt: ReadonlySet<Value>, estimates: boolean): ReadonlySet<Value> {
+/** `wrt`, and what changes with it but for constants. Integers do so only where what made them is estimated. */
+function activeValues(
+  order: readonly Node[],
+  wrt: ReadonlySet<Value>,
+  constants: ReadonlySet<Value>,
+  estimates: boolean,
+): ReadonlySet<Value> {
   const active = new Set(wrt);
   for (const node of order) {
     const facet = facetOf(node, estimates);
     if (facet === 'zero') continue;
     if (![...node.inputs, ...node.captures()].some((v) => v && active.has(v))) continue;
     const estimated = typeof facet === 'object' && facet.estimate === true;
-    for (const y of node.outputs) if (estimated || !y.dtype || isFloat(y.dtype)) active.add(y);
+    for (const y of node.outputs) if (!constants.has(y) && (estimated || !y.dtype || isFloat(y.dtype))) active.add(y);
   }
   return active;
 }

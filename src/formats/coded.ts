@@ -21,14 +21,14 @@ export const coded = {
     'calibration data needed.',
   plan: 'coded',
   minOpset: () => 13, // planning asks the coding
-  rewrite({ model, planned, seed }) {
+  rewrite({ model, planned, seed, coded: chosen }) {
     const writer = new Writer(model, createRng(seed, 'rounding'));
     let changes = 0;
     for (const [point, spec] of planned.plan) {
       if (spec.kind !== 'coded' || !('uses' in point) || !point.data) continue;
       const coding = codings.find((c) => c.name === spec.coding)!; // the schema allows names of the list only
       const matrix = matrixOf(point.data.f32(), point.data.dims, spec.axis);
-      writer.replace(point, coding.encode(matrix, spec.options, writer.rng), matrix);
+      writer.replace(point, chosen?.get(point) ?? coding.encode(matrix, spec.options, writer.rng), matrix);
       changes++;
     }
     return { changes, tensors: new Map() };

@@ -2,6 +2,7 @@ import type { Diagnostic } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
+import type { Coded } from '../scheme/codings/types.js';
 import type { Extremes, Planned } from '../scheme/quantized.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 
@@ -13,6 +14,8 @@ export interface FormatInput {
   >;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
+  /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   readonly report?: (d: Diagnostic) => void;

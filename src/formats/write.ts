@@ -27,6 +27,7 @@ export function writeModel(
     planned: to.planned(graph.planned),
     params: new Map([...graph.params].map(([p, params]) => [to.point(p), params])),
     target,
+    ...(graph.coded ? { coded: new Map([...graph.coded].map(([p, c]) => [to.point(p), c])) } : {}),
     ...(graph.stats ? { stats: new Map([...graph.stats].map(([v, s]) => [to.value(v), s])) } : {}),
     ...(report ? { report } : {}),
     seed: graph.seed,

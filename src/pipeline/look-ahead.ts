@@ -33,7 +33,7 @@ export async function lookAhead(
   const { calibration: c, evaluation: e, train } = r.recipe;
   // Calibration data that no stage reads need not be there.
   const stages = [
-    ...(train?.data ? [] : (['train', 'distill'] as const)),
+    ...(train?.data ? [] : (['train', 'distill', 'qat'] as const)),
     'calibrate',
     'budget',
     'sensitivity',

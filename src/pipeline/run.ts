@@ -27,13 +27,21 @@ import { spendBudget } from './mixed.js';
 import { OutputFolder } from './output-folder.js';
 import { optimizeModel, passesFor } from './prepare.js';
 import { tellOfSaturation } from './saturation.js';
+import { trainTogether } from './qat.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
 import { planText, planVariant } from './variant/plan.js';
 import { recordOf, type SharedFacts } from './variant/record.js';
-import type { AssignedVariant, PlannedVariant, RefinedVariant, Variant, WrittenVariant } from './variant/types.js';
+import type {
+  AssignedVariant,
+  PlannedVariant,
+  RefinedVariant,
+  TrainedVariant,
+  Variant,
+  WrittenVariant,
+} from './variant/types.js';
 import { writeVariant } from './variant/write.js';
 
 export interface RunListener {
@@ -145,7 +153,8 @@ async function runTrained(
     const assigned = await all.each(taken, (v) => assignVariant(v, calibrated.stats.get(v.index)));
     const sensitivities = await measureSensitivities(assigned, looked, all);
     const refined = await refineAll(assigned, changed.moments, front, all);
-    const written = await writeAll(refined, front, all);
+    const trained = await trainTogether(refined, front, all);
+    const written = await writeAll(trained, front, all);
     const { measured, overlap } = await measureTogether(written, {
       front,
       all,
@@ -303,7 +312,7 @@ async function refineAll(
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));
 }
 
-async function writeAll(list: readonly RefinedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {
+async function writeAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {
   return all.stage('quantize', async () => {
     const done = await all.each(list, writeVariant);
     const written = await all.each(

@@ -143,6 +143,14 @@ export const tell = {
       ),
     };
   },
+  qat: (s: Subject): Told => ({
+    does:
+      'Trains weights, biases and step sizes while every step computes with weights and activations rounded as the ' +
+      'quantized model does.' +
+      (s.recipe.train?.control ? ' Then trains the float model the same way, to hold the result against.' : ''),
+    why: '`train.quantized` is set: what few bits cost, training wins back',
+    settings: under(s, 'train'),
+  }),
   quantize: (s: Subject): Told => ({
     does: `Writes the model in ${formatOf(s).name} form.`,
     why: formatOf(s).plan === 'static' ? 'the runtime fuses it into integer kernels' : 'no calibration is needed',

@@ -17,6 +17,7 @@ export type StageName =
   | 'calibrate'
   | 'sensitivity'
   | 'weights'
+  | 'qat'
   | 'quantize'
   | 'evaluate'
   | 'layers'
@@ -30,6 +31,7 @@ export interface Asks {
   readonly format: string;
   readonly budget: boolean;
   /** Whether a method other than rounding, or a correction, may choose codes of weights. */ readonly refined: boolean;
+  /** Whether the quantized model is trained. */ readonly qat: boolean;
   readonly calibrationData: boolean;
   readonly evaluationData: boolean;
   readonly sensitivity: boolean;
@@ -59,6 +61,8 @@ const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
 /** An epoch has a run and about two for the way back, and ten epochs are the default. */
 const TRAINING_RUNS = 30;
 const WEIGHTS_RUNS = 4;
+/** As {@link TRAINING_RUNS}, and rounding takes a third more. */
+const QAT_RUNS = 40;
 const BUDGET_SAMPLES = 32;
 const LAYERS_SAMPLES = 16;
 const CALIBRATION_SAMPLES = 256;
@@ -119,6 +123,13 @@ export const STAGES: readonly StageSpec[] = [
     runs: (w) => WEIGHTS_RUNS * w.samples,
     does: tell.weights,
   },
+  {
+    name: 'qat',
+    when: (a) => a.qat,
+    shared: 'each',
+    runs: (w) => QAT_RUNS * w.samples,
+    does: tell.qat,
+  },
   { name: 'quantize', when: () => true, shared: 'each', runs: () => 0, does: tell.quantize },
   { name: 'evaluate', when: () => true, shared: 'pass', runs: () => 0, does: tell.evaluate },
   {
@@ -153,11 +164,12 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
 export function asksOf({ train, distill, adjust, quantize, calibration, evaluation: e }: Recipe, detail = true): Asks {
   return {
-    training: distill ? 'distill' : train ? 'train' : undefined,
+    training: distill ? 'distill' : train && train.quantized === false ? 'train' : undefined,
     adjust: adjust.map((a) => a.name),
     format: quantize.format,
     budget: quantize.budget !== undefined,
     refined: isRefined(quantize),
+    qat: train !== undefined && train.quantized !== false,
     calibrationData: calibration.data !== undefined,
     evaluationData: e.data !== undefined,
     sensitivity: detail && e.sensitivity !== false,

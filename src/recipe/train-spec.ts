@@ -4,6 +4,8 @@ import { losses } from '../autodiff/losses/index.js';
 import { optimisers } from '../autodiff/optimisers/index.js';
 import { augmentations } from '../data/augment/index.js';
 import { dataSpec } from '../data/spec.js';
+import { LEARNED_SCALES } from '../scheme/types.js';
+import { KEPT } from '../train/kept.js';
 import { schedules } from '../train/schedules/index.js';
 import { named } from './parts.js';
 
@@ -108,6 +110,39 @@ export const trainSpec = z
       .describe(
         'BatchNormalization by statistics of the batch, which then follow, or by those of the model, which stay.',
       ),
+    quantized: z
+      .union([
+        z.boolean(),
+        z.strictObject({
+          scales: z
+            .enum(LEARNED_SCALES)
+            .default('lsq')
+            .describe(
+              'What of the grids is learned. lsq: step sizes. lsq+: zero points of activations too. pact: step sizes ' +
+                'of weights, and of activations the bounds, by the elements beyond them alone. fixed: nothing.',
+            ),
+          start: z
+            .enum(['least-error', 'given'])
+            .describe(
+              'Where step sizes of weights start: where rounding errs least, squared, or as observer and method give ' +
+                'them. Default: least-error with method: round, else given.',
+            )
+            .optional(),
+        }),
+      ])
+      .default(false)
+      .describe(
+        'Quantization-aware: training starts from the quantized model, and every step computes with weights and ' +
+          'activations rounded as `quantize` says. Without it, the float model is trained before it is quantized.',
+      ),
+    keep: z
+      .array(z.enum(KEPT))
+      .default([])
+      .describe(
+        'What of the form of weights stays. zeros: weights that are zero, as in a pruned model. codebooks: weights that ' +
+          'share a value go on sharing one, which is learned, as in a clustered model (at most 256 values); with ' +
+          '`quantized`, the coding k-means does so.',
+      ),
     freeze: z
       .array(z.string().min(1))
       .default([])
@@ -125,9 +160,14 @@ export const trainSpec = z
       .boolean()
       .default(false)
       .describe(
-        'Also trains what the result must be held against, the same way: with `distill`, the student without its teacher.',
+        'Also trains what the result must be held against, the same way: with `distill`, the student without its ' +
+          'teacher; with `quantized`, the float model.',
       ),
   })
+  .refine(
+    (t) => t.quantized === false || !t.keep.includes('codebooks'),
+    'train.keep: codebooks is of float weights; with train.quantized, use quantize.format: coded and coding: k-means',
+  )
   .refine((t) => t.epochs === undefined || t.steps === undefined, 'train has epochs and steps: keep one of them');
 
 /** The section with its defaults. */

@@ -1,9 +1,11 @@
-/** What training did before anything was quantized. */
+/** What training did: of the float model, before anything was quantized, or of the quantized one. */
 import { z } from 'zod';
 import { count, text, type Deep } from './parts.js';
 
 export const fittedSpec = z.object({
-  name: z.enum(['model', 'student', 'teacher', 'control']),
+  name: z
+    .enum(['model', 'student', 'teacher', 'quantized', 'control'])
+    .describe('quantized is the model of the recipe, trained as the integer model that it becomes.'),
   steps: count,
   epochs: count.describe('That were begun.'),
   ended: z.enum(['steps', 'patience']),
@@ -44,5 +46,5 @@ export const trainingSpec = z
     data: z.unknown().describe('Where the samples came from.'),
     augment: z.array(text),
   })
-  .describe('Training before quantization.');
+  .describe('Training.');
 export type TrainingFacts = Deep<z.output<typeof trainingSpec>>;

@@ -56,7 +56,7 @@ export function trainingText(facts: TrainingFacts): string {
     ),
     ...fitted.map((f) =>
       section(
-        `Curve of the ${f.name}`,
+        `Curve of the ${CALLED[f.name]}`,
         table(
           ['step', 'loss', 'rate', 'held-back'],
           thinned(f.curve).map((p) => [
@@ -73,13 +73,21 @@ export function trainingText(facts: TrainingFacts): string {
     .join('\n\n');
 }
 
+/** What was trained. */
+export const CALLED: Readonly<Record<FittedFacts['name'], string>> = {
+  model: 'model',
+  student: 'student',
+  teacher: 'teacher',
+  quantized: 'quantized model',
+  control: 'control',
+};
 /** What scores are of. */
 export const NAMES: Readonly<Record<TrainingFacts['scores'][number]['name'], string>> = {
   before: 'as in the file',
   teacher: 'the teacher',
   start: 'the student before training',
   trained: 'trained',
-  control: 'trained the same way without the teacher',
+  control: 'the control, trained the same way',
 };
 
 /** Such as: Training took top1 from 80.45 to 87.20 %. Undefined where nothing was scored. */
@@ -87,7 +95,12 @@ export function scoreSentence({ scores, fitted }: TrainingFacts): string | undef
   const of = (name: TrainingFacts['scores'][number]['name']) => scores.find((s) => s.name === name)?.metrics[0];
   const [after, before, control] = [of('trained'), of('before'), of('control')];
   const total = fitted.reduce((n, f) => n + f.seconds, 0);
-  if (!after) return undefined;
+  if (!after)
+    return (
+      control &&
+      `The float model, trained the same way, has ${control.name} ${fixed(control.value, 2)} ${control.unit}` +
+        `${before ? ` (${fixed(before.value, 2)} as in the file)` : ''}: hold the quantized model against that.`
+    );
   const unit = after.unit === '%' ? 'points' : after.unit;
   const beside = control
     ? `, ${fixed(Math.abs(after.value - control.value), 2)} ${unit} ` +

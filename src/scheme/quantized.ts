@@ -1,6 +1,7 @@
 /** What planning and calibration decide about a model: the one product that formats and exporters write. */
 import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
+import type { Coded } from './codings/types.js';
 import type { Packing, QuantParams, QuantPlan, QuantPoint } from './types.js';
 
 /** Operators beyond the standard that may be used for quantized weights. */
@@ -56,6 +57,8 @@ export interface QuantizedGraph {
   readonly model: Model;
   readonly planned: Planned;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
+  /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   /** Seed of stochastic rounding. */

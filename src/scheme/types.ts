@@ -105,3 +105,10 @@ export interface Packing {
   readonly positionStride: number;
   readonly channelStride: number;
 }
+
+/**
+ * What of the grids training may learn. lsq: step sizes of weights and activations. lsq+: zero points of activations
+ * too. pact: step sizes of weights, and of activations the bounds, by the elements beyond them alone. fixed: nothing.
+ */
+export const LEARNED_SCALES = ['lsq', 'lsq+', 'pact', 'fixed'] as const;
+export type LearnedScales = (typeof LEARNED_SCALES)[number];

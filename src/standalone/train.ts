@@ -33,6 +33,13 @@ export async function trainFile(
   const { recipe: given, report, signal } = o;
   if (given.recipe.model === undefined)
     fail('RECIPE_INVALID', 'no model was given to train', {}, 'name it, or set model: in the recipe');
+  if (given.recipe.train && given.recipe.train.quantized !== false)
+    fail(
+      'RECIPE_INVALID',
+      'train.quantized trains the quantized model, and this command writes a float model',
+      {},
+      'run `quantize --recipe`, or leave it out by --set train.quantized=false',
+    );
   checkFiles(given);
   const file = path.resolve(given.baseDir, given.recipe.model);
   if (path.resolve(o.outDir, 'model.onnx') === file)

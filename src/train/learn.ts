@@ -9,8 +9,10 @@ import type { Model } from '../ir/model.js';
 import { batchesOf, type Augmenting, type BatchSettings } from './batches.js';
 import { fit, type CheckpointOptions, type FitResult } from './fit.js';
 import { heldBack, judgeBy } from './judge.js';
+import { withKept, type Kept } from './kept.js';
+import { parametersOf } from './parameters.js';
 import { rateOver } from './rate.js';
-import { taskOf } from './task.js';
+import { taskOf, type TaskOptions } from './task.js';
 import { ofTeacher, withTeacher } from './teacher.js';
 import { withWeights } from './write-back.js';
 
@@ -46,6 +48,8 @@ export interface LearnSettings {
     false | { readonly share: number; readonly every?: number | undefined; readonly patience?: number | undefined };
   readonly batchNorm: 'batch' | 'frozen';
   readonly freeze: readonly string[];
+  /** What of the form of weights stays. Default: nothing. */
+  readonly keep?: readonly Kept[];
   readonly seed: number;
   readonly threads: number;
 }
@@ -55,6 +59,8 @@ export interface LearnOptions {
   readonly teacher?: Model | undefined;
   /** Builds on the graph of both: what is added to the loss, and what is learned with it. */
   readonly extend?: (both: Model) => { readonly terms: readonly LossTerm[]; readonly parameters: readonly string[] };
+  /** Of a model that rounds as an integer model does: straight-through estimators take the gradients past that. */
+  readonly rounded?: Required<Pick<TaskOptions, 'parameters' | 'undecayed' | 'constants'>> | undefined;
   readonly settings: LearnSettings;
   readonly samples: PackedSamples;
   readonly augment?: readonly Augmenting[];
@@ -88,20 +94,26 @@ export async function learn(o: LearnOptions): Promise<Learned> {
       'set train.batch to it; accumulate makes steps of several batches',
     );
   const mixes = o.augment?.some((a) => a.augmentation.mixes) === true;
-  const both = o.teacher ? withTeacher(o.model, o.teacher) : o.model;
+  // A model that rounds keeps what it keeps by itself.
+  const kept = s.keep?.length && !o.rounded ? withKept(o.model, parametersOf(o.model, s.freeze), s.keep) : undefined;
+  const learner = kept?.model ?? o.model;
+  const both = o.teacher ? withTeacher(learner, o.teacher) : learner;
   const more = o.extend?.(both);
   const terms = [...termsOf(o, mixes), ...(more?.terms ?? [])];
   const task = taskOf({
     model: both,
-    learner: o.model,
+    learner,
     more: more?.parameters ?? [],
     terms,
     batch: s.batch,
+    shapes: shapesOf(both, samples, s.batch),
     optimiser: chosen(s.optimiser),
     clipNorm: s.clipNorm,
     accumulate: s.accumulate,
     batchNorm: s.batchNorm,
     freeze: s.freeze,
+    ...(kept ? { parameters: kept.parameters } : {}),
+    ...(o.rounded ? { ...o.rounded, rounding: 'straight-through' } : {}),
   });
   const { learn: learned, judge: judged } = heldBack(samples.count, s.validation ? s.validation.share : 0, s.seed);
   const perEpoch = Math.floor(learned.length / (s.batch * s.accumulate));
@@ -132,7 +144,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     ...(s.validation
       ? {
           validate: judgeBy({
-            learner: o.model,
+            learner,
             classes: classesOf(terms, samples),
             withLoss: task.withLoss,
             settings: { ...settings, indices: judged },
@@ -147,13 +159,25 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     ...(o.label === undefined ? {} : { label: o.label }),
   });
   const own = new Set([...o.model.graph.initializers].map((v) => v.name));
-  const weights = new Map([...made.weights].filter(([name]) => own.has(name)));
+  const restored = kept?.restore(made.weights) ?? made.weights;
+  const weights = new Map([...restored].filter(([name]) => own.has(name)));
   return {
     model: withWeights(o.model, weights),
     fit: made,
     samples: { learned: learned.length, judged: judged.length },
     parameters: task.parameters.reduce((n, name) => n + (own.has(name) ? (task.weights.get(name)?.size ?? 0) : 0), 0),
   };
+}
+
+/** Of the inputs that samples fill, as they fill them: texts leave more open than the axis of the batch. */
+function shapesOf({ graph }: Model, samples: PackedSamples, batch: number): Record<string, readonly number[]> {
+  const first = samples.feed([0]);
+  return Object.fromEntries(
+    graph.inputs.flatMap(({ name }) => {
+      const dims = first[name]?.dims;
+      return dims ? [[name, [batch, ...dims.slice(1)]]] : [];
+    }),
+  );
 }
 
 const optionsOf = ({ name: _, ...options }: Chosen): { options: Readonly<Record<string, unknown>> } => ({ options });

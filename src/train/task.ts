@@ -17,6 +17,8 @@ export interface TaskOptions {
   readonly more?: readonly string[];
   readonly terms: readonly LossTerm[];
   readonly batch: number;
+  /** Of inputs, where more than the axis of the batch is open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly optimiser: { readonly name: string; readonly options?: Readonly<Record<string, unknown>> };
   readonly clipNorm?: number | undefined;
   readonly accumulate?: number;
@@ -24,6 +26,12 @@ export interface TaskOptions {
   /** Names or patterns of weights that stay. */
   readonly freeze?: readonly string[];
   readonly rounding?: 'zero' | 'straight-through';
+  /** What is learned, by name. Default: all that parametersOf() finds in the learner, but for what `freeze` names. */
+  readonly parameters?: readonly string[];
+  /** Those of them that weight decay leaves alone, beside biases and factors of normalisations. */
+  readonly undecayed?: readonly string[];
+  /** Values that count as constants: see GradientOptions. */
+  readonly constants?: readonly string[];
 }
 export interface Task {
   readonly step: TrainingStep;
@@ -41,22 +49,25 @@ export function taskOf(o: TaskOptions): Task {
   const withLoss = addLoss(o.model, o.terms);
   const reached = namesBehind(withLoss, 'loss');
   // What the loss does not depend on stays as it is: what follows the tensors that are compared, or another output.
-  const parameters = [...parametersOf(learner, o.freeze), ...(o.more ?? [])].filter((name) => reached.has(name));
+  const wanted = [...(o.parameters ?? parametersOf(learner, o.freeze)), ...(o.more ?? [])];
+  const parameters = wanted.filter((name) => reached.has(name));
   if (!parameters.length)
     fail('GRADIENT_INVALID', 'the loss depends on none of the weights that could be learned', {}, 'name another `of`');
   const backward = gradients(withLoss, {
     loss: 'loss',
     wrt: parameters,
     batch: o.batch,
+    ...(o.shapes ? { shapes: o.shapes } : {}),
     weightsAsInputs: true,
     batchNorm: o.batchNorm ?? 'batch',
     rounding: o.rounding ?? 'zero',
+    constants: o.constants ?? [],
   });
   const step = addOptimiser(backward, {
     optimiser: o.optimiser.name,
     ...(o.optimiser.options ? { options: o.optimiser.options } : {}),
     parameters,
-    withoutDecay: withoutDecay(o.model, parameters),
+    withoutDecay: [...withoutDecay(o.model, parameters), ...(o.undecayed ?? [])],
     ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }),
     ...(o.accumulate === undefined ? {} : { accumulate: o.accumulate }),
   });

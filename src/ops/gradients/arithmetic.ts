@@ -36,7 +36,8 @@ export const productOfTwo = operands(
 );
 export const quotient = operands(
   (g, d, _a, b) => divide(g, d, b),
-  (g, d, _a, b) => negate(g, divide(g, multiply(g, d, item(g.node.outputs, 0)), b)), // −d · (a / b) / b
+  // −d · (a / b) / b, summed before it is divided: a divisor that many elements share is small
+  (g, d, _a, b) => negate(g, divide(g, unbroadcast(g, multiply(g, d, item(g.node.outputs, 0)), g.sizes(b)), b)),
 );
 /** a − b · trunc(a / b) for floats; integers have no gradient. */
 export const remainder = operands(same, (g, d, a, b) => {

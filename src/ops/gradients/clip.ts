@@ -1,4 +1,5 @@
 /** Gradients of functions of one element with limits, slopes or shares that are operands too. */
+import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';
 import type { GradientRule } from '../facets.js';
 import { castLike, choose, compare, divide, forInput, mask, multiply, scalar, subtract, unbroadcast } from './build.js';
@@ -7,13 +8,9 @@ import { castLike, choose, compare, divide, forInput, mask, multiply, scalar, su
 export const clip: GradientRule = (g) => {
   const d = g.gradient(0);
   if (!d) return [];
-  const x = g.input(0);
+  const [x, y] = [g.input(0), item(g.node.outputs, 0)]; // every node has one output
   const [low, high] = [g.node.inputs[1], g.node.inputs[2]];
-  const inside = [
-    ...(low ? [g.add('GreaterOrEqual', [x, low])] : []),
-    ...(high ? [g.add('LessOrEqual', [x, high])] : []),
-  ];
-  const within = inside.length === 2 ? g.add('And', inside) : inside[0];
+  const within = low || high ? g.add('Equal', [y, x]) : undefined; // one pass over the elements where bounds take two
   const beyond = (i: number, condition: string): Value | undefined =>
     g.need(i)
       ? unbroadcast(g, multiply(g, d, mask(g, g.add(condition, [x, g.input(i)]), d)), g.sizes(g.input(i)))

@@ -36,16 +36,18 @@ export interface Trained {
   readonly facts: Omit<TrainingFacts, 'scores'>;
 }
 
-/** Trains as the recipe says. Throws what is wrong with model, recipe and data, and TRAIN_* where a step fails. */
-export async function trainModel(o: TrainingOptions): Promise<Trained> {
-  const { recipe, baseDir } = o.recipe;
-  const settings = recipe.train ?? trainSpec.parse({});
+/** What a recipe learns from, decoded once: close the samples. Throws DATA_MISSING where it names no data. */
+export async function readTraining(
+  o: Omit<TrainingOptions, 'model'>,
+  settings: TrainSpec,
+  stage: string,
+): Promise<{ readonly samples: PackedSamples; readonly describe: unknown }> {
+  const { recipe } = o.recipe;
   const spec =
     withKnownClasses(settings.data, recipe.evaluation.data) ??
     recipe.calibration.data ??
     fail('DATA_MISSING', 'training has no data', {}, 'set train.data, or calibration.data');
   const dataset = await openData(spec, o.inputs, o.recipe, o.report);
-  const stage = recipe.distill ? 'distill' : 'train';
   const total = Math.min(dataset.count ?? Infinity, settings.samples ?? Infinity);
   const limit = settings.samples === undefined ? {} : { limit: settings.samples };
   const samples = await PackedSamples.read(dataset.samples({ ...limit, ...(o.signal ? { signal: o.signal } : {}) }), {
@@ -54,11 +56,20 @@ export async function trainModel(o: TrainingOptions): Promise<Trained> {
       if (done % 100 === 0) o.onEvent({ ...event, total: Number.isFinite(total) ? total : undefined });
     },
   });
+  return { samples, describe: dataset.describe };
+}
+
+/** Trains as the recipe says. Throws what is wrong with model, recipe and data, and TRAIN_* where a step fails. */
+export async function trainModel(o: TrainingOptions): Promise<Trained> {
+  const { recipe, baseDir } = o.recipe;
+  const settings = recipe.train ?? trainSpec.parse({});
+  const stage = recipe.distill ? 'distill' : 'train';
+  const { samples, describe } = await readTraining(o, settings, stage);
   try {
     const course = new Course(o, settings, samples, stage, checkpointsOf(settings, baseDir));
     const made = await (recipe.distill ? course.distill(recipe.distill) : course.train());
     const augment = settings.augment.map((a) => a.name);
-    return { ...made, facts: { ...made.facts, fitted: course.fitted, data: dataset.describe, augment } };
+    return { ...made, facts: { ...made.facts, fitted: course.fitted, data: describe, augment } };
   } finally {
     samples.close();
   }
@@ -70,7 +81,7 @@ const withKnownClasses = (data: DataSpec | undefined, evaluation: DataSpec | und
     ? { ...data, classes: evaluation.classes }
     : data;
 
-function checkpointsOf({ checkpoint }: TrainSpec, baseDir: string): string | undefined {
+export function checkpointsOf({ checkpoint }: TrainSpec, baseDir: string): string | undefined {
   if (checkpoint === false) return undefined;
   return checkpoint === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, checkpoint);
 }
@@ -223,7 +234,7 @@ function hintsOf({ features, attention }: Distill, seed: number): Pick<Parameter
     extend: (both) => addHints(both, { ...(features ? { features } : {}), ...(attention ? { attention } : {}), seed }),
   };
 }
-function augmentingOf({ augment }: TrainSpec): NonNullable<Parameters<typeof learn>[0]['augment']> {
+export function augmentingOf({ augment }: TrainSpec): NonNullable<Parameters<typeof learn>[0]['augment']> {
   return augment.map(({ name, ...options }) => ({
     augmentation:
       augmentations.find((a) => a.name === name) ??
@@ -232,7 +243,11 @@ function augmentingOf({ augment }: TrainSpec): NonNullable<Parameters<typeof lea
   }));
 }
 
-function factsOf(name: FittedFacts['name'], { fit, samples, parameters }: Learned, s: LearnSettings): FittedFacts {
+export function factsOf(
+  name: FittedFacts['name'],
+  { fit, samples, parameters }: Learned,
+  s: LearnSettings,
+): FittedFacts {
   const { steps, epochs, ended, seconds, peakBytes, resumedAt, curve, best } = fit;
   return {
     ...{ name, steps, epochs, ended, seconds, peakBytes, parameters, curve },

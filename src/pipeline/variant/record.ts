@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { modelFacts } from '../../facts/model.js';
 import { relativePath } from '../../recipe/override.js';
-import type { CalibrationFacts, NodeFacts, RunRecord } from '../../record/index.js';
+import type { CalibrationFacts, NodeFacts, RunRecord, TrainingFacts } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
 import { mainFile } from '../output-folder.js';
 import type { MeasuredVariant, PlannedVariant } from './types.js';
@@ -27,6 +27,8 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
   const done = 'measured' in v ? v : undefined;
   const { kernels = [], ...measured } = done?.measured ?? {};
   const files = done?.folder.files() ?? [];
+  const training =
+    done?.training && rest.training ? joined(rest.training, done.training) : (done?.training ?? rest.training);
   return {
     ...rest,
     recipe: {
@@ -39,7 +41,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     seeds: {
       calibration: recipe.calibration.seed,
       rounding: recipe.quantize.seed,
-      ...(rest.training ? { training: recipe.train?.seed ?? 0 } : {}),
+      ...(training ? { training: recipe.train?.seed ?? 0 } : {}),
     },
     model: { float, ...(done ? { quantized: quantizedFacts(done, files, float.macs) } : {}) },
     ...(calibration && done?.observer !== undefined
@@ -52,11 +54,19 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ],
     ...(v.graph ? { graph: v.graph } : {}),
     ...(v.mixed ? { mixed: v.mixed } : {}),
+    ...(training ? { training } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,
   };
 }
+
+/** What was trained before anything was quantized, and the quantized model. */
+const joined = (before: TrainingFacts, own: TrainingFacts): TrainingFacts => ({
+  ...before,
+  fitted: [...before.fitted, ...own.fitted],
+  scores: [...before.scores, ...own.scores.filter((s) => !before.scores.some((b) => b.name === s.name))],
+});
 
 function quantizedFacts(
   { folder, written }: MeasuredVariant,

@@ -1,6 +1,6 @@
 /**
- * What is known of one of the recipes that run together, stage by stage: asked → planned → assigned → refined → written
- * → measured. Each is made by one function from the one before, which stays as it was.
+ * What is known of one of the recipes that run together, stage by stage: asked → planned → assigned → refined → trained
+ * → written → measured. Each is made by one function from the one before, which stays as it was.
  */
 import type { Diagnostic } from '../../base/errors.js';
 import type { SaturatingLayer } from '../../analyse/saturation-effect.js';
@@ -9,6 +9,8 @@ import type { Rewritten } from '../../formats/types.js';
 import type { Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
 import type { Assigned } from '../../quantize/assign.js';
+import type { Coded } from '../../scheme/codings/types.js';
+import type { QuantPoint } from '../../scheme/types.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import type {
   EvaluationFacts,
@@ -19,6 +21,7 @@ import type {
   PointFacts,
   RuntimeFacts,
   Sensitivity,
+  TrainingFacts,
 } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
 import type { bodyFacts, nodeFacts } from '../../facts/model.js';
@@ -68,8 +71,15 @@ export interface RefinedVariant extends AssignedVariant {
   readonly float: Model;
 }
 
+/** With weights and parameters that training chose; without training as refined. */
+export interface TrainedVariant extends RefinedVariant {
+  /** Codes of weights that a coding stores. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
+  readonly training?: TrainingFacts;
+}
+
 /** In the staging folder. */
-export interface WrittenVariant extends RefinedVariant {
+export interface WrittenVariant extends TrainedVariant {
   /** What was written. */
   readonly written: Model;
   readonly tensors: Rewritten['tensors'];

@@ -1,4 +1,4 @@
-/** Refined → written: the model of the recipe's format, in the staging folder. */
+/** Trained → written: the model of the recipe's format, in the staging folder. */
 import { bytesText } from '../../base/text.js';
 import { version } from '../../base/version.js';
 import { saturatingLayers, saturationRisk } from '../../analyse/saturation.js';
@@ -12,10 +12,10 @@ import { planCoded } from '../../quantize/planners/coded.js';
 import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import { restOf } from '../prepare.js';
-import type { RefinedVariant, WrittenVariant } from './types.js';
+import type { TrainedVariant, WrittenVariant } from './types.js';
 
 /** Writes the model. Gives a line about it too. Throws what the format throws where it cannot express the plan. */
-export function writeVariant(v: RefinedVariant): { readonly written: WrittenVariant; readonly line: string } {
+export function writeVariant(v: TrainedVariant): { readonly written: WrittenVariant; readonly line: string } {
   const { planned, format, target } = v.prepared;
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
@@ -25,6 +25,7 @@ export function writeVariant(v: RefinedVariant): { readonly written: WrittenVari
     planned,
     params,
     stats: v.stats,
+    ...(v.coded ? { coded: v.coded } : {}),
     seed: v.recipe.recipe.quantize.seed,
   };
   const made = writeModel(format, graph, target, v.report);
@@ -51,7 +52,7 @@ export function writeVariant(v: RefinedVariant): { readonly written: WrittenVari
 }
 
 /** What the recipe's exporters make of it. Gives what to say of that. */
-function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins } }: RefinedVariant): string {
+function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins } }: TrainedVariant): string {
   const named = recipe.exports ?? [];
   for (const { name, ...options } of named) {
     const exporter = plugins.exporters.find((e) => e.name === name)!; // the schema allows names of the list only
@@ -61,7 +62,7 @@ function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins 
 }
 
 /** Stores the weights that the format left in float32 as the recipe says. Gives how many. */
-function storeRest({ prepared, recipe: { recipe } }: RefinedVariant, { model, nodeOf }: Written): number {
+function storeRest({ prepared, recipe: { recipe } }: TrainedVariant, { model, nodeOf }: Written): number {
   const { planned, format, target } = prepared;
   const { seed, rest: given } = recipe.quantize;
   const rest = restOf(recipe, format);

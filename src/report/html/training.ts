@@ -1,6 +1,6 @@
 /** Training: curves, the control, and what it took. */
 import type { FittedFacts, RunRecord, TrainingFacts } from '../../record/index.js';
-import { NAMES, scoreSentence } from '../training.js';
+import { CALLED, NAMES, scoreSentence } from '../training.js';
 import { bytes, count, fixed, real, visible } from '../text.js';
 import { anchorAt, at, roundTicks } from './charts.js';
 import { html, type Markup, type Part } from './markup.js';
@@ -54,13 +54,13 @@ function fittedTable({ fitted }: TrainingFacts): Markup {
 function curve(f: FittedFacts): Part {
   const judged = f.curve.filter((p): p is typeof p & { metric: number } => p.metric !== undefined);
   const loss = line(
-    `Loss of the ${f.name} by step`,
+    `Loss of the ${CALLED[f.name]} by step`,
     f.curve.map((p) => [p.step, p.loss]),
     f.steps,
   );
   const metric = f.best
     ? line(
-        `${f.best.metric} of the ${f.name} on held-back samples`,
+        `${f.best.metric} of the ${CALLED[f.name]} on held-back samples`,
         judged.map((p) => [p.step, p.metric]),
         f.steps,
         f.best.step,

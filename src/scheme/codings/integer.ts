@@ -34,6 +34,7 @@ export const integer = {
     'onnxruntime turns it back into float32 when the model is loaded: the file is smaller, speed and memory are ' +
     'those of float32.',
   minOpset: ({ bits }) => (bits === 2 ? 25 : bits === 4 ? 21 : 13),
+  learns: () => 'scales',
   encode(m, { bits, block }) {
     const size = block ?? m.columns;
     const values = rowMajor(m, size);

@@ -26,6 +26,7 @@ export const kMeans = {
     'onnxruntime looks the values up once, when the model is loaded: the file is smaller, speed and memory are ' +
     'those of float32.',
   minOpset: ({ bits }) => (packingOf(2 ** bits) === 'uint4' ? 21 : 13),
+  learns: () => 'levels',
   encode(m, { bits, scope, iterations }) {
     const values = rowMajor(m);
     const count = 2 ** bits;

@@ -71,6 +71,7 @@ export const powerOfTwo = {
   runs: SHIFTS,
   options: powerOptions,
   minOpset: ({ bits }) => opsetOf(2 ** bits - 1),
+  learns: ({ powerOfTwoScale }) => (powerOfTwoScale ? 'neither' : 'scales'),
   encode: (m, { bits, powerOfTwoScale }) =>
     nearestCodes(m, symmetric(Array.from({ length: 2 ** (bits - 1) - 1 }, (_, k) => 2 ** -k)), powerOfTwoScale),
 } satisfies Coding<z.output<typeof powerOptions>>;
@@ -88,6 +89,7 @@ export const additivePowerOfTwo = {
   runs: SHIFTS,
   options: powerOptions,
   minOpset: ({ bits }) => opsetOf(2 ** bits - 1),
+  learns: ({ powerOfTwoScale }) => (powerOfTwoScale ? 'neither' : 'scales'),
   encode(m, { bits, powerOfTwoScale }) {
     const terms = Math.ceil((bits - 1) / 2);
     let sums = [0];
@@ -112,6 +114,7 @@ export const logarithmic = {
   runs: ON_LOAD,
   options: logOptions,
   minOpset: ({ bits }) => opsetOf(2 ** bits - 1),
+  learns: () => 'scales',
   encode: (m, { bits, steps }) =>
     nearestCodes(m, symmetric(Array.from({ length: 2 ** (bits - 1) - 1 }, (_, k) => 2 ** (-k / steps))), false),
 } satisfies Coding<z.output<typeof logOptions>>;
@@ -136,6 +139,7 @@ export const binary = {
   runs: ON_LOAD,
   options: binaryOptions,
   minOpset: () => 13,
+  learns: () => 'scales',
   encode(m, { stochastic }, rng: Rng) {
     const values = rowMajor(m);
     const scale = rowMeans(values, m);
@@ -163,6 +167,7 @@ export const ternary = {
   runs: ON_LOAD,
   options: none,
   minOpset: () => 13,
+  learns: () => 'scales',
   encode(m) {
     const values = rowMajor(m);
     const scale = new Float32Array(m.rows);

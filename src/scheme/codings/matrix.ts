@@ -127,6 +127,22 @@ export function unpackTable(levels: Float32Array, perByte: number): Tensor {
   return Tensor.f32(out, [count, perByte]);
 }
 
+/** The codes one by one, row-major [rows, width]: what was stored, taken out of bytes and planes. */
+export function plainCodes(coded: Coded, { rows, columns }: Pick<Matrix, 'rows' | 'columns'>): Float32Array {
+  const width = paddedWidth(columns, coded.block ?? columns);
+  const { planes, perByte } = coded;
+  const raw = coded.codes.f32();
+  if (planes === undefined && perByte === undefined) return raw;
+  const count = coded.levels?.dims[coded.levels.dims.length - 1] ?? 0;
+  return Float32Array.from(
+    { length: rows * width },
+    (_, at) =>
+      planes !== undefined
+        ? planeCode(raw, planes, at)
+        : Math.floor((raw[Math.floor(at / perByte!)] ?? 0) / count ** (at % perByte!)) % count, // one of both is set
+  );
+}
+
 /**
  * The float32 values of a coded weight, in the places that `matrixOf` gave them. The reference for what runtimes
  * compute.
@@ -137,19 +153,14 @@ export function decode(coded: Coded, { rows, columns, rowStride, columnStride }:
   const own = coded.levels?.f32();
   const count = coded.levels ? coded.levels.dims[coded.levels.dims.length - 1]! : 0; // levels have an axis
   const perRow = coded.levels?.dims.length === 2;
-  const raw = coded.codes.f32();
+  const codes = plainCodes(coded, { rows, columns });
   const scale = coded.scale?.f32();
   const blocks = size ? width / size : 0;
   const out = new Float32Array(rows * columns);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       const at = r * width + c;
-      const code =
-        coded.planes !== undefined
-          ? planeCode(raw, coded.planes, at)
-          : coded.perByte === undefined
-            ? raw[at]!
-            : Math.floor(raw[Math.floor(at / coded.perByte)]! / count ** (at % coded.perByte)) % count;
+      const code = codes[at]!;
       let value = own ? own[(perRow ? r * count : 0) + code]! : code - (coded.zeroPoint ?? 0);
       if (scale) value = Math.fround(value * scale[r * blocks + Math.floor(c / size)]!);
       if (coded.factor !== undefined) value = Math.fround(value * Math.fround(coded.factor));

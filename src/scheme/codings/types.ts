@@ -49,6 +49,11 @@ export interface Coding<O = unknown> {
   minOpset(options: O): number;
   /** Why a weight cannot be stored so; undefined where it can. Absent: every weight can. Cheap, as planning asks it. */
   refusal?(m: Matrix, options: O): string | undefined;
+  /**
+   * What training may change beside the weights that are rounded: scales, the levels themselves (weights then keep the
+   * codes that they have), or neither. Absent: codes of this coding cannot be learned.
+   */
+  learns?(options: O): 'scales' | 'levels' | 'neither';
   /** Pure but for `rng`. */
   encode(m: Matrix, options: O, rng: Rng): Coded;
 }
