@@ -99,6 +99,7 @@ export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
 export { frontOf } from './pipeline/front-of.js';
 export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
+export type { Rng } from './base/rng.js';
 export { augmentations } from './data/augment/index.js';
 export type { Augmentation, ImageView, Partner } from './data/augment/types.js';
 export type { Rng } from './base/rng.js';

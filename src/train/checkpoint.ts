@@ -28,7 +28,12 @@ const course = z.strictObject({
   stale: count,
   ended: z.enum(['steps', 'patience']).optional(),
 });
-export type Score = z.output<typeof score>;
+/** What held-back samples say of weights. */
+export interface Score {
+  readonly name: string;
+  readonly value: number;
+  readonly higherIsBetter: boolean;
+}
 /** What training is at, but for tensors. */
 export type Course = z.output<typeof course>;
 
