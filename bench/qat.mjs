@@ -1,7 +1,8 @@
 /**
- * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same way:
- * `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 --rate 0.0015 --out reports/qat. Top-1 of
- * the 2,000 test images, of the integer model; 936 steps are 6 epochs. Needs ../shared; a grid takes about ten minutes on two idle cores.
+ * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same
+ * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.0015 --out
+ * reports/qat. Top-1 of the 2,000 test images, of the integer model. Needs ../shared; a grid takes about ten minutes on
+ * two idle cores.
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
