@@ -12,7 +12,6 @@ export type { Path } from './recipe/text.js';
 export type { Named as NamedOptions } from './recipe/parts.js';
 export type { Recipe, RecipeInput } from './recipe/schema.js';
 export {
-  frontOf,
   runRecipe,
   runRecipes,
   type RunListener,
@@ -98,10 +97,25 @@ export { addLoss, type LossTerm } from './autodiff/add-loss.js';
 export { addOptimiser, type OptimiserOptions, type TrainingStep } from './autodiff/add-optimiser.js';
 export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/types.js';
+export { frontOf } from './pipeline/front-of.js';
 export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type FitResult } from './train/fit.js';
+export { augmentations } from './data/augment/index.js';
+export type { Augmentation, ImageView, Partner } from './data/augment/types.js';
+export { PackedSamples, type PackOptions } from './data/packed.js';
+export type { Augmenting } from './train/batches.js';
+export type { Score } from './train/checkpoint.js';
+export {
+  learn,
+  type Chosen,
+  type LearnOptions,
+  type Learned,
+  type LearnSettings,
+  type TermSettings,
+} from './train/learn.js';
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
+export { trainFile, type TrainFileOptions } from './standalone/train.js';
 export { withWeights } from './train/write-back.js';
 export { withFakeQuant } from './qat/fake-quant.js';
 export type { FakeQuantized, FakeQuantOptions, QatParameter, Trained } from './qat/types.js';

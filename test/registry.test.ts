@@ -9,6 +9,7 @@ import { observers } from '../src/calibrate/observers/index.js';
 import { losses } from '../src/autodiff/losses/index.js';
 import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
+import { augmentations } from '../src/data/augment/index.js';
 import { exporters } from '../src/exporters/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
@@ -61,6 +62,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['autodiff/losses', losses],
   ['autodiff/optimisers', optimisers],
   ['train/schedules', schedules],
+  ['data/augment', augmentations],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

@@ -12,7 +12,8 @@ import type { CompareRecord, CompareRun, RunRecord } from '../record/index.js';
 import { readRun } from '../record/read.js';
 import { environment } from '../runtime/environment.js';
 import { rank, type Finished } from './rank.js';
-import { frontOf, runRecipes, type RunListener } from '../pipeline/run.js';
+import { frontOf } from '../pipeline/front-of.js';
+import { runRecipes, type RunListener } from '../pipeline/run.js';
 
 /** A recipe to run into a folder, or the folder of a run that exists. */
 export type CompareItem = { readonly recipe: ResolvedRecipe; readonly outDir: string } | { readonly folder: string };

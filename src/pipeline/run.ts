@@ -3,7 +3,6 @@
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
 import { item } from '../base/lists.js';
-import path from 'node:path';
 import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { version } from '../base/version.js';
@@ -12,10 +11,8 @@ import { macsByNode } from '../facts/model.js';
 import { judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import { pluginKey } from '../recipe/plugins.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
-import { adjustKey } from './adjust-key.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { exampleFeed, firstFeed } from './calibration.js';
@@ -63,7 +60,7 @@ export interface RunOptions extends RunListener {
   readonly dryRun?: boolean;
 }
 export interface RunsOptions extends RunListener {
-  /** At least one; all of the same {@link frontOf}. */
+  /** At least one; all of the same `frontOf`. */
   readonly runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[];
   readonly title: string;
   readonly dryRun?: boolean;
@@ -89,22 +86,6 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
   const [result] = await runRecipes({ ...o, runs: [{ recipe, outDir }], title: recipe.name });
   if (!result || result.error) throw result?.error ?? new Error('no result'); // without keepGoing it has thrown
   return result;
-}
-
-/** What recipes must have in common to run together. */
-export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string {
-  return JSON.stringify([
-    r.model && path.resolve(baseDir, r.model),
-    baseDir,
-    r.train,
-    r.distill,
-    r.optimize,
-    adjustKey(r),
-    r.calibration,
-    r.evaluation,
-    r.target,
-    pluginKey(plugins),
-  ]);
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */

@@ -82,13 +82,14 @@ export function absent(value: Plain): Complaint[] {
   });
   const format = isPlain(value.quantize) ? value.quantize.format : undefined;
   const dataFree = formats.some((f) => f.name === format && f.plan !== 'static');
+  const learns = isPlain(value.train) && value.train.data !== undefined; // what it learns from calibrates too
   const noData =
     value.calibration === undefined ||
     value.calibration === null ||
     (isPlain(value.calibration) && value.calibration.data === undefined);
   return [
     ...(value.model === undefined ? [wanted(['model'], 'add `model: path/to/model.onnx`, or give --model')] : []),
-    ...(noData && !dataFree
+    ...(noData && !dataFree && !learns
       ? [
           wanted(
             ['calibration', 'data'],

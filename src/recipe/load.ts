@@ -4,10 +4,10 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { fail, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
-import { PATH_KINDS } from '../data/spec.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
 import { builtIn, withPlugin, type Plugins } from './plugins.js';
+import { mapPaths } from './paths.js';
 import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import { recipeSpec, recipeSpecOf, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
@@ -172,7 +172,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
       ...absent(value),
     ]);
     if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));
-    const recipe = parsed.data!; // without complaints, parsing succeeded
+    const recipe = withTrainingData(parsed.data!); // without complaints, parsing succeeded
     const complain = (code: ErrorCode, message: string, at: Path, hint?: string): QuantError =>
       place({ code, message, path: at, hint, atKey: false }, origins, context);
     const odd = recipe.gate && misfitOf(recipe.gate, recipe.evaluation.metrics);
@@ -283,49 +283,6 @@ function printRecipe(recipe: Recipe, { baseDir, file }: Context): string {
     `${stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false })}`
   );
 }
-const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations']);
-/** Of npz they are keys within the archive. */
-const PATH_KEYS_OF_NPY: ReadonlySet<string> = new Set(['labels', 'targets']);
-
-/** As plain JSON, with every path of the recipe changed. */
-function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
-  const all = (value: unknown): unknown => {
-    if (typeof value === 'string') return change(value);
-    if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, all(v)]));
-    return Array.isArray(value) ? value.map(all) : value;
-  };
-  const isPath = (spec: Plain, key: string, v: unknown): boolean =>
-    (PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v))) ||
-    (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
-  const data = (spec: Plain | undefined): Plain | undefined =>
-    spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
-  return JSON.parse(
-    JSON.stringify({
-      ...recipe,
-      model: recipe.model === undefined ? undefined : all(recipe.model),
-      plugins: recipe.plugins && all(recipe.plugins),
-      train: recipe.train && {
-        ...recipe.train,
-        data: data(recipe.train.data),
-        checkpoint:
-          typeof recipe.train.checkpoint === 'string' ? all(recipe.train.checkpoint) : recipe.train.checkpoint,
-      },
-      distill: recipe.distill && {
-        ...recipe.distill,
-        teacher: { ...recipe.distill.teacher, model: all(recipe.distill.teacher.model) },
-        student: { ...recipe.distill.student, model: all(recipe.distill.student.model) },
-      },
-      calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
-      evaluation: {
-        ...recipe.evaluation,
-        data: data(recipe.evaluation.data),
-        metrics: recipe.evaluation.metrics?.map((m) =>
-          typeof m === 'string' || 'name' in m ? m : { ...m, module: all(m.module) },
-        ),
-      },
-    }),
-  ) as Plain; // through JSON, which drops what is undefined; a recipe is a mapping
-}
 
 function readBytes(absolute: string, file: string): Uint8Array {
   const missing = (code: ErrorCode, error: unknown): never =>
@@ -354,4 +311,10 @@ function readBytes(absolute: string, file: string): Uint8Array {
     if (error instanceof QuantError) throw error;
     return missing('RECIPE_MISSING', error);
   }
+}
+
+/** Samples that a recipe learns from calibrate too, where it names no others. */
+function withTrainingData(recipe: Recipe): Recipe {
+  const data = recipe.train?.data;
+  return data && !recipe.calibration.data ? { ...recipe, calibration: { ...recipe.calibration, data } } : recipe;
 }

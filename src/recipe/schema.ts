@@ -13,7 +13,8 @@ const count = z.number().int().positive();
 export const calibrationSpec = z.strictObject({
   data: dataSpec
     .describe(
-      'Where the samples come from. Needed by the static formats, and by methods and adjustments that look at inputs.',
+      'Where the samples come from. Needed by the static formats, and by methods and adjustments that look at inputs. ' +
+        'Default: those of train.',
     )
     .optional(),
   samples: count.default(512).describe('Most samples to use; all of them where there are fewer.'),

@@ -14,7 +14,8 @@ import type { Recipe } from '../recipe/schema.js';
 import type { RunRecord, Trial } from '../record/index.js';
 import { sectionsOf, type Candidate } from './candidates.js';
 import { comparedMetric } from '../compare/noise.js';
-import { frontOf, runRecipes } from '../pipeline/run.js';
+import { frontOf } from '../pipeline/front-of.js';
+import { runRecipes } from '../pipeline/run.js';
 import type { StageName } from '../pipeline/stages.js';
 
 export interface Tried extends Trial {

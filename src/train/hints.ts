@@ -93,9 +93,12 @@ function adapted(b: GraphBuilder, x: Value, t: Value, seed: number, parameters: 
   const rng = createRng(seed, `adapter ${x.name}`);
   const draw = Float32Array.from({ length: from * to }, () => rng.normal() / Math.sqrt(from));
   const kernel = (x.shape ?? []).slice(2).map(() => 1);
-  const weight = b.constant(Tensor.f32(draw, axis === 1 ? [to, from, ...kernel] : [from, to]), `adapter of ${x.name}`);
+  const dims = axis === 1 ? [to, from, ...kernel] : [from, to];
+  const weight = b.constant(Tensor.f32(draw, dims), `adapter of ${x.name}`);
   parameters.push(weight.name);
-  return b.op(axis === 1 ? 'Conv' : 'MatMul', [x, weight], { name: `adapted ${x.name}` });
+  const options = { name: `adapted ${x.name}` };
+  if (axis === 1) return b.op('Conv', [x, weight], options);
+  return b.op('MatMul', [x, weight], options);
 }
 
 /** Σ over channels of squares at each place, as a vector of length 1. source: https://arxiv.org/abs/1612.03928 */

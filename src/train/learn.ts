@@ -12,12 +12,12 @@ import { heldBack, judgeBy } from './judge.js';
 import { withKept, type Kept } from './kept.js';
 import { parametersOf } from './parameters.js';
 import { rateOver } from './rate.js';
-import { taskOf, type TaskOptions } from './task.js';
+import { taskOf } from './task.js';
 import { ofTeacher, withTeacher } from './teacher.js';
 import { withWeights } from './write-back.js';
 
 /** A plug-in by name, its options beside it. */
-interface Chosen {
+export interface Chosen {
   readonly name: string;
   readonly [option: string]: unknown;
 }
@@ -60,7 +60,15 @@ export interface LearnOptions {
   /** Builds on the graph of both: what is added to the loss, and what is learned with it. */
   readonly extend?: (both: Model) => { readonly terms: readonly LossTerm[]; readonly parameters: readonly string[] };
   /** Of a model that rounds as an integer model does: straight-through estimators take the gradients past that. */
-  readonly rounded?: Required<Pick<TaskOptions, 'parameters' | 'undecayed' | 'constants'>> | undefined;
+  readonly rounded?:
+    | {
+        /** What is learned, by name; and what of it weight decay leaves alone. */
+        readonly parameters: readonly string[];
+        readonly undecayed: readonly string[];
+        /** Values that count as constants: see GradientOptions. */
+        readonly constants: readonly string[];
+      }
+    | undefined;
   readonly settings: LearnSettings;
   readonly samples: PackedSamples;
   readonly augment?: readonly Augmenting[];
@@ -85,6 +93,14 @@ const DEFAULT_EPOCHS = 10;
 /** Trains a copy of the model. Throws what taskOf(), fit() and the data throw; what is wrong is told before any step. */
 export async function learn(o: LearnOptions): Promise<Learned> {
   const { settings: s, samples } = o;
+  const fixed = o.model.graph.inputs.find((v) => !v.data && typeof v.shape?.[0] === 'number' && v.shape[0] !== s.batch);
+  if (fixed)
+    fail(
+      'RECIPE_INVALID',
+      `'${fixed.name}' takes batches of ${fixed.shape?.[0] ?? '?'}, and train.batch is ${s.batch}`,
+      { tensor: fixed.name },
+      'set train.batch to it; accumulate makes steps of several batches',
+    );
   const mixes = o.augment?.some((a) => a.augmentation.mixes) === true;
   // A model that rounds keeps what it keeps by itself.
   const kept = s.keep?.length && !o.rounded ? withKept(o.model, parametersOf(o.model, s.freeze), s.keep) : undefined;
@@ -157,7 +173,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     model: withWeights(o.model, weights),
     fit: made,
     samples: { learned: learned.length, judged: judged.length },
-    parameters: task.parameters.reduce((n, name) => n + (task.weights.get(name)?.size ?? 0), 0),
+    parameters: task.parameters.reduce((n, name) => n + (own.has(name) ? (task.weights.get(name)?.size ?? 0) : 0), 0),
   };
 }
 

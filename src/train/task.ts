@@ -3,6 +3,7 @@ import { addLoss, type LossTerm } from '../autodiff/add-loss.js';
 import { addOptimiser, type TrainingStep } from '../autodiff/add-optimiser.js';
 import { gradients } from '../autodiff/gradients.js';
 import { fail } from '../base/errors.js';
+import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import { parametersOf, withoutDecay } from './parameters.js';
@@ -45,12 +46,13 @@ export interface Task {
 /** Throws what addLoss(), gradients() and parametersOf() throw, before anything runs. */
 export function taskOf(o: TaskOptions): Task {
   const learner = o.learner ?? o.model;
-  const parameters = [...(o.parameters ?? parametersOf(learner, o.freeze)), ...(o.more ?? [])];
   const withLoss = addLoss(o.model, o.terms);
-  const reached = [...withLoss.graph.initializers].filter((v) => parameters.includes(v.name));
-  for (const name of parameters)
-    if (!reached.some((v) => v.name === name))
-      fail('GRADIENT_UNKNOWN_NAME', `'${name}' is no initializer of the model`, { tensor: name });
+  const reached = namesBehind(withLoss, 'loss');
+  // What the loss does not depend on stays as it is: what follows the tensors that are compared, or another output.
+  const wanted = [...(o.parameters ?? parametersOf(learner, o.freeze)), ...(o.more ?? [])];
+  const parameters = wanted.filter((name) => reached.has(name));
+  if (!parameters.length)
+    fail('GRADIENT_INVALID', 'the loss depends on none of the weights that could be learned', {}, 'name another `of`');
   const backward = gradients(withLoss, {
     loss: 'loss',
     wrt: parameters,
@@ -71,4 +73,14 @@ export function taskOf(o: TaskOptions): Task {
   });
   const weights = new Map([...o.model.graph.initializers].flatMap((v) => (v.data ? [[v.name, v.data]] : [])));
   return { step, weights, parameters, withLoss };
+}
+
+/** Names of the values that one of them depends on. */
+function namesBehind({ graph }: Model, name: string): ReadonlySet<string> {
+  const found = new Set<Value>(graph.outputs.filter((v) => v.name === name));
+  for (const v of found) {
+    const node = v.producer;
+    if (node) for (const x of [...node.inputs, ...node.captures()]) if (x) found.add(x);
+  }
+  return new Set([...found].map((v) => v.name));
 }

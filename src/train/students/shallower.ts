@@ -32,9 +32,13 @@ export function shallower(model: Model, share: number): { readonly removed: numb
   const keep = Math.round(share * blocks.length);
   const of = blocks.length;
   const gone = blocks.filter((_, i) => Math.floor(((i + 1) * keep) / of) === Math.floor((i * keep) / of));
+  // What enters a block may be the sum of one that went before it.
+  const instead = new Map<Value, Value>();
   for (const { x, sum } of gone) {
     const y = item(sum.outputs, 0);
-    graph.replaceUses(y, x);
+    const from = instead.get(x) ?? x;
+    instead.set(y, from);
+    graph.replaceUses(y, from);
   }
   removeUnused(graph, [...graph.topological()].reverse());
   removeUnusedInitializers(graph);
