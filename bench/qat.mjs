@@ -1,6 +1,6 @@
 /**
  * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same
- * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.0015 --out
+ * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001 --out
  * reports/qat. Top-1 of the 2,000 test images, of the integer model. Needs ../shared; a grid takes about ten minutes on
  * two idle cores.
  */
@@ -14,7 +14,7 @@ const { values } = parseArgs({
   options: {
     grids: { type: 'string', default: 'w4t,w4,w3,w2,ternary,float' },
     steps: { type: 'string', default: '936' },
-    rate: { type: 'string', default: '0.0015' },
+    rate: { type: 'string', default: '0.001' },
     out: { type: 'string', default: 'reports/qat' },
   },
 });
