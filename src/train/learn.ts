@@ -12,7 +12,7 @@ import { heldBack, judgeBy } from './judge.js';
 import { withKept, type Kept } from './kept.js';
 import { parametersOf } from './parameters.js';
 import { rateOver } from './rate.js';
-import { taskOf, type TaskOptions } from './task.js';
+import { taskOf } from './task.js';
 import { ofTeacher, withTeacher } from './teacher.js';
 import { withWeights } from './write-back.js';
 
@@ -60,7 +60,15 @@ export interface LearnOptions {
   /** Builds on the graph of both: what is added to the loss, and what is learned with it. */
   readonly extend?: (both: Model) => { readonly terms: readonly LossTerm[]; readonly parameters: readonly string[] };
   /** Of a model that rounds as an integer model does: straight-through estimators take the gradients past that. */
-  readonly rounded?: Required<Pick<TaskOptions, 'parameters' | 'undecayed' | 'constants'>> | undefined;
+  readonly rounded?:
+    | {
+        /** What is learned, by name; and what of it weight decay leaves alone. */
+        readonly parameters: readonly string[];
+        readonly undecayed: readonly string[];
+        /** Values that count as constants: see GradientOptions. */
+        readonly constants: readonly string[];
+      }
+    | undefined;
   readonly settings: LearnSettings;
   readonly samples: PackedSamples;
   readonly augment?: readonly Augmenting[];

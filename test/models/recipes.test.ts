@@ -53,6 +53,14 @@ describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped wher
     expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(79.5);
   });
 
+  it('ResNet-20 with 4 bits per tensor, trained for 150 steps: top-1 at least 81.0, all MACs in integers', async () => {
+    const less = ['evaluation.latency=false', 'train.control=false', 'train.checkpoint=false'];
+    const r = await run('cifar10/int4-qat.yaml', ...less);
+    expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(81);
+    expect(r.runtime!.integerMacsShare).toBe(1);
+    expect(r.training!.fitted[0]!.steps).toBe(150);
+  });
+
   it(
     'MiniLM static with SmoothQuant: Spearman at least 0.731 of 0.7321, all products in integers, at least twice ' +
       'as fast as float',
