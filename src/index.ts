@@ -102,7 +102,6 @@ export { fit, type CheckpointOptions, type CurvePoint, type FitOptions, type Fit
 export type { Rng } from './base/rng.js';
 export { augmentations } from './data/augment/index.js';
 export type { Augmentation, ImageView, Partner } from './data/augment/types.js';
-export type { Rng } from './base/rng.js';
 export { PackedSamples, type PackOptions } from './data/packed.js';
 export type { Augmenting } from './train/batches.js';
 export type { Score } from './train/checkpoint.js';
