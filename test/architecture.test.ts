@@ -31,6 +31,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   codes: 6,
   quantize: 7,
   train: 6,
+  learn: 7,
   adjust: 7,
   analyse: 8,
   recipe: 8,

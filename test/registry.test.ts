@@ -10,6 +10,7 @@ import { losses } from '../src/autodiff/losses/index.js';
 import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { exporters } from '../src/exporters/index.js';
+import { learnedMethods } from '../src/learn/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
@@ -56,6 +57,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['adjust', adjustments],
   ['scheme/codings', codings],
   ['codes', weightMethods],
+  ['learn', learnedMethods],
   ['exporters', exporters],
   ['autodiff/losses', losses],
   ['autodiff/optimisers', optimisers],

@@ -92,8 +92,6 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     }
     if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
-  for (const r of new Set(refiners.values()))
-    for (const [weight, params] of await r.finish(chosen)) chosen.set(weight, params);
   return { params: chosen, layers: shapes.size + tables.length, biases };
 }
 

@@ -43,8 +43,6 @@ export interface Refiner {
    * of weights that it has changed.
    */
   done(layer: LayerShape, chosen: ReadonlyMap<QuantPoint, QuantParams>): Promise<ReadonlyMap<QuantPoint, QuantParams>>;
-  /** Told when all layers have codes. */
-  finish(chosen: ReadonlyMap<QuantPoint, QuantParams>): Promise<ReadonlyMap<QuantPoint, QuantParams>>;
 }
 
 /** The code of each weight that is nearest to it on a grid. */

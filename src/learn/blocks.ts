@@ -31,7 +31,7 @@ export function blocksOf(
   kind: BlockKind,
   most = MOST_LAYERS,
 ): Block[] {
-  const graph = new Crossings(order);
+  const graph = new Crossings(order, new Set([...layers.values()].map((l) => l.input)));
   const cuts = (kind === 'model' ? [] : kind === 'layer' ? layerCuts(order, layers) : graph.narrow()).filter(
     (at) => at > 0 && at < order.length,
   );
@@ -93,11 +93,14 @@ class Crossings {
   readonly #order: readonly Node[];
   /** Values that depend on a product or convolution, and where they are made: all others are cheap to make again. */
   readonly #made = new Map<Value, number>();
+  /** What layers read: a residual may go round the first of them. */
+  readonly #trunk: ReadonlySet<Value>;
   /** The last place at which a value is read; beyond the end for outputs of the model. */
   readonly #read = new Map<Value, number>();
 
-  constructor(order: readonly Node[]) {
+  constructor(order: readonly Node[], trunk: ReadonlySet<Value>) {
     this.#order = order;
+    this.#trunk = trunk;
     for (const [i, n] of order.entries()) {
       const reads = [...n.inputs, ...n.captures()].flatMap((v) => v ?? []);
       for (const v of reads) this.#read.set(v, i);
@@ -111,14 +114,15 @@ class Crossings {
   narrow(): number[] {
     const narrow: number[] = [];
     const last = new Map<number, Value[]>();
-    for (const v of this.#made.keys()) {
+    const counted = new Set([...this.#made.keys(), ...this.#trunk]);
+    for (const v of counted) {
       const at = this.#read.get(v);
       if (at !== undefined) last.set(at, [...(last.get(at) ?? []), v]);
     }
-    const live = new Set<Value>();
+    const live = new Set([...this.#trunk].filter((v) => !v.producer && this.#read.has(v)));
     for (const [i, n] of this.#order.entries()) {
       for (const v of last.get(i) ?? []) live.delete(v);
-      for (const y of n.outputs) if (this.#made.has(y) && (this.#read.get(y) ?? -1) > i) live.add(y);
+      for (const y of n.outputs) if (counted.has(y) && (this.#read.get(y) ?? -1) > i) live.add(y);
       if (live.size <= 1) narrow.push(i + 1);
     }
     return narrow;

@@ -6,7 +6,7 @@ import { gradients } from '../autodiff/gradients.js';
 import { field, item, named } from '../base/lists.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { isFloat } from '../ir/dtype.js';
-import type { Feed, FeedTensor } from '../ir/feed.js';
+import type { Feed } from '../ir/feed.js';
 import type { Node } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
@@ -15,7 +15,7 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { Trainer } from '../train/trainer.js';
-import { quantizeActivations, type Draw } from './activations.js';
+import { quantizeActivations } from './activations.js';
 import type { Block } from './blocks.js';
 import { partOf } from './part.js';
 import type { Shaped } from './samples.js';
@@ -34,7 +34,7 @@ export interface Lesson {
   readonly energies: ReadonlyMap<string, number>;
   readonly iterations: number;
   readonly rate: number;
-  /** Probability that an element of an activation is left unquantized. */
+  /** Probability that an element of what the block is given is that of the float model. */
   readonly drop: number;
   readonly seed: number;
   readonly threads: number;
@@ -49,15 +49,17 @@ export interface Lessons {
   readonly after: number;
 }
 
+/** Before the name of an input: what it is in the float model. */
+export const FLOAT = 'float ';
+
 interface Class {
   readonly trainer: Trainer;
   readonly shaped: Shaped;
-  readonly draws: readonly Draw[];
 }
 
 /** Throws TRAIN_NON_FINITE, MODEL_RUNTIME, and what the gradient of an operator refuses. */
 export async function learnBlock(o: Lesson): Promise<Lessons> {
-  const plain = build(o, item(o.data, 0).shapes, 0);
+  const plain = build(o, item(o.data, 0).shapes);
   const parameters = new Map(plain.students.flatMap((s) => [...s.parameters]));
   const before = await errorOf(o, plain.model, parameters);
   if (!parameters.size || !o.iterations) return { learned: undefined, before, after: before };
@@ -75,51 +77,17 @@ export async function learnBlock(o: Lesson): Promise<Lessons> {
 }
 
 async function openClass(o: Lesson, shaped: Shaped, weights: ReadonlyMap<string, Tensor>): Promise<Class> {
-  const { model, draws } = build(o, shaped.shapes, o.drop);
+  const { model } = build(o, shaped.shapes);
   const parameters = [...weights.keys()];
   const gradient = gradients(model, {
     loss: 'loss',
     wrt: parameters,
-    shapes: { ...shaped.shapes, ...Object.fromEntries(draws.map((d) => [d.name, d.shape])) },
+    shapes: Object.fromEntries(Object.entries(shaped.shapes).filter(([name]) => !name.startsWith(FLOAT))),
     rounding: 'straight-through',
     weightsAsInputs: true,
   });
-  const kappa = Number(process.env['KAPPA'] ?? 0);
-  const epsilon = kappa && o.learnable.codes ? kappa * (await gradientSize(o, gradient, shaped, draws, weights)) : 1e-8;
-  const step = addOptimiser(gradient, { optimiser: 'adam', parameters, options: { epsilon } });
-  return { trainer: await Trainer.open(step, { weights, threads: o.threads }), shaped, draws };
-}
-
-/** The root of the mean square of the gradient by codes, over one batch. */
-async function gradientSize(
-  o: Lesson,
-  model: Model,
-  shaped: Shaped,
-  draws: readonly Draw[],
-  weights: ReadonlyMap<string, Tensor>,
-): Promise<number> {
-  const session = await openModel(model, {
-    threads: o.threads,
-    spinning: false,
-    memoryPattern: false,
-    label: 'a block',
-  });
-  try {
-    const own = Object.fromEntries(
-      [...weights].map(([name, t]): [string, FeedTensor] => [name, { dtype: t.dtype, dims: t.dims, data: t.f32() }]),
-    );
-    const [batch] = shaped.batches(createRng(o.seed, 'learn/size'));
-    const made = await session.run({ ...own, ...batch, ...drawn(draws, createRng(o.seed, 'learn/size')) });
-    let [sum, count] = [0, 0];
-    for (const [name, { data }] of Object.entries(made)) {
-      if (!name.startsWith('gradient of codes of') || !(data instanceof Float32Array)) continue;
-      for (const v of data) sum += v * v;
-      count += data.length;
-    }
-    return Math.sqrt(sum / Math.max(1, count));
-  } finally {
-    await session.close();
-  }
+  const step = addOptimiser(gradient, { optimiser: 'adam', parameters });
+  return { trainer: await Trainer.open(step, { weights, threads: o.threads }), shaped };
 }
 
 /** All steps, at a rate that falls to zero along a cosine. */
@@ -128,13 +96,13 @@ async function practise(o: Lesson, classes: readonly Class[]): Promise<ReadonlyM
   let last = item(classes, 0).trainer;
   let done = 0;
   while (done < o.iterations) {
-    for (const { trainer, shaped, draws } of classes) {
+    for (const { trainer, shaped } of classes) {
       if (trainer !== last) trainer.restore(last.state);
       last = trainer;
       for (const batch of shaped.batches(rng)) {
         if (done >= o.iterations) break;
         const rate = 0.5 * o.rate * (1 + Math.cos((Math.PI * done) / o.iterations));
-        await trainer.step({ ...batch, ...drawn(draws, rng) }, rate);
+        await trainer.step(mixed(batch, o.drop, rng), rate);
         done++;
         o.onStep();
         await nextTurn(); // steps block the thread: signals and drawing get their turn here
@@ -144,26 +112,30 @@ async function practise(o: Lesson, classes: readonly Class[]): Promise<ReadonlyM
   return last.weights;
 }
 
-function drawn(draws: readonly Draw[], rng: Rng): Feed {
-  const numbers = ({ name, shape }: Draw): [string, FeedTensor] => {
-    const data = new Float32Array(shape.reduce((n, d) => n * d, 1));
-    for (let i = 0; i < data.length; i++) data[i] = rng.next();
-    return [name, { dtype: 'float32', dims: shape, data }];
-  };
-  return Object.fromEntries(draws.map(numbers));
+/** Of what the block is given, each element is that of the float model with a probability. */
+function mixed(batch: Feed, drop: number, rng: Rng): Feed {
+  if (!drop) return batch;
+  const made = { ...batch };
+  for (const [name, float] of Object.entries(batch)) {
+    const now = name.startsWith(FLOAT) ? batch[name.slice(FLOAT.length)] : undefined;
+    if (!(now?.data instanceof Float32Array) || !(float.data instanceof Float32Array)) continue;
+    const data = now.data.slice();
+    for (let i = 0; i < data.length; i++) if (rng.next() < drop) data[i] = float.data[i]!; // of the same shape
+    made[name.slice(FLOAT.length)] = { ...now, data };
+  }
+  return made;
 }
 
 /** The block with its weights as functions of parameters, and the loss. */
 function build(
   o: Lesson,
   shapes: Readonly<Record<string, readonly number[]>>,
-  drop: number,
-): { readonly model: Model; readonly students: readonly Student[]; readonly draws: readonly Draw[] } {
+): { readonly model: Model; readonly students: readonly Student[] } {
   const part = partOf(o.model, o.block);
   const { model } = part;
   inferShapes(model, new Map(Object.entries(shapes)));
   const b = new GraphBuilder(model);
-  const draws = quantizeActivations(b, o.activations, part.find, drop);
+  quantizeActivations(b, o.activations, part.find);
   const students = o.block.layers.map((layer) => {
     const own = { weight: part.valueOf(layer.weight), bias: layer.bias && part.valueOf(layer.bias) };
     return addStudent(b, layer, own, named(o.params, layer.weight), o.learnable);
@@ -171,7 +143,7 @@ function build(
   const terms = model.graph.outputs
     .filter((v) => v.dtype === undefined || isFloat(v.dtype))
     .map((v) => ({ loss: 'mse', of: v.name, weight: 1 / Math.max(o.energies.get(v.name) ?? 1, Number.MIN_VALUE) }));
-  return { model: addLoss(model, terms), students, draws };
+  return { model: addLoss(model, terms), students };
 }
 
 /** The mean loss over all batches with given parameters. */

@@ -1,5 +1,6 @@
 /** Block after block: each is fitted to the float model on what the blocks before it, already quantized, really give. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { QuantError } from '../base/errors.js';
 import { item, named } from '../base/lists.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
 import type { LayerShape } from '../channels/layer.js';
@@ -11,17 +12,16 @@ import { inferShapes } from '../ops/infer.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
-import { quantizeActivations } from './activations.js';
+import { activationsOf, quantizeActivations } from './activations.js';
 import { applyLearned } from './apply.js';
 import { blocksOf, type Block, type BlockKind } from './blocks.js';
-import { learnBlock } from './learn-block.js';
+import { FLOAT, learnBlock, type Lesson, type Lessons } from './learn-block.js';
 import { partOf } from './part.js';
 import { shapedFeeds } from './samples.js';
 
 export interface LearnOptions {
   readonly blocks: BlockKind;
   readonly iterations: number;
-  readonly finish: number;
   readonly batch: number;
   readonly rate: number;
   readonly qdrop: number;
@@ -57,7 +57,7 @@ export class BlockLearner implements Refiner {
     this.#options = options;
     this.#order = o.model.graph.topological();
     this.#blocks = blocksOf(this.#order, layers, options.blocks);
-    this.#activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
+    this.#activations = activationsOf(o.params);
   }
 
   async done(layer: LayerShape, chosen: Params): Promise<Params> {
@@ -65,7 +65,7 @@ export class BlockLearner implements Refiner {
     if (block?.layers[block.layers.length - 1] !== layer) return new Map();
     this.#next++;
     const passing = (this.#passing ??= await this.#start());
-    const made = await this.#learn(block, passing, chosen, this.#options.iterations);
+    const made = await this.#learn(block, passing, chosen);
     const later = this.#blocks.slice(this.#next);
     if (later.length) {
       const next = await pass(this.#o, this.#o.model, block, nowOf(passing), this.#activations);
@@ -80,13 +80,6 @@ export class BlockLearner implements Refiner {
     return made.params;
   }
 
-  async finish(chosen: Params): Promise<Params> {
-    if (!this.#options.finish) return new Map();
-    const [all] = blocksOf(this.#order, this.#layers, 'model');
-    if (!all) return new Map();
-    return (await this.#learn(all, await this.#start(), chosen, this.#options.finish)).params;
-  }
-
   async #start(): Promise<Passing[]> {
     const passing: Passing[] = [];
     for await (const given of this.#o.feeds()) passing.push({ given, now: {}, float: {} });
@@ -95,21 +88,26 @@ export class BlockLearner implements Refiner {
 
   async #learn(
     block: Block,
-    passing: readonly Passing[],
+    passing: Passing[],
     chosen: Params,
-    iterations: number,
   ): Promise<{ readonly params: Params; readonly targets: readonly Feed[] }> {
     const o = this.#o;
-    const targets = await pass(o, o.reference.model, block, floatOf(passing), undefined);
+    const targets = await pass(o, o.reference.model, block, floatOf(passing), undefined, KEPT_BYTES);
+    passing.length = targets.length; // what later blocks are given takes as much again
     const read = new Set(inputsOf(o.model, block));
     const feeds = nowOf(passing).map((now, k) => ({
       ...Object.fromEntries(Object.entries(now).filter(([name]) => read.has(name))),
+      ...Object.fromEntries(
+        Object.entries(item(passing, k).float).flatMap(([name, t]) =>
+          read.has(name) && this.#options.qdrop ? [[`${FLOAT}${name}`, t]] : [],
+        ),
+      ),
       ...Object.fromEntries(Object.entries(item(targets, k)).map(([name, t]) => [`target of ${name}`, t])),
     }));
     const params = new Map(chosen);
     const data = shapedFeeds(feeds, this.#batchOf(block, feeds), takesAnyBatch(o.model));
     const energies = energiesOf(targets);
-    const { codes, scales, rate } = this.#options;
+    const { codes, scales, rate, iterations } = this.#options;
     const free = { scales, bias: o.correctBias };
     const warm = Math.ceil(iterations * WARM);
     // Few parameters first: they are fitted in few steps, and what they can do codes need not.
@@ -118,7 +116,7 @@ export class BlockLearner implements Refiner {
       ...(codes ? [{ learnable: { ...free, codes }, iterations: iterations - warm, rate }] : []),
     ];
     for (const phase of phases) {
-      const made = await learnBlock({
+      const made = await this.#orStay(block, {
         ...phase,
         model: o.model,
         block,
@@ -131,17 +129,31 @@ export class BlockLearner implements Refiner {
         threads: o.threads,
         onStep: () => this.#tell(),
       });
-      if (process.env['LEARN_DEBUG'])
-        console.error(
-          `L ${label(item(block.layers, 0).node)} +${block.layers.length - 1}: ${made.before.toExponential(3)} -> ${made.after.toExponential(3)} cpu ${(process.cpuUsage().user / 1e6).toFixed(1)}, rss ${(process.resourceUsage().maxRSS / 1e3).toFixed(0)}`,
-        );
-      for (const [node, learned] of made.learned ?? []) {
+      for (const [node, learned] of made?.learned ?? []) {
         const layer = named(this.#layers, node);
         const packing = o.packings?.get(layer.weight)?.[0];
         params.set(layer.weight, applyLearned(layer, named(params, layer.weight), learned, packing));
       }
     }
     return { params, targets };
+  }
+
+  /** What was learned; undefined, and said so, where the block cannot learn. */
+  async #orStay(block: Block, lesson: Lesson): Promise<Lessons | undefined> {
+    try {
+      return await learnBlock(lesson);
+    } catch (error) {
+      if (!(error instanceof QuantError) || !/^(GRADIENT_|TRAIN_NON_FINITE)/.test(error.code)) throw error;
+      const layer = label(item(block.layers, 0).node);
+      this.#o.report({
+        severity: 'warning',
+        code: error.code,
+        message: `the block from layer '${layer}' on keeps the codes that it had before learning: ${error.message}`,
+        where: { node: layer },
+        ...(error.hint ? { hint: error.hint } : {}),
+      });
+      return undefined;
+    }
   }
 
   /** Samples of a step: fewer where what the block computes of them would take too much memory. */
@@ -170,6 +182,8 @@ export class BlockLearner implements Refiner {
     });
   }
 }
+/** What the outputs of a block may take over all samples: beyond it, later blocks learn from fewer. */
+const KEPT_BYTES = 192 * 2 ** 20;
 /** What a step may take, and how often it holds what a block computes: quantized, with gradients, and on the way. */
 const STEP_BYTES = 768 * 2 ** 20;
 const COPIES = 6;
@@ -190,21 +204,26 @@ function partWith(model: Model, block: Block, feed: Feed): Model {
   return part;
 }
 
-/** What a block makes of each feed. */
+/** What a block makes of each feed, of as many as it takes at most so many bytes for. */
 export async function pass(
   o: LayerwiseOptions,
   model: Model,
   block: Block,
   feeds: readonly Feed[],
-  activations: ReadonlyMap<QuantPoint, QuantParams> | undefined,
+  activations: Params | undefined,
+  most = Infinity,
 ): Promise<Feed[]> {
   const part = partOf(model, block);
   if (activations) quantizeActivations(new GraphBuilder(part.model), activations, part.find);
   const session = await openModel(part.model, { threads: o.threads, spinning: false, label: 'a block' });
   const made: Feed[] = [];
+  let bytes = 0;
   try {
     for (const feed of feeds) {
-      made.push(await session.run(feed));
+      const own = await session.run(feed);
+      for (const { data } of Object.values(own)) bytes += ArrayBuffer.isView(data) ? data.byteLength : 0;
+      if (bytes > most && made.length) break;
+      made.push(own);
       o.signal?.throwIfAborted();
       await nextTurn();
     }

@@ -1,4 +1,5 @@
 /** What a block is given and has to give: batches of training, cut from what passes through the model. */
+import { invariant } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import type { Feed, FeedTensor, TypedArray } from '../ir/feed.js';
 import type { Rng } from '../base/rng.js';
@@ -52,9 +53,9 @@ export function shapedFeeds(feeds: readonly Feed[], size: number, anyBatch: bool
 }
 
 const keyOf = (f: Feed, part: (dims: readonly number[]) => readonly number[]): string =>
-  Object.keys(f)
+  Object.entries(f)
+    .map(([name, t]) => `${name}:${part(t.dims).join('×')}`)
     .sort()
-    .map((name) => `${name}:${part(f[name]?.dims ?? []).join('×')}`)
     .join(' ');
 const shapesOf = (f: Feed): Record<string, readonly number[]> =>
   Object.fromEntries(Object.entries(f).map(([name, t]) => [name, t.dims]));
@@ -98,6 +99,6 @@ function rowBatches(feeds: readonly Feed[], rows: readonly number[], wanted: num
 
 function numbers(f: Feed, name: string): FeedTensor & { readonly data: TypedArray } {
   const t = f[name];
-  if (!t || !ArrayBuffer.isView(t.data)) throw new Error(`no numbers in '${name}'`);
+  invariant(t && ArrayBuffer.isView(t.data), `batches are cut from numbers, and '${name}' has none`);
   return { ...t, data: t.data };
 }
