@@ -32,6 +32,8 @@ export interface WeightMethod<O = unknown> {
   solve(problem: RowsProblem, options: O): Solved;
   /**
    * Where it looks at several layers at once: what goes on with its layers, all of equal options, once they have codes.
+   *
+   * @internal
    */
   refine?(all: LayerwiseOptions, layers: ReadonlyMap<Node, LayerShape>, options: O): Refiner;
 }

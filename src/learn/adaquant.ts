@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { gptq } from '../codes/gptq.js';
 import { nearestCodes, type Solved, type WeightMethod } from '../codes/types.js';
@@ -57,47 +58,44 @@ function learnRows(
   const least = rows.of(p, start, first, count);
   const parts = [...new Set(grid.part.subarray(from, from + size))];
   const place = new Map(parts.map((part, i) => [part, i]));
-  const at = Int32Array.from(grid.part.subarray(from, from + size), (part) => place.get(part)!); // all are placed
+  const at = Int32Array.from(grid.part.subarray(from, from + size), (part) => place.get(part)!);
   const factors = new Float64Array(parts.length).fill(1);
-  const places = Float64Array.from({ length: size }, (_, i) => start.codes[from + i]!);
+  const places = Float64Array.from({ length: size }, (_, i) => item(start.codes, from + i));
   const [byPlace, byFactor] = [new Float64Array(size), new Float64Array(parts.length)];
   const [adam, adamScale] = [new Adam(size), new Adam(parts.length)];
   const codes = new Int32Array(p.rows * k);
   const scale = start.scale.slice();
   for (let step = 0; step < iterations; step++) {
-    const zeros = start.zeroPoint;
     byFactor.fill(0);
     for (let r = 0; r < count; r++) {
       for (let i = r * k; i < (r + 1) * k; i++) {
-        const part = grid.part[from + i]!; // every element has a part
-        byPlace[i] = -scale[part]! * rows.gradient[i]!;
-        const inside = places[i]! >= grid.low && places[i]! <= grid.high;
-        const code = step === 0 ? start.codes[from + i]! : codes[from + i]!;
-        const slope = code - zeros[part]! - (inside ? places[i]! - zeros[part]! : 0);
-        byFactor[at[i]!]! -= rows.gradient[i]! * scale[part]! * slope; // all are placed
-        if (!inside && byPlace[i]! * (places[i]! - grid.low) < 0) byPlace[i] = 0;
+        const part = item(grid.part, from + i);
+        byPlace[i] = -item(scale, part) * item(rows.gradient, i);
+        const code = step === 0 ? item(start.codes, from + i) : item(codes, from + i);
+        const moved = item(rows.gradient, i) * item(scale, part) * (code - item(places, i));
+        byFactor[item(at, i)] = item(byFactor, item(at, i)) - moved;
       }
     }
     const now = 0.5 * rate * (1 + Math.cos((Math.PI * step) / iterations));
     adam.step(places, byPlace, now);
     adamScale.step(factors, byFactor, now * SCALE_STEP);
     parts.forEach((part, i) => {
-      if (own[part]! >= 0 && factors[i]! > 0) scale[part] = start.scale[part]! * factors[i]!;
-    }); // one for each part
-    for (let i = 0; i < size; i++) places[i] = Math.min(grid.high, Math.max(grid.low, places[i]!));
-    codes.set(nearestCodes(places, UNITS(at, parts.length, grid)), from);
+      if (item(own, part) >= 0 && item(factors, i) > 0) scale[part] = item(start.scale, part) * item(factors, i);
+    });
+    for (let i = 0; i < size; i++) places[i] = Math.min(grid.high, Math.max(grid.low, item(places, i)));
+    codes.set(nearestCodes(places, units(at, parts.length, grid)), from);
     const errors = rows.of(p, { codes, scale, zeroPoint: start.zeroPoint }, first, count);
     for (let r = 0; r < count; r++) {
-      if (!(errors[r]! < least[r]!)) continue; // one for each row
-      least[r] = errors[r]!;
+      if (!(item(errors, r) < item(least, r))) continue;
+      least[r] = item(errors, r);
       made.codes.set(codes.subarray(from + r * k, from + (r + 1) * k), from + r * k);
-      for (const part of parts) if (own[part] === first + r) made.scale[part] = scale[part]!;
+      for (const part of parts) if (own[part] === first + r) made.scale[part] = item(scale, part);
     }
   }
 }
 
 /** Places are codes already. */
-const UNITS = (
+const units = (
   part: Int32Array,
   parts: number,
   { low, high, symmetric }: RowsProblem['grid'],
@@ -114,7 +112,7 @@ const UNITS = (
 function ownersOf({ grid: { part, scale }, columns }: RowsProblem): Int32Array {
   const owner = new Int32Array(scale.length).fill(-2);
   for (let at = 0; at < part.length; at++) {
-    const [p, r] = [part[at]!, Math.floor(at / columns)]; // within the list
+    const [p, r] = [item(part, at), Math.floor(at / columns)]; // within the list
     owner[p] = owner[p] === -2 || owner[p] === r ? r : -1;
   }
   return owner;

@@ -1,3 +1,4 @@
+import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { gptq } from '../codes/gptq.js';
 import type { Solved, WeightMethod } from '../codes/types.js';
@@ -65,13 +66,13 @@ function learnRows(
   const low = new Float64Array(size);
   const v = new Float64Array(size);
   for (let i = 0; i < size; i++) {
-    const part = grid.part[from + i]!; // every element has a part
+    const part = item(grid.part, from + i);
     const exact = Math.min(
       grid.high,
-      Math.max(grid.low, target[from + i]! / start.scale[part]! + start.zeroPoint[part]!),
+      Math.max(grid.low, item(target, from + i) / item(start.scale, part) + item(start.zeroPoint, part)),
     );
     low[i] = Math.min(Math.floor(exact), grid.high - 1);
-    v[i] = inverse(exact - low[i]!);
+    v[i] = inverse(exact - item(low, i));
   }
   const gradient = new Float64Array(size);
   const adam = new Adam(size);
@@ -79,32 +80,34 @@ function learnRows(
     const done = step / iterations;
     const beta = SOFT + ((SHARP - SOFT) * Math.max(0, done - WARM)) / (1 - WARM);
     for (let i = 0; i < size; i++) {
-      const part = grid.part[from + i]!; // as above
-      rows.error[i] = target[from + i]! - (low[i]! + share(v[i]!) - start.zeroPoint[part]!) * start.scale[part]!;
+      const part = item(grid.part, from + i);
+      rows.error[i] =
+        item(target, from + i) -
+        (item(low, i) + share(item(v, i)) - item(start.zeroPoint, part)) * item(start.scale, part);
     }
     rows.measure(count);
     for (let r = 0; r < count; r++) {
-      const unit = k / Math.max(before[r]!, Number.MIN_VALUE); // one for each row
+      const unit = k / Math.max(item(before, r), Number.MIN_VALUE);
       for (let i = r * k; i < (r + 1) * k; i++) {
-        const s = 1 / (1 + Math.exp(-v[i]!));
+        const s = 1 / (1 + Math.exp(-item(v, i)));
         const h = STRETCH * s - BELOW;
         if (h <= 0 || h >= 1) {
           gradient[i] = 0;
           continue;
         }
-        const scale = start.scale[grid.part[from + i]!]!; // as above
+        const scale = item(start.scale, item(grid.part, from + i));
         const off = 2 * h - 1;
         const drawn = done < WARM ? 0 : -2 * beta * Math.sign(off) * Math.abs(off) ** (beta - 1) * regularisation;
-        gradient[i] = (-2 * unit * scale * rows.gradient[i]! + drawn) * STRETCH * s * (1 - s);
+        gradient[i] = (-2 * unit * scale * item(rows.gradient, i) + drawn) * STRETCH * s * (1 - s);
       }
     }
     adam.step(v, gradient, rate);
   }
   const made = codes.slice(from, from + size);
-  for (let i = 0; i < size; i++) codes[from + i] = low[i]! + (share(v[i]!) >= 0.5 ? 1 : 0);
+  for (let i = 0; i < size; i++) codes[from + i] = item(low, i) + (share(item(v, i)) >= 0.5 ? 1 : 0);
   const after = rows.of(p, { ...start, codes }, first, count);
   for (let r = 0; r < count; r++)
-    if (!(after[r]! < before[r]!)) codes.set(made.subarray(r * k, (r + 1) * k), from + r * k); // one for each row
+    if (!(item(after, r) < item(before, r))) codes.set(made.subarray(r * k, (r + 1) * k), from + r * k);
 }
 
 const share = (v: number): number => Math.min(1, Math.max(0, STRETCH / (1 + Math.exp(-v)) - BELOW));

@@ -1,4 +1,5 @@
 /** What was learned of a layer becomes its codes, its scales and its bias. */
+import { item } from '../base/lists.js';
 import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { packedOrder } from '../ops/packing.js';
@@ -20,13 +21,13 @@ export function applyLearned(
   const { dims } = dataOf(layer.weight); // a layer's weight is constant
   const layout = layoutOf(dims, start.scheme.granularity);
   const [low, high] = clipRange(start.scheme);
-  const grown = start.scale.map((s, p) => s * learned.factors[p]!); // one for each scale
-  const scale = grown.map((s, p) => (s > 0 && Number.isFinite(s) ? s : start.scale[p]!));
+  const grown = start.scale.map((s, p) => s * item(learned.factors, p));
+  const scale = grown.map((s, p) => (s > 0 && Number.isFinite(s) ? s : item(start.scale, p)));
   const codes = Int32Array.from(learned.codes, (c) => Math.min(high, Math.max(low, roundHalfEven(c))));
   if (packing) keepApart(layer, { ...start, scale }, codes, scale, packing);
   const values = Float32Array.from(codes, (q, at) => {
     const p = paramAt(layout, at);
-    return Math.fround(q - start.zeroPoint[p]!) * scale[p]!; // every element has a part
+    return Math.fround(q - item(start.zeroPoint, p)) * item(scale, p);
   });
   layer.weight.data = Tensor.f32(values, dims);
   if (learned.bias && layer.bias) layer.bias.data = Tensor.f32(learned.bias, layer.bias.data?.dims ?? []);
@@ -51,18 +52,18 @@ function keepApart(
     const { grid, parts } = gridOf(layer, params, range);
     const own = Int32Array.from(rowsOfLayer(layer, codes, range));
     const target = Float64Array.from(own, (q, at) => {
-      const p = grid.part[at]!;
-      return (q - grid.zeroPoint[p]!) * grid.scale[p]!; // every element has a part
+      const p = item(grid.part, at);
+      return (q - item(grid.zeroPoint, p)) * item(grid.scale, p);
     });
     const safe = settled(
       { rows, columns, target, hessian, grid, packed },
       { codes: own, scale: grid.scale, zeroPoint: grid.zeroPoint },
     );
     parts.forEach((p, i) => {
-      scale[p] = safe.scale[i]!; // one for each part
+      scale[p] = item(safe.scale, i);
     });
     for (let r = 0, at = 0; r < rows; r++)
       for (let c = 0; c < columns; c++, at++)
-        codes[group * layer.groupStride + r * layer.rowStride + c * layer.columnStride] = safe.codes[at]!;
+        codes[group * layer.groupStride + r * layer.rowStride + c * layer.columnStride] = item(safe.codes, at);
   }
 }

@@ -1,4 +1,5 @@
 /** Descent on eᵀHe, the error of a layer's outputs by the sums of its inputs: no sample is looked at again. */
+import { item } from '../base/lists.js';
 import { linearKernels, type LinearKernels } from '../codes/linear-kernels.js';
 import type { Solved } from '../codes/types.js';
 import type { RowsProblem } from '../channels/layer.js';
@@ -36,7 +37,8 @@ export class GramRows {
     gradient.fill(0, 0, count * k);
     this.#kernels.addLines(gradient, 0, k, count, error, k, this.#hessian, this.#lines, k);
     const sums = new Float64Array(count);
-    for (let r = 0; r < count; r++) for (let i = r * k; i < (r + 1) * k; i++) sums[r]! += error[i]! * gradient[i]!;
+    for (let r = 0; r < count; r++)
+      for (let i = r * k; i < (r + 1) * k; i++) sums[r] = item(sums, r) + item(error, i) * item(gradient, i);
     return sums;
   }
 
@@ -48,8 +50,8 @@ export class GramRows {
     count: number,
   ): Float64Array {
     for (let at = first * k, i = 0; i < count * k; at++, i++) {
-      const p = grid.part[at]!; // every element has a part
-      this.error[i] = target[at]! - (codes[at]! - zeroPoint[p]!) * scale[p]!;
+      const p = item(grid.part, at);
+      this.error[i] = item(target, at) - (item(codes, at) - item(zeroPoint, p)) * item(scale, p);
     }
     return this.measure(count);
   }
@@ -69,10 +71,10 @@ export class Adam {
     this.#steps++;
     const [first, second] = [1 - 0.9 ** this.#steps, 1 - 0.999 ** this.#steps];
     for (let i = 0; i < values.length; i++) {
-      const g = gradient[i]!;
-      const m = (this.#mean[i] = 0.9 * this.#mean[i]! + 0.1 * g);
-      const v = (this.#squares[i] = 0.999 * this.#squares[i]! + 0.001 * g * g);
-      if (v > 0) values[i]! -= (rate * m) / first / Math.sqrt(v / second);
+      const g = item(gradient, i);
+      const m = (this.#mean[i] = 0.9 * item(this.#mean, i) + 0.1 * g);
+      const v = (this.#squares[i] = 0.999 * item(this.#squares, i) + 0.001 * g * g);
+      if (v > 0) values[i] = item(values, i) - (rate * m) / first / Math.sqrt(v / second);
     }
   }
 }

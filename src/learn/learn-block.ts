@@ -120,7 +120,7 @@ function mixed(batch: Feed, drop: number, rng: Rng): Feed {
     const now = name.startsWith(FLOAT) ? batch[name.slice(FLOAT.length)] : undefined;
     if (!(now?.data instanceof Float32Array) || !(float.data instanceof Float32Array)) continue;
     const data = now.data.slice();
-    for (let i = 0; i < data.length; i++) if (rng.next() < drop) data[i] = float.data[i]!; // of the same shape
+    for (let i = 0; i < data.length; i++) if (rng.next() < drop) data[i] = item(float.data, i);
     made[name.slice(FLOAT.length)] = { ...now, data };
   }
   return made;

@@ -21,17 +21,9 @@ const MOST_SHAPES = 6;
  * its own, the feeds of each shape together, most common shapes first.
  */
 export function shapedFeeds(feeds: readonly Feed[], size: number, anyBatch: boolean): Shaped[] {
-  const rows = anyBatch ? feeds.map(rowsOf) : [];
-  const tail = (f: Feed): string => keyOf(f, (dims) => dims.slice(1));
-  const [first] = feeds;
-  if (first && rows.length && rows.every((r) => r !== undefined) && feeds.every((f) => tail(f) === tail(first)))
-    return [
-      rowBatches(
-        feeds,
-        rows.flatMap((r) => r ?? []),
-        size,
-      ),
-    ];
+  const rows = anyBatch ? feeds.flatMap((f) => rowsOf(f) ?? []) : [];
+  const tails = new Set(feeds.map((f) => keyOf(f, (dims) => dims.slice(1))));
+  if (tails.size === 1 && rows.length === feeds.length) return [rowBatches(feeds, rows, size)];
   const groups = new Map<string, Feed[]>();
   for (const f of feeds) {
     const key = keyOf(f, (dims) => dims);
@@ -78,7 +70,7 @@ function rowBatches(feeds: readonly Feed[], rows: readonly number[], wanted: num
         // of the same kind as what it is filled from
         const data = new (like.data.constructor as new (n: number) => Float32Array)(size * inner);
         chosen.forEach(({ f, row }, i) => {
-          // as above
+          // it was given by rowsOf, which takes numbers only
           const from = numbers(item(feeds, f), name).data as Float32Array;
           data.set(from.subarray(row * inner, (row + 1) * inner), i * inner);
         });

@@ -1,4 +1,5 @@
 /** Weights as functions of what is learned of them, as nodes of a graph. */
+import { item } from '../base/lists.js';
 import { dataOf } from '../ir/known.js';
 import type { Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
@@ -92,7 +93,7 @@ export function addStudent(
       return {
         codes: find(c) ?? start,
         factors: (find(g) ?? new Float32Array(count)).map((v) => 1 + Math.fround(v * SCALE_STEP)),
-        bias: bias && by && bias.f32().map((v, i) => v + Math.fround(by[i]! * unit)), // one for each bias
+        bias: bias && by && bias.f32().map((v, i) => v + Math.fround(item(by, i) * unit)),
       };
     },
   };
@@ -142,6 +143,6 @@ function codesOf({ weight }: LayerShape, { scheme, scale, zeroPoint }: QuantPara
   const [low, high] = clipRange(scheme);
   return Int32Array.from(data.f32(), (w, at) => {
     const p = paramAt(layout, at);
-    return Math.min(high, Math.max(low, roundHalfEven(w / scale[p]!) + zeroPoint[p]!)); // every element has a part
+    return Math.min(high, Math.max(low, roundHalfEven(w / item(scale, p)) + item(zeroPoint, p)));
   });
 }
