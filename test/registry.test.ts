@@ -11,6 +11,7 @@ import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { augmentations } from '../src/data/augment/index.js';
 import { exporters } from '../src/exporters/index.js';
+import { learnedMethods } from '../src/learn/index.js';
 import { formats } from '../src/formats/index.js';
 import { ops } from '../src/ops/index.js';
 import { everyPass } from '../src/passes/presets.js';
@@ -58,6 +59,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['adjust', adjustments],
   ['scheme/codings', codings],
   ['codes', weightMethods],
+  ['learn', learnedMethods],
   ['exporters', exporters],
   ['autodiff/losses', losses],
   ['autodiff/optimisers', optimisers],

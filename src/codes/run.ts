@@ -6,7 +6,7 @@ import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { layerShape, tableShape, type LayerShape } from '../channels/layer.js';
 import { Frontier } from './frontier.js';
 import { measureInputs, stepsOf, type InputSums } from './measure.js';
-import type { Layerwise, LayerwiseOptions } from './types.js';
+import type { Layerwise, LayerwiseOptions, Refiner } from './types.js';
 import { methodFor, quantizeLayer } from './solve-layer.js';
 
 /** Chooses the codes of every planned weight, in the order of the model. Throws what running the model throws. */
@@ -28,7 +28,8 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const chosen = new Map<QuantPoint, QuantParams>();
   let biases = 0;
   const steps = stepsOf(order, shapes);
-  const frontier = new Frontier(o.feeds);
+  const refiners = refinersOf(o, shapes);
+  let frontier = new Frontier(o.feeds);
   let [batches, layers] = [0, 0];
   const quantizeOne = (shape: LayerShape, sums?: readonly InputSums[]): void => {
     // only layers with parameters are asked for
@@ -84,9 +85,33 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     step.forEach((shape, k) => quantizeOne(shape, sums?.[k]));
     pace.solved();
     layers += step.length;
+    for (const shape of step) {
+      const changed = await refiners.get(shape.node)?.done(shape, chosen);
+      for (const [weight, params] of changed ?? []) chosen.set(weight, params);
+      if (changed?.size) frontier = new Frontier(o.feeds); // what was computed is that of the weights before
+    }
     if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
+}
+
+/** What goes on with layers once they have codes, by layer: one for those of the same method and options. */
+function refinersOf(o: LayerwiseOptions, shapes: ReadonlyMap<Node, LayerShape>): ReadonlyMap<Node, Refiner> {
+  const own = new Map<string, { readonly how: ReturnType<typeof methodFor>; readonly layers: Map<Node, LayerShape> }>();
+  for (const [node, shape] of shapes) {
+    const how = methodFor(o, node);
+    if (!how.method.refine) continue;
+    const key = JSON.stringify([how.method.name, how.options]);
+    const known = own.get(key) ?? { how, layers: new Map<Node, LayerShape>() };
+    known.layers.set(node, shape);
+    own.set(key, known);
+  }
+  const refiners = new Map<Node, Refiner>();
+  for (const { how, layers } of own.values()) {
+    const refiner = how.method.refine?.(o, layers, how.options);
+    if (refiner) for (const node of layers.keys()) refiners.set(node, refiner);
+  }
+  return refiners;
 }
 
 /**

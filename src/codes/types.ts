@@ -9,7 +9,7 @@ import type { Planned } from '../scheme/quantized.js';
 import type { Packing, QuantParams, QuantPoint } from '../scheme/types.js';
 import type { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
-import type { Grid, RowsProblem } from '../channels/layer.js';
+import type { Grid, LayerShape, RowsProblem } from '../channels/layer.js';
 
 export interface Solved {
   /** One for each weight, row-major. */
@@ -30,6 +30,21 @@ export interface WeightMethod<O = unknown> {
   readonly inputs: 'none' | 'optional' | 'required';
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;
+  /**
+   * Where it looks at several layers at once: what goes on with its layers, all of equal options, once they have codes.
+   *
+   * @internal
+   */
+  refine?(all: LayerwiseOptions, layers: ReadonlyMap<Node, LayerShape>, options: O): Refiner;
+}
+
+/** Changes the weights and biases of layers that have codes already. */
+export interface Refiner {
+  /**
+   * Told of each layer, in order, once it has codes; `chosen` has the parameters of all weights so far. Gives new ones
+   * of weights that it has changed.
+   */
+  done(layer: LayerShape, chosen: ReadonlyMap<QuantPoint, QuantParams>): Promise<ReadonlyMap<QuantPoint, QuantParams>>;
 }
 
 /** The code of each weight that is nearest to it on a grid. */

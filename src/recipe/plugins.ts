@@ -1,6 +1,6 @@
 /** What a recipe may name beyond its keys: observers and so on, the built-in ones and those of its plug-ins. */
 import path from 'node:path';
-import { weightMethods } from '../codes/index.js';
+import { weightMethods as layerwise } from '../codes/index.js';
 import type { WeightMethod } from '../codes/types.js';
 import { fail, nearest } from '../base/errors.js';
 import { sha256File } from '../base/files.js';
@@ -11,6 +11,7 @@ import { exporters } from '../exporters/index.js';
 import type { Exporter } from '../exporters/types.js';
 import { gates } from '../gate/index.js';
 import type { Gate } from '../gate/types.js';
+import { learnedMethods } from '../learn/index.js';
 import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
@@ -44,7 +45,7 @@ type Kind = Exclude<keyof Plugins, 'files'>;
 export const builtIn: Plugins = {
   observers,
   passes: everyPass,
-  weightMethods,
+  weightMethods: [...layerwise, ...learnedMethods],
   gates,
   targets,
   exporters,

@@ -2,12 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { gptq } from '../../../src/codes/gptq.js';
 import { hqq } from '../../../src/codes/hqq.js';
-import { weightMethods } from '../../../src/codes/index.js';
+import { weightMethods as layerwise } from '../../../src/codes/index.js';
+import { learnedMethods } from '../../../src/learn/index.js';
 import type { RowsProblem } from '../../../src/channels/layer.js';
 import { round } from '../../../src/codes/round.js';
 import type { Solved } from '../../../src/codes/types.js';
 import { createRng } from '../../../src/base/rng.js';
 
+const weightMethods = [...layerwise, ...learnedMethods];
 const BLOCK = 8;
 type Grain = 'tensor' | 'row' | 'block';
 /** A layer of heavy-tailed weights on the grid of their extremes; `alike` is how much of each input all share. */
@@ -93,6 +95,9 @@ const PROMISES: Readonly<
     return weightError(p, s, 2, (at) => energy(p, at) * (levels[part[at]!]! + Math.abs(p.target[at]!)));
   },
   gptq: (p, s, inputs) => outputError(p, s, inputs),
+  adaround: (p, s, inputs) => outputError(p, s, inputs),
+  adaquant: (p, s, inputs) => outputError(p, s, inputs),
+  brecq: (p, s, inputs) => outputError(p, s, inputs),
 };
 
 it('every method has a promise', () => {

@@ -154,15 +154,18 @@ describe('gradients()', () => {
 describe('gradients() refuses', () => {
   const sum = 'loss = ReduceSum <keepdims = 0> (y) }';
   it('every operator without a rule on the way, by name', () => {
-    const e = errorOf(`(float[1,2,4,4] x) => (loss) { a = LRN <size = 1> (x) y = Attention (a, a, a) ${sum}`, {
-      loss: 'loss',
-      wrt: ['x'],
-    });
+    const e = errorOf(
+      `(float[1,2,4,4] x) => (loss) { a = Attention <softcap = 2.0> (x, x, x) y = Attention <softcap = 2.0> (a, a, a) ${sum}`,
+      {
+        loss: 'loss',
+        wrt: ['x'],
+      },
+    );
     expect(e).toMatchObject({ code: 'GRADIENT_UNSUPPORTED', where: { node: 'a' } });
     expect(e.more.map((m) => m.where.node)).toEqual(['y']);
   });
   it('no operator that lies aside of the way', () => {
-    const aside = `(float[1,2,4,4] x, float[1] w) => (loss) { a = LRN <size = 1> (x) y = Mul (a, w) ${sum}`;
+    const aside = `(float[1,2,4,4] x, float[1] w) => (loss) { a = Attention <softcap = 2.0> (x, x, x) y = Mul (a, w) ${sum}`;
     expect(() => gradients(model(aside), { loss: 'loss', wrt: ['w'] })).not.toThrow();
   });
   it.each<[what: string, graph: string, options: Partial<GradientOptions>, code: string]>([
