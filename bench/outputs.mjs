@@ -21,7 +21,7 @@ const right = sessions.map(() => 0);
 let [labelled, energy] = [0, 0];
 const top = (row) => row.reduce((best, v, i) => (v > row[best] ? i : best), 0);
 for await (const { feeds, samples } of batches(dataset.samples({}), { size: 1, inputs })) {
-  const label = samples?.[0]?.label ?? undefined;
+  const label = samples[0]?.label;
   const rows = [];
   for (const s of sessions) rows.push((await s.run(feeds[0]))[s.outputs[0].name].data);
   rows.forEach((row, i) => {
@@ -33,7 +33,8 @@ for await (const { feeds, samples } of batches(dataset.samples({}), { size: 1, i
 }
 models.forEach((m, i) =>
   console.log(
-    `${m}: squared error ${errors[i + 1].toFixed(1)} (${((100 * errors[i + 1]) / energy).toFixed(3)} % of the energy, ` +
+    `${m}: squared error ${errors[i + 1].toFixed(1)} ` +
+      `(${((100 * errors[i + 1]) / energy).toFixed(3)} % of the energy, ` +
       `${(errors[i + 1] / errors[1]).toFixed(3)} × the first)` +
       (labelled
         ? ` · top-1 ${((100 * right[i + 1]) / labelled).toFixed(2)} of ${((100 * right[0]) / labelled).toFixed(2)}`

@@ -22,8 +22,8 @@ export interface Block {
  *
  * layer: each layer with what follows it up to the next; layers of one input, such as those of query, key and value,
  * are apart. block: between points through which all that is computed has to pass, which are the ends of residual
- * blocks, of attention and of feed-forward parts; a depthwise convolution takes the layer behind it along. One with more
- * than `most` layers falls into its layers. model: all of it.
+ * blocks, of attention and of feed-forward parts; a depthwise convolution takes the layer behind it along. One with
+ * more than `most` layers falls into its layers. model: all of it.
  */
 export function blocksOf(
   order: readonly Node[],

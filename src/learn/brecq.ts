@@ -23,13 +23,13 @@ const options = z.strictObject({
   rate: z
     .number()
     .positive()
-    .default(0.008)
+    .default(0.015)
     .describe('Learning rate at first, in steps of the codes; it falls to zero along a cosine.'),
   qdrop: z
     .number()
     .min(0)
     .max(1)
-    .default(0.5)
+    .default(0)
     .describe(
       'Probability that an element of what a block is given is that of the float model in a step (QDrop): against ' +
         'fitting the errors that the samples have there.',
@@ -43,7 +43,7 @@ const options = z.strictObject({
  * Blocks are reconstructed one after the other: GPTQ chooses the codes of a block's layers, on what the blocks before
  * really give, and gradients then move codes, scales and, with `correct: [bias]`, biases until the outputs of the block
  * come near to those of the float model. Rounding counts as if it did nothing in gradients, and weights start in the
- * middle of their codes. In the first quarter of the steps codes stay. A block that is not better for it stays as it was.
+ * middle of their codes. In the first quarter of the steps codes stay. A block that is not better stays as it was.
  * source: Li et al. 2021, https://arxiv.org/abs/2102.05426 (BRECQ); Wei et al. 2022, https://arxiv.org/abs/2203.05740
  * (QDrop); instead of their rounding up or down, codes are free, as in https://arxiv.org/abs/1902.08153
  */

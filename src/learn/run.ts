@@ -1,4 +1,4 @@
-/** Block after block: each is fitted to the float model on what the blocks before it, already quantized, really give. */
+/** Block after block: each is fitted to the float model on what the blocks before, already quantized, give. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { QuantError } from '../base/errors.js';
 import { item, named } from '../base/lists.js';

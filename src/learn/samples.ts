@@ -17,8 +17,8 @@ export interface Shaped {
 const MOST_SHAPES = 6;
 
 /**
- * Batches of `size` rows where axis 0 of every tensor counts samples and all else is alike; else every feed is a batch of
- * its own, the feeds of each shape together, most common shapes first.
+ * Batches of `size` rows where axis 0 of every tensor counts samples and all else is alike; else every feed is a batch
+ * of its own, the feeds of each shape together, most common shapes first.
  */
 export function shapedFeeds(feeds: readonly Feed[], size: number, anyBatch: boolean): Shaped[] {
   const rows = anyBatch ? feeds.flatMap((f) => rowsOf(f) ?? []) : [];
