@@ -77,6 +77,6 @@ export function resnet50(seed = 0) {
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const out = process.argv[2];
-  if (!out) throw new Error('usage: node bench/resnet50.mjs OUT.onnx');
+  if (!out?.endsWith('.onnx')) throw new Error('usage: node bench/resnet50.mjs OUT.onnx');
   saveModel(resnet50(), out);
 }
