@@ -162,6 +162,7 @@ function decode(bytes: Uint8Array, file: string): string {
 function refuseHuge(text: string, at: ErrorAt): void {
   let offset = 0;
   let flow = 0;
+  let unparted = 0; // values in brackets since the last comma or bracket: the parser nests what nothing parts
   const counts = { lines: 0, values: 0, 'anchors and aliases': 0 };
   let leading = true; // only spaces and indicators so far on this line
   let column = 0;
@@ -175,6 +176,8 @@ function refuseHuge(text: string, at: ErrorAt): void {
     else if (type !== 'doc-mode' && type !== 'byte-order-mark') leading = false;
     if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
     if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
+    if (type === 'comma' || type?.startsWith('flow-')) unparted = 0;
+    else if (type === 'map-value-ind' && flow > 0) unparted++;
     if (type !== null && VALUE_TOKENS.has(type)) counts.values++;
     if (type === 'newline') counts.lines++;
     if (type === 'alias' || type === 'anchor') counts['anchors and aliases']++;
@@ -188,7 +191,7 @@ function refuseHuge(text: string, at: ErrorAt): void {
         'name nodes by patterns, such as "/encoder/*", instead of one by one',
       );
     }
-    if (flow > MAX_DEPTH || column > MAX_INDENT)
+    if (flow > MAX_DEPTH || unparted > MAX_DEPTH || column > MAX_INDENT)
       throw at(
         'RECIPE_FORMAT',
         `the recipe is nested deeper than ${MAX_DEPTH} levels`,
