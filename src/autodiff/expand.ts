@@ -4,7 +4,6 @@ import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { encodeTensor } from '../ir/encode.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { replaceByResults } from '../rewrite/subgraph.js';
 
 /** What takes the place of a node: one value for each output; undefined where a form is not known. */
 type Expansion = (e: Expander) => (Value | undefined)[] | undefined;
@@ -158,24 +157,10 @@ const EXPANSIONS: Readonly<Record<string, Expansion>> = {
 /** Whether an operator of the standard domain has a form in others. */
 export const isExpanded = (op: string, domain: string): boolean => domain === '' && Object.hasOwn(EXPANSIONS, op);
 
-/**
- * Replaces operators that depend on `wrt` by what they are made of. One whose form is not known stays as it is. Needs
- * inferred shapes.
- */
-export function expandOps(model: Model, wrt: readonly Value[]): number {
-  const behind = new Set(wrt);
-  let count = 0;
-  for (const node of model.graph.topological()) {
-    if (![...node.inputs, ...node.captures()].some((v) => v && behind.has(v))) continue;
-    for (const y of node.outputs) behind.add(y);
-    const expand = isExpanded(node.op, node.domain) ? EXPANSIONS[node.op] : undefined;
-    const results = expand?.(new Expander(new GraphBuilder(model), node));
-    if (!results) continue;
-    replaceByResults(model, model.graph, node, results);
-    for (const y of results) if (y) behind.add(y);
-    count++;
-  }
-  return count;
+/** What an operator is made of; undefined for others, and for forms that are not known. Needs inferred shapes. */
+export function expandOp(model: Model, node: Node): (Value | undefined)[] | undefined {
+  const expand = isExpanded(node.op, node.domain) ? EXPANSIONS[node.op] : undefined;
+  return expand?.(new Expander(new GraphBuilder(model), node));
 }
 
 const known = (shape: Shape | undefined): readonly number[] | undefined =>

@@ -9,12 +9,13 @@ import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
-import { expandOps } from './expand.js';
+import { expandOp } from './expand.js';
+import { replaceBehind } from './replace.js';
 import type { GradientOptions } from './types.js';
-import { unrollCells } from './unroll.js';
+import { unrollCell } from './unroll.js';
 
 /** Rules read and build operators as they are from here on. */
-const RULES_OPSET = 18;
+export const RULES_OPSET = 18;
 
 export interface Prepared {
   readonly model: Model;
@@ -56,7 +57,7 @@ export function prepare(given: Model, options: GradientOptions): Prepared {
   keepOnly(model, [...outputs, loss]);
   let ints = infer(model, shapes);
   checkLoss(loss);
-  if (unrollCells(model, wrt) + expandOps(model, wrt)) ints = infer(model, shapes);
+  if (replaceBehind(model, wrt, [unrollCell, expandOp])) ints = infer(model, shapes);
   return { model, ints, loss, wrt, constants, outputs };
 }
 

@@ -5,7 +5,6 @@ import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { isCell } from '../ops/index.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { replaceByResults } from '../rewrite/subgraph.js';
 
 /** What a cell has at one step: activations of the gates that come from its input, and the state before. */
 interface Step {
@@ -78,24 +77,12 @@ const CELLS: Readonly<Record<string, Cell>> = {
 };
 
 /**
- * Replaces recurrent cells that depend on `wrt` by their steps, as many as the sequence is long. A cell with other
- * activations than the usual, with clipping, peepholes, or lengths of sequences stays as it is. Needs inferred shapes.
+ * The steps of a recurrent cell, as many as the sequence is long. A cell with other activations than the usual, with
+ * clipping, peepholes, or lengths of sequences stays as it is. Needs inferred shapes.
  */
-export function unrollCells(model: Model, wrt: readonly Value[]): number {
-  const { graph } = model;
-  const behind = new Set(wrt);
-  let count = 0;
-  for (const node of graph.topological()) {
-    if (![...node.inputs, ...node.captures()].some((v) => v && behind.has(v))) continue;
-    for (const y of node.outputs) behind.add(y);
-    const cell = isCell(node) ? CELLS[node.op] : undefined;
-    const results = cell && usual(node, cell) && unrolled(new GraphBuilder(model), node, cell);
-    if (!results) continue;
-    replaceByResults(model, graph, node, results);
-    for (const y of results) behind.add(y);
-    count++;
-  }
-  return count;
+export function unrollCell(model: Model, node: Node): Value[] | undefined {
+  const cell = isCell(node) ? CELLS[node.op] : undefined;
+  return cell && usual(node, cell) ? unrolled(new GraphBuilder(model), node, cell) : undefined;
 }
 
 function usual(node: Node, { activations, gates }: Cell): boolean {

@@ -1,5 +1,5 @@
 /** Channels that must be scaled together, with the weights that make them and the weights that read them. */
-import { item } from '../base/lists.js';
+import { ChannelClasses, type Place } from './classes.js';
 import { dataOf, shapeOf } from '../ir/known.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
@@ -29,14 +29,14 @@ export interface ChannelSet {
   /** Weights that read it. */
   readonly consumers: readonly Slab[];
   /** The tensors that hold it, and where. */
-  readonly places: readonly (AxisOf & { readonly channel: number })[];
+  readonly places: readonly Place[];
 }
 
 interface Part {
   producers: Slab[];
   biases: Slab[];
   consumers: Slab[];
-  places: (AxisOf & { channel: number })[];
+  places: Place[];
   fixed: boolean;
 }
 
@@ -52,10 +52,13 @@ export function channelSets(model: Model): ChannelSet[] {
 class Finder {
   readonly #graph: Graph;
   readonly #inputs: ReadonlySet<Value>;
-  readonly #base = new Map<Value, Map<number, number>>();
-  readonly #parent: number[] = [];
-  readonly #own: Part[] = [];
-  readonly #waiting: AxisOf[] = [];
+  readonly #classes = new ChannelClasses<Part>((place) => ({
+    producers: [],
+    biases: [],
+    consumers: [],
+    places: [place],
+    fixed: false,
+  }));
 
   constructor(graph: Graph) {
     this.#graph = graph;
@@ -66,60 +69,26 @@ class Finder {
     for (const n of this.#graph.topological())
       for (const y of n.outputs) {
         const axis = madeAxis(n);
-        if (axis !== undefined && y.shape) this.#visit({ value: y, axis: normalAxis(axis, y.shape.length) });
+        if (axis !== undefined && y.shape) this.#classes.visit({ value: y, axis: normalAxis(axis, y.shape.length) });
       }
-    for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) {
+    for (let next = this.#classes.next(); next; next = this.#classes.next()) {
       this.#readers(next);
       this.#maker(next);
     }
-    const joined = new Map<number, Part>();
-    this.#own.forEach((part, id) => {
-      const root = this.#find(id);
-      const whole = joined.get(root);
-      if (!whole) {
-        joined.set(root, part);
-        return;
-      }
-      whole.producers.push(...part.producers);
-      whole.biases.push(...part.biases);
-      whole.consumers.push(...part.consumers);
-      whole.places.push(...part.places);
-      whole.fixed ||= part.fixed;
-    });
-    return [...joined.values()].filter((p) => !p.fixed && p.producers.length > 0 && p.consumers.length > 0);
+    return this.#classes
+      .joined((whole, part) => {
+        whole.producers.push(...part.producers);
+        whole.biases.push(...part.biases);
+        whole.consumers.push(...part.consumers);
+        whole.places.push(...part.places);
+        whole.fixed ||= part.fixed;
+      })
+      .filter((p) => !p.fixed && p.producers.length > 0 && p.consumers.length > 0);
   }
 
-  /** Ids of the channels along an axis; undefined where their number is not known. */
-  #visit({ value, axis }: AxisOf): number | undefined {
-    const axes = this.#base.get(value) ?? new Map<number, number>();
-    this.#base.set(value, axes);
-    const known = axes.get(axis);
-    if (known !== undefined) return known;
-    const size = value.shape?.[axis];
-    if (typeof size !== 'number') return undefined;
-    const base = this.#parent.length;
-    axes.set(axis, base);
-    for (let c = 0; c < size; c++) {
-      this.#parent.push(base + c);
-      this.#own.push({ producers: [], biases: [], consumers: [], places: [{ value, axis, channel: c }], fixed: false });
-    }
-    this.#waiting.push({ value, axis });
-    return base;
-  }
-  #find(id: number): number {
-    let root = id;
-    while (this.#parent[root] !== root) root = this.#parent[root]!; // ids are within the list
-    for (let at = id; at !== root;) {
-      const up = this.#parent[at]!;
-      this.#parent[at] = root;
-      at = up;
-    }
-    return root;
-  }
-  #size = ({ value, axis }: AxisOf): number => shapeOf(value)[axis] as number; // visited axes have a known size
   #fix(place: AxisOf): void {
-    const base = this.#visit(place);
-    if (base !== undefined) for (let c = 0; c < this.#size(place); c++) item(this.#own, base + c).fixed = true;
+    const base = this.#classes.visit(place);
+    if (base !== undefined) for (let c = 0; c < this.#classes.size(place); c++) this.#classes.of(base + c).fixed = true;
   }
 
   /** Follows an axis to everybody who reads it. */
@@ -138,19 +107,19 @@ class Finder {
       }
       const slabs =
         index === linearView(node)?.data
-          ? readSlabs(node, axis, this.#size(place), (v) => this.#ownConstant(v))
+          ? readSlabs(node, axis, this.#classes.size(place), (v) => this.#ownConstant(v))
           : undefined;
-      const base = this.#visit(place);
+      const base = this.#classes.visit(place);
       if (!slabs || base === undefined) this.#fix(place);
-      else slabs.forEach((s, c) => item(this.#own, base + c).consumers.push(s));
+      else slabs.forEach((s, c) => this.#classes.of(base + c).consumers.push(s));
     }
   }
 
   /** Follows an axis to the node that makes it. */
   #maker(place: AxisOf): void {
     const { value, axis } = place;
-    const base = this.#visit(place)!; // it waited because it has ids
-    const size = this.#size(place);
+    const base = this.#classes.visit(place)!; // it waited because it has ids
+    const size = this.#classes.size(place);
     const node = value.producer;
     if (!node) {
       if (value.isInitializer && this.#ownConstant(value)) {
@@ -178,7 +147,7 @@ class Finder {
     if (made.bias) this.#pushAll(base, size, 'biases', made.bias, node, dataOf(made.bias).dims.length - 1);
   }
   #pushAll(base: number, size: number, kind: 'producers' | 'biases', v: Value, node: Node, axis: number): void {
-    for (let c = 0; c < size; c++) item(this.#own, base + c)[kind].push(slabOf(v, node, axis, c));
+    for (let c = 0; c < size; c++) this.#classes.of(base + c)[kind].push(slabOf(v, node, axis, c));
   }
 
   /**
@@ -192,22 +161,22 @@ class Finder {
       if (!x || tied.has(x)) continue;
       const at = axis - (shapeOf(value).length - (x.shape?.length ?? 0)); // visited values have a shape
       if (how === 'beside' || !this.#ownConstant(x) || x.shape?.[at] !== shapeOf(value)[axis]) return false;
-      this.#pushAll(base, this.#size({ axis, value }), 'biases', x, node, at);
+      this.#pushAll(base, this.#classes.size({ axis, value }), 'biases', x, node, at);
     }
     return true;
   }
 
   /** Joins channels of b with those of a that they are. */
   #join(a: AxisOf, b: AxisOf, offset: number, repeat: number): void {
-    const [from, to] = [this.#visit(a), this.#visit(b)];
+    const [from, to] = [this.#classes.visit(a), this.#classes.visit(b)];
     if (from === undefined || to === undefined) {
       for (const place of [a, b]) this.#fix(place);
       return;
     }
-    const size = this.#size(a);
-    for (let c = 0; c < this.#size(b); c++) {
+    const size = this.#classes.size(a);
+    for (let c = 0; c < this.#classes.size(b); c++) {
       const other = Math.floor((c + offset) / repeat);
-      if (other >= 0 && other < size) this.#parent[this.#find(to + c)] = this.#find(from + other);
+      if (other >= 0 && other < size) this.#classes.join(from + other, to + c);
     }
   }
 

@@ -3,6 +3,7 @@ import { fail } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import { isFloat } from '../ir/dtype.js';
 import { Value as ValueClass, type Node, type Value } from '../ir/graph.js';
+import { ChannelClasses, type Place } from './classes.js';
 import { dataOf, shapeOf } from '../ir/known.js';
 import { nameMaker, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
@@ -21,7 +22,7 @@ export interface Cut {
 }
 /** One channel: of all tensors that hold it, and of all constants. */
 export interface ChannelUnit {
-  readonly places: readonly (AxisOf & { readonly channel: number })[];
+  readonly places: readonly Place[];
   readonly cuts: readonly Cut[];
 }
 
@@ -31,17 +32,14 @@ export function channelUnits(model: Model): ChannelUnit[] {
 }
 
 interface Part {
-  readonly places: (AxisOf & { channel: number })[];
+  readonly places: Place[];
   readonly cuts: Cut[];
   fixed: boolean;
 }
 
 class Units {
   readonly #model: Model;
-  readonly #base = new Map<Value, Map<number, number>>();
-  readonly #parent: number[] = [];
-  readonly #own: Part[] = [];
-  readonly #waiting: AxisOf[] = [];
+  readonly #classes = new ChannelClasses<Part>((place) => ({ places: [place], cuts: [], fixed: false }));
   constructor(model: Model) {
     this.#model = model;
   }
@@ -50,62 +48,28 @@ class Units {
     for (const node of this.#model.graph.topological()) {
       const view = channelView(node);
       const y = node.outputs[0];
-      if (view && y?.shape) this.#visit({ value: y, axis: normalAxis(view.resultAxis, y.shape.length) });
+      if (view && y?.shape) this.#classes.visit({ value: y, axis: normalAxis(view.resultAxis, y.shape.length) });
     }
-    for (let next = this.#waiting.pop(); next; next = this.#waiting.pop()) this.#follow(next);
-    const joined = new Map<number, Part>();
-    this.#own.forEach((part, id) => {
-      const root = this.#find(id);
-      const whole = joined.get(root);
-      if (!whole) joined.set(root, part);
-      else {
+    for (let next = this.#classes.next(); next; next = this.#classes.next()) this.#follow(next);
+    return this.#classes
+      .joined((whole, part) => {
         whole.places.push(...part.places);
         whole.cuts.push(...part.cuts);
         whole.fixed ||= part.fixed;
-      }
-    });
-    return [...joined.values()].filter((u) => !u.fixed && u.cuts.some((c) => c.makes));
+      })
+      .filter((u) => !u.fixed && u.cuts.some((c) => c.makes));
   }
 
-  /** Id of channel 0 along an axis; undefined where their number is not known. */
-  #visit({ value, axis }: AxisOf): number | undefined {
-    const axes = this.#base.get(value) ?? new Map<number, number>();
-    this.#base.set(value, axes);
-    const known = axes.get(axis);
-    if (known !== undefined) return known;
-    const size = value.shape?.[axis];
-    if (typeof size !== 'number') return undefined;
-    const base = this.#parent.length;
-    axes.set(axis, base);
-    for (let channel = 0; channel < size; channel++) {
-      this.#parent.push(base + channel);
-      this.#own.push({ places: [{ value, axis, channel }], cuts: [], fixed: false });
-    }
-    this.#waiting.push({ value, axis });
-    return base;
-  }
-  #find(id: number): number {
-    let root = id;
-    while (item(this.#parent, root) !== root) root = item(this.#parent, root);
-    for (let at = id; at !== root;) {
-      const up = item(this.#parent, at);
-      this.#parent[at] = root;
-      at = up;
-    }
-    return root;
-  }
-  #join = (a: number, b: number): void => void (this.#parent[this.#find(b)] = this.#find(a));
-  #size = ({ value, axis }: AxisOf): number => Number(shapeOf(value)[axis]);
   #fix(place: AxisOf): void {
-    const base = this.#visit(place);
-    if (base !== undefined) for (let c = 0; c < this.#size(place); c++) item(this.#own, base + c).fixed = true;
+    const base = this.#classes.visit(place);
+    if (base !== undefined) for (let c = 0; c < this.#classes.size(place); c++) this.#classes.of(base + c).fixed = true;
   }
   #cut(place: AxisOf, constant: Value, axis: number, makes = false): boolean {
-    const base = this.#visit(place);
-    const size = this.#size(place);
+    const base = this.#classes.visit(place);
+    const size = this.#classes.size(place);
     if (base === undefined || !this.#isOwn(constant) || dataOf(constant).dims[axis] !== size) return false;
     for (let index = 0; index < size; index++)
-      item(this.#own, base + index).cuts.push({ constant, axis, index, makes });
+      this.#classes.of(base + index).cuts.push({ constant, axis, index, makes });
     return true;
   }
   /** A constant of this graph that no caller can replace, and one node reads. */
@@ -129,13 +93,14 @@ class Units {
     if (view) return tied.length === 0 && this.#layer(node, view, place, input === undefined);
     if (!tied.length) return false;
     for (const t of tied) {
-      const moves = (t.offset ?? 0) !== 0 || (t.repeat ?? 1) !== 1 || this.#size(t.a) !== this.#size(t.b);
+      const moves =
+        (t.offset ?? 0) !== 0 || (t.repeat ?? 1) !== 1 || this.#classes.size(t.a) !== this.#classes.size(t.b);
       if (moves && !addsBorder(node) && !isView(node) && joins(node) !== 'beside') return false;
-      const [from, to] = [this.#visit(t.a), this.#visit(t.b)];
+      const [from, to] = [this.#classes.visit(t.a), this.#classes.visit(t.b)];
       if (from === undefined || to === undefined) return false;
-      for (let c = 0; c < this.#size(t.b); c++) {
+      for (let c = 0; c < this.#classes.size(t.b); c++) {
         const other = Math.floor((c + (t.offset ?? 0)) / (t.repeat ?? 1));
-        if (other >= 0 && other < this.#size(t.a)) this.#join(from + other, to + c);
+        if (other >= 0 && other < this.#classes.size(t.a)) this.#classes.join(from + other, to + c);
       }
     }
     return input !== undefined || this.#operands(node, place);
@@ -159,9 +124,9 @@ class Units {
     const rank = shapeOf(place.value).length;
     if (!x || !y || view.resultAxis !== 1 || node.attrs.has('num_groups') || place.axis !== normalAxis(1, rank))
       return false;
-    const [from, to] = [this.#visit({ value: x, axis: 1 }), this.#visit({ value: y, axis: 1 })];
+    const [from, to] = [this.#classes.visit({ value: x, axis: 1 }), this.#classes.visit({ value: y, axis: 1 })];
     if (from === undefined || to === undefined) return false;
-    for (let c = 0; c < this.#size(place); c++) this.#join(from + c, to + c);
+    for (let c = 0; c < this.#classes.size(place); c++) this.#classes.join(from + c, to + c);
     if (place.value !== y) return true;
     return node.inputs.every((v, i) => !v || i === view.data || this.#cut(place, v, 0));
   }
@@ -180,10 +145,10 @@ class Units {
   }
   /** A convolution of single channels: each that it makes is of the one that it reads. */
   #depthwise(view: LinearView, x: AxisOf, y: AxisOf): boolean {
-    const [from, to] = [this.#visit(x), this.#visit(y)];
+    const [from, to] = [this.#classes.visit(x), this.#classes.visit(y)];
     if (view.kind !== 'window' || from === undefined || to === undefined) return false;
-    if (view.groups !== this.#size(x) || view.groups !== this.#size(y)) return false;
-    for (let c = 0; c < view.groups; c++) this.#join(from + c, to + c);
+    if (view.groups !== this.#classes.size(x) || view.groups !== this.#classes.size(y)) return false;
+    for (let c = 0; c < view.groups; c++) this.#classes.join(from + c, to + c);
     return true;
   }
 }

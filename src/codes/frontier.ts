@@ -52,18 +52,6 @@ export class Frontier {
   }
 }
 
-/** The nodes that a value is computed by. */
-export function ancestors(of: Value): Set<Node> {
-  const found = new Set<Node>();
-  const open = of.producer ? [of.producer] : [];
-  for (let n = open.pop(); n; n = open.pop()) {
-    if (found.has(n)) continue;
-    found.add(n);
-    for (const v of [...n.inputs, ...n.captures()]) if (v?.producer && !found.has(v.producer)) open.push(v.producer);
-  }
-  return found;
-}
-
 /**
  * Values that hold all that nodes outside of `done` need of it and of the graph's inputs; undefined where one of them
  * is no tensor of a known type. `done` holds whatever its nodes are computed by.

@@ -5,6 +5,7 @@ import { dot, linearKernels, type LinearKernels } from './linear-kernels.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import type { Grid, RowsProblem } from '../channels/layer.js';
 import { beside, pairLimits, type PairLimits } from './pairs.js';
+import { ownersOf } from './parts.js';
 import { searchGrid } from './search.js';
 import { nearestCodes, type Solved, type WeightMethod } from './types.js';
 
@@ -124,7 +125,7 @@ type Room = [
 ];
 
 /** Rows that go through the matrix together, so that a line of it is fetched once for all of them. */
-const TOGETHER = 16;
+export const TOGETHER = 16;
 interface Rows {
   readonly kernels: LinearKernels;
   readonly first: number;
@@ -216,16 +217,6 @@ function byInput(h: Float64Array, columns: number): Int32Array {
   return Int32Array.from({ length: columns }, (_, i) => i).sort(
     (a, b) => h[b * columns + b]! - h[a * columns + a]! || a - b,
   );
-}
-
-/** The row that alone uses each part's scale, or −1 where several do. */
-function ownersOf({ part, scale }: Grid, columns: number): Int32Array {
-  const owner = new Int32Array(scale.length).fill(-2);
-  for (let at = 0; at < part.length; at++) {
-    const [p, r] = [part[at]!, Math.floor(at / columns)]; // within the list
-    owner[p] = owner[p] === -2 || owner[p] === r ? r : -1;
-  }
-  return owner;
 }
 
 /** Columns of the longest part that belongs to one row and is not the whole of it. */

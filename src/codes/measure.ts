@@ -5,6 +5,7 @@
 import { dataOf } from '../ir/known.js';
 import { filled, field, item, named } from '../base/lists.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ancestors } from '../ir/ancestors.js';
 import { cloneModel, copyInto } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
 import type { FeedTensor } from '../ir/feed.js';
@@ -15,7 +16,7 @@ import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { Tensor } from '../ir/tensor.js';
-import { ancestors, cutAt, frontierOf, type Frontier } from './frontier.js';
+import { cutAt, frontierOf, type Frontier } from './frontier.js';
 import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
 import { RowSums } from './row-sums.js';
 import type { LayerShape } from '../channels/layer.js';
@@ -34,6 +35,10 @@ export interface InputSums {
   readonly outputSquares: Float64Array;
   outputs: number;
 }
+
+/** Parameters of activations among those of all points. */
+export const activationsOf = (params: ReadonlyMap<QuantPoint, QuantParams>): ReadonlyMap<QuantPoint, QuantParams> =>
+  new Map([...params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
 
 export interface MeasureOptions {
   /** With the weights that earlier steps chose. */

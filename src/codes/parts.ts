@@ -42,6 +42,16 @@ export function* partsOf(
   }
 }
 
+/** The row that alone uses each part's scale, or −1 where several do. */
+export function ownersOf({ part, scale }: Grid, columns: number): Int32Array {
+  const owner = new Int32Array(scale.length).fill(-2);
+  for (let at = 0; at < part.length; at++) {
+    const [p, r] = [part[at]!, Math.floor(at / columns)]; // within the list
+    owner[p] = owner[p] === -2 || owner[p] === r ? r : -1;
+  }
+  return owner;
+}
+
 export interface ScaleAndZero {
   readonly scale: number;
   readonly zero: number;

@@ -5,7 +5,7 @@ import { Tensor } from '../ir/tensor.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { layerShape, tableShape, type LayerShape } from '../channels/layer.js';
 import { Frontier } from './frontier.js';
-import { measureInputs, stepsOf, type InputSums } from './measure.js';
+import { activationsOf, measureInputs, stepsOf, type InputSums } from './measure.js';
 import type { Layerwise, LayerwiseOptions, Refiner } from './types.js';
 import { methodFor, quantizeLayer } from './solve-layer.js';
 
@@ -17,7 +17,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     const shape = o.planned.integerNodes.has(n) || o.planned.weightOnlyNodes.has(n) ? layerShape(n) : undefined;
     if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
   }
-  const activations = new Map([...o.params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));
+  const activations = activationsOf(o.params);
   const needsInputs =
     o.correctBias ||
     o.correctScale ||

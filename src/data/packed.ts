@@ -1,8 +1,8 @@
 /** Samples that were read and decoded once, and are taken again and again. */
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
+import { temporaryFolder } from '../base/environment-errors.js';
 import { fail } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import type { Feed, FeedTensor, Sample, TypedArray } from '../ir/feed.js';
@@ -195,7 +195,7 @@ class Store {
 
 /** A file that is gone when it is closed, or the process ends. */
 function openUnnamed(): number {
-  const folder = mkdtempSync(path.join(tmpdir(), 'quantbench-'));
+  const folder = temporaryFolder();
   try {
     return openSync(path.join(folder, 'samples'), 'wx+', 0o600);
   } finally {

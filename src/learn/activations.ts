@@ -26,7 +26,3 @@ export function quantizeActivations(
     for (const u of readers) u.node.setInput(u.index, made);
   }
 }
-
-/** Parameters of activations among those of all points. */
-export const activationsOf = (params: ReadonlyMap<QuantPoint, QuantParams>): ReadonlyMap<QuantPoint, QuantParams> =>
-  new Map([...params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));

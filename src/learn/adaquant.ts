@@ -1,17 +1,13 @@
 import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { gptq } from '../codes/gptq.js';
+import { ownersOf } from '../codes/parts.js';
 import { nearestCodes, type Solved, type WeightMethod } from '../codes/types.js';
 import type { RowsProblem } from '../channels/layer.js';
-import { Adam, GramRows, TOGETHER } from './gram-rows.js';
+import { Adam, iterations, learnRows, type GramRows } from './gram-rows.js';
 
 const options = z.strictObject({
-  iterations: z
-    .number()
-    .int()
-    .positive()
-    .default(200)
-    .describe('Steps for each row. A step takes as many multiplications as the layer has weights, times its columns.'),
+  iterations,
   rate: z.number().positive().default(0.02).describe('Learning rate of weights in steps of their codes, at first.'),
 });
 type Options = z.output<typeof options>;
@@ -32,10 +28,10 @@ export const adaquant = {
   solve(problem, o) {
     const start = gptq.solve(problem, gptq.options.parse({}));
     const made = { ...start, codes: start.codes.slice(), scale: start.scale.slice() };
-    const own = ownersOf(problem);
-    const rows = new GramRows(problem);
-    for (let first = 0; first < problem.rows; first += TOGETHER)
-      learnRows(problem, start, rows, first, Math.min(TOGETHER, problem.rows - first), o, made, own);
+    const own = ownersOf(problem.grid, problem.columns);
+    learnRows(problem, (rows, first, count) => {
+      learnSome(problem, start, rows, first, count, o, made, own);
+    });
     return made;
   },
 } satisfies WeightMethod<Options>;
@@ -43,7 +39,7 @@ export const adaquant = {
 /** How far a unit of the rate moves a scale, relative to itself: all of a row's weights move with it. */
 const SCALE_STEP = 0.1;
 
-function learnRows(
+function learnSome(
   p: RowsProblem,
   start: Solved,
   rows: GramRows,
@@ -107,13 +103,3 @@ const units = (
   high,
   symmetric,
 });
-
-/** The row that alone uses each part's scale, or −1 where several do. */
-function ownersOf({ grid: { part, scale }, columns }: RowsProblem): Int32Array {
-  const owner = new Int32Array(scale.length).fill(-2);
-  for (let at = 0; at < part.length; at++) {
-    const [p, r] = [item(part, at), Math.floor(at / columns)]; // within the list
-    owner[p] = owner[p] === -2 || owner[p] === r ? r : -1;
-  }
-  return owner;
-}

@@ -3,15 +3,10 @@ import { z } from 'zod';
 import { gptq } from '../codes/gptq.js';
 import type { Solved, WeightMethod } from '../codes/types.js';
 import type { RowsProblem } from '../channels/layer.js';
-import { Adam, GramRows, TOGETHER } from './gram-rows.js';
+import { Adam, iterations, learnRows, type GramRows } from './gram-rows.js';
 
 const options = z.strictObject({
-  iterations: z
-    .number()
-    .int()
-    .positive()
-    .default(200)
-    .describe('Steps for each row. A step takes as many multiplications as the layer has weights, times its columns.'),
+  iterations,
   rate: z.number().positive().default(0.3).describe('Learning rate of what decides up or down, at first.'),
   regularisation: z
     .number()
@@ -38,9 +33,9 @@ export const adaround = {
   solve(problem, o) {
     const made = gptq.solve(problem, gptq.options.parse({}));
     const { codes } = made;
-    const rows = new GramRows(problem);
-    for (let first = 0; first < problem.rows; first += TOGETHER)
-      learnRows(problem, made, rows, first, Math.min(TOGETHER, problem.rows - first), o, codes);
+    learnRows(problem, (rows, first, count) => {
+      learnSome(problem, made, rows, first, count, o, codes);
+    });
     return made;
   },
 } satisfies WeightMethod<Options>;
@@ -50,7 +45,7 @@ const [STRETCH, BELOW] = [1.2, 0.1];
 /** Share of the steps without the regulariser, and its exponent at first and last. */
 const [WARM, SOFT, SHARP] = [0.2, 20, 2];
 
-function learnRows(
+function learnSome(
   p: RowsProblem,
   start: Solved,
   rows: GramRows,

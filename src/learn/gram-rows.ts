@@ -1,11 +1,25 @@
 /** Descent on eᵀHe, the error of a layer's outputs by the sums of its inputs: no sample is looked at again. */
+import { z } from 'zod';
 import { item } from '../base/lists.js';
+import { TOGETHER } from '../codes/gptq.js';
 import { linearKernels, type LinearKernels } from '../codes/linear-kernels.js';
 import type { Solved } from '../codes/types.js';
 import type { RowsProblem } from '../channels/layer.js';
 
-/** Rows that go through the matrix together, so that a line of it is fetched once for all of them. */
-export const TOGETHER = 16;
+/** Option of methods that learn by it. */
+export const iterations = z
+  .number()
+  .int()
+  .positive()
+  .default(200)
+  .describe('Steps for each row. A step takes as many multiplications as the layer has weights, times its columns.');
+
+/** Learns all rows of a problem, some of them together. */
+export function learnRows(problem: RowsProblem, learn: (rows: GramRows, first: number, count: number) => void): void {
+  const rows = new GramRows(problem);
+  for (let first = 0; first < problem.rows; first += TOGETHER)
+    learn(rows, first, Math.min(TOGETHER, problem.rows - first));
+}
 
 /** The error of a few rows at a time, and its gradient. */
 export class GramRows {

@@ -5,6 +5,7 @@ import type { GraphBuilder } from '../rewrite/builder.js';
 import { withGrid, type CodeGrid } from '../scheme/codings/chosen.js';
 import { rowMajor } from '../scheme/codings/matrix.js';
 import type { Coded, Matrix } from '../scheme/codings/types.js';
+import { addSize, pacesOf } from './step-size.js';
 
 export interface CodedWeight {
   readonly name: string;
@@ -107,22 +108,15 @@ interface Scales {
   readonly learned: string | undefined;
   readonly factor: Float32Array;
 }
-/** One for each element of the rows, or of the shape [rows, 1]. See addSteps of step-size.ts for how they move. */
+/** One for each element of the rows, or of the shape [rows, 1]. See addSize() for how they move. */
 function scalesOf(b: GraphBuilder, { grid, matrix, name, learns, relative }: CodedWeight): Scales {
   const { scale: given, size, width, levels, count } = grid;
   if (!given) return { scale: undefined, learned: undefined, factor: new Float32Array(0) };
   const blocks = size ? width / size : 0;
   const dims = [matrix.rows, blocks];
-  let scale = b.constant(Tensor.f32(given, dims), `start of ${name}`);
-  const rate = 1 / Math.sqrt(size * Math.max(1, levels[count - 1] ?? 1));
-  const factor = given.map((s) => (relative ? 1 : Math.sqrt(rate) / s));
-  let learned: string | undefined;
-  if (learns === 'scales') {
-    const t = b.constant(Tensor.f32(new Float32Array(given.length), dims), `step size of ${name}`);
-    learned = t.name;
-    const moved = relative ? t : b.op('Mul', [t, b.constant(Tensor.f32(factor, dims), `pace of ${name}`)]);
-    scale = b.op('Mul', [scale, b.op('Exp', [moved])], { name: `size of ${name}` });
-  }
+  const factor = pacesOf(given, size, levels[count - 1] ?? 1, relative);
+  const pace = learns === 'scales' ? factor : undefined;
+  const { size: scale, learned } = addSize(b, { name, start: given, shape: dims, pace, relative });
   if (blocks === 1) return { scale, learned, factor };
   const places = Array.from({ length: width }, (_, i) => Math.floor(i / size));
   const spread = b.op('Gather', [scale, b.constant(Tensor.i64(places))], { attrs: { axis: 1 } });

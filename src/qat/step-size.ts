@@ -40,21 +40,41 @@ export interface StepsRequest {
  * it as LSQ does, by its gradient over √(elements · highest code), where factor² = 1 / (start² · √(…)). With `relative`
  * the factor is 1. source: https://arxiv.org/abs/1902.08153, section 2.2
  */
+export function addSize(
+  b: GraphBuilder,
+  r: SizeRequest,
+): { readonly size: Value; readonly learned: string | undefined } {
+  const { name, start, shape, pace, relative } = r;
+  const size = b.constant(Tensor.f32(start, shape), `start of ${name}`);
+  if (!pace) return { size, learned: undefined };
+  const t = b.constant(Tensor.f32(new Float32Array(start.length), shape), `step size of ${name}`);
+  const scaled = relative ? t : b.op('Mul', [t, b.constant(Tensor.f32(pace, shape), `pace of ${name}`)]);
+  return { size: b.op('Mul', [size, b.op('Exp', [scaled])], { name: `size of ${name}` }), learned: t.name };
+}
+export interface SizeRequest {
+  readonly name: string;
+  readonly start: Float32Array;
+  readonly shape: readonly number[];
+  /** The factors; undefined where step sizes stay. */
+  readonly pace: Float32Array | undefined;
+  readonly relative: boolean;
+}
+/** The factors of {@link addSize}, for step sizes that so many elements share. */
+export function pacesOf(start: Float32Array, elements: number, high: number, relative: boolean): Float32Array {
+  const rate = 1 / Math.sqrt(elements * Math.max(1, high));
+  return start.map((s) => (relative ? 1 : Math.sqrt(rate) / s));
+}
+
+/** Step sizes, and zero points where they are learned, as nodes. */
 export function addSteps(b: GraphBuilder, r: StepsRequest): Steps {
   const { name, params } = r;
   const layout = layoutOf(r.dims, params.scheme.granularity);
   const [low, high] = clipRange(params.scheme);
   const shape = paramShape(r.dims, layout, params);
-  const start = Tensor.f32(params.scale, shape);
-  let size = b.constant(start, `start of ${name}`);
-  const learns: { size?: string; zero?: string } = {};
-  if (r.learnSize) {
-    const t = b.constant(Tensor.f32(new Float32Array(layout.count), shape), `step size of ${name}`);
-    learns.size = t.name;
-    const factor = factorsOf(r);
-    const scaled = r.relative ? t : b.op('Mul', [t, b.constant(Tensor.f32(factor, shape), `pace of ${name}`)]);
-    size = b.op('Mul', [size, b.op('Exp', [scaled])], { name: `size of ${name}` });
-  }
+  const { relative } = r;
+  const pace = r.learnSize ? factorsOf(r) : undefined;
+  const { size, learned } = addSize(b, { name, start: params.scale, shape, pace, relative });
+  const learns: { size?: string; zero?: string } = learned === undefined ? {} : { size: learned };
   let zero: Value | undefined;
   if (r.learnZero) {
     const z = b.constant(Tensor.f32(Float32Array.from(params.zeroPoint), shape), `zero point of ${name}`);
@@ -87,8 +107,7 @@ function inBlocks(b: GraphBuilder, v: Value, { dims, params }: StepsRequest, { g
 
 function factorsOf({ params, elements, relative }: StepsRequest): Float32Array {
   const [, high] = clipRange(params.scheme);
-  const rate = 1 / Math.sqrt(elements * Math.max(1, high));
-  return params.scale.map((s) => (relative ? 1 : Math.sqrt(rate) / s));
+  return pacesOf(params.scale, elements, high, relative);
 }
 
 /** The parameters that values of what is learned mean. */

@@ -3,7 +3,7 @@ import { addLoss, type LossTerm } from '../autodiff/add-loss.js';
 import { addOptimiser, type TrainingStep } from '../autodiff/add-optimiser.js';
 import { gradients } from '../autodiff/gradients.js';
 import { fail } from '../base/errors.js';
-import type { Value } from '../ir/graph.js';
+import { ancestors } from '../ir/ancestors.js';
 import type { Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import { parametersOf, withoutDecay } from './parameters.js';
@@ -75,12 +75,8 @@ export function taskOf(o: TaskOptions): Task {
   return { step, weights, parameters, withLoss };
 }
 
-/** Names of the values that one of them depends on. */
+/** Names of what an output is computed from. */
 function namesBehind({ graph }: Model, name: string): ReadonlySet<string> {
-  const found = new Set<Value>(graph.outputs.filter((v) => v.name === name));
-  for (const v of found) {
-    const node = v.producer;
-    if (node) for (const x of [...node.inputs, ...node.captures()]) if (x) found.add(x);
-  }
-  return new Set([...found].map((v) => v.name));
+  const nodes = graph.outputs.filter((v) => v.name === name).flatMap((v) => [...ancestors(v)]);
+  return new Set(nodes.flatMap((n) => [...n.inputs, ...n.captures()]).flatMap((v) => (v ? [v.name] : [])));
 }

@@ -1,4 +1,5 @@
 /** A second model beside the first: what it says of the same inputs is a value of the graph like any other. */
+import { RULES_OPSET } from '../autodiff/prepare.js';
 import { fail } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import { cloneModel, copyInto } from '../ir/clone.js';
@@ -7,8 +8,6 @@ import { inlineFunctions } from '../ir/inline.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 
-/** Operators of both are read as they are from here on, as gradients read them. */
-const OPSET = 18;
 const PREFIX = 'teacher/';
 
 /** What a value of the teacher is called. */
@@ -25,7 +24,7 @@ export function withTeacher(student: Model, teacher: Model): Model {
     const { model } = cloneModel(given);
     inlineFunctions(model);
     inferShapes(model);
-    convertOpset(model, OPSET);
+    convertOpset(model, RULES_OPSET);
     return model;
   }) as [Model, Model]; // of two
   const [own, other] = [a.graph.inputs, b.graph.inputs];

@@ -5,20 +5,11 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { afterAll, expect, it } from 'vitest';
 import { runRecipe } from '../../src/pipeline/run.js';
-import { loadRecipe, resolveRecipe } from '../../src/recipe/load.js';
+import { resolveRecipe } from '../../src/recipe/load.js';
+import { withBudget } from '../rooms/pipeline/budget.js';
 
-const recipeFile = path.join(import.meta.dirname, '..', '..', 'recipes', 'int8-minmax.yaml');
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-mixed-latency-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const set = [
-  'calibration.cache=false',
-  'calibration.samples=32',
-  'evaluation.samples=64',
-  'evaluation.latency=false',
-  'evaluation.layers=false',
-  'evaluation.profile=false',
-];
-const withBudget = (budget: string) => loadRecipe(recipeFile, { set: [...set, `quantize.budget=${budget}`] });
 
 it('a latencyRatio takes real times from onnxruntime, and gives a recipe without the budget', async () => {
   const recipe = await withBudget(

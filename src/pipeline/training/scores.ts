@@ -8,7 +8,6 @@ import type { ResolvedRecipe } from '../../recipe/load.js';
 import type { TrainingFacts } from '../../record/index.js';
 import { openModel } from '../../runtime/open.js';
 import { openData } from '../calibration.js';
-import { chosenMetrics } from '../check.js';
 import { modelClasses, type Scores } from '../classes.js';
 
 export interface ScoresOptions {
@@ -28,14 +27,13 @@ export async function scoresOf(
   const { evaluation: e } = recipe.recipe;
   if (!e.data) return [];
   const dataset = await openData(e.data, inputs, recipe, () => undefined);
-  const metrics = await chosenMetrics(recipe);
   const limit = e.samples === undefined ? {} : { limit: e.samples };
   const made: Score[] = [];
   for (const { name, model } of models) {
     const float = await openModel(model, { threads: e.threads, spinning: false, label: `the float model (${name})` });
     try {
       const { float: found } = await evaluateModels({
-        ...{ float, metrics, signal, candidates: [], onDiagnostic: report },
+        ...{ float, metrics: scores.metrics, signal, candidates: [], onDiagnostic: report },
         batches: () => batches(dataset.samples(limit), { size: e.batchSize, inputs, padding: dataset.padding }),
         classNames: dataset.classes ?? modelClasses(scores),
         guessedClasses: dataset.guessedClasses,

@@ -134,7 +134,7 @@ class Course {
     const teacher = await cleaned(
       tuned === false ? before : (await this.#learn('teacher', before, finetuning(own, tuned))).model,
     );
-    const { student, steps } = await this.#student(d, teacher);
+    const { student, steps } = await studentOf(d, teacher, own.seed, recipe.baseDir);
     const { model } = await this.#learn(
       'student',
       student,
@@ -154,10 +154,6 @@ class Course {
         student: { made: steps, parameters: { teacher: elementsOf(teacher), student: elementsOf(student) } },
       },
     };
-  }
-
-  async #student(d: Distill, teacher: Model): Promise<{ student: Model; steps: string[] }> {
-    return studentOf(d, teacher, this.#settings.seed, this.#o.recipe.baseDir);
   }
 
   async #learn(

@@ -1,4 +1,5 @@
 /** Gradients against central differences of the model itself, along random directions. */
+import { expect } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
 import { gradients } from '../../../src/autodiff/gradients.js';
 import type { GradientOptions } from '../../../src/autodiff/types.js';
@@ -7,6 +8,7 @@ import { Value } from '../../../src/ir/graph.js';
 import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
+import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { GraphBuilder } from '../../../src/rewrite/builder.js';
 import { openModel } from '../../../src/runtime/open.js';
 
@@ -127,4 +129,23 @@ function tensor(v: Value, dims: readonly number[], values: readonly number[]): F
 function shifted(x: FeedTensor, direction: readonly number[], h: number): Float32Array | Float64Array {
   const values = numbers(x).map((v, i) => v + h * direction[i]!);
   return x.dtype === 'float64' ? Float64Array.from(values) : Float32Array.from(values);
+}
+
+/** Both models give the same outputs of those names on random inputs, or on those that are given. */
+export async function expectAlike(a: Model, b: Model, outputs: readonly string[], given: Feed = {}): Promise<void> {
+  const inputs = a.graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape }));
+  const feed = { ...randomFeed(inputs, 3), ...given };
+  const [wanted, got] = await Promise.all(
+    [a, b].map(async (m) => {
+      const session = await openModel(m);
+      const results = await session.run(feed, outputs);
+      await session.close();
+      return results;
+    }),
+  );
+  for (const name of outputs) {
+    const exact = numbers(wanted![name]!);
+    expect(got![name]!.dims).toEqual(wanted![name]!.dims);
+    numbers(got![name]!).forEach((x, i) => expect(x).toBeCloseTo(exact[i]!, 5));
+  }
 }

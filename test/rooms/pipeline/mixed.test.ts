@@ -9,22 +9,13 @@ import { spendBudget } from '../../../src/pipeline/mixed.js';
 import { type MixedOptions } from '../../../src/pipeline/mixed-types.js';
 import { loadFloatModel, optimizeModel } from '../../../src/pipeline/prepare.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
-import { loadRecipe, resolveRecipe } from '../../../src/recipe/load.js';
+import { resolveRecipe } from '../../../src/recipe/load.js';
 import type { Recipe } from '../../../src/recipe/schema.js';
 import { runRecordSpec } from '../../../src/record/run.js';
+import { withBudget } from './budget.js';
 
-const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-mixed-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const set = [
-  'calibration.cache=false',
-  'calibration.samples=32',
-  'evaluation.samples=64',
-  'evaluation.latency=false',
-  'evaluation.layers=false',
-  'evaluation.profile=false',
-];
-const withBudget = (budget: string) => loadRecipe(recipeFile, { set: [...set, `quantize.budget=${budget}`] });
 
 describe('quantize.budget', () => {
   it('keeps a size, writes what it chose into the resolved recipe, and that gives the same bytes', async () => {
