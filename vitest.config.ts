@@ -1,14 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 const here = import.meta.dirname;
-const include = ['test/**/*.test.ts'];
-const exclude = ['test/models/**', 'test/browser/**', 'node_modules/**'];
-/** Files that replace modules: others, which share what they import, must not meet the replacements. */
-const mocking = readdirSync(path.join(here, 'test'), { recursive: true, encoding: 'utf8' })
-  .map((f) => `test/${f.split(path.sep).join('/')}`)
-  .filter((f) => f.endsWith('.test.ts') && /\bvi\.(?:mock|doMock)\(/.test(readFileSync(path.join(here, f), 'utf8')));
 
 /** What all lanes of tests share. Each adds what it includes. */
 export const shared = {
@@ -28,9 +21,7 @@ export default defineConfig({
   ...shared,
   test: {
     ...shared.test,
-    projects: [
-      { extends: true, test: { name: 'files', include, exclude: [...exclude, ...mocking] } },
-      { extends: true, test: { name: 'files with mocks', include: mocking, exclude } },
-    ],
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/models/**', 'test/browser/**', 'node_modules/**'],
   },
 });

@@ -3,12 +3,10 @@ import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { zlibSync, zipSync } from 'fflate';
 import sharp from 'sharp';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/base/errors.js';
 import { f32, npy, tar } from '../rooms/data/helpers.js';
 import { check, samples, type Row } from './bad-inputs.js';
-
-vi.mock('../../src/runtime/probe.js', () => import('./probe-here.js'));
 
 const gray = await sharp({ create: { width: 4, height: 4, channels: 3, background: { r: 90, g: 120, b: 200 } } })
   .greyscale()
