@@ -20,6 +20,7 @@ import {
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { hashesOf, stamp as stampScripts } from './scripts-of-dist.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -31,12 +32,13 @@ const inputs = hashOfInputs();
 if (existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) process.exit(0);
 
 mkdirSync(dist, { recursive: true });
-rmSync(stamp, { force: true }); // a build that is stopped half way is not taken for a whole one
+for (const name of ['.inputs', '.sources']) rmSync(path.join(dist, name), { force: true }); // half a build is no build
 node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
 for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 'src', file), path.join(dist, file));
 keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
+stampScripts(root);
 writeFileSync(stamp, inputs);
 
 /** Leaves in dist what the sources give now, and of the types only those that index.d.ts leads to: others serve nobody. */
@@ -82,18 +84,9 @@ function assemblyScript(name, ...args) {
 
 /** SHA-256 of everything that dist follows from: names and bytes of the sources, and the versions of the compilers. */
 function hashOfInputs() {
-  const hash = createHash('sha256');
-  const take = (file) =>
-    hash
-      .update(`${file.split(path.sep).join('/')}\0`)
-      .update(readFileSync(path.join(root, file)))
-      .update('\0');
-  for (const folder of ['src', 'assembly']) {
-    for (const file of readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).sort()) {
-      if (/\.(ts|js|json)$/.test(file)) take(path.join(folder, file));
-    }
-  }
-  for (const file of ['package.json', 'tsconfig.json', path.join('scripts', 'build.mjs')]) take(file);
+  const hash = createHash('sha256').update(JSON.stringify(hashesOf(root)));
+  const own = ['build.mjs', 'scripts-of-dist.mjs'].map((name) => path.join('scripts', name));
+  for (const file of ['package.json', 'tsconfig.json', ...own]) hash.update(readFileSync(path.join(root, file)));
   for (const compiler of ['typescript', 'assemblyscript']) hash.update(require(`${compiler}/package.json`).version);
   return hash.digest('hex');
 }
