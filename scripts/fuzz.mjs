@@ -1,8 +1,20 @@
-/** `npm run fuzz`: compiles src and test/fuzz into a cache and runs test/fuzz/main.ts from there. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+/** `npm run fuzz`: brings dist up to date, compiles test/fuzz beside it and runs test/fuzz/main.ts from there. */
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { updateScripts } from './scripts-of-dist.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = path.join(root, 'node_modules', '.cache', 'quantbench-fuzz');
@@ -34,7 +46,13 @@ function compile(folder) {
   }
 }
 
-for (const folder of ['src', 'test/fuzz', 'test/rooms/data']) compile(folder);
-cpSync(path.join(root, 'package.json'), path.join(out, 'package.json'));
+updateScripts(root);
+for (const folder of ['test/fuzz', 'test/rooms/data']) compile(folder);
+const src = path.join(out, 'src'); // what the tests name src is what dist holds
+if (!existsSync(src) || realpathSync(src) !== realpathSync(path.join(root, 'dist'))) {
+  rmSync(src, { recursive: true, force: true });
+  symlinkSync(path.join(root, 'dist'), src, 'junction');
+}
+writeFileSync(path.join(out, 'package.json'), '{ "type": "module" }\n');
 process.argv.splice(2, 0, root);
 await import(pathToFileURL(path.join(out, 'test', 'fuzz', 'main.js')).href);
