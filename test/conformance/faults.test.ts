@@ -16,11 +16,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { check, contents, earlier, initializer, job, lay, samples, tiny, type Row } from './bad-inputs.js';
-import { argvOf, bin, build, start } from './process.js';
-
-beforeAll(build);
+import { argvOf, bin, start } from './process.js';
 
 const slow =
   'export async function* samples() { for (let i = 0; i < 400; i++) { await new Promise((r) => setTimeout(r, ' +

@@ -3,12 +3,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openStore } from '../../src/store/index.js';
 import { runFolder, temporary } from '../rooms/store/helpers.js';
-import { build } from './process.js';
 
-beforeAll(build);
 const library = pathToFileURL(fileURLToPath(new URL('../../dist/store/index.js', import.meta.url))).href;
 
 /** A process that runs a script with `store` open. */

@@ -1,11 +1,9 @@
 /** kill -9 at every change of a file, through the real process. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { earlier, lay } from '../conformance/bad-inputs.js';
-import { argvOf, build, start } from '../conformance/process.js';
-
-beforeAll(build);
+import { argvOf, start } from '../conformance/process.js';
 
 const visible = (folder: string): Record<string, string> =>
   Object.fromEntries(

@@ -3,12 +3,10 @@ import { spawn } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { build } from '../conformance/process.js';
+import { describe, expect, it } from 'vitest';
 import { openStore, type Store } from '../../src/store/index.js';
 import { runFolder, temporary } from '../rooms/store/helpers.js';
 
-beforeAll(build);
 const library = pathToFileURL(fileURLToPath(new URL('../../dist/store/index.js', import.meta.url))).href;
 
 /** Loaded before the store: kills the process at the n-th change of a file, half-way through where it is a write. */

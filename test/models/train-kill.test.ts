@@ -2,12 +2,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { build, start } from '../conformance/process.js';
+import { start } from '../conformance/process.js';
 import { tinyRecipe } from '../rooms/search/tiny.js';
 
-beforeAll(build);
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-train-kill-'));
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 

@@ -2,12 +2,12 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
 import { runRecordSpec } from '../../../src/record/run.js';
 import { stringify } from 'yaml';
 import { tinyRecipe } from '../search/tiny.js';
-import { build, start } from '../../conformance/process.js';
+import { start } from '../../conformance/process.js';
 import { runCli as run } from './run-cli.js';
 
 const root = path.join(import.meta.dirname, '..', '..', '..');
@@ -174,7 +174,6 @@ describe('what is given', () => {
 });
 
 describe('Ctrl-C', () => {
-  beforeAll(build);
   it('ends with 130 in the middle of the search, and leaves nothing', async () => {
     const out = path.join(temp, 'interrupted');
     let sent = false;

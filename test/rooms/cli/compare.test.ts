@@ -18,6 +18,7 @@ const quick = [
   'evaluation.samples=200',
   'evaluation.latency={ runs: 20, memory: false }',
   'evaluation.layers=false',
+  'evaluation.sensitivity=false',
   'evaluation.profile=false',
 ].flatMap((s) => ['--set', s]);
 

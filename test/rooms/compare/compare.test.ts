@@ -23,6 +23,7 @@ const set = [
   'evaluation.samples=300',
   'evaluation.latency.runs=20',
   'evaluation.layers=false',
+  'evaluation.sensitivity=false',
   'evaluation.profile=false',
 ];
 

@@ -45,12 +45,14 @@ const train: NonNullable<RecipeInput['train']> = {
   checkpoint: false,
 };
 
+const noMore = { latency: false, layers: false, profile: false } as const;
+
 async function run(out: string, input: Omit<RecipeInput, 'version' | 'model'>): Promise<RunRecord> {
   const recipe = await recipeOf(root, {
     model: 'm.onnx',
     calibration: { data },
     ...input,
-    evaluation: { data, metrics: ['top1'], collapse: 0, ...input.evaluation },
+    evaluation: { data, metrics: ['top1'], collapse: 0, ...noMore, ...input.evaluation },
   });
   const { record } = await runRecipe({ recipe, outDir: path.join(root, out) });
   return readRun(path.join(root, out, 'run.json')) && record;
@@ -125,7 +127,7 @@ it.each(['batch', 'frozen'] as const)('keeps a BatchNormalization that cannot be
     calibration: { data },
     quantize: { weights: { bits: 4 } },
     train: { ...train, steps: 60, batchNorm },
-    evaluation: { data, metrics: ['top1'], collapse: 0 },
+    evaluation: { data, metrics: ['top1'], collapse: 0, ...noMore },
   });
   const { record } = await runRecipe({ recipe, outDir: path.join(root, `bn-${batchNorm}`) });
   expect(top1(record)).toBeGreaterThan(80);

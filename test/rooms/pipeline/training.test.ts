@@ -22,7 +22,7 @@ const base = tinyRecipe(temp);
 const recipe = (more: Partial<RecipeInput>): RecipeInput => ({
   ...base,
   calibration: { ...base.calibration, samples: 100 },
-  evaluation: { ...base.evaluation, latency: false, collapse: 0 },
+  evaluation: { ...base.evaluation, latency: false, sensitivity: false, collapse: 0 },
   ...more,
 });
 const train = { batch: 16, steps: 30, rate: 0.02, threads: 1, samples: 200 } as const;
