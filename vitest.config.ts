@@ -44,6 +44,6 @@ export default defineConfig({
   test: {
     ...shared.test,
     include: ['test/**/*.test.ts'],
-    exclude: ['test/models/**', 'test/browser/**', 'node_modules/**'],
+    exclude: ['test/{models,browser,whole}/**', 'node_modules/**'],
   },
 });

@@ -1,4 +1,4 @@
-/** Searches on cases of bug reports. In the fast lane: as-fast.test.ts, and the search of plugins-end-to-end.test.ts. */
+/** Searches on cases of bug reports. In faster lanes: as-fast.test.ts, and the search of test/whole/plugins.test.ts. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

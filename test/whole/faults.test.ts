@@ -17,8 +17,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { check, contents, earlier, initializer, job, lay, samples, tiny, type Row } from './bad-inputs.js';
-import { argvOf, bin, start } from './process.js';
+import { check, contents, earlier, initializer, job, lay, samples, tiny, type Row } from '../conformance/bad-inputs.js';
+import { argvOf, bin, start } from '../conformance/process.js';
 
 const slow =
   'export async function* samples() { for (let i = 0; i < 400; i++) { await new Promise((r) => setTimeout(r, ' +

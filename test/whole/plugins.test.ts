@@ -3,11 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readRun } from '../../../src/record/read.js';
-import { loadRecipe } from '../../../src/recipe/load.js';
-import { runRecipe } from '../../../src/pipeline/run.js';
-import { runCli } from '../cli/run-cli.js';
-import { weight, writeModel, writeNpy } from './models.js';
+import { readRun } from '../../src/record/read.js';
+import { loadRecipe } from '../../src/recipe/load.js';
+import { runRecipe } from '../../src/pipeline/run.js';
+import { runCli } from '../rooms/cli/run-cli.js';
+import { weight, writeModel, writeNpy } from '../rooms/pipeline/models.js';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-plug-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -3,16 +3,16 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { optimizeGraph, parseModel } from '../src/index.js';
-import { loadPlugins } from '../src/recipe/plugins.js';
-import { main as compare } from '../examples/compare-recipes/main.mjs';
-import { main as gate } from '../examples/gate-in-ci/main.mjs';
-import { main as library } from '../examples/library-run/main.mjs';
-import { main as own } from '../examples/own-data-and-metric/main.mjs';
-import { main as plugins } from '../examples/own-plugins/main.mjs';
-import { main as training } from '../examples/training/main.mjs';
+import { optimizeGraph, parseModel } from '../../src/index.js';
+import { loadPlugins } from '../../src/recipe/plugins.js';
+import { main as compare } from '../../examples/compare-recipes/main.mjs';
+import { main as gate } from '../../examples/gate-in-ci/main.mjs';
+import { main as library } from '../../examples/library-run/main.mjs';
+import { main as own } from '../../examples/own-data-and-metric/main.mjs';
+import { main as plugins } from '../../examples/own-plugins/main.mjs';
+import { main as training } from '../../examples/training/main.mjs';
 
-const examples = path.join(import.meta.dirname, '..', 'examples');
+const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 const out = mkdtempSync(path.join(os.tmpdir(), 'quantbench-examples-'));
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
