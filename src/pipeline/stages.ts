@@ -51,8 +51,8 @@ export interface StageSpec {
   readonly when: (a: Asks) => boolean;
   /** Whether recipes that run together do it once, each alone, or all in one pass over the samples. */
   readonly shared: 'once' | 'each' | 'pass';
-  /** Runs of the float model that it costs; 0 where it is known after the first recipe of any kind. */
-  readonly runs: (w: Work, change?: string) => number;
+  /** Runs of the float model that it costs, by the change or method; 0 where the first recipe of any kind tells. */
+  readonly runs: (w: Work, what?: string) => number;
   readonly does: (s: Subject) => Told;
 }
 
@@ -61,6 +61,8 @@ const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
 /** An epoch has a run and about two for the way back, and ten epochs are the default. */
 const TRAINING_RUNS = 30;
 const WEIGHTS_RUNS = 4;
+/** Learning takes a number of steps for each block: 200 of 32 samples, with the way back and what goes beside it. */
+const LEARNING_RUNS: Readonly<Record<string, number>> = { brecq: 50_000 };
 /** As {@link TRAINING_RUNS}, and rounding takes a third more. */
 const QAT_RUNS = 40;
 const BUDGET_SAMPLES = 32;
@@ -120,7 +122,7 @@ export const STAGES: readonly StageSpec[] = [
     name: 'weights',
     when: (a) => a.refined,
     shared: 'each',
-    runs: (w) => WEIGHTS_RUNS * w.samples,
+    runs: (w, method) => LEARNING_RUNS[method ?? ''] ?? WEIGHTS_RUNS * w.samples,
     does: tell.weights,
   },
   {

@@ -115,7 +115,7 @@ export class Forecast {
       const one = ({ candidate }: { readonly candidate: Candidate }): number =>
         this.#stage(
           (spec.name === 'weights' && methodKey(candidate)) || spec.name,
-          spec.runs(this.#work(e, candidate)),
+          spec.runs(this.#work(e, candidate), methodName(candidate.quantize.weights)),
         );
       const ms =
         spec.shared === 'pass'

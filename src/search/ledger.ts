@@ -1,4 +1,6 @@
 /** What a search has tried so far, and how it stands to the limit. */
+import { secondsText } from '../base/text.js';
+import type { StageName } from '../pipeline/stages.js';
 import type { Objective } from './candidates.js';
 import { bestFirst, FLOAT_SPEED } from './order.js';
 import type { Tried } from './trials.js';
@@ -47,11 +49,12 @@ export class Ledger {
 
   /** What is said of a trial that nothing else is said of. */
   verdict(t: Tried): string {
-    return t.outcome === 'failed'
-      ? 'left out: it failed'
-      : this.within(t)
-        ? 'keeps the limit on the search part'
-        : 'misses the limit on the search part';
+    if (t.outcome === 'failed') return 'left out: it failed';
+    const ms = t.record?.stages.find((s) => s.name === ('weights' satisfies StageName))?.ms;
+    return (
+      `${this.within(t) ? 'keeps' : 'misses'} the limit on the search part` +
+      (ms === undefined ? '' : `; choosing codes took ${secondsText(ms)}`)
+    );
   }
 
   /** Takes away a trial that only measured something. */

@@ -1,6 +1,8 @@
 /** What a search tries after its first round: changes of the candidate that leads. */
 import { filterOf } from '../pipeline/mixed.js';
+import { methodName } from '../pipeline/stages.js';
 import { type Candidate, type Objective, type Quantize, type Work } from './candidates.js';
+import type { Tried } from './trials.js';
 
 /**
  * Around the best of a family: other codes of the same weights, which cost nothing at run time; for size, narrower
@@ -89,6 +91,42 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
       return [];
   }
 }
+
+/** A drop this much beyond the limit is more than learning makes up for: it takes a tenth to a quarter of the error. */
+const NEAR = 3;
+
+/**
+ * The refinement whose codes are worth learning: the widest that missed the limit, where it missed it by little. Those
+ * that follow one that keeps it are no use. Undefined where there is none.
+ */
+export function worthLearning(
+  refined: readonly Tried[],
+  within: (t: Tried) => boolean,
+  limit: number,
+): Tried | undefined {
+  const first = refined.findIndex(within);
+  const missed = refined
+    .slice(0, first < 0 ? refined.length : first)
+    .filter((t) => t.outcome === 'ok' && methodName(t.candidate.quantize.weights) === 'gptq');
+  const last = missed.at(-1);
+  return last?.drop !== undefined && last.drop <= NEAR * limit ? last : undefined;
+}
+
+/** The same grid with codes, scales and biases that are learned block after block. */
+export function learned(of: Candidate): Candidate {
+  const { weights } = of.quantize;
+  return {
+    ...of,
+    label: of.label.replace('GPTQ', 'learned blocks'),
+    why: 'GPTQ misses the limit by little: codes, scales and biases of whole blocks are learned from the float model',
+    quantize: {
+      ...of.quantize,
+      weights: { ...weights, method: 'brecq', correct: ['bias'], samples: LEARNING_SAMPLES },
+    },
+  };
+}
+/** Fewer are learned by heart. */
+const LEARNING_SAMPLES = 512;
 
 /**
  * Between all weights in 4 bits and all in 8: each layer gets its bits by measured sensitivity. Ratios are of file

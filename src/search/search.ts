@@ -15,7 +15,7 @@ import {
 } from './candidates.js';
 import { Ledger } from './ledger.js';
 import { byLoss, SAME, sameSpeed } from './order.js';
-import { exclusions, mixtures, refinements, withoutLosses } from './refinements.js';
+import { exclusions, learned, mixtures, refinements, withoutLosses, worthLearning } from './refinements.js';
 import { Rounds, WHOLE } from './rounds.js';
 import type { Tried } from './trials.js';
 import type { AutoOptions, SearchSetting } from './types.js';
@@ -181,6 +181,7 @@ export class Search {
       refined.push(t);
       if (this.ledger.within(t)) break;
     }
+    refined.push(...(await this.#learn(refined)));
     const leading = byLoss([
       best,
       ...refined.filter((t) => weightBits(t.candidate.quantize) === weightBits(best.candidate.quantize)),
@@ -205,6 +206,16 @@ export class Search {
       ); // what ran has a file
       for (const t of mixed) t.next ||= this.ledger.verdict(t);
     }
+  }
+
+  /** Learns the codes of the refinement that misses the limit by little, where the time allows it. */
+  async #learn(refined: readonly Tried[]): Promise<Tried[]> {
+    const of = worthLearning(refined, (t) => this.ledger.within(t), this.ledger.limit ?? 0);
+    if (!of) return [];
+    of.next += ', by little: its codes are learned';
+    const made = await this.#rounds.try([learned(of.candidate)], WHOLE, PATIENCE);
+    for (const t of made) t.next ||= this.ledger.verdict(t);
+    return made;
   }
 
   async #exclude(leading: Tried): Promise<void> {
