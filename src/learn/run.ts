@@ -50,7 +50,9 @@ export class BlockLearner implements Refiner {
   readonly #activations: Params;
   #passing: Passing[] | undefined;
   #next = 0;
+  /** Steps of the block that is being learned. */
   #steps = 0;
+  #started = 0;
 
   constructor(o: LayerwiseOptions, layers: ReadonlyMap<Node, LayerShape>, options: LearnOptions) {
     this.#o = o;
@@ -65,6 +67,8 @@ export class BlockLearner implements Refiner {
     const block = this.#blocks[this.#next];
     if (block?.layers[block.layers.length - 1] !== layer) return new Map();
     this.#next++;
+    this.#steps = 0;
+    this.#started ||= performance.now();
     const passing = (this.#passing ??= await this.#start());
     const made = await this.#learn(block, passing, chosen);
     const later = this.#blocks.slice(this.#next);
@@ -174,12 +178,16 @@ export class BlockLearner implements Refiner {
   #tell(): void {
     this.#o.signal?.throwIfAborted();
     this.#steps++;
+    const { iterations } = this.#options;
+    const total = this.#blocks.length * iterations;
+    const done = (this.#next - 1) * iterations + this.#steps;
     this.#o.onEvent?.({
       type: 'progress',
       stage: 'weights',
-      done: this.#steps,
-      total: undefined,
-      note: `block ${this.#next} of ${this.#blocks.length}`,
+      done,
+      total,
+      note: `learning block ${this.#next} of ${this.#blocks.length}`,
+      secondsLeft: ((performance.now() - this.#started) / 1000 / done) * (total - done),
     });
   }
 }

@@ -1,5 +1,6 @@
 /** Blocks of small nets: found, learned better than layer after layer, to the same bytes, and safe from saturation. */
 import { describe, expect, it } from 'vitest';
+import type { RunEvent } from '../../../src/base/events.js';
 import { gptq } from '../../../src/codes/gptq.js';
 import { round } from '../../../src/codes/round.js';
 import { layerShape } from '../../../src/channels/layer.js';
@@ -117,6 +118,17 @@ describe('brecq', () => {
           }
     }
     expect(pairs).toBeGreaterThan(100);
+  });
+
+  it('tells how far it is and how long it will take', async () => {
+    const told: Extract<RunEvent, { type: 'progress' }>[] = [];
+    const onEvent = (e: RunEvent): void => {
+      if (e.type === 'progress' && e.note?.startsWith('learning')) told.push(e);
+    };
+    await chosen(residual, feedsOf([3, 6, 6], 16, 7), three, brecq, { ...few, iterations: 20 }, { onEvent });
+    expect(told.map((e) => [e.done, e.total])).toEqual(Array.from({ length: 60 }, (_, i) => [i + 1, 60]));
+    expect(told[59]).toMatchObject({ note: 'learning block 3 of 3', secondsLeft: 0 });
+    expect(told[20]!.secondsLeft).toBeGreaterThan(0);
   });
 
   it('stops when it is told to', async () => {
