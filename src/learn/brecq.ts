@@ -34,6 +34,15 @@ const options = z.strictObject({
       'Probability that an element of what a block is given is that of the float model in a step (QDrop): against ' +
         'fitting the errors that the samples have there.',
     ),
+  views: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe(
+      'How often each image is learned from: as it is, then mirrored or not and moved a little, for data of which ' +
+        'mirror images are as likely. Few samples are fitted less closely, at the cost of time in proportion.',
+    ),
   codes: z.boolean().default(true).describe('Whether codes are learned, not only scales and biases.'),
   scales: z.boolean().default(true).describe('Whether scales of weights are learned.'),
   seed: z.number().int().min(0).default(0).describe('Seed of the order of samples and of what is dropped.'),

@@ -19,6 +19,7 @@ import { blocksOf, type Block, type BlockKind } from './blocks.js';
 import { FLOAT, learnBlock, type Lesson, type Lessons } from './learn-block.js';
 import { partOf } from './part.js';
 import { shapedFeeds } from './samples.js';
+import { viewOf } from './views.js';
 
 export interface LearnOptions {
   readonly blocks: BlockKind;
@@ -26,6 +27,7 @@ export interface LearnOptions {
   readonly batch: number;
   readonly rate: number;
   readonly qdrop: number;
+  readonly views: number;
   readonly scales: boolean;
   readonly codes: boolean;
   readonly seed: number;
@@ -85,10 +87,22 @@ export class BlockLearner implements Refiner {
     return made.params;
   }
 
+  /** The samples, then their other views, of as many as take at most so many bytes. */
   async #start(): Promise<Passing[]> {
-    const passing: Passing[] = [];
-    for await (const given of this.#o.feeds()) passing.push({ given, now: {}, float: {} });
-    return passing;
+    const given: Feed[] = [];
+    let bytes = 0;
+    const take = (feed: Feed): boolean => {
+      for (const { data } of Object.values(feed)) bytes += ArrayBuffer.isView(data) ? data.byteLength : 0;
+      if (bytes > KEPT_BYTES && given.length) return false;
+      given.push(feed);
+      return true;
+    };
+    for await (const feed of this.#o.feeds()) if (!take(feed)) break;
+    const { views, seed } = this.#options;
+    const samples = [...given];
+    for (let view = 1; view < views; view++)
+      for (const [i, feed] of samples.entries()) if (!take(viewOf(feed, seed, `${view} ${i}`))) break;
+    return given.map((feed) => ({ given: feed, now: {}, float: {} }));
   }
 
   async #learn(
@@ -191,7 +205,7 @@ export class BlockLearner implements Refiner {
     });
   }
 }
-/** What the outputs of a block may take over all samples: beyond it, later blocks learn from fewer. */
+/** What the samples, and the outputs of a block, may take: beyond it, fewer are learned from. */
 const KEPT_BYTES = 192 * 2 ** 20;
 /** What a step may take, and how often it holds what a block computes: quantized, with gradients, and on the way. */
 const STEP_BYTES = 768 * 2 ** 20;

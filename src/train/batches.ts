@@ -42,7 +42,7 @@ export function batchOf(s: BatchSettings, rows: readonly number[], epoch: number
   const mixes: (readonly [other: number, keep: number])[] = rows.map((row) => [row, 1]);
   if (s.augment?.length) {
     const { name, layout } = s.image ?? imageOf(feed);
-    const images = viewsOf(feed[name], layout, name);
+    const images = imagesIn(feed[name], layout, name);
     rows.forEach((row, i) => {
       const mix = augmented(s, s.augment ?? [], item(images, i), row, epoch, { name, layout });
       if (mix) mixes[i] = mix;
@@ -68,7 +68,7 @@ function augmented(
       return;
     }
     const other = item(s.indices, rng.int(s.indices.length));
-    const [partner] = viewsOf(s.samples.feed([other])[as.name], as.layout, as.name);
+    const [partner] = imagesIn(s.samples.feed([other])[as.name], as.layout, as.name);
     if (!partner) return;
     // As its own epoch shows it, but for further mixing: the result is the same whatever batch it is in.
     const before = list.slice(0, at).filter((a) => !a.augmentation.mixes);
@@ -78,14 +78,17 @@ function augmented(
   return mix;
 }
 
-function imageOf(feed: Feed): { name: string; layout: 'NCHW' | 'NHWC' } {
+/** The first tensor with four axes, and its layout by its sizes. Throws DATA_SHAPE where there is none. */
+export function imageOf(feed: Feed): { name: string; layout: 'NCHW' | 'NHWC' } {
   const found = Object.entries(feed).find(([, t]) => t.dims.length === 4);
   if (!found) return fail('DATA_SHAPE', 'augment changes images, and no input has four axes', {}, 'leave augment out');
   const [name, { dims }] = found;
   const [, first = 0, , last = 0] = dims;
   return { name, layout: first <= 4 || last > 4 ? 'NCHW' : 'NHWC' };
 }
-function viewsOf(t: FeedTensor | undefined, layout: 'NCHW' | 'NHWC', name: string): ImageView[] {
+
+/** The images of a batch, each where it lies in the batch's data. Throws DATA_SHAPE where they are not float32. */
+export function imagesIn(t: FeedTensor | undefined, layout: 'NCHW' | 'NHWC', name: string): ImageView[] {
   const [n = 0, a = 0, b = 0, c = 0] = t?.dims ?? [];
   const data = t?.data;
   if (!(data instanceof Float32Array))

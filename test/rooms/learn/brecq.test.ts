@@ -98,6 +98,14 @@ describe('brecq', () => {
     expect(await of(2, 1)).not.toEqual(first);
   });
 
+  it('fits few images less closely where it sees them in more views, and gives the same bytes', async () => {
+    const feeds = feedsOf([3, 6, 6], 4, 4);
+    const of = async (views: number) => chosen(residual, feeds, three, brecq, { ...few, views });
+    const [one, eight] = [await of(1), await of(8)];
+    expect(await errorOn(eight, feeds)).toBeGreaterThan(2 * (await errorOn(one, feeds)));
+    expect((await of(8)).weights).toEqual(eight.weights);
+  });
+
   it('keeps neighbours from saturating in 8 bits', async () => {
     const feeds = feedsOf([3, 6, 6], 16, 5);
     const settings = 'activations: { dtype: uint8 }\nweights: { dtype: int8, granularity: channel, saturation: safe }';
