@@ -3,6 +3,7 @@
  * `node bench/outputs.mjs RECIPE.yaml MODEL.onnx …`. For each model the squared error of the first output, its ratio to
  * that of the first model, and top-1 where samples have labels.
  */
+import path from 'node:path';
 import { batches } from '../dist/data/batch.js';
 import { inputInfo, openData } from '../dist/pipeline/calibration.js';
 import { loadRecipe } from '../dist/recipe/load.js';
@@ -12,10 +13,11 @@ import { Session } from '../dist/runtime/session.js';
 const [file, ...models] = process.argv.slice(2);
 const resolved = await loadRecipe(file);
 const { recipe } = resolved;
-const inputs = inputInfo(loadModel(recipe.model));
+const float = path.resolve(resolved.baseDir, recipe.model);
+const inputs = inputInfo(loadModel(float));
 const data = { ...recipe.calibration.data, ...recipe.evaluation.data };
 const dataset = await openData(data, inputs, resolved, () => undefined);
-const sessions = await Promise.all([recipe.model, ...models].map((f) => Session.open(f)));
+const sessions = await Promise.all([float, ...models].map((f) => Session.open(f)));
 const errors = sessions.map(() => 0);
 const right = sessions.map(() => 0);
 let [labelled, energy] = [0, 0];
