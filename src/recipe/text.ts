@@ -42,6 +42,8 @@ const VALUE_TOKENS: ReadonlySet<string> = new Set([
   'map-value-ind',
   'comma',
 ]);
+const OPENS: Readonly<Record<string, string>> = { '}': '{', ']': '[' };
+const QUOTED = 'text with brackets in it stands between quotes';
 const TAGS: ReadonlySet<string> = new Set(
   ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((t) => `tag:yaml.org,2002:${t}`),
 );
@@ -67,13 +69,7 @@ export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
   const at = placesOf(text, file);
   refuseHuge(text, at);
   const lines = new LineCounter();
-  const doc = parseDocument(text, {
-    lineCounter: lines,
-    merge: true,
-    prettyErrors: false,
-    uniqueKeys: false,
-    logLevel: 'error',
-  });
+  const doc = documentOf(text, lines);
   const problems = [...doc.errors, ...doc.warnings]
     .slice(0, MAX_COMPLAINTS)
     .map((e) =>
@@ -120,6 +116,23 @@ export function parseRecipeText(bytes: Uint8Array, file: string): RecipeText {
   };
 }
 
+/** What the parser makes of a text. It may keep 100,000 errors, and most of one is where in the parser it was made. */
+function documentOf(text: string, lineCounter: LineCounter): Document.Parsed {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return parseDocument(text, {
+      lineCounter,
+      merge: true,
+      prettyErrors: false,
+      uniqueKeys: false,
+      logLevel: 'error',
+    });
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** One error that carries the rest; at most ten, because the tenth rarely says something new. */
 export function gather(errors: readonly QuantError[]): QuantError {
   const [first, ...more] = errors;
@@ -161,7 +174,9 @@ function decode(bytes: Uint8Array, file: string): string {
  */
 function refuseHuge(text: string, at: ErrorAt): void {
   let offset = 0;
-  let flow = 0;
+  let flow = 0; // as the lexer counts, which takes any bracket for the end of any other
+  const open: string[] = [];
+  let strays = 0; // brackets that close none: the parser has an error for each
   let unparted = 0; // values in brackets since the last comma or bracket: the parser nests what nothing parts
   const counts = { lines: 0, values: 0, 'anchors and aliases': 0 };
   let leading = true; // only spaces and indicators so far on this line
@@ -174,8 +189,16 @@ function refuseHuge(text: string, at: ErrorAt): void {
     } else if (leading && (type === 'space' || type === 'seq-item-ind' || type === 'explicit-key-ind'))
       column += token.length;
     else if (type !== 'doc-mode' && type !== 'byte-order-mark') leading = false;
-    if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
-    if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
+    if (type === 'flow-map-start' || type === 'flow-seq-start') {
+      flow++;
+      open.push(token);
+    }
+    if (type === 'flow-map-end' || type === 'flow-seq-end') {
+      flow--;
+      if (open.at(-1) === OPENS[token]) open.pop();
+      else if (++strays > MAX_COMPLAINTS)
+        throw at('RECIPE_FORMAT', `this '${token}' closes nothing`, Math.min(offset, text.length), 1, QUOTED);
+    }
     if (type === 'comma' || type?.startsWith('flow-')) unparted = 0;
     else if (type === 'map-value-ind' && flow > 0) unparted++;
     if (type !== null && VALUE_TOKENS.has(type)) counts.values++;

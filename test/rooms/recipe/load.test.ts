@@ -258,6 +258,20 @@ describe('hostile text ends in an error', () => {
     expect((await errorOf(text)).code).toBe('RECIPE_FORMAT');
     expect(Date.now() - start).toBeLessThan(5000);
   });
+  it('brackets that close nothing are told one by one, as far as ten, and by themselves beyond', async () => {
+    const few = await errorOf(`version: 1\nmodel: m.onnx\nadjust: [ a${']'.repeat(4)}\n`);
+    expect([few.code, few.where.line, few.more.length]).toEqual(['RECIPE_FORMAT', 3, 2]);
+    const many = await errorOf(`version: 1\n${`data: { images: a${']'.repeat(80)}, more: b }\n`.repeat(1000)}`);
+    expect(many).toMatchObject({
+      code: 'RECIPE_FORMAT',
+      message: "this ']' closes nothing",
+      where: { line: 2, column: 28 },
+      hint: expect.stringContaining('between quotes'),
+    });
+    const kept = Error.stackTraceLimit;
+    await errorOf('a: [ b\n');
+    expect(Error.stackTraceLimit).toBe(kept);
+  });
   it('names the line that is not UTF-8', async () => {
     expect((await errorOf(new Uint8Array([118, 58, 10, 0xff, 10]))).where.line).toBe(2);
   });
