@@ -23,7 +23,7 @@ const MAX_DEPTH = 32;
 /** Block nesting costs at least a column a level; deeper text would overflow the stack of the YAML parser. */
 const MAX_INDENT = 200;
 const MAX_ALIASES = 100;
-/** Keys and values. Ten thousand of them take the parser and the schema about half a second. */
+/** Keys, values and brackets. Ten thousand of them take the parser and the schema about half a second. */
 const MAX_VALUES = 20_000;
 /** What the parser takes longer for than in proportion. */
 const MAX_LINES = 50_000;
@@ -41,6 +41,8 @@ const VALUE_TOKENS: ReadonlySet<string> = new Set([
   'seq-item-ind',
   'map-value-ind',
   'comma',
+  'flow-map-start',
+  'flow-seq-start',
 ]);
 const OPENS: Readonly<Record<string, string>> = { '}': '{', ']': '[' };
 const QUOTED = 'text with brackets in it stands between quotes';

@@ -247,6 +247,8 @@ describe('hostile text ends in an error', () => {
     ['deep mapping', '{a: '.repeat(200_000)],
     ['pairs that nothing parts', `a: [ ${'b: c\n '.repeat(2000)}`],
     ['pairs in braces that nothing parts', `a: { ${'b: c\n '.repeat(2000)}`],
+    ['brackets beside brackets', `a: [${'[]'.repeat(400_000)}]`],
+    ['braces beside braces', `a: {${'{}'.repeat(400_000)}}`],
     ['deep compact list', '- '.repeat(200_000)],
     ['deep explicit keys', '? '.repeat(100_000)],
     ['deep block', Array.from({ length: 900 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
