@@ -55,10 +55,13 @@ export class Tensor {
     }
   }
 
-  /** The byte source. Throws INTERNAL for string tensors. */
+  /** The byte source. Throws MODEL_TENSOR for strings: a model may hold them where an operator takes numbers. */
   get source(): ByteSource {
-    invariant(!Array.isArray(this.#source), 'string tensors have no bytes');
+    if (Array.isArray(this.#source)) fail('MODEL_TENSOR', `a string tensor${this.#called} stands where numbers must`);
     return this.#source as ByteSource; // the only other case is the array, refused above
+  }
+  get #called(): string {
+    return this.name && ` '${this.name}'`;
   }
   /** Raw little-endian bytes, possibly a view: do not write. */
   bytes(): Uint8Array {
@@ -92,13 +95,14 @@ export class Tensor {
     const out = this.ints().map(Number);
     return out.every(Number.isSafeInteger) ? out : undefined;
   }
-  /** Strings of a string tensor (decoded as UTF-8). */
+  /** Strings of a string tensor (decoded as UTF-8). Throws MODEL_TENSOR for others. */
   strings(): readonly string[] {
     return this.rawStrings().map((s) => (typeof s === 'string' ? s : new TextDecoder().decode(s)));
   }
   /** Strings as kept: bytes where they are not valid UTF-8. */
   rawStrings(): readonly (string | Uint8Array)[] {
-    invariant(Array.isArray(this.#source), 'only string tensors hold strings');
+    if (!Array.isArray(this.#source))
+      fail('MODEL_TENSOR', `a ${this.dtype} tensor${this.#called} stands where strings must`);
     return this.#source as readonly (string | Uint8Array)[]; // checked above
   }
   /** The same data under other dims of equal element count. */

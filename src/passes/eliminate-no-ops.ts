@@ -152,7 +152,8 @@ export const eliminateResize = bypassPass({
     const at = n.op === 'Resize' && opset >= 11 ? 2 : 1;
     const attr = n.attrs.get('scales');
     const v = n.inputs[at];
-    const scales = attr?.type === 'floats' ? attr.value : v?.isInitializer ? v.data?.f64() : undefined;
+    const constant = v?.isInitializer && v.data?.dtype === 'float32' ? v.data.f32() : undefined;
+    const scales = attr?.type === 'floats' ? attr.value : constant;
     if (scales?.length) return Array.from(scales).every((s) => s === 1) ? x : undefined;
     if (n.op !== 'Resize' || !n.inputs[3]) return 'its scales are computed';
     const sizes = constantInts(n.inputs[3]);
