@@ -13,12 +13,12 @@ export const extractConstants = {
     for (const graph of allGraphs(model.graph)) {
       for (const node of graph.topological()) {
         if (node.op !== 'Constant' || node.domain !== '') continue;
-        const out = node.outputs[0];
+        const [out, ...others] = node.outputs;
         const attr = [...node.attrs.entries()].find(
           ([name]) => name.startsWith('value') || name === 'sparse_value',
         )?.[1];
         const tensor = attr && tensorOf(attr);
-        if (!out || !tensor || out.isGraphOutput) continue;
+        if (!out || others.length || !tensor || out.isGraphOutput) continue;
         const name = out.name;
         out.name = `${name}__constant`;
         graph.replaceUses(out, graph.addInitializer(new Value(name), tensor));

@@ -49,7 +49,7 @@ export const fuseScale = {
 
 /** What Mul(x, k), Mul(k, x) or Div(x, k) scales, and by how much. */
 function scaledInput(node: Node): { x: Value; factor: number; constant: Value } | undefined {
-  if (node.domain !== '' || (node.op !== 'Mul' && node.op !== 'Div')) return undefined;
+  if (node.domain !== '' || node.outputs.length !== 1 || (node.op !== 'Mul' && node.op !== 'Div')) return undefined;
   const [a, b] = node.inputs;
   if (!a || !b || a === b) return undefined;
   for (const [x, constant] of node.op === 'Mul'

@@ -63,7 +63,7 @@ interface Selection {
 }
 function selectionOf(n: Node): Selection | undefined {
   const [x, y] = [n.inputs[0]?.shape, n.outputs[0]?.shape];
-  if (!x || !y || n.inputs[0]?.isInitializer || sameShape(x, y)) return undefined;
+  if (!x || !y || n.outputs.length !== 1 || n.inputs[0]?.isInitializer || sameShape(x, y)) return undefined;
   if (n.op === 'Slice') {
     const starts = n.attrs.has('starts') ? n.ints('starts').length : n.inputs[1]?.shape?.[0];
     const axes =
