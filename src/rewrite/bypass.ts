@@ -36,7 +36,7 @@ export function bypassPass(rule: Bypass): Pass {
       const facts: BypassFacts = { model: ctx.model, opset: ctx.model.opsets.get('') ?? 1 };
       for (const graph of allGraphs(ctx.model.graph)) {
         for (const node of rule.ops.some((op) => graph.hasOp(op)) ? graph.topological() : []) {
-          if (node.graph !== graph || node.domain !== '' || !ops.has(node.op)) continue;
+          if (node.graph !== graph || node.domain !== '' || !ops.has(node.op) || !node.outputs.length) continue;
           const found = rule.same(node, facts);
           if (found === undefined) continue;
           const verdict = typeof found === 'string' ? found : canBypass(graph, node, found);

@@ -107,6 +107,7 @@ export function rulePass(rule: RewriteRule): Pass {
 
 /** The match to rewrite at `node`, or the reason why there is none ('' where no pattern came near). */
 function findMatch(rule: RewriteRule, patterns: readonly Pattern[], node: Node, ctx: PassContext): Match | string {
+  if (!node.outputs.length) return ''; // it computes nothing
   let reason = '';
   for (const pattern of patterns) {
     const match = matchAt(pattern, node);
