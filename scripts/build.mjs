@@ -28,6 +28,7 @@ const dist = path.join(root, 'dist');
 const stamp = path.join(dist, '.inputs');
 
 linkCommand();
+const sources = hashesOf(root); // as they are before the compilers read them
 const inputs = hashOfInputs();
 if (existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) process.exit(0);
 
@@ -38,7 +39,7 @@ for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 
 keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
-stampScripts(root);
+stampScripts(root, sources);
 writeFileSync(stamp, inputs);
 
 /** Leaves in dist what the sources give now, and of the types only those that index.d.ts leads to: others serve nobody. */
@@ -84,7 +85,7 @@ function assemblyScript(name, ...args) {
 
 /** SHA-256 of everything that dist follows from: names and bytes of the sources, and the versions of the compilers. */
 function hashOfInputs() {
-  const hash = createHash('sha256').update(JSON.stringify(hashesOf(root)));
+  const hash = createHash('sha256').update(JSON.stringify(sources));
   const own = ['build.mjs', 'scripts-of-dist.mjs'].map((name) => path.join('scripts', name));
   for (const file of ['package.json', 'tsconfig.json', ...own]) hash.update(readFileSync(path.join(root, file)));
   for (const compiler of ['typescript', 'assemblyscript']) hash.update(require(`${compiler}/package.json`).version);

@@ -1,10 +1,8 @@
 /** `npm run fuzz`: brings dist up to date, compiles test/fuzz beside it and runs test/fuzz/main.ts from there. */
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   realpathSync,
   rmSync,
   statSync,
@@ -13,17 +11,10 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import ts from 'typescript';
-import { updateScripts } from './scripts-of-dist.mjs';
+import { scriptOf, updateScripts } from './scripts-of-dist.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = path.join(root, 'node_modules', '.cache', 'quantbench-fuzz');
-const options = {
-  target: ts.ScriptTarget.ES2022,
-  module: ts.ModuleKind.ES2022,
-  isolatedModules: true,
-  verbatimModuleSyntax: true,
-};
 
 /** Compiles what is newer than what it was compiled to. */
 function compile(folder) {
@@ -37,12 +28,7 @@ function compile(folder) {
     const target = path.join(out, name.replace(/\.ts$/, '.js'));
     if (/\.d\.ts$|\.test\.ts$/.test(name) || !/\.[jt]s$/.test(name)) continue;
     if (existsSync(target) && statSync(target).mtimeMs > statSync(path.join(root, name)).mtimeMs) continue;
-    if (name.endsWith('.js')) cpSync(path.join(root, name), target);
-    else
-      writeFileSync(
-        target,
-        ts.transpileModule(readFileSync(path.join(root, name), 'utf8'), { compilerOptions: options }).outputText,
-      );
+    writeFileSync(target, scriptOf(path.join(root, name)));
   }
 }
 

@@ -8,6 +8,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import path from 'node:path';
 import ts from 'typescript';
 
+const COMPILER = {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ES2022,
+  isolatedModules: true,
+  verbatimModuleSyntax: true,
+};
 const KERNELS = ['kernels.wasm', 'linear.wasm'];
 
 /** SHA-256 of every source that a file of dist follows from, by its name from the root with forward slashes. */
@@ -27,8 +33,14 @@ export function hashesOf(root) {
 const stampOf = (root) => path.join(root, 'dist', '.sources');
 const lacksKernels = (root) => KERNELS.some((name) => !existsSync(path.join(root, 'dist', name)));
 
-/** Says that dist was made of the sources as they are. */
-export const stamp = (root, hashes = hashesOf(root)) => writeWhole(stampOf(root), JSON.stringify(hashes, undefined, 1));
+/** Says what sources dist was made of. */
+export const stamp = (root, hashes) => writeWhole(stampOf(root), JSON.stringify(hashes, undefined, 1));
+
+/** What a source runs as: types taken off where it has some. */
+export function scriptOf(file) {
+  const text = readFileSync(file, 'utf8');
+  return file.endsWith('.ts') ? ts.transpileModule(text, { compilerOptions: COMPILER }).outputText : text;
+}
 
 /** Compiles the sources that dist was not made of, one by one; all of dist where it has no stamp or kernels changed. */
 export function updateScripts(root) {
@@ -42,13 +54,6 @@ export function updateScripts(root) {
     return;
   }
   rmSync(path.join(dist, '.inputs'), { force: true }); // the next build checks types and writes declarations
-  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), ts.sys.readFile);
-  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
-  const compilerOptions = {
-    ...options,
-    module: ts.ModuleKind.ES2022,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-  };
   for (const name of changed) {
     if (name.endsWith('.d.ts')) continue;
     const target = path.join(dist, path.relative('src', name).replace(/\.ts$/, '.js'));
@@ -56,12 +61,8 @@ export function updateScripts(root) {
       rmSync(target, { force: true });
       continue;
     }
-    const text = readFileSync(path.join(root, name), 'utf8');
     mkdirSync(path.dirname(target), { recursive: true });
-    writeWhole(
-      target,
-      name.endsWith('.ts') ? ts.transpileModule(text, { compilerOptions, fileName: name }).outputText : text,
-    );
+    writeWhole(target, scriptOf(path.join(root, name)));
   }
   stamp(root, now);
 }

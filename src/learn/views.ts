@@ -1,5 +1,5 @@
 /** More to learn from than there are samples: images mirrored and moved. */
-import { fail } from '../base/errors.js';
+import { field } from '../base/lists.js';
 import { createRng } from '../base/rng.js';
 import { crop } from '../data/augment/crop.js';
 import { flip } from '../data/augment/flip.js';
@@ -15,11 +15,7 @@ const MOVED = 1 / 16;
  */
 export function viewOf(feed: Feed, seed: number, view: string): Feed {
   const { name, layout } = imageOf(feed);
-  const given = feed[name];
-  if (!(given?.data instanceof Float32Array))
-    return fail('DATA_SHAPE', `views are made of float32 images, and '${name}' is ${given?.dtype ?? 'missing'}`, {
-      tensor: name,
-    });
+  const given = field(feed, name);
   const changed = { ...given, data: given.data.slice() };
   for (const [i, image] of imagesIn(changed, layout, name).entries()) {
     const rng = createRng(seed, `view ${view} ${i}`);

@@ -124,8 +124,7 @@ export class Search {
     if (measured?.outcome === 'skipped') measured.next = `times of its layers: ${measured.next}`;
     const profile = measured?.record?.runtime?.profile;
     if (!profile) return [...best];
-    const tried = await this.#rounds.try(withoutLosses(whole.candidate, profile), WHOLE, PATIENCE);
-    for (const t of tried) t.next ||= this.ledger.verdict(t);
+    const tried = await this.#whole(withoutLosses(whole.candidate, profile));
     const faster = tried
       .filter(
         // it has one, as found
@@ -175,9 +174,8 @@ export class Search {
     const refined: Tried[] = [];
     // One after the other: each takes long, and the first that keeps the limit is enough.
     for (const c of refinements(best.candidate, objective, work)) {
-      const [t] = await this.#rounds.try([c], WHOLE, PATIENCE);
+      const [t] = await this.#whole([c]);
       if (!t) continue;
-      t.next ||= this.ledger.verdict(t);
       refined.push(t);
       if (this.ledger.within(t)) break;
     }
@@ -199,13 +197,16 @@ export class Search {
       !refined.some((t) => weightBits(t.candidate.quantize) <= 4 && this.ledger.within(t)) &&
       this.ledger.within(leading)
     ) {
-      const mixed = await this.#rounds.try(
-        mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!),
-        WHOLE,
-        PATIENCE,
-      ); // what ran has a file
-      for (const t of mixed) t.next ||= this.ledger.verdict(t);
+      // what ran has a file
+      await this.#whole(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!));
     }
+  }
+
+  /** Tries on the whole search part, in a share of the time that is left; each trial says how it stands to the limit. */
+  async #whole(candidates: readonly Candidate[]): Promise<Tried[]> {
+    const tried = await this.#rounds.try(candidates, WHOLE, PATIENCE);
+    for (const t of tried) t.next ||= this.ledger.verdict(t);
+    return tried;
   }
 
   /** Learns the codes of the refinement that misses the limit by little, where the time allows it. */
@@ -213,9 +214,7 @@ export class Search {
     const of = worthLearning(refined, (t) => this.ledger.within(t), this.ledger.limit ?? 0);
     if (!of) return [];
     of.next += ', by little: its codes are learned';
-    const made = await this.#rounds.try([learned(of.candidate)], WHOLE, PATIENCE);
-    for (const t of made) t.next ||= this.ledger.verdict(t);
-    return made;
+    return this.#whole([learned(of.candidate)]);
   }
 
   async #exclude(leading: Tried): Promise<void> {
@@ -238,14 +237,11 @@ export class Search {
     if (layers.length) leading.next = 'misses the limit: its most sensitive layers are spared';
     for (const list of [top, order]) {
       if (!list.length) continue;
-      const tried = await this.#rounds.try(
+      const tried = await this.#whole(
         exclusions(leading.candidate, list).filter(
           (c) => !this.ledger.trials.some((t) => JSON.stringify(t.candidate.quantize) === JSON.stringify(c.quantize)),
         ),
-        WHOLE,
-        PATIENCE,
       );
-      for (const t of tried) t.next ||= this.ledger.verdict(t);
       if (tried.some((t) => this.ledger.within(t))) break;
     }
   }
