@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { updateScripts } from '../scripts/scripts-of-dist.mjs';
 
-let temporary: string;
+let temporary: string | undefined;
 
 export function setup(project: TestProject): void {
   const root = path.join(import.meta.dirname, '..');
@@ -16,5 +16,5 @@ export function setup(project: TestProject): void {
 }
 
 export function teardown(): void {
-  rmSync(temporary, { recursive: true, force: true });
+  if (temporary) rmSync(temporary, { recursive: true, force: true });
 }
