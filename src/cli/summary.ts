@@ -5,6 +5,9 @@ import { summaryTable } from '../report/summary.js';
 import { table } from './layout.js';
 import { paint } from './terminal.js';
 
+/** What is said last, for it says whether the model is worth shipping. */
+const VERDICTS: ReadonlySet<string> = new Set(['NO_GAIN', 'FAR_FROM_FLOAT']);
+
 export function summaryLines(
   record: RunRecord,
   terminal: { readonly colour: boolean; readonly columns?: number },
@@ -51,7 +54,7 @@ export function summaryLines(
       : []),
     ...(record.evaluation ? [] : [p.yellow('  accuracy was not measured: there were no evaluation data')]),
     `  ${warnings ? `${warnings} warning${warnings === 1 ? '' : 's'} · ` : ''}total ${secondsText(record.durationMs)}`,
-    ...record.diagnostics.filter((d) => d.code === 'NO_GAIN').map((d) => p.yellow(`  ${d.message}: ${d.hint ?? ''}`)),
+    ...record.diagnostics.filter((d) => VERDICTS.has(d.code)).map((d) => p.yellow(`  ${d.message}: ${d.hint ?? ''}`)),
     '',
   ];
 }

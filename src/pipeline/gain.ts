@@ -1,8 +1,11 @@
-/** Whether a model gained anything by being quantized, and what to try where it did not. */
+/** Whether a model gained anything by being quantized, and still says what float says; and what to try where not. */
 import type { Diagnostic } from '../base/errors.js';
+import { worstCosine } from '../evaluate/output-error.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { RunRecord } from '../record/index.js';
 
+/** Agreement, or the cosine of the worst output, below which a model is far from float. */
+export const FAR = 0.8;
 /** A file that is less than this smaller is not smaller. */
 const SMALLER = 0.98;
 
@@ -36,5 +39,30 @@ export function withoutGain(
     code: 'NO_GAIN',
     message,
     hint: `ship the float model, or try ${others.slice(0, 2).join(' or ')}; \`quantize auto\` tries them all`,
+  };
+}
+
+/** The share of samples on which both agree, or the cosine of the worst output. 1 where nothing was evaluated. */
+export function closeness({ evaluation }: Pick<RunRecord, 'evaluation'>): number {
+  if (!evaluation) return 1;
+  return evaluation.agreement?.same ?? Math.min(1, ...evaluation.outputs.map(worstCosine));
+}
+
+/** A warning for a model whose outputs are far from those of float. */
+export function farFromFloat({ evaluation }: Pick<RunRecord, 'evaluation'>, format: string): Diagnostic | undefined {
+  const worst = [...(evaluation?.outputs ?? [])].sort((a, b) => worstCosine(a) - worstCosine(b))[0];
+  const same = evaluation?.agreement?.same;
+  if (!worst || (same ?? worstCosine(worst)) >= FAR) return undefined;
+  const seen =
+    same === undefined
+      ? `output '${worst.name}' has a cosine of ${worstCosine(worst).toFixed(3)} to that of float`
+      : `it agrees with float on ${(100 * same).toFixed(1)} % of the samples`;
+  return {
+    severity: 'warning',
+    code: 'FAR_FROM_FLOAT',
+    message: `the model is far from float: ${seen}`,
+    hint:
+      `${format === 'dynamic' ? 'leave out the layers that err most (layers, exclude)' : 'try quantize.format: dynamic'}` +
+      ', or let `quantize auto` find what keeps the accuracy',
   };
 }

@@ -15,18 +15,18 @@ import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
-import { exampleFeed, firstFeed } from './calibration.js';
+import { exampleFeed } from './calibration.js';
 import type { SearchOnly } from './check.js';
 import { calibrateTogether } from './calibrate-together.js';
-import { atBatch, randomFeed } from './feeds.js';
 import { atBatchOfOne } from './first-look.js';
 import { openFront, type Front } from './front.js';
-import { withoutGain } from './gain.js';
+import { farFromFloat, withoutGain } from './gain.js';
 import { measureTogether } from './measure-together.js';
 import { spendBudget } from './mixed.js';
+import { bestOfRanges, type Try } from './other-ranges.js';
 import { OutputFolder } from './output-folder.js';
 import { optimizeModel, passesFor } from './prepare.js';
-import { tellOfSaturation } from './saturation.js';
+import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
@@ -70,6 +70,8 @@ export interface RunsOptions extends RunListener {
   readonly keepGoing?: boolean;
   /** Evaluates on the search part of the samples alone. */
   readonly searchOnly?: SearchOnly;
+  /** Whether a record, and what it is of, is put into its folder. Default: it is. */
+  readonly wanted?: (record: RunRecord) => boolean;
   /** The caller has looked at the float model with {@link lookAtFloat}. */
   readonly lookedAt?: boolean;
 }
@@ -83,9 +85,17 @@ export type RunResult =
  * Throws QuantError.
  */
 export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{ record: RunRecord; outDir: string }> {
-  const [result] = await runRecipes({ ...o, runs: [{ recipe, outDir }], title: recipe.name });
-  if (!result || result.error) throw result?.error ?? new Error('no result'); // without keepGoing it has thrown
-  return result;
+  const attempt = async ({ recipe: own, wanted, told }: Try): Promise<{ record: RunRecord; outDir: string }> => {
+    const complete = (r: RunRecord): RunRecord => {
+      const whole = told ? { ...r, diagnostics: [...r.diagnostics, told] } : r;
+      return o.complete?.(whole) ?? whole;
+    };
+    const runs = [{ recipe: own, outDir }];
+    const [result] = await runRecipes({ ...o, complete, runs, title: own.name, ...(wanted ? { wanted } : {}) });
+    if (!result || result.error) throw result?.error ?? new Error('no result'); // without keepGoing it has thrown
+    return result;
+  };
+  return bestOfRanges(recipe, attempt, (diagnostic) => o.onEvent?.({ type: 'diagnostic', diagnostic }));
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
@@ -168,10 +178,12 @@ async function runTrained(
     const calibration = calibrated.facts && { ...calibrated.facts, overlapWithEvaluation: overlap };
     const records = await all.each(measured, (v) => {
       const found = recordOf(v, facts(calibration));
-      const told = withoutGain(found, v.recipe.recipe.quantize);
-      if (told) v.report(told);
-      const own = judged(told ? { ...found, diagnostics: [...found.diagnostics, told] } : found, v.recipe);
+      const { quantize } = v.recipe.recipe;
+      const told = [farFromFloat(found, quantize.format), withoutGain(found, quantize)].flatMap((d) => d ?? []);
+      told.forEach(v.report);
+      const own = judged({ ...found, diagnostics: [...found.diagnostics, ...told] }, v.recipe);
       const record = o.complete?.(own) ?? own;
+      if (o.wanted && !o.wanted(record)) return [v.index, record] as const;
       v.folder.publish({ ...(o.render?.(record) ?? {}), 'run.json': `${JSON.stringify(record, null, 1)}\n` });
       return [v.index, record] as const;
     });
@@ -321,19 +333,6 @@ async function writeAll(list: readonly TrainedVariant[], front: Front, all: Toge
     );
     return [written, all.about(done.map((d) => d.line))];
   });
-}
-
-async function saturationOf(
-  v: WrittenVariant,
-  { lead, inputs }: Front,
-  all: Together,
-): Promise<WrittenVariant['saturation']> {
-  if (!v.saturating.length) return v.saturation;
-  const told = await all.lookInto(v, async () => {
-    const feed = (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
-    return tellOfSaturation(v, atBatch(feed, inputs, 1));
-  });
-  return told ?? v.saturation;
 }
 
 /** With the verdict of the recipe's gate, where it has one. */

@@ -3,6 +3,10 @@ import { saturationEffect } from '../analyse/saturation-effect.js';
 import type { Feed } from '../ir/feed.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { environment, u8s8Saturates } from '../runtime/environment.js';
+import { firstFeed } from './calibration.js';
+import { atBatch, randomFeed } from './feeds.js';
+import type { Front } from './front.js';
+import type { Together } from './together.js';
 import type { WrittenVariant } from './variant/types.js';
 
 type Saturation = NonNullable<RuntimeFacts['saturation']>;
@@ -58,4 +62,18 @@ const layersText = ({ layers, products }: Saturation): string =>
 function where(): string {
   const here = u8s8Saturates(environment());
   return here === undefined ? '' : here ? ', such as this one' : ', not on this one';
+}
+
+/** How far kernels that saturate would change what a variant gives, where they could. */
+export async function saturationOf(
+  v: WrittenVariant,
+  { lead, inputs }: Front,
+  all: Together,
+): Promise<WrittenVariant['saturation']> {
+  if (!v.saturating.length) return v.saturation;
+  const told = await all.lookInto(v, async () => {
+    const feed = (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
+    return tellOfSaturation(v, atBatch(feed, inputs, 1));
+  });
+  return told ?? v.saturation;
 }
