@@ -43,12 +43,6 @@ const options = z.strictObject({
       'How often each image is learned from: as it is, then mirrored or not and moved a little, for data of which ' +
         'mirror images are as likely. Few samples are fitted less closely, at the cost of time in proportion.',
     ),
-  finish: z
-    .number()
-    .int()
-    .min(0)
-    .default(0)
-    .describe('Steps over the whole model after the last block, by the outputs of the model alone.'),
   codes: z.boolean().default(true).describe('Whether codes are learned, not only scales and biases.'),
   scales: z.boolean().default(true).describe('Whether scales of weights are learned.'),
   seed: z.number().int().min(0).default(0).describe('Seed of the order of samples and of what is dropped.'),

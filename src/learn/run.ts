@@ -28,7 +28,6 @@ export interface LearnOptions {
   readonly rate: number;
   readonly qdrop: number;
   readonly views: number;
-  readonly finish: number;
   readonly scales: boolean;
   readonly codes: boolean;
   readonly seed: number;
@@ -73,14 +72,7 @@ export class BlockLearner implements Refiner {
     this.#steps = 0;
     this.#started ||= performance.now();
     const passing = (this.#passing ??= await this.#start());
-    const { codes, scales, rate, iterations, finish } = this.#options;
-    const free = { scales, bias: this.#o.correctBias };
-    const warm = Math.ceil(iterations * WARM);
-    // Few parameters first: they are fitted in few steps, and what they can do codes need not.
-    const made = await this.#learn(block, passing, chosen, [
-      { learnable: { ...free, codes: false }, iterations: warm, rate: WARM_RATE },
-      ...(codes ? [{ learnable: { ...free, codes }, iterations: iterations - warm, rate }] : []),
-    ]);
+    const made = await this.#learn(block, passing, chosen);
     const later = this.#blocks.slice(this.#next);
     if (later.length) {
       const next = await pass(this.#o, this.#o.model, block, nowOf(passing), this.#activations);
@@ -92,11 +84,7 @@ export class BlockLearner implements Refiner {
         p.now = kept(p.now, item(next, k));
       });
     }
-    const [whole] = finish && !later.length ? blocksOf(this.#order, this.#layers, 'model') : [];
-    if (!whole) return made.params;
-    const given = passing.map((p) => ({ given: p.given, now: {}, float: {} }));
-    const lessons = [{ learnable: { ...free, codes }, iterations: finish, rate: rate * FINISH_RATE }];
-    return (await this.#learn(whole, given, made.params, lessons)).params;
+    return made.params;
   }
 
   /** The samples, then their other views, of as many as take at most so many bytes. */
@@ -121,7 +109,6 @@ export class BlockLearner implements Refiner {
     block: Block,
     passing: Passing[],
     chosen: Params,
-    phases: readonly Pick<Lesson, 'learnable' | 'iterations' | 'rate'>[],
   ): Promise<{ readonly params: Params; readonly targets: readonly Feed[] }> {
     const o = this.#o;
     const targets = await pass(o, o.reference.model, block, floatOf(passing), undefined, KEPT_BYTES);
@@ -139,6 +126,14 @@ export class BlockLearner implements Refiner {
     const params = new Map(chosen);
     const data = shapedFeeds(feeds, this.#batchOf(block, feeds), takesAnyBatch(o.model));
     const energies = energiesOf(targets);
+    const { codes, scales, rate, iterations } = this.#options;
+    const free = { scales, bias: o.correctBias };
+    const warm = Math.ceil(iterations * WARM);
+    // Few parameters first: they are fitted in few steps, and what they can do codes need not.
+    const phases = [
+      { learnable: { ...free, codes: false }, iterations: warm, rate: WARM_RATE },
+      ...(codes ? [{ learnable: { ...free, codes }, iterations: iterations - warm, rate }] : []),
+    ];
     for (const phase of phases) {
       const made = await this.#orStay(block, {
         ...phase,
@@ -197,8 +192,8 @@ export class BlockLearner implements Refiner {
   #tell(): void {
     this.#o.signal?.throwIfAborted();
     this.#steps++;
-    const { iterations, finish } = this.#options;
-    const total = this.#blocks.length * iterations + finish;
+    const { iterations } = this.#options;
+    const total = this.#blocks.length * iterations;
     const done = (this.#next - 1) * iterations + this.#steps;
     this.#o.onEvent?.({
       type: 'progress',
@@ -218,8 +213,6 @@ const COPIES = 6;
 /** Share of the steps in which codes stay, and the learning rate of these. */
 const WARM = 0.25;
 const WARM_RATE = 0.02;
-/** Learning rate over the whole model, relative to that of blocks. */
-const FINISH_RATE = Number(process.env.FR ?? 0.5);
 
 const nowOf = (list: readonly Passing[]): Feed[] => list.map((p) => ({ ...p.given, ...p.now }));
 const floatOf = (list: readonly Passing[]): Feed[] => list.map((p) => ({ ...p.given, ...p.float }));
