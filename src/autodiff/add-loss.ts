@@ -50,8 +50,11 @@ export function addLoss(given: Model, terms: readonly LossTerm[], name = 'loss')
       const wanted = `${term.target ?? `target of ${term.of}`}${part && ` ${part}`}`;
       return find(wanted) ?? builder.input(wanted, dtype, shape);
     };
+    const value = (wanted: string): Value =>
+      find(wanted) ??
+      fail('GRADIENT_UNKNOWN_NAME', `loss '${loss.name}': the model has no value '${wanted}'`, { tensor: wanted });
     const options = checkedOptions(loss.options, term.options, `loss '${loss.name}'`);
-    return { term, value: loss.build({ builder, prediction, target }, options) };
+    return { term, value: loss.build({ builder, prediction, target, value }, options) };
   });
   const weighted = parts.map(({ term, value }) => {
     const { weight = 1 } = term;

@@ -3,10 +3,11 @@ import { item, named } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
 import { dtypeCode } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
-import type { Graph, Value } from '../ir/graph.js';
-import type { Model } from '../ir/model.js';
+import { Graph, type Value } from '../ir/graph.js';
+import { createModel, type Model } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { checkedOptions, partOf } from './options.js';
+import { RULES_OPSET } from './prepare.js';
 import { optimisers } from './optimisers/index.js';
 
 export interface OptimiserOptions {
@@ -22,6 +23,8 @@ export interface OptimiserOptions {
   readonly clipNorm?: number;
   /** The step is taken by the mean gradient of so many batches, one run of the model each. Default: 1. */
   readonly accumulate?: number;
+  /** The step is a model of its own, which is fed `gradient of` each weight: for those that compute parts of a batch. */
+  readonly apart?: boolean;
 }
 
 /** A training step, and the names of what goes round: the value of each output is the next step's input. */
@@ -36,6 +39,8 @@ export interface TrainingStep {
   }[];
   /** Batches of a step: the model has the input `take step`, true for the last of them. Default: 1. */
   readonly accumulate?: number;
+  /** Where gradients are apart: the model that gives them. */
+  readonly backward?: Model;
 }
 
 /**
@@ -52,7 +57,7 @@ export interface TrainingStep {
 export function addOptimiser(given: Model, options: OptimiserOptions): TrainingStep {
   const optimiser = partOf(optimisers, options.optimiser, 'optimiser');
   const settings = checkedOptions(optimiser.options, options.options, `optimiser '${optimiser.name}'`);
-  const { model } = cloneModel(given);
+  const model = options.apart ? stepAlone(given, options.parameters) : cloneModel(given).model;
   const { graph } = model;
   const b = new GraphBuilder(model);
   const weights = options.parameters.map((name) => ({ name, ...weightOf(graph, name) }));
@@ -105,7 +110,19 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
     }
   });
   graph.removeInputs(new Set(graph.inputs.filter((v) => v === step && v.uses.size === 0)));
-  return { model, loop, ...(sums ? { accumulate } : {}) };
+  return { model, loop, ...(sums ? { accumulate } : {}), ...(options.apart ? { backward: given } : {}) };
+}
+
+/** A model that is given weights and gradients, and returns these. */
+function stepAlone(given: Model, parameters: readonly string[]): Model {
+  const model = createModel(new Graph(), given.opsets.get('') ?? RULES_OPSET, given.irVersion);
+  const b = new GraphBuilder(model);
+  for (const name of parameters) {
+    const { parameter, gradient, shape } = weightOf(given.graph, name);
+    b.input(name, parameter.dtype ?? 'float32', shape);
+    model.graph.addOutput(b.input(gradient.name, parameter.dtype ?? 'float32', shape));
+  }
+  return model;
 }
 
 /** The mean gradient of several batches, which goes round until the step is taken. */

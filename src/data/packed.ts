@@ -12,18 +12,25 @@ export interface PackOptions {
   /** Beyond so many bytes, samples lie in a temporary file. Default: 1.5 GB. */
   readonly memoryBytes?: number;
   readonly onSample?: (done: number) => void;
+  /** Dataset.padding: samples may differ along axis 1, and are filled up to the longest of all at its end. */
+  readonly padding?: Readonly<Record<string, number>> | undefined;
 }
 
 /** One tensor of all samples. */
 interface Column {
   readonly name: string;
   readonly dtype: FeedTensor['dtype'];
-  /** Without the axis of samples. */
-  readonly dims: readonly number[];
-  readonly each: number;
+  /** Without the axis of samples; the first is that of the longest so far, where lengths may differ. */
+  dims: number[];
+  /** What shorter ones are filled with. */
+  readonly fill: number | undefined;
 }
+const sizeOf = ({ dims }: Column): number => dims.reduce((n, d) => n * d, 1);
 
-/** All samples of a dataset, packed: each has the same tensors, of the same shapes. */
+/**
+ * All samples of a dataset, packed: each has the same tensors, of the same shapes but for lengths that are padded. The
+ * feeds of a sample that has several, such as the sentences of a pair, are rows of their own, without its label.
+ */
 export class PackedSamples {
   readonly count: number;
   readonly ids: readonly string[];
@@ -47,25 +54,27 @@ export class PackedSamples {
   }
 
   /**
-   * Reads all samples once. Throws DATA_SHAPE for samples of several shapes, of several feeds, or of strings, and where
-   * only some have labels.
+   * Reads all samples once. Throws DATA_SHAPE for samples of several shapes, or of strings, and where only some have
+   * labels.
    */
   static async read(samples: AsyncIterable<Sample>, o: PackOptions = {}): Promise<PackedSamples> {
     const rows = { ids: [] as string[], labels: [] as number[] };
     const hash = createHash('sha256');
     let columns: readonly Column[] | undefined;
     let store: Store | undefined;
+    let done = 0;
     for await (const sample of samples) {
-      const feed = wholeFeed(sample);
-      columns ??= columnsOf(feed, sample);
-      store ??= new Store(columns, o.memoryBytes ?? 1.5e9);
-      store.add(columns.map((c) => checked(feed, c, sample)));
-      rows.ids.push(sample.id);
-      if (sample.label !== undefined) rows.labels.push(sample.label);
+      for (const { feed, id } of rowsOf(sample)) {
+        columns ??= columnsOf(feed, sample, o.padding);
+        store ??= new Store(columns, o.memoryBytes ?? 1.5e9);
+        store.add(columns.map((c) => checked(feed, c, sample)));
+        rows.ids.push(id);
+      }
+      if (sample.label !== undefined && sample.feeds.length === 1) rows.labels.push(sample.label);
       if (rows.labels.length !== 0 && rows.labels.length !== rows.ids.length)
         fail('DATA_LABEL', `'${sample.id}' and others have no label, but some have`, { sample: sample.id });
       hash.update(`${sample.id} ${sample.hash} ${sample.label ?? ''}\n`);
-      o.onSample?.(rows.ids.length);
+      o.onSample?.(++done);
     }
     if (!columns || !store) return fail('DATA_MISSING', 'there is no sample to learn from');
     return new PackedSamples({ ...rows, hash: hash.digest('hex') }, columns, store);
@@ -75,8 +84,10 @@ export class PackedSamples {
   feed(indices: ArrayLike<number>): Feed {
     return Object.fromEntries(
       this.#columns.map((c, at) => {
-        const data = newArray(c, indices.length);
-        for (let i = 0; i < indices.length; i++) this.#store.read(item(indices, i), at, data, i * c.each);
+        const each = sizeOf(c);
+        const data = newArray(c, indices.length * each);
+        if (c.fill) data.fill((data instanceof BigInt64Array ? BigInt(c.fill) : c.fill) as never); // of its own kind
+        for (let i = 0; i < indices.length; i++) this.#store.read(item(indices, i), at, data, i * each);
         return [c.name, { dtype: c.dtype, dims: [indices.length, ...c.dims], data }];
       }),
     );
@@ -87,19 +98,21 @@ export class PackedSamples {
   }
 }
 
-/** Inputs, and what else the data give for a sample, such as what outputs should be. */
-function wholeFeed(sample: Sample): Feed {
-  const [feed, ...more] = sample.feeds;
-  if (!feed || more.length)
-    return fail(
+/** Each feed of a sample, and what else the data give for it, such as what outputs should be. */
+function rowsOf({ feeds, target, id }: Sample): { readonly feed: Feed; readonly id: string }[] {
+  if (feeds.length > 1 && target?.tensors)
+    fail(
       'DATA_SHAPE',
-      `'${sample.id}' has ${sample.feeds.length} feeds`,
-      { sample: sample.id },
-      'training takes one',
+      `'${id}' has ${feeds.length} feeds, and tensors that they are held against`,
+      { sample: id },
+      'give a feed a sample of its own, so that it is known what belongs to which',
     );
-  return { ...feed, ...sample.target?.tensors };
+  return feeds.map((feed, i) => ({
+    feed: { ...feed, ...target?.tensors },
+    id: feeds.length > 1 ? `${id} (${i + 1})` : id,
+  }));
 }
-const columnsOf = (feed: Feed, { id }: Sample): Column[] =>
+const columnsOf = (feed: Feed, { id }: Sample, padding: PackOptions['padding']): Column[] =>
   Object.entries(feed).map(([name, { dtype, dims }]) => {
     if (dims[0] !== 1)
       fail(
@@ -108,29 +121,38 @@ const columnsOf = (feed: Feed, { id }: Sample): Column[] =>
         { sample: id, tensor: name },
         'give single samples',
       );
-    const rest = dims.slice(1);
-    return { name, dtype, dims: rest, each: rest.reduce((n, d) => n * d, 1) };
+    return { name, dtype, dims: dims.slice(1), fill: padding && dims.length > 1 ? (padding[name] ?? 0) : undefined };
   });
-function checked(feed: Feed, { name, dtype, dims }: Column, { id }: Sample): TypedArray {
+/** The data of a sample's tensor. A column grows with its longest. */
+function checked(feed: Feed, column: Column, { id }: Sample): TypedArray {
+  const { name, dtype, dims, fill } = column;
   const t = feed[name];
-  if (!t || t.dtype !== dtype || t.dims.slice(1).join() !== dims.join() || !ArrayBuffer.isView(t.data))
+  const padded = fill !== undefined;
+  const [own, known] = [t?.dims.slice(1) ?? [], dims].map((d) => (padded ? d.slice(1) : d).join());
+  if (t?.dtype !== dtype || t.dims.length !== dims.length + 1 || own !== known || !ArrayBuffer.isView(t.data))
     return fail(
       'DATA_SHAPE',
       `'${id}' has '${name}' as ${t ? `${t.dtype} [${t.dims.join(', ')}]` : 'nothing'}, those before as ${dtype} [1, ` +
         `${dims.join(', ')}]`,
       { sample: id, tensor: name },
-      'training takes samples of one shape: resize, crop or pad them',
+      'training takes samples of one shape: resize or crop them; texts are filled up with `padTo: longest`',
     );
+  if (padded) dims[0] = Math.max(item(dims, 0), item(t.dims, 1));
   return t.data;
 }
-function newArray({ dtype, each, name }: Column, rows: number): TypedArray {
-  return (
-    arrayOf(dtype, rows * each) ?? fail('DATA_SHAPE', `'${name}' is ${dtype}, which cannot be packed`, { tensor: name })
-  );
+function newArray({ dtype, name }: Column, size: number): TypedArray {
+  return arrayOf(dtype, size) ?? fail('DATA_SHAPE', `'${name}' is ${dtype}, which cannot be packed`, { tensor: name });
 }
 
 /** Distinct values of a column that codes of 16 bits can tell apart. */
 const PALETTE = 1 << 16;
+
+/** Where a tensor lies in the file: codes, or values. */
+interface Place {
+  readonly at: number;
+  readonly coded: boolean;
+  readonly length: number;
+}
 
 /**
  * Samples one after the other. Floats of few distinct values, as pixels are, take two bytes; and what does not fit in
@@ -142,7 +164,7 @@ class Store {
   readonly #rows: (TypedArray | undefined)[][] = [];
   readonly #palettes: (Palette | undefined)[];
   #bytes = 0;
-  #file: { readonly fd: number; readonly places: Map<number, number[]>; end: number } | undefined;
+  #file: { readonly fd: number; readonly places: Map<number, Place[]>; end: number } | undefined;
 
   constructor(columns: readonly Column[], memoryBytes: number) {
     this.#columns = columns;
@@ -159,10 +181,9 @@ class Store {
     }
     this.#file ??= { fd: openUnnamed(), places: new Map(), end: 0 };
     const file = this.#file;
-    const places: number[] = [];
+    const places: Place[] = [];
     for (const d of packed) {
-      // The kind of the array stands in the lowest bit: codes, or values.
-      places.push(file.end * 2 + (d instanceof Uint16Array ? 1 : 0));
+      places.push({ at: file.end, coded: d instanceof Uint16Array, length: d.length });
       writeSync(file.fd, new Uint8Array(d.buffer, d.byteOffset, d.byteLength), 0, d.byteLength, file.end);
       file.end += d.byteLength;
     }
@@ -182,8 +203,8 @@ class Store {
   #fromFile(row: number, at: number, column: Column): TypedArray {
     const file = this.#file ?? fail('INTERNAL', 'bug in quantbench: a sample lies nowhere');
     const place = item(file.places.get(row) ?? [], at);
-    const data = place % 2 ? new Uint16Array(column.each) : newArray(column, 1);
-    readSync(file.fd, new Uint8Array(data.buffer), 0, data.byteLength, Math.floor(place / 2));
+    const data = place.coded ? new Uint16Array(place.length) : newArray(column, place.length);
+    readSync(file.fd, new Uint8Array(data.buffer), 0, data.byteLength, place.at);
     return data;
   }
   close(): void {

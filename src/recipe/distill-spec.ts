@@ -1,5 +1,6 @@
 /** The section `distill` of a recipe. */
 import { z } from 'zod';
+import { maskOption } from '../autodiff/losses/build.js';
 import { REPLACEMENTS } from '../train/students/cheaper.js';
 
 const count = z.number().int().positive();
@@ -93,6 +94,7 @@ export const distillSpec = z
         z.strictObject({
           loss: z.enum(['mse', 'cosine']).default('mse').describe('How the outputs are compared.'),
           weight: z.number().positive().default(1).describe('Factor of this term in the sum.'),
+          mask: maskOption,
         }),
       ])
       .default(false)

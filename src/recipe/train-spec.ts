@@ -149,6 +149,13 @@ export const trainSpec = z
       .describe('Weights that stay as they are: a name, a glob, or re: and a regular expression.'),
     seed: z.number().int().min(0).default(0).describe('Seed of the order of samples, and of augmentation.'),
     threads: count.default(2).describe('Threads of onnxruntime; with another number, last digits differ.'),
+    workers: count
+      .default(1)
+      .describe(
+        'Parts of each batch that are computed at once, in threads of their own which share `threads`: faster where ' +
+          'operators are too small for several threads. BatchNormalization sees the parts, as it does with several ' +
+          'devices; gradients are the mean of theirs.',
+      ),
     checkpoint: z
       .union([z.boolean(), z.string().min(1)])
       .default(true)

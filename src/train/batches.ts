@@ -114,7 +114,7 @@ function labelsOf(
   const labels =
     s.samples.labels ??
     fail('DATA_LABEL', 'the loss needs labels, and the data have none', {}, 'use a teacher, or labels');
-  const dims = (shape ?? []).map((d, axis) => (typeof d === 'number' ? d : axis === 0 ? rows.length : 1));
+  const dims = (shape ?? []).map((d, axis) => (axis === 0 ? rows.length : typeof d === 'number' ? d : 1));
   const size = dims.reduce((n, d) => n * d, 1);
   const each = size / rows.length;
   const labelOf = (row: number): number => item(labels, row);

@@ -260,9 +260,11 @@ const rowsOf = (batch: Feed): number => Object.values(batch)[0]?.dims[0] ?? 1;
 /** A hash of all that the weights depend on. */
 function keyOf(o: FitOptions): string {
   const hash = createHash('sha256').update(encodeModel(o.step.model));
+  if (o.step.backward) hash.update(encodeModel(o.step.backward));
   for (const [name, t] of o.weights) hash.update(`${name} ${t.dtype} ${t.dims.join()}`).update(t.bytes());
   const rates = Array.from({ length: o.steps }, (_, i) => o.rate(i + 1));
   const { checkpoint, every, patience, ema, momentum, threads, loss, steps } = o;
-  const rest = { key: checkpoint?.key, every, patience, ema, momentum, threads, loss, steps, rates };
+  const workers = o.step.backward && o.workers; // left out where there are none, as in checkpoints of before
+  const rest = { key: checkpoint?.key, every, patience, ema, momentum, threads, workers, loss, steps, rates };
   return hash.update(JSON.stringify([rest, !!o.validate, runtimeVersion()])).digest('hex');
 }

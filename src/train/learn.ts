@@ -52,6 +52,8 @@ export interface LearnSettings {
   readonly keep?: readonly Kept[];
   readonly seed: number;
   readonly threads: number;
+  /** Parts of a batch that are computed at once. Default: 1. */
+  readonly workers?: number;
 }
 export interface LearnOptions {
   readonly model: Model;
@@ -93,13 +95,18 @@ const DEFAULT_EPOCHS = 10;
 /** Trains a copy of the model. Throws what taskOf(), fit() and the data throw; what is wrong is told before any step. */
 export async function learn(o: LearnOptions): Promise<Learned> {
   const { settings: s, samples } = o;
-  const fixed = o.model.graph.inputs.find((v) => !v.data && typeof v.shape?.[0] === 'number' && v.shape[0] !== s.batch);
+  const { workers = 1 } = s;
+  const part = s.batch / workers;
+  if (!Number.isInteger(part))
+    fail('RECIPE_INVALID', `train.batch is ${s.batch}, which ${workers} workers cannot share`, {}, 'use a multiple');
+  const fixed = o.model.graph.inputs.find((v) => !v.data && typeof v.shape?.[0] === 'number' && v.shape[0] !== part);
   if (fixed)
     fail(
       'RECIPE_INVALID',
-      `'${fixed.name}' takes batches of ${fixed.shape?.[0] ?? '?'}, and train.batch is ${s.batch}`,
+      `'${fixed.name}' takes batches of ${fixed.shape?.[0] ?? '?'}, and train.batch is ${s.batch}` +
+        (workers > 1 ? ` for ${workers} workers` : ''),
       { tensor: fixed.name },
-      'set train.batch to it; accumulate makes steps of several batches',
+      'set train.batch to it, for each worker; accumulate makes steps of several batches',
     );
   const mixes = o.augment?.some((a) => a.augmentation.mixes) === true;
   // A model that rounds keeps what it keeps by itself.
@@ -114,7 +121,8 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     more: more?.parameters ?? [],
     terms,
     batch: s.batch,
-    shapes: shapesOf(both, samples, s.batch),
+    workers,
+    shapes: shapesOf(both, samples, part),
     optimiser: chosen(s.optimiser),
     clipNorm: s.clipNorm,
     accumulate: s.accumulate,
@@ -133,7 +141,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
       'use a smaller batch, or more samples',
     );
   const steps = s.steps ?? Math.max(1, Math.round((s.epochs ?? DEFAULT_EPOCHS) * perEpoch));
-  const label = labelOf(task.step.model);
+  const label = labelOf(task.step.backward ?? task.step.model);
   const settings: BatchSettings = {
     ...{ samples, batch: s.batch, seed: s.seed, indices: learned },
     ...(o.augment ? { augment: o.augment } : {}),
@@ -147,6 +155,7 @@ export async function learn(o: LearnOptions): Promise<Learned> {
     steps,
     rate: rateOver(steps, { rate: s.rate, warmUp: s.warmUp, schedule: s.schedule.name, ...optionsOf(s.schedule) }),
     threads: s.threads,
+    workers,
     every: (s.validation && s.validation.every) || perEpoch,
     ...(s.validation && s.validation.patience !== undefined ? { patience: s.validation.patience } : {}),
     ...(s.validation

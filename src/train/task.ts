@@ -17,6 +17,8 @@ export interface TaskOptions {
   readonly more?: readonly string[];
   readonly terms: readonly LossTerm[];
   readonly batch: number;
+  /** Parts of a batch that are computed at once, each as many of its samples. Default: 1. */
+  readonly workers?: number;
   /** Of inputs, where more than the axis of the batch is open. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
   readonly optimiser: { readonly name: string; readonly options?: Readonly<Record<string, unknown>> };
@@ -56,7 +58,7 @@ export function taskOf(o: TaskOptions): Task {
   const backward = gradients(withLoss, {
     loss: 'loss',
     wrt: parameters,
-    batch: o.batch,
+    batch: o.batch / (o.workers ?? 1),
     ...(o.shapes ? { shapes: o.shapes } : {}),
     weightsAsInputs: true,
     batchNorm: o.batchNorm ?? 'batch',
@@ -67,6 +69,7 @@ export function taskOf(o: TaskOptions): Task {
     optimiser: o.optimiser.name,
     ...(o.optimiser.options ? { options: o.optimiser.options } : {}),
     parameters,
+    apart: (o.workers ?? 1) > 1,
     withoutDecay: [...withoutDecay(o.model, parameters), ...(o.undecayed ?? [])],
     ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }),
     ...(o.accumulate === undefined ? {} : { accumulate: o.accumulate }),

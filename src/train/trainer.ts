@@ -4,10 +4,10 @@ import { encodeTensor } from '../ir/encode.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Tensor } from '../ir/tensor.js';
 import type { TrainingStep } from '../autodiff/add-optimiser.js';
-import { openModel, toTensor } from '../runtime/open.js';
-import type { Session } from '../runtime/session.js';
+import { toTensor } from '../runtime/open.js';
 import { blended } from './ema.js';
-import { finite, firstNonFinite } from './non-finite.js';
+import { openEngine, type Engine } from './engine.js';
+import { finite } from './non-finite.js';
 
 export interface TrainerOptions {
   /** Values of the weights, and of running statistics, by name: usually the initializers of the model. */
@@ -17,6 +17,8 @@ export interface TrainerOptions {
   /** Share of running statistics that a step keeps, as the attribute of BatchNormalization. Default: 0.9. */
   readonly momentum?: number;
   readonly threads?: number;
+  /** Parts of a batch that are computed at once, for a step whose gradients are apart. Default: 1. */
+  readonly workers?: number;
 }
 
 /** What goes from step to step, and how many were taken: a checkpoint. */
@@ -29,12 +31,12 @@ export interface TrainerState {
 const BATCH_OF = 'batch of ';
 
 /**
- * Takes steps of training in one session: what a step returns is what the next is fed. A step that gives NaN or
+ * Takes steps of training: what a step returns is what the next is fed. A step that gives NaN or
  * infinity is not taken. The same weights and batches give the same bytes, whatever the number of steps between
  * checkpoints.
  */
 export class Trainer {
-  readonly #session: Session;
+  readonly #engine: Engine;
   readonly #step: TrainingStep;
   readonly #loss: string;
   readonly #momentum: number;
@@ -43,12 +45,12 @@ export class Trainer {
   /** Running statistics, which no step is fed. */
   #running: Record<string, FeedTensor>;
 
-  private constructor(session: Session, step: TrainingStep, options: TrainerOptions) {
-    this.#session = session;
+  private constructor(engine: Engine, step: TrainingStep, options: TrainerOptions) {
+    this.#engine = engine;
     this.#step = step;
     this.#loss = options.loss ?? 'loss';
     this.#momentum = options.momentum ?? 0.9;
-    const dtypes = new Map(session.inputs.map((i) => [i.name, i.dtype]));
+    const dtypes = new Map(engine.inputs.map((i) => [i.name, i.dtype]));
     this.#loop = Object.fromEntries(
       step.loop.map(({ input, shape, kind }) => {
         const given = kind === 'weight' ? options.weights.get(input) : undefined;
@@ -58,7 +60,7 @@ export class Trainer {
       }),
     );
     this.#running = Object.fromEntries(
-      session.outputs.flatMap(({ name }) => {
+      engine.outputs.flatMap(({ name }) => {
         const running = name.startsWith(BATCH_OF) && options.weights.get(name.slice(BATCH_OF.length));
         return running ? [[name.slice(BATCH_OF.length), fed(running)]] : [];
       }),
@@ -70,13 +72,8 @@ export class Trainer {
     for (const { input, kind } of step.loop)
       if (kind === 'weight' && !options.weights.has(input))
         fail('RECIPE_UNKNOWN_NAME', `the weight '${input}' has no value`, { tensor: input }, 'give it in `weights`');
-    const session = await openModel(step.model, {
-      threads: options.threads ?? 1,
-      spinning: false,
-      memoryPattern: false,
-      label: 'the training step',
-    });
-    return new Trainer(session, step, options);
+    const engine = await openEngine(step, { threads: options.threads ?? 1, workers: options.workers ?? 1 });
+    return new Trainer(engine, step, options);
   }
 
   /** Steps that were taken. */
@@ -118,7 +115,7 @@ export class Trainer {
     let outputs: Feed = {};
     for (const [i, batch] of batches.entries()) {
       const feed = { ...loop, ...batch, ...this.#scalars(rate, i === batches.length - 1) };
-      const results = await this.#session.run(feed);
+      const results = await this.#engine.run(feed);
       const loss = Number(results[this.#loss]?.data[0]);
       // it is an output
       const next = this.#step.loop.map(({ input, output }) => [input, field(results, output)] as const);
@@ -146,12 +143,12 @@ export class Trainer {
   }
 
   async close(): Promise<void> {
-    await this.#session.close();
+    await this.#engine.close();
   }
 
   async #refuse(feed: Feed, batch: Feed, results: Feed, loss: number): Promise<never> {
     const given = Object.entries(batch).find(([, t]) => !finite(t))?.[0];
-    const inside = given ?? (await firstNonFinite(this.#step.model, feed));
+    const inside = given ?? (await this.#engine.blame(feed));
     const name = inside ?? Object.entries(results).find(([, t]) => !finite(t))?.[0] ?? '?';
     return fail(
       'TRAIN_NON_FINITE',

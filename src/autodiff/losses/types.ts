@@ -13,6 +13,8 @@ export interface LossContext {
    * else a new input. `part` names further ones, such as a mask.
    */
   target(dtype: DType, shape: Shape | undefined, part?: string): Value;
+  /** A value of the model by name. Throws GRADIENT_UNKNOWN_NAME. */
+  value(name: string): Value;
 }
 
 /** One number, smaller where a prediction is better: the mean over a batch. */

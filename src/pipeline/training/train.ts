@@ -51,6 +51,7 @@ export async function readTraining(
   const total = Math.min(dataset.count ?? Infinity, settings.samples ?? Infinity);
   const limit = settings.samples === undefined ? {} : { limit: settings.samples };
   const samples = await PackedSamples.read(dataset.samples({ ...limit, ...(o.signal ? { signal: o.signal } : {}) }), {
+    padding: dataset.padding,
     onSample: (done) => {
       const event = { type: 'progress', stage, done, note: 'reading samples' } as const;
       if (done % 100 === 0) o.onEvent({ ...event, total: Number.isFinite(total) ? total : undefined });
@@ -220,7 +221,9 @@ function lossesOf(own: TrainSpec, { soft, hard, outputs }: Distill): TermSetting
   const { temperature, weight } = soft === false ? { temperature: 1, weight: 0 } : soft;
   return [
     ...(weight > 0 ? [{ loss: 'kl', target: 'teacher', weight, options: { temperature } }] : []),
-    ...(outputs === false ? [] : [{ loss: outputs.loss, target: 'teacher', weight: outputs.weight, options: {} }]),
+    ...(outputs === false
+      ? []
+      : [{ loss: outputs.loss, target: 'teacher', weight: outputs.weight, options: { mask: outputs.mask } }]),
     ...(hard > 0 ? own.loss.map((term) => ({ ...term, weight: term.weight * hard })) : []),
   ];
 }

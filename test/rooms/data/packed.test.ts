@@ -81,6 +81,41 @@ describe('PackedSamples', () => {
     expect(await hash([...samples].reverse())).not.toBe(await hash(samples));
     expect(await hash(samples.map((s) => ({ ...s, label: 0 })))).not.toBe(await hash(samples));
   });
+  it.each([1e9, 0])('fills texts up to the longest, %d bytes in memory', async (memoryBytes) => {
+    const text = (id: string, ...lengths: number[]): Sample => ({
+      ...{ id, hash: id, label: 1 },
+      feeds: lengths.map((n) => ({
+        ids: tensor(
+          BigInt64Array.from({ length: n }, (_, i) => BigInt(i + 1)),
+          'int64',
+          n,
+        ),
+        soft: tensor(
+          Float32Array.from({ length: 2 * n }, (_, i) => i + 0.5),
+          'float32',
+          n,
+          2,
+        ),
+      })),
+    });
+    const list = [text('a', 2, 1), text('b', 3, 1)];
+    const packed = await PackedSamples.read(stream(list), { memoryBytes, padding: { ids: 7 } });
+    expect([packed.count, packed.labels, packed.ids]).toEqual([4, undefined, ['a (1)', 'a (2)', 'b (1)', 'b (2)']]);
+    const { ids, soft } = packed.feed([2, 1]);
+    expect([ids!.dims, [...ids!.data]]).toEqual([
+      [2, 3],
+      [1n, 2n, 3n, 1n, 7n, 7n],
+    ]);
+    expect([soft!.dims, [...soft!.data]]).toEqual([
+      [2, 3, 2],
+      [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 0.5, 1.5, 0, 0, 0, 0],
+    ]);
+    packed.close();
+    await expect(PackedSamples.read(stream(list))).rejects.toMatchObject({
+      code: 'DATA_SHAPE',
+      hint: expect.stringContaining('padTo: longest') as string,
+    });
+  });
   it.each<[string, Sample[], string]>([
     ['no samples', [], 'DATA_MISSING'],
     [
@@ -92,7 +127,11 @@ describe('PackedSamples', () => {
       'DATA_SHAPE',
     ],
     ['some without labels', [samples[0]!, { id: 'x', hash: '', feeds: samples[1]!.feeds }], 'DATA_LABEL'],
-    ['pairs', [{ ...samples[0]!, feeds: [...samples[0]!.feeds, ...samples[1]!.feeds] }], 'DATA_SHAPE'],
+    [
+      'pairs that are held against tensors',
+      [{ ...samples[0]!, feeds: [...samples[0]!.feeds, ...samples[1]!.feeds], target: { tensors: {} } }],
+      'DATA_SHAPE',
+    ],
   ])('refuses %s', async (_, list, code) => {
     await expect(PackedSamples.read(stream(list))).rejects.toMatchObject({ code });
   });
