@@ -127,12 +127,11 @@ function joined(parts: readonly Feed[]): Feed {
 function mean(all: readonly FeedTensor[], name: string): FeedTensor {
   const first = item(all, 0);
   const lists = all.map(({ data }) => floats(data, name));
+  const sums = Float64Array.from(item(lists, 0));
+  for (const list of lists.slice(1))
+    for (let at = 0; at < sums.length; at++) sums[at] = (sums[at] ?? 0) + (list[at] ?? 0);
   const data = item(lists, 0).slice();
-  for (let at = 0; at < data.length; at++) {
-    let sum = 0;
-    for (const list of lists) sum += item(list, at);
-    data[at] = sum / lists.length;
-  }
+  for (let at = 0; at < data.length; at++) data[at] = (sums[at] ?? 0) / lists.length;
   return { ...first, data };
 }
 
