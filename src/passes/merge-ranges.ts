@@ -68,7 +68,7 @@ function compose(m: Match): ReadonlyMap<number, Range> | string {
   return merged;
 }
 
-/** What a Slice cuts by axis; undefined where computed, or where it names an axis twice. */
+/** What a Slice cuts by axis; undefined where computed, or where it names an axis twice, or steps by 0. */
 function rangesOf(n: Node, rank: number | undefined): ReadonlyMap<number, Range> | undefined {
   const [starts, ends, axes, steps] = [
     listOf(n, 'starts', 1),
@@ -80,7 +80,8 @@ function rangesOf(n: Node, rank: number | undefined): ReadonlyMap<number, Range>
   const found = new Map(
     starts.map((start, i) => [fromStart(axes?.[i] ?? i, rank), { start, end: ends[i] ?? 0, step: steps?.[i] ?? 1 }]),
   );
-  return found.size === starts.length ? found : undefined;
+  const whole = found.size === starts.length && [...found.values()].every((r) => r.step !== 0);
+  return whole ? found : undefined;
 }
 
 /** The range of x that `outer` takes of what `inner` takes of x, whose axis has `size` places. */
