@@ -13,7 +13,7 @@ import { verify } from '../../src/ir/verify.js';
 import { inferShapes } from '../../src/ops/infer.js';
 import { everyPass } from '../../src/passes/presets.js';
 import { evaluateModel } from '../../src/runtime/open.js';
-import { readFixtures } from './fixture.js';
+import { readFixtures, type Fixture } from './fixture.js';
 
 type Spoil = (model: Model, node: Node) => void;
 
@@ -45,6 +45,19 @@ const spoils: Readonly<Record<string, Spoil>> = {
     returned(model, twin(model, node, [...node.inputs, ...node.inputs], ['of more']).outputs[0]!), // made with one
 };
 
+/** Runs the pass of a fixture on a model, which it leaves whole, or refuses. */
+async function runOn(f: Fixture, model: Model, what: string): Promise<void> {
+  const pass = everyPass.find((p) => p.name === f.name.replace(/\.\d+$/, ''))!; // a fixture belongs to one
+  try {
+    inferShapes(model);
+    await pass.run({ model, evaluate: evaluateModel, report: () => undefined, refuse: () => undefined });
+    expect(verify(model)).toEqual([]);
+  } catch (error) {
+    const told = error instanceof QuantError && error.code !== 'INTERNAL';
+    expect(told ? '' : `${what}: ${String(error)}`).toBe('');
+  }
+}
+
 /** The model with one integer of a constant, or of an attribute, changed; one after the other. */
 function* withNumber(given: Model, value: bigint): Generator<readonly [what: string, Model]> {
   for (const at of [...given.graph.initializers].keys()) {
@@ -72,37 +85,21 @@ function* withNumber(given: Model, value: bigint): Generator<readonly [what: str
 
 describe.each([0n, -1n, 2n ** 31n, 2n ** 62n, -(2n ** 63n)])('a number that is %d', (value) => {
   it.each(readFixtures('passes'))('$name: $description', async (f) => {
-    const pass = everyPass.find((p) => p.name === f.name.replace(/\.\d+$/, ''))!; // a fixture belongs to one
     const given = parseModel(f.sections.get('before') ?? '', { randomInitializers: 1 });
     for (const [what, model] of withNumber(given, value)) {
-      try {
-        inferShapes(model);
-        await pass.run({ model, evaluate: evaluateModel, report: () => undefined, refuse: () => undefined });
-        expect(verify(model)).toEqual([]);
-      } catch (error) {
-        const told = error instanceof QuantError && error.code !== 'INTERNAL';
-        expect(told ? '' : `${what}: ${String(error)}`).toBe('');
-      }
+      await runOn(f, model, what);
     }
   });
 });
 
 describe.each(Object.entries(spoils))('%s', (_, spoil) => {
   it.each(readFixtures('passes'))('$name: $description', async (f) => {
-    const pass = everyPass.find((p) => p.name === f.name.replace(/\.\d+$/, ''))!; // a fixture belongs to one
     const given = parseModel(f.sections.get('before') ?? '', { randomInitializers: 1 });
     for (const at of [...given.graph.nodes].keys()) {
       const { model } = cloneModel(given);
       const node = [...model.graph.nodes][at]!; // one of these
       spoil(model, node);
-      try {
-        inferShapes(model);
-        await pass.run({ model, evaluate: evaluateModel, report: () => undefined, refuse: () => undefined });
-        expect(verify(model)).toEqual([]);
-      } catch (error) {
-        const told = error instanceof QuantError && error.code !== 'INTERNAL';
-        expect(told ? '' : `${node.op}: ${String(error)}`).toBe('');
-      }
+      await runOn(f, model, node.op);
     }
   });
 });

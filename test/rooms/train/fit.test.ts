@@ -7,13 +7,13 @@ import { addLoss } from '../../../src/autodiff/add-loss.js';
 import { addOptimiser, type OptimiserOptions, type TrainingStep } from '../../../src/autodiff/add-optimiser.js';
 import { gradients } from '../../../src/autodiff/gradients.js';
 import type { RunEvent } from '../../../src/base/events.js';
-import { createRng } from '../../../src/base/rng.js';
 import type { Feed } from '../../../src/ir/feed.js';
 import type { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { fit, type FitOptions } from '../../../src/train/fit.js';
 import { rateOver } from '../../../src/train/rate.js';
 import { Trainer } from '../../../src/train/trainer.js';
+import { batchOf } from './points.js';
 
 const NET = parseModel(
   `<ir_version: 10, opset_import: ["" : 17]> g (float[N,2] x) => (y)
@@ -28,15 +28,6 @@ function stepOf(batch: number, more: Partial<OptimiserOptions> = {}): TrainingSt
   const withLoss = addLoss(NET, [{ loss: 'cross-entropy', of: 'y', target: 'labels' }]);
   const made = gradients(withLoss, { loss: 'loss', wrt: PARAMETERS, batch, weightsAsInputs: true });
   return addOptimiser(made, { optimiser: 'adam', parameters: PARAMETERS, ...more });
-}
-function batchOf(seed: number, size: number): Feed {
-  const rng = createRng(seed, 'points');
-  const x = Float32Array.from({ length: 2 * size }, () => rng.normal());
-  const labels = BigInt64Array.from({ length: size }, (_, i) => (x[2 * i]! * x[2 * i + 1]! > 0 ? 1n : 0n));
-  return {
-    x: { dtype: 'float32', dims: [size, 2], data: x },
-    labels: { dtype: 'int64', dims: [size], data: labels },
-  };
 }
 /** Two halves of a batch. */
 const halves = (b: Feed): Feed[] =>

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { addLoss } from '../../../src/autodiff/add-loss.js';
 import { addOptimiser, type OptimiserOptions, type TrainingStep } from '../../../src/autodiff/add-optimiser.js';
 import { gradients } from '../../../src/autodiff/gradients.js';
-import { createRng } from '../../../src/base/rng.js';
 import type { Feed } from '../../../src/ir/feed.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { ThreadSession } from '../../../src/runtime/thread-session.js';
 import { Trainer, type TrainerOptions } from '../../../src/train/trainer.js';
+import { batchOf } from './points.js';
 
 const NET = parseModel(
   `<ir_version: 10, opset_import: ["" : 17]> g (float[N,2] x) => (y)
@@ -25,15 +25,6 @@ function stepOf(batch: number, batchNorm: 'batch' | 'frozen', more: Partial<Opti
   const withLoss = addLoss(NET, [{ loss: 'cross-entropy', of: 'y', target: 'labels' }]);
   const options = { loss: 'loss', wrt: PARAMETERS, outputs: ['y'], batch, batchNorm, weightsAsInputs: true };
   return addOptimiser(gradients(withLoss, options), { optimiser: 'adam', parameters: PARAMETERS, ...more });
-}
-function batchOf(seed: number, size: number): Feed {
-  const rng = createRng(seed, 'points');
-  const x = Float32Array.from({ length: 2 * size }, () => rng.normal());
-  const labels = BigInt64Array.from({ length: size }, (_, i) => (x[2 * i]! * x[2 * i + 1]! > 0 ? 1n : 0n));
-  return {
-    x: { dtype: 'float32', dims: [size, 2], data: x },
-    labels: { dtype: 'int64', dims: [size], data: labels },
-  };
 }
 async function using<T>(
   step: TrainingStep,
