@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config';
 import { shared } from './vitest.config.js';
 
-/** `npm run check:whole`: whole programs and their processes: the examples, plug-ins through `auto`, faults, the fuzzer, planted errors. */
+/**
+ * `npm run check:whole`: whole programs: `auto` and `compare`, the examples, plug-ins, faults, the fuzzer, planted
+ * errors, tensors at the edges of float32.
+ */
 export default defineConfig({
   ...shared,
   test: { ...shared.test, include: ['test/whole/**/*.test.ts'] },

@@ -3,10 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { compareRecordSpec } from '../../../src/record/compare.js';
-import { runCli as run } from './run-cli.js';
+import { compareRecordSpec } from '../../src/record/compare.js';
+import { runCli as run } from '../rooms/cli/run-cli.js';
 
-const root = path.join(import.meta.dirname, '..', '..', '..');
+const root = path.join(import.meta.dirname, '..', '..');
 const recipe = path.join(root, 'recipes', 'int8-minmax.yaml');
 const demo = path.join(root, 'calibration-data', 'demo.onnx');
 const temp = mkdtempSync(path.join(os.tmpdir(), 'quantbench-cli-'));

@@ -1,6 +1,6 @@
 /** Weights and activations at the edges of float32, through the whole job: what must hold of their parameters. */
 import { describe, expect, it } from 'vitest';
-import { check, samples, textModel, withValues, type Done, type Row } from './bad-inputs.js';
+import { check, samples, textModel, withValues, type Done, type Row } from '../conformance/bad-inputs.js';
 
 const TINY = 2 ** -126;
 /** The parameters that a run chose for a tensor. */

@@ -3,14 +3,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { exitCodeOfSearch } from '../../../src/cli/commands/auto.js';
-import { runRecordSpec } from '../../../src/record/run.js';
+import { exitCodeOfSearch } from '../../src/cli/commands/auto.js';
+import { runRecordSpec } from '../../src/record/run.js';
 import { stringify } from 'yaml';
-import { tinyRecipe } from '../search/tiny.js';
-import { start } from '../../conformance/process.js';
-import { runCli as run } from './run-cli.js';
+import { tinyRecipe } from '../rooms/search/tiny.js';
+import { start } from '../conformance/process.js';
+import { runCli as run } from '../rooms/cli/run-cli.js';
 
-const root = path.join(import.meta.dirname, '..', '..', '..');
+const root = path.join(import.meta.dirname, '..', '..');
 const data = path.join(root, 'calibration-data');
 const demo = path.join(data, 'demo.onnx');
 const recipe = path.join(root, 'recipes', 'int8-minmax.yaml');
