@@ -3,20 +3,20 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { QuantError } from '../../../src/base/errors.js';
-import type { RunEvent } from '../../../src/base/events.js';
-import { findRecipe } from '../../../src/search/auto.js';
-import { explainRecipe } from '../../../src/pipeline/explain.js';
-import { runRecipe } from '../../../src/pipeline/run.js';
-import { limitOf } from '../../../src/search/limit.js';
-import type { AutoResult } from '../../../src/search/types.js';
-import { loadRecipe, resolveRecipe, type ResolvedRecipe } from '../../../src/recipe/load.js';
-import { runRecordSpec } from '../../../src/record/run.js';
-import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
-import { durationOf } from '../../../src/cli/commands/auto.js';
-import { tinyRecipe } from './tiny.js';
+import { QuantError } from '../../src/base/errors.js';
+import type { RunEvent } from '../../src/base/events.js';
+import { findRecipe } from '../../src/search/auto.js';
+import { explainRecipe } from '../../src/pipeline/explain.js';
+import { runRecipe } from '../../src/pipeline/run.js';
+import { limitOf } from '../../src/search/limit.js';
+import type { AutoResult } from '../../src/search/types.js';
+import { loadRecipe, resolveRecipe, type ResolvedRecipe } from '../../src/recipe/load.js';
+import { runRecordSpec } from '../../src/record/run.js';
+import { renderHtml, renderMarkdown } from '../../src/report/index.js';
+import { durationOf } from '../../src/cli/commands/auto.js';
+import { tinyRecipe } from '../rooms/search/tiny.js';
 
-const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
+const recipeFile = path.join(import.meta.dirname, '..', '..', 'recipes', 'int8-minmax.yaml');
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-auto-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const set = [
