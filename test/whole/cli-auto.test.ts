@@ -24,7 +24,7 @@ const quick = [
   '--set',
   'evaluation.samples=100',
   '--set',
-  'evaluation.latency={ runs: 10, memory: false }',
+  'evaluation.latency={ runs: 50, memory: false }',
   '--set',
   'evaluation.layers=false',
   '--set',

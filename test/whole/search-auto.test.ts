@@ -23,7 +23,7 @@ const set = [
   'calibration.cache=false',
   'calibration.samples=32',
   'evaluation.samples=200',
-  'evaluation.latency.runs=10',
+  'evaluation.latency.runs=50', // few, on a machine that is busy, tell nothing of which is faster
   'evaluation.latency.memory=false',
   'evaluation.layers=false',
   'evaluation.profile=false',
@@ -106,7 +106,7 @@ describe('findRecipe', () => {
       base,
       outDir: path.join(root, 'hurried'),
       maxAccuracyDrop: '20%',
-      objective: 'latency',
+      objective: 'size', // how fast ten runs are on a machine that is busy, no test can promise
       timeBudgetMs,
     }).catch((e: unknown) => e as QuantError); // checked below
     // a stage that is running is not cut in the middle
