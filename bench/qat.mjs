@@ -1,7 +1,7 @@
 /**
  * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same
- * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001 --out
- * reports/qat. Top-1 of the 2,000 test images, of the integer model. Needs ../shared; a grid takes about ten minutes on
+ * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001 --workers 2
+ * --out reports/qat. Top-1 of the 2,000 test images, of the integer model. Needs ../shared; a grid takes about ten minutes on
  * two idle cores.
  */
 import path from 'node:path';
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     grids: { type: 'string', default: 'w4t,w4,w3,w2,ternary,float' },
     steps: { type: 'string', default: '936' },
     rate: { type: 'string', default: '0.001' },
+    workers: { type: 'string', default: '2' },
     out: { type: 'string', default: 'reports/qat' },
   },
 });
@@ -24,7 +25,7 @@ const FITTED = ['granularity=channel', 'method=gptq', 'correct=[bias,scale]', 's
 /** The short row is the recipe as it is; the others train for longer, few bits from what GPTQ has found. */
 const GRIDS = {
   w4t: [],
-  w4: [...weights('bits=4', 'granularity=channel')],
+  w4: [],
   w3: [...weights('bits=3', 'granularity=channel')],
   w2: [...weights('bits=2', ...FITTED)],
   ternary: [...weights('bits=2', 'narrow=true', ...FITTED)],
@@ -33,7 +34,14 @@ const GRIDS = {
 
 for (const name of values.grids.split(',')) {
   const longer = name === 'w4t' ? [] : [`train.steps=${values.steps}`, `train.rate=${values.rate}`];
-  const set = [...GRIDS[name], ...longer, 'train.control=false', 'evaluation.latency=false', 'evaluation.layers=false'];
+  const set = [
+    ...GRIDS[name],
+    ...longer,
+    `train.workers=${values.workers}`,
+    'train.control=false',
+    'evaluation.latency=false',
+    'evaluation.layers=false',
+  ];
   const recipe = await loadRecipe(path.join(root, 'recipes', 'cifar10', 'int4-qat.yaml'), { set });
   const { record } = await runRecipe({ recipe, outDir: path.join(values.out, name) });
   const [fitted] = record.training?.fitted ?? [];

@@ -100,6 +100,7 @@ export class PackedSamples {
 
 /** Each feed of a sample, and what else the data give for it, such as what outputs should be. */
 function rowsOf({ feeds, target, id }: Sample): { readonly feed: Feed; readonly id: string }[] {
+  if (!feeds.length) fail('DATA_SHAPE', `'${id}' has no feed`, { sample: id }, 'leave it out, or give it tensors');
   if (feeds.length > 1 && target?.tensors)
     fail(
       'DATA_SHAPE',

@@ -49,10 +49,10 @@ export function closeness({ evaluation }: Pick<RunRecord, 'evaluation'>): number
 }
 
 /** A warning for a model whose outputs are far from those of float. */
-export function farFromFloat({ evaluation }: Pick<RunRecord, 'evaluation'>, format: string): Diagnostic | undefined {
-  const worst = [...(evaluation?.outputs ?? [])].sort((a, b) => worstCosine(a) - worstCosine(b))[0];
-  const same = evaluation?.agreement?.same;
-  if (!worst || (same ?? worstCosine(worst)) >= FAR) return undefined;
+export function farFromFloat(record: Pick<RunRecord, 'evaluation'>, format: string): Diagnostic | undefined {
+  const worst = [...(record.evaluation?.outputs ?? [])].sort((a, b) => worstCosine(a) - worstCosine(b))[0];
+  const same = record.evaluation?.agreement?.same;
+  if (!worst || closeness(record) >= FAR) return undefined;
   const seen =
     same === undefined
       ? `output '${worst.name}' has a cosine of ${worstCosine(worst).toFixed(3)} to that of float`

@@ -77,7 +77,10 @@ class SharedBatches implements Engine {
   }
 
   async run(feed: Feed): Promise<Feed> {
-    const shared = joined(await Promise.all(this.#parts.map(async (p, i) => p.run(this.#part(feed, i)))));
+    const feeds = this.#parts.map((_, i) => this.#part(feed, i));
+    // Every thread has answered before one's error is thrown: what comes late would answer the next step.
+    const told = await Promise.allSettled(this.#parts.map(async (p, i) => p.run(item(feeds, i))));
+    const shared = joined(told.map((t) => (t.status === 'fulfilled' ? t.value : thrown(t.reason))));
     return { ...shared, ...(await this.#take.run({ ...feed, ...shared })) };
   }
 
@@ -111,6 +114,11 @@ class SharedBatches implements Engine {
       }),
     );
   }
+}
+
+/** Whatever a thread threw is thrown on as it is. */
+function thrown(reason: unknown): never {
+  throw reason;
 }
 
 const MEAN = /^(?:gradient|batch) of /;

@@ -127,6 +127,7 @@ describe('PackedSamples', () => {
       'DATA_SHAPE',
     ],
     ['some without labels', [samples[0]!, { id: 'x', hash: '', feeds: samples[1]!.feeds }], 'DATA_LABEL'],
+    ['a sample without a feed', [samples[0]!, { ...samples[1]!, feeds: [] }], 'DATA_SHAPE'],
     [
       'pairs that are held against tensors',
       [{ ...samples[0]!, feeds: [...samples[0]!.feeds, ...samples[1]!.feeds], target: { tensors: {} } }],

@@ -74,6 +74,15 @@ describe('workers', () => {
       expect((await t.step(batchOf(1, 48), 0.05)).loss).toBeGreaterThan(0);
     });
   });
+  it('take no late answer for that of the next step, where one of them fails', async () => {
+    await using(stepOf(24, 'frozen', { apart: true }), { workers: 2 }, async (t) => {
+      const good = (await t.step(batchOf(1, 48), 0)).loss;
+      const bad = batchOf(2, 48);
+      (bad.labels!.data as BigInt64Array)[0] = 99n; // of the first
+      await expect(t.step(bad, 0)).rejects.toMatchObject({ code: 'MODEL_RUNTIME' });
+      expect((await t.step(batchOf(1, 48), 0)).loss).toBe(good);
+    });
+  });
   it('tell the first tensor that is not finite, and keep the weights', async () => {
     const weights = new Map([...WEIGHTS, ['w1', Tensor.f32(new Float32Array(24).fill(4), [2, 12])]]);
     await using(stepOf(24, 'frozen', { apart: true }), { workers: 2, weights }, async (t) => {
