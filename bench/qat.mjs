@@ -1,8 +1,8 @@
 /**
  * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same
- * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001 --workers 2
- * --out reports/qat. Top-1 of the 2,000 test images, of the integer model. Needs ../shared; a grid takes about ten minutes on
- * two idle cores.
+ * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001
+ * --workers 2 --out reports/qat. Top-1 of the 2,000 test images, of the integer model; w4t, w4: one scale a tensor, the
+ * others one a channel. Needs ../shared; a grid takes about ten minutes on two idle cores.
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
