@@ -77,10 +77,9 @@ class SharedBatches implements Engine {
   }
 
   async run(feed: Feed): Promise<Feed> {
-    const feeds = this.#parts.map((_, i) => this.#part(feed, i));
-    // Every thread has answered before one's error is thrown: what comes late would answer the next step.
-    const told = await Promise.allSettled(this.#parts.map(async (p, i) => p.run(item(feeds, i))));
-    const shared = joined(told.map((t) => (t.status === 'fulfilled' ? t.value : thrown(t.reason))));
+    const runs = this.#parts.map(async (p, i) => p.run(this.#part(feed, i)));
+    await Promise.allSettled(runs); // what a thread answers late, behind another's error, would answer the next step
+    const shared = joined(await Promise.all(runs));
     return { ...shared, ...(await this.#take.run({ ...feed, ...shared })) };
   }
 
@@ -114,11 +113,6 @@ class SharedBatches implements Engine {
       }),
     );
   }
-}
-
-/** Whatever a thread threw is thrown on as it is. */
-function thrown(reason: unknown): never {
-  throw reason;
 }
 
 const MEAN = /^(?:gradient|batch) of /;
