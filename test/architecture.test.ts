@@ -32,6 +32,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   quantize: 8,
   train: 7,
   adjust: 8,
+  compress: 8,
   learn: 8,
   analyse: 9,
   qat: 9,

@@ -1,6 +1,6 @@
 /** A student with fewer channels. */
 import { fail } from '../../base/errors.js';
-import { item } from '../../base/lists.js';
+import { familiesOf, lineOf, sumAlong } from '../../channels/families.js';
 import { channelUnits, removeChannels, type ChannelUnit } from '../../channels/removal.js';
 import type { Value } from '../../ir/graph.js';
 import { dataOf } from '../../ir/known.js';
@@ -25,30 +25,14 @@ export function thinner(model: Model, share: number): { readonly removed: number
       'a thinner student is made of layers with constant weights; give a student of your own',
     );
   const norms = normsOf(units);
-  const kinds = new Map<string, ChannelUnit[]>();
-  const numbers = new Map<Value, number>();
-  for (const unit of units) {
-    const key = kindOf(unit, numbers);
-    kinds.set(key, [...(kinds.get(key) ?? []), unit]);
-  }
-  const gone = [...kinds.values()].flatMap((kind) => {
-    const keep = Math.max(1, Math.round(share * kind.length));
-    return [...kind].sort((a, b) => (norms.get(b) ?? 0) - (norms.get(a) ?? 0)).slice(keep);
+  const gone = familiesOf(units).flatMap(({ units: own }) => {
+    const keep = Math.max(1, Math.round(share * own.length));
+    return [...own].sort((a, b) => (norms.get(b) ?? 0) - (norms.get(a) ?? 0)).slice(keep);
   });
   removeChannels(model, gone);
   forgetInferred(model);
   inferShapes(model);
   return { removed: gone.length, of: units.length };
-}
-
-/** Tensors and axes that hold it: channels that differ in them belong to other parts of the model. */
-function kindOf({ places }: ChannelUnit, numbers: Map<Value, number>): string {
-  const keys = places.map(({ value, axis }) => {
-    const number = numbers.get(value) ?? numbers.size;
-    numbers.set(value, number);
-    return `${number}:${axis}`;
-  });
-  return [...new Set(keys)].sort().join();
 }
 
 /** Σ over the weights that make a channel: its share of the weight's squares. */
@@ -64,13 +48,7 @@ function normsOf(units: readonly ChannelUnit[]): Map<ChannelUnit, number> {
       values.set(constant, data);
       const all = total.get(constant) ?? data.reduce((n, v) => n + v * v, 0);
       total.set(constant, all);
-      const { dims } = dataOf(constant);
-      const inner = dims.slice(axis + 1).reduce((n, d) => n * d, 1);
-      const outer = dims.slice(0, axis).reduce((n, d) => n * d, 1);
-      for (let o = 0; o < outer; o++) {
-        const at = (o * item(dims, axis) + index) * inner;
-        for (let i = at; i < at + inner; i++) norm += (data[i] ?? 0) ** 2 / (all || 1);
-      }
+      norm += sumAlong(lineOf(constant, axis, index), data, (v) => v ** 2 / (all || 1));
     }
     found.set(unit, norm);
   }
