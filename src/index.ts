@@ -9,7 +9,7 @@ export { version } from './base/version.js';
 // Recipes and runs
 export { loadRecipe, loadRecipes, resolveRecipe, type RecipeOverrides, type ResolvedRecipe } from './recipe/load.js';
 export type { Path } from './recipe/text.js';
-export type { Named as NamedOptions } from './recipe/parts.js';
+export type { Named as NamedOptions } from './base/named.js';
 export type { Recipe, RecipeInput } from './recipe/schema.js';
 export {
   runRecipe,

@@ -149,7 +149,8 @@ export async function chooseWeights(
   });
 }
 
-async function* calibrationBatches(
+/** The calibration samples of a recipe, at most so many. Throws DATA_MISSING where it names none, for `what`. */
+export async function* calibrationBatches(
   recipe: ResolvedRecipe,
   { inputs, signal }: Surroundings,
   samples: number,

@@ -1,7 +1,7 @@
 /** What a recipe does, stage by stage, and why: what it says told apart from what are defaults. */
 import { isPlain } from '../recipe/override.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import { asksOf, STAGES } from './stages.js';
+import { asksOf, namesOf, STAGES } from './stages.js';
 import type { Setting, Subject, Told } from './stage-words.js';
 
 export interface ExplainedStage extends Told {
@@ -12,21 +12,21 @@ export interface ExplainedStage extends Told {
 export function explainRecipe({ recipe, plugins, written = {} }: ResolvedRecipe): ExplainedStage[] {
   const settings = [
     ...settingsOf(recipe, written),
-    ...recipe.adjust.flatMap(({ name: _name, ...options }, i) =>
-      Object.entries(options).map(([key, value]) => ({
-        key: `adjust[${i}].${key}`,
-        value,
-        said: saidIn(written, ['adjust', i, key]),
-      })),
+    ...(['compress', 'adjust'] as const).flatMap((list) =>
+      recipe[list].flatMap(({ name: _name, ...options }, i) =>
+        Object.entries(options).map(([key, value]) => ({
+          key: `${list}[${i}].${key}`,
+          value,
+          said: saidIn(written, [list, i, key]),
+        })),
+      ),
     ),
   ];
   const subject: Subject = { recipe, plugins, settings, change: 0 };
   const asks = asksOf(recipe);
   return [
-    ...STAGES.filter((s) => s.when(asks)).flatMap(({ name, does }) =>
-      name === 'adjust'
-        ? asks.adjust.map((change, i) => ({ name: change, ...does({ ...subject, change: i }) }))
-        : [{ name, ...does(subject) }],
+    ...STAGES.filter((s) => s.when(asks)).flatMap((s) =>
+      namesOf(s, asks).map((name, change) => ({ name, ...s.does({ ...subject, change }) })),
     ),
     ...(recipe.gate
       ? [

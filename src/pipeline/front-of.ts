@@ -9,6 +9,7 @@ export function frontOf({ recipe: r, baseDir, plugins }: ResolvedRecipe): string
   return JSON.stringify([
     r.model && path.resolve(baseDir, r.model),
     baseDir,
+    r.compress,
     r.train,
     r.distill,
     r.optimize,

@@ -25,8 +25,10 @@ export interface Front {
   readonly floatFile: string;
   /** The float model that is quantized, where it was trained: what is looked at layer by layer. */
   readonly trainedFile?: string;
-  /** As loaded; changed in place until it is planned on. */
+  /** As loaded, or smaller; changed in place until it is planned on. */
   readonly model: Model;
+  /** As loaded: who is learned from. */
+  readonly given: Model;
   readonly inputs: readonly ValueInfo[];
   /** Of the file. */
   readonly original: ModelFacts;
@@ -83,7 +85,7 @@ export async function openFront(o: FrontOptions): Promise<Front> {
   };
   const about = { file: floatFile, model, inputs, recipe: given, asked: o.asked };
   const found = await lookAtAll({ ...about, looks, report: tell, signal });
-  return { ...found, floatFile, model, inputs, original, sources };
+  return { ...found, floatFile, model, given: model, inputs, original, sources };
 }
 
 export interface LookOptions {

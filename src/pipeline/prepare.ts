@@ -22,7 +22,7 @@ import { spectrumNote } from '../quantize/spectrum.js';
 import { packingsOf } from '../quantize/unsaturated.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { LayerOverride, NamedOptions } from '../quantize/overrides.js';
-import type { Named } from '../recipe/parts.js';
+import type { Named } from '../base/named.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { SaturationRule } from '../recipe/quantize-spec.js';
 import type { ResolvedRecipe } from '../recipe/load.js';

@@ -17,6 +17,7 @@ import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { exampleFeed } from './calibration.js';
 import type { SearchOnly } from './check.js';
+import { compressFront } from './compress.js';
 import { calibrateTogether } from './calibrate-together.js';
 import { atBatchOfOne } from './first-look.js';
 import { openFront, type Front } from './front.js';
@@ -116,18 +117,23 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const asks = o.runs.map((r, index) =>
     ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
   );
-  const trained = await trainFront(opened, item(asked, 0), all, o.dryRun === true);
+  const compressed = await compressFront(opened, all, o.dryRun === true);
   try {
-    return await runTrained(o, trained, asks, all, startedAt);
+    const trained = await trainFront(compressed.front, item(asked, 0), all, o.dryRun === true);
+    try {
+      return await runTrained(o, { ...trained, compression: compressed.facts }, asks, all, startedAt);
+    } finally {
+      trained.close();
+    }
   } finally {
-    trained.close();
+    compressed.close();
   }
 }
 
 /** What follows once the model is the one that is quantized. */
 async function runTrained(
   o: RunsOptions,
-  trained: TrainedFront,
+  trained: TrainedFront & { readonly compression: RunRecord['compression'] },
   asks: readonly Variant[],
   all: Together,
   startedAt: Date,
@@ -148,6 +154,7 @@ async function runTrained(
     calibration,
     diagnostics: all.diagnostics,
     passes: changed.passes,
+    ...(trained.compression ? { compression: trained.compression } : {}),
     ...(trained.facts ? { training: trained.facts } : {}),
   });
   if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));

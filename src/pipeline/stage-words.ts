@@ -1,6 +1,7 @@
 /** What each stage does for a recipe, and why: what it says told apart from what are defaults. */
 import { item } from '../base/lists.js';
 import { adjustments } from '../adjust/index.js';
+import { compressions } from '../compress/index.js';
 import { formats } from '../formats/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { codings } from '../scheme/codings/index.js';
@@ -18,7 +19,7 @@ export interface Told {
 /** A recipe that is told about. */
 export interface Subject extends Pick<ResolvedRecipe, 'recipe' | 'plugins'> {
   /** Every key that holds a value. */ readonly settings: readonly Setting[];
-  /** Which entry of `adjust`, in its stage. */ readonly change: number;
+  /** Which entry of `adjust` or `compress`, in its stage. */ readonly change: number;
 }
 
 /** The member of a list that the schema allows names of only. */
@@ -39,6 +40,14 @@ const granularity = (g: 'tensor' | 'channel' | { readonly block: number }): stri
   typeof g === 'object' ? `block of ${g.block}` : g;
 
 export const tell = {
+  compress: (s: Subject): Told => ({
+    does: named(compressions, item(s.recipe.compress, s.change).name).doc,
+    why:
+      s.recipe.compress.length === 1
+        ? 'the recipe lists it in `compress`'
+        : `step ${s.change + 1} of ${s.recipe.compress.length} in \`compress\`: each sees what those before it left`,
+    settings: under(s, `compress[${s.change}]`),
+  }),
   train: (s: Subject): Told => ({
     does: `Trains ${s.recipe.train?.start === 'random' ? 'the model from drawn weights' : 'the weights of the model on'}, as it is in the file, ${lengthOf(s)}.`,
     why: '`train` is set: everything after it sees the trained model, and accuracy is compared with the one in the file',

@@ -8,6 +8,7 @@ import type { Recipe, RecipeInput } from '../recipe/schema.js';
 import { tell, type Told, type Subject } from './stage-words.js';
 
 export type StageName =
+  | 'compress'
   | 'train'
   | 'distill'
   | 'optimise'
@@ -26,6 +27,8 @@ export type StageName =
 
 /** What of a recipe decides which stages it has. */
 export interface Asks {
+  /** Names of the steps that make the model smaller; each is a stage of its own name. */
+  readonly compress: readonly string[];
   /** What is learned before the model is cleaned. */ readonly training: 'train' | 'distill' | undefined;
   /** Names of the changes before quantization; each is a stage of its own name. */ readonly adjust: readonly string[];
   readonly format: string;
@@ -58,6 +61,8 @@ export interface StageSpec {
 
 /** Runs of the model for each sample that changes before quantization look at; the others look at weights alone. */
 const ADJUST_RUNS: Readonly<Record<string, number>> = { smooth: 18, awq: 4 };
+/** Each layer is fitted on a pass over the samples. */
+const COMPRESS_RUNS = 20;
 /** An epoch has a run and about two for the way back, and ten epochs are the default. */
 const TRAINING_RUNS = 30;
 const WEIGHTS_RUNS = 4;
@@ -74,6 +79,13 @@ const hasData = (a: Asks): boolean => a.calibrationData || a.evaluationData; // 
 
 /** In the order in which they run. */
 export const STAGES: readonly StageSpec[] = [
+  {
+    name: 'compress',
+    when: (a) => a.compress.length > 0,
+    shared: 'once',
+    runs: (w) => COMPRESS_RUNS * w.samples,
+    does: tell.compress,
+  },
   {
     name: 'train',
     when: (a) => a.training === 'train',
@@ -164,8 +176,12 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
 }
 
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
-export function asksOf({ train, distill, adjust, quantize, calibration, evaluation: e }: Recipe, detail = true): Asks {
+export function asksOf(
+  { compress, train, distill, adjust, quantize, calibration, evaluation: e }: Recipe,
+  detail = true,
+): Asks {
   return {
+    compress: compress.map((c) => c.name),
     training: distill ? 'distill' : train && train.quantized === false ? 'train' : undefined,
     adjust: adjust.map((a) => a.name),
     format: quantize.format,
@@ -180,15 +196,16 @@ export function asksOf({ train, distill, adjust, quantize, calibration, evaluati
   };
 }
 
+/** The names of a stage: steps and changes have their own. */
+export const namesOf = ({ name }: Pick<StageSpec, 'name'>, a: Pick<Asks, 'adjust' | 'compress'>): readonly string[] =>
+  name === 'adjust' || name === 'compress' ? a[name] : [name];
+
 /** The stages of what is asked for, by name and in their order; changes by their own names. */
-export const stagesOf = (a: Asks): string[] =>
-  STAGES.filter((s) => s.when(a)).flatMap((s) => (s.name === 'adjust' ? a.adjust : s.name));
+export const stagesOf = (a: Asks): string[] => STAGES.filter((s) => s.when(a)).flatMap((s) => namesOf(s, a));
 
 /** Whether what is asked for has a stage. */
 export const has = (a: Asks, name: StageName): boolean => STAGES.some((s) => s.name === name && s.when(a));
 
 /** The stages of recipes that run together, which share their changes. */
 export const stagesTogether = (all: readonly Asks[]): string[] =>
-  STAGES.filter((s) => all.some((a) => s.when(a))).flatMap((s) =>
-    s.name === 'adjust' ? (all[0]?.adjust ?? []) : s.name,
-  );
+  STAGES.filter((s) => all.some((a) => s.when(a))).flatMap((s) => (all[0] ? namesOf(s, all[0]) : s.name));

@@ -70,6 +70,15 @@ export function misfitOf(
   return odd && { ...odd, hint: odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, measured) : undefined };
 }
 
+/** A student that nothing says anything of. */
+export function studentComplaints({ compress, distill }: Plain): Complaint[] {
+  const made = Array.isArray(compress) && compress.length > 0;
+  if (!isPlain(distill) || distill.student !== undefined || made) return [];
+  const message = 'nothing says what the student is';
+  const hint = 'set distill.student, or compress, whose model is the student then';
+  return [{ code: 'RECIPE_INVALID', message, hint, path: ['distill'], atKey: true }];
+}
+
 /** What a run cannot do without. */
 export function absent(value: Plain): Complaint[] {
   const wanted = (key: Path, hint: string): Complaint => ({

@@ -77,7 +77,9 @@ const teacherSpec = z.strictObject({
 export const distillSpec = z
   .strictObject({
     teacher: teacherSpec.prefault({}).describe('Who is learned from. Default: the model of the recipe, as it is.'),
-    student: studentSpec.describe('Who learns, and takes the place of the model.'),
+    student: studentSpec
+      .describe('Who learns, and takes the place of the model. Default: what `compress` left of the model.')
+      .optional(),
     soft: z
       .union([
         z.literal(false),

@@ -86,7 +86,7 @@ function namedIn({ recipe: { model, calibration, evaluation, train, distill } }:
       : [],
   );
   const others = (['teacher', 'student'] as const).flatMap((who): Named[] => {
-    const file = distill?.[who].model;
+    const file = distill?.[who]?.model;
     return file === undefined ? [] : [{ at: ['distill', who, 'model'], file, code: 'MODEL_MISSING', what: who }];
   });
   return [

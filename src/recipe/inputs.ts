@@ -17,6 +17,6 @@ export function inputFiles({ recipe, baseDir, file }: ResolvedRecipe): string[] 
   see(recipe.evaluation.metrics);
   see(recipe.train?.data);
   see(recipe.distill?.teacher.model);
-  see(recipe.distill?.student.model);
+  see(recipe.distill?.student?.model);
   return found;
 }

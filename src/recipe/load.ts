@@ -12,7 +12,7 @@ import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import { recipeSpec, recipeSpecOf, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
 import { gather, MAX_COMPLAINTS, parseRecipeText, type Path, type RecipeText } from './text.js';
-import { absent, filterComplaints, misfitOf, passComplaints } from './checks.js';
+import { absent, filterComplaints, misfitOf, passComplaints, studentComplaints } from './checks.js';
 
 export interface ResolvedRecipe {
   readonly recipe: Recipe;
@@ -169,6 +169,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
       ...wrong,
       ...filterComplaints(value),
       ...passComplaints(value, plugins),
+      ...studentComplaints(value),
       ...absent(value),
     ]);
     if (complaints.length) throw gather(complaints.slice(0, MAX_COMPLAINTS).map((c) => place(c, origins, context)));

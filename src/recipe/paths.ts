@@ -33,7 +33,9 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
       distill: recipe.distill && {
         ...recipe.distill,
         teacher: { ...recipe.distill.teacher, model: all(recipe.distill.teacher.model) },
-        student: { ...recipe.distill.student, model: all(recipe.distill.student.model) },
+        ...(recipe.distill.student
+          ? { student: { ...recipe.distill.student, model: all(recipe.distill.student.model) } }
+          : {}),
       },
       calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
       evaluation: {

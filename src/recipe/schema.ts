@@ -2,7 +2,7 @@
 import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
-import { adjustmentSpec, bytesSpec, metricSpec, namedParts } from './parts.js';
+import { adjustmentSpec, bytesSpec, compressionSpec, metricSpec, namedParts } from './parts.js';
 import { distillSpec } from './distill-spec.js';
 import { builtIn, type Plugins } from './plugins.js';
 import { quantizeSpecOf } from './quantize-spec.js';
@@ -178,6 +178,14 @@ export const adjustSpec = z
   .default([])
   .describe('Changes of the float model before it is quantized, in this order.');
 
+export const compressSpec = z
+  .array(compressionSpec)
+  .default([])
+  .describe(
+    'Makes the float model smaller, step after step in this order, before it is trained, adjusted and quantized. With ' +
+      '`train` or `distill`, what is left is trained; the teacher is the model as it was.',
+  );
+
 /** The schema of recipes that may name what `plugins` has. */
 export function recipeSpecOf(plugins: Plugins) {
   const parts = namedParts(plugins);
@@ -197,6 +205,7 @@ export function recipeSpecOf(plugins: Plugins) {
       .optional(),
     calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
     optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
+    compress: compressSpec,
     train: trainSpec.describe('Training of the model before it is quantized; see docs/training.md.').optional(),
     distill: distillSpec
       .describe('A student that takes the place of the model and learns from it, as `train` says.')

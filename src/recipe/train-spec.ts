@@ -1,5 +1,6 @@
 /** The section `train` of a recipe. */
 import { z } from 'zod';
+import { named } from '../base/named.js';
 import { losses } from '../autodiff/losses/index.js';
 import { optimisers } from '../autodiff/optimisers/index.js';
 import { augmentations } from '../data/augment/index.js';
@@ -7,7 +8,6 @@ import { dataSpec } from '../data/spec.js';
 import { LEARNED_SCALES } from '../scheme/types.js';
 import { KEPT } from '../train/kept.js';
 import { schedules } from '../train/schedules/index.js';
-import { named } from './parts.js';
 
 const count = z.number().int().positive();
 

@@ -5,7 +5,7 @@ export type * from './gate.js';
 export type * from './latency.js';
 export type * from './layers.js';
 export type * from './mixed.js';
-export type * from './training.js';
+export type * from './compression.js';
 export type * from './parts.js';
 export type * from './run.js';
 export type * from './search.js';

@@ -3,6 +3,7 @@
  * nothing else. Numbers are in the units that the names say; ratios are quantized ÷ float; absent means not measured.
  */
 import { z } from 'zod';
+import { compressionSpec } from './compression.js';
 import { evaluationSpec } from './evaluation.js';
 import { gateSpec } from './gate.js';
 import { latencySpec } from './latency.js';
@@ -76,6 +77,7 @@ export const runRecordSpec = z
     gate: gateSpec.optional(),
     search: searchSpec.optional(),
     mixed: mixedSpec.optional(),
+    compression: compressionSpec.optional(),
     training: trainingSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),

@@ -1,5 +1,6 @@
 /** What training did: of the float model, before anything was quantized, or of the quantized one. */
 import { z } from 'zod';
+import { scoredSpec } from './compression.js';
 import { count, text, type Deep } from './parts.js';
 
 export const fittedSpec = z.object({
@@ -39,7 +40,7 @@ export const trainingSpec = z
       .array(
         z.object({
           name: z.enum(['before', 'teacher', 'start', 'trained', 'control']),
-          metrics: z.array(z.object({ name: text, unit: text, value: z.number(), higherIsBetter: z.boolean() })),
+          metrics: z.array(scoredSpec),
         }),
       )
       .describe('Of float models on the evaluation samples; before is the model of the recipe.'),

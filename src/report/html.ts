@@ -13,6 +13,7 @@ import { script } from './html/script/index.js';
 import { mixedSection, searchSection } from './html/search.js';
 import { sizeSection } from './html/size.js';
 import { sensitivitySection } from './html/sensitivity.js';
+import { compressionSection } from './html/compression.js';
 import { trainingSection } from './html/training.js';
 import { tiles } from './html/tiles.js';
 import { layersOf } from './join.js';
@@ -27,7 +28,7 @@ export function renderHtml(record: RunRecord): string {
   const said = story(record);
   const sections = html`${gateSection(record.gate)}
 ${searchSection(record)}
-${trainingSection(record)}
+${compressionSection(record)}${trainingSection(record)}
 ${accuracySection(record)}
 ${latencySection(record)}
 ${sizeSection(record)}

@@ -3,6 +3,7 @@ import { fold, moreText, placeOfFinding, type Folded } from '../base/findings.js
 import type { RunRecord } from '../record/index.js';
 import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
+import { compressionText } from './compression.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
 import { trainingText } from './training.js';
@@ -21,6 +22,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
     section('Search', search(record)),
+    section('Compression', record.compression ? compressionText(record.compression) : ''),
     section('Training', record.training ? trainingText(record.training) : ''),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),

@@ -137,7 +137,8 @@ export class Forecast {
 
   #asks({ adjust, quantize, calibration }: Candidate, e: Errand): Asks {
     return {
-      training: undefined, // done once, before a search looks at anything
+      compress: [],
+      training: undefined, // both are done once, before a search looks at anything
       adjust: adjust.map((a) => (typeof a === 'string' ? a : a.name)),
       format: quantize.format ?? 'qdq',
       budget: quantize.budget !== undefined,

@@ -1,11 +1,10 @@
 /** The model of a run, trained where the recipe says so, before anything else is done to it. */
-import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { temporaryFolder } from '../../base/environment-errors.js';
-import { sha256File } from '../../base/files.js';
 import { saveModel } from '../../onnx/files.js';
 import type { TrainingFacts } from '../../record/index.js';
+import { fromFile } from '../compress.js';
 import type { Front } from '../front.js';
 import type { Asks } from '../stages.js';
 import type { Together } from '../together.js';
@@ -29,36 +28,21 @@ export async function trainFront(
   const nothing = (): void => undefined;
   if (!training) return { front, close: nothing };
   if (dryRun) {
-    const model = await asPlanned(front.lead, front.model); // what is planned is the student
+    const model = await asPlanned(front.lead, front.model, front.given); // what is planned is the student
     return { front: { ...front, model }, close: nothing };
   }
   const folder = temporaryFolder();
   const close = (): void => rmSync(folder, { recursive: true, force: true });
   try {
-    const { lead: recipe, model, inputs } = front;
+    const { lead: recipe, model, given, inputs } = front;
     return await all.stage(training, async () => {
-      const trained = await trainModel({ recipe, model, inputs, report: all.report, ...all.listen });
+      const trained = await trainModel({ recipe, model, given, inputs, report: all.report, ...all.listen });
       const trainedFile = path.join(folder, 'trained.onnx');
       saveModel(trained.model, trainedFile);
       const models = [...trained.others, { name: 'trained' as const, model: trained.model }];
       const about = { recipe, inputs, scores: front.scores, report: all.report, signal: all.listen.signal };
       const facts = { ...trained.facts, scores: await scoresOf(models, about) };
-      // Statistics of what was trained are others than those of the file.
-      const contentSha256 = (): string =>
-        createHash('sha256').update(front.sources.contentSha256()).update(sha256File(trainedFile)).digest('hex');
-      const sources: Front['sources'] = {
-        add: (m) => {
-          front.sources.add(m);
-        },
-        get sha256() {
-          return front.sources.sha256;
-        },
-        contentSha256,
-        assertUnchanged: () => {
-          front.sources.assertUnchanged();
-        },
-      };
-      return [{ front: { ...front, model: trained.model, trainedFile, sources }, facts, close }, trainingText(facts)];
+      return [{ front: fromFile(front, trained.model, trainedFile), facts, close }, trainingText(facts)];
     });
   } catch (error) {
     close();

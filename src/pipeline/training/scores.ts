@@ -17,18 +17,21 @@ export interface ScoresOptions {
   readonly report: (d: Diagnostic) => void;
   readonly signal?: AbortSignal | undefined;
 }
-type Score = TrainingFacts['scores'][number];
+export interface Score<N extends string> {
+  readonly name: N;
+  readonly metrics: TrainingFacts['scores'][number]['metrics'];
+}
 
 /** Of each model, one after the other; none without evaluation data. */
-export async function scoresOf(
-  models: readonly { readonly name: Score['name']; readonly model: Model }[],
+export async function scoresOf<N extends string>(
+  models: readonly { readonly name: N; readonly model: Model }[],
   { recipe, inputs, scores, report, signal }: ScoresOptions,
-): Promise<Score[]> {
+): Promise<Score<N>[]> {
   const { evaluation: e } = recipe.recipe;
   if (!e.data) return [];
   const dataset = await openData(e.data, inputs, recipe, () => undefined);
   const limit = e.samples === undefined ? {} : { limit: e.samples };
-  const made: Score[] = [];
+  const made: Score<N>[] = [];
   for (const { name, model } of models) {
     const float = await openModel(model, { threads: e.threads, spinning: false, label: `the float model (${name})` });
     try {

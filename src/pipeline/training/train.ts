@@ -21,8 +21,10 @@ import { loadFloatModel } from '../prepare.js';
 
 export interface TrainingOptions {
   readonly recipe: ResolvedRecipe;
-  /** As loaded; it stays as it is. */
+  /** That is trained, or made a student of; it stays as it is. */
   readonly model: Model;
+  /** The model of the recipe, as loaded: what accuracy is compared with, and who is learned from. Default: `model`. */
+  readonly given?: Model;
   readonly inputs: readonly ValueInfo[];
   readonly report: (d: Diagnostic) => void;
   readonly onEvent: OnEvent;
@@ -118,7 +120,7 @@ class Course {
     const [settings, given] = [this.#settings, this.#o.model];
     const fresh = settings.start === 'random';
     const { model } = await this.#learn('model', fresh ? await this.#drawn(given) : given, settings);
-    return { model, others: fresh ? [] : [{ name: 'before', model: given }], facts: {} };
+    return { model, others: fresh ? [] : [{ name: 'before', model: this.#o.given ?? given }], facts: {} };
   }
   async #drawn(model: Model): Promise<Model> {
     const copy = await cleaned(model);
@@ -127,7 +129,7 @@ class Course {
   }
 
   async distill(d: Distill): Promise<Made> {
-    const { recipe, model: given } = this.#o;
+    const { recipe, model: smaller, given = smaller } = this.#o;
     const own = this.#settings;
     const file = (name: string): Model => loadFloatModel(path.resolve(recipe.baseDir, name));
     const before = d.teacher.model === undefined ? given : file(d.teacher.model);
@@ -135,7 +137,7 @@ class Course {
     const teacher = await cleaned(
       tuned === false ? before : (await this.#learn('teacher', before, finetuning(own, tuned))).model,
     );
-    const { student, steps } = await studentOf(d, teacher, own.seed, recipe.baseDir);
+    const { student, steps } = await studentOf(d, teacher, smaller, own.seed, recipe.baseDir);
     const { model } = await this.#learn(
       'student',
       student,
@@ -186,9 +188,11 @@ class Course {
 async function studentOf(
   { student: s }: Distill,
   teacher: Model,
+  smaller: Model,
   seed: number,
   baseDir: string,
 ): Promise<{ student: Model; steps: string[] }> {
+  if (!s) return { student: await cleaned(smaller), steps: [] }; // what `compress` made
   const { model, start = 'teacher', width, depth, replace } = s;
   if (model === undefined) return derive(teacher, { width, depth, replace, start, seed });
   const student = await cleaned(loadFloatModel(path.resolve(baseDir, model)));
@@ -197,11 +201,11 @@ async function studentOf(
 }
 
 /** The model that would go on through the stages, untrained. */
-export async function asPlanned({ recipe, baseDir }: ResolvedRecipe, model: Model): Promise<Model> {
+export async function asPlanned({ recipe, baseDir }: ResolvedRecipe, model: Model, given: Model): Promise<Model> {
   const { distill: d, train } = recipe;
   if (!d) return model;
-  const teacher = d.teacher.model === undefined ? model : loadFloatModel(path.resolve(baseDir, d.teacher.model));
-  return (await studentOf(d, await cleaned(teacher), train?.seed ?? 0, baseDir)).student;
+  const teacher = d.teacher.model === undefined ? given : loadFloatModel(path.resolve(baseDir, d.teacher.model));
+  return (await studentOf(d, await cleaned(teacher), model, train?.seed ?? 0, baseDir)).student;
 }
 
 /** Elements of all constants. */

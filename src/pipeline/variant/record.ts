@@ -15,7 +15,9 @@ export type SharedFacts = Pick<
   readonly float: RunRecord['model']['float'];
   /** Of those that were calibrated. */
   readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined;
-  /** Where the model was trained. */
+  /** Where the model was made smaller. */
+  readonly compression?: RunRecord['compression'];
+  /** Where it was trained. */
   readonly training?: RunRecord['training'];
 };
 

@@ -1,0 +1,5 @@
+import { prune } from './prune.js';
+import type { Compression } from './types.js';
+
+/** Every way to make a float model smaller, by name in recipes. */
+export const compressions: readonly Compression<unknown>[] = [prune];

@@ -1,0 +1,31 @@
+/** What makes a float model smaller before it is trained or quantized: with fewer channels, ranks or values. */
+import type { z } from 'zod';
+import type { Diagnostic } from '../base/errors.js';
+import type { OnEvent } from '../base/events.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model } from '../ir/model.js';
+
+export interface CompressContext {
+  /** Cleaned, BatchNormalization not folded, with inferred shapes. Changed in place. */
+  readonly model: Model;
+  /** A fresh pass over the calibration samples. Throws DATA_MISSING where the recipe names none. */
+  readonly feeds: () => AsyncIterable<Feed>;
+  /** Whether the recipe names calibration data. */
+  readonly hasData: boolean;
+  readonly threads: number;
+  readonly report: (d: Diagnostic) => void;
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A way to make a model smaller. */
+export interface Compression<O = unknown> {
+  readonly name: string;
+  readonly doc: string;
+  /** Strict zod object with a description for each key. */
+  readonly options: z.ZodType<O>;
+  /** Whether it reads calibration samples, as its options say. */
+  needsData(options: O): boolean;
+  /** Gives one line about what it did. */
+  run(context: CompressContext, options: O): Promise<string>;
+}

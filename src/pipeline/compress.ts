@@ -1,0 +1,158 @@
+/** The steps of `compress`: a float model made smaller, and what each step cost and gained. */
+import { createHash } from 'node:crypto';
+import { rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { temporaryFolder } from '../base/environment-errors.js';
+import { sha256File } from '../base/files.js';
+import { item } from '../base/lists.js';
+import { compressions } from '../compress/index.js';
+import { constantsOf } from '../cost/constants.js';
+import { measureLatencies } from '../evaluate/latency.js';
+import { macsByNode } from '../facts/model.js';
+import { cloneModel } from '../ir/clone.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model } from '../ir/model.js';
+import { saveModel } from '../onnx/files.js';
+import { inferShapes } from '../ops/infer.js';
+import type { Recipe } from '../recipe/schema.js';
+import type { CompressionFacts } from '../record/index.js';
+import { measureOwnProcesses } from '../runtime/own-process.js';
+import { cleaned } from '../train/students/derive.js';
+import { calibrationBatches } from './adjust.js';
+import { firstFeed } from './calibration.js';
+import { atBatch, randomFeed } from './feeds.js';
+import type { Front } from './front.js';
+import type { Together } from './together.js';
+import { scoresOf } from './training/scores.js';
+
+export interface CompressedFront {
+  readonly front: Front;
+  readonly facts?: CompressionFacts;
+  /** Removes what only the run needs. */
+  close(): void;
+}
+
+interface State {
+  readonly name: string;
+  readonly line?: string;
+  readonly seconds?: number;
+  readonly file: string;
+  readonly model: Model;
+}
+
+/** Makes the model smaller as the recipe says. A dry run looks at no samples and measures nothing. */
+export async function compressFront(front: Front, all: Together, dryRun: boolean): Promise<CompressedFront> {
+  const steps = front.lead.recipe.compress;
+  if (!steps.length) return { front, close: () => undefined };
+  const folder = temporaryFolder();
+  const close = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    const states: State[] = [{ name: AS_GIVEN, file: front.floatFile, model: front.model }];
+    const model = await cleaned(front.model);
+    inferShapes(model);
+    for (const [i, step] of steps.entries())
+      await all.stage(step.name, async () => {
+        const started = performance.now();
+        const line = await take(step, model, front, all, dryRun);
+        const file = path.join(folder, `compressed-${i}.onnx`);
+        saveModel(model, file);
+        const seconds = (performance.now() - started) / 1000;
+        states.push({ name: step.name, line, seconds, file, model: cloneModel(model).model });
+        return [undefined, line];
+      });
+    const { file } = item(states, states.length - 1);
+    const facts = dryRun ? undefined : await measure(states, front, all);
+    return { front: fromFile(front, model, file), ...(facts ? { facts } : {}), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+/** The name of the first state. */
+const AS_GIVEN = 'as given';
+
+async function take(
+  { name, ...options }: Recipe['compress'][number],
+  model: Model,
+  { lead, inputs }: Front,
+  { report, listen }: Together,
+  dryRun: boolean,
+): Promise<string> {
+  const compression = compressions.find((c) => c.name === name)!; // the schema allows names of the list only
+  const { data, samples, threads } = lead.recipe.calibration;
+  async function* feeds(): AsyncGenerator<Feed> {
+    for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))
+      yield* batch.feeds;
+  }
+  const about = { model, feeds, hasData: data !== undefined && !dryRun, threads, report, ...listen };
+  const line = await compression.run(about, options);
+  inferShapes(model);
+  return line;
+}
+
+/** The front of a smaller model: statistics are of it, accuracy is compared with the model of the recipe. */
+export function fromFile(front: Front, model: Model, trainedFile: string): Front {
+  const { sources } = front;
+  return {
+    ...front,
+    model,
+    trainedFile,
+    sources: {
+      add: (m) => {
+        sources.add(m);
+      },
+      get sha256() {
+        return sources.sha256;
+      },
+      // Statistics are others than those of the file.
+      contentSha256: () =>
+        createHash('sha256').update(sources.contentSha256()).update(sha256File(trainedFile)).digest('hex'),
+      assertUnchanged: () => {
+        sources.assertUnchanged();
+      },
+    },
+  };
+}
+
+/** Accuracy, time and memory of each state, of all in turn. */
+async function measure(states: readonly State[], front: Front, all: Together): Promise<CompressionFacts> {
+  const { lead: recipe, inputs, scores } = front;
+  const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
+  const scored = await scoresOf(states, { recipe, inputs, scores, report: all.report, signal: all.listen.signal });
+  const l = recipe.recipe.evaluation.latency;
+  const files = states.map((s) => s.file);
+  const about = l && { feed: atBatch(feed, inputs, l.batch), threads: l.threads, ...all.listen };
+  const times =
+    l && about
+      ? await measureLatencies(item(files, 0), files.slice(1), { ...about, runs: l.runs, warmup: l.warmup })
+      : undefined;
+  const own = l && about && l.memory ? await measureOwnProcesses(files, about) : undefined;
+  return {
+    states: states.map(({ name, line, seconds, file, model }, i) => {
+      const timed = i === 0 ? undefined : times?.[i - 1];
+      const [first] = times ?? [];
+      const p50 = timed ? timed.quantizedMs.p50 : first?.floatMs.p50;
+      const interval = timed?.speedupInterval;
+      const peak = own?.[i]?.peakBytes;
+      return {
+        name,
+        ...(line === undefined ? {} : { line }),
+        ...(seconds === undefined ? {} : { seconds }),
+        parameters: [...constantsOf(model)].reduce((n, t) => n + t.size, 0),
+        macs: [...macsByNode(model, feed).values()].reduce((n, m) => n + m, 0),
+        bytes: statSync(file).size,
+        metrics: scored.find((s) => s.name === name)?.metrics ?? [],
+        ...(p50 === undefined
+          ? {}
+          : {
+              latency: {
+                p50,
+                ratio: timed ? 1 / timed.speedup : 1,
+                ...(interval ? { interval: [1 / interval[1], 1 / interval[0]] as const } : {}),
+              },
+            }),
+        ...(peak === undefined ? {} : { peakBytes: peak }),
+      };
+    }),
+  };
+}
