@@ -57,11 +57,12 @@ async function orCollapsed<T>(run: Promise<T>): Promise<T | QuantError> {
   }
 }
 
-/** Undefined where the recipe says how ranges are chosen, nothing is calibrated, or training would be done again. */
+/** Undefined where the recipe says how ranges are chosen, nothing is calibrated, or the model is changed besides. */
 async function withOtherRanges(r: ResolvedRecipe): Promise<ResolvedRecipe | undefined> {
-  const { quantize, train, distill } = r.recipe;
+  const { quantize, compress, train, distill } = r.recipe;
   const written = r.written?.quantize as { readonly activations?: { readonly observer?: unknown } } | undefined;
-  if (written?.activations?.observer !== undefined || r.sweep || train || distill) return undefined;
+  if (written?.activations?.observer !== undefined || r.sweep) return undefined;
+  if (compress.length || train || distill) return undefined;
   if (!has(asksOf(r.recipe), 'calibrate')) return undefined;
   const activations = { ...quantize.activations, observer: OTHER };
   return derive(r, { quantize: { ...quantize, activations } }, { baseDir: r.baseDir });

@@ -7,7 +7,6 @@ import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { version } from '../base/version.js';
 import { batchNormMoments } from '../channels/moments.js';
-import { macsByNode } from '../facts/model.js';
 import { judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -15,7 +14,6 @@ import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
-import { exampleFeed } from './calibration.js';
 import type { SearchOnly } from './check.js';
 import { compressFront } from './compress.js';
 import { calibrateTogether } from './calibrate-together.js';
@@ -27,13 +25,13 @@ import { spendBudget } from './mixed.js';
 import { bestOfRanges, type Try } from './other-ranges.js';
 import { OutputFolder } from './output-folder.js';
 import { optimizeModel, passesFor } from './prepare.js';
+import { planTogether } from './plan-together.js';
 import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
-import { planText, planVariant } from './variant/plan.js';
 import { recordOf, type SharedFacts } from './variant/record.js';
 import type {
   AssignedVariant,
@@ -141,7 +139,7 @@ async function runTrained(
   const { front } = trained;
   const changed = await changeModel(front, all);
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
-  const { planned, macs } = await planAll(spent, front, all);
+  const { planned, macs } = await planTogether(spent, front, all);
   const facts = (calibration?: SharedFacts['calibration']): SharedFacts => ({
     schema: 1,
     quantbench: version,
@@ -150,7 +148,8 @@ async function runTrained(
     outcome: 'ok',
     environment: environment(),
     stages: all.stages(),
-    float: { ...front.original, macs },
+    float: { ...front.original, macs: macs.given },
+    macs: macs.planned,
     calibration,
     diagnostics: all.diagnostics,
     passes: changed.passes,
@@ -267,19 +266,6 @@ async function spendBudgets(asks: readonly Variant[], front: Front, all: Togethe
     return [spent, all.about(lines)];
   });
   return asks.map((v) => made.find((m) => m.index === v.index) ?? v);
-}
-
-async function planAll(
-  asks: readonly Variant[],
-  { lead, inputs, model }: Front,
-  all: Together,
-): Promise<{ planned: PlannedVariant[]; macs: number }> {
-  return all.stage('plan', async () => {
-    const example = await exampleFeed(lead, inputs);
-    const planned = await all.each(asks, (v) => planVariant(v, model, (m) => macsByNode(m, example)));
-    const macs = [...macsByNode(model, example).values()].reduce((n, x) => n + x, 0);
-    return [{ planned, macs }, all.about(planned.map(planText))];
-  });
 }
 
 /** Samples to look into layers with, where something is looked into. */

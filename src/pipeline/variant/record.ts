@@ -13,6 +13,8 @@ export type SharedFacts = Pick<
   'schema' | 'quantbench' | 'startedAt' | 'durationMs' | 'outcome' | 'environment' | 'stages' | 'passes' | 'diagnostics'
 > & {
   readonly float: RunRecord['model']['float'];
+  /** Multiply-accumulates of the model that is quantized. */
+  readonly macs: number;
   /** Of those that were calibrated. */
   readonly calibration: Omit<CalibrationFacts, 'observer'> | undefined;
   /** Where the model was made smaller. */
@@ -23,7 +25,7 @@ export type SharedFacts = Pick<
 
 /** The record of a run, or of what was planned alone. */
 export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFacts): RunRecord {
-  const { float, calibration, diagnostics, ...rest } = shared;
+  const { float, macs, calibration, diagnostics, ...rest } = shared;
   const { recipe, name, file, yaml, plugins, baseDir } = v.recipe;
   const used = plugins.files.map((p) => ({ ...p, file: relativePath(baseDir, p.file) }));
   const done = 'measured' in v ? v : undefined;
@@ -45,7 +47,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
       rounding: recipe.quantize.seed,
       ...(training ? { training: recipe.train?.seed ?? 0 } : {}),
     },
-    model: { float, ...(done ? { quantized: quantizedFacts(done, files, float.macs) } : {}) },
+    model: { float, ...(done ? { quantized: quantizedFacts(done, files, macs) } : {}) },
     ...(calibration && done?.observer !== undefined
       ? { calibration: { ...calibration, observer: done.observer } }
       : {}),
