@@ -1,5 +1,6 @@
+import { lowRank } from './low-rank.js';
 import { prune } from './prune.js';
 import type { Compression } from './types.js';
 
 /** Every way to make a float model smaller, by name in recipes. */
-export const compressions: readonly Compression<unknown>[] = [prune];
+export const compressions: readonly Compression<unknown>[] = [prune, lowRank];
