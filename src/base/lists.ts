@@ -24,6 +24,11 @@ export function field<T>(record: Readonly<Record<string, T>>, key: string): T {
   return found === undefined ? missing(`a record has no '${key}'`) : found;
 }
 
+/** The member of a list that has a name, such as a plug-in that a recipe names and its schema allowed. */
+export function byName<T extends { readonly name: string }>(list: readonly T[], name: string): T {
+  return list.find((x) => x.name === name) ?? missing(`nothing is named '${name}'`);
+}
+
 /** Messages are made here, so that nothing is spent on them where all is well. */
 const missing = (what: string): never => {
   throw new QuantError('INTERNAL', `bug in quantbench: ${what}`);

@@ -115,3 +115,25 @@ function find(part: string, name: string, from: number, end: number): number {
   for (let at = from; at + part.length <= end; at++) if (fits(part, name, at)) return at;
   return -1;
 }
+
+/**
+ * Throws RECIPE_INVALID for a regular expression that is malformed, or could take exponential time in other tools: the
+ * engine here would match it in linear time, but a recipe is read by more than us.
+ */
+export function compileRegExp(source: string): { test: NameTest } {
+  if (repeatsRepeats(source)) {
+    fail(
+      'RECIPE_INVALID',
+      `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`,
+      {},
+      'write it without nested repetition',
+    );
+  }
+  return { test: regExpTest(source) };
+}
+
+/** A test of names: exact, glob or `re:`. Throws RECIPE_INVALID for a pattern that cannot be matched in linear time. */
+export function nameTest(pattern: string): NameTest {
+  if (pattern.startsWith('re:')) return compileRegExp(pattern.slice(3)).test;
+  return /[*?]/.test(pattern) ? globTest(pattern) : (n) => n === pattern;
+}

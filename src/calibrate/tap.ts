@@ -1,6 +1,6 @@
 /** Taps: nodes added to a copy of the model that reduce and thin out tensors before they leave onnxruntime. */
 import { dataOf } from '../ir/known.js';
-import { field, named } from '../base/lists.js';
+import { byName, field, named } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Rng } from '../base/rng.js';
 import { cloneModel } from '../ir/clone.js';
@@ -111,7 +111,7 @@ export function tapModel(original: Model, requests: readonly TapRequest[], maxVa
       const step = coprimeStep(runs, Math.max(1, Math.floor(maxValues / channels / run)));
       const name = stepInputs.get(step) ?? input('tap_start', [1]).name;
       stepInputs.set(step, name);
-      const start = model.graph.inputs.find((v) => v.name === name)!; // added above
+      const start = byName(model.graph.inputs, name);
       const rows = b.op('Reshape', [x, int64(0, channels, runs, run)], { name: 'tap' });
       sample = output(b.op('Slice', [rows, start, int64(runs), int64(2), int64(step)], { name: 'tap' }));
     }

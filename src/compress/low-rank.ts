@@ -6,7 +6,7 @@ import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferShapes } from '../ops/infer.js';
-import { nameTest } from '../quantize/filter.js';
+import { nameTest } from '../base/match.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
 import { moments, type Moments } from './output-moments.js';

@@ -1,3 +1,4 @@
+import { byName } from '../base/lists.js';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { named as oneOf } from '../base/named.js';
@@ -79,7 +80,7 @@ export const prune = {
     const { model, feeds, threads, signal } = context;
     const units = candidates(model, o.families);
     const { name, ...about } = o.importance;
-    const importance = importances.find((i) => i.name === name)!; // the schema allows names of the list only
+    const importance = byName(importances, name);
     const scores = await importance.score({ model, units, feeds, threads, seed: o.seed, signal }, about);
     const [quantity, left] = wanted(o.left);
     const gone = selectUnits(model, units, scores, { ...o, quantity, left });

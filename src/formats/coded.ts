@@ -1,3 +1,4 @@
+import { byName } from '../base/lists.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeCode } from '../ir/dtype.js';
 import type { Graph, Value } from '../ir/graph.js';
@@ -26,7 +27,7 @@ export const coded = {
     let changes = 0;
     for (const [point, spec] of planned.plan) {
       if (spec.kind !== 'coded' || !('uses' in point) || !point.data) continue;
-      const coding = codings.find((c) => c.name === spec.coding)!; // the schema allows names of the list only
+      const coding = byName(codings, spec.coding);
       const matrix = matrixOf(point.data.f32(), point.data.dims, spec.axis);
       writer.replace(point, chosen?.get(point) ?? coding.encode(matrix, spec.options, writer.rng), matrix);
       changes++;

@@ -1,4 +1,5 @@
 /** The changes that a recipe makes to the float model and to its weights, with the recipe's own calibration samples. */
+import { byName } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { adjustments } from '../adjust/index.js';
@@ -41,7 +42,7 @@ export async function adjustModel(
   o: Surroundings & { readonly moments: AdjustContext['moments']; readonly recipe: ResolvedRecipe },
 ): Promise<string> {
   const { name, ...options } = named;
-  const adjustment = adjustments.find((a) => a.name === name)!; // the schema allows names of the list only
+  const adjustment = byName(adjustments, name);
   const line = await adjustment.run(
     {
       model,
@@ -105,7 +106,7 @@ export async function chooseWeights(
   } = v.recipe.recipe;
   const { name, ...methodOptions } = w.method;
   const { weightMethods } = v.recipe.plugins;
-  const method = weightMethods.find((m) => m.name === name)!; // the schema allows names of the list only
+  const method = byName(weightMethods, name);
   const layers = v.recipe.recipe.quantize.layers.map(overrideOf);
   const graph = v.model.graph;
   const own = overridesOf(

@@ -4,7 +4,7 @@ import { rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
-import { item } from '../base/lists.js';
+import { byName, item } from '../base/lists.js';
 import { compressions } from '../compress/index.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
@@ -78,7 +78,7 @@ async function take(
   { report, listen }: Together,
   dryRun: boolean,
 ): Promise<string> {
-  const compression = compressions.find((c) => c.name === name)!; // the schema allows names of the list only
+  const compression = byName(compressions, name);
   const { data, samples, threads } = lead.recipe.calibration;
   async function* feeds(): AsyncGenerator<Feed> {
     for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))

@@ -1,4 +1,5 @@
 /** From a model file to a plan: load, check, clean, raise the opset, plan. */
+import { byName } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { formats } from '../formats/index.js';
 import type { Format } from '../formats/types.js';
@@ -32,10 +33,7 @@ import { evaluateModel } from '../runtime/open.js';
 import type { TargetProfile } from '../targets/types.js';
 import { assertMoreThanTrees } from './nothing.js';
 
-/**
- * A model that can be quantized. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading
- * throws.
- */
+/** A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
 export function loadFloatModel(file: string): Model {
   const model = loadModel(file);
   assertFloat(model, file);
@@ -146,8 +144,8 @@ export function planModel(
   among: Pick<Plugins, 'targets'> = builtIn,
 ): Prepared {
   assertMoreThanTrees(model);
-  const target = among.targets.find((t) => t.name === recipe.target)!; // the schema allows names of the list only
-  const format = formats.find((f) => f.name === recipe.quantize.format)!; // the schema allows names of the list only
+  const target = byName(among.targets, recipe.target);
+  const format = byName(formats, recipe.quantize.format);
   if (format.plan !== 'none' && !target.formats.some((f) => f === format.name)) {
     const hint = `quantize.format: ${target.formats.join(', ')}`;
     fail('RECIPE_INVALID', `target ${target.name} does not run format: ${format.name}`, {}, hint);

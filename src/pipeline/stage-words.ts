@@ -1,5 +1,5 @@
 /** What each stage does for a recipe, and why: what it says told apart from what are defaults. */
-import { item } from '../base/lists.js';
+import { byName, item } from '../base/lists.js';
 import { adjustments } from '../adjust/index.js';
 import { compressions } from '../compress/index.js';
 import { formats } from '../formats/index.js';
@@ -22,10 +22,7 @@ export interface Subject extends Pick<ResolvedRecipe, 'recipe' | 'plugins'> {
   /** Which entry of `adjust` or `compress`, in its stage. */ readonly change: number;
 }
 
-/** The member of a list that the schema allows names of only. */
-const named = <T extends { readonly name: string }>(list: readonly T[], name: string): T =>
-  list.find((x) => x.name === name)!; // as the schema says
-const formatOf = ({ recipe }: Subject): (typeof formats)[number] => named(formats, recipe.quantize.format);
+const formatOf = ({ recipe }: Subject): (typeof formats)[number] => byName(formats, recipe.quantize.format);
 
 /** Settings under a key, without some. */
 function under({ settings }: Subject, prefix: string, ...without: readonly string[]): Setting[] {
@@ -41,7 +38,7 @@ const granularity = (g: 'tensor' | 'channel' | { readonly block: number }): stri
 
 export const tell = {
   compress: (s: Subject): Told => ({
-    does: named(compressions, item(s.recipe.compress, s.change).name).doc,
+    does: byName(compressions, item(s.recipe.compress, s.change).name).doc,
     why:
       s.recipe.compress.length === 1
         ? 'the recipe lists it in `compress`'
@@ -82,7 +79,7 @@ export const tell = {
     settings: under(s, 'optimize'),
   }),
   adjust: (s: Subject): Told => ({
-    does: named(adjustments, item(s.recipe.adjust, s.change).name).doc, // each change is told about with its place
+    does: byName(adjustments, item(s.recipe.adjust, s.change).name).doc, // each change is told about with its place
     why:
       s.recipe.adjust.length === 1
         ? 'the recipe lists it in `adjust`'
@@ -122,7 +119,7 @@ export const tell = {
     };
   },
   calibrate: (s: Subject): Told => {
-    const observer = named(s.plugins.observers, s.recipe.quantize.activations.observer.name);
+    const observer = byName(s.plugins.observers, s.recipe.quantize.activations.observer.name);
     return {
       does:
         `Runs the float model on at most ${s.recipe.calibration.samples} samples and chooses the range of each ` +
@@ -143,7 +140,7 @@ export const tell = {
     const { weights: w } = s.recipe.quantize;
     return {
       does: [
-        named(s.plugins.weightMethods, w.method.name).doc,
+        byName(s.plugins.weightMethods, w.method.name).doc,
         ...(w.correct.length ? [`Corrects ${w.correct.join(' and ')} of each layer for what its weights cost.`] : []),
       ].join(' '),
       why: 'layer after layer, on the inputs that the quantized layers before it really give',
@@ -200,7 +197,7 @@ export const tell = {
 
 function whyPlan(s: Subject): string {
   const { quantize: q, target: targetName } = s.recipe;
-  const { defaults, name } = named(s.plugins.targets, targetName);
+  const { defaults, name } = byName(s.plugins.targets, targetName);
   const { plan } = formatOf(s);
   const weights =
     `weights ${q.weights.dtype ?? defaults.weights.dtype} per ` +
@@ -208,7 +205,7 @@ function whyPlan(s: Subject): string {
     (q.weights.dtype === undefined ? `what ${name} runs fastest` : 'as the recipe says');
   const first =
     (plan === 'static' ? `activations ${q.activations.dtype ?? defaults.activations.dtype}, ` : '') +
-    (plan === 'coded' ? named(codings, q.coding.name).doc : weights);
+    (plan === 'coded' ? byName(codings, q.coding.name).doc : weights);
   return [
     first,
     ...(q.layers.length ? [`${q.layers.length} entries for single layers`] : []),

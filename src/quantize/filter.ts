@@ -1,5 +1,5 @@
 import { fail, nearest } from '../base/errors.js';
-import { globTest, regExpTest, repeatsRepeats, type NameTest } from '../base/match.js';
+import { nameTest } from '../base/match.js';
 import { label, type Graph, type Node } from '../ir/graph.js';
 
 /**
@@ -7,28 +7,6 @@ import { label, type Graph, type Node } from '../ir/graph.js';
  * `first` or `last` compute node.
  */
 export type NodeFilter = string | { readonly opType: string } | { readonly position: 'first' | 'last' };
-
-/**
- * Throws RECIPE_INVALID for a regular expression that is malformed, or could take exponential time in other tools: the
- * engine here would match it in linear time, but a recipe is read by more than us.
- */
-export function compileRegExp(source: string): { test: NameTest } {
-  if (repeatsRepeats(source)) {
-    fail(
-      'RECIPE_INVALID',
-      `the pattern "${source}" repeats a group that repeats inside; matching it could take forever`,
-      {},
-      'write it without nested repetition',
-    );
-  }
-  return { test: regExpTest(source) };
-}
-
-/** A test of names: exact, glob or `re:`. Throws RECIPE_INVALID for a pattern that cannot be matched in linear time. */
-export function nameTest(pattern: string): NameTest {
-  if (pattern.startsWith('re:')) return compileRegExp(pattern.slice(3)).test;
-  return /[*?]/.test(pattern) ? globTest(pattern) : (n) => n === pattern;
-}
 
 /**
  * The nodes that a list of filters names. A filter that matches nothing is a mistake: throws RECIPE_UNKNOWN_NAME with

@@ -4,7 +4,7 @@ import { SOURCE_KINDS } from '../data/spec.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { formats } from '../formats/index.js';
 import { misfit, type Misfit } from '../gate/units.js';
-import { nameTest } from '../quantize/filter.js';
+import { nameTest } from '../base/match.js';
 import { metricHint, type Complaint } from './complaints.js';
 import { isPlain, type Plain } from './override.js';
 import { type Plugins } from './plugins.js';

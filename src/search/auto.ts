@@ -3,6 +3,7 @@
  * part. Rounds are successive halving (https://arxiv.org/abs/1502.07943): all on few samples, the best on the whole
  * search part.
  */
+import { byName } from '../base/lists.js';
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { batchNormMoments } from '../channels/moments.js';
@@ -60,7 +61,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
       {},
       'leave it to its default, or use --objective size',
     );
-  const target = base.plugins.targets.find((t) => t.name === base.recipe.target)!; // the schema allows these only
+  const target = byName(base.plugins.targets, base.recipe.target);
   if (rest.objective === 'latency' && target.host === 'simulated')
     fail(
       'USAGE',

@@ -1,4 +1,5 @@
 /** Trained → written: the model of the recipe's format, in the staging folder. */
+import { byName } from '../../base/lists.js';
 import { bytesText } from '../../base/text.js';
 import { version } from '../../base/version.js';
 import { saturatingLayers, saturationRisk } from '../../analyse/saturation.js';
@@ -55,7 +56,7 @@ export function writeVariant(v: TrainedVariant): { readonly written: WrittenVari
 function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins } }: TrainedVariant): string {
   const named = recipe.exports ?? [];
   for (const { name, ...options } of named) {
-    const exporter = plugins.exporters.find((e) => e.name === name)!; // the schema allows names of the list only
+    const exporter = byName(plugins.exporters, name);
     for (const file of exporter.export(graph, options)) folder.add(file, name);
   }
   return named.length ? ` · ${named.map((n) => n.name).join(', ')} beside it` : '';

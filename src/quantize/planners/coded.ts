@@ -1,4 +1,5 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
+import { byName } from '../../base/lists.js';
 import type { Node, Value } from '../../ir/graph.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { linearViews, specOf } from '../../ops/index.js';
@@ -58,7 +59,7 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes };
 
   function refusal({ data }: Value, axis: number, { name, options }: NamedOptions): string | undefined {
-    const coding = codings.find((c) => c.name === name)!; // the schema allows names of the list only
+    const coding = byName(codings, name);
     return coding.refusal?.(matrixOf(data!.f32(), data!.dims, axis), options); // the caller checked that it is constant
   }
 }

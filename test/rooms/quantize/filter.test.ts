@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { specOf } from '../../../src/ops/index.js';
-import { compileRegExp, nameTest, selectNodes, type NodeFilter } from '../../../src/quantize/filter.js';
+import { compileRegExp, nameTest } from '../../../src/base/match.js';
+import { selectNodes, type NodeFilter } from '../../../src/quantize/filter.js';
 
 const { graph } = parseModel(
   `<ir_version: 8, opset_import: ["" : 17]>
