@@ -40,17 +40,30 @@ export function asSystemError(error: unknown): QuantError | undefined {
     if (e instanceof QuantError) return undefined;
     const { code, syscall, path: file } = e as NodeJS.ErrnoException; // fields of errors that Node makes
     // Native code and the module loader say it in words only.
-    const said = code ?? (/\bEMFILE\b|[Tt]oo many open files/.test(e.message) ? 'EMFILE' : undefined);
+    const words = /\bEMFILE\b|[Tt]oo many open files/.test(e.message) || isUnopenedPackage(e);
+    const said = words ? 'EMFILE' : code;
     if (said === undefined || !FOREIGN.has(said) || (syscall === undefined && said !== 'EMFILE')) continue;
     return new QuantError(
       'OUTPUT_WRITE',
       'the system ' +
         `refuses${syscall === undefined ? '' : ` '${syscall}'`}${file === undefined ? '' : ` of '${file}'`}: ` +
-        `${reason(e)}`,
+        (said === 'EMFILE' ? 'too many open files' : reason(e)),
       { where: file === undefined ? {} : { file }, hint: HINTS[said], cause: error },
     );
   }
   return undefined;
+}
+
+/** Whether the module loader, out of open files, took a package for missing that it could not read. */
+function isUnopenedPackage({ message }: Error): boolean {
+  const folder = /^Cannot find package '(.+)[\\/]index\.js' imported from /.exec(message)?.[1];
+  if (folder === undefined) return false;
+  try {
+    fs.closeSync(fs.openSync(path.join(folder, 'package.json'), 'r'));
+    return false;
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'EMFILE'; // Node's file system throws these
+  }
 }
 
 /** A new folder for what is not kept. Throws OUTPUT_WRITE naming the folder of temporary files and what sets it. */
