@@ -75,6 +75,7 @@ export const prune = {
   name: 'prune',
   doc: 'Takes the least important channels out, with everything that belongs to them: a smaller, faster ordinary model.',
   options,
+  leaving: (share, objective) => ({ left: { [objective === 'latency' ? 'macs' : 'parameters']: share } }),
   needsData: (o) => o.refit || importances.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
   async run(context, o) {
     const { model, feeds, threads, signal } = context;

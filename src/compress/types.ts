@@ -24,6 +24,11 @@ export interface Compression<O = unknown> {
   readonly doc: string;
   /** Strict zod object with a description for each key. */
   readonly options: z.ZodType<O>;
+  /**
+   * As a recipe says it, options that leave a share of the work, or of the bytes, as the objective of a search asks.
+   * Searches do not try a compression without it.
+   */
+  leaving?(share: number, objective: 'latency' | 'size'): Readonly<Record<string, unknown>>;
   /** Whether it reads calibration samples, as its options say. */
   needsData(options: O): boolean;
   /** Gives one line about what it did. */

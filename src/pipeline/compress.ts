@@ -40,8 +40,11 @@ interface State {
   readonly model: Model;
 }
 
-/** Makes the model smaller as the recipe says. A dry run looks at no samples and measures nothing. */
-export async function compressFront(front: Front, all: Together, dryRun: boolean): Promise<CompressedFront> {
+/** How far it goes: `plan` looks at no samples, `make` at those of calibration, and `measure` judges every state too. */
+export type CompressExtent = 'plan' | 'make' | 'measure';
+
+/** Makes the model smaller as the recipe says. */
+export async function compressFront(front: Front, all: Together, extent: CompressExtent): Promise<CompressedFront> {
   const steps = front.lead.recipe.compress;
   if (!steps.length) return { front, close: () => undefined };
   const folder = temporaryFolder();
@@ -53,7 +56,7 @@ export async function compressFront(front: Front, all: Together, dryRun: boolean
     for (const [i, step] of steps.entries())
       await all.stage(step.name, async () => {
         const started = performance.now();
-        const line = await take(step, model, front, all, dryRun);
+        const line = await take(step, model, front, all, extent !== 'plan');
         const file = path.join(folder, `compressed-${i}.onnx`);
         saveModel(model, file);
         const seconds = (performance.now() - started) / 1000;
@@ -61,7 +64,7 @@ export async function compressFront(front: Front, all: Together, dryRun: boolean
         return [undefined, line];
       });
     const { file } = item(states, states.length - 1);
-    const facts = dryRun ? undefined : await measure(states, front, all);
+    const facts = extent === 'measure' ? await measure(states, front, all) : undefined;
     return { front: fromFile(front, model, file), ...(facts ? { facts } : {}), close };
   } catch (error) {
     close();
@@ -76,7 +79,7 @@ async function take(
   model: Model,
   { lead, inputs }: Front,
   { report, listen }: Together,
-  dryRun: boolean,
+  looks: boolean,
 ): Promise<string> {
   const compression = byName(compressions, name);
   const { data, samples, threads } = lead.recipe.calibration;
@@ -84,7 +87,7 @@ async function take(
     for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))
       yield* batch.feeds;
   }
-  const about = { model, feeds, hasData: data !== undefined && !dryRun, threads, report, ...listen };
+  const about = { model, feeds, hasData: data !== undefined && looks, threads, report, ...listen };
   const line = await compression.run(about, options);
   inferShapes(model);
   return line;

@@ -115,7 +115,8 @@ export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const asks = o.runs.map((r, index) =>
     ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
   );
-  const compressed = await compressFront(opened, all, o.dryRun === true);
+  const extent = o.dryRun ? 'plan' : o.searchOnly ? 'make' : 'measure';
+  const compressed = await compressFront(opened, all, extent);
   try {
     const trained = await trainFront(compressed.front, item(asked, 0), all, o.dryRun === true);
     try {

@@ -23,6 +23,7 @@ import { atBatchOfOne } from '../pipeline/first-look.js';
 import { Forecast } from './forecast.js';
 import { lookAtAll } from '../pipeline/front.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
+import { allowedOf } from './smaller.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
 import { comparedByDefault } from '../evaluate/compare.js';
 import { formatsOf, limitFor } from './limit.js';
@@ -76,9 +77,14 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     );
   const [named] = (await chosenMetrics(base)) ?? [];
   if (named) limitFor(rest.maxAccuracyDrop, named.metric, 1);
+  const allowed = allowedOf(rest.allow ?? []);
   checkOutputs([{ recipe: base, outDir: rest.outDir }], undefined, [FOUND_RECIPE]);
   checkFiles(base);
-  const forecast = new Forecast(rest.timeBudgetMs, base.recipe.calibration.data !== undefined);
+  const forecast = new Forecast(
+    rest.timeBudgetMs,
+    base.recipe.calibration.data !== undefined,
+    base.recipe.compress.map((c) => c.name),
+  );
   const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);
   const share = evaluation.searchShare || SEARCH_SHARE;
@@ -105,6 +111,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     const setting = { share, samples, folder, stage, forecast };
     const search = new Search(o, setting);
     await search.explore(work);
+    for (const compression of allowed) await search.shrink(compression);
     return await confirm(o, search.ledger, setting);
   } finally {
     rmSync(folder, { recursive: true, force: true });

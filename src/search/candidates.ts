@@ -14,6 +14,8 @@ export interface Candidate {
   readonly why: string;
   readonly family: Family;
   readonly adjust: NonNullable<RecipeInput['adjust']>;
+  /** What makes the float model smaller first; that of the recipe where it says nothing. */
+  readonly compress?: NonNullable<RecipeInput['compress']>;
   readonly quantize: Quantize;
   /** What it changes of the recipe's calibration. */
   readonly calibration?: Calibration;
@@ -47,10 +49,11 @@ export const runsOn = ({ formats }: Pick<Work, 'formats'>, { quantize: { format 
 export function sectionsOf(
   c: Candidate,
   base: Recipe,
-): Pick<RecipeInput, 'adjust' | 'quantize' | 'calibration' | 'optimize'> {
+): Pick<RecipeInput, 'adjust' | 'quantize' | 'calibration' | 'optimize' | 'compress'> {
   return {
     adjust: c.adjust,
     quantize: c.quantize,
+    ...(c.compress ? { compress: c.compress } : {}),
     ...(c.calibration ? { calibration: { ...base.calibration, ...c.calibration } } : {}),
     ...(c.optimize ? { optimize: { ...base.optimize, ...c.optimize } } : {}),
   };

@@ -33,6 +33,8 @@ const SAFETY = 1.3;
 export class Forecast {
   readonly totalMs: number;
   readonly #calibrationData: boolean;
+  /** Names of the compressions that every candidate without its own has. */
+  readonly #compress: readonly string[];
   readonly #started = performance.now();
   /** ms by stage; of those that each recipe has alone, for one. Methods and changes by their own names. */
   readonly #known = new Map<string, number>();
@@ -41,10 +43,14 @@ export class Forecast {
   #layers = 1;
   #look: number | undefined;
 
-  /** `calibrationData`: whether the recipes have some, which float16 looks at too. */
-  constructor(totalMs: number, calibrationData = false) {
+  /**
+   * `calibrationData`: whether the recipes have some, which float16 looks at too; `compress`: names of what makes their
+   * model smaller.
+   */
+  constructor(totalMs: number, calibrationData = false, compress: readonly string[] = []) {
     this.totalMs = totalMs;
     this.#calibrationData = calibrationData;
+    this.#compress = compress;
   }
 
   spent(): number {
@@ -90,7 +96,7 @@ export class Forecast {
   stopped(e: Errand, ms: number): void {
     const rest = ms - this.of(e);
     const keys = e.candidates
-      .flatMap((c) => [methodKey(c), ...c.adjust.map((a) => (typeof a === 'string' ? a : a.name))])
+      .flatMap((c) => [methodKey(c), ...namesIn(c.adjust), ...namesIn(c.compress ?? [])])
       .filter((k) => k !== undefined && !this.#known.has(k));
     const [key] = keys;
     if (key !== undefined) this.#know(key, Math.max(ms / e.candidates.length, rest));
@@ -107,8 +113,9 @@ export class Forecast {
     return STAGES.flatMap((spec) => {
       const these = asked.filter(({ asks }) => spec.when(asks));
       if (!these.length) return [];
-      if (spec.name === 'adjust')
-        return [...new Set(these.flatMap(({ asks }) => asks.adjust))].map((change) => ({
+      const { name } = spec;
+      if (name === 'adjust' || name === 'compress')
+        return [...new Set(these.flatMap(({ asks }) => asks[name]))].map((change) => ({
           name: change,
           ms: this.#stage(change, spec.runs(this.#work(e), change)),
         }));
@@ -135,11 +142,11 @@ export class Forecast {
     return { layers: this.#layers, samples: c?.quantize.weights?.samples ?? METHOD_SAMPLES, sensitivity };
   }
 
-  #asks({ adjust, quantize, calibration }: Candidate, e: Errand): Asks {
+  #asks({ adjust, compress, quantize, calibration }: Candidate, e: Errand): Asks {
     return {
-      compress: [],
-      training: undefined, // both are done once, before a search looks at anything
-      adjust: adjust.map((a) => (typeof a === 'string' ? a : a.name)),
+      compress: compress ? namesIn(compress) : this.#compress,
+      training: undefined, // it is done once, before a search looks at anything
+      adjust: namesIn(adjust),
       format: quantize.format ?? 'qdq',
       budget: quantize.budget !== undefined,
       refined: isRefined(quantize),
@@ -179,6 +186,9 @@ export class Forecast {
     this.#known.set(key, Math.max(ms, this.#known.get(key) ?? 0));
   }
 }
+
+const namesIn = (list: readonly (string | { readonly name: string })[]): string[] =>
+  list.map((x) => (typeof x === 'string' ? x : x.name));
 
 /** What decides how long the codes of weights take; undefined where they are rounded. */
 function methodKey({ quantize }: Candidate): string | undefined {

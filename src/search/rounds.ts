@@ -89,7 +89,9 @@ export class Rounds {
   proxySamples(candidates: readonly Candidate[]): number {
     const { forecast, samples, share } = this.#s;
     const all = Math.min(PROXY_SAMPLES, Math.ceil(share * samples));
-    const groups = [...groupBy(candidates, (c) => JSON.stringify([c.adjust, c.calibration, c.optimize])).values()];
+    const groups = [
+      ...groupBy(candidates, (c) => JSON.stringify([c.compress, c.adjust, c.calibration, c.optimize])).values(),
+    ];
     const ms = (n: number): number =>
       groups.reduce(
         (sum, list) => sum + forecast.of({ candidates: list, samples: n, latency: false, sensitivity: 0 }),

@@ -1,4 +1,5 @@
 /** The course of `quantize auto`: what is tried next, and why. */
+import type { Compression } from '../compress/types.js';
 import { filterOf } from '../pipeline/mixed.js';
 import { derive } from '../recipe/load.js';
 import {
@@ -17,6 +18,7 @@ import { Ledger } from './ledger.js';
 import { byLoss, SAME, sameSpeed } from './order.js';
 import { exclusions, learned, mixtures, refinements, withoutLosses, worthLearning } from './refinements.js';
 import { Rounds, WHOLE } from './rounds.js';
+import { Shares, smaller } from './smaller.js';
 import type { Tried } from './trials.js';
 import type { AutoOptions, SearchSetting } from './types.js';
 
@@ -199,6 +201,26 @@ export class Search {
     ) {
       // what ran has a file
       await this.#whole(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!));
+    }
+  }
+
+  /**
+   * Makes the model of the leading recipe smaller first, as far as it keeps the limit: falling shares, and once the limit
+   * is missed the middle of the last two.
+   */
+  async shrink(compression: Compression): Promise<void> {
+    const [leading] = this.ledger.ranked();
+    if (!leading) {
+      this.ledger.notes.push(`${compression.name} was not tried: no recipe keeps the limit without it`);
+      return;
+    }
+    const { base, objective } = this.#o;
+    const steps = new Shares();
+    for (let share = steps.next(); share !== undefined; share = steps.next()) {
+      const c = smaller(leading.candidate, base.recipe, compression, share, objective);
+      const [t] = await this.#whole([c]);
+      if (!t || t.outcome !== 'ok') break; // there is no time for it, or no such share to be had
+      steps.told(this.ledger.within(t));
     }
   }
 

@@ -174,6 +174,7 @@ function told(c: Candidate, round: number): Pick<Trial, 'round' | 'label' | 'why
     next: '',
     settings: stringify(
       {
+        ...(c.compress ? { compress: c.compress } : {}),
         adjust: c.adjust,
         quantize: { ...quantize, ...(exclude?.length ? { exclude } : {}) },
         ...(c.calibration ? { calibration: c.calibration } : {}),

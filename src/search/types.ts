@@ -16,6 +16,8 @@ export interface AutoOptions extends RunListener {
   readonly maxAccuracyDrop: Margin;
   readonly objective: Objective;
   readonly timeBudgetMs: number;
+  /** Names of compressions that may make the model smaller first. Default: none. */
+  readonly allow?: readonly string[];
   /** Takes only a drop whose whole interval is within the limit. */
   readonly proven?: boolean;
 }

@@ -20,6 +20,7 @@ export interface AutoFlags {
   readonly target?: string;
   readonly objective: string;
   readonly timeBudget: string;
+  readonly allow?: string;
   readonly proven?: true;
   readonly out?: string;
   readonly set?: readonly string[];
@@ -69,6 +70,7 @@ export async function auto(
       timeBudgetMs,
       maxAccuracyDrop: limit.data,
       signal,
+      ...(flags.allow === undefined ? {} : { allow: flags.allow.split(',').map((s) => s.trim()) }),
       ...(flags.proven ? { proven: true } : {}),
       ...(progress ? { onEvent: progress.onEvent } : {}),
       render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),

@@ -7,13 +7,14 @@ const glyphs = path.join(import.meta.dirname, '..', '..', '..', 'calibration-dat
 const preprocess = { resize: { height: 8, width: 8 }, scale: '1/255', mean: 0.5, std: 0.25 };
 
 /** The recipe of an int8 model, with few samples and nothing that only explains. The model is written into `dir`. */
-export function tinyRecipe(dir: string): RecipeInput {
-  const channels = (name: string, value: number): string => `float[8] ${name} = {${Array(8).fill(value).join(',')}}`;
+export function tinyRecipe(dir: string, width = 8): RecipeInput {
+  const channels = (name: string, value: number): string =>
+    `float[${width}] ${name} = {${Array(width).fill(value).join(',')}}`;
   const model = writeModel(
-    path.join(dir, 'tiny.onnx'),
+    path.join(dir, `tiny-${width}.onnx`),
     `g (float[N,1,8,8] x) => (float[N,10] y)
-  <${weight('w', [8, 1, 3, 3])}, ${weight('scale', [8])}, ${channels('bias', 0)}, ${channels('mean', 0)},
-   ${channels('var', 1)}, ${weight('v', [8, 8, 3, 3])}, ${weight('f', [8, 10])}> {
+  <${weight('w', [width, 1, 3, 3])}, ${weight('scale', [width])}, ${channels('bias', 0)}, ${channels('mean', 0)},
+   ${channels('var', 1)}, ${weight('v', [width, width, 3, 3])}, ${weight('f', [width, 10])}> {
     a = Conv <pads: ints = [1, 1, 1, 1]> (x, w)  n = BatchNormalization(a, scale, bias, mean, var)  r = Relu(n)
     c = Conv(r, v)  q = Relu(c)  p = GlobalAveragePool(q)  l = Flatten(p)  y = MatMul(l, f) }`,
   );
