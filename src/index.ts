@@ -133,6 +133,11 @@ export type {
   PassPlugin,
   WeightMethodPlugin,
 } from './recipe/plugin-kinds.js';
+export type { ImportancePlugin, ImportancePluginContext } from './recipe/plugin-importance.js';
+export type { Importance, ImportanceContext } from './compress/importance/types.js';
+export type { ChannelUnit, Cut } from './channels/removal.js';
+export type { Place } from './channels/classes.js';
+export type { Batch, BatchRow } from './data/batch.js';
 export type { TargetPlugin } from './recipe/plugin-target.js';
 export type { ExportedFile, Exporter, FileRole } from './exporters/types.js';
 export {

@@ -9,79 +9,91 @@ import type { Model } from '../ir/model.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
 import { importances } from './importance/index.js';
+import { l1 } from './importance/norms.js';
+import type { Importance } from './importance/types.js';
 import { refit } from './refit.js';
 import { selectUnits } from './select.js';
 import type { CompressContext, Compression } from './types.js';
 import { Work, type Amounts, type Quantity } from './work.js';
 
 const share = z.number().gt(0).lt(1);
-const options = z.strictObject({
-  left: z
-    .strictObject({
-      macs: share.describe('Of the multiply-accumulates.').optional(),
-      parameters: share.describe('Of the elements of all constants.').optional(),
-    })
-    .refine(
-      (t) => Object.values(t).filter((v) => v !== undefined).length === 1,
-      'name one quantity: macs or parameters',
+const optionsWith = (known: readonly Importance[]) =>
+  z.strictObject({
+    left: z
+      .strictObject({
+        macs: share.describe('Of the multiply-accumulates.').optional(),
+        parameters: share.describe('Of the elements of all constants.').optional(),
+      })
+      .refine(
+        (t) => Object.values(t).filter((v) => v !== undefined).length === 1,
+        'name one quantity: macs or parameters',
+      )
+      .describe('What is left, as a share: { macs: 0.5 } halves the work.'),
+    importance: oneOf(
+      'A measure of channels',
+      importances,
+      known.filter((i) => !importances.includes(i)),
     )
-    .describe('What is left, as a share: { macs: 0.5 } halves the work.'),
-  importance: oneOf('A measure of channels', importances)
-    .prefault('l1')
-    .describe('What tells which channels matter; those of the smallest values go.'),
-  scope: z
-    .enum(['uniform', 'global'])
-    .default('uniform')
-    .describe(
-      'uniform: each family of channels gives the same share; global: all compete, by importance relative to the mean ' +
-        'of their family.',
-    ),
-  families: z
-    .enum(['inner', 'all'])
-    .default('inner')
-    .describe(
-      'Channels that may go. inner: those that a single layer makes; all: also those that sums tie together, such as ' +
-        'the stream of a residual network, of which each that goes leaves many layers.',
-    ),
-  roundTo: z
-    .number()
-    .int()
-    .positive()
-    .default(1)
-    .describe('Families keep a multiple of so many channels, such as the 8 or 16 that kernels take at once.'),
-  least: z.number().min(0).max(1).default(0.1).describe('Share of the channels of a family that stays at least.'),
-  refit: z
-    .boolean()
-    .default(true)
-    .describe(
-      'Fits the weights that are left to what the whole model gives on calibration samples (least squares), layer after ' +
-        'layer, without training. Left out where the recipe names no calibration data.',
-    ),
-  damping: z
-    .number()
-    .positive()
-    .default(0.001)
-    .describe('With refit, how strongly weights hold on to what they were, as a share of the mean energy of inputs.'),
-  seed: z.number().int().min(0).default(0).describe('Seed of importances that draw.'),
-});
-type Options = z.output<typeof options>;
+      .prefault('l1')
+      .describe('What tells which channels matter; those of the smallest values go.'),
+    scope: z
+      .enum(['uniform', 'global'])
+      .default('uniform')
+      .describe(
+        'uniform: each family of channels gives the same share; global: all compete, by importance relative to the mean ' +
+          'of their family.',
+      ),
+    families: z
+      .enum(['inner', 'all'])
+      .default('inner')
+      .describe(
+        'Channels that may go. inner: those that a single layer makes; all: also those that sums tie together, such as ' +
+          'the stream of a residual network, of which each that goes leaves many layers.',
+      ),
+    roundTo: z
+      .number()
+      .int()
+      .positive()
+      .default(1)
+      .describe('Families keep a multiple of so many channels, such as the 8 or 16 that kernels take at once.'),
+    least: z.number().min(0).max(1).default(0.1).describe('Share of the channels of a family that stays at least.'),
+    refit: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Fits the weights that are left to what the whole model gives on calibration samples (least squares), layer after ' +
+          'layer, without training. Left out where the recipe names no calibration data.',
+      ),
+    damping: z
+      .number()
+      .positive()
+      .default(0.001)
+      .describe('With refit, how strongly weights hold on to what they were, as a share of the mean energy of inputs.'),
+    seed: z.number().int().min(0).default(0).describe('Seed of importances that draw.'),
+  });
+type Options = z.output<ReturnType<typeof optionsWith>>;
 
 /**
  * Takes whole channels out: of the layers that make them, of those that read them, and of all between, so that what is
  * left is an ordinary smaller model. source: dependency groups, Fang et al. 2023, https://arxiv.org/abs/2301.12900;
  * least squares, He et al. 2017, https://arxiv.org/abs/1707.06168
  */
-export const prune = {
+export const pruneWith = (known: readonly Importance[]): Compression<Options> => ({
   name: 'prune',
   doc: 'Takes the least important channels out, with everything that belongs to them: a smaller, faster ordinary model.',
-  options,
-  needsData: (o) => o.refit || importances.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
+  options: optionsWith(known),
+  needsData: (o) => o.refit || known.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
   async run(context, o) {
-    const { model, feeds, threads, signal } = context;
+    const { model, feeds, batches, threads, signal } = context;
     const units = candidates(model, o.families);
     const { name, ...about } = o.importance;
-    const importance = byName(importances, name);
-    const scores = await importance.score({ model, units, feeds, threads, seed: o.seed, signal }, about);
+    // A dry run looks at no samples: how many channels go is all that it tells.
+    const asked = byName(known, name);
+    const importance = context.dryRun && asked.needs === 'inputs' ? l1 : asked;
+    const scores = await importance.score(
+      { model, units, feeds, batches, threads, seed: o.seed, signal },
+      importance === asked ? about : { of: 'makers' },
+    );
     const [quantity, left] = wanted(o.left);
     const gone = selectUnits(model, units, scores, { ...o, quantity, left });
     const before = new Work(model).left;
@@ -94,7 +106,8 @@ export const prune = {
     const fitted = o.refit && context.hasData ? await fit(context, reference, gone, o.damping) : 0;
     return lineOf(gone, units, before, new Work(model).left, fitted);
   },
-} satisfies Compression<Options>;
+});
+export const prune = pruneWith(importances);
 
 function candidates(model: Model, families: Options['families']): ChannelUnit[] {
   const all = familiesOf(channelUnits(model));

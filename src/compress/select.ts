@@ -83,12 +83,13 @@ export function selectUnits(
 }
 
 function ranked(family: Family, scores: readonly number[], { least, roundTo }: Selection): Ranked {
-  const mean = scores.reduce((n, s) => n + s, 0) / Math.max(1, scores.length) || 1;
+  const finite = scores.filter((s) => Number.isFinite(s)); // others stay
+  const mean = finite.reduce((n, s) => n + s, 0) / Math.max(1, finite.length) || 1;
   const order = family.units
     .map((unit, i) => ({ unit, score: item(scores, i) / mean }))
     .sort((a, b) => a.score - b.score);
   const stay = Math.max(1, Math.min(order.length, roundTo), Math.ceil(least * order.length));
-  return { family, order, most: order.length - stay };
+  return { family, order, most: Math.min(finite.length, order.length - stay) };
 }
 
 /** The least important of a family: about so many, such that what stays is a multiple. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
-import { compressions } from '../compress/index.js';
+import { compressionsWith } from '../compress/index.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { macsByNode } from '../facts/model.js';
@@ -78,13 +78,14 @@ async function take(
   { report, listen }: Together,
   dryRun: boolean,
 ): Promise<string> {
-  const compression = byName(compressions, name);
+  const compression = byName(compressionsWith(lead.plugins.importances), name);
   const { data, samples, threads } = lead.recipe.calibration;
+  const seen = () => calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`);
   async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))
-      yield* batch.feeds;
+    for await (const batch of seen()) yield* batch.feeds;
   }
-  const about = { model, feeds, hasData: data !== undefined && !dryRun, threads, report, ...listen };
+  const hasData = data !== undefined && !dryRun;
+  const about = { model, feeds, batches: seen, hasData, dryRun, threads, report, ...listen };
   const line = await compression.run(about, options);
   inferShapes(model);
   return line;

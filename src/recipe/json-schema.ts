@@ -55,7 +55,7 @@ export function publishedSchema(): JsonSchema {
 }
 
 /** Keys whose names plug-ins add to. */
-const NAMED: ReadonlySet<string> = new Set(['observer', 'method', 'target']);
+const NAMED: ReadonlySet<string> = new Set(['observer', 'method', 'target', 'importance']);
 const OF_PLUGIN = { type: 'string', description: 'A name that a module in `plugins` adds.' };
 
 function withPluginNames(schema: JsonSchema): JsonSchema {
