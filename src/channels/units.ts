@@ -9,6 +9,7 @@ import { isGroupNormalization, isView, joins } from '../ops/kinds.js';
 import { tellsSize } from '../ops/sizes.js';
 import { normalAxis } from '../ops/spec.js';
 import { ChannelClasses, type Place } from './classes.js';
+import { learnSizes } from './sizes.js';
 
 /** One index along an axis of a constant. */
 export interface Cut {
@@ -29,6 +30,7 @@ export interface ChannelUnit {
  * the same places of all heads, the outermost one that nothing holds is taken. Needs inferred shapes.
  */
 export function channelUnits(model: Model): ChannelUnit[] {
+  learnSizes(model);
   // First without any way: which axes does something else hold?
   const before = new Units(model, undefined).found();
   const chosen = new Map<string, number>();

@@ -47,8 +47,9 @@ const optionsWith = (known: readonly Importance[]) =>
       .enum(['inner', 'all'])
       .default('inner')
       .describe(
-        'Channels that may go. inner: those that a single layer makes; all: also those that sums tie together, such as ' +
-          'the stream of a residual network, of which each that goes leaves many layers.',
+        'Channels that may go. inner: those that stay inside of a block, such as the inner channels of residual blocks, ' +
+          'heads of attention and neurons of feed-forward layers; all: also those of sums, such as the stream of a ' +
+          'residual network, of which each that goes leaves many layers.',
       ),
     roundTo: z
       .number()
@@ -111,14 +112,14 @@ export const prune = pruneWith(importances);
 
 function candidates(model: Model, families: Options['families']): ChannelUnit[] {
   const all = familiesOf(channelUnits(model));
-  const inner = ({ makers }: Family): boolean => makers.length === 1;
+  const inner = ({ summed }: Family): boolean => !summed;
   const found = (families === 'inner' ? all.filter(inner) : all).flatMap((f) => f.units);
   if (!found.length)
     fail(
       'MODEL_UNSUPPORTED',
-      `the model has no ${all.length ? 'channels of a single layer' : 'channels'} that could be taken out`,
+      `the model has no ${all.length ? 'channels inside of blocks' : 'channels'} that could be taken out`,
       {},
-      all.length ? 'families: all takes those that sums tie together' : 'layers with constant weights have some',
+      all.length ? 'families: all takes those of sums, too' : 'layers with constant weights have some',
     );
   return found;
 }
