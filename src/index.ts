@@ -116,6 +116,13 @@ export {
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { trainFile, type TrainFileOptions } from './standalone/train.js';
+export {
+  modelGroups,
+  type ChannelGroup,
+  type GroupsOptions,
+  type ModelGroups,
+  type Saving,
+} from './standalone/groups.js';
 export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
 export { withWeights } from './train/write-back.js';
 export { withFakeQuant } from './qat/fake-quant.js';

@@ -12,6 +12,7 @@ import type { EvaluateFlags } from './commands/evaluate.js';
 import type { BenchFlags } from './commands/bench.js';
 import type { GateFlags } from './commands/gate.js';
 import type { CostFlags } from './commands/cost.js';
+import type { GroupsFlags } from './commands/groups.js';
 import type * as StoreCommands from './commands/store.js';
 import type { StoreFlags } from './commands/store.js';
 import type { Job } from './context.js';
@@ -233,6 +234,22 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--debug', 'shows stack traces')
     .action((file: string, options: CostFlags) => {
       choose(async (c) => (await import('./commands/cost.js')).cost(file, options, c));
+    });
+  program
+    .command('groups')
+    .description('which channels go together, how much they matter, and what the model saves without some of them')
+    .argument('<model>', 'an ONNX file')
+    .option('-i, --importance <name>', 'the measure, as in `compress` of recipes', 'l1')
+    .option('--share <share>', 'the least important of each group whose saving is told', '0.5')
+    .option('-r, --recipe <file>', 'gives calibration samples to measures that look at some, and plug-ins')
+    .option('--latency', 'measures what each group saves in onnxruntime, all in turn')
+    .option('--runs <n>', 'measured runs of each model for --latency', '100')
+    .option('--threads <n>', 'threads for --latency', '1')
+    .option('--tensors', 'lists the tensors and constants of each group too')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((file: string, options: GroupsFlags) => {
+      choose(async (c) => (await import('./commands/groups.js')).groups(file, options, c));
     });
   program
     .command('card')

@@ -6,10 +6,12 @@ import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
 import { linearViews, specOf } from '../ops/index.js';
 
-/** Multiply-accumulates of one sample, and elements of constants. */
+/** Multiply-accumulates of one sample, and elements and bytes of constants. */
 export interface Amounts {
   readonly macs: number;
   readonly parameters: number;
+  /** Of all constants. */
+  readonly bytes: number;
 }
 export type Quantity = keyof Amounts;
 
@@ -27,9 +29,10 @@ export class Work {
   /** Indices that are gone, by constant and axis. */
   readonly #gone = new Map<Value, number[]>();
 
-  constructor(model: Model) {
+  /** `sized`: nodes of a copy in which more sizes are known, by the model's own. */
+  constructor(model: Model, sized?: ReadonlyMap<Node, Node>) {
     for (const node of model.graph.topological()) {
-      const macs = macsOf(node);
+      const macs = macsOf(sized?.get(node) ?? node);
       const weights = linearViews(node).flatMap((v) => node.inputs[v.weight] ?? []);
       const [weight] = weights;
       if (weight?.isInitializer) this.#macs.set(weight, (this.#macs.get(weight) ?? 0) + macs);
@@ -45,11 +48,15 @@ export class Work {
     this.#all(units, -1);
   }
   get left(): Amounts {
-    let [macs, parameters] = [0, 0];
+    let [macs, parameters, bytes] = [0, 0, 0];
     for (const [v, n] of this.#macs) macs += n * this.#share(v, dataOf(v).dims);
     for (const [v, n] of this.#ofActivations) macs += n * this.#share(v, v.shape ?? []);
-    for (const [v, n] of this.#sizes) parameters += n * this.#share(v, dataOf(v).dims);
-    return { macs, parameters };
+    for (const [v, n] of this.#sizes) {
+      const share = this.#share(v, dataOf(v).dims);
+      parameters += n * share;
+      bytes += dataOf(v).byteLength * share;
+    }
+    return { macs, parameters, bytes };
   }
 
   #all(units: readonly ChannelUnit[], by: number): void {
