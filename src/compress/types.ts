@@ -13,6 +13,8 @@ export interface CompressContext {
   readonly feeds: () => AsyncIterable<Feed>;
   /** The same with labels, where the data have some. */
   readonly batches?: (() => AsyncIterable<Batch>) | undefined;
+  /** What models are timed on; undefined where nothing may be measured. */
+  readonly timing?: { readonly feed: Feed; readonly threads: number } | undefined;
   /** Nothing may be measured or looked at. */
   readonly dryRun?: boolean | undefined;
   /** Whether the recipe names calibration data. */

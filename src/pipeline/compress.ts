@@ -85,10 +85,18 @@ async function take(
     for await (const batch of seen()) yield* batch.feeds;
   }
   const hasData = data !== undefined && !dryRun;
-  const about = { model, feeds, batches: seen, hasData, dryRun, threads, report, ...listen };
+  const timing = dryRun ? undefined : await timingOf(lead, inputs);
+  const about = { model, feeds, batches: seen, hasData, dryRun, timing, threads, report, ...listen };
   const line = await compression.run(about, options);
   inferShapes(model);
   return line;
+}
+
+/** One sample, or as many as the recipe measures times with. */
+async function timingOf(recipe: Front['lead'], inputs: Front['inputs']): Promise<{ feed: Feed; threads: number }> {
+  const { latency } = recipe.recipe.evaluation;
+  const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
+  return latency ? { feed: atBatch(feed, inputs, latency.batch), threads: latency.threads } : { feed, threads: 1 };
 }
 
 /** The front of a smaller model: statistics are of it, accuracy is compared with the model of the recipe. */
