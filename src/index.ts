@@ -122,6 +122,7 @@ export {
   type GroupsOptions,
   type ModelGroups,
   type Saving,
+  type GroupSensitivity,
 } from './standalone/groups.js';
 export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
 export { withWeights } from './train/write-back.js';

@@ -244,6 +244,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('--latency', 'measures what each group saves in onnxruntime, all in turn')
     .option('--runs <n>', 'measured runs of each model for --latency', '100')
     .option('--threads <n>', 'threads for --latency', '1')
+    .option('--scan <shares>', 'what outputs change without shares of each group, such as 0.25,0.5 (with --recipe)')
     .option('--tensors', 'lists the tensors and constants of each group too')
     .option('--json', 'prints JSON on stdout')
     .option('--debug', 'shows stack traces')

@@ -1,15 +1,11 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import { cloneModel } from '../ir/clone.js';
-import type { FeedTensor } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
-import { openModel } from '../runtime/open.js';
-import type { Session } from '../runtime/session.js';
 import { leaveOut, residualBlocks } from '../train/students/shallower.js';
-import { seenBy } from './seen.js';
+import { outputChanges } from './output-changes.js';
 import type { CompressContext, Compression } from './types.js';
 import { Work } from './work.js';
 
@@ -116,42 +112,11 @@ function without(given: Model, gone: readonly number[]): Model {
   return model;
 }
 
-/** Σ ‖y − y₀‖² ÷ Σ ‖y₀‖² of all outputs, without each block alone. */
+/** What the outputs change without each block alone. */
 async function changesWithout(context: CompressContext, length: number, samples: number): Promise<number[]> {
-  const { model, threads, signal, onEvent } = context;
-  const changes: number[] = [];
-  const open = async (m: Model): Promise<Session> =>
-    openModel(m, { threads, spinning: false, label: 'a shallower model' });
-  const whole = await open(model);
-  try {
-    for (let block = 0; block < length; block++) {
-      const session = await open(without(model, [block]));
-      let [change, energy, seen] = [0, 0, 0];
-      try {
-        for await (const { feed, rows } of seenBy(context)) {
-          const [was, is] = [await whole.run(feed), await session.run(feed)];
-          for (const [name, y] of Object.entries(was)) {
-            const [a, b] = [numbersOf(y), numbersOf(is[name])];
-            a.forEach((v, i) => {
-              change += (v - (b[i] ?? 0)) ** 2;
-              energy += v * v;
-            });
-          }
-          await nextTurn(); // runs block the thread: signals and drawing get their turn here
-          signal?.throwIfAborted();
-          seen += rows.real;
-          if (seen >= samples) break;
-        }
-      } finally {
-        await session.close();
-      }
-      changes.push(change / (energy || 1));
-      onEvent({ type: 'progress', stage: 'depth', done: block + 1, total: length, note: 'looking at blocks' });
-    }
-  } finally {
-    await whole.close();
-  }
-  return changes;
+  const one = (block: number): Model => without(context.model, [block]);
+  const onModel = (done: number): void => {
+    context.onEvent({ type: 'progress', stage: 'depth', done, total: length, note: 'looking at blocks' });
+  };
+  return outputChanges({ ...context, count: length, made: one, samples, onModel });
 }
-const numbersOf = (t: FeedTensor | undefined): Float32Array | Float64Array =>
-  t?.data instanceof Float32Array || t?.data instanceof Float64Array ? t.data : new Float32Array(0);

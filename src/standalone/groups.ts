@@ -4,8 +4,10 @@ import type { OnEvent } from '../base/events.js';
 import { byName, item } from '../base/lists.js';
 import { familiesOf, type Family } from '../channels/families.js';
 import { channelUnits, removeChannels, type ChannelUnit } from '../channels/removal.js';
-import type { Importance } from '../compress/importance/types.js';
+import type { Importance, ImportanceContext } from '../compress/importance/types.js';
+import { outputChanges } from '../compress/output-changes.js';
 import { Work } from '../compress/work.js';
+import type { Batch } from '../data/batch.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
@@ -31,6 +33,11 @@ export interface GroupsOptions {
   readonly recipe?: ResolvedRecipe | undefined;
   /** Measures what each family saves in time. */
   readonly latency?: { readonly runs: number; readonly warmup: number; readonly threads: number } | undefined;
+  /**
+   * Shares of each family, its least important channels, without which the outputs are compared with those of the whole
+   * model, on samples of the recipe and without fitting: which families are sensitive.
+   */
+  readonly scan?: readonly number[] | undefined;
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: OnEvent | undefined;
@@ -42,6 +49,11 @@ export interface Saving {
   readonly parameters: number;
   /** Of the constants. */
   readonly bytes: number;
+}
+/** What the outputs change without a share of a family: Σ ‖y − y₀‖² ÷ Σ ‖y₀‖². */
+export interface GroupSensitivity {
+  readonly share: number;
+  readonly change: number;
 }
 /** Channels of which any may go while the others stay. */
 export interface ChannelGroup {
@@ -63,6 +75,7 @@ export interface ChannelGroup {
     readonly ms?: number;
     readonly msInterval?: readonly [number, number];
   };
+  readonly scan?: readonly GroupSensitivity[];
 }
 export interface ModelGroups extends Saving {
   readonly file: string;
@@ -85,7 +98,8 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
   const shapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));
   inferShapes(model);
   const units = channelUnits(model);
-  const { name, scores } = await scored(o, model, units);
+  const samples = samplesOf(o, model);
+  const { name, scores } = await scored(o, model, units, samples);
   const place = new Map(units.map((u, i) => [u, i]));
   const sized = cloneModel(model);
   forgetInferred(sized.model);
@@ -101,10 +115,17 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
   const made = familiesOf(units).map((family) => {
     const order = [...family.units].sort((a, b) => scoreOf(a) - scoreOf(b));
     const gone = order.slice(0, Math.min(order.length - 1, Math.round(share * order.length)));
-    return { gone, group: groupOf(family, order.map(scoreOf), saved(order.slice(0, 1)), gone.length, saved(gone)) };
+    return {
+      order,
+      gone,
+      group: groupOf(family, order.map(scoreOf), saved(order.slice(0, 1)), gone.length, saved(gone)),
+    };
   });
+  function placeOf(u: ChannelUnit): number {
+    return place.get(u) ?? -1;
+  }
   function scoreOf(u: ChannelUnit): number {
-    return item(scores, place.get(u) ?? -1);
+    return item(scores, placeOf(u));
   }
   made.sort((a, b) => b.group.some.macs - a.group.some.macs);
   const timed =
@@ -113,22 +134,72 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
       o,
       model,
       feed,
-      made.map((m) => m.gone.map((u) => place.get(u) ?? -1)),
+      made.map((m) => m.gone.map(placeOf)),
     ));
+  const scanned = o.scan?.length
+    ? await scan(
+        o,
+        model,
+        samples,
+        made.map((m) => m.order.map(placeOf)),
+      )
+    : undefined;
   return {
     ...{ file: o.file, importance: name, share, inputShapes: shapes, ...whole },
     ...(timed?.ms === undefined ? {} : { ms: timed.ms }),
     groups: made.map(({ group }, i) => {
-      const time = timed?.saved[i];
-      return time ? { ...group, some: { ...group.some, ...time } } : group;
+      const [time, own] = [timed?.saved[i], scanned?.[i]];
+      return { ...group, some: { ...group.some, ...(time ?? {}) }, ...(own ? { scan: own } : {}) };
     }),
   };
+}
+
+type Samples = Pick<ImportanceContext, 'feeds'> & Required<Pick<ImportanceContext, 'batches'>>;
+/** Those of the recipe; none where there is no recipe. */
+function samplesOf(
+  { recipe, report = () => undefined, onEvent = () => undefined }: GroupsOptions,
+  model: Model,
+): Samples {
+  async function* batches(): AsyncGenerator<Batch> {
+    if (!recipe) return;
+    const about = { inputs: fedInputs(model), report, onEvent };
+    yield* calibrationBatches(recipe, about, recipe.recipe.calibration.samples, 'quantize groups');
+  }
+  async function* feeds(): AsyncGenerator<Feed> {
+    for await (const batch of batches()) yield* batch.feeds;
+  }
+  return { feeds, batches };
+}
+
+/** For each family, in the order of the shares. */
+async function scan(
+  { scan: shares = [], recipe, signal }: GroupsOptions,
+  model: Model,
+  samples: Samples,
+  families: readonly (readonly number[])[],
+): Promise<GroupSensitivity[][]> {
+  if (!recipe?.recipe.calibration.data)
+    fail('DATA_MISSING', 'a scan looks at samples', {}, 'name a recipe with calibration data: --recipe');
+  const all = families.flatMap((order) => shares.map((share) => ({ order, share })));
+  const made = (i: number): Model => {
+    const { order, share } = item(all, i);
+    return without(model, order.slice(0, Math.min(order.length - 1, Math.round(share * order.length))));
+  };
+  const about = { model, ...samples, threads: recipe.recipe.calibration.threads, signal };
+  const changes = await outputChanges({
+    ...about,
+    count: all.length,
+    made,
+    samples: recipe.recipe.calibration.samples,
+  });
+  return families.map((_, f) => shares.map((share, k) => ({ share, change: item(changes, f * shares.length + k) })));
 }
 
 async function scored(
   o: GroupsOptions,
   model: Model,
   units: readonly ChannelUnit[],
+  samples: Samples,
 ): Promise<{ readonly name: string; readonly scores: Float64Array }> {
   const { recipe } = o;
   const { importances } = recipe?.plugins ?? builtIn;
@@ -143,23 +214,10 @@ async function scored(
     );
   if (measure.needs === 'inputs' && !recipe?.recipe.calibration.data)
     fail('DATA_MISSING', `importance ${name} looks at samples`, {}, 'name a recipe with calibration data: --recipe');
-  const seen = async function* () {
-    if (!recipe) return;
-    const about = {
-      inputs: fedInputs(model),
-      report: o.report ?? (() => undefined),
-      onEvent: o.onEvent ?? (() => undefined),
-    };
-    const batches = calibrationBatches(recipe, about, recipe.recipe.calibration.samples, `importance ${name}`);
-    yield* batches;
-  };
-  async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of seen()) yield* batch.feeds;
-  }
   const parsed = byName(importances, name).options.safeParse(about);
   if (!parsed.success)
     return fail('RECIPE_INVALID', `importance ${name}: ${parsed.error.issues.map((i) => i.message).join('; ')}`);
-  const context = { model, units, feeds, batches: seen, threads: 1, seed: o.seed ?? 0, signal: o.signal };
+  const context = { model, units, ...samples, threads: 1, seed: o.seed ?? 0, signal: o.signal };
   return { name, scores: await measure.score(context, parsed.data) };
 }
 

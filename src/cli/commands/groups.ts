@@ -13,6 +13,7 @@ export interface GroupsFlags {
   readonly latency?: true;
   readonly runs: string;
   readonly threads: string;
+  readonly scan?: string;
   readonly tensors?: true;
   readonly json?: true;
 }
@@ -28,9 +29,20 @@ export async function groups(file: string, flags: GroupsFlags, { terminal, signa
       : fail('USAGE', `--${key} is "${flags[key]}"; it must be a whole number from 1 on`);
   };
   const latency = flags.latency ? { runs: whole('runs'), warmup: 5, threads: whole('threads') } : undefined;
+  const scan = flags.scan?.split(',').map(Number);
+  if (scan && !scan.every((v) => v > 0 && v < 1))
+    fail('USAGE', `--scan is "${flags.scan}"`, {}, 'it lists shares between 0 and 1, such as --scan 0.25,0.5,0.75');
   const { modelGroups } = await import('../../standalone/groups.js');
   const recipe = flags.recipe === undefined ? undefined : await loadRecipe(flags.recipe, { model: file });
-  const found = await modelGroups({ file, share, recipe, latency, importance: { name: flags.importance }, signal });
+  const found = await modelGroups({
+    file,
+    share,
+    recipe,
+    latency,
+    scan,
+    importance: { name: flags.importance },
+    signal,
+  });
   terminal.data(flags.json ? `${JSON.stringify(found, null, 1)}\n` : textOf(found, flags.tensors === true));
   return 0;
 }
@@ -49,6 +61,7 @@ function textOf(m: ModelGroups, tensors: boolean): string {
     of(g.some.macs, m.macs),
     of(g.some.bytes, m.bytes),
     ...(m.ms === undefined ? [] : [msText(g)]),
+    ...(g.scan ?? []).map(({ change }) => `${(100 * change).toPrecision(2)} %`),
   ];
   const head = [
     'made by',
@@ -61,6 +74,7 @@ function textOf(m: ModelGroups, tensors: boolean): string {
     'MACs',
     'bytes',
     ...(m.ms === undefined ? [] : ['ms (95 % CI)']),
+    ...(m.groups[0]?.scan ?? []).map(({ share }) => `change at ${Math.round(100 * share)} %`),
   ];
   const lists = tensors
     ? m.groups.flatMap((g) => [
@@ -72,7 +86,7 @@ function textOf(m: ModelGroups, tensors: boolean): string {
   const all = m.groups.reduce((n, g) => n + g.units, 0);
   const shapes = Object.entries(m.inputShapes).map(([name, dims]) => `${oneLine(name)} [${dims.join(', ')}]`);
   const lines = m.groups.length
-    ? [...table([head, ...m.groups.map(row)], [1, 4, 5, 6, 7, 8, 9]), ...lists, '']
+    ? [...table([head, ...m.groups.map(row)], [1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]), ...lists, '']
     : ['no channels can be taken out: callers, sums or operators that nothing is known of hold all of them'];
   lines.push(
     `${m.groups.length} groups of ${all} channels or heads; ${countText(m.macs)} MACs, ${countText(m.parameters)} parameters, ` +

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { saveModel } from '../../../src/onnx/files.js';
+import { resolveRecipe } from '../../../src/recipe/load.js';
 import { modelGroups, type ModelGroups } from '../../../src/standalone/groups.js';
 import { runCli } from '../cli/run-cli.js';
 
@@ -40,6 +41,23 @@ describe('modelGroups()', () => {
     const { least, median, greatest } = inner!.importance;
     expect(least).toBeGreaterThan(0);
     expect([least <= median, median <= greatest]).toEqual([true, true]);
+  });
+  it('scans what the outputs change without shares of each group', async () => {
+    const recipe = await resolveRecipe(
+      {
+        model: file,
+        version: 1,
+        calibration: { data: { synthetic: 'both', count: 8, preprocess: {} }, samples: 8, batchSize: 4 },
+      },
+      { baseDir: temp },
+    );
+    const { groups } = await modelGroups({ file, recipe, scan: [0.25, 0.75] });
+    for (const { scan } of groups) {
+      expect(scan!.map((s) => s.share)).toEqual([0.25, 0.75]);
+      expect(scan![0]!.change).toBeGreaterThan(0);
+      expect(scan![1]!.change).toBeGreaterThan(scan![0]!.change);
+    }
+    await expect(modelGroups({ file, scan: [0.5] })).rejects.toMatchObject({ code: 'DATA_MISSING' });
   });
   it('refuses names that are none, and measures without samples', async () => {
     await expect(modelGroups({ file, importance: { name: 'l3' } })).rejects.toMatchObject({
