@@ -116,6 +116,14 @@ export {
 export { rateOver, type RateOptions } from './train/rate.js';
 export { Trainer, type TrainerOptions, type TrainerState } from './train/trainer.js';
 export { trainFile, type TrainFileOptions } from './standalone/train.js';
+export {
+  modelGroups,
+  type ChannelGroup,
+  type GroupsOptions,
+  type ModelGroups,
+  type Saving,
+  type GroupSensitivity,
+} from './standalone/groups.js';
 export { KEPT, withKept, type Kept, type KeptModel } from './train/kept.js';
 export { withWeights } from './train/write-back.js';
 export { withFakeQuant } from './qat/fake-quant.js';
@@ -133,6 +141,11 @@ export type {
   PassPlugin,
   WeightMethodPlugin,
 } from './recipe/plugin-kinds.js';
+export type { ImportancePlugin, ImportancePluginContext } from './recipe/plugin-importance.js';
+export type { Importance, ImportanceContext } from './compress/importance/types.js';
+export type { ChannelUnit, Cut } from './channels/removal.js';
+export type { Place } from './channels/classes.js';
+export type { Batch, BatchRow } from './data/batch.js';
 export type { TargetPlugin } from './recipe/plugin-target.js';
 export type { ExportedFile, Exporter, FileRole } from './exporters/types.js';
 export {

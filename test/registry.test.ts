@@ -10,6 +10,8 @@ import { losses } from '../src/autodiff/losses/index.js';
 import { optimisers } from '../src/autodiff/optimisers/index.js';
 import { metrics } from '../src/evaluate/metrics/index.js';
 import { augmentations } from '../src/data/augment/index.js';
+import { importances } from '../src/compress/importance/index.js';
+import { compressions } from '../src/compress/index.js';
 import { exporters } from '../src/exporters/index.js';
 import { learnedMethods } from '../src/learn/index.js';
 import { formats } from '../src/formats/index.js';
@@ -65,6 +67,8 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['autodiff/optimisers', optimisers],
   ['train/schedules', schedules],
   ['data/augment', augmentations],
+  ['compress', compressions],
+  ['compress/importance', importances],
 ])('src/%s', (folder, listed) => {
   it('lists every plug-in that its files export', async () => {
     const found = await exported(folder);

@@ -1,13 +1,16 @@
 /** Channels that are alike: those of the same tensors, of which any may go while the others stay. */
 import type { Value } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
+import { joins } from '../ops/kinds.js';
 import type { ChannelUnit } from './removal.js';
 
 /** Units whose channels lie in the same tensors, along the same axes. */
 export interface Family {
   readonly units: readonly ChannelUnit[];
-  /** Weights that make its channels. More than one where a sum, a product or a border ties what they make. */
+  /** Weights that make its channels. More than one where a sum, a product, a border or heads tie what they make. */
   readonly makers: readonly Value[];
+  /** Whether a sum of tensors holds its channels, as the stream of a residual network does. */
+  readonly summed: boolean;
 }
 
 /** The families of units, in the order in which their first channels are found. */
@@ -28,7 +31,16 @@ export function familiesOf(units: readonly ChannelUnit[]): Family[] {
   return [...found.values()].map((own) => ({
     units: own,
     makers: [...new Set(own.flatMap((u) => u.cuts.flatMap((c) => (c.makes ? [c.constant] : []))))],
+    summed: isSummed(own),
   }));
+}
+
+function isSummed(units: readonly ChannelUnit[]): boolean {
+  const held = new Set(units.flatMap((u) => u.places.map((p) => p.value)));
+  return [...held].some(({ producer }) => {
+    if (!producer || joins(producer) !== 'added') return false;
+    return producer.inputs.filter((x) => x && !x.isInitializer && held.has(x)).length > 1;
+  });
 }
 
 /** The elements of a constant at one index of an axis: `outer` runs of `inner` neighbours, `stride` apart. */

@@ -12,9 +12,9 @@ import type { EvaluateFlags } from './commands/evaluate.js';
 import type { BenchFlags } from './commands/bench.js';
 import type { GateFlags } from './commands/gate.js';
 import type { CostFlags } from './commands/cost.js';
-import type * as StoreCommands from './commands/store.js';
-import type { StoreFlags } from './commands/store.js';
+import type { GroupsFlags } from './commands/groups.js';
 import type { Job } from './context.js';
+import { addStore } from './store-program.js';
 import type { Terminal } from './terminal.js';
 
 const EXIT_CODES = `
@@ -236,6 +236,23 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       choose(async (c) => (await import('./commands/cost.js')).cost(file, options, c));
     });
   program
+    .command('groups')
+    .description('which channels go together, how much they matter, and what the model saves without some of them')
+    .argument('<model>', 'an ONNX file')
+    .option('-i, --importance <name>', 'the measure, as in `compress` of recipes', 'l1')
+    .option('--share <share>', 'the least important of each group whose saving is told', '0.5')
+    .option('-r, --recipe <file>', 'gives calibration samples to measures that look at some, and plug-ins')
+    .option('--latency', 'measures what each group saves in onnxruntime, all in turn')
+    .option('--runs <n>', 'measured runs of each model for --latency', '100')
+    .option('--threads <n>', 'threads for --latency', '1')
+    .option('--scan <shares>', 'what outputs change without shares of each group, such as 0.25,0.5 (with --recipe)')
+    .option('--tensors', 'lists the tensors and constants of each group too')
+    .option('--json', 'prints JSON on stdout')
+    .option('--debug', 'shows stack traces')
+    .action((file: string, options: GroupsFlags) => {
+      choose(async (c) => (await import('./commands/groups.js')).groups(file, options, c));
+    });
+  program
     .command('card')
     .description('writes the model card of a run (Hugging Face form)')
     .argument('<run>', 'the output folder (or run.json) of a run')
@@ -262,71 +279,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .action((options: { readonly json?: true }) => {
       choose(async (c) => (await import('./commands/doctor.js')).doctor(options, c));
     });
-  const store = program
-    .command('store')
-    .description('keeps versions of models, their gates, and which of them is in production')
-    .usage('<command>');
-  const onStore = (command: Command): Command =>
-    command
-      .option('--store <folder>', 'the folder of the store', 'quantbench-store')
-      .option('--json', 'prints JSON on stdout')
-      .option('--debug', 'shows stack traces');
-  const withStore = (work: (c: typeof StoreCommands) => Job): void => {
-    choose(async (c) => work(await import('./commands/store.js'))(c));
-  };
-  onStore(
-    store
-      .command('add')
-      .description('adds a run, or a model, as a new version')
-      .argument('<run-or-model>', 'the output folder (or run.json) of a run, or an ONNX file')
-      .requiredOption('-n, --name <name>', 'name of the model in the store'),
-  ).action((target: string, options: StoreFlags & { readonly name: string }) =>
-    withStore((s) => s.add(target, options)),
-  );
-  onStore(store.command('list').description('lists every version with its stage and gate')).action(
-    (options: StoreFlags) => withStore((s) => s.list(options)),
-  );
-  onStore(
-    store
-      .command('show')
-      .description('shows a version: files, gate, results')
-      .argument('<name[@version]>', 'the version in production, or NAME@3, NAME@canary, NAME@latest'),
-  ).action((reference: string, options: StoreFlags) => withStore((s) => s.show(reference, options)));
-  onStore(
-    store
-      .command('get')
-      .description('copies the files of a version into a folder')
-      .argument('<name[@version]>')
-      .requiredOption('-o, --out <folder>', 'where to'),
-  ).action((reference: string, options: StoreFlags & { readonly out: string }) =>
-    withStore((s) => s.get(reference, options)),
-  );
-  onStore(
-    store
-      .command('promote')
-      .description('moves a version one stage up, if its gate passed')
-      .argument('<name[@version]>')
-      .requiredOption('--to <stage>', 'canary or production')
-      .option('--force', 'overrides the rules; the log records it'),
-  ).action((reference: string, options: StoreFlags & { readonly to: string; readonly force?: true }) =>
-    withStore((s) => s.promote(reference, options)),
-  );
-  onStore(
-    store
-      .command('rollback')
-      .description('puts the version back into production that was there before')
-      .argument('<name>'),
-  ).action((name: string, options: StoreFlags) => withStore((s) => s.rollback(name, options)));
-  onStore(
-    store
-      .command('diff')
-      .description('shows what differs between two versions')
-      .argument('<name@a>')
-      .argument('<name@b>'),
-  ).action((a: string, b: string, options: StoreFlags) => withStore((s) => s.diff(a, b, options)));
-  onStore(store.command('verify').description('checks the log and every stored file')).action((options: StoreFlags) =>
-    withStore((s) => s.verify(options)),
-  );
+  const store = addStore(program, choose);
   for (const command of [program, ...program.commands, ...store.commands]) {
     command
       .exitOverride()

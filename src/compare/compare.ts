@@ -116,6 +116,7 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
         ...(first.evaluation?.metrics[0]?.float !== undefined ? { metric: first.evaluation.metrics[0].float } : {}),
         ...(float !== undefined ? { latencyMs: float } : {}),
         ...(first.latency?.process ? { peakBytes: first.latency.process.float.peakBytes } : {}),
+        ...(first.model.float.macs === undefined ? {} : { macs: first.model.float.macs }),
       },
       ...(first.evaluation ? { samples: first.evaluation.samples } : {}),
       chosenOn: ranked.chosenOn,

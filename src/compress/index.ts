@@ -1,6 +1,11 @@
+import { depth } from './depth.js';
 import { lowRank } from './low-rank.js';
-import { prune } from './prune.js';
+import type { Importance } from './importance/types.js';
+import { prune, pruneWith } from './prune.js';
 import type { Compression } from './types.js';
 
 /** Every way to make a float model smaller, by name in recipes. */
-export const compressions: readonly Compression<unknown>[] = [prune, lowRank];
+export const compressions: readonly Compression<unknown>[] = [prune, lowRank, depth];
+/** The same, that know the measures of channels of a recipe's plug-ins too. */
+export const compressionsWith = (importances: readonly Importance[]): readonly Compression<unknown>[] =>
+  compressions.map((c) => (c.name === prune.name ? pruneWith(importances) : c));

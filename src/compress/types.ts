@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
+import type { Batch } from '../data/batch.js';
 import type { Feed } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
 
@@ -10,6 +11,12 @@ export interface CompressContext {
   readonly model: Model;
   /** A fresh pass over the calibration samples. Throws DATA_MISSING where the recipe names none. */
   readonly feeds: () => AsyncIterable<Feed>;
+  /** The same with labels, where the data have some. */
+  readonly batches?: (() => AsyncIterable<Batch>) | undefined;
+  /** What models are timed on; undefined where nothing may be measured. */
+  readonly timing?: { readonly feed: Feed; readonly threads: number } | undefined;
+  /** Nothing may be measured or looked at. */
+  readonly dryRun?: boolean | undefined;
   /** Whether the recipe names calibration data. */
   readonly hasData: boolean;
   readonly threads: number;

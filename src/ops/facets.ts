@@ -47,6 +47,13 @@ export interface Tie {
   readonly b: AxisOf;
   readonly offset?: number;
   readonly repeat?: number;
+  /** In place of offset and repeat: channel c of axis `b` is channel map[c] of axis `a`. */
+  readonly map?: readonly number[];
+  /**
+   * Ties of one node with the same axis `b` that name a way are several ways to cut it, of which one can be taken: the
+   * heads of [heads, size], or the same places of all heads. The first is the one that is usually meant.
+   */
+  readonly way?: number;
   /** Whether f(s·x) = s·f(x) along the axis for factors s > 0: scaling passes through. */
   readonly homogeneous: boolean;
 }
@@ -57,6 +64,40 @@ export interface Tie {
  * speaks of must stay as it is.
  */
 export type LinkRule = (node: Node) => readonly Tie[];
+
+/** Channel of axis `a` that channel c of axis `b` is; below 0 or beyond the axis where it is none of them. */
+export const tiedTo = ({ map, offset = 0, repeat = 1 }: Tie, c: number): number =>
+  map ? (map[c] ?? -1) : Math.floor((c + offset) / repeat);
+
+/** Indices of an axis that are taken out of a tensor. */
+export type Lost = (value: Value | null | undefined, axis: number) => ReadonlySet<number>;
+
+/** What a refit changes with: the graph is the caller's. */
+export interface RefitHands {
+  /** Opset of the standard domain. */
+  readonly opset: number;
+  /** Gives an input other integers, of the type that it has. */
+  setInts(input: number, values: readonly number[]): void;
+  /** Gives single elements of an integer input other values, where {@link knownInt} knows them. */
+  setElements(input: number, values: ReadonlyMap<number, number>): void;
+}
+
+/** What a node says of sizes in numbers: attributes and constants that must follow when channels go. */
+export interface Refit {
+  /** Whether they can follow, before any is changed, where this axis of an input or of the result loses channels. */
+  can(node: Node, place: AxisOf): boolean;
+  /** Makes them follow; shapes are those from before. */
+  apply(node: Node, lost: Lost, hands: RefitHands): void;
+}
+
+/** Links of an operator that says sizes in numbers, or that takes channels out in other ways than it scales them. */
+export interface LinkFacet {
+  /** As {@link LinkRule}; 'opaque' where nothing is known for scaling. */
+  readonly rule: LinkRule | 'opaque';
+  /** Ties by which channels are taken out. Default: those of `rule`. */
+  readonly removal?: LinkRule;
+  readonly refit?: Refit;
+}
 
 /**
  * An attribute of a node that a rule builds; whether a number is a float or an int is known by the attribute's name.

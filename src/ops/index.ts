@@ -1,11 +1,12 @@
 import type { Node } from '../ir/graph.js';
-import type { LinearView, Tie } from './facets.js';
+import type { LinearView, LinkRule, Refit, Tie } from './facets.js';
 import { attention, rotaryEmbedding } from './attention.js';
 import { controlOps } from './control.js';
 import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
 import { elementwiseOps } from './elementwise.js';
 import { einsum, gemm, matMul } from './matmul.js';
 import { recurrentCell } from './linear.js';
+import { addends, operands, product, sloped } from './links.js';
 import { normOps } from './norm.js';
 import { averagePool, globalAveragePool, globalMaxPool, lpPool, maxPool, resize, upsample } from './pool.js';
 import { quantized, quantOps } from './quant.js';
@@ -65,9 +66,26 @@ export function linearView(node: Node): LinearView | undefined {
 
 /** All ties of a node. */
 export function ties(node: Node): readonly Tie[] {
-  const rule = specOf(node)?.links;
+  const links = specOf(node)?.links;
+  const rule = typeof links === 'object' ? links.rule : links;
   return rule === undefined || rule === 'opaque' ? [] : rule(node);
 }
+/** Ties by which channels are taken out, with the ways in which an axis may be cut. */
+export function removalTies(node: Node): readonly Tie[] {
+  const links = specOf(node)?.links;
+  return typeof links === 'object' && links.removal ? links.removal(node) : ties(node);
+}
+/** What follows where a node says sizes in numbers; undefined for operators that say none. */
+export function refitOf(node: Node): Refit | undefined {
+  const links = specOf(node)?.links;
+  return typeof links === 'object' ? links.refit : undefined;
+}
+/** Whether a node's operands are aligned from the right, and those of size 1 broadcast. */
+export const isBroadcast = (node: Node): boolean => {
+  const links = specOf(node)?.links;
+  return typeof links === 'function' && ALIGNED.has(links);
+};
+const ALIGNED: ReadonlySet<LinkRule> = new Set([operands, addends, product, sloped]);
 /** Ties through which scaling channels by positive factors passes. */
 export const scalingTies = (node: Node): readonly Tie[] => ties(node).filter((t) => t.homogeneous);
 

@@ -81,6 +81,8 @@ export const isRelu = standard('Relu');
 export const isSoftmax = standard('Softmax');
 /** Inputs: data, scale, bias, mean, variance. */
 export const isBatchNormalization = standard('BatchNormalization');
+/** Groups of channels along axis 1. */
+export const isGroupNormalization = standard('GroupNormalization');
 /** Inputs: data, scale, bias. */
 export const isLayerNormalization = standard('LayerNormalization');
 export const isQuantize = anyDomain('QuantizeLinear');

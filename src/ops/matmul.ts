@@ -3,6 +3,7 @@ import type { Dim, Node, Shape } from '../ir/graph.js';
 import { einsum as einsumGradient } from './gradients/einsum.js';
 import * as gradients from './gradients/matmul.js';
 import { einsumProduct, generalProduct, matrixProduct } from './linear.js';
+import { besideProduct } from './removal-links.js';
 import { broadcast, sizeOf, type OpSpec } from './spec.js';
 
 /** Shape of a numpy-style matrix product. */
@@ -32,7 +33,7 @@ export const matMul = {
     channelAxis: (_n, rank) => (rank >= 2 ? rank - 1 : { float: 'a vector weight has no channel axis' }),
   },
   linear: matrixProduct,
-  links: 'opaque',
+  links: { rule: 'opaque', removal: besideProduct },
   gradient: gradients.matMul,
 } satisfies OpSpec;
 

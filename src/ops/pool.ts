@@ -4,6 +4,7 @@ import { windowSizes } from './conv.js';
 import * as gradients from './gradients/pool.js';
 import { resize as resizeGradient } from './gradients/resize.js';
 import { image } from './links.js';
+import { resize as resizeRefit } from './refits.js';
 import { axisOf, numbersOf, qlinearEach, sizeOf, type InferContext, type Known, type OpSpec } from './spec.js';
 
 function inferPool(ctx: InferContext): Known[] {
@@ -113,7 +114,7 @@ export const resize = {
   doc: 'Resampling by nearest, linear or cubic interpolation.',
   foldable: true,
   linear: 'no',
-  links: image,
+  links: { rule: image, refit: resizeRefit },
   gradient: resizeGradient,
   infer(ctx) {
     const x = ctx.input(0);

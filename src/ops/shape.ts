@@ -9,6 +9,8 @@ import * as pick from './gradients/pick.js';
 import { cumSum } from './gradients/reduce.js';
 import { sliced as sliceGradient } from './gradients/slice.js';
 import { lookup } from './linear.js';
+import { blocks, gathered, widened } from './removal-links.js';
+import * as refits from './refits.js';
 import { cut, flattened, joined, kept, padded, permuted, sliced } from './links.js';
 import {
   inferReshape,
@@ -63,20 +65,34 @@ const scattering: readonly (readonly [op: string, gradient: OpSpec['gradient']])
 ];
 
 export const shapeOps: readonly OpSpec[] = [
-  spec('Reshape', 1, 'New dims, same elements.', passthrough, moves(move.reshaped, flattened), inferReshape),
-  spec('Flatten', 1, 'Two axes: before and after `axis`.', passthrough, moves(move.reshaped, flattened), (ctx) => {
-    const x = ctx.input(0);
-    const shape = x?.shape;
-    if (!shape) return of(x, undefined);
-    const axis =
-      ctx.node.int('axis', 1) === shape.length ? shape.length : axisOf(ctx, ctx.node.int('axis', 1), shape.length);
-    const product = (part: Shape): Dim => {
-      const rest = part.filter((d) => d !== 1);
-      if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
-      return rest.length === 1 ? item(rest, 0) : null;
-    };
-    return of(x, [product(shape.slice(0, axis)), product(shape.slice(axis))]);
-  }),
+  spec(
+    'Reshape',
+    1,
+    'New dims, same elements.',
+    passthrough,
+    moves(move.reshaped, { rule: flattened, removal: blocks, refit: refits.reshape }),
+    inferReshape,
+  ),
+  spec(
+    'Flatten',
+    1,
+    'Two axes: before and after `axis`.',
+    passthrough,
+    moves(move.reshaped, { rule: flattened, removal: blocks }),
+    (ctx) => {
+      const x = ctx.input(0);
+      const shape = x?.shape;
+      if (!shape) return of(x, undefined);
+      const axis =
+        ctx.node.int('axis', 1) === shape.length ? shape.length : axisOf(ctx, ctx.node.int('axis', 1), shape.length);
+      const product = (part: Shape): Dim => {
+        const rest = part.filter((d) => d !== 1);
+        if (rest.every((d) => typeof d === 'number')) return sizeOf(part);
+        return rest.length === 1 ? item(rest, 0) : null;
+      };
+      return of(x, [product(shape.slice(0, axis)), product(shape.slice(axis))]);
+    },
+  ),
   spec('Transpose', 1, 'Permutes axes.', passthrough, moves(move.transposed, permuted), (ctx) => {
     const x = ctx.input(0);
     const rank = x?.shape?.length;
@@ -107,8 +123,22 @@ export const shapeOps: readonly OpSpec[] = [
   }),
   spec('Squeeze', 1, 'Drops axes of size 1.', passthrough, moves(move.reshaped, kept), inferSqueeze),
   spec('Unsqueeze', 1, 'Inserts axes of size 1.', passthrough, moves(move.reshaped, kept), inferUnsqueeze),
-  spec('Slice', 1, 'A range of each axis.', passthrough, moves(sliceGradient, sliced), inferSlice),
-  spec('Gather', 1, 'Picks along one axis.', passthrough, moves(pick.gather, 'opaque', lookup), inferGather),
+  spec(
+    'Slice',
+    1,
+    'A range of each axis.',
+    passthrough,
+    moves(sliceGradient, { rule: sliced, refit: refits.slice }),
+    inferSlice,
+  ),
+  spec(
+    'Gather',
+    1,
+    'Picks along one axis.',
+    passthrough,
+    moves(pick.gather, { rule: 'opaque', removal: gathered, refit: refits.gather }, lookup),
+    inferGather,
+  ),
   spec('GatherElements', 11, 'Picks element by element.', passthrough, moves(pick.gatherElements, 'opaque'), (ctx) =>
     of(ctx.input(0), ctx.input(1)?.shape),
   ),
@@ -126,7 +156,14 @@ export const shapeOps: readonly OpSpec[] = [
     moves(move.concatenated, joined),
     inferConcat,
   ),
-  spec('Split', 1, 'Cuts along one axis.', passthrough, moves(move.split, cut), inferSplit),
+  spec(
+    'Split',
+    1,
+    'Cuts along one axis.',
+    passthrough,
+    moves(move.split, { rule: cut, refit: refits.split }),
+    inferSplit,
+  ),
   spec(
     'Pad',
     1,
@@ -139,19 +176,33 @@ export const shapeOps: readonly OpSpec[] = [
           ? 'the pad value is not a constant'
           : true,
     },
-    moves(padGradient, padded),
+    moves(padGradient, { rule: padded, refit: refits.pad }),
     inferPad,
   ),
-  spec('Expand', 8, 'Broadcasts to a shape.', passthrough, moves(expanded, 'opaque'), inferExpand),
-  spec('Tile', 1, 'Repeats along axes.', passthrough, moves(move.tiled, 'opaque'), (ctx) => {
-    const x = ctx.input(0);
-    const repeats = numbersOf(ctx, 1);
-    if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
-    return of(
-      x,
-      x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * item(repeats, i) : null)),
-    ); // as above
-  }),
+  spec(
+    'Expand',
+    8,
+    'Broadcasts to a shape.',
+    passthrough,
+    moves(expanded, { rule: 'opaque', removal: widened, refit: refits.expand }),
+    inferExpand,
+  ),
+  spec(
+    'Tile',
+    1,
+    'Repeats along axes.',
+    passthrough,
+    moves(move.tiled, { rule: 'opaque', removal: widened }),
+    (ctx) => {
+      const x = ctx.input(0);
+      const repeats = numbersOf(ctx, 1);
+      if (repeats && x?.shape) checkLength(ctx, 'repeats', repeats.length, x.shape.length);
+      return of(
+        x,
+        x?.shape?.map((d, i) => (typeof d === 'number' && repeats ? d * item(repeats, i) : null)),
+      ); // as above
+    },
+  ),
   spec('Shape', 1, 'The dims as a tensor.', float('shape arithmetic'), STEPS, (ctx) => {
     const shape = ctx.input(0)?.shape;
     if (!shape) return [{ dtype: 'int64', shape: [null] }];

@@ -5,7 +5,7 @@ import { fail } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
 import { label, MAX_RANK, type Dim, type Node, type Shape } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
-import type { GradientFacet, GradientRule, LinearRule, LinkRule } from './facets.js';
+import type { GradientFacet, GradientRule, LinearRule, LinkFacet, LinkRule } from './facets.js';
 
 /** What is known of a value without running the model. */
 export interface Known {
@@ -102,7 +102,7 @@ export interface OpSpec {
   /** Its products with weights; 'no' for ops that multiply none. */
   readonly linear: LinearRule | 'no';
   /** Which channels of inputs and outputs are the same; 'opaque' where nothing is known to be. */
-  readonly links: LinkRule | 'opaque';
+  readonly links: LinkRule | LinkFacet | 'opaque';
   /** How gradients go back through it; 'zero' where the result does not change with small changes of the inputs. */
   readonly gradient: GradientRule | GradientFacet | 'zero' | 'unsupported';
   /** False for ops whose result is not a function of their inputs (random numbers), or whose folding would be wrong. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
-import { compressions } from '../compress/index.js';
+import { compressionsWith } from '../compress/index.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { macsByNode } from '../facts/model.js';
@@ -81,16 +81,25 @@ async function take(
   { report, listen }: Together,
   looks: boolean,
 ): Promise<string> {
-  const compression = byName(compressions, name);
+  const compression = byName(compressionsWith(lead.plugins.importances), name);
   const { data, samples, threads } = lead.recipe.calibration;
+  const seen = () => calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`);
   async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))
-      yield* batch.feeds;
+    for await (const batch of seen()) yield* batch.feeds;
   }
-  const about = { model, feeds, hasData: data !== undefined && looks, threads, report, ...listen };
+  const [hasData, dryRun] = [data !== undefined && looks, !looks];
+  const timing = looks ? await timingOf(lead, inputs) : undefined;
+  const about = { model, feeds, batches: seen, hasData, dryRun, timing, threads, report, ...listen };
   const line = await compression.run(about, options);
   inferShapes(model);
   return line;
+}
+
+/** One sample, or as many as the recipe measures times with. */
+async function timingOf(recipe: Front['lead'], inputs: Front['inputs']): Promise<{ feed: Feed; threads: number }> {
+  const { latency } = recipe.recipe.evaluation;
+  const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
+  return latency ? { feed: atBatch(feed, inputs, latency.batch), threads: latency.threads } : { feed, threads: 1 };
 }
 
 /** The front of a smaller model: statistics are of it, accuracy is compared with the model of the recipe. */

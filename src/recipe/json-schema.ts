@@ -51,11 +51,22 @@ export function publishedSchema(): JsonSchema {
     const section = properties[key];
     if (section) properties[key] = withLists(section);
   }
+  const { compress } = properties;
+  if (compress?.items) properties.compress = { ...compress, items: inEach(compress.items) };
   return { ...schema, properties };
 }
 
+/** Lists in the options of each step that a list of steps may hold. */
+function inEach(schema: JsonSchema): JsonSchema {
+  return {
+    ...(schema.properties ? withLists(schema) : schema),
+    ...(schema.anyOf ? { anyOf: schema.anyOf.map(inEach) } : {}),
+    ...(schema.oneOf ? { oneOf: schema.oneOf.map(inEach) } : {}),
+  };
+}
+
 /** Keys whose names plug-ins add to. */
-const NAMED: ReadonlySet<string> = new Set(['observer', 'method', 'target']);
+const NAMED: ReadonlySet<string> = new Set(['observer', 'method', 'target', 'importance']);
 const OF_PLUGIN = { type: 'string', description: 'A name that a module in `plugins` adds.' };
 
 function withPluginNames(schema: JsonSchema): JsonSchema {

@@ -1,7 +1,7 @@
 /** Small pieces of the recipe schema. */
 import { z } from 'zod';
 import { adjustments } from '../adjust/index.js';
-import { compressions } from '../compress/index.js';
+import { compressions, compressionsWith } from '../compress/index.js';
 import { codings } from '../scheme/codings/index.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { gateSpec, withLimit } from '../gate/settings.js';
@@ -10,13 +10,13 @@ import { builtIn, type Plugins } from './plugins.js';
 
 /** Changes of the model before quantization. */
 export const adjustmentSpec = named('An adjustment', adjustments);
-/** Ways to make the float model smaller. */
-export const compressionSpec = named('A compression', compressions);
 /** Ways to store weights. */
 export const codingSpec = named('A coding', codings);
 
 /** The pieces that plug-ins of a recipe add names to. */
 export interface NamedParts {
+  /** Ways to make the float model smaller, whose measures of channels may be of plug-ins. */
+  readonly compression: z.ZodType<Named, string | Named>;
   readonly observer: z.ZodType<Named, string | Named>;
   /** Ways to choose codes. */
   readonly method: z.ZodType<Named, string | Named>;
@@ -25,11 +25,13 @@ export interface NamedParts {
   readonly gate: typeof gateSpec;
 }
 const beyond = <T>(all: readonly T[], known: readonly T[]): T[] => all.filter((x) => !known.includes(x));
-export function namedParts({ observers, weightMethods, targets, gates, exporters }: Plugins): NamedParts {
+export function namedParts({ observers, weightMethods, targets, gates, exporters, importances }: Plugins): NamedParts {
   const ownGates = beyond(gates, builtIn.gates);
   const limits = Object.fromEntries(ownGates.map((g) => [g.name, g.options.describe(g.doc).optional()]));
   const withOwn = withLimit(z.strictObject({ ...gateSpec.shape, ...limits }), gates);
+  const own = importances === builtIn.importances;
   return {
+    compression: named('A compression', own ? compressions : compressionsWith(importances)),
     observer: named('An observer', builtIn.observers, beyond(observers, builtIn.observers)),
     method: named('A method', builtIn.weightMethods, beyond(weightMethods, builtIn.weightMethods)),
     target: z.enum(targets.map((t) => t.name) as [string, ...string[]]), // the list of targets is not empty

@@ -38,7 +38,7 @@ type AnyStatistic = Statistic<TensorStats>;
 const STATISTICS = [range, histogram, ema.statistic] as readonly unknown[] as readonly AnyStatistic[];
 
 /** Its schema for options; that of no options where it has none. */
-function optionsOf(given: unknown, says: Says): z.ZodType {
+export function optionsOf(given: unknown, says: Says): z.ZodType {
   const found = property(given, 'options');
   if (found === undefined) return z.strictObject({});
   if (property(property(found, '_zod'), 'def') === undefined || property(found, 'shape') === undefined) {
@@ -51,13 +51,13 @@ function optionsOf(given: unknown, says: Says): z.ZodType {
 }
 
 /** What a plug-in did wrong, by what it threw: broken invariants too. Undefined for an error of the run itself. */
-function mistakeIn(cause: unknown): string | undefined {
+export function mistakeIn(cause: unknown): string | undefined {
   if (!(cause instanceof QuantError)) return messageOf(cause);
   return cause.code === 'INTERNAL' ? cause.message.replace(/^bug in quantbench: /, '') : undefined;
 }
 
 /** A method, which keeps its `this`. What it throws is told as a mistake of the plug-in. */
-function method(given: unknown, key: string, says: Says): (...args: readonly unknown[]) => unknown {
+export function method(given: unknown, key: string, says: Says): (...args: readonly unknown[]) => unknown {
   const found = property(given, key);
   if (typeof found !== 'function') return says(`has no function ${key}: it is ${kindName(found)}`);
   return (...args) => {
@@ -70,7 +70,7 @@ function method(given: unknown, key: string, says: Says): (...args: readonly unk
 }
 
 /** Numbers as a list of a length; undefined for anything else. */
-function numbers(value: unknown, length: number): number[] | undefined {
+export function numbers(value: unknown, length: number): number[] | undefined {
   const isView = ArrayBuffer.isView(value) && !(value instanceof DataView);
   // Any typed array is iterable.
   const list: unknown[] | undefined = isView ? [...(value as Float64Array)] : Array.isArray(value) ? value : undefined;
@@ -263,6 +263,6 @@ export const readExporter: Maker<Exporter> = (given, says) => {
   };
 };
 
-function rethrow(cause: unknown): never {
+export function rethrow(cause: unknown): never {
   throw cause;
 }

@@ -6,6 +6,8 @@ import { fail, nearest } from '../base/errors.js';
 import { sha256File } from '../base/files.js';
 import { observers } from '../calibrate/observers/index.js';
 import type { Observer } from '../calibrate/types.js';
+import { importances } from '../compress/importance/index.js';
+import type { Importance } from '../compress/importance/types.js';
 import { importModule, kindName, property } from '../data/user-module.js';
 import { exporters } from '../exporters/index.js';
 import type { Exporter } from '../exporters/types.js';
@@ -16,6 +18,7 @@ import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
 import type { TargetProfile } from '../targets/types.js';
+import { readImportance } from './plugin-importance.js';
 import { readExporter, readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
 import type { Maker, Says } from './plugin-base.js';
 import { readTarget } from './plugin-target.js';
@@ -36,6 +39,7 @@ export interface Plugins {
   readonly gates: readonly Gate[];
   readonly targets: readonly TargetProfile[];
   readonly exporters: readonly Exporter[];
+  readonly importances: readonly Importance[];
   /** Where those come from that are not built in. */
   readonly files: readonly PluginFile[];
 }
@@ -49,6 +53,7 @@ export const builtIn: Plugins = {
   gates,
   targets,
   exporters,
+  importances,
   files: [],
 };
 
@@ -59,13 +64,14 @@ const KINDS = {
   gates: 'gate',
   targets: 'target',
   exporters: 'exporter',
+  importances: 'importance',
 } as const;
 const kinds = Object.keys(KINDS) as Kind[]; // the keys of the table are the kinds
 const EXAMPLE = 'export const observers = [ { name, doc, statistic, chooseRange(stats) { … } } ];';
 
 /**
  * The lists with those appended that the ES module `file` exports as `observers`, `passes`, `weightMethods`, `gates`,
- * `targets` or `exporters`, by name or within the default export. It runs with the user's rights. Throws
+ * `targets`, `exporters` or `importances`, by name or within the default export. It runs with the user's rights. Throws
  * RECIPE_PLUGIN for a module that does not load, exports none of these, or something that is none, and for names that
  * are taken; DATA_MISSING.
  */
@@ -108,6 +114,7 @@ export async function withPlugin(known: Plugins, file: string): Promise<Plugins>
     gates: [...known.gates, ...read('gates', readGate)],
     targets: [...known.targets, ...read('targets', readTarget)],
     exporters: [...known.exporters, ...read('exporters', readExporter)],
+    importances: [...known.importances, ...read('importances', readImportance)],
   };
   return { ...made, files: [...known.files, { file: path.resolve(file), sha256: hash, adds }] };
 }

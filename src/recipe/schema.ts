@@ -2,7 +2,7 @@
 import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
-import { adjustmentSpec, bytesSpec, compressionSpec, metricSpec, namedParts } from './parts.js';
+import { adjustmentSpec, bytesSpec, metricSpec, namedParts, type NamedParts } from './parts.js';
 import { distillSpec } from './distill-spec.js';
 import { builtIn, type Plugins } from './plugins.js';
 import { quantizeSpecOf } from './quantize-spec.js';
@@ -178,13 +178,14 @@ export const adjustSpec = z
   .default([])
   .describe('Changes of the float model before it is quantized, in this order.');
 
-export const compressSpec = z
-  .array(compressionSpec)
-  .default([])
-  .describe(
-    'Makes the float model smaller, step after step in this order, before it is trained, adjusted and quantized. With ' +
-      '`train` or `distill`, what is left is trained; the teacher is the model as it was.',
-  );
+const compressSpecOf = ({ compression }: NamedParts) =>
+  z
+    .array(compression)
+    .default([])
+    .describe(
+      'Makes the float model smaller, step after step in this order, before it is trained, adjusted and quantized. ' +
+        'With `train` or `distill`, what is left is trained; the teacher is the model as it was.',
+    );
 
 /** The schema of recipes that may name what `plugins` has. */
 export function recipeSpecOf(plugins: Plugins) {
@@ -199,13 +200,13 @@ export function recipeSpecOf(plugins: Plugins) {
       .array(z.string().min(1))
       .min(1)
       .describe(
-        'JavaScript modules with observers, passes, weight methods, gates, targets and exporters of your own, whose ' +
-          'names may then be used; see docs/plugins.md. They run with your rights: name only modules you trust.',
+        'JavaScript modules with observers, passes, weight methods, gates, targets, exporters and importances of your ' +
+          'own, whose names may then be used; see docs/plugins.md. They run with your rights: name only modules you trust.',
       )
       .optional(),
     calibration: calibrationSpec.prefault({}).describe('Which data the ranges of activations come from.'),
     optimize: optimizeSpec.prefault({}).describe('What happens to the graph before quantization.'),
-    compress: compressSpec,
+    compress: compressSpecOf(parts),
     train: trainSpec.describe('Training of the model before it is quantized; see docs/training.md.').optional(),
     distill: distillSpec
       .describe('A student that takes the place of the model and learns from it, as `train` says.')

@@ -24,7 +24,12 @@ export function expandSweep(
   schema?: JsonSchema,
 ): Swept[] {
   // Data are shared by all recipes of a sweep, and its model is one.
-  const axes = SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written, schema));
+  const axes = [
+    ...stepsOf(written.compress).flatMap(({ step, i }) =>
+      Object.entries(step).flatMap(([key, v]) => axesIn(v, ['compress', i, key], written, schema)),
+    ),
+    ...SWEPT_SECTIONS.flatMap((key) => axesIn(written[key], [key], written, schema)),
+  ];
   for (const { path, values } of axes) {
     const name = path.join('.');
     if (!values.length) refuse(`\`${name}\` is an empty list`, path, 'give one value, or a list of values to try each');
@@ -51,6 +56,10 @@ export function expandSweep(
   return all.map(({ value, parts }) => ({ value, label: parts.length ? parts.join(' ') : undefined }));
 }
 
+/** The list of steps is one; values of their options are swept. */
+const stepsOf = (compress: unknown): { readonly step: Plain; readonly i: number }[] =>
+  Array.isArray(compress) ? compress.flatMap((step: unknown, i) => (isPlain(step) ? [{ step, i }] : [])) : [];
+
 interface Axis {
   readonly path: Path;
   readonly values: readonly unknown[];
@@ -65,10 +74,15 @@ function axesIn(value: unknown, path: Path, root: Plain, schema: JsonSchema | un
   return isPlain(value) ? Object.entries(value).flatMap(([key, v]) => axesIn(v, [...path, key], root, schema)) : [];
 }
 
-function replaced(value: Plain, [key, ...rest]: Path, by: unknown): Plain {
-  const inner = value[key as string]; // mappings only are gone through
-  // paths of mappings are keys
-  return { ...value, [key as string]: rest.length ? replaced(inner as Plain, rest, by) : by };
+function replaced(value: Plain, path: Path, by: unknown): Plain {
+  return replacedIn(value, path, by) as Plain; // a mapping stays one
+}
+function replacedIn(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
+  if (key === undefined) return by;
+  if (Array.isArray(value)) return value.map((v: unknown, i) => (i === key ? replacedIn(v, rest, by) : v));
+  const own = value as Plain; // only lists and mappings are gone through
+  const name = String(key); // of mappings
+  return { ...own, [name]: replacedIn(own[name], rest, by) };
 }
 
 function shown(value: unknown): string {

@@ -27,6 +27,7 @@ export const compareRunSpec = z.object({
   bytes: z.number().optional(),
   sizeRatio: z.number().optional(),
   peakBytes: z.number().optional(),
+  macs: z.number().optional().describe('Multiply-accumulates for one sample.'),
   integerMacsShare: z.number().optional(),
   gate: gateSpec.optional(),
   front: z
@@ -55,6 +56,7 @@ export const compareRecordSpec = z
       metric: z.number().optional(),
       latencyMs: z.number().optional(),
       peakBytes: z.number().optional(),
+      macs: z.number().optional(),
     }),
     samples: count.optional(),
     chosenOn: text.describe('Which samples ranked the runs.'),

@@ -46,7 +46,7 @@ describe('examples', () => {
     expect(readFileSync(path.join(out, 'gate', 'junit.xml'), 'utf8')).toContain('<testsuite');
     expect((await gate(path.join(out, 'gate'), ['gate.sizeRatio.max=0.1', 'evaluation.samples=50'])).exitCode).toBe(1);
   });
-  it('own-plugins names all six in the record, and keeps the accuracy', async () => {
+  it('own-plugins names all seven in the record, and keeps the accuracy', async () => {
     const record = await plugins(path.join(out, 'plugins'));
     expect(record.recipe.plugins?.map((p) => [p.file, ...p.adds])).toEqual([
       ['observer.mjs', 'observer deviations'],
@@ -55,6 +55,7 @@ describe('examples', () => {
       ['gate.mjs', 'gate fitsFlash'],
       ['target.mjs', 'target tiny-npu'],
       ['exporter.mjs', 'exporter scale-table'],
+      ['importance.mjs', 'importance spread'],
     ]);
     expect(record.files.map((f) => [f.path, f.role])).toEqual([
       ['model.onnx', 'model'],

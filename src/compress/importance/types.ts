@@ -1,5 +1,6 @@
 /** How much a channel matters. */
 import type { z } from 'zod';
+import type { Batch } from '../../data/batch.js';
 import type { ChannelUnit } from '../../channels/removal.js';
 import type { Feed } from '../../ir/feed.js';
 import type { Model } from '../../ir/model.js';
@@ -8,14 +9,18 @@ export interface ImportanceContext {
   /** With inferred shapes; it stays as it is. */
   readonly model: Model;
   readonly units: readonly ChannelUnit[];
-  /** A fresh pass over calibration samples, with labels where the data have some. Only with `needs: inputs`. */
+  /** A fresh pass over calibration samples. Only with `needs: inputs`. */
   readonly feeds: () => AsyncIterable<Feed>;
+  /** The same with labels, where the data have some. */
+  readonly batches?: (() => AsyncIterable<Batch>) | undefined;
   readonly threads: number;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A measure of channels: those with the smallest values go first. Values are ≥ 0. */
+/**
+ * A measure of channels: those with the smallest values go first. Values are ≥ 0; Infinity is of a channel that stays.
+ */
 export interface Importance<O = unknown> {
   readonly name: string;
   readonly doc: string;

@@ -6,6 +6,7 @@ import { page, section, sortKey, table, together } from '../html/page.js';
 import { tableScript } from '../html/script/index.js';
 import { bytes, count, fixed, many, visible } from '../text.js';
 import { choice, compareColumns, isBest, letter, type CompareColumn } from './columns.js';
+import { curve } from './curve.js';
 import { scatter } from './scatter.js';
 
 export function renderCompareHtml(record: CompareRecord): string {
@@ -22,7 +23,7 @@ export function renderCompareHtml(record: CompareRecord): string {
     1,
   )} s · quantbench ${visible(record.quantbench)}</p>
 <p class="verdict ${record.chosen ? 'better' : 'unsure'}">${together(visible(choice(record), 600))}</p>
-${scatter(record)}
+${scatter(record)}${curve(record)}
 <section><h2>Runs</h2>${runsTable(record)}<p class="dim">★ marks the best of a column.${
     record.samples !== undefined && ` Accuracy is that on ${many(record.samples, 'sample')}.`
   } Runs are ranked on ${visible(record.chosenOn, 200)}.</p></section>

@@ -4,6 +4,7 @@ import { code, section, table, text } from '../markdown/parts.js';
 import { VERDICTS } from '../summary.js';
 import { bytes, fixed, many } from '../text.js';
 import { choice, compareColumns, isBest } from './columns.js';
+import { curveOf, curveTable } from './curve.js';
 
 export function renderCompareMarkdown(record: CompareRecord): string {
   const e = record.environment;
@@ -24,6 +25,8 @@ export function renderCompareMarkdown(record: CompareRecord): string {
       text(run.summary),
     ]);
   const float = ['float', ...(gated ? [''] : []), ...columns.map((c) => text(c.float ?? '')), '', ''];
+  const series = curveOf(record);
+  const [head = [], ...body] = series ? curveTable(series) : [];
   const parts = [
     `# ${text(record.name)}`,
     `**${text(choice(record))}**`,
@@ -39,6 +42,15 @@ export function renderCompareMarkdown(record: CompareRecord): string {
         'other beats in everything. ' +
         `${record.samples === undefined ? '' : `Accuracy is that on ${many(record.samples, 'sample')}. `}Runs ` +
         `are ranked on ${text(record.chosenOn)}.`
+      : '',
+    series
+      ? section(
+          'Accuracy against multiply-accumulates',
+          table(
+            head.map(text),
+            body.map((row) => row.map(text)),
+          ),
+        )
       : '',
     section('Failed runs', failed.map((r) => `- ${code(r.label)} ${text(r.error ?? 'without a message')}`).join('\n')),
     section('Notes', record.notes.map((n) => `- ${text(n)}`).join('\n')),

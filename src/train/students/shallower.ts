@@ -8,7 +8,7 @@ import { isAddition } from '../../ops/kinds.js';
 import { removeUnused, removeUnusedInitializers } from '../../rewrite/pass.js';
 
 /** y = x + f(x), where f reads nothing else that is computed. */
-interface Block {
+export interface Block {
   readonly x: Value;
   readonly sum: Node;
   readonly body: readonly Node[];
@@ -32,6 +32,12 @@ export function shallower(model: Model, share: number): { readonly removed: numb
   const keep = Math.round(share * blocks.length);
   const of = blocks.length;
   const gone = blocks.filter((_, i) => Math.floor(((i + 1) * keep) / of) === Math.floor((i * keep) / of));
+  leaveOut(graph, gone);
+  return { removed: gone.length, of };
+}
+
+/** In place: of each block, x goes on as it is. */
+export function leaveOut(graph: Graph, gone: readonly Block[]): void {
   // What enters a block may be the sum of one that went before it.
   const instead = new Map<Value, Value>();
   for (const { x, sum } of gone) {
@@ -42,11 +48,10 @@ export function shallower(model: Model, share: number): { readonly removed: numb
   }
   removeUnused(graph, [...graph.topological()].reverse());
   removeUnusedInitializers(graph);
-  return { removed: gone.length, of };
 }
 
 /** In the order of the model; of blocks within blocks, the outer ones. */
-function residualBlocks(graph: Graph): Block[] {
+export function residualBlocks(graph: Graph): Block[] {
   const order = graph.topological();
   const found = order.flatMap((sum): Block[] => {
     if (!isAddition(sum)) return [];

@@ -126,7 +126,8 @@ const tiedTo = ({ b, offset = 0, repeat = 1 }: Tie, channel: number): Set<number
 
 it('every operator with ties has a case', () => {
   const seen = CASES.map(([graph]) => /= (\w+)[ (]/.exec(graph.slice(graph.lastIndexOf('{ y')))![1]);
-  const tied = ops.filter((o) => o.links !== 'opaque' && o.domain === '').map((o) => o.op);
+  const rule = ({ links }: (typeof ops)[number]) => (typeof links === 'object' ? links.rule : links);
+  const tied = ops.filter((o) => rule(o) !== 'opaque' && o.domain === '').map((o) => o.op);
   expect(tied.filter((op) => !seen.includes(op))).toEqual([]);
 });
 

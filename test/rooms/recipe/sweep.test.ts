@@ -39,6 +39,21 @@ describe('a sweep', () => {
       'format=qoperator activations.observer=kl weights.observer=mse',
     ]);
   });
+  it('lists in the options of a step of compress are swept, and the list of steps is not', async () => {
+    const all = await load(
+      '  format: qdq\ncompress:\n  - { name: prune, importance: [l1, random], left: { macs: [0.8, 0.5] } }\n' +
+        '  - { name: depth, left: { blocks: 0.5 } }\n',
+    );
+    expect(all.map((r) => r.sweep?.label)).toEqual([
+      'importance=l1 macs=0.8',
+      'importance=l1 macs=0.5',
+      'importance=random macs=0.8',
+      'importance=random macs=0.5',
+    ]);
+    expect(all.map((r) => r.recipe.compress.map((c) => c.left))).toEqual(
+      [0.8, 0.5, 0.8, 0.5].map((macs) => [{ macs }, { blocks: 0.5 }]),
+    );
+  });
   it('comes from the command line too, and leaves keys that take lists alone', async () => {
     expect(
       (await load('  exclude: [ a, b ]\n', ['quantize.activations.symmetric=[true, false]'])).map((r) => [

@@ -23,7 +23,7 @@ describe('what may be tried', () => {
       compress: [...base.compress, { name: 'prune', left: { macs: 0.5 } }],
     });
     expect(smaller(of, { compress: [] }, prune!, 0.5, 'size').compress).toEqual([
-      { name: 'prune', left: { parameters: 0.5 } },
+      { name: 'prune', left: { size: 0.5 } },
     ]);
   });
 });

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import { item } from '../../base/lists.js';
+import { eachMap } from '../seen.js';
+import type { Importance } from './types.js';
+
+/**
+ * The share of what layers read of the channel that is not zero: 1 − APoZ, the average percentage of zeros. Of channels
+ * that no Relu cuts, nearly all is. source: Hu et al. 2016, https://arxiv.org/abs/1607.03250
+ */
+export const apoz = {
+  name: 'apoz',
+  doc: 'How often it is not zero on calibration samples (APoZ).',
+  options: z.strictObject({}),
+  needs: 'inputs',
+  async score(context) {
+    const [others, all] = [new Float64Array(context.units.length), new Float64Array(context.units.length)];
+    await eachMap(context, (unit, { data }) => {
+      let count = 0;
+      for (const v of data) if (v !== 0) count++;
+      others[unit] = item(others, unit) + count;
+      all[unit] = item(all, unit) + data.length;
+    });
+    return others.map((n, unit) => n / Math.max(1, item(all, unit)));
+  },
+} satisfies Importance<Record<string, never>>;
