@@ -1,6 +1,7 @@
 import { lowRank } from './low-rank.js';
 import { prune } from './prune.js';
+import { sparsify } from './sparsify.js';
 import type { Compression } from './types.js';
 
 /** Every way to make a float model smaller, by name in recipes. */
-export const compressions: readonly Compression<unknown>[] = [prune, lowRank];
+export const compressions: readonly Compression<unknown>[] = [prune, lowRank, sparsify];
