@@ -57,6 +57,13 @@ export function nearestCodes(target: Float64Array, { part, scale, zeroPoint, low
   return codes;
 }
 
+/** Codes in which weights that are zero in the float model mean zero, whatever a method made of them. */
+export function withZeros(solved: Solved, { zeros, grid }: Pick<RowsProblem, 'zeros' | 'grid'>): Solved {
+  if (!zeros) return solved;
+  const { zeroPoint } = solved;
+  return { ...solved, codes: solved.codes.map((code, at) => (zeros[at] ? zeroPoint[grid.part[at]!]! : code)) };
+}
+
 export interface LayerwiseOptions {
   /** Planned; the data of its weights and biases are replaced by what the chosen codes mean. */
   readonly model: Model;

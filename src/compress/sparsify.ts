@@ -1,6 +1,7 @@
 import { byName, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { Frontier } from '../codes/frontier.js';
+import type { Node } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { sparsityMethods } from './sparsity/index.js';
@@ -24,6 +25,7 @@ export const sparsify = {
   options,
   keeps: ['zeros'],
   needsData: (o) => methodOf(o).method.inputs !== 'none',
+  requiresData: (o) => methodOf(o).method.inputs !== 'none',
   async run(context, o) {
     const layers = sparseLayers(context.model, o.include, o.exclude);
     if (!layers.length)
@@ -62,22 +64,22 @@ async function prune(
   const global = typeof o.pattern === 'object' && o.pattern.scope === 'global' && pattern.kind !== 'ratio';
   const shares = global ? globalShares(layers, pattern) : undefined;
   const patternOf = (layer: SparseLayer): Pattern => withShare(pattern, shares?.get(layer) ?? shareOf(pattern));
-  const frontier = new Frontier(context.feeds);
+  const [frontier, done] = [new Frontier(context.feeds), new Set<Node>()];
   const looks = method.inputs !== 'none' && context.hasData;
-  let done = 0;
+  let count = 0;
   // Tables first, for products see what comes from them; they have no inputs that norms could be taken of.
   for (const table of layers.filter((l) => !readsInputs(l))) {
     pruneLayer(table, patternOf(table), byName(sparsityMethods, 'magnitude'), {}, undefined);
-    done++;
+    count++;
   }
   for (const step of looks ? stepsOf(layers.filter(readsInputs)) : layers.filter(readsInputs).map((l) => [l])) {
     signal?.throwIfAborted();
     const inputs = looks
-      ? await measureInputs({ model, layers: step, frontier, what: energiesOr(method), threads, signal })
+      ? await measureInputs({ model, layers: step, frontier, done, what: energiesOr(method), threads, signal })
       : undefined;
     for (const layer of step) {
       pruneLayer(layer, patternOf(layer), method, own, inputs);
-      onEvent({ type: 'progress', stage: 'sparsify', done: ++done, total: layers.length, note });
+      onEvent({ type: 'progress', stage: 'sparsify', done: ++count, total: layers.length, note });
     }
   }
 }

@@ -39,6 +39,8 @@ export interface Compression<O = unknown> {
   readonly keeps?: readonly ('zeros' | 'codebooks')[];
   /** Whether it reads calibration samples, as its options say. */
   needsData(options: O): boolean;
+  /** Whether it cannot do without them. Absent: it can. */
+  requiresData?(options: O): boolean;
   /** Gives one line about what it did. */
   run(context: CompressContext, options: O): Promise<string>;
 }

@@ -6,6 +6,8 @@ import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
 import { compressions } from '../compress/index.js';
+import { sparsityOf } from '../compress/sparsity/count.js';
+import type { CompressContext } from '../compress/types.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { macsByNode } from '../facts/model.js';
@@ -24,6 +26,7 @@ import { atBatch, randomFeed } from './feeds.js';
 import type { Front } from './front.js';
 import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
+import { trainModel } from './training/train.js';
 
 export interface CompressedFront {
   readonly front: Front;
@@ -74,20 +77,42 @@ const AS_GIVEN = 'as given';
 async function take(
   { name, ...options }: Recipe['compress'][number],
   model: Model,
-  { lead, inputs }: Front,
-  { report, listen }: Together,
+  front: Front,
+  all: Together,
   dryRun: boolean,
 ): Promise<string> {
+  const { lead, inputs } = front;
+  const { report, listen } = all;
   const compression = byName(compressions, name);
   const { data, samples, threads } = lead.recipe.calibration;
   async function* feeds(): AsyncGenerator<Feed> {
     for await (const batch of calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`))
       yield* batch.feeds;
   }
-  const about = { model, feeds, hasData: data !== undefined && !dryRun, threads, report, ...listen };
+  const finetune = finetuneBetween(model, front, all, dryRun);
+  const about = { model, feeds, hasData: data !== undefined && !dryRun, threads, report, finetune, ...listen };
   const line = await compression.run(about, options);
   inferShapes(model);
   return line;
+}
+
+/** Training as the recipe has it, for a while, in place; a dry run has nothing to train. */
+function finetuneBetween(
+  model: Model,
+  { lead, given, inputs }: Front,
+  { report, listen }: Together,
+  dryRun: boolean,
+): CompressContext['finetune'] {
+  const { train } = lead.recipe;
+  if (!train) return undefined;
+  return async ({ epochs, steps, rate = train.rate }) => {
+    if (dryRun) return;
+    const own = { ...train, epochs, steps, rate, control: false };
+    const recipe = { ...lead, recipe: { ...lead.recipe, distill: undefined, train: own } };
+    const { model: trained } = await trainModel({ recipe, model, given, inputs, report, ...listen });
+    const learned = new Map([...trained.graph.initializers].map((v) => [v.name, v.data]));
+    for (const v of model.graph.initializers) v.data = learned.get(v.name) ?? v.data;
+  };
 }
 
 /** The front of a smaller model: statistics are of it, accuracy is compared with the model of the recipe. */
@@ -141,6 +166,7 @@ async function measure(states: readonly State[], front: Front, all: Together): P
         parameters: [...constantsOf(model)].reduce((n, t) => n + t.size, 0),
         macs: [...macsByNode(model, feed).values()].reduce((n, m) => n + m, 0),
         bytes: statSync(file).size,
+        ...sparsityFacts(model),
         metrics: scored.find((s) => s.name === name)?.metrics ?? [],
         ...(p50 === undefined
           ? {}
@@ -156,3 +182,13 @@ async function measure(states: readonly State[], front: Front, all: Together): P
     }),
   };
 }
+
+/** Which weights are zero, where a layer has so many that somebody meant it. */
+function sparsityFacts(model: Model): { sparsity?: NonNullable<CompressionFacts['states'][number]['sparsity']> } {
+  const all = sparsityOf(model);
+  const layers = all.filter((l) => l.zeros >= LEAST_SPARSE * l.weights);
+  if (!layers.length) return {};
+  const sum = (key: 'zeros' | 'weights'): number => all.reduce((n, l) => n + l[key], 0);
+  return { sparsity: { zeros: sum('zeros'), weights: sum('weights'), layers } };
+}
+const LEAST_SPARSE = 0.1;

@@ -24,6 +24,16 @@ export const compressionSpec = z
               interval: z.tuple([z.number(), z.number()]).optional().describe('95 %.'),
             })
             .optional(),
+          sparsity: z
+            .object({
+              zeros: count.describe('In layers with constant weights.'),
+              weights: count.describe('Of all these layers.'),
+              layers: z
+                .array(z.object({ name: text, zeros: count, weights: count }))
+                .describe('Those of which a tenth or more is zero.'),
+            })
+            .optional()
+            .describe('Weights that are zero. They take time like others: no kernel of onnxruntime skips them.'),
           peakBytes: z.number().optional().describe('By how much loading and running raised the peak of memory.'),
         }),
       )

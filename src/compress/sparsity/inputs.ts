@@ -22,6 +22,8 @@ export interface InputsOptions {
   /** That read the same in the same way. */
   readonly layers: readonly SparseLayer[];
   readonly frontier: Frontier;
+  /** Nodes before the frontier: it grows by those that the layers depend on. Branches wait for each other. */
+  readonly done: Set<Node>;
   readonly what: 'energies' | 'products';
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
@@ -66,8 +68,8 @@ export async function measureInputs(o: InputsOptions): Promise<Inputs> {
   const { groups, columns, uses } = item(o.layers, 0);
   const { model, nodes } = cloneModel(o.model);
   while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
-  const done = frontierOf(o.model.graph, ancestors(item(uses, 0).input));
-  const next = done && new Set(done.map((v) => v.name));
+  for (const node of ancestors(item(uses, 0).input)) o.done.add(node);
+  const next = frontierOf(o.model.graph, o.done)?.map((v) => v.name);
   cutAt(model.graph, o.frontier.names);
   const b = new GraphBuilder(model);
   const names = uses.map(({ node, view }) => {
@@ -83,14 +85,14 @@ export async function measureInputs(o: InputsOptions): Promise<Inputs> {
     });
   });
   for (const v of model.graph.topological().flatMap((n) => n.outputs))
-    if (next?.has(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
+    if (next?.includes(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
   removeUnused(model.graph, model.graph.topological().toReversed());
   removeUnusedInitializers(model.graph);
   for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
   const sums = new Float64Array(groups * columns * (o.what === 'products' ? columns : 1));
   const means = new Float64Array(groups * columns);
   let places = 0;
-  const keeping = next && o.frontier.collector(next);
+  const keeping = next && o.frontier.collector(new Set(next));
   const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
   try {
     for await (const feed of o.frontier.feeds()) {
