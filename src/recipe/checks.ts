@@ -122,8 +122,8 @@ export function absent(value: Plain): Complaint[] {
 /** Whether a step that makes the model smaller cannot do without samples. */
 const looksAtSamples = (steps: unknown): boolean =>
   Array.isArray(steps) &&
-  steps.some((step) => {
-    const { name, ...options } = isPlain(step) ? step : { name: step };
+  steps.some((step: unknown) => {
+    const { name, ...options }: Plain = isPlain(step) ? step : { name: step };
     const found = compressions.find((c) => c.name === name);
     const parsed = found?.options.safeParse(options);
     return parsed?.success === true && found?.requiresData?.(parsed.data) === true;
