@@ -6,7 +6,6 @@ import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
 import { compressions } from '../compress/index.js';
-import { sparsityOf } from '../compress/sparsity/count.js';
 import type { CompressContext } from '../compress/types.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
@@ -25,6 +24,7 @@ import { firstFeed } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
 import type { Front } from './front.js';
 import type { Together } from './together.js';
+import { sparsityFacts } from './sparsity.js';
 import { scoresOf } from './training/scores.js';
 import { trainModel } from './training/train.js';
 
@@ -182,13 +182,3 @@ async function measure(states: readonly State[], front: Front, all: Together): P
     }),
   };
 }
-
-/** Which weights are zero, where a layer has so many that somebody meant it. */
-function sparsityFacts(model: Model): { sparsity?: NonNullable<CompressionFacts['states'][number]['sparsity']> } {
-  const all = sparsityOf(model);
-  const layers = all.filter((l) => l.zeros >= LEAST_SPARSE * l.weights);
-  if (!layers.length) return {};
-  const sum = (key: 'zeros' | 'weights'): number => all.reduce((n, l) => n + l[key], 0);
-  return { sparsity: { zeros: sum('zeros'), weights: sum('weights'), layers } };
-}
-const LEAST_SPARSE = 0.1;

@@ -92,7 +92,13 @@ describe('zeros of sparsify', () => {
   it.each(['round', 'clip', 'hqq', 'k-quant', 'gptq', 'adaround', 'adaquant', 'brecq'])(
     'mean zero in the codes of %s, with zero points too',
     async (method) => {
-      const weights = { bits: 4, symmetric: false, granularity: 'channel' as const, method, correct: ['bias' as const] };
+      const weights = {
+        bits: 4,
+        symmetric: false,
+        granularity: 'channel' as const,
+        method,
+        correct: ['bias' as const],
+      };
       const { model } = await run({ quantize: { weights: { ...weights, dtype: 'int8' } } });
       expectZeros(model);
     },
