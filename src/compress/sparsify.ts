@@ -108,16 +108,16 @@ function pruneLayer(
   });
   weight.data = Tensor.f32(values, data.dims);
   if (!bias || !inputs || method.inputs !== 'products') return;
-  const before = dataOf(bias);
+  const before = dataOf(bias.value);
   const moved = before.f32().slice();
   for (let r = 0; r < groups * rows; r++) {
     let lost = 0;
     const g = Math.floor(r / rows);
     for (let c = 0; c < columns; c++)
       lost += (weights[r * columns + c]! - values[places[r * columns + c]!]!) * inputs.means[g * columns + c]!;
-    moved[r] = item(moved, r) + lost;
+    moved[r] = item(moved, r) + bias.sign * lost;
   }
-  bias.data = Tensor.f32(moved, before.dims);
+  bias.value.data = Tensor.f32(moved, before.dims);
 }
 
 /** x·xᵀ about the mean of x: what the bias cannot make up for. */

@@ -2,7 +2,7 @@
  * Weights of which many are zero, in a file that does not hold the zeros: as sparse initializers, or as a bit for each
  * place and the values of the others, put together from constants and so once, when the model is loaded.
  */
-import { byteLength, type DType } from '../ir/dtype.js';
+import { byteLength, dtypeCode, type DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
@@ -43,8 +43,10 @@ export function storeSparse(model: Model, how: Store): SparseStore {
   if (how === 'dense') return { stored, replaced };
   for (const v of [...model.graph.initializers]) {
     const { data } = v;
-    if (!data || data.sparse || !TYPES.has(data.dtype) || v.isGraphOutput || !v.uses.size) continue;
+    if (!data || data.sparse || data.dims.length < 2 || !TYPES.has(data.dtype)) continue;
+    if (v.isGraphOutput || !v.uses.size) continue;
     const found = valuesOf(data, zeroOf(v));
+    if (!found.count) continue; // runtimes disagree on sparse tensors without values
     const width = byteLength(data.dtype, 1);
     const sizes = {
       sparse: found.fill === 0 ? found.count * (width + INDEX_BYTES) + SPARSE_BYTES : Infinity,
@@ -101,8 +103,9 @@ function asSparse(data: Tensor, found: Found): Tensor {
 }
 
 /**
- * Bit k of byte q of the mask is of element k · run + q, so that one shift by eight numbers takes them apart; where bits
- * are 1 the values go, in their order.
+ * Bit k of byte q of the mask is of element k · run + q, so that one shift by eight numbers takes them apart. The running
+ * count of bits says which value an element has; what has no bit has the first, the fill. All shapes are known before:
+ * onnxruntime leaves NonZero to each run of the model, and what follows it.
  */
 function asMask(b: GraphBuilder, v: Value, data: Tensor, found: Found): Value {
   const op = (kind: string, inputs: readonly Value[], attrs = {}): Value =>
@@ -119,16 +122,22 @@ function asMask(b: GraphBuilder, v: Value, data: Tensor, found: Found): Value {
     { direction: { type: 'string', value: 'RIGHT' } },
   );
   const flat = op('Reshape', [op('Mod', [shifted, bytes([2], [])]), ints(-1)]);
-  const bits = run * 8 === data.size ? flat : op('Slice', [flat, ints(0), ints(data.size), ints(0)]);
-  const places = op('Transpose', [op('NonZero', [bits])], { perm: [1, 0] });
-  const empty = op('ConstantOfShape', [ints(data.size)], { value: fillOf(data.dtype, found.fill) });
-  const whole = op('ScatterND', [empty, places, b.constant(picked(data, found), `${v.name}_values`)]);
-  const made = op('Reshape', [whole, ints(...data.dims)]);
+  const own = run * 8 === data.size ? flat : op('Slice', [flat, ints(0), ints(data.size), ints(0)]);
+  const bits = op('Cast', [own], { to: dtypeCode('int32') });
+  const places = op('Mul', [op('CumSum', [bits, b.constant(Tensor.i64([0], []), 'n')]), bits]);
+  const values = b.constant(withFill(picked(data, found), found.fill), `${v.name}_values`);
+  const made = op('Gather', [values, op('Reshape', [places, ints(...data.dims)])], { axis: 0 });
   b.graph.replaceUses(v, made);
   b.graph.initializers.delete(v);
   return made;
 }
-const fillOf = (dtype: DType, fill: number): Tensor =>
-  dtype.startsWith('float')
-    ? new Tensor(dtype, [1], new Uint8Array(byteLength(dtype, 1)))
-    : Tensor.codes(dtype, [fill], [1]);
+
+/** The fill, and the values behind it. */
+function withFill(values: Tensor, fill: number): Tensor {
+  const { dtype } = values;
+  const first = dtype.startsWith('float') ? new Uint8Array(byteLength(dtype, 1)) : Tensor.codes(dtype, [fill]).bytes();
+  const made = new Uint8Array(first.length + values.byteLength);
+  made.set(first);
+  made.set(values.bytes(), first.length);
+  return new Tensor(dtype, [values.size + 1], made);
+}

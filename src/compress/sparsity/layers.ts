@@ -7,7 +7,13 @@ import { dataOf } from '../../ir/known.js';
 import type { Model } from '../../ir/model.js';
 import type { LinearView } from '../../ops/facets.js';
 import { linearView } from '../../ops/index.js';
+import { isBatchNormalization } from '../../ops/kinds.js';
 
+/** A constant for each row: added to outputs, or the mean that BatchNormalization takes from them. */
+export interface RowBias {
+  readonly value: Value;
+  readonly sign: 1 | -1;
+}
 export interface SparseLayer {
   /** Of its first node. */
   readonly name: string;
@@ -18,8 +24,8 @@ export interface SparseLayer {
   /** Of each group. */
   readonly rows: number;
   readonly columns: number;
-  /** What the outputs have added to them, where moving it makes up for the mean of an error. */
-  readonly bias: Value | undefined;
+  /** What moves all outputs of a row alike, and so makes up for the mean of an error. */
+  readonly bias: RowBias | undefined;
 }
 
 /** Layers with constant weights, in the order of the model; tables only where a pattern names them. */
@@ -46,7 +52,7 @@ export function sparseLayers(
       other.add(weight);
       continue;
     }
-    const bias = known ? undefined : layerShape(node)?.bias;
+    const bias = known ? undefined : biasOf(node);
     const uses = [...(known?.uses ?? []), { node, view, input }];
     found.set(weight, { name: known?.name ?? name, weight, uses, ...size, bias });
   }
@@ -55,6 +61,19 @@ export function sparseLayers(
     ({ weight, uses }) => !other.has(weight) && [...weight.uses].every((u) => uses.some((own) => own.node === u.node)),
   );
 }
+
+function biasOf(node: Node): RowBias | undefined {
+  const own = layerShape(node)?.bias;
+  if (own) return { value: own, sign: 1 };
+  const { uses, isGraphOutput } = item(node.outputs, 0);
+  const [use] = uses;
+  if (!use || uses.size > 1 || isGraphOutput || !layerShape(node) || !isBatchNormalization(use.node)) return undefined;
+  const mean = use.node.inputs[MEAN];
+  const free = mean?.isInitializer && mean.uses.size === 1 && !mean.isGraphOutput && mean.data?.dtype === 'float32';
+  return free ? { value: mean, sign: -1 } : undefined;
+}
+/** Which input of BatchNormalization the mean is. */
+const MEAN = 3;
 
 function sameMatrix(a: LinearView, b: LinearView): boolean {
   return (['kind', 'outputAxis', 'inputAxis', 'batchAxes', 'groups'] as const).every((key) => a[key] === b[key]);

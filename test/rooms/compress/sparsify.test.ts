@@ -154,6 +154,26 @@ describe('sparsify', () => {
   });
 });
 
+it('moves the mean that BatchNormalization takes away, where a layer has no bias', async () => {
+  const m = parsed(
+    `<ir_version: 10, opset_import: ["" : 17]> g (float[N,8,6,6] x) => (y)
+     <float[16,8,3,3] w, float[16] scale, float[16] shift, float[16] mean, float[16] var = {${Array(16).fill(0.7).join(',')}}>
+     { c = Conv (x, w) y = BatchNormalization (c, scale, shift, mean, var) }`,
+  );
+  const means = async (): Promise<number[]> => {
+    const session = await openModel(m, { optimization: 'disabled' });
+    const sums = new Array<number>(16).fill(0);
+    for await (const f of feeds(['x']))
+      ((await session.run(f)).y!.data as Float32Array).forEach((v, i) => (sums[Math.floor(i / 16) % 16]! += v / 256));
+    await session.close();
+    return sums;
+  };
+  const before = await means();
+  await run(m, { method: 'sparsegpt', pattern: { share: 0.8 } });
+  (await means()).forEach((v, i) => expect(v).toBeCloseTo(before[i]!, 4));
+  expect(shareOf(m, 'w')).toBeCloseTo(0.8, 3);
+});
+
 describe('measureInputs()', () => {
   it('sums x·xᵀ over the places of grouped convolutions, as a plain loop does', async () => {
     const m = parsed(GROUPED);

@@ -9,7 +9,11 @@ import { runRecipe } from '../../../src/pipeline/run.js';
 import { resolveRecipe } from '../../../src/recipe/load.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
 import type { RunRecord } from '../../../src/record/index.js';
+import { sparsityFindings } from '../../../src/pipeline/sparsity.js';
+import { runRecordSpec } from '../../../src/record/run.js';
+import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
 import { tinyRecipe } from '../search/tiny.js';
+import { weight, writeModel } from './models.js';
 
 const temp = mkdtempSync(path.join(tmpdir(), 'quantbench-sparsify-'));
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
@@ -19,6 +23,8 @@ const recipe = (more: Partial<RecipeInput>): RecipeInput => ({
   compress: [{ name: 'sparsify', pattern: { share: 0.5 } }],
   evaluation: { ...base.evaluation, samples: 20, latency: false, collapse: 0 },
   ...more,
+  // Codes are looked for as initializers.
+  quantize: { store: 'dense', ...more.quantize },
 });
 let runs = 0;
 const run = async (more: Partial<RecipeInput>): Promise<{ record: RunRecord; model: Model }> => {
@@ -128,5 +134,73 @@ describe('zeros of sparsify', () => {
   ])('%s', async (_, more, layers) => {
     const { model } = await run(more);
     expectZeros(model, layers);
+  });
+});
+
+describe('what is said and stored', () => {
+  /** Large enough that masks pay. */
+  const big = (): string =>
+    writeModel(
+      path.join(temp, 'big.onnx'),
+      `g (float[N,1,8,8] x) => (float[N,10] y) <${weight('w', [32, 1, 3, 3])}, ${weight('v', [64, 32, 3, 3])}, ${weight('f', [64, 10])}> {
+        c = Conv(x, w) r = Relu(c) d = Conv(r, v) q = Relu(d) p = GlobalAveragePool(q) l = Flatten(p) y = MatMul(l, f) }`,
+    );
+  it.each<['qdq' | 'float' | 'dynamic', number, number]>([
+    ['float', 0.5, 0.6],
+    ['qdq', 0.6, 0.8],
+    ['dynamic', 0.5, 0.8],
+  ])('%s files hold no zeros, and give the same', async (format, least, most) => {
+    const more = { model: big(), compress: [{ name: 'sparsify', pattern: '2:4' }] };
+    const made = await run({ ...more, quantize: { format, store: undefined } });
+    const dense = await run({ ...more, quantize: { format } });
+    const size = (r: RunRecord): number => r.model.quantized!.bytes;
+    expect(size(made.record) / size(dense.record)).toBeGreaterThan(least);
+    expect(size(made.record) / size(dense.record)).toBeLessThan(most);
+    const { storage, zeros, weights } = made.record.sparsity!;
+    expect(zeros / weights).toBeCloseTo(0.5, 2);
+    expect(storage).toMatchObject({ sparse: 0, denseBytes: size(dense.record), bytes: size(made.record) });
+    expect(storage!.mask).toBeGreaterThan(0);
+    expect(dense.record.sparsity).toBeUndefined();
+    expect(made.record.evaluation!.metrics).toEqual(dense.record.evaluation!.metrics);
+    expect(made.record.runtime?.integerMacsShare).toEqual(dense.record.runtime?.integerMacsShare);
+    // Put together when the model is loaded, not in each run.
+    const ran = Object.keys(made.record.runtime!.ops);
+    for (const op of ['CumSum', 'BitShift', 'Gather']) expect(ran).not.toContain(op);
+  });
+  it('tells the zeros of each layer, and that nothing is faster', async () => {
+    const { record } = await run({ compress: [{ name: 'sparsify', pattern: { share: 0.75 } }] });
+    expect(runRecordSpec.safeParse(record).success).toBe(true);
+    const [given, after] = record.compression!.states;
+    expect(given!.sparsity).toBeUndefined();
+    expect(after!.sparsity!.layers.map((l) => [l.zeros, l.weights])).toEqual([
+      [54, 72],
+      [432, 576],
+      [60, 80],
+    ]);
+    expect(record.diagnostics.map((d) => d.code)).toContain('SPARSE_NOT_FASTER');
+    for (const text of [renderMarkdown(record), renderHtml(record)]) {
+      expect(text).toContain('onnxruntime computes zeros like other numbers');
+      expect(text).toMatch(/75.0.%/);
+    }
+  });
+  it('says where zeros were lost', async () => {
+    const lost = {
+      compression: { states: [{ sparsity: { zeros: 50, weights: 100, layers: [] } }] },
+      sparsity: { zeros: 20, weights: 100, layers: [] },
+    } as unknown as RunRecord; // what the findings look at
+    expect(sparsityFindings(lost).map((d) => d.code)).toEqual(['SPARSITY_LOST', 'SPARSE_NOT_FASTER']);
+    await Promise.resolve();
+  });
+  it('refuses what contradicts itself, and methods without samples', async () => {
+    const refused = async (step: object, more: Partial<RecipeInput> = {}): Promise<void> => {
+      const given = recipe({ compress: [{ name: 'sparsify', ...step }], ...more });
+      await expect(resolveRecipe(given)).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
+    };
+    await refused({ pattern: '4:4' });
+    await refused({ pattern: '0:4' });
+    await refused({ pattern: { share: 1 } });
+    await refused({ pattern: { share: 0.5, block: [2, 2], scope: 'row' } });
+    await refused({ method: 'wanda' }, { calibration: {}, quantize: { format: 'float' } });
+    await resolveRecipe(recipe({ calibration: {}, quantize: { format: 'float' } }));
   });
 });
