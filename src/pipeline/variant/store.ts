@@ -1,6 +1,6 @@
 /** Weights with many zeros in the written file: stored without them where onnxruntime gives the same outputs. */
 import { statSync } from 'node:fs';
-import { writeModel } from '../../formats/write.js';
+import type { Written } from '../../formats/write.js';
 import { storeSparse, type Store } from '../../formats/sparse-weights.js';
 import { cloneModel } from '../../ir/clone.js';
 import type { Feed, FeedTensor } from '../../ir/feed.js';
@@ -14,7 +14,7 @@ import { openModel } from '../../runtime/open.js';
 import { keptBy } from '../kept.js';
 import type { TrainedVariant } from './types.js';
 
-type Tensors = ReturnType<typeof writeModel>['tensors'];
+type Tensors = Written['tensors'];
 export interface StoredModel {
   readonly model: Model;
   readonly tensors: Tensors;
