@@ -178,7 +178,9 @@ function roundInOrder({
       const at = (first + b) * columns + order[i]!; // a permutation
       const before = sums[b]!;
       // zero is what every pair takes
-      const code = zeros?.[at] ? grid.zeroPoint[grid.part[at]!]! : nearest(grid, at, target[at]! + before / pivot);
+      const code = zeros?.[at]
+        ? item(grid.zeroPoint, item(grid.part, at))
+        : nearest(grid, at, target[at]! + before / pivot);
       codes[at] = pairs
         ? beside(pairs, codes, at, columns, Math.min(pairs.cap[at]!, Math.max(-pairs.cap[at]!, code)))
         : code; // one cap for each weight

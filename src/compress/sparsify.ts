@@ -99,7 +99,7 @@ function pruneLayer(
   const data = dataOf(weight);
   const places = placesOf(layer);
   const values = data.f32().slice();
-  const weights = Float64Array.from(places, (at) => values[at]!);
+  const weights = Float64Array.from(places, (at) => item(values, at));
   const products = inputs?.products.map((p, g) => (bias ? centred(p, inputs.means, g * columns, columns) : p));
   const about = method.inputs === 'products' ? { products } : { energies: inputs?.energies };
   const made = method.prune({ groups, rows, columns, weights, pattern, ...(inputs ? about : {}) }, own);
@@ -114,7 +114,9 @@ function pruneLayer(
     let lost = 0;
     const g = Math.floor(r / rows);
     for (let c = 0; c < columns; c++)
-      lost += (weights[r * columns + c]! - values[places[r * columns + c]!]!) * inputs.means[g * columns + c]!;
+      lost +=
+        (item(weights, r * columns + c) - item(values, item(places, r * columns + c))) *
+        item(inputs.means, g * columns + c);
     moved[r] = item(moved, r) + bias.sign * lost;
   }
   bias.value.data = Tensor.f32(moved, before.dims);
@@ -122,7 +124,7 @@ function pruneLayer(
 
 /** x·xᵀ about the mean of x: what the bias cannot make up for. */
 function centred(products: Float64Array, means: Float64Array, from: number, columns: number): Float64Array {
-  return products.map((v, at) => v - means[from + Math.floor(at / columns)]! * means[from + (at % columns)]!);
+  return products.map((v, at) => v - item(means, from + Math.floor(at / columns)) * item(means, from + (at % columns)));
 }
 
 function lineOf(layers: readonly SparseLayer[], o: Options, looked: boolean): string {

@@ -2,6 +2,7 @@
  * Weights of which many are zero, in a file that does not hold the zeros: as sparse initializers, or as a bit for each
  * place and the values of the others, put together from constants and so once, when the model is loaded.
  */
+import { item } from '../base/lists.js';
 import { byteLength, dtypeCode, type DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
@@ -115,7 +116,8 @@ function asMask(b: GraphBuilder, v: Value, data: Tensor, found: Found): Value {
     b.constant(Tensor.codes('uint8', values, dims), 'n');
   const run = Math.ceil(data.size / 8);
   const mask = new Uint8Array(run);
-  for (let i = 0; i < data.size; i++) mask[i % run]! |= found.other[i]! << Math.floor(i / run);
+  for (let i = 0; i < data.size; i++)
+    mask[i % run] = item(mask, i % run) | (item(found.other, i) << Math.floor(i / run));
   const shifted = op(
     'BitShift',
     [b.constant(new Tensor('uint8', [1, run], mask), `${v.name}_mask`), bytes([0, 1, 2, 3, 4, 5, 6, 7], [8, 1])],

@@ -100,7 +100,7 @@ export async function measureInputs(o: InputsOptions): Promise<Inputs> {
       for (const own of names) {
         const [first, second, size] = own.map((name) => field(outputs, name).data);
         accumulate(sums, first as Float32Array); // the taps are float32
-        accumulate(means, second as Float32Array); // as above
+        accumulate(means, second as Float32Array); // a float32 tap too
         places += Number((size as BigInt64Array)[2]); // of [groups, columns, places]
       }
       keeping?.add(feed, outputs);
@@ -116,7 +116,7 @@ export async function measureInputs(o: InputsOptions): Promise<Inputs> {
 const KEPT = { attrs: { keepdims: 0 }, name: 'inputs' };
 const axisOfPlaces = (b: GraphBuilder): Value => b.constant(Tensor.i64([2]), 'inputs_axes');
 function accumulate(to: Float64Array, from: Float32Array): void {
-  for (let i = 0; i < to.length; i++) to[i]! += from[i]!;
+  for (let i = 0; i < to.length; i++) to[i] = item(to, i) + item(from, i);
 }
 
 /** What a node reads as columns: float32 [groups, columns, places]. */
@@ -161,9 +161,10 @@ function inOrder(
   for (let g = 0; g < groups; g++) {
     const own = new Float64Array(whole ? k * k : 0);
     for (let i = 0; i < k; i++) {
-      ordered[g * k + i] = means[g * k + order[i]!]! / n;
-      if (whole) for (let j = 0; j < k; j++) own[i * k + j] = sums[(g * k + order[i]!) * k + order[j]!]! / n;
-      energies[g * k + i] = whole ? own[i * k + i]! : sums[g * k + order[i]!]! / n;
+      ordered[g * k + i] = item(means, g * k + item(order, i)) / n;
+      if (whole)
+        for (let j = 0; j < k; j++) own[i * k + j] = item(sums, (g * k + item(order, i)) * k + item(order, j)) / n;
+      energies[g * k + i] = whole ? item(own, i * k + i) : item(sums, g * k + item(order, i)) / n;
     }
     products.push(own);
   }

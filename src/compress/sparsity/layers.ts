@@ -115,7 +115,7 @@ export function placesOf({ weight, uses, groups, rows, columns }: SparseLayer): 
     for (let r = 0; r < rows; r++)
       for (let c = 0; c < columns; c++, i++) {
         const row = g * rows + r;
-        if (column) at[i] = row * columns + column[c]!;
+        if (column) at[i] = row * columns + item(column, c);
         else if (view.kind === 'transposed') at[i] = (g * columns + c) * rows + r;
         else at[i] = turned ? (g * columns + c) * rows + r : row * columns + c;
       }

@@ -68,7 +68,7 @@ function markLowest(scores: Float64Array, gone: Uint8Array, from: number, length
   const limit = item(own.slice().sort(), count - 1);
   let left = count;
   for (let i = 0; i < length; i++)
-    if (own[i]! < limit) {
+    if (item(own, i) < limit) {
       gone[from + i] = 1;
       left--;
     }
@@ -93,11 +93,11 @@ function markBlocks(
     Math.floor(Math.floor(at / columns) / high) * across + Math.floor((at % columns) / wide);
   for (let at = 0; at < scores.length; at++) {
     const b = blockOf(at);
-    means[b]! += scores[at]!;
-    counts[b]!++;
+    means[b] = item(means, b) + item(scores, at);
+    counts[b] = item(counts, b) + 1;
   }
-  for (let b = 0; b < means.length; b++) means[b]! /= counts[b]!;
+  for (let b = 0; b < means.length; b++) means[b] = item(means, b) / item(counts, b);
   const chosen = new Uint8Array(means.length);
   markLowest(means, chosen, 0, means.length, Math.round(share * means.length));
-  for (let at = 0; at < gone.length; at++) gone[at] = chosen[blockOf(at)]!;
+  for (let at = 0; at < gone.length; at++) gone[at] = item(chosen, blockOf(at));
 }

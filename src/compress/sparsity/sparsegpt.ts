@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { item } from '../../base/lists.js';
 import { reverseCholesky } from '../../codes/linear.js';
-import { linearKernels } from '../../codes/linear-kernels.js';
+import { dot, linearKernels } from '../../codes/linear-kernels.js';
 import { magnitude } from './magnitude.js';
 import { competing, wantedUpTo, withShare, zerosOf, type Pattern } from './pattern.js';
 import type { SparsityMethod } from './types.js';
@@ -63,9 +63,9 @@ export const sparsegpt = {
 function damped(products: Float64Array, columns: number, damping: number): Float64Array {
   const h = products.slice();
   let trace = 0;
-  for (let i = 0; i < columns; i++) trace += h[i * columns + i]!;
+  for (let i = 0; i < columns; i++) trace += item(h, i * columns + i);
   const more = trace > 0 ? (damping * trace) / columns : 1;
-  for (let i = 0; i < columns; i++) h[i * columns + i]! += more;
+  for (let i = 0; i < columns; i++) h[i * columns + i] = item(h, i * columns + i) + more;
   return h;
 }
 
@@ -83,8 +83,7 @@ function pruneRows(
   const factor = reverseCholesky(hessian, columns);
   const kernels = linearKernels();
   const step = Math.min(columns, stepOf(pattern, o.columns));
-  const [l, error, before, sums] = kernels.arrays(columns * columns, rows * columns, rows * step, TOGETHER) as [
-    Float64Array,
+  const [l, error, before] = kernels.arrays(columns * columns, rows * columns, rows * step) as [
     Float64Array,
     Float64Array,
     Float64Array,
@@ -94,39 +93,36 @@ function pruneRows(
   for (let s = 0, chosen = 0; s < columns; s += step) {
     const end = Math.min(columns, s + step);
     const width = end - s;
-    // Σ_{j<s} L_ij e_j
+    // Σ_{j<s} L_ij e_j, of each column the rows
     for (let i = s; i < end; i++)
       for (let first = 0; first < rows; first += TOGETHER) {
         const count = Math.min(TOGETHER, rows - first);
-        kernels.dots(l, i * columns, error, first * columns, columns, count, s, sums, 0);
-        for (let b = 0; b < count; b++) before[(first + b) * step + i - s] = sums[b]!;
+        kernels.dots(l, i * columns, error, first * columns, columns, count, s, before, (i - s) * rows + first);
       }
     // What the weights would be if none of these went, and what it costs to make each zero.
     const scores = new Float64Array(rows * width);
     const mean = new Float64Array(width);
     for (let r = 0; r < rows; r++)
       for (let i = s; i < end; i++) {
-        let sum = before[r * step + i - s]!;
-        for (let j = s; j < i; j++) sum += l[i * columns + j]! * mean[j - s]!;
-        const pivot = l[i * columns + i]!;
+        const sum = item(before, (i - s) * rows + r) + dot(l, i * columns + s, mean, 0, i - s);
+        const pivot = item(l, i * columns + i);
         mean[i - s] = -sum / pivot; // the error that it then has
-        scores[r * width + i - s] = ((target[r * columns + i]! + sum / pivot) * pivot) ** 2;
+        scores[r * width + i - s] = ((item(target, r * columns + i) + sum / pivot) * pivot) ** 2;
       }
     const wanted = wantedUpTo(pattern, rows, end) - chosen;
     chosen += wanted;
     const zeros = zerosOf(scores, rows, width, withShare(pattern, wanted / competing(pattern, rows, width)));
     for (let r = 0; r < rows; r++)
       for (let i = s; i < end; i++) {
-        let sum = before[r * step + i - s]!;
-        for (let j = s; j < i; j++) sum += l[i * columns + j]! * error[r * columns + j]!;
         const at = r * columns + i;
+        const sum = item(before, (i - s) * rows + r) + dot(l, i * columns + s, error, r * columns + s, i - s);
         if (zeros[r * width + i - s]) {
           gone[at] = 1;
-          error[at] = target[at]!;
-        } else error[at] = -sum / l[i * columns + i]!;
+          error[at] = item(target, at);
+        } else error[at] = -sum / item(l, i * columns + i);
       }
   }
-  const made = target.map((w, at) => (gone[at] ? 0 : w - error[at]!));
+  const made = target.map((w, at) => (gone[at] ? 0 : w - item(error, at)));
   if (o.sweeps > 0) descend(made, target, gone, rows, columns, hessian, o.sweeps);
   return made;
 }
@@ -158,19 +154,19 @@ function descend(
   for (let first = 0; first < rows; first += TOGETHER) {
     const count = Math.min(TOGETHER, rows - first);
     const from = first * columns;
-    for (let i = 0; i < count * columns; i++) error[i] = target[from + i]! - made[from + i]!;
+    for (let i = 0; i < count * columns; i++) error[i] = item(target, from + i) - item(made, from + i);
     for (let i = 0; i < columns; i++) {
       kernels.dots(h, i * columns, error, 0, columns, count, columns, sums, 0);
-      for (let b = 0; b < count; b++) gradient[b * columns + i] = sums[b]!;
+      for (let b = 0; b < count; b++) gradient[b * columns + i] = item(sums, b);
     }
     for (let sweep = 0; sweep < sweeps; sweep++)
       for (let i = 0; i < columns; i++) {
-        const own = h[i * columns + i]!;
+        const own = item(h, i * columns + i);
         for (let b = 0; b < count; b++) {
           const at = from + b * columns + i;
           if (gone[at]) continue;
-          const move = gradient[b * columns + i]! / own;
-          made[at]! += move;
+          const move = item(gradient, b * columns + i) / own;
+          made[at] = item(made, at) + move;
           kernels.addScaled(gradient, b * columns, -move, h, i * columns, columns);
         }
       }

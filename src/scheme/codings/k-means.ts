@@ -50,12 +50,12 @@ export const kMeans = {
 /** Of weights that are zero often enough for that to be meant, the centre nearest to zero becomes zero. */
 function withZero(centres: Float32Array, values: Float32Array): Float32Array {
   const zeros = values.reduce((n, x) => n + (x === 0 ? 1 : 0), 0);
-  if (zeros * OFTEN < values.length || !zeros) return centres;
+  if (zeros * OFTEN < values.length || zeros < LEAST) return centres;
   const nearest = nearestLevel(centres, 0);
   return centres.map((c, i) => (i === nearest ? 0 : c));
 }
-/** Of so many weights, one is zero. */
-const OFTEN = 10;
+/** Of so many weights one is zero, and so many at least. */
+const [OFTEN, LEAST] = [10, 8];
 
 /** At most `count` centres of the values, ascending; fewer distinct values leave some centres equal. */
 function cluster(values: Float32Array, count: number, iterations: number): Float32Array {
