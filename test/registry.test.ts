@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { adjustments } from '../src/adjust/index.js';
+import { sparsityMethods } from '../src/compress/sparsity/index.js';
 import { weightMethods } from '../src/codes/index.js';
 import { observers } from '../src/calibrate/observers/index.js';
 import { losses } from '../src/autodiff/losses/index.js';
@@ -59,6 +60,7 @@ describe.each<[folder: string, listed: readonly Plugin[]]>([
   ['targets', targets],
   ['passes', everyPass],
   ['adjust', adjustments],
+  ['compress/sparsity', sparsityMethods],
   ['scheme/codings', codings],
   ['codes', weightMethods],
   ['learn', learnedMethods],

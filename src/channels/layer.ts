@@ -128,6 +128,11 @@ export interface RowsProblem {
    * may be anything.
    */
   readonly packed?: Int32Array | undefined;
+  /**
+   * 1 for each weight that is zero in the float model, as pruning makes them: its code means zero, whatever `target` is.
+   * Undefined where none is.
+   */
+  readonly zeros?: Uint8Array | undefined;
 }
 
 /**

@@ -113,7 +113,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
     .option('-t, --target <runtime>', 'the runtime that the model will ship to')
     .option('--objective <what>', 'latency or size', 'latency')
-    .option('--allow <names>', 'what may make the float model smaller first: prune,low-rank')
+    .option('--allow <names>', 'what may make the float model smaller first, such as prune,depth,low-rank')
     .option('--time-budget <time>', 'about how long the search may take: 90s, 10m', '10m')
     .option('--proven', 'takes only a drop whose whole interval is within the limit')
     .option('-o, --out <folder>', 'where the model, recipe.yaml and the reports go (default: reports/<name>-auto)')

@@ -55,7 +55,7 @@ export const gptq = {
 
 /** As the method solves it, with given kernels: all give the same bytes. */
 export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Options): Solved {
-  const { rows, columns, target, hessian, grid } = problem;
+  const { rows, columns, target, hessian, grid, zeros } = problem;
   const searched =
     o.scaleSearch > 0
       ? searchGrid(problem, o.scaleSearch, kernels)
@@ -96,6 +96,7 @@ export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Optio
       grid: current,
       codes,
       pairs,
+      zeros,
       h,
       l,
       error,
@@ -136,6 +137,8 @@ interface Rows {
   readonly grid: Grid;
   readonly codes: Int32Array;
   readonly pairs: PairLimits | undefined;
+  /** 1 for weights whose code means zero. */
+  readonly zeros: Uint8Array | undefined;
   /** H and L with their columns in order. */
   readonly h: Float64Array;
   readonly l: Float64Array;
@@ -161,6 +164,7 @@ function roundInOrder({
   grid,
   codes,
   pairs,
+  zeros,
   l,
   error,
   spread,
@@ -173,7 +177,10 @@ function roundInOrder({
     for (let b = 0; b < count; b++) {
       const at = (first + b) * columns + order[i]!; // a permutation
       const before = sums[b]!;
-      const code = nearest(grid, at, target[at]! + before / pivot);
+      // zero is what every pair takes
+      const code = zeros?.[at]
+        ? item(grid.zeroPoint, item(grid.part, at))
+        : nearest(grid, at, target[at]! + before / pivot);
       codes[at] = pairs
         ? beside(pairs, codes, at, columns, Math.min(pairs.cap[at]!, Math.max(-pairs.cap[at]!, code)))
         : code; // one cap for each weight
@@ -232,7 +239,7 @@ function longestBlock({ part, scale }: Grid, owners: Int32Array, columns: number
  * grid.scale of parts that belong to one row. The gradient H·e is kept up to date.
  */
 function descend(some: Rows, sweeps: number, owners: Int32Array): void {
-  const { kernels, first, count, columns, order, grid, codes, pairs, h, gradient } = some;
+  const { kernels, first, count, columns, order, grid, codes, pairs, zeros, h, gradient } = some;
   const own = Array.from({ length: count }, (_, b) => ownParts(some, b, owners));
   const most = Math.max(...own.map((parts) => parts.length));
   const moving = new Uint8Array(count).fill(1);
@@ -242,6 +249,7 @@ function descend(some: Rows, sweeps: number, owners: Int32Array): void {
       for (let b = 0; b < count; b++) {
         if (!moving[b]) continue;
         const at = (first + b) * columns + order[i]!; // a permutation
+        if (zeros?.[at]) continue;
         const value = valueOf(grid, at, codes[at]!);
         const wanted = nearest(grid, at, value + gradient[b * columns + i]! / h[i * columns + i]!);
         const code = pairs ? beside(pairs, codes, at, columns, wanted) : wanted;

@@ -15,7 +15,12 @@ import type { LayerShape } from '../channels/layer.js';
  * patches, taken with its own strides, pads and dilations by a depthwise convolution with unit kernels. Of the places
  * in one sample every `step`-th is taken.
  */
-export function columnsOf(b: GraphBuilder, { node, groups, columns }: LayerShape, x: Value, step: number): Value {
+export function columnsOf(
+  b: GraphBuilder,
+  { node, groups, columns }: Pick<LayerShape, 'node' | 'groups' | 'columns'>,
+  x: Value,
+  step: number,
+): Value {
   const ints = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'gram_constant');
   const thinned = (v: Value, axis: number): Value =>
     step === 1

@@ -7,7 +7,7 @@ import { dot, linearKernels } from './linear-kernels.js';
 import { gridOf, rowsOfLayer, type LayerShape, type RowRange } from '../channels/layer.js';
 import { type InputSums } from './measure.js';
 import { settled } from './pairs.js';
-import type { Solved, WeightMethod } from './types.js';
+import { withZeros, type Solved, type WeightMethod } from './types.js';
 import type { LayerwiseOptions } from './types.js';
 
 export const methodFor = (
@@ -49,8 +49,10 @@ export function quantizeLayer(
     const hessian = hessianOf(shape.columns, input, o.damping);
     const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
     const { method, options } = methodFor(o, shape.node);
-    const problem = { rows, columns: shape.columns, target, hessian, grid, packed };
-    const solved = settled(problem, method.solve(problem, options));
+    const zeros = float.includes(0) ? Uint8Array.from(float, (w) => (w === 0 ? 1 : 0)) : undefined;
+    const problem = { rows, columns: shape.columns, target, hessian, grid, packed, zeros };
+    const kept = zeros ? { ...problem, target: target.map((w, at) => (zeros[at] ? 0 : w)) } : problem;
+    const solved = settled(kept, withZeros(method.solve(problem, options), problem));
     const factors =
       input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns)
         ? factorsOf(shape, solved, grid.part, input)

@@ -1,4 +1,5 @@
 /** How the codes of a layer's weights are chosen, beyond rounding each to the nearest. */
+import { item } from '../base/lists.js';
 import type { Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import type { ChannelMoments } from '../channels/moments.js';
@@ -55,6 +56,16 @@ export function nearestCodes(target: Float64Array, { part, scale, zeroPoint, low
     codes[at] = Math.min(high, Math.max(low, roundHalfEven(target[at]! / scale[p]!) + zeroPoint[p]!)); // p is a part
   }
   return codes;
+}
+
+/** Codes in which weights that are zero in the float model mean zero, whatever a method made of them. */
+export function withZeros(solved: Solved, { zeros, grid }: Pick<RowsProblem, 'zeros' | 'grid'>): Solved {
+  if (!zeros) return solved;
+  const { zeroPoint } = solved;
+  return {
+    ...solved,
+    codes: solved.codes.map((code, at) => (zeros[at] ? item(zeroPoint, item(grid.part, at)) : code)),
+  };
 }
 
 export interface LayerwiseOptions {

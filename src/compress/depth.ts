@@ -42,6 +42,7 @@ export const depth = {
   name: 'depth',
   doc: 'Leaves the least important residual blocks out as a whole: a shallower, faster ordinary model.',
   options,
+  leaving: (share, objective) => ({ left: { [objective === 'latency' ? 'macs' : 'parameters']: share } }),
   needsData: (o) => o.importance === 'outputs',
   async run(context, o) {
     const { model } = context;

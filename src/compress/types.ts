@@ -23,6 +23,17 @@ export interface CompressContext {
   readonly report: (d: Diagnostic) => void;
   readonly onEvent: OnEvent;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Trains the model as the recipe says of training, for so long, keeping what the steps so far made. Absent where the
+   * recipe has no `train`, and where nothing is to be computed.
+   */
+  readonly finetune?: ((length: FinetuneLength) => Promise<void>) | undefined;
+}
+export interface FinetuneLength {
+  readonly epochs?: number | undefined;
+  readonly steps?: number | undefined;
+  /** Default: that of `train`. */
+  readonly rate?: number | undefined;
 }
 
 /** A way to make a model smaller. */
@@ -36,8 +47,12 @@ export interface Compression<O = unknown> {
    * Searches do not try a compression without it.
    */
   leaving?(share: number, objective: 'latency' | 'size'): Readonly<Record<string, unknown>>;
+  /** What of the form of weights it makes, so that training leaves it as it is. */
+  readonly keeps?: readonly ('zeros' | 'codebooks')[];
   /** Whether it reads calibration samples, as its options say. */
   needsData(options: O): boolean;
+  /** Whether it cannot do without them. Absent: it can. */
+  requiresData?(options: O): boolean;
   /** Gives one line about what it did. */
   run(context: CompressContext, options: O): Promise<string>;
 }

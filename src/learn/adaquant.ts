@@ -66,7 +66,7 @@ function learnSome(
     for (let r = 0; r < count; r++) {
       for (let i = r * k; i < (r + 1) * k; i++) {
         const part = item(grid.part, from + i);
-        byPlace[i] = -item(scale, part) * item(rows.gradient, i);
+        byPlace[i] = p.zeros?.[from + i] ? 0 : -item(scale, part) * item(rows.gradient, i);
         const code = step === 0 ? item(start.codes, from + i) : item(codes, from + i);
         const moved = item(rows.gradient, i) * item(scale, part) * (code - item(places, i));
         byFactor[item(at, i)] = item(byFactor, item(at, i)) - moved;

@@ -42,6 +42,8 @@ export const adaround = {
 
 /** Beyond 0 and 1 by a tenth, so that the ends are reached. */
 const [STRETCH, BELOW] = [1.2, 0.1];
+/** So far beyond the stretched ends that no gradient moves it. */
+const SETTLED = 10;
 /** Share of the steps without the regulariser, and its exponent at first and last. */
 const [WARM, SOFT, SHARP] = [0.2, 20, 2];
 
@@ -68,6 +70,10 @@ function learnSome(
     );
     low[i] = Math.min(Math.floor(exact), grid.high - 1);
     v[i] = inverse(exact - item(low, i));
+    if (!p.zeros?.[from + i]) continue;
+    const zero = item(start.zeroPoint, part);
+    low[i] = Math.min(zero, grid.high - 1);
+    v[i] = zero > item(low, i) ? SETTLED : -SETTLED;
   }
   const gradient = new Float64Array(size);
   const adam = new Adam(size);

@@ -28,6 +28,8 @@ export interface Lesson {
   readonly activations: ReadonlyMap<QuantPoint, QuantParams>;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly learnable: Learnable;
+  /** 1 for the weights of a layer that are zero in the float model, and stay so. */
+  readonly zerosOf?: ((layer: Node) => Uint8Array | undefined) | undefined;
   /** What the block is given, and `target of` each output. */
   readonly data: readonly Shaped[];
   /** The mean square of each output, by which its squared error is divided. */
@@ -138,7 +140,7 @@ function build(
   quantizeActivations(b, o.activations, part.find);
   const students = o.block.layers.map((layer) => {
     const own = { weight: part.valueOf(layer.weight), bias: layer.bias && part.valueOf(layer.bias) };
-    return addStudent(b, layer, own, named(o.params, layer.weight), o.learnable);
+    return addStudent(b, layer, own, named(o.params, layer.weight), o.learnable, o.zerosOf?.(layer.node));
   });
   const terms = model.graph.outputs
     .filter((v) => v.dtype === undefined || isFloat(v.dtype))

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { QuantError } from '../base/errors.js';
 import { item, named } from '../base/lists.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
-import type { LayerShape } from '../channels/layer.js';
+import { layerShape, type LayerShape } from '../channels/layer.js';
 import { activationsOf } from '../codes/measure.js';
 import type { LayerwiseOptions, Refiner } from '../codes/types.js';
 import type { Feed } from '../ir/feed.js';
@@ -143,6 +143,7 @@ export class BlockLearner implements Refiner {
         params,
         data,
         energies,
+        zerosOf: (node) => zerosOf(o, node),
         drop: this.#options.qdrop,
         seed: this.#options.seed,
         threads: o.threads,
@@ -216,6 +217,13 @@ const WARM_RATE = 0.02;
 
 const nowOf = (list: readonly Passing[]): Feed[] => list.map((p) => ({ ...p.given, ...p.now }));
 const floatOf = (list: readonly Passing[]): Feed[] => list.map((p) => ({ ...p.given, ...p.float }));
+
+/** Which weights of a layer are zero in the float model. */
+function zerosOf(o: LayerwiseOptions, node: Node): Uint8Array | undefined {
+  const twin = o.reference.nodes.get(node);
+  const weight = twin && layerShape(twin)?.weight.data?.f32();
+  return weight?.includes(0) ? Uint8Array.from(weight, (w) => (w === 0 ? 1 : 0)) : undefined;
+}
 
 /** Names of what a block is fed. */
 const inputsOf = (model: Model, block: Block): string[] => partOf(model, block).model.graph.inputs.map((v) => v.name);

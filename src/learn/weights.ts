@@ -41,6 +41,7 @@ const BIAS_STEP = 0.2;
 /**
  * Puts (⌊clip(c)⌉ − z)·s·(1 + g) in the place of a weight and b + h in that of its bias, where c, g and h are learned.
  * c starts at the codes of the weight: a weight changes its code only once gradients have moved it by half a step.
+ * Those of which `zeros` says 1 never do.
  */
 export function addStudent(
   b: GraphBuilder,
@@ -48,6 +49,7 @@ export function addStudent(
   own: { readonly weight: Value; readonly bias: Value | undefined },
   params: QuantParams,
   learnable: Learnable,
+  zeros?: Uint8Array,
 ): Student {
   const { dims } = dataOf(layer.weight); // a layer's weight is constant
   const { name } = layer.weight;
@@ -64,7 +66,7 @@ export function addStudent(
 
   const c = learnable.codes ? parameter('codes', start, dims) : undefined;
   const codes = c
-    ? op('Round', op('Clip', c, b.constant(low), b.constant(high)))
+    ? op('Round', op('Clip', zeros ? held(b, c, start, zeros, dims) : c, b.constant(low), b.constant(high)))
     : b.constant(Tensor.f32(start, dims), 'learned_constant');
   const moved = params.zeroPoint.some((z) => z !== 0)
     ? op('Sub', codes, spread(b, flat(Float32Array.from(params.zeroPoint)), params, dims))
@@ -97,6 +99,19 @@ export function addStudent(
       };
     },
   };
+}
+
+/** c, but for weights that are zero, which stay at the code of zero where they started: gradients pass them by. */
+function held(b: GraphBuilder, c: Value, start: Float32Array, zeros: Uint8Array, dims: readonly number[]): Value {
+  const op = (kind: string, x: Value, by: (zero: boolean, at: number) => number): Value => {
+    const other = Tensor.f32(
+      start.map((_, at) => by(zeros[at] === 1, at)),
+      dims,
+    );
+    return b.op(kind, [x, b.constant(other, 'learned_constant')], { name: 'learned' });
+  };
+  const free = op('Mul', c, (zero) => (zero ? 0 : 1));
+  return op('Add', free, (zero, at) => (zero ? item(start, at) : 0));
 }
 
 /** One value for each part of a weight, in a shape that broadcasts over it. */

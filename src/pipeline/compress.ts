@@ -6,6 +6,7 @@ import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
 import { compressionsWith } from '../compress/index.js';
+import type { CompressContext } from '../compress/types.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { macsByNode } from '../facts/model.js';
@@ -23,7 +24,9 @@ import { firstFeed } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
 import type { Front } from './front.js';
 import type { Together } from './together.js';
+import { sparsityFacts } from './sparsity.js';
 import { scoresOf } from './training/scores.js';
+import { trainModel } from './training/train.js';
 
 export interface CompressedFront {
   readonly front: Front;
@@ -56,7 +59,7 @@ export async function compressFront(front: Front, all: Together, extent: Compres
     for (const [i, step] of steps.entries())
       await all.stage(step.name, async () => {
         const started = performance.now();
-        const line = await take(step, model, front, all, extent !== 'plan');
+        const line = await take(step, model, front, all, extent);
         const file = path.join(folder, `compressed-${i}.onnx`);
         saveModel(model, file);
         const seconds = (performance.now() - started) / 1000;
@@ -77,20 +80,24 @@ const AS_GIVEN = 'as given';
 async function take(
   { name, ...options }: Recipe['compress'][number],
   model: Model,
-  { lead, inputs }: Front,
-  { report, listen }: Together,
-  looks: boolean,
+  front: Front,
+  all: Together,
+  extent: CompressExtent,
 ): Promise<string> {
+  const { lead, inputs } = front;
+  const { report, listen } = all;
   const compression = byName(compressionsWith(lead.plugins.importances), name);
   const { data, samples, threads } = lead.recipe.calibration;
   const seen = () => calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`);
   async function* feeds(): AsyncGenerator<Feed> {
     for await (const batch of seen()) yield* batch.feeds;
   }
-  const [hasData, dryRun] = [data !== undefined && looks, !looks];
+  const looks = extent !== 'plan';
+  const hasData = data !== undefined && looks;
   const timing = looks ? await timingOf(lead, inputs) : undefined;
-  const about = { model, feeds, batches: seen, hasData, dryRun, timing, threads, report, ...listen };
-  const line = await compression.run(about, options);
+  const finetune = finetuneBetween(model, front, all, !looks);
+  const seeing = { feeds, batches: seen, hasData, dryRun: !looks, timing };
+  const line = await compression.run({ model, ...seeing, threads, report, finetune, ...listen }, options);
   inferShapes(model);
   return line;
 }
@@ -100,6 +107,25 @@ async function timingOf(recipe: Front['lead'], inputs: Front['inputs']): Promise
   const { latency } = recipe.recipe.evaluation;
   const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
   return latency ? { feed: atBatch(feed, inputs, latency.batch), threads: latency.threads } : { feed, threads: 1 };
+}
+
+/** Training as the recipe has it, for a while, in place; a dry run has nothing to train. */
+function finetuneBetween(
+  model: Model,
+  { lead, given, inputs }: Front,
+  { report, listen }: Together,
+  dryRun: boolean,
+): CompressContext['finetune'] {
+  const { train } = lead.recipe;
+  if (!train) return undefined;
+  return async ({ epochs, steps, rate = train.rate }) => {
+    if (dryRun) return;
+    const own = { ...train, epochs, steps, rate, control: false };
+    const recipe = { ...lead, recipe: { ...lead.recipe, distill: undefined, train: own } };
+    const { model: trained } = await trainModel({ recipe, model, given, inputs, report, ...listen });
+    const learned = new Map([...trained.graph.initializers].map((v) => [v.name, v.data]));
+    for (const v of model.graph.initializers) v.data = learned.get(v.name) ?? v.data;
+  };
 }
 
 /** The front of a smaller model: statistics are of it, accuracy is compared with the model of the recipe. */
@@ -153,6 +179,7 @@ async function measure(states: readonly State[], front: Front, all: Together): P
         parameters: [...constantsOf(model)].reduce((n, t) => n + t.size, 0),
         macs: [...macsByNode(model, feed).values()].reduce((n, m) => n + m, 0),
         bytes: statSync(file).size,
+        ...sparsityFacts(model),
         metrics: scored.find((s) => s.name === name)?.metrics ?? [],
         ...(p50 === undefined
           ? {}

@@ -6,6 +6,7 @@ import { takeTrained } from '../qat/trained.js';
 import type { TrainingFacts } from '../record/index.js';
 import { learn } from '../train/learn.js';
 import type { Front } from './front.js';
+import { keptBy } from './kept.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
@@ -40,8 +41,9 @@ async function trainVariant(
   const float = refined ? v.float : cloneModel(v.model).model;
   const { samples, describe } = await readTraining({ recipe, inputs, report: v.report, ...all.listen }, train, 'qat');
   try {
+    const keep = keptBy(recipe.recipe);
     const how = {
-      settings: train,
+      settings: { ...train, keep },
       samples,
       augment: augmentingOf(train),
       checkpoints: checkpointsOf(train, recipe.baseDir),
@@ -58,7 +60,7 @@ async function trainVariant(
       fake: {
         scales: wanted.scales,
         start: ('start' in wanted ? wanted.start : undefined) ?? (refined ? 'given' : 'least-error'),
-        keepZeros: train.keep.includes('zeros'),
+        keepZeros: keep.includes('zeros'),
       },
     });
     const assigned = takeTrained(v.prepared.planned, v.assigned, trained);

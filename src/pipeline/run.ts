@@ -9,6 +9,7 @@ import { version } from '../base/version.js';
 import { batchNormMoments } from '../channels/moments.js';
 import { judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
+import type { Feed } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
@@ -22,6 +23,9 @@ import { openFront, type Front } from './front.js';
 import { farFromFloat, withoutGain } from './gain.js';
 import { measureTogether } from './measure-together.js';
 import { spendBudget } from './mixed.js';
+import { firstFeed } from './calibration.js';
+import { randomFeed } from './feeds.js';
+import { sparsityFindings } from './sparsity.js';
 import { bestOfRanges, type Try } from './other-ranges.js';
 import { OutputFolder } from './output-folder.js';
 import { optimizeModel, passesFor } from './prepare.js';
@@ -186,7 +190,8 @@ async function runTrained(
     const records = await all.each(measured, (v) => {
       const found = recordOf(v, facts(calibration));
       const { quantize } = v.recipe.recipe;
-      const told = [farFromFloat(found, quantize.format), withoutGain(found, quantize)].flatMap((d) => d ?? []);
+      const gains = [farFromFloat(found, quantize.format), withoutGain(found, quantize)].flatMap((d) => d ?? []);
+      const told = [...gains, ...sparsityFindings(found)];
       told.forEach(v.report);
       const own = judged({ ...found, diagnostics: [...found.diagnostics, ...told] }, v.recipe);
       const record = o.complete?.(own) ?? own;
@@ -320,7 +325,9 @@ async function refineAll(
 
 async function writeAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {
   return all.stage('quantize', async () => {
-    const done = await all.each(list, writeVariant);
+    const { lead, inputs } = front;
+    const feed = async (): Promise<Feed> => (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
+    const done = await all.each(list, (v) => writeVariant(v, feed));
     const written = await all.each(
       done.map((d) => d.written),
       async (v) => ({ ...v, saturation: await saturationOf(v, front, all) }),

@@ -1,4 +1,5 @@
 /** What a recipe that fits the schema may still have wrong. */
+import { compressions } from '../compress/index.js';
 import { nearest, QuantError } from '../base/errors.js';
 import { SOURCE_KINDS } from '../data/spec.js';
 import { metrics } from '../evaluate/metrics/index.js';
@@ -107,5 +108,23 @@ export function absent(value: Plain): Complaint[] {
           ),
         ]
       : []),
+    ...(noData && dataFree && !learns && looksAtSamples(value.compress)
+      ? [
+          wanted(
+            ['calibration', 'data'],
+            'a step of compress looks at samples; sparsify with method: magnitude needs none',
+          ),
+        ]
+      : []),
   ];
 }
+
+/** Whether a step that makes the model smaller cannot do without samples. */
+const looksAtSamples = (steps: unknown): boolean =>
+  Array.isArray(steps) &&
+  steps.some((step: unknown) => {
+    const { name, ...options }: Plain = isPlain(step) ? step : { name: step };
+    const found = compressions.find((c) => c.name === name);
+    const parsed = found?.options.safeParse(options);
+    return parsed?.success === true && found?.requiresData?.(parsed.data) === true;
+  });

@@ -1,6 +1,7 @@
 /** The section `quantize` of a recipe. */
 import { z } from 'zod';
 import { formats } from '../formats/index.js';
+import { STORES } from '../formats/sparse-weights.js';
 import { SOLVERS } from '../quantize/knapsack.js';
 import { ROUNDINGS } from '../scheme/types.js';
 import { bytesSpec, codingSpec, filterSpec, type NamedParts } from './parts.js';
@@ -252,6 +253,15 @@ export function quantizeSpecOf(parts: NamedParts) {
           'recurrent cells. Default: float32; with dynamic integer, where the recipe does not exclude them and ' +
           'they have 4,096 elements or more. They are float32 again once the model is loaded, so that it costs ' +
           'no speed.',
+      )
+      .optional(),
+    store: z
+      .enum(STORES)
+      .describe(
+        'How weights with many zeros lie in the file. dense: as they are. sparse: as sparse initializers, 8 bytes an ' +
+          'index. mask: a bit for each place and the values that are not zero, put together once, when the model is ' +
+          'loaded. auto: of each weight the smallest, where onnxruntime gives the same outputs. Costs no speed and saves ' +
+          'none. Default: auto where a step of compress makes zeros, else dense.',
       )
       .optional(),
     seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),

@@ -1,6 +1,7 @@
 /** What made the float model smaller before it was quantized, step by step. */
 import { z } from 'zod';
 import { count, text, type Deep } from './parts.js';
+import { sparsitySpec } from './sparsity.js';
 
 /** The value of a metric, for a model alone. */
 export const scoredSpec = z.object({ name: text, unit: text, value: z.number(), higherIsBetter: z.boolean() });
@@ -24,6 +25,7 @@ export const compressionSpec = z
               interval: z.tuple([z.number(), z.number()]).optional().describe('95 %.'),
             })
             .optional(),
+          sparsity: sparsitySpec.omit({ storage: true }).optional(),
           peakBytes: z.number().optional().describe('By how much loading and running raised the peak of memory.'),
         }),
       )

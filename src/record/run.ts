@@ -11,6 +11,7 @@ import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpe
 import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
+import { sparsitySpec } from './sparsity.js';
 import { trainingSpec } from './training.js';
 
 export const calibrationSpec = z.object({
@@ -78,6 +79,7 @@ export const runRecordSpec = z
     search: searchSpec.optional(),
     mixed: mixedSpec.optional(),
     compression: compressionSpec.optional(),
+    sparsity: sparsitySpec.optional(),
     training: trainingSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),

@@ -22,7 +22,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
     section('Search', search(record)),
-    section('Compression', record.compression ? compressionText(record.compression) : ''),
+    section('Compression', record.compression ? compressionText(record.compression, record.sparsity) : ''),
     section('Training', record.training ? trainingText(record.training) : ''),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),

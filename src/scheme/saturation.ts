@@ -129,7 +129,7 @@ function encode(rows: PackedRows, factor: number, codes: Int32Array): number {
 
 /**
  * Lets other weights of a row take on what pairs gave up: coordinate descent on the codes for a layer whose inputs are
- * alike, which keeps the limit. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
+ * alike, which keeps the limit; weights that are zero stay zero. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
  */
 function shareOut(
   rows: PackedRows,
@@ -158,6 +158,7 @@ function shareOut(
       for (let c = 0, channel = 0; c < columns; c++, channel = channel + 1 === channels ? 0 : channel + 1) {
         const gradient = errors[c]! + withinChannel * ofChannel[channel]! + overall * all;
         if (gradient < still && gradient > -still) continue;
+        if (values[start + c] === 0) continue; // what pruning made zero stays zero
         const code = codes[start + c]!;
         const mate = c % 2 === 0 ? c + 1 : c - 1;
         const wanted = clip(roundHalfEven(code - gradient / curvature), low, high);

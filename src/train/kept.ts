@@ -6,7 +6,7 @@ import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
 
-/** zeros: weights that are zero stay zero. codebooks: weights that share a value go on sharing one, which is learned. */
+/** zeros: weights of two axes and more that are zero stay zero. codebooks: weights that share a value go on sharing one, which is learned. */
 export const KEPT = ['zeros', 'codebooks'] as const;
 export type Kept = (typeof KEPT)[number];
 
@@ -37,7 +37,8 @@ export function withKept(given: Model, parameters: readonly string[], keep: read
     if (v?.data?.dtype !== 'float32') return name;
     const table = keep.includes('codebooks') ? sharedValues(v.data.f32()) : undefined;
     if (!table) {
-      if (keep.includes('zeros')) masked(b, v, v.data);
+      // Biases and factors may start at zero without being meant to stay there.
+      if (keep.includes('zeros') && v.data.dims.length > 1) masked(b, v, v.data);
       return name;
     }
     const { values, codes } = table;

@@ -17,6 +17,7 @@ import { learn, type Learned, type LearnSettings, type TermSettings } from '../.
 import { derive, cleaned } from '../../train/students/derive.js';
 import { drawWeights } from '../../train/students/fresh.js';
 import { openData } from '../calibration.js';
+import { keptBy } from '../kept.js';
 import { loadFloatModel } from '../prepare.js';
 
 export interface TrainingOptions {
@@ -65,7 +66,7 @@ export async function readTraining(
 /** Trains as the recipe says. Throws what is wrong with model, recipe and data, and TRAIN_* where a step fails. */
 export async function trainModel(o: TrainingOptions): Promise<Trained> {
   const { recipe, baseDir } = o.recipe;
-  const settings = recipe.train ?? trainSpec.parse({});
+  const settings = { ...(recipe.train ?? trainSpec.parse({})), keep: keptBy(recipe) };
   const stage = recipe.distill ? 'distill' : 'train';
   const { samples, describe } = await readTraining(o, settings, stage);
   try {
@@ -135,7 +136,10 @@ class Course {
     const before = d.teacher.model === undefined ? given : file(d.teacher.model);
     const tuned = d.teacher.finetune;
     const teacher = await cleaned(
-      tuned === false ? before : (await this.#learn('teacher', before, finetuning(own, tuned))).model,
+      tuned === false
+        ? before
+        : (await this.#learn('teacher', before, { ...finetuning(own, tuned), keep: recipe.recipe.train?.keep ?? [] }))
+            .model,
     );
     const { student, steps } = await studentOf(d, teacher, smaller, own.seed, recipe.baseDir);
     const { model } = await this.#learn(

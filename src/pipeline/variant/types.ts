@@ -23,6 +23,7 @@ import type {
   Sensitivity,
   TrainingFacts,
 } from '../../record/index.js';
+import type { SparsityFacts } from '../../record/sparsity.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
 import type { bodyFacts, nodeFacts } from '../../facts/model.js';
 import type { Prepared } from '../prepare.js';
@@ -83,6 +84,8 @@ export interface WrittenVariant extends TrainedVariant {
   /** What was written. */
   readonly written: Model;
   readonly tensors: Rewritten['tensors'];
+  /** Weights that are zero, where many are. */
+  readonly sparsity?: SparsityFacts;
   readonly saturation: RuntimeFacts['saturation'];
   /** The layers that can saturate. */
   readonly saturating: readonly SaturatingLayer[];

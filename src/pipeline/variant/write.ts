@@ -12,11 +12,21 @@ import { forgetInferred } from '../../ops/infer.js';
 import { planCoded } from '../../quantize/planners/coded.js';
 import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
+import type { Feed } from '../../ir/feed.js';
+import type { SparsityFacts } from '../../record/sparsity.js';
 import { restOf } from '../prepare.js';
+import { sparsityFacts } from '../sparsity.js';
+import { storeOf, storeWithoutZeros } from './store.js';
 import type { TrainedVariant, WrittenVariant } from './types.js';
 
-/** Writes the model. Gives a line about it too. Throws what the format throws where it cannot express the plan. */
-export function writeVariant(v: TrainedVariant): { readonly written: WrittenVariant; readonly line: string } {
+/**
+ * Writes the model. Gives a line about it too. `feed` is what it may be tried with. Throws what the format throws where it
+ * cannot express the plan.
+ */
+export async function writeVariant(
+  v: TrainedVariant,
+  feed: () => Promise<Feed>,
+): Promise<{ readonly written: WrittenVariant; readonly line: string }> {
   const { planned, format, target } = v.prepared;
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
@@ -31,26 +41,40 @@ export function writeVariant(v: TrainedVariant): { readonly written: WrittenVari
   };
   const made = writeModel(format, graph, target, v.report);
   const stored = storeRest(v, made);
-  const { model, tensors, changes } = made;
+  const { model, changes } = made;
   model.producerName = 'quantbench';
   model.producerVersion = version;
   assertValid(model);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
-  saveModel(model, v.folder.model);
+  const whole = { model, tensors: made.tensors, file: v.folder.model };
+  const external = saveModel(model, v.folder.model).files.length > 1;
+  const without = external ? undefined : await storeWithoutZeros(v, whole, feed);
   const exported = exportFiles(graph, v);
   const rest = stored ? `, ${stored} weights stored otherwise` : '';
   return {
     written: {
       ...v,
-      written: model,
-      tensors,
+      written: without?.model ?? model,
+      tensors: without?.tensors ?? made.tensors,
+      ...sparsityOfWritten(v, without?.storage),
       saturation,
       saturating: saturation.risk === 'none' ? [] : saturatingLayers(exposed),
       points: pointFacts(planned, v.stats, v.assigned),
     },
-    line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}${exported}`,
+    line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}${zeros(without?.storage)}${exported}`,
   };
 }
+
+type Storage = NonNullable<SparsityFacts['storage']> | undefined;
+
+/** Of the float model that was written: codes of zero weights mean zero, and those that rounding adds are not counted. */
+function sparsityOfWritten(v: TrainedVariant, storage: Storage): { sparsity?: SparsityFacts } {
+  const { sparsity } = storeOf(v.recipe) === 'dense' ? {} : sparsityFacts(v.training ? v.model : v.float);
+  return sparsity ? { sparsity: { ...sparsity, ...(storage ? { storage } : {}) } } : {};
+}
+
+const zeros = (s: Storage): string =>
+  s ? `, ${s.mask + s.sparse} weights without their zeros (${bytesText(s.denseBytes)} with them)` : '';
 
 /** What the recipe's exporters make of it. Gives what to say of that. */
 function exportFiles(graph: QuantizedGraph, { folder, recipe: { recipe, plugins } }: TrainedVariant): string {

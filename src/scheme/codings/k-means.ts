@@ -36,7 +36,7 @@ export const kMeans = {
     const codes = new Uint8Array(values.length);
     for (let t = 0; t < tables; t++) {
       const own = values.subarray(t * width, (t + 1) * width);
-      const found = cluster(own, count, iterations);
+      const found = withZero(cluster(own, count, iterations), own);
       levels.set(found, t * count);
       for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, own[i]!);
     }
@@ -46,6 +46,16 @@ export const kMeans = {
     };
   },
 } satisfies Coding<z.output<typeof options>>;
+
+/** Of weights that are zero often enough for that to be meant, the centre nearest to zero becomes zero. */
+function withZero(centres: Float32Array, values: Float32Array): Float32Array {
+  const zeros = values.reduce((n, x) => n + (x === 0 ? 1 : 0), 0);
+  if (zeros * OFTEN < values.length || zeros < LEAST) return centres;
+  const nearest = nearestLevel(centres, 0);
+  return centres.map((c, i) => (i === nearest ? 0 : c));
+}
+/** Of so many weights one is zero, and so many at least. */
+const [OFTEN, LEAST] = [10, 8];
 
 /** At most `count` centres of the values, ascending; fewer distinct values leave some centres equal. */
 function cluster(values: Float32Array, count: number, iterations: number): Float32Array {
