@@ -59,6 +59,7 @@ async function trainVariant(
         scales: wanted.scales,
         start: ('start' in wanted ? wanted.start : undefined) ?? (refined ? 'given' : 'least-error'),
         keepZeros: train.keep.includes('zeros'),
+        ...(v.coded ? { coded: v.coded } : {}),
       },
     });
     const assigned = takeTrained(v.prepared.planned, v.assigned, trained);

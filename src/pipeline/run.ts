@@ -13,6 +13,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
+import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import type { SearchOnly } from './check.js';
 import { compressFront } from './compress.js';
@@ -311,7 +312,11 @@ async function refineAll(
   if (!asked.length) return list.map(asRounded);
   const made = await all.stage('weights', async () => {
     const how = { moments, inputs, report: all.report, ...all.listen };
-    const done = await all.each(asked, (v) => refineVariant(v, (own, from) => chooseWeights(own, from, how)));
+    const done = await all.each(asked, (v) =>
+      v.prepared.format.plan === 'coded'
+        ? encodeVariant(v, how)
+        : refineVariant(v, (own, from) => chooseWeights(own, from, how)),
+    );
     return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
   });
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));

@@ -138,6 +138,12 @@ export const tell = {
   }),
   weights: (s: Subject): Told => {
     const { weights: w } = s.recipe.quantize;
+    if (formatOf(s).plan === 'coded')
+      return {
+        does: 'Measures the mean square of the input that each weight is multiplied with, and chooses shared values by it.',
+        why: '`quantize.coding` says that the error of a weight counts by its input',
+        settings: ['samples', 'correct'].flatMap((key) => under(s, `quantize.weights.${key}`)),
+      };
     return {
       does: [
         byName(s.plugins.weightMethods, w.method.name).doc,

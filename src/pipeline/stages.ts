@@ -3,8 +3,11 @@
  * stage, what it does there, and how its time is told before it was measured. The gate, which judges the record of a
  * run, is none of them.
  */
+import { byName } from '../base/lists.js';
 import { formats } from '../formats/index.js';
 import type { Recipe, RecipeInput } from '../recipe/schema.js';
+import { codings } from '../scheme/codings/index.js';
+import type { Coding } from '../scheme/codings/types.js';
 import { tell, type Told, type Subject } from './stage-words.js';
 
 export type StageName =
@@ -157,7 +160,7 @@ export const STAGES: readonly StageSpec[] = [
   { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
 ];
 
-type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget'>;
+type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget' | 'format' | 'coding'>;
 type Choosing = { readonly method?: string | { readonly name: string } | undefined } | undefined;
 
 /** The method that chooses codes of weights, where one is named. */
@@ -165,7 +168,9 @@ export const methodName = (w: Choosing): string | undefined =>
   typeof w?.method === 'object' ? w.method.name : w?.method;
 
 /** Whether a method other than rounding, or a correction, may choose codes of weights, in some layer at least. */
-export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
+export function isRefined({ weights, layers = [], budget, format, coding }: Quantize): boolean {
+  if (format === 'coded')
+    return (weights?.correct ?? []).includes('bias') || [coding, ...layers.map((l) => l.coding)].some(weighsInputs);
   const choices = (budget?.choices ?? []).flatMap((c) => (c === 'float' ? [] : [c]));
   return (
     (weights?.correct ?? []).length > 0 ||
@@ -173,6 +178,14 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
       (w) => (methodName(w) ?? 'round') !== 'round',
     )
   );
+}
+
+/** Whether codes of a coding are chosen by what calibration samples show of inputs. */
+function weighsInputs(coding: string | { readonly name: string } | undefined): boolean {
+  if (typeof coding !== 'object') return false; // it takes an option to ask for that
+  const { name, ...given } = coding;
+  const found: Coding<unknown> = byName(codings, name);
+  return found.weighsInputs?.(found.options.parse(given)) === true;
 }
 
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */

@@ -69,12 +69,12 @@ export interface AssignedVariant extends PlannedVariant {
 export interface RefinedVariant extends AssignedVariant {
   /** The float model with the same names, and with the weights from before. */
   readonly float: Model;
+  /** Codes of weights that a coding stores, where they were chosen otherwise than by it alone. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
 }
 
 /** With weights and parameters that training chose; without training as refined. */
 export interface TrainedVariant extends RefinedVariant {
-  /** Codes of weights that a coding stores. */
-  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   readonly training?: TrainingFacts;
 }
 
