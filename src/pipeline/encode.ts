@@ -35,6 +35,7 @@ export async function measureLayers(
   const shapes = model.graph.topological().flatMap((n) => layerShape(n) ?? []);
   const layers = new Map(shapes.filter((l) => wanted(l.weight)).map((l) => [l.weight, l]));
   const { samples } = recipe.recipe.quantize.weights;
+  if (!layers.size) return { layers, energies: new Map() };
   const kept = repeatable(() => calibrationBatches(recipe, o, samples, what), samples, {
     shrink: takesAnyBatch(model),
     signal: o.signal,
@@ -84,11 +85,18 @@ export async function encodeVariant(
   };
 }
 
-/** What other weights give on average less than those of a layer goes into its bias. False where it has none. */
-export function correctBias(layer: LayerShape, { means }: InputEnergies, weights: ArrayLike<number>): boolean {
+/**
+ * What other weights give on average less than those of a layer goes into its bias, in place. False where it has none.
+ */
+export function correctBias(
+  layer: LayerShape,
+  { means }: InputEnergies,
+  weights: ArrayLike<number>,
+  before: ArrayLike<number> = dataOf(layer.weight).f32(),
+): boolean {
   const { bias, groups, rows, columns } = layer;
   if (!bias) return false;
-  const [before, given] = [dataOf(layer.weight).f32(), dataOf(bias)];
+  const given = dataOf(bias);
   const made = given.f64();
   if (made.length !== groups * rows) return false;
   for (let g = 0; g < groups; g++)

@@ -22,6 +22,7 @@ export type StageName =
   | 'sensitivity'
   | 'weights'
   | 'qat'
+  | 'transport'
   | 'quantize'
   | 'evaluate'
   | 'layers'
@@ -38,6 +39,7 @@ export interface Asks {
   readonly budget: boolean;
   /** Whether a method other than rounding, or a correction, may choose codes of weights. */ readonly refined: boolean;
   /** Whether the quantized model is trained. */ readonly qat: boolean;
+  /** Whether weights take values that compress better. */ readonly transport: boolean;
   readonly calibrationData: boolean;
   readonly evaluationData: boolean;
   readonly sensitivity: boolean;
@@ -147,6 +149,13 @@ export const STAGES: readonly StageSpec[] = [
     runs: (w) => QAT_RUNS * w.samples,
     does: tell.qat,
   },
+  {
+    name: 'transport',
+    when: (a) => a.transport,
+    shared: 'each',
+    runs: (w) => w.samples,
+    does: tell.transport,
+  },
   { name: 'quantize', when: () => true, shared: 'each', runs: () => 0, does: tell.quantize },
   { name: 'evaluate', when: () => true, shared: 'pass', runs: () => 0, does: tell.evaluate },
   {
@@ -190,7 +199,7 @@ function weighsInputs(coding: string | { readonly name: string } | undefined): b
 
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
 export function asksOf(
-  { compress, train, distill, adjust, quantize, calibration, evaluation: e }: Recipe,
+  { compress, train, distill, adjust, quantize, transport, calibration, evaluation: e }: Recipe,
   detail = true,
 ): Asks {
   return {
@@ -201,6 +210,7 @@ export function asksOf(
     budget: quantize.budget !== undefined,
     refined: isRefined(quantize),
     qat: train !== undefined && train.quantized !== false,
+    transport: transport !== undefined,
     calibrationData: calibration.data !== undefined,
     evaluationData: e.data !== undefined,
     sensitivity: detail && e.sensitivity !== false,

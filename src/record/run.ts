@@ -12,6 +12,7 @@ import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
 import { trainingSpec } from './training.js';
+import { transportSpec } from './transport.js';
 
 export const calibrationSpec = z.object({
   samples: count,
@@ -79,6 +80,7 @@ export const runRecordSpec = z
     mixed: mixedSpec.optional(),
     compression: compressionSpec.optional(),
     training: trainingSpec.optional(),
+    transport: transportSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),
   })

@@ -59,6 +59,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(v.graph ? { graph: v.graph } : {}),
     ...(v.mixed ? { mixed: v.mixed } : {}),
     ...(training ? { training } : {}),
+    ...(done?.transport ? { transport: done.transport } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,

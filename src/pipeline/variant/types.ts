@@ -22,6 +22,7 @@ import type {
   RuntimeFacts,
   Sensitivity,
   TrainingFacts,
+  TransportFacts,
 } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
 import type { bodyFacts, nodeFacts } from '../../facts/model.js';
@@ -76,6 +77,8 @@ export interface RefinedVariant extends AssignedVariant {
 /** With weights and parameters that training chose; without training as refined. */
 export interface TrainedVariant extends RefinedVariant {
   readonly training?: TrainingFacts;
+  /** What the file weighs on its way, where that was asked for. */
+  readonly transport?: TransportFacts;
 }
 
 /** In the staging folder. */

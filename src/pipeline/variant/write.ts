@@ -15,29 +15,40 @@ import type { QuantizedGraph } from '../../scheme/quantized.js';
 import { restOf } from '../prepare.js';
 import type { TrainedVariant, WrittenVariant } from './types.js';
 
+const graphOf = (v: TrainedVariant): QuantizedGraph => ({
+  model: v.model,
+  planned: v.prepared.planned,
+  params: v.assigned.params,
+  stats: v.stats,
+  ...(v.coded ? { coded: v.coded } : {}),
+  seed: v.recipe.recipe.quantize.seed,
+});
+
+/** The model as it goes into a file. Throws what the format throws where it cannot express the plan. */
+export function quantizedModel(
+  v: TrainedVariant,
+  report: TrainedVariant['report'],
+): Written & { readonly stored: number } {
+  const { format, target } = v.prepared;
+  const made = writeModel(format, graphOf(v), target, report);
+  const stored = storeRest(v, made);
+  const { model } = made;
+  model.producerName = 'quantbench';
+  model.producerVersion = version;
+  assertValid(model);
+  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  return { ...made, stored };
+}
+
 /** Writes the model. Gives a line about it too. Throws what the format throws where it cannot express the plan. */
 export function writeVariant(v: TrainedVariant): { readonly written: WrittenVariant; readonly line: string } {
   const { planned, format, target } = v.prepared;
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
   const saturation = saturationRisk({ ...exposed, environment: environment() });
-  const graph: QuantizedGraph = {
-    model: v.model,
-    planned,
-    params,
-    stats: v.stats,
-    ...(v.coded ? { coded: v.coded } : {}),
-    seed: v.recipe.recipe.quantize.seed,
-  };
-  const made = writeModel(format, graph, target, v.report);
-  const stored = storeRest(v, made);
-  const { model, tensors, changes } = made;
-  model.producerName = 'quantbench';
-  model.producerVersion = version;
-  assertValid(model);
-  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  const { model, tensors, changes, stored } = quantizedModel(v, v.report);
   saveModel(model, v.folder.model);
-  const exported = exportFiles(graph, v);
+  const exported = exportFiles(graphOf(v), v);
   const rest = stored ? `, ${stored} weights stored otherwise` : '';
   return {
     written: {

@@ -57,7 +57,7 @@ export const kMeans = {
   minOpset: ({ bits }) => (packingOf(2 ** bits) === 'uint4' ? 21 : 13),
   learns: () => 'levels',
   weighsInputs: ({ data }) => data,
-  encode(m, o, rng, importance) {
+  encode(m, o, rng, importance?: Float32Array) {
     const count = 2 ** o.bits;
     const tables = tablesOf(m.rows, o.scope);
     const values = rowMajor(m);
