@@ -64,9 +64,9 @@ function widened(v: CodedValues, price: number): { scale: Float32Array; zeroPoin
   const parts = v.scale.length;
   const [weights, sizes] = [new Float64Array(parts), new Float64Array(parts)];
   for (let i = 0; i < v.part.length; i++) {
-    const p = v.part[i]!; // every element has a part
-    weights[p]! += v.importance[i]!;
-    sizes[p]!++;
+    const p = item(v.part, i); // every element has a part
+    weights[p] = item(weights, p) + item(v.importance, i);
+    sizes[p] = item(sizes, p) + 1;
   }
   const scale = Float32Array.from(v.scale);
   const zeroPoint = Int32Array.from(v.zeroPoint);
@@ -84,22 +84,22 @@ function widened(v: CodedValues, price: number): { scale: Float32Array; zeroPoin
 function nearest({ target, part, scale, zeroPoint, low, high }: CodedValues): Int32Array {
   const codes = new Int32Array(target.length);
   for (let i = 0; i < codes.length; i++) {
-    const p = part[i]!; // every element has a part
-    const x = target[i]! / scale[p]!; // as above
-    codes[i] = Math.min(high, Math.max(low, roundHalfEven(Number.isNaN(x) ? 0 : x) + zeroPoint[p]!));
+    const p = item(part, i); // every element has a part
+    const x = item(target, i) / item(scale, p);
+    codes[i] = Math.min(high, Math.max(low, roundHalfEven(Number.isNaN(x) ? 0 : x) + item(zeroPoint, p)));
   }
   return codes;
 }
 
 function count(codes: Int32Array, first: number, counts: Float64Array): void {
   counts.fill(0);
-  for (let i = 0; i < codes.length; i++) counts[codes[i]! - first]!++; // codes are in range
+  for (let i = 0; i < codes.length; i++) counts[item(codes, i) - first] = item(counts, item(codes, i) - first) + 1; // codes are in range
 }
 
 /** −log2 of how often each code is there, about half a time more than it is. */
 function bitsOf(counts: Float64Array, n: number, bits: Float64Array): void {
   const all = Math.log2(n + counts.length / 2);
-  for (let k = 0; k < counts.length; k++) bits[k] = all - Math.log2(counts[k]! + 0.5); // k < length
+  for (let k = 0; k < counts.length; k++) bits[k] = all - Math.log2(item(counts, k) + 0.5); // k < length
 }
 
 const entropy = (counts: Float64Array, n: number): number =>
@@ -110,19 +110,19 @@ function choose(v: CodedValues, codes: Int32Array, bits: Float64Array, price: nu
   const { target, importance, part, scale, zeroPoint, low, high } = v;
   let moved = false;
   for (let i = 0; i < codes.length; i++) {
-    const p = part[i]!; // every element has a part
-    const [s, z] = [scale[p]!, zeroPoint[p]!];
-    const x = target[i]! / s + z;
+    const p = item(part, i); // every element has a part
+    const [s, z] = [item(scale, p), item(zeroPoint, p)];
+    const x = item(target, i) / s + z;
     if (!Number.isFinite(x)) continue;
-    const weight = importance[i]! * s * s;
+    const weight = item(importance, i) * s * s;
     const down = Math.min(high, Math.max(low, Math.floor(x)));
-    let best = codes[i]!;
-    let least = weight * (x - best) * (x - best) + price * bits[best - low]!;
+    let best = item(codes, i);
+    let least = weight * (x - best) * (x - best) + price * item(bits, best - low);
     // The two around it, one further towards zero, and zero.
     for (let k = 0; k < 4; k++) {
       const q = Math.min(high, k === 3 ? z : k === 2 ? (x > z ? down - 1 : down + 2) : down + k);
       if (q < low) continue;
-      const cost = weight * (x - q) * (x - q) + price * bits[q - low]!; // in range
+      const cost = weight * (x - q) * (x - q) + price * item(bits, q - low); // in range
       if (cost < least) [best, least] = [q, cost];
     }
     if (best === codes[i]) continue;
@@ -135,9 +135,9 @@ function choose(v: CodedValues, codes: Int32Array, bits: Float64Array, price: nu
 function errorOf({ target, importance, part, scale, zeroPoint }: CodedValues, codes: ArrayLike<number>): number {
   let error = 0;
   for (let i = 0; i < codes.length; i++) {
-    const p = part[i]!; // every element has a part
-    const off = target[i]! - (codes[i]! - zeroPoint[p]!) * scale[p]!;
-    if (off - off === 0) error += importance[i]! * off * off;
+    const p = item(part, i); // every element has a part
+    const off = item(target, i) - (item(codes, i) - item(zeroPoint, p)) * item(scale, p);
+    if (off - off === 0) error += item(importance, i) * off * off;
   }
   return error;
 }

@@ -1,4 +1,5 @@
 /** Indices of shared values that a compressor makes little of. */
+import { item } from '../base/lists.js';
 import { nearestLevel } from '../scheme/codings/matrix.js';
 import type { CodeGrid } from '../scheme/codings/chosen.js';
 
@@ -37,14 +38,14 @@ export function cheapLevels(
     let moved = false;
     for (let i = 0; i < codes.length; i++) {
       const [s, t] = [scaleAt(i), tableAt(i)];
-      const x = values[i]! / s; // as many as codes
+      const x = item(values, i) / s; // as many as codes
       if (!Number.isFinite(x)) continue;
       const near = nearestLevel(levels.subarray(t, t + count), x);
-      let best = codes[i]!; // i < length
+      let best = item(codes, i); // i < length
       let least = Infinity;
       for (let q = Math.max(0, near - 2); q <= Math.min(count - 1, near + 2); q++) {
-        const off = x - levels[t + q]!; // in the table
-        const cost = importance[i]! * s * s * off * off + price * bits[q]!; // in range
+        const off = x - item(levels, t + q); // in the table
+        const cost = item(importance, i) * s * s * off * off + price * item(bits, q); // in range
         if (cost < least) [best, least] = [q, cost];
       }
       moved ||= best !== codes[i];
@@ -54,31 +55,31 @@ export function cheapLevels(
     if (!moved) break;
   }
   bitsOf(codes, bits);
-  return { grid: { ...given, levels, codes }, error: errorOf(), bits: codes.reduce((n, q) => n + bits[q]!, 0) };
+  return { grid: { ...given, levels, codes }, error: errorOf(), bits: codes.reduce((n, q) => n + item(bits, q), 0) };
 
   /** Values in use move to the means of what has them; they stay in their order. */
   function toMeans(): void {
     const [sums, sizes] = [new Float64Array(levels.length), new Float64Array(levels.length)];
     for (let i = 0; i < codes.length; i++) {
-      const [s, at] = [scaleAt(i), tableAt(i) + codes[i]!]; // i < length
-      const w = importance[i]! * s * s; // as many as codes
-      const x = values[i]! / s;
+      const [s, at] = [scaleAt(i), tableAt(i) + item(codes, i)]; // i < length
+      const w = item(importance, i) * s * s; // as many as codes
+      const x = item(values, i) / s;
       if (!Number.isFinite(x)) continue;
-      sums[at]! += w * x;
-      sizes[at]! += w;
+      sums[at] = item(sums, at) + w * x;
+      sizes[at] = item(sizes, at) + w;
     }
     for (let at = 0; at < levels.length; at++) {
-      const mean = sizes[at]! > 0 ? Math.fround(sums[at]! / sizes[at]!) : levels[at]!; // at < length
-      const low = at % count ? levels[at - 1]! : -Infinity;
-      const high = at % count === count - 1 ? Infinity : levels[at + 1]!;
+      const mean = item(sizes, at) > 0 ? Math.fround(item(sums, at) / item(sizes, at)) : item(levels, at); // at < length
+      const low = at % count ? item(levels, at - 1) : -Infinity;
+      const high = at % count === count - 1 ? Infinity : item(levels, at + 1);
       levels[at] = Math.min(high, Math.max(low, mean));
     }
   }
   function errorOf(): number {
     let error = 0;
     for (let i = 0; i < codes.length; i++) {
-      const off = values[i]! - scaleAt(i) * levels[tableAt(i) + codes[i]!]!; // in the table
-      if (off - off === 0) error += importance[i]! * off * off;
+      const off = item(values, i) - scaleAt(i) * item(levels, tableAt(i) + item(codes, i)); // in the table
+      if (off - off === 0) error += item(importance, i) * off * off;
     }
     return error;
   }
@@ -86,7 +87,7 @@ export function cheapLevels(
 
 function bitsOf(codes: Int32Array, bits: Float64Array): void {
   const counts = new Float64Array(bits.length);
-  for (let i = 0; i < codes.length; i++) counts[codes[i]!]!++; // codes are indices
+  for (let i = 0; i < codes.length; i++) counts[item(codes, i)] = item(counts, item(codes, i)) + 1; // codes are indices
   const all = Math.log2(codes.length + bits.length / 2);
-  for (let k = 0; k < bits.length; k++) bits[k] = all - Math.log2(counts[k]! + 0.5); // k < length
+  for (let k = 0; k < bits.length; k++) bits[k] = all - Math.log2(item(counts, k) + 0.5); // k < length
 }

@@ -1,6 +1,8 @@
+import { circulant } from './circulant.js';
 import { lowRank } from './low-rank.js';
 import { prune } from './prune.js';
+import { tie } from './tie.js';
 import type { Compression } from './types.js';
 
 /** Every way to make a float model smaller, by name in recipes. */
-export const compressions: readonly Compression<unknown>[] = [prune, lowRank];
+export const compressions: readonly Compression<unknown>[] = [prune, lowRank, circulant, tie];

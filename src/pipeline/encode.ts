@@ -103,7 +103,8 @@ export function correctBias(
     for (let r = 0; r < rows; r++)
       for (let c = 0; c < columns; c++) {
         const at = g * layer.groupStride + r * layer.rowStride + c * layer.columnStride;
-        made[g * rows + r]! += (item(before, at) - item(weights, at)) * item(means, g * columns + c);
+        made[g * rows + r] =
+          item(made, g * rows + r) + (item(before, at) - item(weights, at)) * item(means, g * columns + c);
       }
   bias.data = Tensor.f32(Float32Array.from(made), given.dims);
   return true;

@@ -29,7 +29,7 @@ import { optimizeModel, passesFor } from './prepare.js';
 import { planTogether } from './plan-together.js';
 import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
-import { transportVariant } from './transport/transport.js';
+import { transportTogether } from './transport/transport.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
@@ -172,7 +172,7 @@ async function runTrained(
     const sensitivities = await measureSensitivities(assigned, looked, all);
     const refined = await refineAll(assigned, changed.moments, front, all);
     const trained = await trainTogether(refined, front, all);
-    const cheap = await transportAll(trained, front, all);
+    const cheap = await transportTogether(trained, front, all);
     const written = await writeAll(cheap, front, all);
     const { measured, overlap } = await measureTogether(written, {
       front,
@@ -322,21 +322,6 @@ async function refineAll(
     return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
   });
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));
-}
-
-async function transportAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<TrainedVariant[]> {
-  const asked = asking(list, 'transport');
-  if (!asked.length) return [...list];
-  const made = await all.stage('transport', async () => {
-    const done = await all.each(asked, (v) => {
-      const { transport } = v.recipe.recipe;
-      return transport
-        ? transportVariant(v, transport, front, { inputs: front.inputs, report: v.report, ...all.listen })
-        : { made: v, line: '' };
-    });
-    return [done.map((d) => d.made), all.about(done.map((d) => d.line))];
-  });
-  return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? v);
 }
 
 async function writeAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {

@@ -7,11 +7,12 @@ import { cloneModel } from '../../ir/clone.js';
 import type { Value } from '../../ir/graph.js';
 import { loadModel } from '../../onnx/files.js';
 import { encodeModel } from '../../onnx/encode.js';
-import type { TransportSettings } from '../../recipe/transport-spec.js';
 import type { TransportFacts } from '../../record/index.js';
 import type { Surroundings } from '../adjust.js';
 import { measureLayers } from '../encode.js';
 import type { Front } from '../front.js';
+import { has } from '../stages.js';
+import type { Together } from '../together.js';
 import type { TrainedVariant } from '../variant/types.js';
 import { quantizedModel } from '../variant/write.js';
 import { compressedBytes, hasCodec, transportSizes, type Codec } from './sizes.js';
@@ -24,14 +25,30 @@ const HALVINGS = 24;
 /** Sizes are measured so often, where a share of the size is asked for. */
 const PROBES = 10;
 
+/** Those that ask for it, one after the other; the others stay as they are. */
+export async function transportTogether(
+  list: readonly TrainedVariant[],
+  front: Front,
+  all: Together,
+): Promise<TrainedVariant[]> {
+  const asked = list.filter((v) => has(v.asks, 'transport'));
+  if (!asked.length) return [...list];
+  const made = await all.stage('transport', async () => {
+    const done = await all.each(asked, (v) => transportVariant(v, front, { report: v.report, ...all.listen }));
+    return [done.map((d) => d.made), all.about(done.map((d) => d.line))];
+  });
+  return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? v);
+}
+
 /** Throws MODEL_LIMIT for models that no single file can hold, RECIPE_INVALID for a codec that Node lacks. */
-export async function transportVariant(
+async function transportVariant(
   v: TrainedVariant,
-  settings: TransportSettings,
-  { floatFile, original }: Pick<Front, 'floatFile' | 'original'>,
-  o: Surroundings,
+  { floatFile, original, inputs }: Front,
+  listen: Omit<Surroundings, 'inputs'>,
 ): Promise<{ readonly made: TrainedVariant; readonly line: string }> {
-  const { codec, left, error = left === undefined ? ERROR : 0 } = settings;
+  const settings = v.recipe.recipe.transport;
+  const { codec = 'brotli', left } = settings ?? {};
+  const error = settings?.error ?? (left === undefined ? ERROR : 0);
   if (!hasCodec(codec))
     fail(
       'RECIPE_INVALID',
@@ -46,7 +63,7 @@ export async function transportVariant(
   const same: TransportFacts = { codec, float: floatSizes, quantized: plain, weights: 0, error: 0 };
   if (error === 0 && left === undefined) return { made: { ...v, transport: same }, line: sizeText(same) };
 
-  const seen = await measuredLayers(v, o);
+  const seen = await measuredLayers(v, { inputs, ...listen });
   const all = cheapenable(v, seen);
   const before = plain[codec] ?? plain.raw;
   const at = (price: number): Map<Cheapened, Cheaper> => new Map(all.map((c) => [c, c.at(price)]));

@@ -53,12 +53,12 @@ function sortedPoints(given: Float32Array, importance: ArrayLike<number> | undef
   const [values, sizes] = [new Float32Array(n), new Float64Array(n + 1)];
   const [sums, squares] = [new Float64Array(n + 1), new Float64Array(n + 1)];
   for (let i = 0; i < n; i++) {
-    const at = order[i]!; // i < n
-    const [x, w] = [given[at]!, counted ? (importance?.[at] ?? 1) : 1]; // places are of the list
+    const at = item(order, i); // i < n
+    const [x, w] = [item(given, at), counted ? (importance?.[at] ?? 1) : 1]; // places are of the list
     values[i] = x;
-    sizes[i + 1] = sizes[i]! + w;
-    sums[i + 1] = sums[i]! + w * x;
-    squares[i + 1] = squares[i]! + w * x * x;
+    sizes[i + 1] = item(sizes, i) + w;
+    sums[i + 1] = item(sums, i) + w * x;
+    squares[i + 1] = item(squares, i) + w * x * x;
   }
   return { values, sizes, sums, squares };
 }
@@ -67,13 +67,13 @@ function sortedPoints(given: Float32Array, importance: ArrayLike<number> | undef
 function finite(given: Float32Array, counts: (i: number) => boolean): Uint32Array {
   const places: number[] = [];
   for (let i = 0; i < given.length; i++) if (Number.isFinite(given[i]) && counts(i)) places.push(i);
-  return Uint32Array.from(places).sort((a, b) => given[a]! - given[b]! || a - b); // places are of the list
+  return Uint32Array.from(places).sort((a, b) => item(given, a) - item(given, b) || a - b); // places are of the list
 }
 
 function startOf(name: Exclude<Start, 'best'>, points: Points, count: number, rng: Rng): Float32Array {
   const { values } = points;
   const n = values.length;
-  const at = (i: number): number => values[Math.min(n - 1, i)]!; // not empty
+  const at = (i: number): number => item(values, Math.min(n - 1, i)); // not empty
   const [low, high] = [at(0), at(n - 1)];
   switch (name) {
     case 'linear':
@@ -98,17 +98,20 @@ function farApart({ values, sizes }: Points, count: number, rng: Rng): Float32Ar
   const chosen = new Float32Array(count);
   let next = rng.int(n);
   for (let k = 0; k < count; k++) {
-    const centre = values[next]!; // drawn below n
+    const centre = item(values, next); // drawn below n
     chosen[k] = centre;
     let total = 0;
     for (let i = 0; i < n; i++) {
-      distance[i] = Math.min(distance[i]!, (sizes[i + 1]! - sizes[i]!) * (values[i]! - centre) ** 2); // i < n
-      total += distance[i]!;
+      distance[i] = Math.min(
+        item(distance, i),
+        (item(sizes, i + 1) - item(sizes, i)) * (item(values, i) - centre) ** 2,
+      ); // i < n
+      total += item(distance, i);
     }
     let rest = rng.next() * total;
     for (let i = 0; i < n; i++) {
-      rest -= distance[i]!; // i < n
-      if (distance[i]! > 0) next = i;
+      rest -= item(distance, i); // i < n
+      if (item(distance, i) > 0) next = i;
       if (rest < 0) break;
     }
   }
@@ -122,15 +125,19 @@ function lloyd(
 ): { readonly centres: Float32Array; readonly error: number } {
   const ends = new Int32Array(centres.length + 1);
   const divide = (): void => {
-    for (let k = 1; k < centres.length; k++) ends[k] = upperBound(values, (centres[k - 1]! + centres[k]!) / 2);
+    for (let k = 1; k < centres.length; k++)
+      ends[k] = upperBound(values, (item(centres, k - 1) + item(centres, k)) / 2);
     ends[centres.length] = values.length;
   };
   for (let i = 0; i < iterations; i++) {
     divide();
     let moved = false;
     for (let k = 0; k < centres.length; k++) {
-      const [from, to] = [ends[k]!, ends[k + 1]!];
-      const mean = to > from ? Math.fround((sums[to]! - sums[from]!) / (sizes[to]! - sizes[from]!)) : centres[k]!;
+      const [from, to] = [item(ends, k), item(ends, k + 1)];
+      const mean =
+        to > from
+          ? Math.fround((item(sums, to) - item(sums, from)) / (item(sizes, to) - item(sizes, from)))
+          : item(centres, k);
       if (mean !== centres[k]) {
         centres[k] = mean;
         moved = true;
@@ -141,8 +148,12 @@ function lloyd(
   divide();
   let error = 0;
   for (let k = 0; k < centres.length; k++) {
-    const [from, to, c] = [ends[k]!, ends[k + 1]!, item(centres, k)];
-    error += squares[to]! - squares[from]! - 2 * c * (sums[to]! - sums[from]!) + (sizes[to]! - sizes[from]!) * c * c;
+    const [from, to, c] = [item(ends, k), item(ends, k + 1), item(centres, k)];
+    error +=
+      item(squares, to) -
+      item(squares, from) -
+      2 * c * (item(sums, to) - item(sums, from)) +
+      (item(sizes, to) - item(sizes, from)) * c * c;
   }
   return { centres, error };
 }
@@ -153,7 +164,7 @@ function upperBound(sorted: Float32Array, x: number): number {
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle]! <= x) low = middle + 1;
+    if (item(sorted, middle) <= x) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,3 +1,4 @@
+import { item } from '../../base/lists.js';
 import { z } from 'zod';
 import { Tensor } from '../../ir/tensor.js';
 import { cluster, STARTS } from './cluster.js';
@@ -63,7 +64,8 @@ export const kMeans = {
     const values = rowMajor(m);
     const scale = o.scale === 'channel' ? rowSizes(values, m.columns, importance) : undefined;
     const weight = scale ? weighted(importance, scale, values.length, m.columns) : importance;
-    if (scale) for (let i = 0; i < values.length; i++) values[i]! /= scale[Math.floor(i / m.columns)]!; // one a row
+    if (scale)
+      for (let i = 0; i < values.length; i++) values[i] = item(values, i) / item(scale, Math.floor(i / m.columns)); // one a row
     const width = values.length / Math.max(1, tables);
     const levels = new Float32Array(tables * count);
     const codes = new Uint8Array(values.length);
@@ -72,7 +74,7 @@ export const kMeans = {
       const about = { count, start: o.start, iterations: o.iterations };
       const found = cluster(own, { ...about, importance: weight?.subarray(t * width, (t + 1) * width) }, rng);
       levels.set(found, t * count);
-      for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, own[i]!);
+      for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, item(own, i));
     }
     return {
       ...packed(codes, count, [m.rows, m.columns]),
@@ -96,7 +98,7 @@ function rowSizes(values: Float32Array, columns: number, importance: ArrayLike<n
   return Float32Array.from({ length: columns ? values.length / columns : 0 }, (_, r) => {
     let [sum, size] = [0, 0];
     for (let i = r * columns; i < (r + 1) * columns; i++) {
-      const [x, w] = [values[i]!, importance?.[i] ?? 1]; // i < length
+      const [x, w] = [item(values, i), importance?.[i] ?? 1]; // i < length
       if (x - x !== 0) continue;
       sum += w * x * x;
       size += w;
@@ -108,5 +110,5 @@ function rowSizes(values: Float32Array, columns: number, importance: ArrayLike<n
 
 /** An error in units of a scale counts by the square of the scale. */
 function weighted(importance: Float32Array | undefined, scale: Float32Array, n: number, columns: number): Float32Array {
-  return Float32Array.from({ length: n }, (_, i) => (importance?.[i] ?? 1) * scale[Math.floor(i / columns)]! ** 2); // one a row
+  return Float32Array.from({ length: n }, (_, i) => (importance?.[i] ?? 1) * item(scale, Math.floor(i / columns)) ** 2); // one a row
 }
