@@ -73,6 +73,8 @@ function bandOf(objective: Exclude<Objective, 'accuracy'>, r: RunRecord): Band |
       return around(latency?.speedup, SESSIONS, latency?.speedupInterval);
     case 'size':
       return less(model.quantized?.bytes, BYTES);
+    case 'transport':
+      return less(r.transport?.quantized.brotli, BYTES);
     case 'memory':
       return less(latency?.process?.quantized.peakBytes, PROCESSES);
     case 'integer':

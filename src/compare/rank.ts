@@ -152,6 +152,7 @@ function row({ label, record, error }: Finished, limits: GateSettings): Row {
         : {}),
       ...(after ? { bytes: after.bytes, sizeRatio: after.bytes / model.float.bytes } : {}),
       ...(after?.macs === undefined ? {} : { macs: after.macs }),
+      ...(record.transport ? { brotliBytes: record.transport.quantized.brotli } : {}),
       ...(latency?.process ? { peakBytes: latency.process.quantized.peakBytes } : {}),
       ...(runtime ? { integerMacsShare: runtime.integerMacsShare } : {}),
     },

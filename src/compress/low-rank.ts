@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { item, named } from '../base/lists.js';
-import { layerShape, rowsOfLayer, type LayerShape } from '../channels/layer.js';
+import { rowsOfLayer, type LayerShape } from '../channels/layer.js';
 import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { inferShapes } from '../ops/infer.js';
-import { nameTest } from '../base/match.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
+import { productsOf } from './products.js';
 import { moments, type Moments } from './output-moments.js';
 import { directions, type Directions } from './directions.js';
 import type { Compression } from './types.js';
@@ -80,20 +80,11 @@ export const lowRank = {
 } satisfies Compression<Options>;
 
 function chosen(model: Model, include: Options['include']): LayerShape[] {
-  const tests = include?.map(nameTest);
-  const found = model.graph
-    .topological()
-    .flatMap((n) => layerShape(n) ?? [])
-    .filter(({ node, view, rows, columns }) => {
-      if (view.kind !== 'product' || rows < LEAST || columns < LEAST) return false;
-      return !tests || tests.some((test) => test(node.name || item(node.outputs, 0).name));
-    });
+  const found = productsOf(model, include);
   return found.length
     ? found
     : fail('MODEL_UNSUPPORTED', 'there is no product with a large constant matrix to split', {}, 'see include');
 }
-/** Smaller matrices have nothing to save. */
-const LEAST = 16;
 
 /**
  * The rank of each layer: from full ranks down, the direction that loses the least share of its layer's energy for the

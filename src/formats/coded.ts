@@ -62,7 +62,7 @@ class Writer {
     const size = c.block ?? columns;
     const width = paddedWidth(columns, size);
     const shape = c.block === undefined ? whole : [rows, width / size, size];
-    let v = d.values(shape, rows);
+    let v = d.values(shape);
     if (c.scale) {
       // One for each row: the axes that rows run over, and ones.
       const leading = shape.findIndex((_, i) => shape.slice(0, i + 1).reduce((n, x) => n * x, 1) === rows) + 1;
@@ -123,8 +123,8 @@ class Decoder {
     return this.#once(`ints ${values.join(' ')}`, 'shape', () => Tensor.i64(values));
   }
 
-  /** What the codes mean, before scales: as `shape`, whose first axes run over `rows`. */
-  values(shape: readonly number[], rows: number): Value {
+  /** What the codes mean, before scales, as `shape`. */
+  values(shape: readonly number[]): Value {
     const { levels, codes, planes, perByte, zeroPoint } = this.#c;
     const count = shape.reduce((n, x) => n * x, 1);
     if (!levels) {
@@ -136,8 +136,9 @@ class Decoder {
         ? v
         : this.op('Sub', [v, this.#once(`float ${zeroPoint}`, 'zero_point', () => Tensor.f32([zeroPoint], []))]);
     }
-    const perRow = levels.dims.length === 2;
-    const indexShape = perRow ? [rows, count / rows] : shape;
+    const perRow = levels.dims.length === 2; // or for some rows together
+    const tables = levels.dims[0]!; // levels have an axis
+    const indexShape = perRow ? [tables, count / tables] : shape;
     let index: Value;
     if (perByte !== undefined) {
       // Without tables of its own for each row, a byte is looked up as the values of its codes at once.
@@ -161,7 +162,7 @@ class Decoder {
         index,
       ]);
     const found = this.op('GatherElements', [this.constant(levels, 'levels'), index], { axis: 1 });
-    return shape.length === 2 ? found : this.reshape(found, shape);
+    return shape.join() === indexShape.join() ? found : this.reshape(found, shape);
   }
 
   /** The first elements of `v`, which has `have` of them, as `shape`. */

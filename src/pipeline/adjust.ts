@@ -25,7 +25,7 @@ import type { QuantScheme } from '../scheme/types.js';
 import { overrideOf, planModel } from './prepare.js';
 import type { AssignedVariant } from './variant/types.js';
 
-interface Surroundings {
+export interface Surroundings {
   readonly inputs: readonly ValueInfo[];
   readonly report: (d: Diagnostic) => void;
   readonly onEvent: OnEvent;

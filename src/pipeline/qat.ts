@@ -61,6 +61,7 @@ async function trainVariant(
         scales: wanted.scales,
         start: ('start' in wanted ? wanted.start : undefined) ?? (refined ? 'given' : 'least-error'),
         keepZeros: keep.includes('zeros'),
+        ...(v.coded ? { coded: v.coded } : {}),
       },
     });
     const assigned = takeTrained(v.prepared.planned, v.assigned, trained);

@@ -14,6 +14,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
+import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import type { SearchOnly } from './check.js';
 import { compressFront } from './compress.js';
@@ -32,6 +33,7 @@ import { optimizeModel, passesFor } from './prepare.js';
 import { planTogether } from './plan-together.js';
 import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
+import { transportTogether } from './transport/transport.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
@@ -175,7 +177,8 @@ async function runTrained(
     const sensitivities = await measureSensitivities(assigned, looked, all);
     const refined = await refineAll(assigned, changed.moments, front, all);
     const trained = await trainTogether(refined, front, all);
-    const written = await writeAll(trained, front, all);
+    const cheap = await transportTogether(trained, front, all);
+    const written = await writeAll(cheap, front, all);
     const { measured, overlap } = await measureTogether(written, {
       front,
       all,
@@ -317,7 +320,11 @@ async function refineAll(
   if (!asked.length) return list.map(asRounded);
   const made = await all.stage('weights', async () => {
     const how = { moments, inputs, report: all.report, ...all.listen };
-    const done = await all.each(asked, (v) => refineVariant(v, (own, from) => chooseWeights(own, from, how)));
+    const done = await all.each(asked, (v) =>
+      v.prepared.format.plan === 'coded'
+        ? encodeVariant(v, how)
+        : refineVariant(v, (own, from) => chooseWeights(own, from, how)),
+    );
     return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
   });
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));

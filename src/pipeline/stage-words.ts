@@ -138,6 +138,12 @@ export const tell = {
   }),
   weights: (s: Subject): Told => {
     const { weights: w } = s.recipe.quantize;
+    if (formatOf(s).plan === 'coded')
+      return {
+        does: 'Measures the mean square of the input that each weight is multiplied with, and chooses shared values by it.',
+        why: '`quantize.coding` says that the error of a weight counts by its input',
+        settings: ['samples', 'correct'].flatMap((key) => under(s, `quantize.weights.${key}`)),
+      };
     return {
       does: [
         byName(s.plugins.weightMethods, w.method.name).doc,
@@ -157,6 +163,19 @@ export const tell = {
     why: '`train.quantized` is set: what few bits cost, training wins back',
     settings: under(s, 'train'),
   }),
+  transport: (s: Subject): Told => {
+    const { codec, error, left } = s.recipe.transport ?? {};
+    return {
+      does:
+        error === 0
+          ? 'Measures what the file weighs when it is sent compressed.'
+          : `Moves weights to values that ${codec ?? 'a codec'} makes less of, ` +
+            (left === undefined ? 'as far as the error may be' : `until ${100 * left} % of the size are left`) +
+            ', and measures what the file weighs when it is sent compressed.',
+      why: '`transport` is set: what is sent is the compressed file',
+      settings: under(s, 'transport'),
+    };
+  },
   quantize: (s: Subject): Told => ({
     does: `Writes the model in ${formatOf(s).name} form.`,
     why: formatOf(s).plan === 'static' ? 'the runtime fuses it into integer kernels' : 'no calibration is needed',

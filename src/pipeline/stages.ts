@@ -3,8 +3,11 @@
  * stage, what it does there, and how its time is told before it was measured. The gate, which judges the record of a
  * run, is none of them.
  */
+import { byName } from '../base/lists.js';
 import { formats } from '../formats/index.js';
 import type { Recipe, RecipeInput } from '../recipe/schema.js';
+import { codings } from '../scheme/codings/index.js';
+import type { Coding } from '../scheme/codings/types.js';
 import { tell, type Told, type Subject } from './stage-words.js';
 
 export type StageName =
@@ -19,6 +22,7 @@ export type StageName =
   | 'sensitivity'
   | 'weights'
   | 'qat'
+  | 'transport'
   | 'quantize'
   | 'evaluate'
   | 'layers'
@@ -35,6 +39,7 @@ export interface Asks {
   readonly budget: boolean;
   /** Whether a method other than rounding, or a correction, may choose codes of weights. */ readonly refined: boolean;
   /** Whether the quantized model is trained. */ readonly qat: boolean;
+  /** Whether weights take values that compress better. */ readonly transport: boolean;
   readonly calibrationData: boolean;
   readonly evaluationData: boolean;
   readonly sensitivity: boolean;
@@ -144,6 +149,13 @@ export const STAGES: readonly StageSpec[] = [
     runs: (w) => QAT_RUNS * w.samples,
     does: tell.qat,
   },
+  {
+    name: 'transport',
+    when: (a) => a.transport,
+    shared: 'each',
+    runs: (w) => w.samples,
+    does: tell.transport,
+  },
   { name: 'quantize', when: () => true, shared: 'each', runs: () => 0, does: tell.quantize },
   { name: 'evaluate', when: () => true, shared: 'pass', runs: () => 0, does: tell.evaluate },
   {
@@ -157,7 +169,7 @@ export const STAGES: readonly StageSpec[] = [
   { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
 ];
 
-type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget'>;
+type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget' | 'format' | 'coding'>;
 type Choosing = { readonly method?: string | { readonly name: string } | undefined } | undefined;
 
 /** The method that chooses codes of weights, where one is named. */
@@ -165,7 +177,9 @@ export const methodName = (w: Choosing): string | undefined =>
   typeof w?.method === 'object' ? w.method.name : w?.method;
 
 /** Whether a method other than rounding, or a correction, may choose codes of weights, in some layer at least. */
-export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
+export function isRefined({ weights, layers = [], budget, format, coding }: Quantize): boolean {
+  if (format === 'coded')
+    return (weights?.correct ?? []).includes('bias') || [coding, ...layers.map((l) => l.coding)].some(weighsInputs);
   const choices = (budget?.choices ?? []).flatMap((c) => (c === 'float' ? [] : [c]));
   return (
     (weights?.correct ?? []).length > 0 ||
@@ -175,9 +189,17 @@ export function isRefined({ weights, layers = [], budget }: Quantize): boolean {
   );
 }
 
+/** Whether codes of a coding are chosen by what calibration samples show of inputs. */
+function weighsInputs(coding: string | { readonly name: string } | undefined): boolean {
+  if (typeof coding !== 'object') return false; // it takes an option to ask for that
+  const { name, ...given } = coding;
+  const found: Coding<unknown> = byName(codings, name);
+  return found.weighsInputs?.(found.options.parse(given)) === true;
+}
+
 /** What a recipe asks for. Without `detail`, what only explains the result is left out. */
 export function asksOf(
-  { compress, train, distill, adjust, quantize, calibration, evaluation: e }: Recipe,
+  { compress, train, distill, adjust, quantize, transport, calibration, evaluation: e }: Recipe,
   detail = true,
 ): Asks {
   return {
@@ -188,6 +210,7 @@ export function asksOf(
     budget: quantize.budget !== undefined,
     refined: isRefined(quantize),
     qat: train !== undefined && train.quantized !== false,
+    transport: transport !== undefined,
     calibrationData: calibration.data !== undefined,
     evaluationData: e.data !== undefined,
     sensitivity: detail && e.sensitivity !== false,

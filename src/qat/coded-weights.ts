@@ -28,12 +28,12 @@ export function addCodedWeight(
   weight: Value,
   spec: QuantSpec & { kind: 'coded' },
   source: (learned: boolean) => Value,
-  options: Pick<FakeQuantOptions, 'scales' | 'steps'>,
+  options: Pick<FakeQuantOptions, 'scales' | 'steps'> & { readonly start?: Coded | undefined },
 ): CodedWeightPoint {
   const data = dataOf(weight); // planning chose initializers
   const coding = filled([codings.find((c) => c.name === spec.coding)], 0); // the schema allows names of the list
   const matrix = matrixOf(data.f32(), data.dims, spec.axis);
-  const coded = coding.encode(matrix, spec.options, createRng(0, 'rounding'));
+  const coded = options.start ?? coding.encode(matrix, spec.options, createRng(0, 'rounding'));
   const [learns, grid] = [coding.learns?.(spec.options), gridOf(coded, matrix)];
   if (!learns || !grid)
     return fail(

@@ -69,7 +69,14 @@ class FakeQuantizer {
     [this.#model, this.#values, this.#nodes] = [copy.model, copy.values, copy.nodes];
     this.#planned = planned;
     this.#params = params;
-    this.#options = { scales: 'lsq', steps: 'gradient', start: 'least-error', keepZeros: false, ...options };
+    this.#options = {
+      scales: 'lsq',
+      steps: 'gradient',
+      start: 'least-error',
+      keepZeros: false,
+      coded: new Map(),
+      ...options,
+    };
     inferShapes(copy.model);
     this.#b = new GraphBuilder(copy.model);
   }
@@ -199,7 +206,8 @@ class FakeQuantizer {
   /** A weight whose codes mean levels of a coding. */
   #coded(point: QuantPoint, v: Value, spec: QuantSpec & { kind: 'coded' }): Value {
     const source = (learned: boolean): Value => (learned ? this.#parameter(v, 'weight') : this.#copyOf(v));
-    const found = addCodedWeight(this.#b, v, spec, source, this.#options);
+    const { scales, steps, coded } = this.#options;
+    const found = addCodedWeight(this.#b, v, spec, source, { scales, steps, start: coded.get(point) });
     const { made } = found;
     this.#constants.push(...made.constants);
     this.#codings.set(point, found);

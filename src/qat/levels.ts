@@ -73,13 +73,20 @@ function nearestLevels(b: GraphBuilder, weight: Value, w: CodedWeight): FakeLeve
 /** Codes stay; the values that they stand for are learned, each by the sum of the gradients of its weights. */
 function sharedValues(b: GraphBuilder, w: CodedWeight): FakeLevels {
   const { grid, matrix, name } = w;
-  const perRow = grid.levels.length > grid.count;
-  const dims = perRow ? [matrix.rows, grid.count] : [grid.count];
-  const entries = b.constant(Tensor.f32(grid.levels, dims), `levels of ${name}`);
-  const index = b.constant(Tensor.i64([...grid.codes], [matrix.rows, grid.width]), `${name}_codes`);
-  const values = perRow
-    ? b.op('GatherElements', [entries, index], { attrs: { axis: 1 }, name: `${name}_shared` })
-    : b.op('Gather', [entries, index], { name: `${name}_shared` });
+  const tables = grid.count ? grid.levels.length / grid.count : 1;
+  const entries = b.constant(
+    Tensor.f32(grid.levels, tables > 1 ? [tables, grid.count] : [grid.count]),
+    `levels of ${name}`,
+  );
+  const whole = [matrix.rows, grid.width];
+  const shape = tables > 1 ? [tables, grid.codes.length / tables] : whole;
+  const index = b.constant(Tensor.i64([...grid.codes], shape), `${name}_codes`);
+  let values =
+    tables > 1
+      ? b.op('GatherElements', [entries, index], { attrs: { axis: 1 }, name: `${name}_shared` })
+      : b.op('Gather', [entries, index], { name: `${name}_shared` });
+  if (tables > 1 && tables < matrix.rows)
+    values = b.op('Reshape', [values, b.constant(Tensor.i64(whole))], { name: `${name}_shared` });
   const { scale } = scalesOf(b, { ...w, learns: 'neither' });
   const value = asWeight(b, scale ? b.op('Mul', [values, scale]) : values, w);
   const read = (_: Float32Array, levels: Tensor | undefined): Coded =>

@@ -18,6 +18,8 @@ export interface FakeQuantOptions {
   readonly start?: 'least-error' | 'given';
   /** Weights that are zero stay zero. Default: false. */
   readonly keepZeros?: boolean;
+  /** Codes that weights start from. Default: those that their coding chooses. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
 }
 
 /** Something that a step of training may change: an initializer of the model. */

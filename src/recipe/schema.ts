@@ -7,6 +7,7 @@ import { distillSpec } from './distill-spec.js';
 import { builtIn, type Plugins } from './plugins.js';
 import { quantizeSpecOf } from './quantize-spec.js';
 import { trainSpec } from './train-spec.js';
+import { transportSpec } from './transport-spec.js';
 
 const count = z.number().int().positive();
 
@@ -213,6 +214,12 @@ export function recipeSpecOf(plugins: Plugins) {
       .optional(),
     adjust: adjustSpec,
     quantize: quantizeSpecOf(parts).prefault({}).describe('What is quantized and how.'),
+    transport: transportSpec
+      .describe(
+        'Measures what the file weighs when it is sent compressed, and moves weights to values that compress better, ' +
+          'within a limit of the error; see docs/transport.md.',
+      )
+      .optional(),
     exports: z
       .array(parts.exporter)
       .describe('Files for runtimes that do not read the result as ONNX, written beside it.')

@@ -5,7 +5,16 @@ import { gateSpec } from './gate.js';
 import { count, environmentSpec, interval, text, type Deep } from './parts.js';
 
 /** In what runs are compared. */
-export const OBJECTIVES = ['accuracy', 'same answer', 'latency', 'speedup', 'size', 'memory', 'integer'] as const;
+export const OBJECTIVES = [
+  'accuracy',
+  'same answer',
+  'latency',
+  'speedup',
+  'size',
+  'transport',
+  'memory',
+  'integer',
+] as const;
 export type Objective = (typeof OBJECTIVES)[number];
 
 export const compareRunSpec = z.object({
@@ -26,6 +35,7 @@ export const compareRunSpec = z.object({
   speedupInterval: interval.optional(),
   bytes: z.number().optional(),
   sizeRatio: z.number().optional(),
+  brotliBytes: z.number().optional().describe('Of the file as brotli sends it, where the run measured that.'),
   peakBytes: z.number().optional(),
   macs: z.number().optional().describe('Multiply-accumulates for one sample.'),
   integerMacsShare: z.number().optional(),

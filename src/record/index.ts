@@ -10,3 +10,4 @@ export type * from './parts.js';
 export type * from './run.js';
 export type * from './search.js';
 export type * from './training.js';
+export type * from './transport.js';

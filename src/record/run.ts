@@ -13,6 +13,7 @@ import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, typ
 import { searchSpec } from './search.js';
 import { sparsitySpec } from './sparsity.js';
 import { trainingSpec } from './training.js';
+import { transportSpec } from './transport.js';
 
 export const calibrationSpec = z.object({
   samples: count,
@@ -81,6 +82,7 @@ export const runRecordSpec = z
     compression: compressionSpec.optional(),
     sparsity: sparsitySpec.optional(),
     training: trainingSpec.optional(),
+    transport: transportSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),
   })

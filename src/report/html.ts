@@ -14,6 +14,7 @@ import { mixedSection, searchSection } from './html/search.js';
 import { sizeSection } from './html/size.js';
 import { sensitivitySection } from './html/sensitivity.js';
 import { compressionSection } from './html/compression.js';
+import { transportSection } from './html/transport.js';
 import { trainingSection } from './html/training.js';
 import { tiles } from './html/tiles.js';
 import { layersOf } from './join.js';
@@ -28,7 +29,7 @@ export function renderHtml(record: RunRecord): string {
   const said = story(record);
   const sections = html`${gateSection(record.gate)}
 ${searchSection(record)}
-${compressionSection(record)}${trainingSection(record)}
+${compressionSection(record)}${trainingSection(record)}${transportSection(record)}
 ${accuracySection(record)}
 ${latencySection(record)}
 ${sizeSection(record)}

@@ -4,6 +4,7 @@ import type { RunRecord } from '../record/index.js';
 import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { compressionText } from './compression.js';
+import { transportText } from './transport.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
 import { trainingText } from './training.js';
@@ -23,6 +24,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('Gate', gate(record)),
     section('Search', search(record)),
     section('Compression', record.compression ? compressionText(record.compression, record.sparsity) : ''),
+    section('Transport size', record.transport ? transportText(record.transport) : ''),
     section('Training', record.training ? trainingText(record.training) : ''),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),

@@ -1,4 +1,5 @@
 /** What a run says in a few lines: for the terminal and for the top of the reports. Worse results come first. */
+import { sentBytes } from '../record/sent-bytes.js';
 import { item } from '../base/lists.js';
 import type { EvaluationFacts, GateFacts, MetricFacts, RunRecord } from '../record/index.js';
 import { bytes, count, fixed, isNumber, many, ms, percent, signed, visible } from './text.js';
@@ -126,6 +127,22 @@ export function summaryTable(record: RunRecord): SummaryRow[] {
       change: `${fixed(ratio, 2)} ×`,
       note: ratio > 1 ? 'larger' : '',
       tone: ratio > 1 ? 'worse' : 'better',
+    });
+  }
+  const { transport } = record;
+  if (transport) {
+    const [before, sent] = [
+      sentBytes(transport.float, transport.codec),
+      sentBytes(transport.quantized, transport.codec),
+    ];
+    const plain = sentBytes(transport.plain, transport.codec);
+    rows.push({
+      metric: `sent as ${visible(transport.codec, 20)}`,
+      float: bytes(before),
+      quantized: bytes(sent),
+      change: before && sent ? `${fixed(sent / before, 2)} ×` : '',
+      note: plain && sent ? `${percent(1 - sent / plain, 1)} less than as rounded` : '',
+      tone: before && sent && sent > before ? 'worse' : 'better',
     });
   }
   if (runtime)

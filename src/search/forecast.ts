@@ -150,6 +150,7 @@ export class Forecast {
       format: quantize.format ?? 'qdq',
       budget: quantize.budget !== undefined,
       refined: isRefined(quantize),
+      transport: false,
       qat: false, // what a search looks for has no section `train`
       calibrationData: this.#calibrationData || calibration?.data !== undefined,
       evaluationData: true, // a search has them

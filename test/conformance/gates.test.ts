@@ -57,6 +57,17 @@ const CASES: Readonly<Record<string, GateCase>> = {
     },
     observed: 0.38,
   },
+  transportRatio: {
+    limit: (x) => ({ max: x }),
+    worse(by) {
+      const [float, quantized] = [
+        { raw: 2000, brotli: 1000, gzip: 1100 },
+        { raw: 500, brotli: 280 + 10 * by, gzip: 400 },
+      ];
+      return runWith({ more: { transport: { codec: 'brotli', float, quantized, weights: 3, error: 0.001 } } });
+    },
+    observed: 0.38,
+  },
   memoryRatio: {
     limit: (x) => ({ max: x }),
     worse: (by) =>

@@ -8,6 +8,7 @@ import { memoryRatio } from './memory-ratio.js';
 import { minAccuracy } from './min-accuracy.js';
 import { outputError } from './output-error.js';
 import { sizeRatio } from './size-ratio.js';
+import { transportRatio } from './transport-ratio.js';
 
 /** Every gate that a recipe can name, in the order of judgement. */
 export const gates = [
@@ -17,6 +18,7 @@ export const gates = [
   agreement,
   latencyRatio,
   sizeRatio,
+  transportRatio,
   memoryRatio,
   integerMacs,
   outputError,

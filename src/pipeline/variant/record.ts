@@ -60,6 +60,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(v.mixed ? { mixed: v.mixed } : {}),
     ...(training ? { training } : {}),
     ...(done?.sparsity ? { sparsity: done.sparsity } : {}),
+    ...(done?.transport ? { transport: done.transport } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,

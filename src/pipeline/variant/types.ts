@@ -22,6 +22,7 @@ import type {
   RuntimeFacts,
   Sensitivity,
   TrainingFacts,
+  TransportFacts,
 } from '../../record/index.js';
 import type { SparsityFacts } from '../../record/sparsity.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
@@ -70,13 +71,15 @@ export interface AssignedVariant extends PlannedVariant {
 export interface RefinedVariant extends AssignedVariant {
   /** The float model with the same names, and with the weights from before. */
   readonly float: Model;
+  /** Codes of weights that a coding stores, where they were chosen otherwise than by it alone. */
+  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
 }
 
 /** With weights and parameters that training chose; without training as refined. */
 export interface TrainedVariant extends RefinedVariant {
-  /** Codes of weights that a coding stores. */
-  readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   readonly training?: TrainingFacts;
+  /** What the file weighs on its way, where that was asked for. */
+  readonly transport?: TransportFacts;
 }
 
 /** In the staging folder. */

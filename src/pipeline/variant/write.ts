@@ -19,6 +19,31 @@ import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
 import type { TrainedVariant, WrittenVariant } from './types.js';
 
+const graphOf = (v: TrainedVariant): QuantizedGraph => ({
+  model: v.model,
+  planned: v.prepared.planned,
+  params: v.assigned.params,
+  stats: v.stats,
+  ...(v.coded ? { coded: v.coded } : {}),
+  seed: v.recipe.recipe.quantize.seed,
+});
+
+/** The model as it goes into a file. Throws what the format throws where it cannot express the plan. */
+export function quantizedModel(
+  v: TrainedVariant,
+  report: TrainedVariant['report'],
+): Written & { readonly stored: number } {
+  const { format, target } = v.prepared;
+  const made = writeModel(format, graphOf(v), target, report);
+  const stored = storeRest(v, made);
+  const { model } = made;
+  model.producerName = 'quantbench';
+  model.producerVersion = version;
+  assertValid(model);
+  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
+  return { ...made, stored };
+}
+
 /**
  * Writes the model. Gives a line about it too. `feed` is what it may be tried with. Throws what the format throws where it
  * cannot express the plan.
@@ -31,31 +56,17 @@ export async function writeVariant(
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
   const saturation = saturationRisk({ ...exposed, environment: environment() });
-  const graph: QuantizedGraph = {
-    model: v.model,
-    planned,
-    params,
-    stats: v.stats,
-    ...(v.coded ? { coded: v.coded } : {}),
-    seed: v.recipe.recipe.quantize.seed,
-  };
-  const made = writeModel(format, graph, target, v.report);
-  const stored = storeRest(v, made);
-  const { model, changes } = made;
-  model.producerName = 'quantbench';
-  model.producerVersion = version;
-  assertValid(model);
-  forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
-  const whole = { model, tensors: made.tensors, file: v.folder.model };
+  const { model, tensors, changes, stored } = quantizedModel(v, v.report);
+  const whole = { model, tensors, file: v.folder.model };
   const external = saveModel(model, v.folder.model).files.length > 1;
   const without = external ? undefined : await storeWithoutZeros(v, whole, feed);
-  const exported = exportFiles(graph, v);
+  const exported = exportFiles(graphOf(v), v);
   const rest = stored ? `, ${stored} weights stored otherwise` : '';
   return {
     written: {
       ...v,
       written: without?.model ?? model,
-      tensors: without?.tensors ?? made.tensors,
+      tensors: without?.tensors ?? tensors,
       ...sparsityOfWritten(v, without?.storage),
       saturation,
       saturating: saturation.risk === 'none' ? [] : saturatingLayers(exposed),

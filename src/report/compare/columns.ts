@@ -85,6 +85,14 @@ export function compareColumns(record: CompareRecord): CompareColumn[] {
       float: bytes(record.model.bytes),
     },
     {
+      title: 'as brotli',
+      shown: (r) => bytes(r.brotliBytes),
+      objective: 'transport',
+      value: (r) => r.brotliBytes,
+      band: (r) => around(r.brotliBytes, BYTES),
+      best: 'lowest',
+    },
+    {
       title: 'peak memory',
       shown: (r) => bytes(r.peakBytes),
       objective: 'memory',

@@ -1,22 +1,52 @@
 import { item } from '../../base/lists.js';
 import { z } from 'zod';
 import { Tensor } from '../../ir/tensor.js';
+import { cluster, STARTS } from './cluster.js';
 import { nearestLevel, packed, packingOf, rowMajor } from './matrix.js';
 import type { Coding } from './types.js';
 
 const options = z.strictObject({
   bits: z.number().int().min(1).max(8).default(4).describe('Bits of an index: 2^bits shared values.'),
   scope: z
-    .enum(['tensor', 'channel'])
+    .union([
+      z.enum(['tensor', 'channel']),
+      z.strictObject({ channels: z.number().int().positive().describe('Most output channels that share a table.') }),
+    ])
     .default('tensor')
-    .describe('One table for the tensor, or one for each output channel: closer, but many tables weigh.'),
+    .describe(
+      'One table for the tensor, one for each output channel, or one for so many neighbouring channels as divide ' +
+        'theirs: closer, but many tables weigh.',
+    ),
+  scale: z
+    .enum(['none', 'channel'])
+    .default('none')
+    .describe(
+      'channel: each output channel has a scale of its own, by which what its table says is multiplied: four bytes a ' +
+        'channel, and a table fits channels of unlike ranges.',
+    ),
+  start: z
+    .enum(STARTS)
+    .default('best')
+    .describe(
+      'Values that the search starts from. linear: evenly spaced from the least weight to the largest. density: ' +
+        'quantiles of the weights. random: drawn of the weights. plus-plus: drawn far from each other. best: linear ' +
+        'and density, and of both the result that errs less.',
+    ),
+  data: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The error of a weight counts by the mean square of the input that it is multiplied with, on the calibration ' +
+        'samples: the diagonal of the Hessian of the error of the outputs.',
+    ),
   iterations: z.number().int().min(1).default(60).describe("Most rounds of Lloyd's algorithm."),
 });
+type Options = z.output<typeof options>;
 
 /**
- * Weight sharing: each weight is an index into a table of values that k-means finds (Lloyd's algorithm on the sorted
- * weights, from evenly spaced values and from quantiles, whichever ends better). source: Han et al. 2016, Deep
- * Compression, https://arxiv.org/abs/1510.00149
+ * Weight sharing: each weight is an index into a table of values that k-means finds. source: Han et al. 2016, Deep
+ * Compression, https://arxiv.org/abs/1510.00149; errors that count by the Hessian's diagonal: Choi et al. 2017,
+ * https://arxiv.org/abs/1612.01543
  */
 export const kMeans = {
   name: 'k-means',
@@ -27,25 +57,33 @@ export const kMeans = {
     'those of float32.',
   minOpset: ({ bits }) => (packingOf(2 ** bits) === 'uint4' ? 21 : 13),
   learns: () => 'levels',
-  encode(m, { bits, scope, iterations }) {
+  weighsInputs: ({ data }) => data,
+  encode(m, o, rng, importance?: Float32Array) {
+    const count = 2 ** o.bits;
+    const tables = tablesOf(m.rows, o.scope);
     const values = rowMajor(m);
-    const count = 2 ** bits;
-    const tables = scope === 'tensor' ? 1 : m.rows;
+    const scale = o.scale === 'channel' ? rowSizes(values, m.columns, importance) : undefined;
+    const weight = scale ? weighted(importance, scale, values.length, m.columns) : importance;
+    if (scale)
+      for (let i = 0; i < values.length; i++) values[i] = item(values, i) / item(scale, Math.floor(i / m.columns)); // one a row
     const width = values.length / Math.max(1, tables);
     const levels = new Float32Array(tables * count);
     const codes = new Uint8Array(values.length);
     for (let t = 0; t < tables; t++) {
       const own = values.subarray(t * width, (t + 1) * width);
-      const found = withZero(cluster(own, count, iterations), own);
+      const about = { count, start: o.start, iterations: o.iterations };
+      const weighed = { ...about, importance: weight?.subarray(t * width, (t + 1) * width) };
+      const found = withZero(cluster(own, weighed, rng), own);
       levels.set(found, t * count);
-      for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, own[i]!);
+      for (let i = 0; i < own.length; i++) codes[t * width + i] = nearestLevel(found, item(own, i));
     }
     return {
       ...packed(codes, count, [m.rows, m.columns]),
-      levels: Tensor.f32(levels, scope === 'tensor' ? [count] : [tables, count]),
+      levels: Tensor.f32(levels, o.scope === 'tensor' ? [count] : [tables, count]),
+      ...(scale ? { scale: Tensor.f32(scale, [m.rows, 1]) } : {}),
     };
   },
-} satisfies Coding<z.output<typeof options>>;
+} satisfies Coding<Options>;
 
 /** Of weights that are zero often enough for that to be meant, the centre nearest to zero becomes zero. */
 function withZero(centres: Float32Array, values: Float32Array): Float32Array {
@@ -57,80 +95,31 @@ function withZero(centres: Float32Array, values: Float32Array): Float32Array {
 /** Of so many weights one is zero, and so many at least. */
 const [OFTEN, LEAST] = [10, 8];
 
-/** At most `count` centres of the values, ascending; fewer distinct values leave some centres equal. */
-function cluster(values: Float32Array, count: number, iterations: number): Float32Array {
-  const sorted = finite(values).sort();
-  if (!sorted.length) return new Float32Array(count);
-  const sums = new Float64Array(sorted.length + 1);
-  const squares = new Float64Array(sorted.length + 1);
-  for (let i = 0; i < sorted.length; i++) {
-    const x = sorted[i]!;
-    sums[i + 1] = sums[i]! + x;
-    squares[i + 1] = squares[i]! + x * x;
-  }
-  const [low, high] = [sorted[0]!, sorted[sorted.length - 1]!]; // not empty
-  const even = Float32Array.from({ length: count }, (_, k) => low + ((high - low) * (k + 0.5)) / count);
-  const quantiles = Float32Array.from(
-    { length: count },
-    (_, k) => sorted[Math.floor(((k + 0.5) * sorted.length) / count)]!,
-  ); // within the list
-  const results = [even, quantiles].map((start) => lloyd(sorted, sums, squares, start, iterations));
-  return item(results, item(results, 1).error < item(results, 0).error ? 1 : 0).centres; // two starts
+/** How many tables there are: each serves as many channels as the others. */
+function tablesOf(rows: number, scope: Options['scope']): number {
+  if (scope === 'tensor') return 1;
+  if (scope === 'channel') return rows;
+  let most = Math.min(scope.channels, rows);
+  while (most > 1 && rows % most) most--;
+  return rows / Math.max(1, most);
 }
 
-/** A copy without NaN and infinity. */
-function finite(values: Float32Array): Float32Array {
-  const out = new Float32Array(values.length);
-  let n = 0;
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i]!;
-    if (x - x === 0) out[n++] = x;
-  }
-  return out.subarray(0, n);
-}
-
-function lloyd(
-  sorted: Float32Array,
-  sums: Float64Array,
-  squares: Float64Array,
-  centres: Float32Array,
-  iterations: number,
-): { centres: Float32Array; error: number } {
-  const ends = new Int32Array(centres.length + 1);
-  const divide = (): void => {
-    for (let k = 1; k < centres.length; k++) ends[k] = upperBound(sorted, (centres[k - 1]! + centres[k]!) / 2);
-    ends[centres.length] = sorted.length;
-  };
-  for (let i = 0; i < iterations; i++) {
-    divide();
-    let moved = false;
-    for (let k = 0; k < centres.length; k++) {
-      const [from, to] = [ends[k]!, ends[k + 1]!];
-      const mean = to > from ? Math.fround((sums[to]! - sums[from]!) / (to - from)) : centres[k]!;
-      if (mean !== centres[k]) {
-        centres[k] = mean;
-        moved = true;
-      }
+/** The root of the mean square of each row, weighed; 1 for rows of zeros. */
+function rowSizes(values: Float32Array, columns: number, importance: ArrayLike<number> | undefined): Float32Array {
+  return Float32Array.from({ length: columns ? values.length / columns : 0 }, (_, r) => {
+    let [sum, size] = [0, 0];
+    for (let i = r * columns; i < (r + 1) * columns; i++) {
+      const [x, w] = [item(values, i), importance?.[i] ?? 1]; // i < length
+      if (x - x !== 0) continue;
+      sum += w * x * x;
+      size += w;
     }
-    if (!moved) break;
-  }
-  divide();
-  let error = 0;
-  for (let k = 0; k < centres.length; k++) {
-    const [from, to, c] = [ends[k]!, ends[k + 1]!, centres[k]!];
-    error += squares[to]! - squares[from]! - 2 * c * (sums[to]! - sums[from]!) + (to - from) * c * c;
-  }
-  return { centres, error };
+    const root = Math.fround(Math.sqrt(sum / size));
+    return root >= 2 ** -126 ? root : 1;
+  });
 }
 
-/** How many values are at most x. */
-function upperBound(sorted: Float32Array, x: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! <= x) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** An error in units of a scale counts by the square of the scale. */
+function weighted(importance: Float32Array | undefined, scale: Float32Array, n: number, columns: number): Float32Array {
+  return Float32Array.from({ length: n }, (_, i) => (importance?.[i] ?? 1) * item(scale, Math.floor(i / columns)) ** 2); // one a row
 }

@@ -152,7 +152,7 @@ export function decode(coded: Coded, { rows, columns, rowStride, columnStride }:
   const width = paddedWidth(columns, size);
   const own = coded.levels?.f32();
   const count = coded.levels ? coded.levels.dims[coded.levels.dims.length - 1]! : 0; // levels have an axis
-  const perRow = coded.levels?.dims.length === 2;
+  const rowsOfTable = coded.levels?.dims.length === 2 ? rows / coded.levels.dims[0]! : Infinity; // of two axes
   const codes = plainCodes(coded, { rows, columns });
   const scale = coded.scale?.f32();
   const blocks = size ? width / size : 0;
@@ -161,7 +161,7 @@ export function decode(coded: Coded, { rows, columns, rowStride, columnStride }:
     for (let c = 0; c < columns; c++) {
       const at = r * width + c;
       const code = codes[at]!;
-      let value = own ? own[(perRow ? r * count : 0) + code]! : code - (coded.zeroPoint ?? 0);
+      let value = own ? own[Math.floor(r / rowsOfTable) * count + code]! : code - (coded.zeroPoint ?? 0);
       if (scale) value = Math.fround(value * scale[r * blocks + Math.floor(c / size)]!);
       if (coded.factor !== undefined) value = Math.fround(value * Math.fround(coded.factor));
       out[r * rowStride + c * columnStride] = value;

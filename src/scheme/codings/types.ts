@@ -28,7 +28,10 @@ export interface Coded {
   readonly perByte?: number;
   /** Bits of a code in planes: 3, 5, 6 or 7. */
   readonly planes?: number;
-  /** Values of the codes: [levels] for all, or [rows, levels]. Absent: codes mean themselves, less `zeroPoint`. */
+  /**
+   * Values of the codes: [levels] for all, or [tables, levels], each table for as many rows as the others. Absent:
+   * codes mean themselves, less `zeroPoint`.
+   */
   readonly levels?: Tensor;
   readonly zeroPoint?: number;
   /** [rows, blocks]; in the type that the file holds. Absent: 1. */
@@ -54,6 +57,8 @@ export interface Coding<O = unknown> {
    * codes that they have), or neither. Absent: codes of this coding cannot be learned.
    */
   learns?(options: O): 'scales' | 'levels' | 'neither';
-  /** Pure but for `rng`. */
-  encode(m: Matrix, options: O, rng: Rng): Coded;
+  /** Whether the error of a weight counts by the inputs that it is multiplied with. Absent: no. */
+  weighsInputs?(options: O): boolean;
+  /** Pure but for `rng`. `importance`, row-major, says how much the squared error of each element counts. */
+  encode(m: Matrix, options: O, rng: Rng, importance?: Float32Array): Coded;
 }
