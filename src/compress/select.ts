@@ -42,8 +42,8 @@ export function selectUnits(
   if (leftAfter(steps) > limit)
     fail(
       'MODEL_UNSUPPORTED',
-      `taking out all channels that may go leaves ${(100 * leftAfter(steps)) / whole} % of the ${NAMES[o.quantity]}, ` +
-        `and ${100 * o.left} % are asked for`,
+      `taking out all channels that may go leaves ${percent(leftAfter(steps) / whole)} of the ${NAMES[o.quantity]}, ` +
+        `and ${percent(o.left)} are asked for`,
       {},
       'ask for less, or let more channels go: least, families',
     );
@@ -105,6 +105,8 @@ function ladderOf(model: Model, units: readonly ChannelUnit[], scores: Float64Ar
   };
   return { steps: o.scope === 'global' ? competing.length : longest, whole, chosen, leftAfter };
 }
+
+const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
 
 function ranked(family: Family, scores: readonly number[], { least, roundTo }: Selection): Ranked {
   const finite = scores.filter((s) => Number.isFinite(s)); // others stay
