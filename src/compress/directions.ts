@@ -45,7 +45,7 @@ function aboutMean({ products, mean }: Moments, centred: boolean): Float64Array 
 }
 
 /** Eigenvalues, falling and not below zero, and their vectors as columns. */
-function falling(symmetric: Matrix): { readonly values: Float64Array; readonly vectors: Matrix } {
+export function falling(symmetric: Matrix): { readonly values: Float64Array; readonly vectors: Matrix } {
   const found = new EigenvalueDecomposition(symmetric, { assumeSymmetric: true });
   const order = found.realEigenvalues.map((_, i) => i).reverse(); // they are given rising
   return {
