@@ -3,8 +3,7 @@
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
 import { item } from '../base/lists.js';
-import { fail, type Diagnostic, type QuantError } from '../base/errors.js';
-import type { OnEvent } from '../base/events.js';
+import { fail, type Diagnostic } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { batchNormMoments } from '../channels/moments.js';
 import { judgeRun } from '../gate/index.js';
@@ -16,7 +15,6 @@ import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
-import type { SearchOnly } from './check.js';
 import { compressFront } from './compress.js';
 import { calibrateTogether } from './calibrate-together.js';
 import { atBatchOfOne } from './first-look.js';
@@ -29,6 +27,7 @@ import { randomFeed } from './feeds.js';
 import { sparsityFindings } from './sparsity.js';
 import { bestOfRanges, type Try } from './other-ranges.js';
 import { OutputFolder } from './output-folder.js';
+import type { RunListener, RunOptions, RunResult, RunsOptions } from './run-options.js';
 import { optimizeModel, passesFor } from './prepare.js';
 import { planTogether } from './plan-together.js';
 import { saturationOf } from './saturation.js';
@@ -49,40 +48,7 @@ import type {
 } from './variant/types.js';
 import { writeVariant } from './variant/write.js';
 
-export interface RunListener {
-  readonly onEvent?: OnEvent;
-  readonly signal?: AbortSignal;
-  /** Turns a record into further files of its output folder (report.md, report.html). */
-  readonly render?: (record: RunRecord) => Readonly<Record<string, string>>;
-  /** Adds to a record what the run itself does not know, before it is rendered. */
-  readonly complete?: (record: RunRecord) => RunRecord;
-}
-export interface RunOptions extends RunListener {
-  readonly recipe: ResolvedRecipe;
-  /** Receives model.onnx and, through the caller, the reports. Created where it does not exist. */
-  readonly outDir: string;
-  /** Stops after planning: nothing is measured or written. */
-  readonly dryRun?: boolean;
-}
-export interface RunsOptions extends RunListener {
-  /** At least one; all of the same `frontOf`. */
-  readonly runs: readonly { readonly recipe: ResolvedRecipe; readonly outDir: string }[];
-  readonly title: string;
-  readonly dryRun?: boolean;
-  /** Whether layers, sensitivity and kernels are looked into, where the recipe asks for it. Default: true. */
-  readonly detail?: boolean;
-  /** Whether a recipe that fails is left out and told of, instead of stopping all. */
-  readonly keepGoing?: boolean;
-  /** Evaluates on the search part of the samples alone. */
-  readonly searchOnly?: SearchOnly;
-  /** Whether a record, and what it is of, is put into its folder. Default: it is. */
-  readonly wanted?: (record: RunRecord) => boolean;
-  /** The caller has looked at the float model with {@link lookAtFloat}. */
-  readonly lookedAt?: boolean;
-}
-export type RunResult =
-  | { readonly outDir: string; readonly record: RunRecord; readonly error?: undefined }
-  | { readonly outDir: string; readonly error: QuantError };
+export type { RunListener, RunOptions, RunResult, RunsOptions };
 
 /**
  * Quantizes a model as a recipe says and verifies the result. The output folder gets model.onnx (external data beside

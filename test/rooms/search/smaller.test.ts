@@ -41,7 +41,7 @@ describe('shares', () => {
   };
   it('fall while the limit is kept, then halve the gap', () => {
     expect(tried(0.55)).toEqual([0.8, 0.65, 0.5, 0.57, 0.53]);
-    expect(tried(0.7)).toEqual([0.8, 0.65, 0.72, 0.68]);
+    expect(tried(0.7)).toEqual([0.8, 0.65, 0.73, 0.69]);
     expect(tried(0.95)).toEqual([0.8, 0.9, 0.95]);
     expect(tried(0)).toEqual([0.8, 0.65, 0.5, 0.35, 0.25]);
   });

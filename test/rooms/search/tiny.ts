@@ -11,7 +11,7 @@ export function tinyRecipe(dir: string, width = 8): RecipeInput {
   const channels = (name: string, value: number): string =>
     `float[${width}] ${name} = {${Array(width).fill(value).join(',')}}`;
   const model = writeModel(
-    path.join(dir, `tiny-${width}.onnx`),
+    path.join(dir, width === 8 ? 'tiny.onnx' : `tiny-${width}.onnx`),
     `g (float[N,1,8,8] x) => (float[N,10] y)
   <${weight('w', [width, 1, 3, 3])}, ${weight('scale', [width])}, ${channels('bias', 0)}, ${channels('mean', 0)},
    ${channels('var', 1)}, ${weight('v', [width, width, 3, 3])}, ${weight('f', [width, 10])}> {
