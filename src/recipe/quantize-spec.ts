@@ -91,8 +91,8 @@ export function quantizeSpecOf(parts: NamedParts) {
         .strictObject({ rank: count.describe('Columns of the first and rows of the second small matrix.') })
         .describe(
           'With format: weight-only, what the codes of a matrix lose is made up for by two small products in float32 ' +
-            'that are added to its own (LQER): the singular vectors of the error, where inputs count by their root ' +
-            'mean square on calibration samples. Costs rank · (rows + columns) floats and multiply-accumulates.',
+            'that are added to its own (LQER): along the directions in which its outputs err most on calibration ' +
+            'samples; without them, those of the error itself. Costs rank · (rows + columns) floats and multiply-accumulates.',
         )
         .optional(),
       match: z
