@@ -58,7 +58,7 @@ export function lowRankOutputs(
 ): LowRankTerm {
   const rank = Math.min(wanted, rows, columns);
   const inputs = matrixOf(products, columns, columns);
-  // What was never seen counts a little, as above.
+  // What was never seen counts a little.
   const some = (LEAST * inputs.trace()) / columns || Number.MIN_VALUE;
   for (let c = 0; c < columns; c++) inputs.set(c, c, inputs.get(c, c) + some);
   const e = matrixOf(error, rows, columns);
