@@ -1,7 +1,8 @@
 /** In which directions of its outputs a product with a matrix does most. */
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { Matrix } from 'ml-matrix';
 import { item } from '../base/lists.js';
 import { rowsOfLayer, type LayerShape } from '../channels/layer.js';
+import { falling, gramOf, matrixOf, rootOf } from '../codes/spectrum.js';
 import { dataOf } from '../ir/known.js';
 import { sideOf, type Moments } from './output-moments.js';
 
@@ -19,18 +20,17 @@ export interface Directions {
  */
 export function directions(layer: LayerShape, seen: Moments | undefined): Directions {
   const { rows, columns, bias } = layer;
-  const w = new Matrix(
-    reshaped(rowsOfLayer(layer, dataOf(layer.weight).f64(), { group: 0, first: 0, rows }), rows, columns),
-  );
-  const spread = seen && new Matrix(reshaped(aboutMean(seen, bias !== undefined), seen.mean.length, seen.mean.length));
+  const own = rowsOfLayer(layer, dataOf(layer.weight).f64(), { group: 0, first: 0, rows });
+  const w = matrixOf(own, rows, columns);
+  const spread = seen && matrixOf(aboutMean(seen, bias !== undefined), seen.mean.length, seen.mean.length);
   if (sideOf(layer) === 'outputs') {
-    const { values, vectors } = falling(spread ?? w.mmul(w.transpose()));
+    const { values, vectors } = falling(spread ?? gramOf(w));
     return { vectors: flat(vectors), energies: values, total: sumOf(values) };
   }
   // W·C·Wᵀ has the directions W·R·v, where C = R·Rᵀ and v are those of (W·R)ᵀ·(W·R).
   const root = spread ? rootOf(spread) : Matrix.eye(columns);
   const turned = w.mmul(root);
-  const { values, vectors } = falling(turned.transpose().mmul(turned));
+  const { values, vectors } = falling(gramOf(turned.transpose()));
   const along = turned.mmul(vectors);
   for (let k = 0; k < columns; k++) {
     const length = Math.sqrt(Math.max(item(values, k), Number.MIN_VALUE));
@@ -44,24 +44,5 @@ function aboutMean({ products, mean }: Moments, centred: boolean): Float64Array 
   return products.map((v, at) => (centred ? v - item(mean, Math.floor(at / n)) * item(mean, at % n) : v));
 }
 
-/** Eigenvalues, falling and not below zero, and their vectors as columns. */
-export function falling(symmetric: Matrix): { readonly values: Float64Array; readonly vectors: Matrix } {
-  const found = new EigenvalueDecomposition(symmetric, { assumeSymmetric: true });
-  const order = found.realEigenvalues.map((_, i) => i).reverse(); // they are given rising
-  return {
-    values: Float64Array.from(order, (i) => Math.max(0, item(found.realEigenvalues, i))),
-    vectors: found.eigenvectorMatrix.subMatrixColumn(order),
-  };
-}
-/** R with R·Rᵀ = C. */
-function rootOf(c: Matrix): Matrix {
-  const { values, vectors } = falling(c);
-  const made = vectors.clone();
-  for (let k = 0; k < values.length; k++) made.mulColumn(k, Math.sqrt(item(values, k)));
-  return made;
-}
-
-const reshaped = (list: Float64Array, rows: number, columns: number): Float64Array[] =>
-  Array.from({ length: rows }, (_, r) => list.subarray(r * columns, (r + 1) * columns));
 const flat = (m: Matrix): Float64Array => Float64Array.from(m.to1DArray());
 const sumOf = (list: Float64Array): number => list.reduce((n, v) => n + v, 0) || Number.MIN_VALUE;

@@ -1,14 +1,15 @@
 /** Kernels of convolutions as products of smaller ones: weights [O, I, height, width], row-major, in float64. */
 import { Matrix } from 'ml-matrix';
 import { item } from '../base/lists.js';
-import { falling } from './directions.js';
+import { falling, gramOf } from '../codes/spectrum.js';
 
 export interface Kernel {
   readonly values: Float64Array;
   readonly dims: readonly [outputs: number, inputs: number, height: number, width: number];
 }
-/** Rounds of alternating least squares; they change little after the first few. */
+/** Rounds of orthogonal iteration at most, and the gain, as a share of what is kept, below which they end. */
 const ROUNDS = 10;
+const STILL = 1e-5;
 
 /** Rows by one way of looking at a kernel: of place(row, column) in it. */
 function unfolded({ values }: Kernel, rows: number, columns: number, place: (r: number, c: number) => number): Matrix {
@@ -39,12 +40,10 @@ export function inputMatrix(k: Kernel): Matrix {
 
 /** Squared singular values, falling, as many as the smaller side. */
 export function squaresOf(m: Matrix): Float64Array {
-  const small = m.rows <= m.columns ? m.mmul(m.transpose()) : m.transpose().mmul(m);
-  return falling(small).values;
+  return falling(gramOf(m.rows <= m.columns ? m : m.transpose())).values;
 }
 /** The leading left singular vectors as columns. */
-const leading = (m: Matrix, rank: number): Matrix =>
-  falling(m.mmul(m.transpose())).vectors.subMatrix(0, m.rows - 1, 0, rank - 1);
+const leading = (m: Matrix, rank: number): Matrix => falling(gramOf(m)).vectors.subMatrix(0, m.rows - 1, 0, rank - 1);
 
 /**
  * Two kernels, [rank, I, height, 1] and [O, rank, 1, width], whose product is nearest to a kernel.
@@ -74,9 +73,14 @@ export function tuckerFactors(
   const [o, i, h, w] = k.dims;
   let b = leading(inputMatrix(k), inner); // [I, inner]
   let a = leading(outputMatrix(k), outer); // [O, outer]
+  let kept = 0;
   for (let round = 0; round < ROUNDS; round++) {
     a = leading(outputMatrix(alongInputs(k, b)), outer);
-    b = leading(inputMatrix(alongOutputs(k, a)), inner);
+    const seen = falling(gramOf(inputMatrix(alongOutputs(k, a))));
+    b = seen.vectors.subMatrix(0, i - 1, 0, inner - 1);
+    const before = kept;
+    kept = seen.values.subarray(0, inner).reduce((n, v) => n + v, 0);
+    if (kept - before <= STILL * kept) break;
   }
   const core = alongOutputs(alongInputs(k, b), a);
   return {

@@ -11,6 +11,7 @@ import { removeUnusedInitializers } from '../rewrite/pass.js';
 import { productsOf } from './products.js';
 import { moments, type Moments } from './output-moments.js';
 import { directions, type Directions } from './directions.js';
+import { spend, type Choice } from './spend.js';
 import type { Compression } from './types.js';
 
 const options = z.strictObject({
@@ -62,7 +63,8 @@ export const lowRank = {
       const seen = outputs && named(outputs, layer.node);
       return { layer, directions: directions(layer, seen), each: layer.rows + layer.columns };
     });
-    const ranks = spend(all, o.left);
+    const limit = o.left * layers.reduce((n, l) => n + l.rows * l.columns, 0);
+    const ranks = spend(all.map(choicesOf), limit).map((c) => c.rank);
     let split = 0;
     for (const [i, f] of all.entries()) {
       const rank = item(ranks, i);
@@ -86,37 +88,19 @@ function chosen(model: Model, include: Options['include']): LayerShape[] {
     : fail('MODEL_UNSUPPORTED', 'there is no product with a large constant matrix to split', {}, 'see include');
 }
 
-/**
- * The rank of each layer: from full ranks down, the direction that loses the least share of its layer's energy for the
- * work it saves goes first. A layer gains nothing until its rank is below rows·columns ÷ (rows + columns), so ranks
- * between are as good as full.
- */
-function spend(all: readonly Factored[], left: number): number[] {
-  const full = all.map(({ layer }) => layer.rows * layer.columns);
-  const limit = left * full.reduce((n, m) => n + m, 0);
-  // Lagrange multiplier by bisection: each layer minimises lost energy + price · work on its own.
-  const at = (price: number): number[] =>
-    all.map(({ directions: d, each }, i) => {
-      const most = Math.min(d.energies.length, Math.floor((item(full, i) - 1) / each));
-      let [best, least] = [d.energies.length, price * item(full, i)];
-      let lost = d.energies.reduce((n, e) => n + e, 0) / d.total;
-      for (let rank = 0; rank <= most; rank++) {
-        const cost = lost + price * rank * each;
-        if (rank >= 1 && cost < least) [best, least] = [rank, cost];
-        lost -= (d.energies[rank] ?? 0) / d.total;
-      }
-      return best;
-    });
-  const work = (ranks: readonly number[]): number =>
-    all.reduce((n, { each }, i) => n + Math.min(item(full, i), item(ranks, i) * each), 0);
-  let [low, high] = [0, 1];
-  while (work(at(high)) > limit && high < 1e12) high *= 4;
-  for (let i = 0; i < 60; i++) {
-    const middle = (low + high) / 2;
-    if (work(at(middle)) > limit) low = middle;
-    else high = middle;
+interface RankChoice extends Choice {
+  readonly rank: number;
+}
+/** The ranks that save something, below rows·columns ÷ (rows + columns), and the layer as it is. */
+function choicesOf({ layer, directions: d, each }: Factored): RankChoice[] {
+  const whole = layer.rows * layer.columns;
+  const choices: RankChoice[] = [{ rank: d.energies.length, work: whole, lost: 0 }];
+  let lost = d.energies.reduce((n, e) => n + e, 0) / d.total;
+  for (let rank = 1; rank <= d.energies.length && rank * each < whole; rank++) {
+    lost -= item(d.energies, rank - 1) / d.total;
+    choices.push({ rank, work: rank * each, lost: Math.max(0, lost) });
   }
-  return at(high);
+  return choices;
 }
 
 /** Puts two products in the place of one; what the directions that are gone gave on average goes into the bias. */

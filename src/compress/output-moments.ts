@@ -17,10 +17,13 @@ export interface Moments {
   readonly mean: Float64Array;
 }
 
-/** The moments of products with a matrix. Throws what reading the samples and running the model throw. */
+type MomentsContext = Pick<CompressContext, 'model' | 'feeds' | 'threads' | 'signal' | 'onEvent'>;
+
+/** The moments of products with a matrix, by default of its smaller side. Throws what reading the samples and running the model throw. */
 export async function moments(
-  { model: given, feeds, threads, signal, onEvent }: CompressContext,
+  { model: given, feeds, threads, signal, onEvent }: MomentsContext,
   layers: readonly LayerShape[],
+  sideFor: (layer: LayerShape) => Moments['side'] = sideOf,
 ): Promise<ReadonlyMap<Node, Moments>> {
   const { model, nodes } = cloneModel(given);
   while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
@@ -32,7 +35,7 @@ export async function moments(
   };
   const taps = layers.map((layer) => {
     const copy = named(nodes, layer.node);
-    const side = sideOf(layer);
+    const side = sideFor(layer);
     const n = side === 'outputs' ? layer.rows : layer.columns;
     const value = side === 'outputs' ? item(copy.outputs, 0) : copy.inputs[layer.view.data];
     const flat = b.op('Reshape', [value ?? null, b.constant(Tensor.i64([-1, n]), 'moments_shape')], {

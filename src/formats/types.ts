@@ -3,7 +3,7 @@ import type { DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import type { Coded } from '../scheme/codings/types.js';
-import type { Extremes, Planned } from '../scheme/quantized.js';
+import type { LowRankTerm, Extremes, Planned } from '../scheme/quantized.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 
 export interface FormatInput {
@@ -16,6 +16,8 @@ export interface FormatInput {
   readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
   /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;
+  /** What is added to products with quantized weights, by weight; formats of weights alone write it. */
+  readonly lowRank?: ReadonlyMap<QuantPoint, LowRankTerm>;
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   readonly report?: (d: Diagnostic) => void;

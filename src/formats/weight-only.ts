@@ -1,3 +1,4 @@
+import { filled, named } from '../base/lists.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Node, Value } from '../ir/graph.js';
@@ -85,8 +86,11 @@ class Writer {
       case 'table':
         this.#table(n, params);
         break;
-      case undefined:
-        n.setInput(index, this.#dequantized(n.inputs[index]!, params)); // planned nodes have their weight
+      case undefined: {
+        const w = filled(n.inputs, index);
+        n.setInput(index, this.#dequantized(w, params));
+        if (this.#in.lowRank?.has(w)) this.#replace(n, this.#corrected(n, w, this.#again(n)));
+      }
     }
   }
 
@@ -125,7 +129,30 @@ class Writer {
       },
     });
     if (bias) y = b.op('Add', [y, bias], { name: `${n.name || n.op}_bias` });
-    this.#replace(n, y);
+    this.#replace(n, this.#corrected(n, w, y));
+  }
+
+  /** The same node without a name that others know it by. */
+  #again(n: Node): Value {
+    return this.#b.op(n.op, [...n.inputs], {
+      domain: n.domain,
+      attrs: Object.fromEntries(n.attrs),
+      name: n.name || n.op,
+    });
+  }
+
+  /** With what makes up for the error of the codes, where that is wanted. */
+  #corrected(n: Node, w: Value, y: Value): Value {
+    const term = this.#in.lowRank?.get(w);
+    if (!term) return y;
+    const { rank, rows, columns } = term;
+    const [narrow, wide] = this.#once(named(this.#in.params, w), 'lowRank', () => [
+      this.#b.constant(Tensor.f32(term.narrow, [columns, rank]), `${w.name}_narrow`),
+      this.#b.constant(Tensor.f32(term.wide, [rank, rows]), `${w.name}_wide`),
+    ]);
+    const name = `${n.name || n.op}_low_rank`;
+    const inner = this.#b.op('MatMul', [filled(n.inputs, 0), narrow ?? null], { name });
+    return this.#b.op('Add', [y, this.#b.op('MatMul', [inner, wide ?? null], { name })], { name });
   }
 
   #table(n: Node, params: QuantParams): void {

@@ -28,6 +28,7 @@ export function writeModel(
     params: new Map([...graph.params].map(([p, params]) => [to.point(p), params])),
     target,
     ...(graph.coded ? { coded: new Map([...graph.coded].map(([p, c]) => [to.point(p), c])) } : {}),
+    ...(graph.lowRank ? { lowRank: new Map([...graph.lowRank].map(([p, t]) => [to.point(p), t])) } : {}),
     ...(graph.stats ? { stats: new Map([...graph.stats].map(([v, s]) => [to.value(v), s])) } : {}),
     ...(report ? { report } : {}),
     seed: graph.seed,

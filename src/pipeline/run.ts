@@ -13,6 +13,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
+import { correctLowRank } from './low-rank-errors.js';
 import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { compressFront } from './compress.js';
@@ -286,10 +287,10 @@ async function refineAll(
   if (!asked.length) return list.map(asRounded);
   const made = await all.stage('weights', async () => {
     const how = { moments, inputs, report: all.report, ...all.listen };
-    const done = await all.each(asked, (v) =>
+    const done = await all.each(asked, async (v) =>
       v.prepared.format.plan === 'coded'
         ? encodeVariant(v, how)
-        : refineVariant(v, (own, from) => chooseWeights(own, from, how)),
+        : correctLowRank(await refineVariant(v, (own, from) => chooseWeights(own, from, how)), how),
     );
     return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
   });

@@ -107,6 +107,7 @@ export const tell = {
           'quantize.activations.observer',
           'quantize.weights.method',
           'quantize.weights.correct',
+          'quantize.weights.lowRank',
           'quantize.weights.match',
           'quantize.weights.samples',
           'quantize.weights.damping',
@@ -147,6 +148,7 @@ export const tell = {
     return {
       does: [
         byName(s.plugins.weightMethods, w.method.name).doc,
+        ...(w.lowRank ? [`Adds a term of rank ${w.lowRank.rank} to each product for what its codes lose.`] : []),
         ...(w.correct.length ? [`Corrects ${w.correct.join(' and ')} of each layer for what its weights cost.`] : []),
       ].join(' '),
       why: 'layer after layer, on the inputs that the quantized layers before it really give',

@@ -183,6 +183,7 @@ export function isRefined({ weights, layers = [], budget, format, coding }: Quan
   const choices = (budget?.choices ?? []).flatMap((c) => (c === 'float' ? [] : [c]));
   return (
     (weights?.correct ?? []).length > 0 ||
+    weights?.lowRank !== undefined ||
     [weights, ...layers.map((l) => l.weights), ...choices.map((c) => c.weights)].some(
       (w) => (methodName(w) ?? 'round') !== 'round',
     )

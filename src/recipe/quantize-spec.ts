@@ -87,6 +87,14 @@ export function quantizeSpecOf(parts: NamedParts) {
             'statistics measured again would); expected-bias is bias without samples, from the means that ' +
             'BatchNormalization says the inputs have. Costs nothing at run time.',
         ),
+      lowRank: z
+        .strictObject({ rank: count.describe('Columns of the first and rows of the second small matrix.') })
+        .describe(
+          'With format: weight-only, what the codes of a matrix lose is made up for by two small products in float32 ' +
+            'that are added to its own (LQER): along the directions in which its outputs err most on calibration ' +
+            'samples; without them, those of the error itself. Costs rank · (rows + columns) floats and multiply-accumulates.',
+        )
+        .optional(),
       match: z
         .enum(['float', 'layer'])
         .default('float')
@@ -178,7 +186,7 @@ export function quantizeSpecOf(parts: NamedParts) {
       'choices lists one twice',
     );
 
-  return z.strictObject({
+  const whole = z.strictObject({
     format: z
       .enum(formats.map((f) => f.name) as [string, ...string[]])
       .default('qdq')
@@ -265,5 +273,9 @@ export function quantizeSpecOf(parts: NamedParts) {
       )
       .optional(),
     seed: z.number().int().min(0).default(0).describe('Seed of stochastic rounding.'),
+  });
+  return whole.refine((q) => q.weights.lowRank === undefined || q.format === 'weight-only', {
+    message: 'lowRank belongs to format: weight-only; set that, or leave lowRank out',
+    path: ['weights', 'lowRank'],
   });
 }

@@ -59,10 +59,21 @@ export interface QuantizedGraph {
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;
+  /** What is added to products with quantized weights, by weight. */
+  readonly lowRank?: ReadonlyMap<QuantPoint, LowRankTerm>;
   /** What calibration saw, where the format is calibrated. */
   readonly stats?: ReadonlyMap<Value, Extremes>;
   /** Seed of stochastic rounding. */
   readonly seed: number;
+}
+
+/** x·narrow·wide is added to a product x·Qᵀ: float32 [columns, rank] and [rank, rows]. */
+export interface LowRankTerm {
+  readonly rank: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly narrow: Float32Array;
+  readonly wide: Float32Array;
 }
 
 /** How a node runs, and why it does not run in integers. */

@@ -10,6 +10,7 @@ import type { Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
 import type { Assigned } from '../../quantize/assign.js';
 import type { Coded } from '../../scheme/codings/types.js';
+import type { LowRankTerm } from '../../scheme/quantized.js';
 import type { QuantPoint } from '../../scheme/types.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import type {
@@ -73,6 +74,8 @@ export interface RefinedVariant extends AssignedVariant {
   readonly float: Model;
   /** Codes of weights that a coding stores, where they were chosen otherwise than by it alone. */
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;
+  /** What is added to products for what the codes of their weights lose. */
+  readonly lowRank?: ReadonlyMap<QuantPoint, LowRankTerm>;
 }
 
 /** With weights and parameters that training chose; without training as refined. */

@@ -25,6 +25,7 @@ const graphOf = (v: TrainedVariant): QuantizedGraph => ({
   params: v.assigned.params,
   stats: v.stats,
   ...(v.coded ? { coded: v.coded } : {}),
+  ...(v.lowRank ? { lowRank: v.lowRank } : {}),
   seed: v.recipe.recipe.quantize.seed,
 });
 

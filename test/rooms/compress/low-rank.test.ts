@@ -1,9 +1,11 @@
 /** Low rank of products and convolutions: exact at full rank, least error below it, and what ranks are chosen. */
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
+import { item } from '../../../src/base/lists.js';
 import { createRng } from '../../../src/base/rng.js';
 import { compressions } from '../../../src/compress/index.js';
-import { rankKeeping } from '../../../src/compress/low-rank-conv.js';
+import { rankKeeping } from '../../../src/compress/conv-forms.js';
+import { cpFactors } from '../../../src/compress/cp-factors.js';
 import {
   outputMatrix,
   spatialFactors,
@@ -12,6 +14,7 @@ import {
   tuckerFactors,
   type Kernel,
 } from '../../../src/compress/kernel-factors.js';
+import { spend } from '../../../src/compress/spend.js';
 import { vbmfRank } from '../../../src/compress/vbmf.js';
 import type { Feed } from '../../../src/ir/feed.js';
 import type { Model } from '../../../src/ir/model.js';
@@ -138,7 +141,72 @@ describe('factors of kernels', () => {
   });
 });
 
+describe('CP', () => {
+  /** A sum of outer products of random vectors. */
+  const planted = (sizes: readonly number[], rank: number): Float64Array => {
+    const factors = sizes.map((n) => normal(n * rank));
+    return Float64Array.from({ length: sizes.reduce((p, n) => p * n, 1) }, (_, at) => {
+      let sum = 0;
+      for (let r = 0; r < rank; r++) {
+        let [v, rest] = [1, at];
+        for (let a = sizes.length - 1; a >= 0; a--) {
+          v *= factors[a]![(rest % sizes[a]!) * rank + r]!;
+          rest = Math.floor(rest / sizes[a]!);
+        }
+        sum += v;
+      }
+      return sum;
+    });
+  };
+  const energy = (list: Float64Array): number => list.reduce((n, v) => n + v * v, 0);
+  it.each([
+    [[10, 6, 9], 3],
+    [[8, 6, 5, 5], 3],
+  ])('finds a tensor %j of rank %i to 1e-4', (sizes, rank) => {
+    const values = planted(sizes, rank);
+    const { factors, lost } = cpFactors(values, sizes, { rank, rounds: 500, seed: 1 });
+    expect(lost / energy(values)).toBeLessThan(1e-8); // squared
+    let real = 0;
+    for (let at = 0; at < values.length; at++) {
+      let sum = 0;
+      for (let r = 0; r < rank; r++) {
+        let [v, rest] = [1, at];
+        for (let a = sizes.length - 1; a >= 0; a--) {
+          v *= factors[a]![r * sizes[a]! + (rest % sizes[a]!)]!;
+          rest = Math.floor(rest / sizes[a]!);
+        }
+        sum += v;
+      }
+      real += (values[at]! - sum) ** 2;
+    }
+    expect(Math.sqrt(real / energy(values))).toBeLessThan(1e-4);
+  });
+  it('loses less at each larger rank, and gives the same bytes twice', () => {
+    let [before, from]: [number, readonly Float64Array[] | undefined] = [Infinity, undefined];
+    for (const rank of [1, 2, 4, 8, 16]) {
+      const made = cpFactors(kernel.values, [10, 6, 9], { rank, rounds: 60, seed: 1, from });
+      expect(made.lost).toBeLessThan(before);
+      [before, from] = [made.lost, made.factors];
+    }
+    const again = (): unknown => cpFactors(kernel.values, [10, 6, 9], { rank: 4, rounds: 20, seed: 1 }).factors;
+    expect(again()).toEqual(again());
+  });
+});
+
 describe('ranks', () => {
+  it('of several layers are spent where they lower the loss most for the work', () => {
+    const a = [0, 1, 2, 3, 4].map((work) => ({ work, lost: item([1, 0.3, 0.1, 0.05, 0], work) }));
+    const b = [0, 1, 2, 3, 4].map((work) => ({ work, lost: item([1, 0.8, 0.6, 0.4, 0], work) }));
+    const best = (limit: number): number =>
+      Math.min(...a.flatMap((x) => b.filter((y) => x.work + y.work <= limit).map((y) => x.lost + y.lost)));
+    for (let limit = 0; limit <= 8; limit++) {
+      const made = spend([a, b], limit);
+      expect(made.reduce((n, c) => n + c.work, 0)).toBeLessThanOrEqual(limit);
+      // On the hull of the best sums, exact; between its corners, near.
+      expect(made.reduce((n, c) => n + c.lost, 0)).toBeLessThanOrEqual(best(limit) + 0.36);
+      if ([0, 1, 5, 8].includes(limit)) expect(made.reduce((n, c) => n + c.lost, 0)).toBeCloseTo(best(limit), 9);
+    }
+  });
   it('that keep a share are the least', () => {
     const squares = Float64Array.of(6, 3, 1);
     expect([0.5, 0.6, 0.61, 0.9, 0.95].map((s) => rankKeeping(squares, s))).toEqual([1, 1, 2, 2, 3]);
@@ -164,7 +232,7 @@ describe('low-rank-conv', () => {
     'auto_pad: string = "SAME_UPPER", strides: ints = [2,2]',
     'auto_pad: string = "VALID"',
   ])('computes the same at nearly full energy with %s', async (attrs) => {
-    for (const form of ['spatial', 'tucker'] as const) {
+    for (const form of ['spatial', 'tucker', 'cp'] as const) {
       const model = net(attrs);
       const w = [...model.graph.initializers].find((v) => v.name === 'w')!;
       // A kernel of few ranks, so that splitting saves something.
@@ -186,5 +254,46 @@ describe('low-rank-conv', () => {
     const [, left] = /· ([\d.]+) % of their MACs left/.exec(line)!;
     expect(Number(left)).toBeLessThanOrEqual(50);
     expect(Number(left)).toBeGreaterThan(40);
+  });
+  it.each([
+    ['spatial', 'Conv <pads: ints = [1,1,1,1]> (x, w, b)'],
+    ['tucker', 'Conv <strides: ints = [2,2], pads: ints = [0,1,2,0]> (x, w)'],
+    ['cp', 'Conv <pads: ints = [1,1,1,1]> (x, w, b)'],
+  ])('%s keeps the mean of each channel over samples', async (form, conv) => {
+    const text = (weights: string): string => `g (float[N,8,9,7] x) => (y) <${weights}> { y = ${conv} }`;
+    const model = parse(text(`float[12,8,3,3] w${conv.includes('b)') ? ', float[12] b' : ''}`));
+    const shifted = Float32Array.from(normal(2 * 8 * 63), (v) => v + 2);
+    const samples: Feed = { x: { dtype: 'float32', dims: [2, 8, 9, 7], data: shifted } };
+    const before = await run(model, samples);
+    const line = await compress(model, 'low-rank-conv', { form, rank: { left: 0.4 } }, [samples]);
+    expect(line).toContain('1 of 1 convolutions split');
+    expect(line).toContain('1 biases corrected');
+    const after = await run(model, samples);
+    expect(distance(before, after)).toBeGreaterThan(1e-3);
+    const places = before.length / 24;
+    for (let c = 0; c < 12; c++) {
+      const mean = (y: Float32Array): number =>
+        y.reduce((n, v, i) => (Math.floor(i / places) % 12 === c ? n + v : n), 0) / (2 * places);
+      expect(mean(after)).toBeCloseTo(mean(before), 4);
+    }
+  });
+  it('leaves most of a layer that needs its ranks, and takes most from one that does not', async () => {
+    const model = parse(
+      `g (float[N,8,9,7] x) => (y) <float[8,8,3,3] w, float[8,8,3,3] v> {
+        a = Conv <pads: ints = [1,1,1,1]> (x, w)  y = Conv <pads: ints = [1,1,1,1]> (a, v) }`,
+    );
+    const v = [...model.graph.initializers].find((i) => i.name === 'v')!;
+    // Rank 1 of its spatial matrix.
+    const [p, q] = [normal(24), normal(24)];
+    const low = Float32Array.from({ length: 576 }, (_, at) => {
+      const [o, i, y, x] = [Math.floor(at / 72), Math.floor(at / 9) % 8, Math.floor(at / 3) % 3, at % 3];
+      return p[i * 3 + y]! * q[o * 3 + x]!;
+    });
+    v.data = Tensor.f32(low, v.data!.dims);
+    const before = await run(model, feed);
+    // One whole convolution and a twelfth of the other: nothing is lost at 55 %.
+    const line = await compress(model, 'low-rank-conv', { rank: { left: 0.55 }, data: false });
+    expect(line).toContain('1 of 2 convolutions split');
+    expect(distance(before, await run(model, feed))).toBeLessThan(1e-8);
   });
 });
