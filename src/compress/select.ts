@@ -5,7 +5,7 @@ import { familiesOf, type Family } from '../channels/families.js';
 import { kindsOf } from '../channels/kinds.js';
 import type { ChannelUnit } from '../channels/removal.js';
 import type { Model } from '../ir/model.js';
-import type { Price } from './scan.js';
+import type { Price } from './prices.js';
 import { Work, type Quantity } from './work.js';
 
 export interface Selection {

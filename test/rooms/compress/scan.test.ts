@@ -4,7 +4,7 @@ import { familiesOf } from '../../../src/channels/families.js';
 import { kindsOf } from '../../../src/channels/kinds.js';
 import { channelUnits, type ChannelUnit } from '../../../src/channels/removal.js';
 import { compressions } from '../../../src/compress/index.js';
-import { pricesOf } from '../../../src/compress/scan.js';
+import { pricesOf } from '../../../src/compress/prices.js';
 import { selectUnits, type Selection } from '../../../src/compress/select.js';
 import type { CompressContext, PruneScan } from '../../../src/compress/types.js';
 import { Work } from '../../../src/compress/work.js';
