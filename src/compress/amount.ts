@@ -17,7 +17,7 @@ export interface Ranked {
   readonly units: readonly ChannelUnit[];
   readonly scores: Float64Array;
 }
-export interface Target extends Pick<Selection, 'scope' | 'roundTo' | 'least'> {
+export interface Target extends Pick<Selection, 'scope' | 'roundTo' | 'least' | 'prices'> {
   readonly left: {
     readonly macs?: number | undefined;
     readonly parameters?: number | undefined;
@@ -93,8 +93,8 @@ async function byLatency(context: CompressContext, ranked: Ranked, o: Target, wa
   return { quantity: 'macs', left: low, said: ` · ${best.text}; left: { macs: ${low.toFixed(4)} } gives it again` };
 }
 
-/** A copy without units: they are found in the same order again. */
-function without(given: Model, gone: readonly ChannelUnit[]): Model {
+/** A copy without units, which are found again by their first places. */
+export function without(given: Model, gone: readonly ChannelUnit[]): Model {
   const { model } = cloneModel(given);
   inferShapes(model);
   const keys = new Map(channelUnits(model).map((u) => [keyOf(u), u]));

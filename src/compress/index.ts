@@ -1,5 +1,6 @@
 import { circulant } from './circulant.js';
 import { depth } from './depth.js';
+import { hashed } from './hashed.js';
 import { lowRank } from './low-rank.js';
 import { lowRankConv } from './low-rank-conv.js';
 import type { Importance } from './importance/types.js';
@@ -16,6 +17,7 @@ export const compressions: readonly Compression<unknown>[] = [
   depth,
   sparsify,
   circulant,
+  hashed,
   tie,
 ];
 /** The same, that know the measures of channels of a recipe's plug-ins too. */

@@ -11,12 +11,16 @@ import { inferShapes } from '../ops/infer.js';
 import { importances } from './importance/index.js';
 import { l1 } from './importance/norms.js';
 import type { Importance } from './importance/types.js';
+import { pricesOf } from './prices.js';
 import { refit } from './refit.js';
+import { scanFamilies } from './scan.js';
 import { selectUnits } from './select.js';
 import type { CompressContext, Compression } from './types.js';
 import { Work, type Amounts, type Quantity } from './work.js';
 
 const share = z.number().gt(0).lt(1);
+/** What a scan looks at where nothing else is said. */
+const SCAN = { shares: [0.25, 0.5, 0.75], samples: 256 } as const;
 const optionsWith = (known: readonly Importance[]) =>
   z.strictObject({
     left: z
@@ -55,11 +59,30 @@ const optionsWith = (known: readonly Importance[]) =>
       .prefault('l1')
       .describe('What tells which channels matter; those of the smallest values go.'),
     scope: z
-      .enum(['uniform', 'global'])
+      .enum(['uniform', 'global', 'isomorphic', 'sensitivity'])
       .default('uniform')
       .describe(
         'uniform: each family of channels gives the same share; global: all compete, by importance relative to the mean ' +
-          'of their family.',
+          'of their family; isomorphic: families of the same structure compete so, and each kind of structure gives the ' +
+          'same share; sensitivity: channels go where the scan measured the least loss for what they save.',
+      ),
+    scan: z
+      .union([
+        z.boolean(),
+        z.strictObject({
+          shares: z
+            .array(share)
+            .min(1)
+            .default([...SCAN.shares])
+            .describe('Of the channels of a family, its least important ones.'),
+          samples: z.number().int().positive().default(SCAN.samples).describe('Of calibration, at most.'),
+        }),
+      ])
+      .default(false)
+      .describe(
+        'Measures on calibration samples what the model loses without shares of each family alone, before anything is ' +
+          'fitted: the first metric of the evaluation, where the samples have labels, and the change of the outputs. ' +
+          'The report shows it. true: the defaults. scope: sensitivity always scans.',
       ),
     families: z
       .enum(['inner', 'all'])
@@ -95,6 +118,10 @@ const optionsWith = (known: readonly Importance[]) =>
   });
 type Options = z.output<ReturnType<typeof optionsWith>>;
 
+const scans = ({ scan, scope }: Options): boolean => scan !== false || scope === 'sensitivity';
+const scanOf = ({ scan }: Options): { readonly shares: readonly number[]; readonly samples: number } =>
+  typeof scan === 'boolean' ? SCAN : scan;
+
 /**
  * Takes whole channels out: of the layers that make them, of those that read them, and of all between, so that what is
  * left is an ordinary smaller model. source: dependency groups, Fang et al. 2023, https://arxiv.org/abs/2301.12900;
@@ -105,7 +132,8 @@ export const pruneWith = (known: readonly Importance[]): Compression<Options> =>
   doc: 'Takes the least important channels out, with everything that belongs to them: a smaller, faster ordinary model.',
   options: optionsWith(known),
   leaving: (share, objective) => ({ left: { [objective === 'latency' ? 'macs' : 'size']: share } }),
-  needsData: (o) => o.refit || known.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
+  needsData: (o) => o.refit || scans(o) || known.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
+  requiresData: scans,
   async run(context, o) {
     const { model } = context;
     const before = new Work(model).left;
@@ -121,13 +149,22 @@ export const pruneWith = (known: readonly Importance[]): Compression<Options> =>
       return { units, scores: await (stands ? l1 : asked).score(seen, stands ? { of: 'makers' } : about) };
     };
     let ranked = await rank();
-    const { quantity, left, said } = await amountOf(context, ranked, o);
+    const looked =
+      scans(o) && !context.dryRun ? await scanFamilies(context, ranked.units, ranked.scores, scanOf(o)) : undefined;
+    if (looked) context.onScan?.(looked);
+    // A dry run has measured nothing.
+    const scope = o.scope === 'sensitivity' && !looked ? 'uniform' : o.scope;
+    let prices = looked && scope === 'sensitivity' ? pricesOf(looked) : undefined;
+    const { quantity, left, said } = await amountOf(context, ranked, { ...o, scope, prices });
     let [taken, fitted] = [0, 0];
     for (let step = 1; step <= o.steps; step++) {
-      if (step > 1) ranked = await rank();
       const share = (left ** (step / o.steps) * before[quantity]) / new Work(model).left[quantity];
       if (share >= 1) continue;
-      const gone = selectUnits(model, ranked.units, ranked.scores, { ...o, quantity, left: share });
+      if (taken) {
+        ranked = await rank();
+        if (prices) prices = pricesOf(await scanFamilies(context, ranked.units, ranked.scores, scanOf(o)));
+      }
+      const gone = selectUnits(model, ranked.units, ranked.scores, { ...o, scope, prices, quantity, left: share });
       const reference = cloneModel(model).model;
       inferShapes(reference);
       takeOut(model, gone);

@@ -2,21 +2,30 @@
 import { fail } from '../base/errors.js';
 import { item } from '../base/lists.js';
 import { familiesOf, type Family } from '../channels/families.js';
+import { kindsOf } from '../channels/kinds.js';
 import type { ChannelUnit } from '../channels/removal.js';
 import type { Model } from '../ir/model.js';
+import type { Price } from './prices.js';
 import { Work, type Quantity } from './work.js';
 
 export interface Selection {
   readonly quantity: Quantity;
   /** What is left of it, as a share of what there was. */
   readonly left: number;
-  /** global: channels of all layers compete; uniform: each family gives the same share. */
-  readonly scope: 'global' | 'uniform';
+  /**
+   * global: channels of all layers compete; uniform: each family gives the same share; isomorphic: each kind of families
+   * gives the same share, and those of a kind compete; sensitivity: those go that lose least for what they save.
+   */
+  readonly scope: Scope;
+  /** For `sensitivity`, of the families of the units, in their order. */
+  readonly prices?: readonly (readonly Price[])[] | undefined;
   /** Families keep a multiple of so many channels, or all. */
   readonly roundTo: number;
   /** Share of a family that stays at least. */
   readonly least: number;
 }
+
+export type Scope = 'global' | 'uniform' | 'isomorphic' | 'sensitivity';
 
 interface Ranked {
   readonly family: Family;
@@ -82,16 +91,7 @@ function ladderOf(model: Model, units: readonly ChannelUnit[], scores: Float64Ar
   );
   const work = new Work(model);
   const whole = work.left[o.quantity];
-  const competing = families
-    .flatMap((f, family) => f.order.slice(0, f.most).map(({ score }) => ({ family, score })))
-    .sort((a, b) => a.score - b.score);
-  const longest = Math.max(0, ...families.map((f) => f.family.units.length));
-  const counts = (step: number): number[] => {
-    if (o.scope === 'uniform') return families.map((f) => Math.round((step / Math.max(1, longest)) * f.order.length));
-    const made = families.map(() => 0);
-    for (const { family } of competing.slice(0, step)) made[family] = item(made, family) + 1;
-    return made;
-  };
+  const { steps, counts } = countsOf(model, families, work, o);
   const chosen = (step: number): ChannelUnit[] => {
     const taken = counts(step);
     return families.flatMap((f, i) => lowest(f, item(taken, i), o));
@@ -103,7 +103,80 @@ function ladderOf(model: Model, units: readonly ChannelUnit[], scores: Float64Ar
     work.giveBack(gone);
     return found;
   };
-  return { steps: o.scope === 'global' ? competing.length : longest, whole, chosen, leftAfter };
+  return { steps, whole, chosen, leftAfter };
+}
+
+interface Counts {
+  readonly steps: number;
+  /** How many of each family go. */
+  readonly counts: (step: number) => number[];
+}
+function countsOf(model: Model, families: readonly Ranked[], work: Work, o: Selection): Counts {
+  const all = families.map((_, i) => i);
+  if (o.scope === 'uniform')
+    return byShare(
+      families,
+      all.map((i) => [i]),
+    );
+  if (o.scope === 'isomorphic') {
+    const kinds = kindsOf(
+      model,
+      families.map((f) => f.family),
+    );
+    return byShare(
+      families,
+      [...new Set(kinds)].map((kind) => all.filter((i) => kinds[i] === kind)),
+    );
+  }
+  const queue = o.scope === 'global' ? byScore(families, all) : byPrice(families, work, o);
+  return { steps: queue.length, counts: (step) => countIn(queue.slice(0, step), families.length) };
+}
+function countIn(queue: readonly number[], families: number): number[] {
+  const made = Array<number>(families).fill(0);
+  for (const family of queue) made[family] = item(made, family) + 1;
+  return made;
+}
+
+/** The families of those that go, the least important first. */
+const byScore = (families: readonly Ranked[], of: readonly number[]): number[] =>
+  of
+    .flatMap((family) => {
+      const { order, most } = item(families, family);
+      return order.slice(0, most).map(({ score }) => ({ family, score }));
+    })
+    .sort((a, b) => a.score - b.score)
+    .map(({ family }) => family);
+
+/** Every group gives the same share of all of its channels; inside of a group, they compete. */
+function byShare(families: readonly Ranked[], groups: readonly (readonly number[])[]): Counts {
+  const own = groups.map((of) => ({
+    queue: byScore(families, of),
+    units: of.reduce((n, i) => n + item(families, i).order.length, 0),
+  }));
+  const steps = Math.max(0, ...own.map((g) => g.units));
+  const counts = (step: number): number[] =>
+    countIn(
+      own.flatMap(({ queue, units }) => queue.slice(0, Math.round((step / Math.max(1, steps)) * units))),
+      families.length,
+    );
+  return { steps, counts };
+}
+
+/** What is lost, as measured, for what one channel of the family saves; what was not looked at goes last. */
+function byPrice(families: readonly Ranked[], work: Work, { prices = [], quantity }: Selection): number[] {
+  const before = work.left[quantity];
+  return families
+    .flatMap(({ order, most }, family) => {
+      const one = order.slice(0, 1).map(({ unit }) => unit);
+      work.take(one);
+      const saved = Math.max(1, before - work.left[quantity]);
+      work.giveBack(one);
+      return item(prices, family)
+        .slice(0, most)
+        .map((p) => ({ family, beyond: Number(p.beyond), loss: p.loss / saved, change: p.change / saved }));
+    })
+    .sort((a, b) => a.beyond - b.beyond || a.loss - b.loss || a.change - b.change)
+    .map(({ family }) => family);
 }
 
 const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;

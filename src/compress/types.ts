@@ -24,6 +24,18 @@ export interface CompressContext {
   readonly onEvent: OnEvent;
   readonly signal?: AbortSignal | undefined;
   /**
+   * The first metric of the recipe for each of the models, on at most so many calibration samples; undefined where there
+   * is none, such as for samples without labels. Absent where nothing is to be scored.
+   */
+  readonly score?:
+    | ((
+        models: readonly (() => Model)[],
+        samples: number,
+      ) => Promise<{ readonly metric: ScoredMetric; readonly values: readonly number[] } | undefined>)
+    | undefined;
+  /** Takes what a scan measured, for the record. */
+  readonly onScan?: ((scan: PruneScan) => void) | undefined;
+  /**
    * Trains the model as the recipe says of training, for so long, keeping what the steps so far made. Absent where the
    * recipe has no `train`, and where nothing is to be computed.
    */
@@ -34,6 +46,26 @@ export interface FinetuneLength {
   readonly steps?: number | undefined;
   /** Default: that of `train`. */
   readonly rate?: number | undefined;
+}
+
+/** What models lose without shares of single families of channels. */
+export interface PruneScan {
+  /** Calibration samples that were looked at, at most. */
+  readonly samples: number;
+  /** Absent where nothing can be scored, such as samples without labels. */
+  readonly metric?: ScoredMetric & { readonly whole: number };
+  readonly families: readonly {
+    /** Weights that make the channels, by name. */
+    readonly makers: readonly string[];
+    readonly units: number;
+    /** Without the least important `share`: Σ ‖y − y₀‖² ÷ Σ ‖y₀‖² of the outputs, and the metric. */
+    readonly points: readonly { readonly share: number; readonly change: number; readonly value?: number }[];
+  }[];
+}
+export interface ScoredMetric {
+  readonly name: string;
+  readonly unit: string;
+  readonly higherIsBetter: boolean;
 }
 
 /** A way to make a model smaller. */

@@ -1,9 +1,9 @@
 import { QuantError } from '../base/errors.js';
-import { Graph, Node, Value } from '../ir/graph.js';
+import { Graph, Node, Value, type Use } from '../ir/graph.js';
 import { allGraphs, createModel, type Model } from '../ir/model.js';
 import { cloneGraph } from '../ir/clone.js';
 import type { Tensor } from '../ir/tensor.js';
-import { specOf } from '../ops/index.js';
+import { linearViews, specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
 import type { Pass, PassContext, PassResult } from '../rewrite/pass.js';
 
@@ -14,14 +14,15 @@ const HUGE_ELEMENTS = 1 << 24;
 
 /**
  * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as
- * initializers. Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights (they
- * are stored small on purpose), and results much larger than their inputs.
+ * initializers. Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights and
+ * weights that are put together from fewer numbers (they are stored small on purpose), and results much larger than
+ * their inputs.
  */
 export const foldConstants = {
   name: 'fold-constants',
   doc: 'Computes constant subgraphs once.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS),
+  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS, true),
 } satisfies Pass;
 
 /**
@@ -31,10 +32,10 @@ export const foldLargeConstants = {
   name: 'fold-large-constants',
   doc: 'Computes constant subgraphs once, also where the result makes the file much larger.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS),
+  run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS, false),
 } satisfies Pass;
 
-async function foldAll(ctx: PassContext, name: string, limit: number): Promise<PassResult> {
+async function foldAll(ctx: PassContext, name: string, limit: number, keepsSmall: boolean): Promise<PassResult> {
   let changes = 0;
   const tooLarge = (node: Node, elements: number): void =>
     ctx.refuse(
@@ -43,22 +44,24 @@ async function foldAll(ctx: PassContext, name: string, limit: number): Promise<P
       `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`,
     );
   for (const graph of allGraphs(ctx.model.graph))
-    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, limit, tooLarge));
+    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, { limit, keepsSmall, refuse: tooLarge }));
   return { changes };
 }
 
+interface FoldLimits {
+  readonly limit: number;
+  /** Weights that are made of fewer numbers stay so. */
+  readonly keepsSmall: boolean;
+  readonly refuse: (node: Node, elements: number) => void;
+}
 /** Nodes that depend on constants alone. */
-function constantNodes(
-  graph: Graph,
-  model: Model,
-  limit: number,
-  refuse: (node: Node, elements: number) => void,
-): ReadonlySet<Node> {
+function constantNodes(graph: Graph, model: Model, { limit, keepsSmall, refuse }: FoldLimits): ReadonlySet<Node> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean =>
     v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer);
   for (const node of graph.topological())
     if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
+  if (keepsSmall) for (const node of storedSmall(constant)) constant.delete(node);
   for (const node of [...constant]) {
     const elements = resultSize(node);
     if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) {
@@ -71,6 +74,37 @@ function constantNodes(
     if (constant.has(node) && !node.inputs.every((v) => v === null || isConstant(v))) constant.delete(node);
   return constant;
 }
+
+/** Numbers of which a weight is made: fewer are a pattern, such as a kernel that blurs, of which no one wants to save. */
+const LEAST_SOURCE = 64;
+
+/** Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes. */
+function storedSmall(constant: ReadonlySet<Node>): ReadonlySet<Node> {
+  const kept = new Set<Node>();
+  for (const node of constant)
+    for (const made of node.outputs) {
+      if (![...made.uses].some((u) => !constant.has(u.node) && readsWeight(u))) continue;
+      const cone = new Set<Node>();
+      const sources = new Set<Value>();
+      const walk = (n: Node): void => {
+        if (cone.has(n)) return;
+        cone.add(n);
+        for (const v of n.inputs) {
+          if (v?.producer) walk(v.producer);
+          else if (v) sources.add(v);
+        }
+      };
+      walk(node);
+      const sizes = [...sources].map((v) => v.data?.size ?? 0);
+      const held = sizes.reduce((sum, size) => sum + size, 0);
+      if (Math.max(0, ...sizes) >= LEAST_SOURCE && held < sizeOf(made.shape, 0)) for (const n of cone) kept.add(n);
+    }
+  return kept;
+}
+const readsWeight = ({ node, index }: Use): boolean =>
+  node.op === 'DequantizeLinear'
+    ? index === 0
+    : linearViews(node).some((v) => v.weight === index && (v.kind === 'window' || v.kind === 'product'));
 
 /**
  * Folds nodes in one run; where onnxruntime does not take them all, those that it takes one by one: the next round goes

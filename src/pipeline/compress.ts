@@ -6,7 +6,7 @@ import { temporaryFolder } from '../base/environment-errors.js';
 import { sha256File } from '../base/files.js';
 import { byName, item } from '../base/lists.js';
 import { compressionsWith } from '../compress/index.js';
-import type { CompressContext } from '../compress/types.js';
+import type { CompressContext, PruneScan } from '../compress/types.js';
 import { constantsOf } from '../cost/constants.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { macsByNode } from '../facts/model.js';
@@ -20,6 +20,7 @@ import type { CompressionFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { cleaned } from '../train/students/derive.js';
 import { calibrationBatches } from './adjust.js';
+import { calibrationScores } from './calibration-scores.js';
 import { firstFeed } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
 import type { Front } from './front.js';
@@ -39,6 +40,7 @@ interface State {
   readonly name: string;
   readonly line?: string;
   readonly seconds?: number;
+  readonly scan?: PruneScan | undefined;
   readonly file: string;
   readonly model: Model;
 }
@@ -59,11 +61,11 @@ export async function compressFront(front: Front, all: Together, extent: Compres
     for (const [i, step] of steps.entries())
       await all.stage(step.name, async () => {
         const started = performance.now();
-        const line = await take(step, model, front, all, extent);
+        const { line, scan } = await take(step, model, front, all, extent);
         const file = path.join(folder, `compressed-${i}.onnx`);
         saveModel(model, file);
         const seconds = (performance.now() - started) / 1000;
-        states.push({ name: step.name, line, seconds, file, model: cloneModel(model).model });
+        states.push({ name: step.name, line, seconds, scan, file, model: cloneModel(model).model });
         return [undefined, line];
       });
     const { file } = item(states, states.length - 1);
@@ -83,8 +85,8 @@ async function take(
   front: Front,
   all: Together,
   extent: CompressExtent,
-): Promise<string> {
-  const { lead, inputs } = front;
+): Promise<{ readonly line: string; readonly scan: PruneScan | undefined }> {
+  const { lead, inputs, scores } = front;
   const { report, listen } = all;
   const compression = byName(compressionsWith(lead.plugins.importances), name);
   const { data, samples, threads } = lead.recipe.calibration;
@@ -97,9 +99,17 @@ async function take(
   const timing = looks ? await timingOf(lead, inputs) : undefined;
   const finetune = finetuneBetween(model, front, all, !looks);
   const seeing = { feeds, batches: seen, hasData, dryRun: !looks, timing };
-  const line = await compression.run({ model, ...seeing, threads, report, finetune, ...listen }, options);
+  const score = looks
+    ? calibrationScores({ batches: seen, metrics: scores.metrics, threads, signal: listen.signal })
+    : undefined;
+  let scan: PruneScan | undefined;
+  const onScan = (made: PruneScan): void => {
+    scan = made;
+  };
+  const context = { model, ...seeing, threads, report, finetune, score, onScan, ...listen };
+  const line = await compression.run(context, options);
   inferShapes(model);
-  return line;
+  return { line, scan };
 }
 
 /** One sample, or as many as the recipe measures times with. */
@@ -166,7 +176,7 @@ async function measure(states: readonly State[], front: Front, all: Together): P
       : undefined;
   const own = l && about && l.memory ? await measureOwnProcesses(files, about) : undefined;
   return {
-    states: states.map(({ name, line, seconds, file, model }, i) => {
+    states: states.map(({ name, line, seconds, scan, file, model }, i) => {
       const timed = i === 0 ? undefined : times?.[i - 1];
       const [first] = times ?? [];
       const p50 = timed ? timed.quantizedMs.p50 : first?.floatMs.p50;
@@ -176,6 +186,7 @@ async function measure(states: readonly State[], front: Front, all: Together): P
         name,
         ...(line === undefined ? {} : { line }),
         ...(seconds === undefined ? {} : { seconds }),
+        ...(scan ? { scan } : {}),
         parameters: [...constantsOf(model)].reduce((n, t) => n + t.size, 0),
         macs: [...macsByNode(model, feed).values()].reduce((n, m) => n + m, 0),
         bytes: statSync(file).size,

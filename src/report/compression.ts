@@ -2,6 +2,7 @@
 import type { CompressionFacts } from '../record/index.js';
 import type { SparsityFacts } from '../record/sparsity.js';
 import { table, text } from './markdown/parts.js';
+import { scanTables, type ScanTable } from './scan.js';
 import { sparsityLines, sparsityTable } from './sparsity.js';
 import { bytes, count, fixed, ms, percent } from './text.js';
 
@@ -55,10 +56,17 @@ export function compressionText(facts: CompressionFacts, sparsity?: SparsityFact
     ),
     [...lines, ...sparsityLines(facts, sparsity).map((line) => `- ${text(line)}`)].join('\n'),
     sparsityText(facts),
+    ...scanTables(facts).map(scanText),
   ]
     .filter(Boolean)
     .join('\n\n');
 }
+
+const scanText = ({ title, head, rows }: ScanTable): string =>
+  `${text(title)}\n\n${table(
+    head.map(text),
+    rows.map((r) => r.map(text)),
+  )}`;
 
 function sparsityText(facts: CompressionFacts): string {
   const { head, rows } = sparsityTable(facts);

@@ -3,9 +3,10 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { byName, item } from '../base/lists.js';
 import { familiesOf, type Family } from '../channels/families.js';
-import { channelUnits, removeChannels, type ChannelUnit } from '../channels/removal.js';
+import { channelUnits, type ChannelUnit } from '../channels/removal.js';
+import { without } from '../compress/amount.js';
 import type { Importance, ImportanceContext } from '../compress/importance/types.js';
-import { outputChanges } from '../compress/output-changes.js';
+import { scanChanges } from '../compress/scan.js';
 import { Work } from '../compress/work.js';
 import type { Batch } from '../data/batch.js';
 import { measureLatencies } from '../evaluate/latency.js';
@@ -20,7 +21,6 @@ import { fedInputs, firstFeed } from '../pipeline/calibration.js';
 import { atBatch, randomFeed } from '../pipeline/feeds.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { builtIn } from '../recipe/plugins.js';
-import { removeUnusedInitializers } from '../rewrite/pass.js';
 import { cleaned } from '../train/students/derive.js';
 
 export interface GroupsOptions {
@@ -121,11 +121,8 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
       group: groupOf(family, order.map(scoreOf), saved(order.slice(0, 1)), gone.length, saved(gone)),
     };
   });
-  function placeOf(u: ChannelUnit): number {
-    return place.get(u) ?? -1;
-  }
   function scoreOf(u: ChannelUnit): number {
-    return item(scores, placeOf(u));
+    return item(scores, place.get(u) ?? -1);
   }
   made.sort((a, b) => b.group.some.macs - a.group.some.macs);
   const timed =
@@ -134,14 +131,14 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
       o,
       model,
       feed,
-      made.map((m) => m.gone.map(placeOf)),
+      made.map((m) => m.gone),
     ));
   const scanned = o.scan?.length
     ? await scan(
         o,
         model,
         samples,
-        made.map((m) => m.order.map(placeOf)),
+        made.map((m) => m.order),
       )
     : undefined;
   return {
@@ -176,23 +173,13 @@ async function scan(
   { scan: shares = [], recipe, signal }: GroupsOptions,
   model: Model,
   samples: Samples,
-  families: readonly (readonly number[])[],
+  families: readonly (readonly ChannelUnit[])[],
 ): Promise<GroupSensitivity[][]> {
   if (!recipe?.recipe.calibration.data)
     fail('DATA_MISSING', 'a scan looks at samples', {}, 'name a recipe with calibration data: --recipe');
-  const all = families.flatMap((order) => shares.map((share) => ({ order, share })));
-  const made = (i: number): Model => {
-    const { order, share } = item(all, i);
-    return without(model, order.slice(0, Math.min(order.length - 1, Math.round(share * order.length))));
-  };
-  const about = { model, ...samples, threads: recipe.recipe.calibration.threads, signal };
-  const changes = await outputChanges({
-    ...about,
-    count: all.length,
-    made,
-    samples: recipe.recipe.calibration.samples,
-  });
-  return families.map((_, f) => shares.map((share, k) => ({ share, change: item(changes, f * shares.length + k) })));
+  const { samples: count, threads } = recipe.recipe.calibration;
+  const changes = await scanChanges({ model, ...samples, threads, signal, samples: count }, families, shares);
+  return changes.map((own) => shares.map((share, k) => ({ share, change: item(own, k) })));
 }
 
 async function scored(
@@ -251,7 +238,7 @@ async function timesWithout(
   { latency, signal, onEvent }: GroupsOptions,
   model: Model,
   feed: Feed,
-  gone: readonly (readonly number[])[],
+  gone: readonly (readonly ChannelUnit[])[],
 ): Promise<{
   readonly ms: number | undefined;
   readonly saved: readonly { readonly ms: number; readonly msInterval?: readonly [number, number] }[];
@@ -268,18 +255,4 @@ async function timesWithout(
       ...(i ? { msInterval: [saving(i[0]), saving(i[1])] as const } : {}),
     })),
   };
-}
-/** A copy without units, by their positions among all: they are found in the same order again. */
-function without(given: Model, positions: readonly number[]): Model {
-  const { model } = cloneModel(given);
-  inferShapes(model);
-  const units = channelUnits(model);
-  removeChannels(
-    model,
-    positions.map((i) => item(units, i)),
-  );
-  removeUnusedInitializers(model.graph);
-  forgetInferred(model);
-  inferShapes(model);
-  return model;
 }

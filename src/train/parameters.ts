@@ -4,22 +4,27 @@ import { globTest, regExpTest } from '../base/match.js';
 import type { Node, Use, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { linearViews } from '../ops/index.js';
-import { learnsOperand } from '../ops/kinds.js';
+import { isDequantize, learnsOperand } from '../ops/kinds.js';
 
 /**
  * Names of the initializers that training changes, in the order of the model: weights and biases of layers, factors of
- * normalisations, tables, and constants that are added to or multiplied with what a layer made. Running statistics,
- * single numbers and what prepares the inputs are none. `frozen` are names or patterns of those that stay.
+ * normalisations, tables, what weights are made of, and constants that are added to or multiplied with what a layer made.
+ * Running statistics, single numbers and what prepares the inputs are none. `frozen` are names or patterns of those that stay.
  *
  * Throws RECIPE_UNKNOWN_NAME for a name or pattern that fits none, GRADIENT_INVALID where nothing is left.
  */
 export function parametersOf(model: Model, frozen: readonly string[] = []): string[] {
   const { graph } = model;
-  const layered = behindLayers(graph.topological());
+  const nodes = graph.topological();
+  const layered = behindLayers(nodes);
+  const making = makersOfWeights(nodes);
   const learned = (v: Value): boolean =>
     (v.data?.dtype === 'float32' || v.data?.dtype === 'float64') &&
     v.data.size > 1 &&
-    [...v.uses].some((u) => isWeight(u) || (learnsOperand(u.node) && u.node.inputs.some((x) => x && layered.has(x))));
+    [...v.uses].some(
+      (u) =>
+        isWeight(u) || making.has(u.node) || (learnsOperand(u.node) && u.node.inputs.some((x) => x && layered.has(x))),
+    );
   const all = [...graph.initializers].filter(learned).map((v) => v.name);
   const tests = frozen.map((pattern) => ({
     pattern,
@@ -56,6 +61,22 @@ function behindLayers(nodes: readonly Node[]): ReadonlySet<Value> {
     if (layer || node.inputs.some((x) => x && found.has(x))) for (const y of node.outputs) found.add(y);
   }
   return found;
+}
+
+/** Nodes that make weights of constants alone. */
+function makersOfWeights(nodes: readonly Node[]): ReadonlySet<Node> {
+  const constant = new Set<Node>();
+  for (const node of nodes)
+    if (
+      !isDequantize(node) && // scales are learned where quantization is
+      node.inputs.every((x) => !x || x.isInitializer || (x.producer !== undefined && constant.has(x.producer)))
+    )
+      constant.add(node);
+  const making = new Set<Node>();
+  for (const node of nodes.toReversed())
+    if (constant.has(node) && node.outputs.some((y) => [...y.uses].some((u) => isWeight(u) || making.has(u.node))))
+      making.add(node);
+  return making;
 }
 
 /** Those that weight decay leaves alone: biases and factors of normalisations, which have one axis that is not 1. */

@@ -76,6 +76,30 @@ describe('compress', () => {
     expect(record.compression).toBeUndefined();
     expect(record.nodes.reduce((n, x) => n + x.macs, 0) / WHOLE).toBeLessThanOrEqual(0.5);
   });
+  it('scans families on calibration samples, and reports what the metric loses', async () => {
+    const scan = { shares: [0.25, 0.75], samples: 20 };
+    const compress: RecipeInput['compress'] = [{ name: 'prune', left: { macs: 0.6 }, scope: 'sensitivity', scan }];
+    const { record } = await run(recipe({ compress }), 'scan');
+    expect(runRecordSpec.safeParse(record).success).toBe(true);
+    const found = record.compression!.states[1]!.scan!;
+    expect(found).toMatchObject({ samples: 20, metric: { name: 'top1', unit: '%', higherIsBetter: true } });
+    expect(found.families.map((f) => [f.makers, f.units]).sort()).toEqual([
+      [['v'], 8],
+      [['w'], 8],
+    ]);
+    const values = found.families.flatMap((f) => f.points.map((p) => p.value!));
+    // of 20 samples
+    for (const v of [...values, found.metric!.whole]) expect(v % 5).toBeCloseTo(0, 9);
+    const [text, page] = [renderMarkdown(record), renderHtml(record)];
+    const head = '| family | channels | top1 without 25 % | top1 without 75 % | outputs change without 25 % |';
+    expect(text).toContain(head);
+    expect(text).toMatch(/\| [vw] \| 8 \| [\d.]+ % \|/);
+    expect(page).toContain('outputs change without 75 %');
+    const plain = await run(recipe({ compress: HALF }), 'no-scan');
+    expect(plain.record.compression!.states[1]).not.toHaveProperty('scan');
+    const { calibration: _, ...noData } = recipe({ compress });
+    await expect(resolveRecipe(noData)).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
+  });
   it('gives the same bytes twice', async () => {
     const hash = async (name: string): Promise<string> =>
       (await run(recipe({ compress: HALF }), name)).record.files.find((f) => f.path === 'model.onnx')!.sha256;
