@@ -1,3 +1,4 @@
+import { ancestors } from '../ir/ancestors.js';
 import { QuantError } from '../base/errors.js';
 import { Graph, Node, Value, type Use } from '../ir/graph.js';
 import { allGraphs, createModel, type Model } from '../ir/model.js';
@@ -84,18 +85,9 @@ function storedSmall(constant: ReadonlySet<Node>): ReadonlySet<Node> {
   for (const node of constant)
     for (const made of node.outputs) {
       if (![...made.uses].some((u) => !constant.has(u.node) && readsWeight(u))) continue;
-      const cone = new Set<Node>();
-      const sources = new Set<Value>();
-      const walk = (n: Node): void => {
-        if (cone.has(n)) return;
-        cone.add(n);
-        for (const v of n.inputs) {
-          if (v?.producer) walk(v.producer);
-          else if (v) sources.add(v);
-        }
-      };
-      walk(node);
-      const sizes = [...sources].map((v) => v.data?.size ?? 0);
+      const cone = ancestors(made);
+      const sources = new Set([...cone].flatMap((n) => n.inputs).filter((v) => v && !v.producer));
+      const sizes = [...sources].map((v) => v?.data?.size ?? 0);
       const held = sizes.reduce((sum, size) => sum + size, 0);
       if (Math.max(0, ...sizes) >= LEAST_SOURCE && held < sizeOf(made.shape, 0)) for (const n of cone) kept.add(n);
     }
