@@ -2,7 +2,8 @@ import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { computeStatistics, useBatchStatistics } from './batch-norm.js';
-import { dropUnread, prepare, valuesOf } from './prepare.js';
+import { prepare, valuesOf } from './prepare.js';
+import { dropUnread } from '../rewrite/unreached.js';
 import type { GradientOptions } from './types.js';
 import { backward } from './walk.js';
 

@@ -2,13 +2,13 @@
 import { fail, nearest } from '../base/errors.js';
 import { cloneModel } from '../ir/clone.js';
 import { isFloat } from '../ir/dtype.js';
-import type { Dim, Graph, Shape, Value } from '../ir/graph.js';
+import type { Dim, Shape, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { expandOp } from './expand.js';
 import { replaceBehind } from './replace.js';
 import type { GradientOptions } from './types.js';
@@ -106,20 +106,13 @@ function feed({ graph }: Model, v: Value): void {
   if (!graph.isInput(v)) graph.addInput(v);
 }
 
-/** Initializers and inputs that nothing reads go. */
-export function dropUnread(graph: Graph): void {
-  removeUnusedInitializers(graph);
-  graph.removeInputs(new Set(graph.inputs.filter((v) => v.uses.size === 0 && !v.isGraphOutput)));
-}
-
 /** Leaves `outputs` as the outputs, and only what they depend on. */
 function keepOnly(model: Model, outputs: readonly Value[]): void {
   const { graph } = model;
-  while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
+  removeOutputs(graph);
   const b = new GraphBuilder(model);
   for (const v of new Set(outputs)) graph.addOutput(v.producer ? v : b.op('Identity', [v], { name: v.name }));
-  removeUnused(graph, [...graph.topological()].reverse());
-  dropUnread(graph);
+  removeUnreached(graph);
 }
 
 function checkLoss(loss: Value): void {

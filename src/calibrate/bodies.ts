@@ -15,6 +15,7 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import { noExtremes, widen } from './statistics/extremes.js';
 import type { TensorStats } from './types.js';
+import { removeOutputs } from '../rewrite/unreached.js';
 
 /** The two scalars of one tensor in some graph. */
 interface Pair {
@@ -38,7 +39,7 @@ export async function measureBodies(o: {
   const copy = cloneModel(o.model);
   const original = new Map(o.values.map((v) => [named(copy.values, v), v])); // every value has a copy
   const { graph } = copy.model;
-  while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
+  removeOutputs(graph);
   const pairs = new Lifter(copy.model, new Set(original.keys())).lift(graph);
   for (const p of pairs)
     for (const v of [p.low, p.high]) {

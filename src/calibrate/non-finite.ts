@@ -7,6 +7,7 @@ import type { Model } from '../ir/model.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 import { keepSamples, realLength, rowsOf } from './rows.js';
+import { removeOutputs } from '../rewrite/unreached.js';
 
 /**
  * The first tensor of a sample that holds NaN or infinity, with the exact counts. `position` is the sample's place in
@@ -42,7 +43,7 @@ export function createInspector(
   const computed = values.filter((v) => !isInput.has(v));
   const open = async (): Promise<Session> => {
     const { model, values: copies } = cloneModel(original);
-    while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+    removeOutputs(model.graph);
     // values of the main graph, which is copied whole
     for (const v of computed) model.graph.addOutput(named(copies, v));
     return openModel(model, { threads });

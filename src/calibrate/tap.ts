@@ -15,6 +15,7 @@ import { showsLater } from './probes.js';
 import { realLength, type RowCount } from './rows.js';
 import type { Starts, Tap, TapRequest } from './tap-types.js';
 import { coprimeStep, floats, wholeTap } from './tap-whole.js';
+import { removeOutputs } from '../rewrite/unreached.js';
 
 export interface Tapped {
   readonly model: Model;
@@ -45,7 +46,7 @@ const PARTS = 16;
  */
 export function tapModel(original: Model, requests: readonly TapRequest[], maxValues: number): Tapped {
   const { model, values } = cloneModel(original);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const b = new GraphBuilder(model);
   const opset = model.opsets.get('') ?? 1;
   const requested = new Set(requests.map((r) => r.value));

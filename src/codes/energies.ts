@@ -12,6 +12,7 @@ import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import { columnsOf, rowsOf } from './gram.js';
+import { removeOutputs } from '../rewrite/unreached.js';
 
 /** Means over the places where a layer is applied, [groups · columns]. */
 export interface InputEnergies {
@@ -34,7 +35,7 @@ export async function inputEnergies(
 ): Promise<ReadonlyMap<Value, InputEnergies>> {
   if (!layers.length) return new Map();
   const { model, nodes } = cloneModel(given);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const b = new GraphBuilder(model);
   const taps = layers.map((layer) => {
     const x = filled(named(nodes, layer.node).inputs, layer.view.data);

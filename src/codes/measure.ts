@@ -12,7 +12,7 @@ import type { FeedTensor } from '../ir/feed.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { openModel } from '../runtime/open.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { Tensor } from '../ir/tensor.js';
@@ -63,7 +63,7 @@ const MARK = 'float model: ';
 /** Sums for each layer and group. The layers read the same value. */
 export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   const { model, nodes, values } = cloneModel(o.model);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const beside = copyInto(model.graph, o.reference.model.graph, (name) => `${MARK}${name}`);
   const next = nextFrontier(o);
   const replaced = cutAt(model.graph, o.frontier.names);
@@ -109,9 +109,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   });
   for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
     if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
-  removeUnused(model.graph, model.graph.topological().toReversed());
-  removeUnusedInitializers(model.graph);
-  for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
+  removeUnreached(model.graph);
   const sums = o.layers.map((l) =>
     Array.from({ length: l.groups }, (): InputSums => ({
       products: new Float64Array(l.columns * l.columns),

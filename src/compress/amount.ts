@@ -60,9 +60,10 @@ const RUNS = { runs: 60, warmup: 5 };
  * the channels, in turn with the whole model; their noise is told with the result.
  */
 async function byLatency(context: CompressContext, ranked: Ranked, o: Target, wanted: number): Promise<Amount> {
-  const { model, timing, signal, onEvent } = context;
+  const { model, signal, onEvent } = context;
   // nothing may be measured: time about follows the work
-  if (!timing) return { quantity: 'macs', left: wanted, said: '' };
+  if (!context.timing) return { quantity: 'macs', left: wanted, said: '' };
+  const timing = await context.timing();
   const whole = encodeModel(model);
   const measured = async (left: number): Promise<{ ratio: number; text: string }> => {
     const gone = selectUnits(model, ranked.units, ranked.scores, { ...o, quantity: 'macs', left });

@@ -39,7 +39,6 @@ export const circulant = {
     'Puts circulant blocks in the place of large matrices: a fraction of the parameters at as many ' +
     'multiply-accumulates. It loses most of what a trained matrix does; train the result.',
   options,
-  needsData: () => false,
   async run({ model }, { block, include }) {
     await Promise.resolve();
     const layers = productsOf(model, include, (l) => l.rows % block === 0 && l.columns % block === 0);

@@ -43,7 +43,6 @@ export const depth = {
   doc: 'Leaves the least important residual blocks out as a whole: a shallower, faster ordinary model.',
   options,
   leaving: (share, objective) => ({ left: { [objective === 'latency' ? 'macs' : 'parameters']: share } }),
-  needsData: (o) => o.importance === 'outputs',
   async run(context, o) {
     const { model } = context;
     const { length } = residualBlocks(model.graph);

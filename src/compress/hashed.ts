@@ -43,7 +43,6 @@ export const hashed = {
     'Lets the weights of a layer share few values, by a hash of their places: a fraction of the parameters at the same ' +
     'multiply-accumulates. It loses most of what a trained layer does; train the result.',
   options,
-  needsData: () => false,
   async run({ model }, { left, include, least, seed }) {
     await Promise.resolve();
     const opset = model.opsets.get('') ?? 1;

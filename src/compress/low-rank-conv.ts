@@ -64,7 +64,6 @@ export const lowRankConv = {
     'Splits convolutions into smaller ones in a row: over height and width, or through fewer channels (Tucker, CP). ' +
     'What is lost on average goes into the bias.',
   options,
-  needsData: (o) => o.data,
   async run(context, o) {
     const { model } = context;
     const layers = layersOf(model, o.include, isPlain);

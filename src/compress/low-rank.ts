@@ -54,7 +54,6 @@ export const lowRank = {
   doc: 'Splits products with large matrices into two of fewer columns, where calibration samples show that little is lost.',
   options,
   leaving: (left) => ({ left }), // of a matrix, work and bytes are in proportion
-  needsData: (o) => o.data,
   async run(context, o) {
     const { model } = context;
     const layers = chosen(model, o.include);

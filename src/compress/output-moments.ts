@@ -9,6 +9,7 @@ import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { openModel } from '../runtime/open.js';
 import type { CompressContext } from './types.js';
+import { removeOutputs } from '../rewrite/unreached.js';
 
 /** Of the smaller side of a layer: Σ v·vᵀ ÷ places [n, n] and Σ v ÷ places [n], without the layer's own bias. */
 export interface Moments {
@@ -26,7 +27,7 @@ export async function moments(
   sideFor: (layer: LayerShape) => Moments['side'] = sideOf,
 ): Promise<ReadonlyMap<Node, Moments>> {
   const { model, nodes } = cloneModel(given);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const b = new GraphBuilder(model);
   const output = (v: Value): string => {
     v.dtype = 'float32';

@@ -132,7 +132,6 @@ export const pruneWith = (known: readonly Importance[]): Compression<Options> =>
   doc: 'Takes the least important channels out, with everything that belongs to them: a smaller, faster ordinary model.',
   options: optionsWith(known),
   leaving: (share, objective) => ({ left: { [objective === 'latency' ? 'macs' : 'size']: share } }),
-  needsData: (o) => o.refit || scans(o) || known.some((i) => i.name === o.importance.name && i.needs === 'inputs'),
   requiresData: scans,
   async run(context, o) {
     const { model } = context;

@@ -16,7 +16,7 @@ import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { normalAxis } from '../ops/spec.js';
 import { GraphBuilder } from '../rewrite/builder.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { openModel } from '../runtime/open.js';
 
 export interface RefitOptions {
@@ -79,7 +79,7 @@ async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): 
   const twin = [...o.reference.graph.nodes].find((n) => n.outputs[0]?.name === layer.node.outputs[0]?.name);
   const made = twin?.outputs[0];
   if (!made?.shape) return undefined;
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const beside = copyInto(model.graph, o.reference.graph, (name) => `${MARK}${name}`);
   const next = nextNames(o, layer, made);
   const replaced = cutAt(model.graph, frontier.names);
@@ -102,9 +102,7 @@ async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): 
   }
   for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
     if (next?.has(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
-  removeUnused(model.graph, model.graph.topological().toReversed());
-  removeUnusedInitializers(model.graph);
-  for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
+  removeUnreached(model.graph);
   const { columns, rows, groups } = layer;
   const sums = Array.from({ length: groups }, () => ({
     products: new Float64Array(columns * columns),

@@ -5,7 +5,7 @@ import { field, item } from '../base/lists.js';
 import type { Batch } from '../data/batch.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { openModel } from '../runtime/open.js';
 import { withGates } from './gates.js';
 import type { ImportanceContext } from './importance/types.js';
@@ -82,6 +82,21 @@ export async function eachMap(
   }
 }
 
+/** Of each unit, the sums of the two numbers that `of` gives of a map, the first ÷ the second. */
+export async function ratioOverMaps(
+  context: ImportanceContext,
+  of: (map: ChannelMap) => readonly [number, number],
+): Promise<Float64Array> {
+  const { length } = context.units;
+  const [sums, counts] = [new Float64Array(length), new Float64Array(length)];
+  await eachMap(context, (unit, map) => {
+    const [sum, count] = of(map);
+    sums[unit] = item(sums, unit) + sum;
+    counts[unit] = item(counts, unit) + count;
+  });
+  return sums.map((n, unit) => n / Math.max(1, item(counts, unit)));
+}
+
 function mapsOf(
   { data, dims }: FeedTensor,
   axis: number,
@@ -114,10 +129,8 @@ function mapsOf(
 /** Leaves values by name as the only outputs, and what they depend on. */
 export function onlyOutputs(model: Model, names: readonly string[]): void {
   const { graph } = model;
-  while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
+  removeOutputs(graph);
   const wanted = new Set(names);
   for (const v of graph.topological().flatMap((n) => n.outputs)) if (wanted.has(v.name)) graph.addOutput(v);
-  removeUnused(graph, graph.topological().toReversed());
-  removeUnusedInitializers(graph);
-  for (const v of [...graph.inputs]) if (!v.uses.size && !v.isGraphOutput) graph.removeInput(v);
+  removeUnreached(graph);
 }

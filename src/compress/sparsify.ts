@@ -4,6 +4,7 @@ import { Frontier } from '../codes/frontier.js';
 import type { Node } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
+import { sparsityIn } from './sparsity/count.js';
 import { sparsityMethods } from './sparsity/index.js';
 import { measureInputs, stepsOf, type Inputs } from './sparsity/inputs.js';
 import { placesOf, sparseLayers, type SparseLayer } from './sparsity/layers.js';
@@ -24,7 +25,6 @@ export const sparsify = {
     'onnxruntime computes zeros like other numbers.',
   options,
   keeps: ['zeros'],
-  needsData: (o) => methodOf(o).method.inputs !== 'none',
   requiresData: (o) => methodOf(o).method.inputs !== 'none',
   async run(context, o) {
     const layers = sparseLayers(context.model, o.include, o.exclude);
@@ -128,12 +128,9 @@ function centred(products: Float64Array, means: Float64Array, from: number, colu
 }
 
 function lineOf(layers: readonly SparseLayer[], o: Options, looked: boolean): string {
-  const counts = layers.map(({ weight }) => {
-    const values = dataOf(weight).f32();
-    return { zeros: values.reduce((n, w) => n + (w === 0 ? 1 : 0), 0), size: values.length };
-  });
-  const of = (key: 'zeros' | 'size'): number => counts.reduce((n, c) => n + c[key], 0);
-  const each = counts.map((c) => c.zeros / c.size);
+  const counts = layers.map(sparsityIn);
+  const of = (key: 'zeros' | 'weights'): number => counts.reduce((n, c) => n + c[key], 0);
+  const each = counts.map((c) => c.zeros / c.weights);
   const percent = (share: number): string => (100 * share).toFixed(1);
   const pattern =
     typeof o.pattern === 'string'
@@ -142,7 +139,7 @@ function lineOf(layers: readonly SparseLayer[], o: Options, looked: boolean): st
         ? ` in blocks of ${o.pattern.block.join(' × ')}`
         : '';
   return (
-    `${percent(of('zeros') / of('size'))} % of the weights of ${layers.length} layers are zero${pattern}, by ${o.method.name} · ` +
+    `${percent(of('zeros') / of('weights'))} % of the weights of ${layers.length} layers are zero${pattern}, by ${o.method.name} · ` +
     `${percent(each.reduce((a, b) => Math.min(a, b)))} to ${percent(each.reduce((a, b) => Math.max(a, b)))} % of a layer` +
     (o.steps > 1 ? ` · in ${o.steps} steps` : '') +
     (looked ? '' : ' · by weights alone')

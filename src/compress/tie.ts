@@ -25,7 +25,6 @@ export const tie = {
   name: 'tie',
   doc: 'Stores tensors once that are equal, or nearly so. Training moves tied tensors together.',
   options,
-  needsData: () => false,
   async run({ model: { graph } }, { tolerance, least }) {
     await Promise.resolve();
     const firsts: { readonly value: Value; readonly others: Value[] }[] = [];

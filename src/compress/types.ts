@@ -14,7 +14,7 @@ export interface CompressContext {
   /** The same with labels, where the data have some. */
   readonly batches?: (() => AsyncIterable<Batch>) | undefined;
   /** What models are timed on; undefined where nothing may be measured. */
-  readonly timing?: { readonly feed: Feed; readonly threads: number } | undefined;
+  readonly timing?: (() => Promise<{ readonly feed: Feed; readonly threads: number }>) | undefined;
   /** Nothing may be measured or looked at. */
   readonly dryRun?: boolean | undefined;
   /** Whether the recipe names calibration data. */
@@ -81,9 +81,7 @@ export interface Compression<O = unknown> {
   leaving?(share: number, objective: 'latency' | 'size'): Readonly<Record<string, unknown>>;
   /** What of the form of weights it makes, so that training leaves it as it is. */
   readonly keeps?: readonly ('zeros' | 'codebooks')[];
-  /** Whether it reads calibration samples, as its options say. */
-  needsData(options: O): boolean;
-  /** Whether it cannot do without them. Absent: it can. */
+  /** Whether it cannot do without calibration samples, as its options say. Absent: it can. */
   requiresData?(options: O): boolean;
   /** Gives one line about what it did. */
   run(context: CompressContext, options: O): Promise<string>;

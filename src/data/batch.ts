@@ -144,3 +144,8 @@ function stackTensor(
   }
   return { dtype: first.dtype, dims, data };
 }
+
+/** The feeds of batches, one after the other. */
+export async function* feedsOf(batches: AsyncIterable<Batch>): AsyncGenerator<Feed> {
+  for await (const { feeds } of batches) yield* feeds;
+}

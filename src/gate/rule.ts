@@ -137,3 +137,10 @@ export const fixed = (x: number, digits: number): string => (x < 0 ? MINUS : '')
 export const real = (x: number): string => (x < 0 ? MINUS : '') + String(Number(Math.abs(x).toPrecision(4)));
 export const points = (x: number): string => `${fixed(x, 2)} points`;
 export const percent = (share: number): string => `${fixed(100 * share, 2)} %`;
+
+/** A ratio without an interval, of which `max` is allowed. */
+export const ratioRule = (
+  m: Pick<Measured, 'rule' | 'observed' | 'confidence' | 'fact' | 'notes'>,
+  max: number,
+): RuleResult =>
+  ruleOf({ ...m, bound: 'max', limit: max, interval: 'exact', unit: '×', show: (x) => `${fixed(x, 3)} ×` });

@@ -4,7 +4,7 @@ import { cloneModel } from '../ir/clone.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { cutAt } from '../codes/frontier.js';
-import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import type { Block } from './blocks.js';
 
 export interface Part {
@@ -23,13 +23,11 @@ export function partOf(given: Model, block: Pick<Block, 'inputs' | 'outputs'>): 
   const { model, values } = cloneModel(given);
   const { graph } = model;
   const own = new Map([...graph.nodes].flatMap((n) => n.outputs).map((v) => [v.name, v]));
-  while (graph.outputs.length) graph.removeOutput(graph.outputs.length - 1);
+  removeOutputs(graph);
   const inputs = [...block.inputs, ...graph.inputs.filter((v) => !v.data)];
   const replaced = cutAt(graph, new Set(inputs.map((v) => v.name)));
   for (const { name } of block.outputs) graph.addOutput(named(own, name));
-  removeUnused(graph, graph.topological().toReversed());
-  removeUnusedInitializers(graph);
-  for (const v of [...graph.inputs]) if (!v.uses.size && !v.isGraphOutput) graph.removeInput(v);
+  removeUnreached(graph);
   const held = new Set([...graph.nodes].flatMap((n) => [...n.inputs, ...n.captures(), ...n.outputs]));
   const valueOf = (v: Value): Value => {
     const copy = named(values, v);

@@ -9,9 +9,9 @@ import { expectedMoments } from '../channels/moments.js';
 import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
-import { batches, type Batch } from '../data/batch.js';
+import { batches, type Batch, feedsOf } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Feed, ValueInfo } from '../ir/feed.js';
+import type { ValueInfo } from '../ir/feed.js';
 import type { Node } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { specOf } from '../ops/index.js';
@@ -141,9 +141,7 @@ export async function chooseWeights(
     correctScale: w.correct.includes('scale'),
     expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined,
     threads: calibration.threads,
-    feeds: async function* (): AsyncGenerator<Feed> {
-      for await (const batch of kept()) yield* batch.feeds;
-    },
+    feeds: () => feedsOf(kept()),
     samples: w.samples,
     totalFeeds: Math.ceil(w.samples / calibration.batchSize),
     ...o,

@@ -20,7 +20,7 @@ import type { Planned } from '../scheme/quantized.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import { adjustKey } from './adjust-key.js';
-import { feedOf } from './feeds.js';
+import { feedOf, randomFeed } from './feeds.js';
 import type { CalibrationFacts } from '../record/index.js';
 
 /** What the model takes, as data sources need to know it. */
@@ -65,6 +65,10 @@ export async function firstFeed(recipe: ResolvedRecipe, inputs: readonly ValueIn
   for await (const sample of dataset.samples({ limit: 1 })) return sample.feeds[0];
   return undefined;
 }
+
+/** The same, or random inputs: whether a model runs, and how fast, is seen with either. */
+export const sampleFeed = async (recipe: ResolvedRecipe, inputs: readonly ValueInfo[]): Promise<Feed> =>
+  (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
 
 export interface Calibrated {
   /** By tensor, for each plan in its order. */ readonly stats: readonly ReadonlyMap<Value, TensorStats>[];

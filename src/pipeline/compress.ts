@@ -1,4 +1,6 @@
 /** The steps of `compress`: a float model made smaller, and what each step cost and gained. */
+import { sampleFeed } from './calibration.js';
+import { feedsOf } from '../data/batch.js';
 import { createHash } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -21,8 +23,7 @@ import { measureOwnProcesses } from '../runtime/own-process.js';
 import { cleaned } from '../train/students/derive.js';
 import { calibrationBatches } from './adjust.js';
 import { calibrationScores } from './calibration-scores.js';
-import { firstFeed } from './calibration.js';
-import { atBatch, randomFeed } from './feeds.js';
+import { atBatch } from './feeds.js';
 import type { Front } from './front.js';
 import type { Together } from './together.js';
 import { sparsityFacts } from './sparsity.js';
@@ -91,14 +92,11 @@ async function take(
   const compression = byName(compressionsWith(lead.plugins.importances), name);
   const { data, samples, threads } = lead.recipe.calibration;
   const seen = () => calibrationBatches(lead, { inputs, report, ...listen }, samples, `compress: ${name}`);
-  async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of seen()) yield* batch.feeds;
-  }
   const looks = extent !== 'plan';
   const hasData = data !== undefined && looks;
-  const timing = looks ? await timingOf(lead, inputs) : undefined;
+  const timing = looks ? () => timingOf(lead, inputs) : undefined;
   const finetune = finetuneBetween(model, front, all, !looks);
-  const seeing = { feeds, batches: seen, hasData, dryRun: !looks, timing };
+  const seeing = { feeds: () => feedsOf(seen()), batches: seen, hasData, dryRun: !looks, timing };
   const score = looks
     ? calibrationScores({ batches: seen, metrics: scores.metrics, threads, signal: listen.signal })
     : undefined;
@@ -115,7 +113,7 @@ async function take(
 /** One sample, or as many as the recipe measures times with. */
 async function timingOf(recipe: Front['lead'], inputs: Front['inputs']): Promise<{ feed: Feed; threads: number }> {
   const { latency } = recipe.recipe.evaluation;
-  const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
+  const feed = await sampleFeed(recipe, inputs);
   return latency ? { feed: atBatch(feed, inputs, latency.batch), threads: latency.threads } : { feed, threads: 1 };
 }
 
@@ -165,7 +163,7 @@ export function fromFile(front: Front, model: Model, trainedFile: string): Front
 /** Accuracy, time and memory of each state, of all in turn. */
 async function measure(states: readonly State[], front: Front, all: Together): Promise<CompressionFacts> {
   const { lead: recipe, inputs, scores } = front;
-  const feed = (await firstFeed(recipe, inputs)) ?? randomFeed(inputs, 0);
+  const feed = await sampleFeed(recipe, inputs);
   const scored = await scoresOf(states, { recipe, inputs, scores, report: all.report, signal: all.listen.signal });
   const l = recipe.recipe.evaluation.latency;
   const files = states.map((s) => s.file);

@@ -1,4 +1,5 @@
 /** Codes of weights that count errors by what calibration samples show of inputs. */
+import { feedsOf } from '../data/batch.js';
 import { repeatable } from '../analyse/samples.js';
 import { byName, item } from '../base/lists.js';
 import { createRng } from '../base/rng.js';
@@ -6,7 +7,6 @@ import { takesAnyBatch } from '../calibrate/rows.js';
 import { layerShape, type LayerShape } from '../channels/layer.js';
 import { importanceOf, inputEnergies, type InputEnergies } from '../codes/energies.js';
 import { cloneModel } from '../ir/clone.js';
-import type { Feed } from '../ir/feed.js';
 import type { Value } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
@@ -40,11 +40,11 @@ export async function measureLayers(
     shrink: takesAnyBatch(model),
     signal: o.signal,
   });
-  async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of kept()) yield* batch.feeds;
-  }
   const { threads } = recipe.recipe.calibration;
-  return { layers, energies: await inputEnergies({ model, feeds, threads, ...o }, [...layers.values()]) };
+  return {
+    layers,
+    energies: await inputEnergies({ model, feeds: () => feedsOf(kept()), threads, ...o }, [...layers.values()]),
+  };
 }
 
 /** Chooses the codes of all weights that codings store. Gives a line about it too. */

@@ -1,4 +1,5 @@
 /** Products with quantized weights get a term of low rank that makes up for most of what the codes lose. */
+import { feedsOf } from '../data/batch.js';
 import { fail } from '../base/errors.js';
 import { filled } from '../base/lists.js';
 import { bytesText } from '../base/text.js';
@@ -84,9 +85,7 @@ function inputProducts(
   o: Surroundings,
 ): Promise<ReadonlyMap<Node, Moments>> {
   const { calibration, quantize } = recipe.recipe;
-  async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of calibrationBatches(recipe, o, quantize.weights.samples, 'quantize.weights.lowRank'))
-      yield* batch.feeds;
-  }
+  const feeds = (): AsyncIterable<Feed> =>
+    feedsOf(calibrationBatches(recipe, o, quantize.weights.samples, 'quantize.weights.lowRank'));
   return moments({ model, feeds, threads: calibration.threads, ...o }, layers, () => 'inputs');
 }

@@ -2,13 +2,13 @@
  * The story of a run: recipe → model → passes → plan → statistics → parameters → rewrite → verify → measure → record.
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
+import { sampleFeed } from './calibration.js';
 import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { batchNormMoments } from '../channels/moments.js';
 import { judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
-import type { Feed } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
@@ -23,8 +23,6 @@ import { openFront, type Front } from './front.js';
 import { farFromFloat, withoutGain } from './gain.js';
 import { measureTogether } from './measure-together.js';
 import { spendBudget } from './mixed.js';
-import { firstFeed } from './calibration.js';
-import { randomFeed } from './feeds.js';
 import { sparsityFindings } from './sparsity.js';
 import { bestOfRanges, type Try } from './other-ranges.js';
 import { OutputFolder } from './output-folder.js';
@@ -300,8 +298,7 @@ async function refineAll(
 async function writeAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {
   return all.stage('quantize', async () => {
     const { lead, inputs } = front;
-    const feed = async (): Promise<Feed> => (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
-    const done = await all.each(list, (v) => writeVariant(v, feed));
+    const done = await all.each(list, (v) => writeVariant(v, () => sampleFeed(lead, inputs)));
     const written = await all.each(
       done.map((d) => d.written),
       async (v) => ({ ...v, saturation: await saturationOf(v, front, all) }),

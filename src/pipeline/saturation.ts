@@ -1,10 +1,10 @@
 /** What is said of layers that may saturate: on the terminal, in the record, and by them in the reports. */
+import { sampleFeed } from './calibration.js';
 import { saturationEffect } from '../analyse/saturation-effect.js';
 import type { Feed } from '../ir/feed.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { environment, u8s8Saturates } from '../runtime/environment.js';
-import { firstFeed } from './calibration.js';
-import { atBatch, randomFeed } from './feeds.js';
+import { atBatch } from './feeds.js';
 import type { Front } from './front.js';
 import type { Together } from './together.js';
 import type { WrittenVariant } from './variant/types.js';
@@ -72,7 +72,7 @@ export async function saturationOf(
 ): Promise<WrittenVariant['saturation']> {
   if (!v.saturating.length) return v.saturation;
   const told = await all.lookInto(v, async () => {
-    const feed = (await firstFeed(lead, inputs)) ?? randomFeed(inputs, 0);
+    const feed = await sampleFeed(lead, inputs);
     return tellOfSaturation(v, atBatch(feed, inputs, 1));
   });
   return told ?? v.saturation;

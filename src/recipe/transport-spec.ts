@@ -1,7 +1,6 @@
 /** The section `transport` of a recipe. */
 import { z } from 'zod';
-
-const CODECS = ['brotli', 'gzip', 'zstd'] as const;
+import { CODECS } from '../record/sent-bytes.js';
 
 export const transportSpec = z
   .strictObject({

@@ -8,7 +8,7 @@ import { without } from '../compress/amount.js';
 import type { Importance, ImportanceContext } from '../compress/importance/types.js';
 import { scanChanges } from '../compress/scan.js';
 import { Work } from '../compress/work.js';
-import type { Batch } from '../data/batch.js';
+import { feedsOf, type Batch } from '../data/batch.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import { cloneModel } from '../ir/clone.js';
 import type { Feed } from '../ir/feed.js';
@@ -17,7 +17,7 @@ import { encodeModel } from '../onnx/encode.js';
 import { loadModel } from '../onnx/files.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 import { calibrationBatches } from '../pipeline/adjust.js';
-import { fedInputs, firstFeed } from '../pipeline/calibration.js';
+import { fedInputs, sampleFeed } from '../pipeline/calibration.js';
 import { atBatch, randomFeed } from '../pipeline/feeds.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { builtIn } from '../recipe/plugins.js';
@@ -92,7 +92,7 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
   const { share = 0.5, recipe } = o;
   const given = loadModel(o.file);
   const inputs = fedInputs(given);
-  const found = (recipe && (await firstFeed(recipe, inputs))) ?? randomFeed(inputs, 0);
+  const found = recipe ? await sampleFeed(recipe, inputs) : randomFeed(inputs, 0);
   const feed = atBatch(found, inputs, 1);
   const model = await cleaned(given);
   const shapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));
@@ -162,10 +162,7 @@ function samplesOf(
     const about = { inputs: fedInputs(model), report, onEvent };
     yield* calibrationBatches(recipe, about, recipe.recipe.calibration.samples, 'quantize groups');
   }
-  async function* feeds(): AsyncGenerator<Feed> {
-    for await (const batch of batches()) yield* batch.feeds;
-  }
-  return { feeds, batches };
+  return { feeds: () => feedsOf(batches()), batches };
 }
 
 /** For each family, in the order of the shares. */

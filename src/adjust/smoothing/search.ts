@@ -16,6 +16,7 @@ import { chooseParams } from '../../scheme/params.js';
 import type { QuantScheme, Range } from '../../scheme/types.js';
 import type { LayerSchemes } from '../types.js';
 import type { SmoothInput, SmoothUnit } from './units.js';
+import { removeOutputs } from '../../rewrite/unreached.js';
 
 export interface LayerErrorsOptions {
   readonly model: Model;
@@ -37,7 +38,7 @@ export interface LayerErrorsOptions {
  */
 export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> {
   const { model, nodes, values } = cloneModel(o.model);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   const b = new GraphBuilder(model);
   const tap = (v: Value): string => {
     const sum = b.op('ReduceSumSquare', [v], { attrs: { keepdims: 0 }, name: 'smooth' });

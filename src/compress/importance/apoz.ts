@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { item } from '../../base/lists.js';
-import { eachMap } from '../seen.js';
+import { ratioOverMaps } from '../seen.js';
 import type { Importance } from './types.js';
 
 /**
@@ -12,14 +11,10 @@ export const apoz = {
   doc: 'How often it is not zero on calibration samples (APoZ).',
   options: z.strictObject({}),
   needs: 'inputs',
-  async score(context) {
-    const [others, all] = [new Float64Array(context.units.length), new Float64Array(context.units.length)];
-    await eachMap(context, (unit, { data }) => {
+  score: (context) =>
+    ratioOverMaps(context, ({ data }) => {
       let count = 0;
       for (const v of data) if (v !== 0) count++;
-      others[unit] = item(others, unit) + count;
-      all[unit] = item(all, unit) + data.length;
-    });
-    return others.map((n, unit) => n / Math.max(1, item(all, unit)));
-  },
+      return [count, data.length];
+    }),
 } satisfies Importance<Record<string, never>>;

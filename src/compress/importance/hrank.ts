@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { item } from '../../base/lists.js';
-import { eachMap, type ChannelMap } from '../seen.js';
+import { ratioOverMaps, type ChannelMap } from '../seen.js';
 import type { Importance } from './types.js';
 
 /**
@@ -12,14 +12,7 @@ export const hrank = {
   doc: 'The mean rank of its feature maps on calibration samples (HRank).',
   options: z.strictObject({}),
   needs: 'inputs',
-  async score(context) {
-    const [ranks, maps] = [new Float64Array(context.units.length), new Float64Array(context.units.length)];
-    await eachMap(context, (unit, map) => {
-      ranks[unit] = item(ranks, unit) + rankOf(map);
-      maps[unit] = item(maps, unit) + 1;
-    });
-    return ranks.map((n, unit) => n / Math.max(1, item(maps, unit)));
-  },
+  score: (context) => ratioOverMaps(context, (map) => [rankOf(map), 1]),
 } satisfies Importance<Record<string, never>>;
 
 /** A difference of float32 numbers below this share of the largest is what is left of rounding. */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { item } from '../../base/lists.js';
-import { eachMap } from '../seen.js';
+import { ratioOverMaps } from '../seen.js';
 import type { Importance } from './types.js';
 
 /**
@@ -12,14 +11,10 @@ export const meanActivation = {
   doc: 'Its mean magnitude on calibration samples.',
   options: z.strictObject({}),
   needs: 'inputs',
-  async score(context) {
-    const [sums, all] = [new Float64Array(context.units.length), new Float64Array(context.units.length)];
-    await eachMap(context, (unit, { data }) => {
+  score: (context) =>
+    ratioOverMaps(context, ({ data }) => {
       let sum = 0;
       for (const v of data) sum += Math.abs(v);
-      sums[unit] = item(sums, unit) + sum;
-      all[unit] = item(all, unit) + data.length;
-    });
-    return sums.map((n, unit) => n / Math.max(1, item(all, unit)));
-  },
+      return [sum, data.length];
+    }),
 } satisfies Importance<Record<string, never>>;

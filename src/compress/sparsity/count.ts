@@ -1,7 +1,7 @@
 /** How many weights of which layers are zero. */
 import { dataOf } from '../../ir/known.js';
 import type { Model } from '../../ir/model.js';
-import { sparseLayers } from './layers.js';
+import { sparseLayers, type SparseLayer } from './layers.js';
 
 export interface LayerSparsity {
   readonly name: string;
@@ -10,9 +10,9 @@ export interface LayerSparsity {
 }
 
 /** Of every layer with constant weights, in the order of the model. */
-export function sparsityOf(model: Model): LayerSparsity[] {
-  return sparseLayers(model).map(({ name, weight }) => {
-    const data = dataOf(weight);
-    return { name, zeros: data.f32().reduce((n, w) => n + (w === 0 ? 1 : 0), 0), weights: data.size };
-  });
+export const sparsityOf = (model: Model): LayerSparsity[] => sparseLayers(model).map(sparsityIn);
+
+export function sparsityIn({ name, weight }: Pick<SparseLayer, 'name' | 'weight'>): LayerSparsity {
+  const data = dataOf(weight);
+  return { name, zeros: data.f32().reduce((n, w) => n + (w === 0 ? 1 : 0), 0), weights: data.size };
 }

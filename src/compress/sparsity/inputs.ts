@@ -13,7 +13,7 @@ import { Tensor } from '../../ir/tensor.js';
 import type { LinearView } from '../../ops/facets.js';
 import { normalAxis } from '../../ops/spec.js';
 import { GraphBuilder } from '../../rewrite/builder.js';
-import { removeUnused, removeUnusedInitializers } from '../../rewrite/pass.js';
+import { removeOutputs, removeUnreached } from '../../rewrite/unreached.js';
 import { openModel } from '../../runtime/open.js';
 import { columnsOfWindow, type SparseLayer } from './layers.js';
 
@@ -67,7 +67,7 @@ function keyOf({ uses, weight, columns, groups }: SparseLayer): string {
 export async function measureInputs(o: InputsOptions): Promise<Inputs> {
   const { groups, columns, uses } = item(o.layers, 0);
   const { model, nodes } = cloneModel(o.model);
-  while (model.graph.outputs.length) model.graph.removeOutput(model.graph.outputs.length - 1);
+  removeOutputs(model.graph);
   for (const node of ancestors(item(uses, 0).input)) o.done.add(node);
   const next = frontierOf(o.model.graph, o.done)?.map((v) => v.name);
   cutAt(model.graph, o.frontier.names);
@@ -86,9 +86,7 @@ export async function measureInputs(o: InputsOptions): Promise<Inputs> {
   });
   for (const v of model.graph.topological().flatMap((n) => n.outputs))
     if (next?.includes(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
-  removeUnused(model.graph, model.graph.topological().toReversed());
-  removeUnusedInitializers(model.graph);
-  for (const v of [...model.graph.inputs]) if (!v.uses.size && !v.isGraphOutput) model.graph.removeInput(v);
+  removeUnreached(model.graph);
   const sums = new Float64Array(groups * columns * (o.what === 'products' ? columns : 1));
   const means = new Float64Array(groups * columns);
   let places = 0;

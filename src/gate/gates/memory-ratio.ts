@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { bytesText } from '../../base/text.js';
 import { ratioOf, ratioSpec } from '../limits.js';
-import { fixed, notMeasured, ruleOf } from '../rule.js';
+import { fixed, notMeasured, ratioRule } from '../rule.js';
 import type { Gate } from '../types.js';
 
 export const memoryRatio = {
@@ -16,19 +16,17 @@ export const memoryRatio = {
       baseline ? baseline.latency?.process?.quantized.peakBytes : run.latency?.process?.float.peakBytes,
     ];
     if (!mine || !other) return notMeasured(this.name, `the ${mine ? 'baseline' : 'run'} measured no peak memory`);
-    return ruleOf({
-      rule: this.name,
-      bound: 'max',
-      limit: ratioOf(max),
-      observed: mine / other,
-      interval: 'exact',
-      confidence,
-      unit: '×',
-      show: (x) => `${fixed(x, 3)} ×`,
-      fact:
-        `peak memory is ${fixed(mine / other, 3)} × that of the ${baseline ? 'baseline' : 'float model'}, ` +
-        `${bytesText(mine)} against ${bytesText(other)}`,
-      notes: ['each was measured once'],
-    });
+    return ratioRule(
+      {
+        rule: this.name,
+        observed: mine / other,
+        confidence,
+        fact:
+          `peak memory is ${fixed(mine / other, 3)} × that of the ${baseline ? 'baseline' : 'float model'}, ` +
+          `${bytesText(mine)} against ${bytesText(other)}`,
+        notes: ['each was measured once'],
+      },
+      ratioOf(max),
+    );
   },
 } as const satisfies Gate<{ max: number | string }>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { bytesText } from '../../base/text.js';
 import { ratioOf, ratioSpec } from '../limits.js';
-import { fixed, notMeasured, ruleOf } from '../rule.js';
+import { fixed, notMeasured, ratioRule } from '../rule.js';
 import type { Gate } from '../types.js';
 
 export const sizeRatio = {
@@ -22,18 +22,16 @@ export const sizeRatio = {
         this.name,
         `the record of the ${mine ? 'baseline' : 'run'} gives no size of a quantized model`,
       );
-    return ruleOf({
-      rule: this.name,
-      bound: 'max',
-      limit: ratioOf(max),
-      observed: mine / other,
-      interval: 'exact',
-      confidence,
-      unit: '×',
-      show: (x) => `${fixed(x, 3)} ×`,
-      fact:
-        `the file has ${fixed(mine / other, 3)} × the size of the ${baseline ? 'baseline' : 'float model'}, ` +
-        `${bytesText(mine)} against ${bytesText(other)}`,
-    });
+    return ratioRule(
+      {
+        rule: this.name,
+        observed: mine / other,
+        confidence,
+        fact:
+          `the file has ${fixed(mine / other, 3)} × the size of the ${baseline ? 'baseline' : 'float model'}, ` +
+          `${bytesText(mine)} against ${bytesText(other)}`,
+      },
+      ratioOf(max),
+    );
   },
 } as const satisfies Gate<{ max: number | string }>;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { bytesText } from '../../base/text.js';
 import { sentBytes } from '../../record/sent-bytes.js';
 import { ratioOf, ratioSpec } from '../limits.js';
-import { fixed, notMeasured, ruleOf } from '../rule.js';
+import { fixed, notMeasured, ratioRule } from '../rule.js';
 import type { Gate } from '../types.js';
 
 export const transportRatio = {
@@ -22,18 +22,16 @@ export const transportRatio = {
         this.name,
         `the ${mine ? 'baseline' : 'run'} measured no transport size: its recipe has no section transport`,
       );
-    return ruleOf({
-      rule: this.name,
-      bound: 'max',
-      limit: ratioOf(max),
-      observed: mine / other,
-      interval: 'exact',
-      confidence,
-      unit: '×',
-      show: (x) => `${fixed(x, 3)} ×`,
-      fact:
-        `compressed with ${codec}, the file has ${fixed(mine / other, 3)} × the size of the ` +
-        `${baseline ? 'baseline' : 'float model'}, ${bytesText(mine)} against ${bytesText(other)}`,
-    });
+    return ratioRule(
+      {
+        rule: this.name,
+        observed: mine / other,
+        confidence,
+        fact:
+          `compressed with ${codec}, the file has ${fixed(mine / other, 3)} × the size of the ` +
+          `${baseline ? 'baseline' : 'float model'}, ${bytesText(mine)} against ${bytesText(other)}`,
+      },
+      ratioOf(max),
+    );
   },
 } as const satisfies Gate<{ max: number | string }>;

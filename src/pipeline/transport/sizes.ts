@@ -1,9 +1,7 @@
 /** How large files are on their way to whoever loads them. */
+import type { Codec } from '../../record/sent-bytes.js';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
-
-export const CODECS = ['brotli', 'gzip', 'zstd'] as const;
-export type Codec = (typeof CODECS)[number];
 
 /** The strongest levels take minutes for larger files. */
 const LARGE = 64 * 2 ** 20;

@@ -1,4 +1,5 @@
 /** Trained → trained, with weights that compress better, and how large the file is on its way before and after. */
+import type { Codec } from '../../record/sent-bytes.js';
 import { readFileSync, statSync } from 'node:fs';
 import { fail } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
@@ -15,7 +16,7 @@ import { has } from '../stages.js';
 import type { Together } from '../together.js';
 import type { TrainedVariant } from '../variant/types.js';
 import { quantizedModel } from '../variant/write.js';
-import { compressedBytes, hasCodec, transportSizes, type Codec } from './sizes.js';
+import { compressedBytes, hasCodec, transportSizes } from './sizes.js';
 import { cheapenable, withCheaper, type Cheapened, type Cheaper, type Seen } from './weights.js';
 
 /** 30 dB: about what 8-bit activations cost. */

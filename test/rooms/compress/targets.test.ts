@@ -66,7 +66,7 @@ describe('prune', () => {
   it('left.latency: so long as was asked for, measured, and how to have it again', async () => {
     const m = net();
     const before = new Work(m).left.macs;
-    const timing = { feed: FEED, threads: 1 };
+    const timing = (): Promise<{ feed: Feed; threads: number }> => Promise.resolve({ feed: FEED, threads: 1 });
     const line = await prune.run(
       context(m, { timing }),
       prune.options.parse({ left: { latency: 0.75 }, refit: false }),
