@@ -182,7 +182,7 @@ export type { Interval } from './evaluate/intervals.js';
 export type { Gate } from './gate/types.js';
 export { notMeasured, ruleOf, type Measured } from './gate/rule.js';
 export { targets } from './targets/index.js';
-export type { IntegerKernel, PortRule, Quirk, QuirkCondition, TargetProfile } from './targets/types.js';
+export type { IntegerKernel, PortRule, Quirk, QuirkCondition, TargetProfile } from './scheme/profile.js';
 export type { Comparison } from './evaluate/compare.js';
 export type { Accumulator, ChosenMetric, Metric, SampleOutputs } from './evaluate/types.js';
 export type { MetricModule } from './evaluate/metric-module.js';

@@ -15,7 +15,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   scheme: 2,
   ops: 3,
   runtime: 4,
-  targets: 3,
+  targets: 6,
   rewrite: 4,
   data: 4,
   cost: 4,

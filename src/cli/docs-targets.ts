@@ -1,5 +1,5 @@
 /** The page of targets: what is known of each runtime, as planning reads it. */
-import type { PortRule, TargetProfile } from '../targets/types.js';
+import type { PortRule, TargetProfile } from '../scheme/profile.js';
 
 const list = (words: readonly string[], none = 'none'): string =>
   words.length ? words.map((w) => `\`${w}\``).join(', ') : none;

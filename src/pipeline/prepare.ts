@@ -30,7 +30,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
-import type { TargetProfile } from '../targets/types.js';
+import type { TargetProfile } from '../scheme/profile.js';
 import { assertMoreThanTrees } from './nothing.js';
 
 /** A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */

@@ -2,7 +2,7 @@
 import type { Node, Value } from '../ir/graph.js';
 import { scalingTies, specOf } from '../ops/index.js';
 import { addsBorder } from '../ops/kinds.js';
-import type { TargetProfile } from '../targets/types.js';
+import type { TargetProfile } from '../scheme/profile.js';
 import type { ActivationSettings, LayerOverride, WeightSettings } from './overrides.js';
 
 /** Whether some activations get a scale for each channel. */

@@ -4,7 +4,7 @@ import { label, type Node } from '../ir/graph.js';
 import { dataInputs, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { QuantScheme } from '../scheme/types.js';
-import type { PortRule, QuirkCondition, TargetProfile } from '../targets/types.js';
+import type { PortRule, QuirkCondition, TargetProfile } from '../scheme/profile.js';
 import { isBatched } from './kernel-limits.js';
 import { schemeOf } from './unsaturated.js';
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { formats } from '../formats/index.js';
 import { targets } from '../targets/index.js';
-import type { TargetProfile } from '../targets/types.js';
+import type { TargetProfile } from '../scheme/profile.js';
 import { base, shown, type Maker } from './plugin-base.js';
 
 /** A target of a plug-in: whole, or what differs from the built-in one that it `extends`. */
@@ -17,15 +17,19 @@ const sourced = { source: z.string().min(1) };
 const portSpec = z.strictObject({
   types: z.array(z.enum(['int8', 'uint8', 'int16', 'uint16', 'int32', 'int4', 'uint4', 'int2', 'uint2'])).min(1),
   symmetric: z.boolean().optional(),
+  narrow: z.boolean().optional(),
   granularity: z.array(z.enum(['tensor', 'axis', 'block'])).min(1),
 });
 const names = z.array(z.string());
+const FUSION = /^\S+( \S+)* > \S+( \S+)*$/;
 const targetSpec = z.strictObject({
   name: z.string(),
   aliases: z.array(z.string()).optional(),
   doc: z.string(),
   ...sourced,
   host: z.enum(['here', 'simulated']),
+  hardware: z.string().default('not told'),
+  artefact: z.literal('onnx').default('onnx'),
   formats: z.array(z.enum(formats.filter((f) => f.plan !== 'none').map((f) => f.name))).min(1),
   maxOpset: z.number().int().positive(),
   defaults: z.strictObject({
@@ -37,7 +41,22 @@ const targetSpec = z.strictObject({
   ports: z.strictObject({ activation: portSpec, weight: portSpec }),
   beyondPorts: z.enum(['float', 'refused']),
   bias: z.enum(['int32', 'float']),
-  fusions: z.array(z.string().regex(/^\S+( \S+)* > \S+( \S+)*$/, 'expected: Conv Gemm > Relu Clip')),
+  scales: z.enum(['any', 'power-of-two']).optional(),
+  sameScale: names.optional(),
+  fixedOutputs: z
+    .record(
+      z.string(),
+      z.array(
+        z.strictObject({
+          dtype: z.enum(['int8', 'uint8', 'int16', 'uint16']),
+          scale: z.number().positive(),
+          zeroPoint: z.number().int(),
+        }),
+      ),
+    )
+    .optional(),
+  fusedSums: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Add')).optional(),
+  fusions: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Relu Clip')),
   integerOps: z.record(
     z.string(),
     z.strictObject({

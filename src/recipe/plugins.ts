@@ -17,7 +17,7 @@ import { learnedMethods } from '../learn/index.js';
 import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
-import type { TargetProfile } from '../targets/types.js';
+import type { TargetProfile } from '../scheme/profile.js';
 import { readImportance } from './plugin-importance.js';
 import { readExporter, readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
 import type { Maker, Says } from './plugin-base.js';

@@ -1,7 +1,7 @@
-import { onnxruntimeCpu } from './onnxruntime-cpu.js';
-import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni.js';
-import { tensorrt } from './tensorrt.js';
-import type { TargetProfile } from './types.js';
+import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
+import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
+import { tensorrt } from './tensorrt/index.js';
+import type { Target } from './types.js';
 
 /** Every target, by name in recipes. */
-export const targets: readonly TargetProfile[] = [onnxruntimeCpu, onnxruntimeCpuVnni, tensorrt];
+export const targets: readonly Target[] = [onnxruntimeCpu, onnxruntimeCpuVnni, tensorrt];

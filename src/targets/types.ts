@@ -1,91 +1,67 @@
-import type { Granularity, QuantScheme } from '../scheme/types.js';
+import type { ExportedFile } from '../exporters/types.js';
+import type { Feed } from '../ir/feed.js';
+import type { Model } from '../ir/model.js';
+import type { TargetProfile } from '../scheme/profile.js';
+import type { QuantizedGraph } from '../scheme/quantized.js';
 
-/** What a port of an integer kernel takes. */
-export interface PortRule {
-  readonly types: readonly QuantScheme['dtype'][];
-  /** Zero points must be 0. */
-  readonly symmetric?: boolean;
-  readonly granularity: readonly Granularity['kind'][];
-}
+/** What a model is written with where nothing is quantized. */
+export const PRECISIONS = ['float32', 'float16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
-export interface IntegerKernel {
-  /** It can also give float, so an output that nobody needs in integers stays float. */
-  readonly floatOutput?: boolean;
-  /** Most axes of a weight that may have a scale for each channel; beyond, one for all. */
-  readonly channelAxes?: number;
-  /** Instead of what holds for all ops. */
-  readonly activation?: PortRule;
-  readonly weight?: PortRule;
-}
-
-/** When a quirk concerns a plan; all that is named must hold. */
-export interface QuirkCondition {
-  /** Kinds of plans. */
-  readonly plans?: readonly string[];
-  /** Activations of some layer have one of these types. */
-  readonly activations?: readonly string[];
-  /** Some integer node is one of these. */
-  readonly integerOps?: readonly string[];
-  /** Some weight is turned back into floats before it is used, by these ops (all where empty) from these types. */
-  readonly dequantized?: { readonly ops?: readonly string[]; readonly types?: readonly string[] };
-  /** Some product has a weight of more axes than its kernel takes scales by channel of, and such scales are wanted. */
-  readonly batchedChannels?: true;
-  /** Something is wanted that no port takes. */
-  readonly beyondPorts?: true;
-}
-export interface Quirk {
-  readonly code: string;
-  readonly text: string;
-  readonly source: string;
-  /** Without one, it is told where it is measured, or in the documentation only. */
-  readonly when?: QuirkCondition;
-}
-
-/** What a runtime runs in integers, and how it wants it written. Data only: every constraint has a source. */
-export interface TargetProfile {
+/** What an emitter is given. */
+export interface EmitInput {
+  /** The float model with all that was decided; nothing is planned where only the form changes. */
+  readonly graph: QuantizedGraph;
+  /** The ONNX model of the same codes, as it was measured; the float model where nothing is planned. */
+  readonly onnx: Model;
+  /** What weights that are not quantized are stored as. */
+  readonly precision: Precision;
+  /** Inputs of one run: files with fixed sizes have these, with a batch of one. */
+  readonly example: Feed;
+  /** The calibration samples again, for converters that calibrate themselves; none where there are no data. */
+  readonly samples: () => AsyncIterable<Feed>;
+  /** Milliseconds of a run by samples in it, as measured here, for servers that batch; none where nothing was. */
+  readonly latency: ReadonlyMap<number, number>;
+  /** Name of the model: letters, digits and . _ - */
   readonly name: string;
-  /** What people call it, in letters and digits: named in the error where a recipe does. */
-  readonly aliases?: readonly string[];
-  readonly doc: string;
-  readonly source: string;
-  /** Whether models run in it here, so that latency and kernels may be claimed, or only their numbers are simulated. */
-  readonly host: 'here' | 'simulated';
-  /** Names of the formats that it reads. */
-  readonly formats: readonly string[];
-  readonly maxOpset: number;
-  /** What the runtime runs fastest, used where the recipe says nothing. */
-  readonly defaults: {
-    readonly activations: Omit<QuantScheme, 'granularity'>;
-    readonly weights: Omit<QuantScheme, 'granularity'>;
-    readonly weightGranularity: 'tensor' | 'channel';
-  };
+}
+
+/** A node that the runtime computes in float, or elsewhere, and why. */
+export interface StaysFloat {
+  readonly node: string;
+  readonly op: string;
+  readonly because: string;
+}
+export interface Emitted {
   /**
-   * What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `exact`
-   * never does.
+   * Paths may have folders, `1/model.onnx`. What the runtime loads has the role `model`; the same graph gives the same
+   * bytes.
    */
-  readonly u8s8: 'pairs' | 'exact';
-  /** What integer kernels take, where an op says nothing else. */
-  readonly ports: { readonly activation: PortRule; readonly weight: PortRule };
-  /** What becomes of a node with something beyond its ports: computed in float, or the model is refused. */
-  readonly beyondPorts: 'float' | 'refused';
-  /** How biases are written: as int32 codes, or left in float. */
-  readonly bias: 'int32' | 'float';
+  readonly files: readonly ExportedFile[];
+  /** Beyond what planning left in float. */
+  readonly floats: readonly StaysFloat[];
+}
+
+/** Writes what a runtime loads, where that is not the ONNX model alone. The graph stays as it is. */
+export interface Emitter {
+  /** In which precisions it writes models without quantization. */
+  readonly precisions: readonly Precision[];
   /**
-   * What disappears into the output range of the op before it: `Conv Gemm > Relu Clip`, `*` for any op with a kernel.
+   * Why the runtime cannot take a node of the float model, before any work is done; undefined where it can.
    */
-  readonly fusions: readonly string[];
-  /** Ops with integer kernels. */
-  readonly integerOps: Readonly<Record<string, IntegerKernel>>;
-  /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */
-  readonly passthroughOps: readonly string[];
-  /** Of these, the ones that the runtime leaves in float between Q and DQ: they are written directly on the codes. */
-  readonly onCodes: readonly string[];
-  /** Of these and the passthrough ops, the ones with kernels for 8-bit codes only. */
-  readonly byteCodes: readonly string[];
-  /**
-   * Operators beyond the standard, as `domain:op`, that it has kernels for: `quantize optimize --target` may build
-   * them.
-   */
-  readonly ownOps: readonly { readonly op: string; readonly source: string }[];
-  readonly quirks: readonly Quirk[];
+  refuses(graph: Pick<QuantizedGraph, 'model' | 'planned'>): readonly StaysFloat[];
+  /** Throws EXPORT_UNSUPPORTED for what it cannot express, by node or tensor. */
+  emit(input: EmitInput): Emitted | Promise<Emitted>;
+}
+
+/** How a program loads the artefact, in a language of its users. `{model}` stands for the file that is loaded. */
+export interface Usage {
+  readonly language: string;
+  readonly code: readonly string[];
+}
+
+/** A runtime: what it runs, as data, and how it is given a model. */
+export interface Target extends TargetProfile {
+  readonly emitter?: Emitter;
+  readonly usage?: readonly Usage[];
 }

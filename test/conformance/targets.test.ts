@@ -18,7 +18,7 @@ import { anyParams } from '../models/any-params.js';
 import { printModel } from '../../src/ir/text/print.js';
 import { writeModel } from '../../src/formats/write.js';
 import { targets } from '../../src/targets/index.js';
-import type { TargetProfile } from '../../src/targets/types.js';
+import type { TargetProfile } from '../../src/scheme/profile.js';
 
 /** Something of every kind that profiles speak of. */
 const NET = `<ir_version: 8, opset_import: ["" : 17]>

@@ -1,5 +1,5 @@
-import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu.js';
-import type { TargetProfile } from '../../src/targets/types.js';
+import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu/index.js';
+import type { TargetProfile } from '../../src/scheme/profile.js';
 
 /** An accelerator that takes QDQ models with one signed scale for each weight. */
 export const tinyNpu = {

@@ -18,7 +18,7 @@ import { evaluateModel, openModel } from '../../src/runtime/open.js';
 import { biasParams } from '../../src/scheme/bias.js';
 import { chooseParams, fixedParams } from '../../src/scheme/params.js';
 import type { QuantParams, QuantPoint } from '../../src/scheme/types.js';
-import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu.js';
+import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu/index.js';
 
 const shared = fileURLToPath(new URL('../../../shared/', import.meta.url));
 const file = `${shared}models/resnet20-cifar10.onnx`;

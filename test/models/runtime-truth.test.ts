@@ -18,7 +18,7 @@ import { runPasses } from '../../src/rewrite/pass.js';
 import { inspectOptimized, type PlannedNode } from '../../src/runtime/inspect-optimized.js';
 import { evaluateModel } from '../../src/runtime/open.js';
 import { Session } from '../../src/runtime/session.js';
-import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu.js';
+import { onnxruntimeCpu } from '../../src/targets/onnxruntime-cpu/index.js';
 import { open } from '../rooms/data/helpers.js';
 
 const models = path.resolve('../shared/models');

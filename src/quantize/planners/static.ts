@@ -9,7 +9,7 @@ import { fixedCodes } from '../../scheme/params.js';
 import type { Planned } from '../../scheme/quantized.js';
 import { fusesInto, portsOf } from '../validate.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
-import type { TargetProfile } from '../../targets/types.js';
+import type { TargetProfile } from '../../scheme/profile.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
 import { hasChannelScales, keepsChannels, kernelWeights } from '../kernel-limits.js';
 import { borderOf, maskNodes } from '../masks.js';

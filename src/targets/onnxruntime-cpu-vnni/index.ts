@@ -1,5 +1,5 @@
-import { onnxruntimeCpu } from './onnxruntime-cpu.js';
-import type { TargetProfile } from './types.js';
+import { onnxruntimeCpu } from '../onnxruntime-cpu/index.js';
+import type { Target } from '../types.js';
 
 export const onnxruntimeCpuVnni = {
   ...onnxruntimeCpu,
@@ -12,4 +12,4 @@ export const onnxruntimeCpuVnni = {
     'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8',
   u8s8: 'exact',
   quirks: onnxruntimeCpu.quirks.filter((q) => q.code !== 'U8S8_SATURATION'),
-} satisfies TargetProfile;
+} satisfies Target;

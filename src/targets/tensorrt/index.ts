@@ -1,4 +1,4 @@
-import type { TargetProfile } from './types.js';
+import type { Target } from '../types.js';
 
 const SOURCE = 'https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html';
 const PARSER = 'https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md';
@@ -12,6 +12,8 @@ export const tensorrt = {
     'simulated in onnxruntime.',
   source: SOURCE,
   host: 'simulated',
+  hardware: 'NVIDIA GPUs',
+  artefact: 'onnx',
   formats: ['qdq', 'float16'],
   maxOpset: 22,
   defaults: {
@@ -48,4 +50,4 @@ export const tensorrt = {
       source: PARSER,
     },
   ],
-} satisfies TargetProfile;
+} satisfies Target;

@@ -1,4 +1,4 @@
-import type { TargetProfile } from './types.js';
+import type { Target } from '../types.js';
 
 export const onnxruntimeCpu = {
   name: 'onnxruntime-cpu',
@@ -16,6 +16,8 @@ export const onnxruntimeCpu = {
   },
   u8s8: 'pairs',
   host: 'here',
+  hardware: 'x64 (AVX2, AVX-512, VNNI) and ARM64 CPUs',
+  artefact: 'onnx',
   ports: {
     activation: { types: ['uint8', 'int8'], granularity: ['tensor'] },
     weight: { types: ['int8', 'uint8'], granularity: ['tensor', 'axis'] },
@@ -138,4 +140,4 @@ export const onnxruntimeCpu = {
       source: 'https://github.com/microsoft/onnxruntime/issues/12854',
     },
   ],
-} satisfies TargetProfile;
+} satisfies Target;
