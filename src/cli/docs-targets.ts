@@ -3,8 +3,8 @@ import type { PortRule, TargetProfile } from '../scheme/profile.js';
 
 const list = (words: readonly string[], none = 'none'): string =>
   words.length ? words.map((w) => `\`${w}\``).join(', ') : none;
-const port = ({ types, symmetric, granularity }: PortRule): string =>
-  `${list(types)}${symmetric ? ', symmetric' : ''}, one scale per ${granularity.join(' or ')}`;
+const port = ({ types, symmetric, narrow, granularity }: PortRule): string =>
+  `${list(types)}${symmetric ? ', symmetric' : ''}${narrow ? ', without the lowest code' : ''}, one scale per ${granularity.join(' or ')}`;
 
 /** A section for a target. */
 export function targetDoc(t: TargetProfile): string {
@@ -19,8 +19,13 @@ export function targetDoc(t: TargetProfile): string {
     ].filter((x) => x !== '');
     return `\`${op}\`${notes.length ? ` (${notes.join('; ')})` : ''}`;
   });
+  const fixed = Object.entries(t.fixedOutputs ?? {}).flatMap(([op, codes]) =>
+    codes.map((c) => `\`${op}\` ${c.dtype} scale ${c.scale}, zero point ${c.zeroPoint}`),
+  );
   const facts: readonly (readonly [string, string])[] = [
     ['also called', list(t.aliases ?? [])],
+    ['hardware', t.hardware],
+    ['is given', t.artefact === 'onnx' ? 'the ONNX model' : 'files of its own; the ONNX model shows what was measured'],
     ['runs here', t.host === 'here' ? 'yes' : 'no: numbers are simulated, speed and kernels are not known'],
     ['formats', list(t.formats)],
     ['opset', `up to ${t.maxOpset}`],
@@ -29,6 +34,10 @@ export function targetDoc(t: TargetProfile): string {
     ['weights', port(t.ports.weight)],
     ['beyond that', t.beyondPorts === 'float' ? 'computed in float' : 'refused'],
     ['biases', t.bias === 'int32' ? 'int32 codes' : 'float'],
+    ...(t.scales === 'power-of-two' ? [['scales', 'powers of two'] as const] : []),
+    ...(t.sameScale?.length ? [['one scale for inputs and outputs', list(t.sameScale)] as const] : []),
+    ...(fixed.length ? [['outputs with fixed codes', fixed.join(', ')] as const] : []),
+    ...(t.fusedSums?.length ? [['sums within the kernel before', list(t.fusedSums)] as const] : []),
     ['uint8 × int8', t.u8s8 === 'pairs' ? 'adds pairs in int16 on some CPUs: weights are kept safe' : 'exact'],
     ['integer kernels', kernels.join(', ')],
     ['moves codes', list(t.passthroughOps)],

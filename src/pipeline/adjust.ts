@@ -22,7 +22,8 @@ import type { Recipe } from '../recipe/schema.js';
 import { openData } from './calibration.js';
 import { schemeOf } from '../quantize/unsaturated.js';
 import type { QuantScheme } from '../scheme/types.js';
-import { overrideOf, planModel } from './prepare.js';
+import { overrideOf } from './layer-override.js';
+import { planModel } from './prepare.js';
 import type { AssignedVariant } from './variant/types.js';
 
 export interface Surroundings {

@@ -99,16 +99,13 @@ export function observedActivations(planned: Planned): [Value, ObservedAs][] {
       if (spec.kind === 'half') return [[p, { observer: 'minmax', ...(spec.infinite ? { infinite: true } : {}) }]];
       if (spec.kind !== 'observed') return [];
       const g = spec.scheme.granularity;
-      return [
-        [
-          p,
-          {
-            observer: spec.observer,
-            ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }),
-            ...(g.kind === 'axis' ? { axis: g.axis } : {}),
-          },
-        ],
-      ];
+      const how = {
+        observer: spec.observer,
+        ...(spec.observerOptions === undefined ? {} : { observerOptions: spec.observerOptions }),
+        ...(g.kind === 'axis' ? { axis: g.axis } : {}),
+      };
+      const covered = (spec.covers ?? []).flatMap((c) => ('uses' in c && !c.data ? c : []));
+      return [p, ...covered].map((v) => [v, how]);
     }),
   ];
 }

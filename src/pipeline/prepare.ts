@@ -22,8 +22,7 @@ import { assertTakes, quirksFor } from '../quantize/validate.js';
 import { spectrumNote } from '../quantize/spectrum.js';
 import { packingsOf } from '../quantize/unsaturated.js';
 import type { Planned } from '../scheme/quantized.js';
-import type { LayerOverride, NamedOptions } from '../quantize/overrides.js';
-import type { Named } from '../base/named.js';
+import type { NamedOptions } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { SaturationRule } from '../recipe/quantize-spec.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -31,6 +30,7 @@ import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { TargetProfile } from '../scheme/profile.js';
+import { overrideOf } from './layer-override.js';
 import { assertMoreThanTrees } from './nothing.js';
 
 /** A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
@@ -274,12 +274,14 @@ function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
   const defaults = target.defaults;
   const dtype = w.dtype ?? defaults.weights.dtype;
   const reduced = /^u?int8$/.test(dtype) && saturationRule(recipe, target) === 'reduce';
+  const powers = target.scales === 'power-of-two' ? { powerOfTwo: true } : {};
   const bits = reduced ? Math.min(7, w.bits ?? 7) : w.bits;
   return {
     activations: {
       dtype: a.dtype ?? defaults.activations.dtype,
       symmetric: a.symmetric ?? defaults.activations.symmetric,
-      narrow: a.narrow,
+      narrow: a.narrow || defaults.activations.narrow === true,
+      ...powers,
       granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' },
       observer: a.observer.name,
       perChannel: a.granularity === 'channel',
@@ -287,7 +289,8 @@ function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
     weights: {
       dtype,
       symmetric: w.symmetric ?? defaults.weights.symmetric,
-      narrow: w.narrow,
+      narrow: w.narrow || defaults.weights.narrow === true,
+      ...powers,
       rounding: w.rounding,
       ...(bits === undefined ? {} : { bits }),
       granularity: w.granularity ?? defaults.weightGranularity,
@@ -305,44 +308,5 @@ function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
     embeddings: q.embeddings,
     standardOps: q.standardOps,
     accuracyLevel: q.accuracyLevel,
-  };
-}
-
-/** One entry of quantize.layers as planning takes it. */
-export function overrideOf({
-  match,
-  activations: a,
-  weights: w,
-  coding: c,
-}: Recipe['quantize']['layers'][number]): LayerOverride {
-  const { observer: ao, granularity, ...activations } = a ?? {};
-  const { observer: wo, method: m, ...weights } = w ?? {};
-  const named = <T extends Named>({ name, ...options }: T): NamedOptions => ({ name, options });
-  const observer = (o: Named | undefined): { observer?: string; observerOptions?: unknown } =>
-    o ? { observer: o.name, observerOptions: named(o).options } : {};
-  const present = <T extends object>(o: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
-    Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as {
-      [K in keyof T]: Exclude<T[K], undefined>;
-    }; // the rest was filtered
-  return {
-    match,
-    ...(a
-      ? {
-          activations: {
-            ...present(activations),
-            ...observer(ao),
-            ...(granularity === undefined
-              ? {}
-              : {
-                  perChannel: granularity === 'channel',
-                  granularity:
-                    granularity === 'channel' ? { kind: 'axis' as const, axis: 1 } : { kind: 'tensor' as const },
-                }),
-          },
-        }
-      : {}),
-    ...(w ? { weights: { ...present(weights), ...observer(wo) } } : {}),
-    ...(m ? { method: named(m) } : {}),
-    ...(c ? { coding: named(c) } : {}),
   };
 }

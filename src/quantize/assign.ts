@@ -10,7 +10,7 @@ import { observeWeights } from '../calibrate/weights.js';
 import type { Observer, TensorStats } from '../calibrate/types.js';
 import { biasParams, type BiasParams } from '../scheme/bias.js';
 import { layoutOf } from '../scheme/layout.js';
-import { chooseParams, fixedParams } from '../scheme/params.js';
+import { chooseParams, fixedParams, powerOfTwo } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
 import { pointName } from './planners/static.js';
 import type { Planned } from '../scheme/quantized.js';
@@ -34,6 +34,10 @@ export interface Assigned {
 
 // an edge in a plan has a value
 const valueOf = (p: QuantPoint): Value => ('uses' in p ? p : filled(p.node.inputs, p.index));
+
+/** Of several bounds by channel, the furthest. */
+const joined = (lists: readonly Float64Array[], furthest: (...x: number[]) => number): Float64Array =>
+  Float64Array.from(lists[0] ?? [], (_, c) => furthest(...lists.map((l) => l[c] ?? 0)));
 
 /** What parameters follow from: the plan, and in which order kernels that may saturate take weights. */
 type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;
@@ -86,6 +90,21 @@ export function assignParams(
     }
   };
   const observedRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
+    const { covers = [], ...own } = spec;
+    if (!covers.length) return ownRange(point, own);
+    const all = [point, ...covers].map((p) => ownRange(p, own));
+    return {
+      min: joined(
+        all.map((r) => r.min),
+        Math.min,
+      ),
+      max: joined(
+        all.map((r) => r.max),
+        Math.max,
+      ),
+    };
+  };
+  const ownRange = (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }): Range => {
     const value = valueOf(point);
     const observer = observerOf(spec.observer, among);
     if (value.data)
@@ -134,7 +153,7 @@ function resolveBiases(
   for (const [, { weight, made }] of biasesOf(derived, params)) {
     if (!made.raised.length) continue;
     const { codes: _codes, ...old } = named(params, weight); // biasesOf found them
-    params.set(weight, { ...old, scale: made.weightScale });
+    params.set(weight, { ...old, scale: old.scheme.powerOfTwo ? made.weightScale.map(powerOfTwo) : made.weightScale });
     diagnostics.push({
       severity: 'note',
       code: 'BIAS_OVERFLOW',

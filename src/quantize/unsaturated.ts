@@ -102,7 +102,9 @@ function guarded(data: Tensor, params: QuantParams, packing: Packing): QuantPara
   if (!parts.some((p) => p.chosen)) return params;
   const codes = Int8Array.from(weightCodes(data, params).f64());
   for (const { part, at, rows, chosen } of parts) {
-    const made = chosen ?? (together ? halvedCodes(rows) : undefined);
+    // Halving keeps a scale a power of two.
+    const halved = together || (chosen && params.scheme.powerOfTwo) ? halvedCodes(rows) : undefined;
+    const made = params.scheme.powerOfTwo ? halved : (chosen ?? halved);
     if (!made) continue;
     scale[part] = made.scale;
     zeroPoint[part] = made.zeroPoint;

@@ -3,7 +3,8 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import { label, type Node } from '../ir/graph.js';
 import { dataInputs, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
-import type { QuantScheme } from '../scheme/types.js';
+import { powerOfTwo } from '../scheme/params.js';
+import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 import type { PortRule, QuirkCondition, TargetProfile } from '../scheme/profile.js';
 import { isBatched } from './kernel-limits.js';
 import { schemeOf } from './unsaturated.js';
@@ -18,6 +19,7 @@ export function portsOf(target: TargetProfile, n: Node): TargetProfile['ports'] 
 export function refusalOf(scheme: QuantScheme, rule: PortRule): string | undefined {
   if (!rule.types.includes(scheme.dtype)) return `${scheme.dtype}, not ${rule.types.join(' or ')}`;
   if (rule.symmetric && !scheme.symmetric) return 'asymmetric, not symmetric';
+  if (rule.narrow && !scheme.narrow && (scheme.bits ?? 8) >= 8) return 'of all codes, not narrow';
   const { kind } = scheme.granularity;
   return rule.granularity.includes(kind) ? undefined : `scales by ${kind}, not ${rule.granularity.join(' or ')}`;
 }
@@ -69,12 +71,33 @@ export function assertTakes(planned: Planned, target: TargetProfile): void {
   );
 }
 
+/** Throws RECIPE_INVALID where a target wants powers of two and a scale is none: some methods learn or shift scales. */
+export function assertScales(params: ReadonlyMap<QuantPoint, QuantParams>, target: TargetProfile): void {
+  if (target.scales !== 'power-of-two') return;
+  for (const [point, { scale }] of params) {
+    const odd = scale.find((s) => powerOfTwo(s) !== s);
+    if (odd === undefined) continue;
+    const tensor = 'uses' in point ? point.name : `${label(point.node)}[${point.index}]`;
+    fail(
+      'RECIPE_INVALID',
+      `the scale ${odd} of '${tensor}' is no power of two, and target ${target.name} takes no others`,
+      { tensor },
+      'leave out what learns or corrects scales: weights.correct: [scale], methods adaquant and brecq, training',
+    );
+  }
+}
+
 /** Whether a clamp disappears into the op before it, by the target's fusions. */
-export function fusesInto({ fusions }: TargetProfile): (before: Node, clamp: Node) => boolean {
-  const rules = fusions.map((f) => f.split(' > ').map((side) => new Set(side.split(' '))));
+export const fusesInto = ({ fusions }: TargetProfile): ((before: Node, clamp: Node) => boolean) => pairsOf(fusions);
+/** Whether a sum is added within the kernel of the product before it. */
+export const sumsInto = ({ fusedSums = [] }: TargetProfile): ((before: Node, sum: Node) => boolean) =>
+  pairsOf(fusedSums);
+
+function pairsOf(texts: readonly string[]): (before: Node, after: Node) => boolean {
+  const rules = texts.map((f) => f.split(' > ').map((side) => new Set(side.split(' '))));
   const has = (side: ReadonlySet<string> | undefined, n: Node): boolean =>
     side !== undefined && (side.has('*') || side.has(n.op));
-  return (before, clamp) => rules.some(([left, right]) => has(left, before) && has(right, clamp));
+  return (before, after) => rules.some(([left, right]) => has(left, before) && has(right, after));
 }
 
 /** What conditions of quirks look at. */

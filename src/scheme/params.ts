@@ -43,6 +43,7 @@ export function codeRange(scheme: QuantScheme): readonly [number, number] {
  * Symmetric: scale = 2·max|x| / (high − low), zeroPoint = round((low + high) / 2), so 128 for uint8.
  * Asymmetric: scale = (max − min) / (high − low), zeroPoint = round(low − min / scale) with the float64 scale.
  * Where the scale would be below the smallest normal float32 (all-zero or denormal data): scale 1, zeroPoint 0.
+ * With powerOfTwo, the scale is the least power of two that is not smaller.
  * Beyond onnxruntime: infinite bounds count as ±3.4e38, and NaN bounds or empty ranges (min > max around zero) as zero.
  *
  * Throws MODEL_TENSOR where min and max differ in length.
@@ -70,12 +71,20 @@ export function chooseParams(range: Range, scheme: QuantScheme): QuantParams {
       zeroPoint[c] = 0;
       continue;
     }
-    scale[c] = exact;
-    const zero = scheme.symmetric ? roundHalfEven((low + high) / 2) : roundHalfEven(low - min / exact);
+    const step = scheme.powerOfTwo ? powerOfTwo(exact) : exact;
+    scale[c] = step;
+    const zero = scheme.symmetric ? roundHalfEven((low + high) / 2) : roundHalfEven(low - min / step);
     zeroPoint[c] = Math.min(high, Math.max(low, zero));
   }
   return { scheme, scale, zeroPoint };
 }
+
+/** The least power of two that is at least a positive scale; at most 2^127, the largest in float32. */
+export const powerOfTwo = (scale: number): number => {
+  const exponent = Math.min(127, Math.ceil(Math.log2(scale)));
+  const found = 2 ** exponent; // log2 may be off by one in the last digit
+  return found / 2 >= scale ? found / 2 : found < scale && exponent < 127 ? found * 2 : found;
+};
 
 function bounded(x: number): number {
   if (Number.isNaN(x)) return 0;

@@ -27,6 +27,8 @@ export interface QuantScheme {
   readonly rounding?: Rounding;
   /** Uses only the codes of a narrower type: 3 bits of an int4. */
   readonly bits?: number;
+  /** Scales are powers of two: the next above what the range asks for. */
+  readonly powerOfTwo?: boolean;
 }
 
 /** What is quantized: a value for all of its uses, or one edge. Compared by identity. */
@@ -42,6 +44,8 @@ export type QuantSpec =
       readonly observerOptions?: unknown;
       /** Numbers that the range reaches, whatever was seen. */
       readonly holds?: readonly number[];
+      /** Points that take their parameters from this one and whose ranges it covers. */
+      readonly covers?: readonly QuantPoint[];
     }
   /** The range is known beforehand (Softmax, Sigmoid). */
   | { readonly kind: 'fixed'; readonly scheme: QuantScheme; readonly scale: number; readonly zeroPoint: number }

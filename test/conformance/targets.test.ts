@@ -38,6 +38,20 @@ g (float[1,4,8,8] x) => (float[1,6] y) <float[8,4,3,3] w1, float[8] b1, float[8,
   [sigmoid] h = Sigmoid(n)
   [last] z = MatMul(h, w4)
   [flatten] y = Reshape(z, six2) }`.replace('float six = {6}', 'float six = {6}, int64[2] six2 = {1, 6}');
+/** Sums of products, what is concatenated, and a range that is known. */
+const SUMS = `<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,4,4] x) => (float[1,8,4,4] y) <float[4,4,1,1] w1, float[4,4,1,1] w2, float[4,8,1,1] w3> {
+  [first] a = Conv(x, w1)
+  [skip] b = Relu(a)
+  [second] c = Conv(b, w2)
+  [sum] s = Add(c, b)
+  [relu] r = Relu(s)
+  [sigmoid] h = Sigmoid(r)
+  [concat] k = Concat<axis = 1>(b, r)
+  [last] l = Conv(k, w3)
+  [mixed] m = Mul(l, h)
+  [twice] t = Concat<axis = 1>(m, r)
+  [end] y = Conv(t, w4) }`.replace('w3> {', 'w3, float[8,8,1,1] w4> {');
 const SETTINGS: readonly string[] = [
   'format: qdq',
   'format: qdq\nactivations: { dtype: int8, symmetric: true }',
@@ -49,14 +63,14 @@ const SETTINGS: readonly string[] = [
   'format: coded',
 ];
 
-async function plannedFor(target: TargetProfile, settings: string): Promise<string> {
+async function plannedFor(target: TargetProfile, settings: string, net = NET): Promise<string> {
   const given = { version: 1, model: 'm.onnx', calibration: { data: { npy: 'x.npy' } } } as const;
   const resolved = await resolveRecipe({
     ...given,
     quantize: parse(settings) as NonNullable<RecipeInput['quantize']>, // the schema checks it
   });
   const recipe = { ...resolved.recipe, target: target.name };
-  const model = parseModel(NET, { randomInitializers: 1 });
+  const model = parseModel(net, { randomInitializers: 1 });
   inferShapes(model);
   const told: Diagnostic[] = [];
   try {
@@ -92,9 +106,15 @@ function specText(plan: QuantPlan, use: QuantPoint, value: QuantPoint & { name?:
   if (!spec || spec.kind === 'float') return [];
   const name = 'name' in value ? value.name : '';
   if (spec.kind === 'observed' || spec.kind === 'fixed') {
-    const { dtype, symmetric, granularity: g } = spec.scheme;
+    const { dtype, symmetric, narrow, powerOfTwo, granularity: g } = spec.scheme;
+    const nameOf = (p: QuantPoint): string => ('uses' in p ? p.name : label(p.node));
+    const covers = spec.kind === 'observed' ? (spec.covers ?? []) : [];
     return [
-      `${name} ${spec.kind} ${dtype} ${symmetric ? 'symmetric' : 'asymmetric'} ${g.kind}${'axis' in g ? g.axis : ''}`,
+      `${name} ${spec.kind} ${dtype} ${symmetric ? 'symmetric' : 'asymmetric'} ${g.kind}${'axis' in g ? g.axis : ''}` +
+        (narrow ? ' narrow' : '') +
+        (powerOfTwo ? ' powers of two' : '') +
+        (covers.length ? ` covers ${covers.map(nameOf).join(' ')}` : '') +
+        (spec.kind === 'fixed' ? ` ${spec.scale} ${spec.zeroPoint}` : ''),
     ];
   }
   return [`${name} ${spec.kind}`];
@@ -103,6 +123,7 @@ function specText(plan: QuantPlan, use: QuantPoint, value: QuantPoint & { name?:
 async function portrait(target: TargetProfile): Promise<string> {
   const made: string[] = [];
   for (const s of SETTINGS) made.push(`# ${s.replaceAll('\n', ' · ')}\n${await plannedFor(target, s)}`);
+  made.push(`# sums, format: qdq\n${await plannedFor(target, 'format: qdq', SUMS)}`);
   return `${made.join('\n\n')}\n`;
 }
 
@@ -122,6 +143,8 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   doc: (t) => ({ ...t, doc: 'Other.' }),
   source: (t) => ({ ...t, source: 'https://example.org' }),
   host: (t) => ({ ...t, host: 'simulated' }),
+  hardware: (t) => ({ ...t, hardware: 'other' }),
+  artefact: (t) => ({ ...t, artefact: 'files' }),
   formats: (t) => ({ ...t, formats: ['qdq'] }),
   maxOpset: (t) => ({ ...t, maxOpset: 20 }),
   defaults: (t) => ({ ...t, defaults: { ...t.defaults, weightGranularity: 'tensor' } }),
@@ -129,6 +152,10 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   ports: (t) => ({ ...t, ports: { ...t.ports, activation: { types: ['uint8', 'int16'], granularity: ['tensor'] } } }),
   beyondPorts: (t) => ({ ...t, beyondPorts: 'refused' }),
   bias: (t) => ({ ...t, bias: 'float' }),
+  scales: (t) => ({ ...t, scales: 'power-of-two' }),
+  sameScale: (t) => ({ ...t, sameScale: ['Concat'] }),
+  fixedOutputs: (t) => ({ ...t, fixedOutputs: { Sigmoid: [{ dtype: 'uint8', scale: 1 / 128, zeroPoint: 0 }] } }),
+  fusedSums: (t) => ({ ...t, fusedSums: ['Conv > Add'] }),
   fusions: (t) => ({ ...t, fusions: ['Conv > Relu'] }),
   integerOps: (t) => ({ ...t, integerOps: { ...t.integerOps, MatMul: {} } }),
   passthroughOps: (t) => ({ ...t, passthroughOps: t.passthroughOps.filter((op) => op !== 'MaxPool') }),
@@ -139,7 +166,7 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
 };
 /** Fields that formats read, and those that only people do. */
 const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq' } as const;
-const READ: readonly string[] = ['name', 'aliases', 'doc', 'source'];
+const READ: readonly string[] = ['name', 'aliases', 'doc', 'source', 'hardware', 'artefact'];
 /** The graph as written, with activations of a type. */
 async function written(target: TargetProfile, dtype: 'uint8' | 'int16'): Promise<string> {
   const { recipe } = await resolveRecipe({

@@ -10,6 +10,7 @@ import { assertValid } from '../../ir/verify.js';
 import { saveModel } from '../../onnx/files.js';
 import { forgetInferred } from '../../ops/infer.js';
 import { planCoded } from '../../quantize/planners/coded.js';
+import { assertScales } from '../../quantize/validate.js';
 import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import type { Feed } from '../../ir/feed.js';
@@ -35,6 +36,7 @@ export function quantizedModel(
   report: TrainedVariant['report'],
 ): Written & { readonly stored: number } {
   const { format, target } = v.prepared;
+  assertScales(v.assigned.params, target);
   const made = writeModel(format, graphOf(v), target, report);
   const stored = storeRest(v, made);
   const { model } = made;

@@ -5,9 +5,9 @@ import { label, type Graph, type Node, type Value } from '../../ir/graph.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import type { QuantRole } from '../../ops/spec.js';
-import { fixedCodes } from '../../scheme/params.js';
 import type { Planned } from '../../scheme/quantized.js';
-import { fusesInto, portsOf } from '../validate.js';
+import { fusesInto } from '../validate.js';
+import { fixedOf } from '../fixed-range.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import type { TargetProfile } from '../../scheme/profile.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
@@ -17,6 +17,8 @@ import { describeTables, describeWeights } from './weights.js';
 import { probeOf, UNREACHED, unreachedNodes } from '../unreached.js';
 import { spectrumNodes } from '../spectrum.js';
 import { headConcats, MIXED_SCALES } from '../mixed-scales.js';
+import { summedInFloat } from '../fused-sums.js';
+import { dropFixedScales, rootOf, shareScales } from '../same-scale.js';
 import { resultsOf, settle } from '../settle.js';
 import { merged, overridesOf, type ActivationSettings, type LayerOverride, type WeightSettings } from '../overrides.js';
 
@@ -77,9 +79,11 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
       if (verdict === true) integer.add(n);
       else if (verdict) floatNodes.set(n, verdict);
     }
+    dropFixedScales(order, integer, options.target, floatNodes);
     const fusedClamps = fuseClamps(order, integer, fusesInto(options.target));
     settle(order, integer, fusedClamps, floatNodes, isInput);
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
+    shareScales(whole.plan, order, integer, fusedClamps, options.target);
     for (const n of integer) whole.integerNodes.add(n);
     if (options.embeddings) {
       for (const n of describeTables(whole.plan, order, {
@@ -225,13 +229,14 @@ function describePoints(
       });
   };
   const clampOf = new Set(fused.values());
+  const summed = summedInFloat(order, integer, fused, o.target);
 
   for (const n of order) {
     if (!integer.has(n) || clampOf.has(n)) continue;
     const role = roleOf(n)!; // integer nodes have a role
     for (const i of dataInputs(n)) {
       const v = n.inputs[i];
-      if (v) observed(v);
+      if (v && !summed.has(v)) observed(v);
     }
     if (role.role === 'passthrough' || role.role === 'clamp') {
       for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'shared', with: filled(n.inputs, 0) });
@@ -246,13 +251,15 @@ function describePoints(
       describeWeights(plan, n, role, kernelWeights(n, own, o.target, settingsOf), o.target.bias === 'int32');
     }
     for (const y of resultsOf(n, fused)) {
-      if (!y.name || (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf))) continue;
+      if (!y.name || summed.has(y)) continue;
+      if (o.target.integerOps[n.op]?.floatOutput && !needed(y, integer, clampOf)) continue;
       const { observer: _observer, observerOptions: _options, perChannel: _perChannel, ...scheme } = settingsOf(y);
-      if (role.role === 'arithmetic' && role.range && isPlainByte(scheme, n, o.target) && !fused.has(n))
+      const fixed = fused.has(n) ? undefined : fixedOf(n, role, scheme, o.target);
+      if (fixed)
         plan.set(y, {
           kind: 'fixed',
           scheme: { ...scheme, symmetric: false, granularity: { kind: 'tensor' } },
-          ...fixedCodes(role.range, scheme),
+          ...fixed,
         });
       else observed(y);
     }
@@ -261,20 +268,12 @@ function describePoints(
     for (const y of n.outputs) if (y.name && !plan.has(y)) plan.set(y, { kind: 'float', because });
 }
 
-/** Whether codes may be laid over a range that is known, from the lowest code to the highest. */
-const isPlainByte = (scheme: QuantScheme, n: Node, target: TargetProfile): boolean =>
-  /^u?int8$/.test(scheme.dtype) && !scheme.narrow && portsOf(target, n).activation.symmetric !== true;
-
 /** What shares a scale with the border of a Pad has room for it. */
 function hold(plan: Map<QuantPoint, QuantSpec>, n: Node): void {
   const border = borderOf(n);
   if (typeof border !== 'number') return;
-  let root: QuantPoint = filled(n.inputs, 0); // a Pad has data
-  let spec = plan.get(root);
-  while (spec?.kind === 'shared') {
-    root = spec.with;
-    spec = plan.get(root);
-  }
+  const root = rootOf(plan, filled(n.inputs, 0)); // a Pad has data
+  const spec = plan.get(root);
   if (spec?.kind === 'observed') plan.set(root, { ...spec, holds: [...(spec.holds ?? []), border] });
 }
 
