@@ -6,8 +6,8 @@ const list = (words: readonly string[], none = 'none'): string =>
 const port = ({ types, symmetric, narrow, granularity }: PortRule): string =>
   `${list(types)}${symmetric ? ', symmetric' : ''}${narrow ? ', without the lowest code' : ''}, one scale per ${granularity.join(' or ')}`;
 
-/** A section for a target. */
-export function targetDoc(t: TargetProfile): string {
+/** What is known of a target, one thing after another, in Markdown. */
+export function factsOf(t: TargetProfile): readonly (readonly [what: string, fact: string])[] {
   const { activations: a, weights: w, weightGranularity } = t.defaults;
   const scheme = (s: typeof a): string => `\`${s.dtype}\` ${s.symmetric ? 'symmetric' : 'asymmetric'}`;
   const kernels = Object.entries(t.integerOps).map(([op, k]) => {
@@ -22,7 +22,7 @@ export function targetDoc(t: TargetProfile): string {
   const fixed = Object.entries(t.fixedOutputs ?? {}).flatMap(([op, codes]) =>
     codes.map((c) => `\`${op}\` ${c.dtype} scale ${c.scale}, zero point ${c.zeroPoint}`),
   );
-  const facts: readonly (readonly [string, string])[] = [
+  return [
     ['also called', list(t.aliases ?? [])],
     ['hardware', t.hardware],
     ['is given', t.artefact === 'onnx' ? 'the ONNX model' : 'files of its own; the ONNX model shows what was measured'],
@@ -46,10 +46,16 @@ export function targetDoc(t: TargetProfile): string {
     ['fused', list(t.fusions)],
     ['own operators', t.ownOps.map((o) => `[${o.op}](${o.source})`).join(', ') || 'none'],
   ];
+}
+
+/** A section for a target. */
+export function targetDoc(t: TargetProfile): string {
   const quirks = t.quirks.map((q) => `- **${q.code}**: ${q.text} ([source](${q.source}))`);
   return (
     `## ${t.name}\n\n${t.doc} [Source](${t.source.split(/[; ]/)[0] ?? ''}).\n\n| | |\n|---|---|\n` +
-    `${facts.map(([what, fact]) => `| ${what} | ${fact} |`).join('\n')}\n\n${quirks.join('\n')}\n`
+    `${factsOf(t)
+      .map(([what, fact]) => `| ${what} | ${fact} |`)
+      .join('\n')}\n\n${quirks.join('\n')}\n`
   );
 }
 

@@ -14,6 +14,7 @@ import type { GateFlags } from './commands/gate.js';
 import type { CostFlags } from './commands/cost.js';
 import type { GroupsFlags } from './commands/groups.js';
 import type { Job } from './context.js';
+import { addRuntimes } from './runtimes-program.js';
 import { addStore } from './store-program.js';
 import type { Terminal } from './terminal.js';
 
@@ -50,6 +51,8 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       .option('-c, --calibration-data <path>', "calibration data, instead of the recipe's; preprocessing stays")
       .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
       .option('-o, --out <folder>', 'where the model and the reports go (default: reports/<name of the recipe>)')
+      .option('-t, --target <runtime>', 'the runtime that the model will ship to')
+      .option('--targets <names>', 'several, separated by commas: each gets a folder of its own, from one calibration')
       .option('-s, --set <key=value>', 'changes a value of the recipe; may be repeated', repeated)
       .option('--dry-run', 'plans and says what would be quantized and why; measures and writes nothing')
       .option('--json', 'prints run.json on stdout')
@@ -279,6 +282,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .action((options: { readonly json?: true }) => {
       choose(async (c) => (await import('./commands/doctor.js')).doctor(options, c));
     });
+  addRuntimes(program, choose);
   const store = addStore(program, choose);
   for (const command of [program, ...program.commands, ...store.commands]) {
     command

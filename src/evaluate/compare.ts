@@ -8,7 +8,7 @@ import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
 import type { Feed, Sample, Target, ValueInfo } from '../ir/feed.js';
 import type { Agreement, MetricFacts, OutputFacts } from '../record/index.js';
-import type { Session } from '../runtime/session.js';
+import type { Runnable } from '../runtime/session.js';
 import { AgreementMeter, classOutput } from './agreement.js';
 import { pearson, spearman } from './metrics/correlation.js';
 import { top1, top5 } from './metrics/top-k.js';
@@ -18,9 +18,9 @@ import { sliceRows } from './tensors.js';
 import type { ChosenMetric } from './types.js';
 
 export interface EvaluateOptions {
-  readonly float: Session;
+  readonly float: Runnable;
   /** Models to compare with it, on the same samples; none to score the float model alone. */
-  readonly candidates: readonly Session[];
+  readonly candidates: readonly Runnable[];
   /** A fresh pass over the batches. */
   readonly batches: () => AsyncIterable<Batch>;
   /** Default: chosen by {@link defaultMetrics} on the first sample. */
@@ -64,7 +64,7 @@ export interface Evaluated {
 export async function compareModels({
   quantized,
   ...o
-}: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Session }): Promise<Comparison> {
+}: Omit<EvaluateOptions, 'candidates'> & { readonly quantized: Runnable }): Promise<Comparison> {
   return item((await evaluateModels({ ...o, candidates: [quantized] })).candidates, 0); // one for each
 }
 

@@ -20,7 +20,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import type { EvaluationFacts, LatencyFacts, OutputFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
-import { Session } from '../runtime/session.js';
+import { EXACT, Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
 import { atBatch, randomFeed } from './feeds.js';
 import { slowness } from './slowness.js';
@@ -113,7 +113,7 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
-            open.push({ variant, session: await openQuantized(variant.folder.model, e.threads) });
+            open.push({ variant, session: await openQuantized(variant, e.threads) });
           });
         if (!open.length) continue;
         if (dataset) {
@@ -173,8 +173,14 @@ function unverified({ at, message }: Trouble): never {
   );
 }
 
-const openQuantized = (file: string, threads: number): Promise<Session> =>
-  Session.open(file, { threads, spinning: false, label: 'the quantized model' }).catch((cause: unknown) =>
+/** For another runtime, the codes are computed exactly: what this CPU's kernels do to them is not what that one does. */
+const openQuantized = ({ folder, prepared }: WrittenVariant, threads: number): Promise<Session> =>
+  Session.open(folder.model, {
+    threads,
+    spinning: false,
+    label: 'the quantized model',
+    ...(prepared.target.host === 'simulated' ? EXACT : {}),
+  }).catch((cause: unknown) =>
     fail('QUANTIZE_VERIFY', `the quantized model does not load: ${(cause as Error).message}`, {}, BUG, cause),
   ); // session errors are Errors
 

@@ -2,6 +2,7 @@
 import { isPlain } from '../recipe/override.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { asksOf, namesOf, STAGES } from './stages.js';
+import { isForRuntime } from './target-of.js';
 import type { Setting, Subject, Told } from './stage-words.js';
 
 export interface ExplainedStage extends Told {
@@ -9,7 +10,8 @@ export interface ExplainedStage extends Told {
 }
 
 /** The stages of a run in their order, and the gate that judges it. Pure. */
-export function explainRecipe({ recipe, plugins, written = {} }: ResolvedRecipe): ExplainedStage[] {
+export function explainRecipe(resolved: ResolvedRecipe): ExplainedStage[] {
+  const { recipe, plugins, written = {} } = resolved;
   const settings = [
     ...settingsOf(recipe, written),
     ...(['compress', 'adjust'] as const).flatMap((list) =>
@@ -23,7 +25,7 @@ export function explainRecipe({ recipe, plugins, written = {} }: ResolvedRecipe)
     ),
   ];
   const subject: Subject = { recipe, plugins, settings, change: 0 };
-  const asks = asksOf(recipe);
+  const asks = asksOf(recipe, true, isForRuntime(resolved));
   return [
     ...STAGES.filter((s) => s.when(asks)).flatMap((s) =>
       namesOf(s, asks).map((name, change) => ({ name, ...s.does({ ...subject, change }) })),

@@ -1,5 +1,5 @@
 /** The output folder of a run: files are made beside it and appear in it together, at the end. */
-import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
 import { sha256File, writeFileAtomic } from '../base/files.js';
@@ -9,6 +9,7 @@ import { publish, stagingDir } from './staging.js';
 
 type FileFacts = RunRecord['files'][number];
 const MODEL = 'model.onnx';
+export const SIMULATED = 'simulated.onnx';
 /** Of files, the one that a runtime is given. Throws INTERNAL where there is none. */
 export function mainFile(files: readonly FileFacts[]): FileFacts {
   const models = files.filter((f) => f.role === 'model');
@@ -17,15 +18,19 @@ export function mainFile(files: readonly FileFacts[]): FileFacts {
   );
 }
 /** Names that a run gives to files of its own. */
-const TAKEN = /^(\.|model\.onnx|run\.json$|report\.|recipe\.yaml$)/;
+const TAKEN = /^(\.|run\.json$|report\.|recipe\.yaml$)/;
+const TAKEN_FLAT = /^(\.|model\.onnx|simulated\.onnx|README\.md$|run\.json$|report\.|recipe\.yaml$)/;
 
 export class OutputFolder {
   readonly dir: string;
+  /** Of the ONNX model: it shows what was measured, where a runtime is given files of its own. */
+  readonly name: string;
   #staging: string | undefined;
   /** Of files that exporters made. */
   readonly #exported = new Map<string, FileRole>();
-  constructor(dir: string) {
+  constructor(dir: string, name: typeof MODEL | typeof SIMULATED = MODEL) {
     this.dir = dir;
+    this.name = name;
   }
 
   /** Makes the folder, and one in it for what is not done. Throws OUTPUT_WRITE. */
@@ -37,16 +42,23 @@ export class OutputFolder {
   }
   /** Where the ONNX model is made, with its external data beside it. */
   get model(): string {
-    return path.join(this.#place(), MODEL);
+    return path.join(this.#place(), this.name);
   }
 
-  /** Adds a file of an exporter. Throws EXPORT_UNSUPPORTED for a name that is none, or is taken; OUTPUT_WRITE. */
-  add({ path: name, role, data }: ExportedFile, exporter: string): void {
+  /**
+   * Adds a file of an exporter; one of a runtime may lie in folders. Throws EXPORT_UNSUPPORTED for a name that is none,
+   * or is taken; OUTPUT_WRITE.
+   */
+  add({ path: name, role, data }: ExportedFile, by: string, where: 'flat' | 'nested' = 'flat'): void {
     const place = this.#place();
     const refuse = (why: string): never =>
-      fail('EXPORT_UNSUPPORTED', `exporter ${exporter} gives a file '${name}': ${why}`, {}, 'give it another name');
-    if (!/^[\w.-]{1,100}$/.test(name)) refuse('names are up to 100 letters, digits, and . _ -');
-    if (TAKEN.test(name) || this.#exported.has(name)) refuse('the name is taken');
+      fail('EXPORT_UNSUPPORTED', `${by} gives a file '${name}': ${why}`, {}, 'give it another name');
+    const parts = where === 'nested' ? name.split('/') : [name];
+    if (!parts.every((part) => /^[\w.-]{1,100}$/.test(part) && !/^\.+$/.test(part)) || parts.length > 8)
+      refuse('names are up to 100 letters, digits, and . _ -');
+    if ((where === 'flat' ? TAKEN_FLAT : TAKEN).test(name) || name === this.name || this.#exported.has(name))
+      refuse('the name is taken');
+    mkdirSync(path.dirname(path.join(place, name)), { recursive: true });
     writeFileAtomic(path.join(place, name), data);
     this.#exported.set(name, role);
   }
@@ -55,10 +67,16 @@ export class OutputFolder {
     return this.#exported.get(name) ?? ([...this.#exported.values()].includes('model') ? 'sidecar' : 'model');
   }
 
+  /** Files so far, by paths with forward slashes. */
+  #made(): string[] {
+    const staging = this.#place();
+    const all = readdirSync(staging, { recursive: true, encoding: 'utf8' }).map((f) => f.split(path.sep).join('/'));
+    return all.filter((f) => statSync(path.join(staging, f)).isFile()).sort();
+  }
   /** What was made so far; reads every file for its hash. */
   files(): FileFacts[] {
     const staging = this.#place();
-    return readdirSync(staging).map((name) => ({
+    return this.#made().map((name) => ({
       path: name,
       bytes: statSync(path.join(staging, name)).size,
       sha256: sha256File(path.join(staging, name)),
@@ -68,7 +86,7 @@ export class OutputFolder {
   /** Bytes of what ships. */
   bytes(): number {
     const staging = this.#place();
-    const models = readdirSync(staging).filter((name) => this.#roleOf(name) === 'model');
+    const models = this.#made().filter((name) => this.#roleOf(name) === 'model');
     return models.reduce((n, name) => n + statSync(path.join(staging, name)).size, 0);
   }
 
@@ -77,7 +95,8 @@ export class OutputFolder {
     const staging = this.#place();
     const made = readdirSync(staging);
     for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
-    publish(staging, this.dir, [...made.filter((f) => f !== MODEL), MODEL, ...Object.keys(texts)]);
+    const last = made.filter((f) => f === this.name);
+    publish(staging, this.dir, [...made.filter((f) => f !== this.name), ...last, ...Object.keys(texts)]);
   }
   /** Takes away what was not published, and the folder where nothing was made. */
   close(): void {

@@ -8,7 +8,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import { dataFiles } from './sources.js';
 
 /** Files that a run puts into its output folder; `auto` adds the recipe that it found. */
-const WRITTEN = ['model.onnx', 'run.json', 'report.md', 'report.html'] as const;
+const WRITTEN = ['model.onnx', 'simulated.onnx', 'README.md', 'run.json', 'report.md', 'report.html'] as const;
 export const FOUND_RECIPE = 'recipe.yaml';
 
 /**

@@ -103,17 +103,24 @@ export async function optimizeModel(
     const hint = `passes: ${among.map((p) => p.name).join(', ')}`;
     fail('RECIPE_UNKNOWN_NAME', `optimize.${key}: "${unknown}" is not a pass of the target`, {}, hint);
   }
-  const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
-  const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
-  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added].filter(
-    (p) => !skip.includes(p.name),
-  );
+  const passes = chosenPasses(recipe, among);
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
   inferShapes(model);
   return traces;
 }
+
+function chosenPasses({ level: name, add = [], skip }: Recipe['optimize'], among: readonly Pass[]): Pass[] {
+  const level = name === 'clean' ? cleaning : optimizing[name];
+  const added = add.flatMap((n) => among.find((p) => p.name === n && !level.some((l) => l.name === n)) ?? []);
+  const all = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added];
+  return all.filter((p) => !skip.includes(p.name));
+}
+
+/** The passes that clean the model of a recipe, in their order. */
+export const passesOf = (resolved: ResolvedRecipe): readonly Pass[] =>
+  chosenPasses(resolved.recipe.optimize, passesFor(resolved));
 
 export interface Prepared {
   readonly planned: Planned;

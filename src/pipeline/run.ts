@@ -14,6 +14,7 @@ import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { correctLowRank } from './low-rank-errors.js';
+import { assertEmits, emitTogether } from './emit.js';
 import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { compressFront } from './compress.js';
@@ -25,7 +26,7 @@ import { measureTogether } from './measure-together.js';
 import { spendBudget } from './mixed.js';
 import { sparsityFindings } from './sparsity.js';
 import { bestOfRanges, type Try } from './other-ranges.js';
-import { OutputFolder } from './output-folder.js';
+import { OutputFolder, SIMULATED } from './output-folder.js';
 import type { RunListener, RunOptions, RunResult, RunsOptions } from './run-options.js';
 import { optimizeModel, passesFor } from './prepare.js';
 import { planTogether } from './plan-together.js';
@@ -33,6 +34,7 @@ import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
 import { transportTogether } from './transport/transport.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
+import { isForRuntime, targetOf } from './target-of.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
@@ -71,7 +73,7 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
 export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
   const startedAt = new Date();
-  const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail));
+  const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail, !o.searchOnly && isForRuntime(r.recipe)));
   const all = new Together(o, stagesTogether(asked), o.runs.length);
   const opened = await openFront({
     runs: o.runs,
@@ -133,6 +135,7 @@ async function runTrained(
   try {
     // before the work: a folder that cannot be written is told at once
     const taken = await all.each(planned, (v) => {
+      assertEmits(v);
       v.folder.take();
       return v;
     });
@@ -155,7 +158,8 @@ async function runTrained(
     });
     front.sources.assertUnchanged();
     const calibration = calibrated.facts && { ...calibrated.facts, overlapWithEvaluation: overlap };
-    const records = await all.each(measured, (v) => {
+    const emitted = o.searchOnly ? measured : await emitTogether(measured, front, all);
+    const records = await all.each(emitted, (v) => {
       const found = recordOf(v, facts(calibration));
       const { quantize } = v.recipe.recipe;
       const gains = [farFromFloat(found, quantize.format), withoutGain(found, quantize)].flatMap((d) => d ?? []);
@@ -178,7 +182,7 @@ function ask(recipe: ResolvedRecipe, outDir: string, index: number, all: Togethe
   return {
     index,
     recipe,
-    folder: new OutputFolder(outDir),
+    folder: new OutputFolder(outDir, targetOf(recipe).artefact === 'files' ? SIMULATED : undefined),
     asks: item(asked, index), // one for each
     diagnostics,
     report: (d) => {

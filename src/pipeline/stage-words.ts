@@ -214,6 +214,11 @@ export const tell = {
     why: 'small is not always fast',
     settings: under(s, 'evaluation.latency'),
   }),
+  emit: (s: Subject): Told => ({
+    does: `Writes what ${s.recipe.target} loads, and how a program does that.`,
+    why: 'no file serves all runtimes',
+    settings: under(s, 'target'),
+  }),
 };
 
 function whyPlan(s: Subject): string {

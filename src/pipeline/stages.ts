@@ -27,7 +27,8 @@ export type StageName =
   | 'evaluate'
   | 'layers'
   | 'verify'
-  | 'latency';
+  | 'latency'
+  | 'emit';
 
 /** What of a recipe decides which stages it has. */
 export interface Asks {
@@ -45,6 +46,8 @@ export interface Asks {
   readonly sensitivity: boolean;
   readonly layers: boolean;
   readonly latency: boolean;
+  /** Whether a folder for a runtime is made. */
+  readonly runtime: boolean;
 }
 
 /** What a group of recipes that run together costs in a stage, in runs of the float model, before it was measured. */
@@ -167,6 +170,7 @@ export const STAGES: readonly StageSpec[] = [
   },
   { name: 'verify', when: () => true, shared: 'each', runs: () => 0, does: tell.verify },
   { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
+  { name: 'emit', when: (a) => a.runtime, shared: 'each', runs: () => 0, does: tell.emit },
 ];
 
 type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget' | 'format' | 'coding'>;
@@ -198,10 +202,14 @@ function weighsInputs(coding: string | { readonly name: string } | undefined): b
   return found.weighsInputs?.(found.options.parse(given)) === true;
 }
 
-/** What a recipe asks for. Without `detail`, what only explains the result is left out. */
+/**
+ * What a recipe asks for. Without `detail`, what only explains the result is left out; `runtime` tells whether files for
+ * a runtime are written.
+ */
 export function asksOf(
   { compress, train, distill, adjust, quantize, transport, calibration, evaluation: e }: Recipe,
   detail = true,
+  runtime = false,
 ): Asks {
   return {
     compress: compress.map((c) => c.name),
@@ -217,6 +225,7 @@ export function asksOf(
     sensitivity: detail && e.sensitivity !== false,
     layers: detail && e.layers !== false,
     latency: e.latency !== false,
+    runtime,
   };
 }
 

@@ -63,11 +63,19 @@ export function publish(staging: string, outDir: string, names: readonly string[
     fail('OUTPUT_WRITE', `cannot write '${file}': ${why}`, { file }, 'give another folder with --out', cause);
   for (const name of names) {
     const file = path.join(outDir, name);
-    if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory()) refuse(file, 'it is a directory');
+    const there = lstatSync(file, { throwIfNoEntry: false });
+    if (!there) continue;
+    // A folder gives way to a folder where an earlier run has made it.
+    const folder = statSync(path.join(staging, name)).isDirectory();
+    if (there.isDirectory() && !(folder && existsSync(path.join(outDir, 'run.json'))))
+      refuse(file, 'it is a directory');
+    if (folder && !there.isDirectory()) refuse(file, 'it is a file, and a folder is to be there');
   }
   for (const name of names) {
     const file = path.join(outDir, name);
     try {
+      if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory())
+        renameSync(file, path.join(staging, `.before-${name}`));
       renameSync(path.join(staging, name), file);
     } catch (cause) {
       refuse(file, reason(cause), cause);

@@ -41,7 +41,7 @@ function schemaOf(spec: z.ZodType): JsonSchema {
 }
 
 /** Sections in which a list where one value is taken makes a recipe of each: see sweep.ts. */
-export const SWEPT_SECTIONS = ['quantize', 'optimize'] as const;
+export const SWEPT_SECTIONS = ['target', 'quantize', 'optimize'] as const;
 
 /** What editors check recipes by: also allows the lists of sweeps, and the names that plug-ins may add. */
 export function publishedSchema(): JsonSchema {

@@ -18,8 +18,8 @@ export interface ResolvedRecipe {
   readonly recipe: Recipe;
   readonly file?: string;
   readonly name: string;
-  /** For one recipe of a sweep: the name of the sweep, and what sets this one apart. */
-  readonly sweep?: { readonly name: string; readonly label: string };
+  /** For one recipe of a sweep: its name, what sets this one apart, and whether that is a runtime. */
+  readonly sweep?: { readonly name: string; readonly label: string; readonly byTarget: boolean };
   /** Where the recipe's relative paths start. */
   readonly baseDir: string;
   /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
@@ -162,7 +162,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
   const refuse = (message: string, at: Path, hint: string): never => {
     throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context);
   };
-  return expandSweep(written, refuse, schema).map(({ value, label }) => {
+  return expandSweep(written, refuse, schema).map(({ value, label, byTarget }) => {
     const parsed = spec.safeParse(value);
     const wrong = complaintsOf(parsed.success ? [] : parsed.error.issues, value, schema);
     const complaints = withoutEchoes([
@@ -193,7 +193,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
       yaml: printRecipe(recipe, context),
       written: value,
       complain,
-      ...(label === undefined ? {} : { sweep: { name, label } }),
+      ...(label === undefined ? {} : { sweep: { name, label, byTarget } }),
       ...(context.file === undefined ? {} : { file: context.file }),
     };
   });

@@ -17,7 +17,7 @@ import { learnedMethods } from '../learn/index.js';
 import { everyPass } from '../passes/presets.js';
 import type { Pass } from '../rewrite/pass.js';
 import { targets } from '../targets/index.js';
-import type { TargetProfile } from '../scheme/profile.js';
+import type { Target } from '../targets/types.js';
 import { readImportance } from './plugin-importance.js';
 import { readExporter, readGate, readObserver, readPass, readWeightMethod } from './plugin-kinds.js';
 import type { Maker, Says } from './plugin-base.js';
@@ -37,7 +37,7 @@ export interface Plugins {
   readonly passes: readonly Pass[];
   readonly weightMethods: readonly WeightMethod[];
   readonly gates: readonly Gate[];
-  readonly targets: readonly TargetProfile[];
+  readonly targets: readonly Target[];
   readonly exporters: readonly Exporter[];
   readonly importances: readonly Importance[];
   /** Where those come from that are not built in. */

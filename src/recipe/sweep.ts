@@ -9,6 +9,8 @@ import type { Path } from './text.js';
 export interface Swept {
   readonly value: Plain;
   readonly label: string | undefined;
+  /** Whether runtimes are among what sets it apart. */
+  readonly byTarget: boolean;
 }
 
 /** More recipes than this are a mistake sooner than a plan. */
@@ -50,10 +52,14 @@ export function expandSweep(
     // one for each axis
     const key = keys.filter((k) => k === keys[i]).length > 1 ? path.slice(-2).join('.') : item(keys, i);
     all = all.flatMap(({ value, parts }) =>
-      values.map((v) => ({ value: replaced(value, path, v), parts: [...parts, `${key}=${shown(v)}`] })),
+      values.map((v) => ({
+        value: replaced(value, path, v),
+        parts: [...parts, path[0] === 'target' ? shown(v) : `${key}=${shown(v)}`],
+      })),
     );
   });
-  return all.map(({ value, parts }) => ({ value, label: parts.length ? parts.join(' ') : undefined }));
+  const byTarget = axes.some(({ path }) => path[0] === 'target');
+  return all.map(({ value, parts }) => ({ value, label: parts.length ? parts.join(' ') : undefined, byTarget }));
 }
 
 /** The list of steps is one; values of their options are swept. */

@@ -9,5 +9,6 @@ export type * from './compression.js';
 export type * from './parts.js';
 export type * from './run.js';
 export type * from './search.js';
+export type * from './target.js';
 export type * from './training.js';
 export type * from './transport.js';

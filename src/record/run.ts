@@ -12,6 +12,7 @@ import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
 import { sparsitySpec } from './sparsity.js';
+import { targetSpec } from './target.js';
 import { trainingSpec } from './training.js';
 import { transportSpec } from './transport.js';
 
@@ -83,6 +84,7 @@ export const runRecordSpec = z
     sparsity: sparsitySpec.optional(),
     training: trainingSpec.optional(),
     transport: transportSpec.optional(),
+    target: targetSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),
   })

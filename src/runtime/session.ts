@@ -59,11 +59,22 @@ async function ort(): Promise<typeof Ort> {
   return loaded;
 }
 
+/** A model that runs somewhere: in onnxruntime here, or in the runtime that it ships to. */
+export interface Runnable {
+  readonly inputs: readonly ValueInfo[];
+  /** Sequences and maps have no dtype. */
+  readonly outputs: readonly ValueInfo[];
+  run(feed: Feed, fetches?: readonly string[]): Promise<Readonly<Record<string, FeedTensor>>>;
+}
+
+/** Codes of quantized models computed as they are meant, in float: no kernel of this CPU rounds or saturates them. */
+export const EXACT: SessionOptions = { optimization: 'basic', config: { 'session.disable_quant_qdq': '1' } };
+
 /**
  * A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected
  * soon.
  */
-export class Session {
+export class Session implements Runnable {
   readonly inputs: readonly ValueInfo[];
   /** Sequences and maps have no dtype. */
   readonly outputs: readonly ValueInfo[];

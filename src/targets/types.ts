@@ -38,6 +38,8 @@ export interface Emitted {
    * bytes.
    */
   readonly files: readonly ExportedFile[];
+  /** What is loaded, where that is not the first file of role `model`: `.` for the whole folder. */
+  readonly artefact?: string;
   /** Beyond what planning left in float. */
   readonly floats: readonly StaysFloat[];
 }
@@ -46,6 +48,8 @@ export interface Emitted {
 export interface Emitter {
   /** In which precisions it writes models without quantization. */
   readonly precisions: readonly Precision[];
+  /** Samples in a run, whose latency it wants to know. */
+  readonly timedBatches?: readonly number[];
   /**
    * Why the runtime cannot take a node of the float model, before any work is done; undefined where it can.
    */

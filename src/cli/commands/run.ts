@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fail } from '../../base/errors.js';
 import { checkFiles } from '../../recipe/files.js';
 import { loadRecipes } from '../../recipe/load.js';
+import { isForRuntime } from '../../pipeline/target-of.js';
 import type { CommandContext } from '../context.js';
 import { folderName } from '../folder-name.js';
 import { planLines } from '../plan.js';
@@ -16,10 +17,24 @@ export interface RunFlags {
   readonly calibrationData?: string;
   readonly evaluationData?: string;
   readonly out?: string;
+  readonly target?: string;
+  readonly targets?: string;
   readonly set?: readonly string[];
   readonly dryRun?: true;
   readonly json?: true;
   readonly quiet?: true;
+}
+
+/** `target` as the flags give it: one, or a list that makes a folder of each. Throws USAGE. */
+function targetSettings({ target, targets }: Pick<RunFlags, 'target' | 'targets'>): string[] {
+  if (target !== undefined && targets !== undefined) fail('USAGE', 'give --target or --targets, not both');
+  const names = targets?.split(',').map((n) => n.trim());
+  if (names?.some((n) => n === ''))
+    fail('USAGE', `--targets is "${targets}"`, {}, 'names of runtimes with commas between: onnxruntime-cpu,litert');
+  return [
+    ...(target === undefined ? [] : [`target=${target}`]),
+    ...(names ? [`target=[${names.map((n) => JSON.stringify(n)).join(', ')}]`] : []),
+  ];
 }
 
 /** Throws QuantError; gives exit code 0, or that of the verdict where the recipe has a gate. */
@@ -38,9 +53,9 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
       {},
       'quantize --recipe FILE; `quantize init MODEL` writes a first recipe, `quantize --help` tells the rest',
     );
-  const { recipe: file, set = [], model, calibrationData, evaluationData } = flags;
+  const { recipe: file, model, calibrationData, evaluationData } = flags;
   const recipes = await loadRecipes(file, {
-    set,
+    set: [...(flags.set ?? []), ...targetSettings(flags)],
     ...(model === undefined ? {} : { model }),
     ...(calibrationData === undefined ? {} : { calibrationData }),
     ...(evaluationData === undefined ? {} : { evaluationData }),
@@ -59,7 +74,8 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
       signal,
     });
   }
-  const outDir = flags.out ?? path.join('reports', folderName(recipe.name));
+  const folder = flags.out ?? path.join('reports', folderName(recipe.sweep?.name ?? recipe.name));
+  const outDir = isForRuntime(recipe) ? path.join(folder, folderName(recipe.recipe.target)) : folder;
   // Loaded now, so that a mistake in the recipe is told at once.
   const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([
     import('../../pipeline/run.js'),

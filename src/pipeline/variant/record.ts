@@ -61,6 +61,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(training ? { training } : {}),
     ...(done?.sparsity ? { sparsity: done.sparsity } : {}),
     ...(done?.transport ? { transport: done.transport } : {}),
+    ...(done?.target ? { target: done.target } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,

@@ -22,6 +22,7 @@ import type {
   PointFacts,
   RuntimeFacts,
   Sensitivity,
+  TargetFacts,
   TrainingFacts,
   TransportFacts,
 } from '../../record/index.js';
@@ -108,4 +109,6 @@ export interface Measured {
 }
 export interface MeasuredVariant extends WrittenVariant {
   readonly measured: Measured;
+  /** Once it was written for its runtime. */
+  readonly target?: TargetFacts;
 }

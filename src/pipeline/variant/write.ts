@@ -20,7 +20,8 @@ import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
 import type { TrainedVariant, WrittenVariant } from './types.js';
 
-const graphOf = (v: TrainedVariant): QuantizedGraph => ({
+/** All that was decided, as formats and emitters write it. */
+export const graphOf = (v: TrainedVariant): QuantizedGraph => ({
   model: v.model,
   planned: v.prepared.planned,
   params: v.assigned.params,

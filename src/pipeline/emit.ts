@@ -1,0 +1,124 @@
+/** Measured → written for the runtime: files that it loads, how a program does that, and what stays float there. */
+import { item } from '../base/lists.js';
+import { fail } from '../base/errors.js';
+import { bytesText } from '../base/text.js';
+import { feedsOf } from '../data/batch.js';
+import { measureLatencies } from '../evaluate/latency.js';
+import type { Feed } from '../ir/feed.js';
+import { label } from '../ir/graph.js';
+import type { TargetFacts } from '../record/index.js';
+import type { QuantizedGraph } from '../scheme/quantized.js';
+import { readmeOf } from '../targets/shared/readme.js';
+import type { StaysFloat, Target } from '../targets/types.js';
+import { calibrationBatches } from './adjust.js';
+import { sampleFeed } from './calibration.js';
+import { atBatch } from './feeds.js';
+import type { Front } from './front.js';
+import type { Together } from './together.js';
+import { isForRuntime, targetOf } from './target-of.js';
+import { graphOf } from './variant/write.js';
+import type { MeasuredVariant, PlannedVariant, Variant } from './variant/types.js';
+
+/** Throws EXPORT_UNSUPPORTED, before any work, for nodes that the files of a runtime cannot hold. */
+export const assertEmits = (v: PlannedVariant): void =>
+  assertHolds(targetOf(v.recipe), { model: v.model, planned: v.prepared.planned });
+
+/** The same, for a model that is in no run. */
+export function assertHolds(target: Target, graph: Pick<QuantizedGraph, 'model' | 'planned'>): void {
+  const refused = target.emitter?.refuses(graph) ?? [];
+  const [first] = refused;
+  if (!first) return;
+  const others = refused.slice(1, 4).map((r) => `'${r.node}' (${r.op}): ${r.because}`);
+  const more = refused.length > 4 ? `, and ${refused.length - 4} more` : '';
+  fail(
+    'EXPORT_UNSUPPORTED',
+    `${target.name} cannot hold '${first.node}' (${first.op}): ${first.because}` +
+      (others.length ? `; nor ${others.join('; ')}${more}` : ''),
+    { node: first.node },
+    'run these nodes elsewhere, before or behind the model, or choose a target that reads ONNX',
+  );
+}
+
+const NAME = /[^\w.-]+/g;
+const nameOf = (v: Variant): string =>
+  (v.recipe.recipe.model ?? 'model')
+    .split(/[\\/]/)
+    .at(-1)
+    ?.replace(/\.onnx$/i, '')
+    .replace(NAME, '-')
+    .slice(0, 60) || 'model';
+
+/** Writes what each runtime loads into its folder, with what was measured of it. */
+export async function emitTogether(
+  list: readonly MeasuredVariant[],
+  front: Front,
+  all: Together,
+): Promise<MeasuredVariant[]> {
+  const asked = all.alive(list).filter((v) => isForRuntime(v.recipe));
+  if (!asked.length) return [...list];
+  const made = await all.stage('emit', async () => {
+    const lines: string[] = [];
+    const done = await all.each(asked, async (v) => {
+      const target = await emitOne(v, front, all);
+      lines.push(`${target.artefact} · ${bytesText(v.folder.bytes())}`);
+      return { ...v, target };
+    });
+    return [done, all.about(lines)];
+  });
+  return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? v);
+}
+
+async function emitOne(v: MeasuredVariant, front: Front, all: Together): Promise<TargetFacts> {
+  const target = targetOf(v.recipe);
+  const { planned } = v.prepared;
+  const left = [...planned.floatNodes].map(([n, because]): StaysFloat => ({ node: label(n), op: n.op, because }));
+  const emitted = await target.emitter?.emit({
+    graph: graphOf(v),
+    onnx: v.written,
+    precision: 'float32',
+    example: await sampleFeed(front.lead, front.inputs),
+    samples: () => samplesOf(v, front, all),
+    latency: await timesOf(v, target, front, all),
+    name: nameOf(v),
+  });
+  for (const file of emitted?.files ?? []) v.folder.add(file, target.name, 'nested');
+  const artefact = emitted?.artefact ?? emitted?.files.find((f) => f.role === 'model')?.path ?? v.folder.name;
+  const floats = [...left, ...(emitted?.floats ?? [])];
+  const text = readmeOf({ target, model: nameOf(v), artefact, floats });
+  v.folder.add({ path: 'README.md', role: 'sidecar', data: text }, target.name, 'nested');
+  return {
+    name: target.name,
+    hardware: target.hardware,
+    runtime: target.host === 'here' ? 'here' : 'elsewhere',
+    artefact,
+    floats,
+  };
+}
+
+async function* samplesOf(v: MeasuredVariant, { inputs }: Front, all: Together): AsyncGenerator<Feed> {
+  const { calibration } = v.recipe.recipe;
+  if (!calibration.data) return;
+  const o = { inputs, report: all.report, ...all.listen };
+  yield* feedsOf(calibrationBatches(v.recipe, o, calibration.samples, 'the calibration of the runtime'));
+}
+
+/** Milliseconds by samples in a run, where the emitter asks and the model takes such batches. */
+async function timesOf(
+  v: MeasuredVariant,
+  { emitter }: Target,
+  { lead, inputs, floatFile }: Front,
+  all: Together,
+): Promise<Map<number, number>> {
+  const found = new Map<number, number>();
+  const { latency } = v.recipe.recipe.evaluation;
+  if (!emitter?.timedBatches || latency === false) return found;
+  const feed = await sampleFeed(lead, inputs);
+  const fixed = inputs.some((i) => typeof i.shape?.[0] === 'number');
+  for (const batch of fixed ? [1] : emitter.timedBatches) {
+    const { runs, warmup, threads } = latency;
+    const { onEvent, signal } = all.listen;
+    const how = { feed: atBatch(feed, inputs, batch), runs, warmup, threads, onEvent, signal };
+    found.set(batch, item(await measureLatencies(floatFile, [v.folder.model], how), 0).quantizedMs.p50); // of one
+  }
+  return found;
+}
