@@ -1,5 +1,5 @@
 /** Every plug-in file is listed, named like its plug-in, and says what it is. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -39,9 +39,13 @@ const camel = (name: string): string => name.replace(/-(\w)/g, (_, c: string) =>
 /** Plug-ins that a folder's files export, by file. */
 async function exported(folder: string): Promise<{ file: string; key: string; plugin: Plugin }[]> {
   const dir = path.join(root, 'src', folder);
-  const files = readdirSync(dir).filter(
+  const inFolders = readdirSync(dir, { withFileTypes: true }).flatMap((d) =>
+    d.isDirectory() && existsSync(path.join(dir, d.name, 'index.ts')) ? [`${d.name}/index.ts`] : [],
+  );
+  const alone = readdirSync(dir).filter(
     (f) => f.endsWith('.ts') && !['index.ts', 'types.ts', 'presets.ts'].includes(f),
   );
+  const files = folder === 'targets' ? inFolders : alone;
   const found = await Promise.all(
     files.map(async (file) => {
       const module: unknown = await import(pathToFileURL(path.join(dir, file)).href);

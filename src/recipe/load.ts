@@ -18,8 +18,8 @@ export interface ResolvedRecipe {
   readonly recipe: Recipe;
   readonly file?: string;
   readonly name: string;
-  /** For one recipe of a sweep: its name, what sets this one apart, and whether that is a runtime. */
-  readonly sweep?: { readonly name: string; readonly label: string; readonly byTarget: boolean };
+  /** For one recipe of a sweep: its name, what sets this one apart, and whether that is the runtime. */
+  readonly sweep?: { readonly name: string; readonly label: string; readonly byTarget?: true };
   /** Where the recipe's relative paths start. */
   readonly baseDir: string;
   /** Every key with its value, as YAML that runs again from a file in `baseDir`. */
@@ -193,7 +193,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
       yaml: printRecipe(recipe, context),
       written: value,
       complain,
-      ...(label === undefined ? {} : { sweep: { name, label, byTarget } }),
+      ...(label === undefined ? {} : { sweep: { name, label, ...(byTarget ? { byTarget } : {}) } }),
       ...(context.file === undefined ? {} : { file: context.file }),
     };
   });

@@ -10,7 +10,7 @@ export interface Swept {
   readonly value: Plain;
   readonly label: string | undefined;
   /** Whether runtimes are among what sets it apart. */
-  readonly byTarget: boolean;
+  readonly byTarget?: true;
 }
 
 /** More recipes than this are a mistake sooner than a plan. */
@@ -59,7 +59,11 @@ export function expandSweep(
     );
   });
   const byTarget = axes.some(({ path }) => path[0] === 'target');
-  return all.map(({ value, parts }) => ({ value, label: parts.length ? parts.join(' ') : undefined, byTarget }));
+  return all.map(({ value, parts }) => ({
+    value,
+    label: parts.length ? parts.join(' ') : undefined,
+    ...(byTarget ? { byTarget } : {}),
+  }));
 }
 
 /** The list of steps is one; values of their options are swept. */
