@@ -36,6 +36,7 @@ mkdirSync(dist, { recursive: true });
 for (const name of ['.inputs', '.sources']) rmSync(path.join(dist, name), { force: true }); // half a build is no build
 node(require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.json');
 for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 'src', file), path.join(dist, file));
+copyAdapters();
 keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
@@ -60,6 +61,13 @@ function keepWhatIsReached() {
     const made = existsSync(`${base}.ts`) || existsSync(`${base}.js`);
     if (!made || (source[1] === 'd.ts' && !reached.has(file))) rmSync(path.join(dist, file));
   }
+}
+
+/** Python files that run models in their runtimes, where `quantize verify` finds them. */
+function copyAdapters() {
+  const targets = path.join(root, 'src', 'targets');
+  for (const file of readdirSync(targets, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.py')))
+    cpSync(path.join(targets, file), path.join(dist, 'targets', file));
 }
 
 function node(script, ...args) {

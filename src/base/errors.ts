@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   TRAIN_CHECKPOINT: 'A checkpoint of training is damaged, or cannot be read.',
   TRAIN_NON_FINITE: 'A step of training gave NaN or infinity; the weights are those before it.',
   USAGE: 'The command line is wrong.',
+  VERIFY_RUNTIME: 'The runtime that a model was written for does not load or run it, or is not installed.',
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;
 

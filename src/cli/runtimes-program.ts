@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { ConvertFlags } from './commands/convert.js';
 import type { TargetsFlags } from './commands/targets.js';
+import type { VerifyFlags } from './commands/verify.js';
 import type { Job } from './context.js';
 
 /** Adds them to the program. */
@@ -30,6 +31,23 @@ export function addRuntimes(program: Command, choose: (job: Job) => void): void 
     .option('--debug', 'shows stack traces')
     .action((model: string, options: ConvertFlags) => {
       choose(async (c) => (await import('./commands/convert.js')).convert(model, options, c));
+    });
+  program
+    .command('verify')
+    .description('runs what was written for a runtime in the runtime itself, and puts what it measures into the report')
+    .argument('<folder>', 'the folder of a run for a runtime, such as reports/int8-kl/openvino')
+    .option('-r, --recipe <file>', 'the recipe of the run, where it is no longer where it was')
+    .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
+    .option('--python <file>', 'a Python that has the packages of the runtime')
+    .option('--environments <folder>', 'a folder with a virtual environment for each runtime (or QUANTBENCH_RUNTIMES)')
+    .option('--samples <n>', 'most samples to evaluate on')
+    .option('--threads <n>', 'threads of the runtime', '1')
+    .option('--rounds <n>', 'rounds in which both models take turns; 0 measures no latency', '20')
+    .option('--json', 'prints what was measured as JSON')
+    .option('-q, --quiet', 'prints no progress')
+    .option('--debug', 'shows stack traces')
+    .action((folder: string, options: VerifyFlags) => {
+      choose(async (c) => (await import('./commands/verify.js')).verify(folder, options, c));
     });
 }
 

@@ -3,7 +3,7 @@ import { item } from '../base/lists.js';
 import type { OnEvent } from '../base/events.js';
 import type { Feed } from '../ir/feed.js';
 import type { LatencyFacts, RunTimes } from '../record/index.js';
-import { medianOf, ratioOf, timeModels, timesOf, type TimeOptions, type TimedModel } from './rounds.js';
+import { medianOf, ratioOf, timeModels, timesOf, type Rounds, type TimeOptions, type TimedModel } from './rounds.js';
 import { bootstrapPercentiles, nearestRank } from './statistics.js';
 
 export type { TimedModel, TimeOptions } from './rounds.js';
@@ -29,13 +29,22 @@ export async function measureLatencies(
   o: TimeOptions,
 ): Promise<LatencyFacts[]> {
   const [floatRounds, ...others] = await timeModels([float, ...candidates], o);
-  const floatMs = timesOf(floatRounds!); // the first of the list
+  return latenciesOf(floatRounds!, others, o); // the first of the list
+}
+
+/** What is said of rounds that were timed, here or in another runtime. */
+export function latenciesOf(
+  floatRounds: Rounds,
+  others: readonly Rounds[],
+  o: Pick<TimeOptions, 'feed' | 'batch' | 'threads' | 'warmup' | 'onEvent'>,
+): LatencyFacts[] {
+  const floatMs = timesOf(floatRounds);
   const ofFloat = runTimes(floatMs);
   const batch = o.batch ?? batchOf(o.feed);
   const drift = driftOf(floatMs, 'float', o.onEvent);
   return others.map((rounds) => {
     const ms = timesOf(rounds);
-    const ratio = ratioOf(floatRounds!, rounds); // the first of the list is the float model
+    const ratio = ratioOf(floatRounds, rounds);
     const quantizedMs = runTimes(ms);
     const own = driftOf(ms, 'quantized', o.onEvent);
     return {

@@ -1,5 +1,5 @@
 /** Verdicts on runs. */
 export { gates } from './gates/index.js';
-export { exitCodeOfVerdict, judgeRun } from './judge.js';
+export { asksOf, exitCodeOfVerdict, judgeRun } from './judge.js';
 export { gateSpec, type GateSettings } from './settings.js';
 export type { Gate } from './types.js';

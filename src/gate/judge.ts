@@ -19,7 +19,8 @@ export function judgeRun(
 ): GateFacts {
   const limits: Readonly<Record<string, unknown>> = settings;
   const asked = among.filter((g) => limits[g.name] !== undefined);
-  if (!asked.length)
+  const there = judgedThere(run, settings, among);
+  if (!asked.length && !there.length)
     fail('USAGE', 'there is no limit to judge the run by', {}, `set one of ${among.map((g) => g.name).join(', ')}`);
   const failed = [
     ['run', run],
@@ -32,6 +33,7 @@ export function judgeRun(
   const rules: RuleResult[] = [
     ...failed,
     ...asked.map((g) => g.judge(run, baseline, limits[g.name], settings.confidence)),
+    ...there,
   ];
   const verdict: Verdict = rules.some((r) => r.verdict === 'fail')
     ? 'fail'
@@ -44,6 +46,27 @@ export function judgeRun(
     against: baseline ? `${baseline.recipe.name} of ${baseline.startedAt}` : 'float',
     rules,
   };
+}
+
+/** Whether settings say anything of a run: limits may be of other runtimes alone. */
+export const asksOf = (run: RunRecord, settings: GateSettings, among: readonly Gate[] = gates): boolean =>
+  among.some((g) => Object.hasOwn(settings, g.name)) || judgedThere(run, settings, among).length > 0;
+
+/** Limits of the runtime that the run was written for, held against what was measured in it. */
+function judgedThere(run: RunRecord, { targets, confidence }: GateSettings, among: readonly Gate[]): RuleResult[] {
+  const { target } = run;
+  const limits: Readonly<Record<string, unknown>> = (target && targets?.[target.name]) ?? {};
+  const { evaluation, latency } = target?.verified ?? {};
+  const { evaluation: _e, latency: _l, runtime: _r, ...rest } = run;
+  const seen: RunRecord = { ...rest, ...(evaluation ? { evaluation } : {}), ...(latency ? { latency } : {}) };
+  return among
+    .filter((g) => limits[g.name] !== undefined)
+    .map((g): RuleResult => {
+      const name = `${target?.name}: ${g.name}`;
+      if (!target?.verified)
+        return { name, verdict: 'undecided', text: `not verified in ${target?.name}: quantize verify` };
+      return { ...g.judge(seen, undefined, limits[g.name], confidence), name };
+    });
 }
 
 /** Exit code of `quantize` for a verdict: 0 pass, 1 fail, 5 undecided, which is no failure but no proof either. */

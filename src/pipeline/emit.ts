@@ -1,4 +1,5 @@
 /** Measured → written for the runtime: files that it loads, how a program does that, and what stays float there. */
+import path from 'node:path';
 import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
@@ -7,6 +8,7 @@ import { measureLatencies } from '../evaluate/latency.js';
 import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
 import type { TargetFacts } from '../record/index.js';
+import { relativePath } from '../recipe/override.js';
 import type { QuantizedGraph } from '../scheme/quantized.js';
 import { readmeOf } from '../targets/shared/readme.js';
 import type { StaysFloat, Target } from '../targets/types.js';
@@ -91,6 +93,7 @@ async function emitOne(v: MeasuredVariant, front: Front, all: Together): Promise
     hardware: target.hardware,
     runtime: target.host === 'here' ? 'here' : 'elsewhere',
     artefact,
+    recipeFolder: relativePath(path.resolve(v.folder.dir), v.recipe.baseDir),
     floats,
   };
 }

@@ -7,7 +7,7 @@ import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { batchNormMoments } from '../channels/moments.js';
-import { judgeRun } from '../gate/index.js';
+import { asksOf as asksOfGate, judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
@@ -313,7 +313,9 @@ async function writeAll(list: readonly TrainedVariant[], front: Front, all: Toge
 
 /** With the verdict of the recipe's gate, where it has one. */
 const judged = (record: RunRecord, { recipe: { gate }, plugins }: ResolvedRecipe): RunRecord =>
-  gate ? { ...record, gate: judgeRun(record, gate, undefined, plugins.gates) } : record;
+  gate && asksOfGate(record, gate, plugins.gates)
+    ? { ...record, gate: judgeRun(record, gate, undefined, plugins.gates) }
+    : record;
 
 /** Such as `12 × weights dtype int8, 8 × weights dtype int4 · sizeRatio 0.199 of 0.2`. */
 function mixedText({ choices, layers, budget, spent, limit }: MixedFacts): string {

@@ -30,6 +30,7 @@ export const targetSpec = z
     hardware: text,
     runtime: z.enum(['here', 'elsewhere']).describe('Whether the other figures of the record are of this runtime.'),
     artefact: text.describe('What the runtime loads: a file or folder, relative to the output folder.'),
+    recipeFolder: text.describe('Where paths of the recipe start, relative to the output folder.'),
     floats: z.array(floatsSpec).describe('What stays float there, and why.'),
     verified: verifiedSpec.optional().describe('Absent: not verified there.'),
   })

@@ -1,7 +1,8 @@
 import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
 import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
+import { openvino } from './openvino/index.js';
 import { tensorrt } from './tensorrt/index.js';
 import type { Target } from './types.js';
 
 /** Every target, by name in recipes. */
-export const targets: readonly Target[] = [onnxruntimeCpu, onnxruntimeCpuVnni, tensorrt];
+export const targets: readonly Target[] = [onnxruntimeCpu, onnxruntimeCpuVnni, openvino, tensorrt];

@@ -64,8 +64,18 @@ export interface Usage {
   readonly code: readonly string[];
 }
 
+/**
+ * How the artefact is run for `quantize verify`: by `adapter.py` in the folder of the target, in an environment that has
+ * these Python packages, or by onnxruntime of npm.
+ */
+export type Adapter =
+  | { readonly kind: 'python'; readonly packages: readonly string[] }
+  | { readonly kind: 'npm'; readonly packages: readonly ['onnxruntime-node'] };
+
 /** A runtime: what it runs, as data, and how it is given a model. */
 export interface Target extends TargetProfile {
   readonly emitter?: Emitter;
   readonly usage?: readonly Usage[];
+  /** Without one, nothing can be verified: the runtime does not run on plain machines. */
+  readonly adapter?: Adapter;
 }

@@ -18,6 +18,25 @@ export const onnxruntimeCpu = {
   host: 'here',
   hardware: 'x64 (AVX2, AVX-512, VNNI) and ARM64 CPUs',
   artefact: 'onnx',
+  adapter: { kind: 'npm', packages: ['onnxruntime-node'] },
+  usage: [
+    {
+      language: 'JavaScript',
+      code: [
+        "import * as ort from 'onnxruntime-node';",
+        "const session = await ort.InferenceSession.create('{model}');",
+        'const outputs = await session.run({ [session.inputNames[0]]: tensor });',
+      ],
+    },
+    {
+      language: 'Python',
+      code: [
+        'import onnxruntime as ort',
+        "session = ort.InferenceSession('{model}')",
+        'outputs = session.run(None, {session.get_inputs()[0].name: x})',
+      ],
+    },
+  ],
   ports: {
     activation: { types: ['uint8', 'int8'], granularity: ['tensor'] },
     weight: { types: ['int8', 'uint8'], granularity: ['tensor', 'axis'] },
