@@ -11,6 +11,7 @@ import { diagnosticsSection, passesSection, provenanceSection, recipeSection } f
 import { runtimeSection } from './html/runtime.js';
 import { script } from './html/script/index.js';
 import { mixedSection, searchSection } from './html/search.js';
+import { targetSection } from './html/target.js';
 import { sizeSection } from './html/size.js';
 import { sensitivitySection } from './html/sensitivity.js';
 import { compressionSection } from './html/compression.js';
@@ -28,6 +29,7 @@ export function renderHtml(record: RunRecord): string {
   const layers = layersOf(record);
   const said = story(record);
   const sections = html`${gateSection(record.gate)}
+${targetSection(record)}
 ${searchSection(record)}
 ${compressionSection(record)}${trainingSection(record)}${transportSection(record)}
 ${accuracySection(record)}

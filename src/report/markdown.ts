@@ -4,6 +4,7 @@ import type { RunRecord } from '../record/index.js';
 import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { compressionText } from './compression.js';
+import { targetText } from './target.js';
 import { transportText } from './transport.js';
 import { story } from './story.js';
 import { summaryTable, verdict } from './summary.js';
@@ -22,6 +23,7 @@ export function renderMarkdown(record: RunRecord): string {
     ),
     section('What happened', story(record).map(text).join(' ')),
     section('Gate', gate(record)),
+    section('Where it ships', targetText(record)),
     section('Search', search(record)),
     section('Compression', record.compression ? compressionText(record.compression, record.sparsity) : ''),
     section('Transport size', record.transport ? transportText(record.transport) : ''),

@@ -1,8 +1,21 @@
+import { onnxruntimeArm64 } from './onnxruntime-arm64/index.js';
 import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
 import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
+import { onnxruntimeCuda } from './onnxruntime-cuda/index.js';
+import { onnxruntimeQnn } from './onnxruntime-qnn/index.js';
+import { onnxruntimeWeb } from './onnxruntime-web/index.js';
 import { openvino } from './openvino/index.js';
 import { tensorrt } from './tensorrt/index.js';
 import type { Target } from './types.js';
 
 /** Every target, by name in recipes. */
-export const targets: readonly Target[] = [onnxruntimeCpu, onnxruntimeCpuVnni, openvino, tensorrt];
+export const targets: readonly Target[] = [
+  onnxruntimeCpu,
+  onnxruntimeCpuVnni,
+  onnxruntimeArm64,
+  onnxruntimeWeb,
+  onnxruntimeCuda,
+  onnxruntimeQnn,
+  openvino,
+  tensorrt,
+];
