@@ -27,6 +27,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   channels: 5,
   autodiff: 6,
   gate: 7,
+  lint: 7,
   store: 7,
   codes: 7,
   quantize: 8,
@@ -54,7 +55,7 @@ const LONG: Readonly<Record<string, string>> = {
 };
 
 /** Rooms that speak of single operators: what is known of them, rewriting, writing, and runtimes. */
-const SPEAK_OF_OPS = ['ops', 'passes', 'formats', 'targets'];
+const SPEAK_OF_OPS = ['ops', 'passes', 'formats', 'targets', 'lint'];
 /** Names of operators that are tested elsewhere: how often in a file, and why. Everything else asks ops/. */
 const NAMED_OPS: Readonly<Record<string, readonly [times: number, because: string]>> = {
   'ir/count.ts': [1, 'lies below ops/, and Constant is the form of a value, not work'],

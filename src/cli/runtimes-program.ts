@@ -1,6 +1,7 @@
 /** The commands about runtimes: what they are, what fits them, files for them, and whether those work there. */
 import type { Command } from 'commander';
 import type { ConvertFlags } from './commands/convert.js';
+import type { LintFlags } from './commands/lint.js';
 import type { TargetsFlags } from './commands/targets.js';
 import type { VerifyFlags } from './commands/verify.js';
 import type { Job } from './context.js';
@@ -31,6 +32,19 @@ export function addRuntimes(program: Command, choose: (job: Job) => void): void 
     .option('--debug', 'shows stack traces')
     .action((model: string, options: ConvertFlags) => {
       choose(async (c) => (await import('./commands/convert.js')).convert(model, options, c));
+    });
+  program
+    .command('lint')
+    .description('holds a quantized ONNX model, whoever made it, against the rules of a runtime')
+    .argument('<model>', 'ONNX model')
+    .requiredOption('-t, --target <runtime>', 'the runtime that will load it')
+    .option('--plugin <file>', 'a module with targets of your own; may be repeated', repeated)
+    .option('--strict', 'warnings count as errors')
+    .option('--json', 'prints the findings as JSON')
+    .option('-q, --quiet', 'prints only the count')
+    .option('--debug', 'shows stack traces')
+    .action((model: string, options: LintFlags) => {
+      choose(async (c) => (await import('./commands/lint.js')).lint(model, options, c));
     });
   program
     .command('verify')

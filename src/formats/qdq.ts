@@ -154,12 +154,13 @@ class QdqRewriter {
   }
 
   /**
-   * ONNX Runtime clips 8-bit codes only, and one limit cannot serve channels with scales of their own: else the clamp
-   * stays float.
+   * ONNX Runtime clips 8-bit codes only, one limit cannot serve channels with scales of their own, and not every target
+   * takes operators on codes: else the clamp stays float.
    */
   #clipsCodes(y: Value): boolean {
     const scheme = this.#in.params.get(y)?.scheme;
-    return scheme !== undefined && scheme.granularity.kind === 'tensor' && /^u?int8$/.test(scheme.dtype);
+    const written = this.#in.target.onCodes.includes('Clip');
+    return written && scheme !== undefined && scheme.granularity.kind === 'tensor' && /^u?int8$/.test(scheme.dtype);
   }
 
   #takesCodes(n: Node): boolean {

@@ -1,12 +1,13 @@
 /** Measured → written for the runtime: files that it loads, how a program does that, and what stays float there. */
 import path from 'node:path';
 import { item } from '../base/lists.js';
-import { fail } from '../base/errors.js';
+import { fail, type Diagnostic } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
 import { feedsOf } from '../data/batch.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
+import { lintModel } from '../lint/index.js';
 import type { TargetFacts } from '../record/index.js';
 import { relativePath } from '../recipe/override.js';
 import type { QuantizedGraph } from '../scheme/quantized.js';
@@ -84,6 +85,7 @@ async function emitOne(v: MeasuredVariant, front: Front, all: Together): Promise
     name: nameOf(v),
   });
   for (const file of emitted?.files ?? []) v.folder.add(file, target.name, 'nested');
+  if (target.artefact === 'onnx') for (const d of lintFindings(v, target)) v.report(d);
   const artefact = emitted?.artefact ?? emitted?.files.find((f) => f.role === 'model')?.path ?? v.folder.name;
   const floats = [...left, ...(emitted?.floats ?? [])];
   const text = readmeOf({ target, model: nameOf(v), artefact, floats });
@@ -97,6 +99,19 @@ async function emitOne(v: MeasuredVariant, front: Front, all: Together): Promise
     floats,
   };
 }
+
+const MOST_FINDINGS = 20;
+/** What the rules of the runtime say of the model, the first of them. */
+const lintFindings = (v: MeasuredVariant, target: Target): Diagnostic[] =>
+  lintModel(v.written, target)
+    .slice(0, MOST_FINDINGS)
+    .map((f) => ({
+      severity: 'warning',
+      code: 'TARGET_LINT',
+      message: `${target.name}, rule ${f.rule}: '${f.node}' (${f.op}): ${f.message}`,
+      where: { node: f.node },
+      hint: `${f.fix} (${f.source})`,
+    }));
 
 async function* samplesOf(v: MeasuredVariant, { inputs }: Front, all: Together): AsyncGenerator<Feed> {
   const { calibration } = v.recipe.recipe;

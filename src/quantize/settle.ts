@@ -10,7 +10,8 @@ export const resultsOf = (n: Node, fused: ReadonlyMap<Node, Node>): readonly Val
 
 /**
  * Drops candidates until what is left hangs together: arithmetic runs in integers only in the middle of a chain (all
- * inputs come in integers, somebody needs the result in integers); passthrough ops follow their input. Rounds go over
+ * inputs come in integers, somebody needs the result in integers), but for sums within the kernel of a product, whose
+ * other operand may be quantized on its way (`summed`); passthrough ops follow their input. Rounds go over
  * the nodes in order, each over those alone that what was dropped since can have changed.
  */
 export function settle(
@@ -19,6 +20,7 @@ export function settle(
   fused: Map<Node, Node>,
   why: Map<Node, string>,
   inputs: ReadonlySet<Value>,
+  summed: (before: Node, sum: Node) => boolean = () => false,
 ): void {
   const roles = new Map(order.map((n) => [n, specOf(n)?.quant] as const));
   const position = new Map(order.map((n, i) => [n, i]));
@@ -91,8 +93,9 @@ export function settle(
       const role = roles.get(n);
       const data = dataOf(n);
       if (role?.role === 'arithmetic') {
-        if (!data.every((v) => fromInteger(v) || inputs.has(v) || v.isInitializer) || !data.some(fromInteger))
-          drop(n, 'an input comes in float');
+        const within = data.some((v) => v.producer && integer.has(v.producer) && summed(v.producer, n));
+        const taken = (v: Value): boolean => within || fromInteger(v) || inputs.has(v) || v.isInitializer;
+        if (!data.every(taken) || !data.some(fromInteger)) drop(n, 'an input comes in float');
         else if (!resultsOf(n, fused).some(wanted)) drop(n, 'nothing after it runs in integers');
       } else if (passesOn(n)) {
         const v = data[0];

@@ -75,6 +75,7 @@ const targetSpec = z.strictObject({
       code: z.string(),
       text: z.string(),
       ...sourced,
+      rules: names.optional(),
       when: z
         .strictObject({
           plans: names.optional(),

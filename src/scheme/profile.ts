@@ -41,6 +41,8 @@ export interface Quirk {
   readonly source: string;
   /** Without one, it is told where it is measured, or in the documentation only. */
   readonly when?: QuirkCondition;
+  /** Rules of `quantize lint` that have this source. */
+  readonly rules?: readonly string[];
 }
 
 /** What a runtime runs in integers, and how it wants it written. Data only: every constraint has a source. */
