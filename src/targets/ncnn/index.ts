@@ -1,4 +1,5 @@
 import type { Target } from '../types.js';
+import { emit, refuses } from './emit.js';
 
 const WIKI = 'https://github.com/Tencent/ncnn/wiki/quantized-int8-inference';
 const SOURCE = 'https://github.com/Tencent/ncnn/tree/master/src/layer';
@@ -52,6 +53,34 @@ export const ncnn = {
       code: 'INT8_STAYS_ON',
       text: 'A file with int8 weights needs opt.use_int8_inference (the default): without it, weights are misread.',
       source: SOURCE,
+    },
+  ],
+  emitter: { precisions: ['float32', 'float16'], refuses, emit },
+  usage: [
+    {
+      language: 'C++',
+      code: [
+        'const std::string param = "{model}";',
+        'ncnn::Net net;',
+        'net.load_param(param.c_str());',
+        'net.load_model((param.substr(0, param.size() - 5) + "bin").c_str());',
+        'ncnn::Extractor ex = net.create_extractor();',
+        'ex.input(net.input_names()[0], in);  // an ncnn::Mat of width, height, channels',
+        'ncnn::Mat out;',
+        'ex.extract(net.output_names()[0], out);',
+      ],
+    },
+    {
+      language: 'Python',
+      code: [
+        'import ncnn',
+        'net = ncnn.Net()',
+        "net.load_param('{model}')",
+        "net.load_model('{model}'.replace('.param', '.bin'))",
+        'ex = net.create_extractor()',
+        'ex.input(net.input_names()[0], ncnn.Mat(sample).clone())  # float32 [channels, height, width]',
+        'result, out = ex.extract(net.output_names()[0])',
+      ],
     },
   ],
 } satisfies Target;

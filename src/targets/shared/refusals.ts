@@ -3,7 +3,7 @@ import { QuantError } from '../../base/errors.js';
 import { label } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
 import type { StaysFloat } from '../types.js';
-import { layersOf, type Layer, type Layers, type Sizes } from './layers.js';
+import { layersOf, type Layers, type Sizes } from './layers.js';
 
 /** Size of axes that are named only: what is refused does not depend on it. */
 const ANY_SIZE = 16;
@@ -35,16 +35,13 @@ export const floatLayers = (model: Model, example: Sizes = anyExample(model)): L
     example,
   );
 
-/** Each layer that `why` gives a reason for; or the model, where its layers cannot be read at all. */
-export function refusalsOf(model: Model, why: (layer: Layer) => string | undefined): StaysFloat[] {
+/** What `find` finds, or the place at which the layers of a model cannot be read. */
+export function refusing(model: Model, find: () => readonly StaysFloat[]): readonly StaysFloat[] {
   try {
-    return floatLayers(model).layers.flatMap((l) => {
-      const because = why(l);
-      return because === undefined ? [] : [{ node: l.name, op: l.op, because }];
-    });
+    return find();
   } catch (error) {
     if (!(error instanceof QuantError) || error.code !== 'EXPORT_UNSUPPORTED') throw error;
-    return [{ node: error.where.node ?? error.where.tensor ?? model.graph.name, op: '', because: error.message }];
+    return [{ node: error.where.node ?? error.where.tensor ?? model.graph.name, op: 'graph', because: error.message }];
   }
 }
 
