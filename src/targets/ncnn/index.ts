@@ -35,6 +35,7 @@ export const ncnn = {
   // Layers dequantize their results: only what the next one reads becomes codes, src/layer/convolution.cpp.
   integerOps: { Conv: { floatOutput: true }, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 } },
   passthroughOps: ['Relu', 'Clip'],
+  floatReads: 'values',
   onCodes: [],
   byteCodes: [],
   ownOps: [],

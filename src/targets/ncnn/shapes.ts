@@ -76,7 +76,11 @@ export function slice(l: Layer, net: NcnnNet): string | undefined {
 
 /** Crops, and then takes every step-th element: a pool of windows of one element does, over any axis in the middle. */
 function cut(net: NcnnNet, from: string, sizes: readonly number[], taken: readonly Taken[], name: string): string {
-  const ends = taken.map((t) => t.start + (t.count - 1) * t.step + 1);
+  // Pools of one element leave out what lies behind the last step by themselves.
+  const ends = taken.map((t, i) => {
+    const size = item(sizes, i);
+    return t.start + Math.ceil((size - t.start) / t.step) === t.start + t.count && t.count > 0 ? size : t.start + (t.count - 1) * t.step + 1;
+  });
   const cropped = taken.flatMap((t, i) => (t.start > 0 || ends[i] !== sizes[i] ? [i] : []));
   const strided = taken.flatMap((t, i) => (t.step > 1 ? [i] : []));
   let blob = from;
