@@ -1,4 +1,5 @@
 import type { Target } from '../types.js';
+import { emit, refuses } from './emit.js';
 
 const DOCS = 'https://www.paddlepaddle.org.cn/inference/master/guides/x86_cpu_infer/paddle_x86_cpu_int8.html';
 
@@ -25,10 +26,11 @@ export const paddle = {
   beyondPorts: 'refused',
   bias: 'float',
   fusions: ['Conv Gemm Add > Relu Clip'],
-  integerOps: { Conv: {}, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 }, Add: {} },
+  integerOps: { Conv: { floatOutput: true }, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 } },
   passthroughOps: ['Relu', 'Clip', 'MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Slice', 'Squeeze', 'Unsqueeze', 'Pad'],
   onCodes: ['Pad', 'Slice', 'Relu', 'Clip'],
   byteCodes: ['Pad', 'Clip', 'Relu', 'MaxPool'],
   ownOps: [],
   quirks: [],
+  emitter: { precisions: ['float32'], refuses, emit },
 } satisfies Target;
