@@ -44,6 +44,7 @@ export function factsOf(t: TargetProfile): readonly (readonly [what: string, fac
     ['written on codes', list(t.onCodes)],
     ['8-bit codes only', list(t.byteCodes)],
     ['fused', list(t.fusions)],
+    ['float layers read', t.floatReads === 'values' ? 'tensors as they were made' : 'values of codes'],
     ['own operators', t.ownOps.map((o) => `[${o.op}](${o.source})`).join(', ') || 'none'],
   ];
 }

@@ -256,6 +256,7 @@ class QdqRewriter {
 
   /** Whoever still reads the float value reads the dequantized codes from now on; a graph output keeps its name. */
   #handOver(y: Value): void {
+    if (this.#in.target.floatReads === 'values') return;
     const readers = [...y.uses].filter(
       (u) => !this.#replaced.has(u.node) && !(u.node.op === 'QuantizeLinear' && u.index === 0),
     );

@@ -1,3 +1,4 @@
+import type { TargetProfile } from '../scheme/profile.js';
 import type { Diagnostic } from '../base/errors.js';
 import type { DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
@@ -13,7 +14,11 @@ export interface FormatInput {
     'plan' | 'integerNodes' | 'weightOnlyNodes' | 'fusedClamps' | 'weightOnly' | 'nearZero'
   >;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
-  readonly target: { readonly onCodes: readonly string[]; readonly byteCodes?: readonly string[] };
+  readonly target: {
+    readonly onCodes: readonly string[];
+    readonly byteCodes?: readonly string[];
+    readonly floatReads?: TargetProfile['floatReads'];
+  };
   /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   /** What is added to products with quantized weights, by weight; formats of weights alone write it. */

@@ -55,6 +55,7 @@ const targetSpec = z.strictObject({
       ),
     )
     .optional(),
+  floatReads: z.enum(['codes', 'values']).optional(),
   fusedSums: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Add')).optional(),
   fusions: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Relu Clip')),
   integerOps: z.record(

@@ -98,6 +98,11 @@ export interface TargetProfile {
    * What disappears into the output range of the op before it: `Conv Gemm > Relu Clip`, `*` for any op with a kernel.
    */
   readonly fusions: readonly string[];
+  /**
+   * What float layers read of a tensor that kernels read as codes: the values of its codes, or the tensor as it was
+   * made, where each kernel rounds what it reads. Default: codes.
+   */
+  readonly floatReads?: 'codes' | 'values';
   /** Ops with integer kernels. */
   readonly integerOps: Readonly<Record<string, IntegerKernel>>;
   /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */

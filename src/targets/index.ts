@@ -1,3 +1,6 @@
+import { mindspore } from './mindspore/index.js';
+import { mnn } from './mnn/index.js';
+import { ncnn } from './ncnn/index.js';
 import { onnxruntimeArm64 } from './onnxruntime-arm64/index.js';
 import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
 import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
@@ -5,7 +8,11 @@ import { onnxruntimeCuda } from './onnxruntime-cuda/index.js';
 import { onnxruntimeQnn } from './onnxruntime-qnn/index.js';
 import { onnxruntimeWeb } from './onnxruntime-web/index.js';
 import { openvino } from './openvino/index.js';
+import { paddle } from './paddle/index.js';
+import { pytorch } from './pytorch/index.js';
 import { tensorrt } from './tensorrt/index.js';
+import { triton } from './triton/index.js';
+import { tvm } from './tvm/index.js';
 import type { Target } from './types.js';
 
 /** Every target, by name in recipes. */
@@ -18,4 +25,11 @@ export const targets: readonly Target[] = [
   onnxruntimeQnn,
   openvino,
   tensorrt,
+  ncnn,
+  mnn,
+  paddle,
+  pytorch,
+  tvm,
+  mindspore,
+  triton,
 ];

@@ -151,6 +151,7 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   u8s8: (t) => ({ ...t, u8s8: 'exact' }),
   ports: (t) => ({ ...t, ports: { ...t.ports, activation: { types: ['uint8', 'int16'], granularity: ['tensor'] } } }),
   beyondPorts: (t) => ({ ...t, beyondPorts: 'refused' }),
+  floatReads: (t) => ({ ...t, floatReads: 'values' }),
   bias: (t) => ({ ...t, bias: 'float' }),
   scales: (t) => ({ ...t, scales: 'power-of-two' }),
   sameScale: (t) => ({ ...t, sameScale: ['Concat'] }),
@@ -165,7 +166,7 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   quirks: (t) => ({ ...t, quirks: [] }),
 };
 /** Fields that formats read, and those that only people do. */
-const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq' } as const;
+const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq', floatReads: 'qdq' } as const;
 const READ: readonly string[] = ['name', 'aliases', 'doc', 'source', 'hardware', 'artefact'];
 /** The graph as written, with activations of a type. */
 async function written(target: TargetProfile, dtype: 'uint8' | 'int16'): Promise<string> {

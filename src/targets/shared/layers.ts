@@ -3,7 +3,7 @@ import { fail } from '../../base/errors.js';
 import { createRng } from '../../base/rng.js';
 import { cloneModel } from '../../ir/clone.js';
 import type { DType } from '../../ir/dtype.js';
-import type { Feed } from '../../ir/feed.js';
+import type { FeedTensor } from '../../ir/feed.js';
 import { label, type Dim, type Node, type Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../../ops/infer.js';
@@ -58,11 +58,14 @@ export interface Layers {
   readonly layers: readonly Layer[];
 }
 
+/** Sizes of the model's inputs, by name. */
+export type Sizes = Readonly<Record<string, Pick<FeedTensor, 'dims'>>>;
+
 /**
  * Sizes are those of `example`, with one sample in a batch. Throws EXPORT_UNSUPPORTED for a tensor whose size does not
  * follow from them, and for control flow.
  */
-export function layersOf(graph: QuantizedGraph, example: Feed): Layers {
+export function layersOf(graph: QuantizedGraph, example: Sizes): Layers {
   const { model, values, nodes } = cloneModel(graph.model);
   const back = new Map([...values].map(([from, to]) => [to, from]));
   const nodeBack = new Map([...nodes].map(([from, to]) => [to, from]));

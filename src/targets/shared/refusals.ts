@@ -1,0 +1,54 @@
+/** What a writer refuses of a float model, found by writing it without its numbers before any work is done. */
+import { QuantError } from '../../base/errors.js';
+import { label } from '../../ir/graph.js';
+import type { Model } from '../../ir/model.js';
+import type { StaysFloat } from '../types.js';
+import { layersOf, type Layers, type Sizes } from './layers.js';
+
+/** Size of axes that are named only: what is refused does not depend on it. */
+const ANY_SIZE = 16;
+
+/** Sizes of a model's inputs for one sample. */
+export const anyExample = ({ graph }: Model): Sizes =>
+  Object.fromEntries(
+    graph.inputs.flatMap((v) => {
+      if (v.data || !v.shape) return [];
+      return [[v.name, { dims: v.shape.map((d, i) => (typeof d === 'number' ? d : i === 0 ? 1 : ANY_SIZE)) }] as const];
+    }),
+  );
+
+/** The layers of a float model, nothing of which is quantized. Throws what {@link layersOf} throws. */
+export const floatLayers = (model: Model, example: Sizes = anyExample(model)): Layers =>
+  layersOf(
+    {
+      model,
+      planned: {
+        plan: new Map(),
+        integerNodes: new Set(),
+        weightOnlyNodes: new Set(),
+        fusedClamps: new Map(),
+        floatNodes: new Map(),
+      },
+      params: new Map(),
+      seed: 0,
+    },
+    example,
+  );
+
+/** What `find` finds, or the place at which the layers of a model cannot be read. */
+export function refusing(model: Model, find: () => readonly StaysFloat[]): readonly StaysFloat[] {
+  try {
+    return find();
+  } catch (error) {
+    if (!(error instanceof QuantError) || error.code !== 'EXPORT_UNSUPPORTED') throw error;
+    return [{ node: error.where.node ?? error.where.tensor ?? model.graph.name, op: 'graph', because: error.message }];
+  }
+}
+
+/** Each node of operators that are not in `known`, those of the standard domain. */
+export const refusalsByName = ({ graph }: Model, known: ReadonlySet<string>): StaysFloat[] =>
+  [...graph.nodes].flatMap((n) =>
+    n.domain === '' && known.has(n.op)
+      ? []
+      : [{ node: label(n), op: n.op, because: `there is no ${n.domain ? `${n.domain}.` : ''}${n.op}` }],
+  );
