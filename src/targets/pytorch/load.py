@@ -81,14 +81,14 @@ class Model:
             elif out: y = (Q.linear_relu if relu else Q.linear)(x, self.weight(layer), *out)
             else: y = Q.linear_with_input_q_dq_qweight_dq_output_fp32(real(x), x.q_scale(), x.q_zero_point(), self.weight(layer))
             return clamped(y, None if relu else low, None)  # the range of the codes ends at `high`
-        if op == 'Add' and layer['integer'] and out and all(self.point(i) for i in ins):
+        if op == 'Add' and layer['integer'] and out and all(i and self.point(i) for i in ins):
             a, b = (self.codes(i, values) for i in ins)
             if a.shape == b.shape: return clamped((Q.add_relu if relu else Q.add)(a, b, *out), None if relu else low, None)
         if layer['integer'] and op in MOVES:
             x = self.codes(ins[0], values)
             y = MOVES[op](self, layer, [x, *(self.get(i, values) for i in ins[1:])])
             return y
-        x = [None if i is None else self.float_input(layer, k, i, values) for k, i in enumerate(ins)]
+        x = [self.float_input(layer, k, i, values) for k, i in enumerate(ins)]
         y = clamped(FLOATS[op](self, layer, x), low, high)
         many = y if isinstance(y, (list, tuple)) else [y]
         return [torch.quantize_per_tensor(v.float(), *self.point(n), torch.quint8) if n and self.point(n) and layer['integer'] else v for n, v in zip(layer['outputs'], many)]
@@ -104,6 +104,7 @@ class Model:
                 shape[c['axis']] = -1
                 s, z = s.reshape(shape), z.reshape(shape)
             return torch.from_numpy(((w - z) * s).astype(np.float32))
+        if name is None: return None
         v = self.codes(name, values) if layer['integer'] else self.get(name, values)
         return real(v)
 

@@ -94,7 +94,8 @@ function layerOf(l: Layer, nameOf: (e: Edge) => string, put: (key: string, t: Te
     op: l.op,
     name: l.name,
     integer: l.integer,
-    inputs: l.inputs.map((e) => (e ? nameOf(e) : null)),
+    // What is in codes is stored once.
+    inputs: l.inputs.map((e, i) => (e && !l.coded.has(i) ? nameOf(e) : null)),
     outputs: l.outputs.map((e) => (e ? nameOf(e) : null)),
     attrs: { ...Object.fromEntries([...l.node.attrs].flatMap(([key, a]) => plain(key, a))), ...windowAttrs(l) },
     ...(l.clamp ? { clamp: l.clamp.map((x) => (Number.isFinite(x) ? x : null)) } : {}),

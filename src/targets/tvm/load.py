@@ -72,9 +72,24 @@ class Lowering:
         if layer['integer'] and name in MOVES:
             self.code[out] = self.emit(MOVES[name](self, layer, [self.codes(ins[0])]))
             return
-        v = FLOATS[name](self, layer, [None if i is None else self.float(i) for i in ins])
+        v = FLOATS[name](self, layer, [self.operand(layer, k, i) for k, i in enumerate(ins)])
         if layer['integer'] and quantized: self.code[out] = self.rounded(v, out, low, high)
         else: self.real[out] = self.emit(self.limited(v, low, high))
+
+    def operand(self, layer, k, name):
+        """An input in float; a constant in codes as what its codes mean."""
+        c = layer.get('coded', {}).get(str(k))
+        if c and 'float' in c: return self.const(self.tensors[c['float']])
+        if c:
+            w, s = self.tensors[c['codes']].astype(np.float64), self.tensors[c['scales']].astype(np.float64)
+            if c['axis'] is not None and s.size > 1: s = s.reshape([-1 if i == c['axis'] else 1 for i in range(w.ndim)])
+            return self.const(w * s, 'float32')
+        if name is None: return None
+        if layer['integer'] and 'scale' in self.edges[name]: self.codes(name)
+        return self.decoded(name) if name in self.code else self.float(name)
+
+    def decoded(self, name):
+        return self.emit(op.multiply(op.astype(self.code[name], 'float32'), self.const(self.edges[name]['scale'], 'float32')))
 
     def limited(self, v, low, high):
         if low is not None: v = op.maximum(v, self.const(low, 'float32'))
