@@ -1,23 +1,20 @@
 /** Weights that are left make up for those that are gone: least squares on calibration samples, without training. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { field, filled, item, named } from '../base/lists.js';
+import { field, filled, item } from '../base/lists.js';
 import { layerShape, type LayerShape } from '../channels/layer.js';
 import type { Place } from '../channels/classes.js';
-import { Frontier, cutAt, frontierOf } from '../codes/frontier.js';
+import { Frontier } from '../codes/frontier.js';
 import { columnsOf, productsOf, rowsOf, sumsOf } from '../codes/gram.js';
 import { linearKernels } from '../codes/linear-kernels.js';
 import { reverseCholesky, solveReverse } from '../codes/linear.js';
+import { StepPass } from '../codes/step-pass.js';
 import { ancestors } from '../ir/ancestors.js';
-import { cloneModel, copyInto } from '../ir/clone.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Node, Value } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { normalAxis } from '../ops/spec.js';
-import { GraphBuilder } from '../rewrite/builder.js';
-import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
-import { openModel } from '../runtime/open.js';
+import type { GraphBuilder } from '../rewrite/builder.js';
 
 export interface RefitOptions {
   /** Without the channels that are gone, with inferred shapes; its weights are changed in place. */
@@ -72,37 +69,29 @@ interface Sums {
   places: number;
 }
 
-const MARK = 'whole model: ';
-
 async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): Promise<Sums[] | undefined> {
-  const { model, nodes } = cloneModel(o.model);
   const twin = [...o.reference.graph.nodes].find((n) => n.outputs[0]?.name === layer.node.outputs[0]?.name);
   const made = twin?.outputs[0];
   if (!made?.shape) return undefined;
-  removeOutputs(model.graph);
-  const beside = copyInto(model.graph, o.reference.graph, (name) => `${MARK}${name}`);
-  const next = nextNames(o, layer, made);
-  const replaced = cutAt(model.graph, frontier.names);
-  const now = (v: Value): Value => replaced.get(v) ?? v;
-  const b = new GraphBuilder(model);
-  const copy = filled(named(nodes, layer.node).inputs, layer.view.data);
+  const pass = new StepPass({
+    model: o.model,
+    inputs: [layer.input],
+    beside: { model: o.reference, inputs: [twin?.inputs[layer.view.data]] },
+    frontier,
+  });
+  const { b } = pass;
+  const copy = filled(pass.node(layer.node).inputs, layer.view.data);
   const kept = keptOf(o.gone, made, normalAxis(layer.view.resultAxis, made.shape.length));
   const y = kept
-    ? b.op('Gather', [now(named(beside, made)), b.constant(Tensor.i64(kept.indices), 'refit_kept')], {
+    ? b.op('Gather', [pass.besideOf(made), b.constant(Tensor.i64(kept.indices), 'refit_kept')], {
         attrs: { axis: kept.axis },
         name: 'refit',
       })
-    : now(named(beside, made));
+    : pass.besideOf(made);
   const [xs, ys] = placesOf(b, layer, copy, y);
   const taps = [productsOf(b, xs, xs), productsOf(b, ys, xs), sumsOf(b, xs), sumsOf(b, ys)];
-  const size = b.op('Shape', [xs], { name: 'refit' });
-  for (const [i, v] of [...taps, size].entries()) {
-    v.dtype = i < taps.length ? 'float32' : 'int64';
-    model.graph.addOutput(v);
-  }
-  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
-    if (next?.has(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
-  removeUnreached(model.graph);
+  const names = taps.map((v) => pass.output(v));
+  names.push(pass.output(b.op('Shape', [xs], { name: 'refit' }), 'int64'));
   const { columns, rows, groups } = layer;
   const sums = Array.from({ length: groups }, () => ({
     products: new Float64Array(columns * columns),
@@ -111,21 +100,9 @@ async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): 
     y: new Float64Array(rows),
     places: 0,
   }));
-  const keeping = next && frontier.collector(next);
-  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
-  const names = [...taps, size].map((v) => v.name);
-  try {
-    for await (const feed of frontier.feeds()) {
-      const outputs = await session.run(feed);
-      add(sums, names, outputs);
-      keeping?.add(feed, outputs);
-      await nextTurn(); // runs block the thread: signals and drawing get their turn here
-      o.signal?.throwIfAborted();
-    }
-  } finally {
-    await session.close();
-  }
-  keeping?.finish();
+  await pass.run(o, (outputs) => {
+    add(sums, names, outputs);
+  });
   return sums;
 }
 
@@ -156,17 +133,6 @@ function keptOf(
   if (!lost.size) return undefined;
   const size = Number(shape?.[axis]);
   return { axis, indices: Array.from({ length: size }, (_, i) => i).filter((i) => !lost.has(i)) };
-}
-
-/** Names of what later layers need of what this one's pass computes, in both models. */
-function nextNames(o: RefitOptions, { input }: LayerShape, made: Value): ReadonlySet<string> | undefined {
-  const own = frontierOf(o.model.graph, ancestors(input));
-  const whole = frontierOf(o.reference.graph, ancestors(filled(made.producer?.inputs ?? [], 0)));
-  return (
-    own &&
-    whole &&
-    new Set([...own.map((v) => v.name), ...whole.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)])
-  );
 }
 
 function add(sums: readonly Sums[], names: readonly string[], outputs: Readonly<Record<string, FeedTensor>>): void {
