@@ -11,6 +11,7 @@ import { loadModel } from '../onnx/files.js';
 import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
+import { foldTiedWeights } from '../passes/fold-constants.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/planners/coded.js';
@@ -85,7 +86,7 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
 
 /**
  * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes
- * that may run. Throws what {@link loadFloatModel} throws.
+ * that may run; `tied` where layers that share a weight go on doing so. Throws what {@link loadFloatModel} throws.
  */
 export async function optimizeModel(
   model: Model,
@@ -93,6 +94,7 @@ export async function optimizeModel(
   recipe: Recipe['optimize'],
   report: (d: Diagnostic) => void,
   among: readonly Pass[] = everyPass,
+  tied = false,
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
   const { skip, add = [] } = recipe;
@@ -105,9 +107,8 @@ export async function optimizeModel(
   }
   const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
   const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
-  const passes = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added].filter(
-    (p) => !skip.includes(p.name),
-  );
+  const own = [...level.filter((l) => among.some((p) => p.name === l.name)), ...(tied ? [] : [foldTiedWeights])];
+  const passes = [...new Set([...own, ...added])].filter((p) => !skip.includes(p.name));
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
