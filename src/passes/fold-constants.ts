@@ -23,18 +23,18 @@ export const foldConstants = {
   name: 'fold-constants',
   doc: 'Computes constant subgraphs once.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS, 'tied'),
+  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS, 'shared'),
 } satisfies Pass;
 
 /**
- * As {@link foldConstants}, also what is made of weights that others read too: integer kernels take constants alone,
- * and codes of its own take a layer less than the float32 that it shares.
+ * What {@link foldConstants} leaves: weights of layers that are made of fewer numbers, or of the weight of another layer.
+ * Integer kernels take constants alone, and codes take less than float32 does.
  */
-export const foldTiedWeights = {
-  name: 'fold-tied-weights',
-  doc: 'Gives layers that read the weight of another one, turned around, a weight of their own: for quantization.',
+export const foldSharedWeights = {
+  name: 'fold-shared-weights',
+  doc: 'Gives layers whose weights are made of fewer numbers, or of those of others, plain ones: for quantization.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-tied-weights', HUGE_ELEMENTS, 'small'),
+  run: (ctx) => foldAll(ctx, 'fold-shared-weights', HUGE_ELEMENTS, 'others'),
 } satisfies Pass;
 
 /**
@@ -47,8 +47,8 @@ export const foldLargeConstants = {
   run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS, 'none'),
 } satisfies Pass;
 
-/** Weights of layers that stay as they are made: of fewer numbers in all; also of those that others read. */
-type Kept = 'none' | 'small' | 'tied';
+/** What stays as it is made: nothing, weights that are stored small or shared, or all others. */
+type Kept = 'none' | 'shared' | 'others';
 
 async function foldAll(ctx: PassContext, name: string, limit: number, keeps: Kept): Promise<PassResult> {
   let changes = 0;
@@ -75,7 +75,8 @@ function constantNodes(graph: Graph, model: Model, { limit, keeps, refuse }: Fol
     v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer);
   for (const node of graph.topological())
     if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
-  if (keeps !== 'none') for (const node of storedSmall(constant, keeps)) constant.delete(node);
+  const shared = keeps === 'none' ? undefined : storedSmall(constant);
+  for (const node of [...constant]) if (shared?.has(node) === (keeps === 'shared')) constant.delete(node);
   for (const node of [...constant]) {
     const elements = resultSize(node);
     if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) {
@@ -93,10 +94,10 @@ function constantNodes(graph: Graph, model: Model, { limit, keeps, refuse }: Fol
 const LEAST_SOURCE = 64;
 
 /**
- * Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes; with
- * `tied`, of numbers that stay, for others read them.
+ * Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes, or of
+ * numbers that stay, for others read them.
  */
-function storedSmall(constant: ReadonlySet<Node>, keeps: Kept): ReadonlySet<Node> {
+function storedSmall(constant: ReadonlySet<Node>): ReadonlySet<Node> {
   const kept = new Set<Node>();
   const stays = (v: Value): boolean => v.isGraphOutput || [...v.uses].some((u) => !constant.has(u.node));
   for (const node of constant)
@@ -105,7 +106,7 @@ function storedSmall(constant: ReadonlySet<Node>, keeps: Kept): ReadonlySet<Node
       const cone = ancestors(made);
       const sources = new Set([...cone].flatMap((n) => n.inputs.filter((v) => v !== null && !v.producer)));
       const sizeOfSource = (v: Value | null): number => v?.data?.size ?? 0;
-      const freed = [...sources].filter((v) => !(keeps === 'tied' && v && stays(v)));
+      const freed = [...sources].filter((v) => !v || !stays(v));
       const held = freed.reduce((sum, v) => sum + sizeOfSource(v), 0);
       if (Math.max(0, ...[...sources].map(sizeOfSource)) >= LEAST_SOURCE && held < sizeOf(made.shape, 0))
         for (const n of cone) kept.add(n);

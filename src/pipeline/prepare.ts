@@ -11,7 +11,7 @@ import { loadModel } from '../onnx/files.js';
 import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
-import { foldTiedWeights } from '../passes/fold-constants.js';
+import { foldSharedWeights } from '../passes/fold-constants.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/planners/coded.js';
@@ -107,7 +107,7 @@ export async function optimizeModel(
   }
   const level = recipe.level === 'clean' ? cleaning : optimizing[recipe.level];
   const added = add.flatMap((name) => among.find((p) => p.name === name && !level.some((l) => l.name === name)) ?? []);
-  const own = [...level.filter((l) => among.some((p) => p.name === l.name)), ...(tied ? [] : [foldTiedWeights])];
+  const own = [...level.filter((l) => among.some((p) => p.name === l.name)), ...(tied ? [] : [foldSharedWeights])];
   const passes = [...new Set([...own, ...added])].filter((p) => !skip.includes(p.name));
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN

@@ -4,7 +4,7 @@ import { fail } from '../../base/errors.js';
 import { inlineFunctions } from '../../ir/inline.js';
 import type { Model } from '../../ir/model.js';
 import { assertValid } from '../../ir/verify.js';
-import { foldTiedWeights } from '../../passes/fold-constants.js';
+import { foldSharedWeights } from '../../passes/fold-constants.js';
 import { cleaning } from '../../passes/presets.js';
 import { runPasses } from '../../rewrite/pass.js';
 import { evaluateModel } from '../../runtime/open.js';
@@ -66,7 +66,7 @@ export async function cleaned(given: Model, apart = false): Promise<Model> {
   const { model } = cloneModel(given);
   inlineFunctions(model);
   const passes = cleaning.filter((p) => !p.name.startsWith('fold-batch-norm'));
-  if (apart) passes.push(foldTiedWeights);
+  if (apart) passes.push(foldSharedWeights);
   await runPasses(model, passes, { evaluate: evaluateModel, report: () => undefined });
   return model;
 }

@@ -9,7 +9,7 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { verify } from '../../../src/ir/verify.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
 import { inferShapes } from '../../../src/ops/infer.js';
-import { foldTiedWeights } from '../../../src/passes/fold-constants.js';
+import { foldSharedWeights } from '../../../src/passes/fold-constants.js';
 import { optimizing } from '../../../src/passes/presets.js';
 import { runPasses } from '../../../src/rewrite/pass.js';
 import { evaluateModel, openModel } from '../../../src/runtime/open.js';
@@ -162,7 +162,7 @@ describe('tie', () => {
         expect(encodeModel(model).length / before).toBeCloseTo(0.5, 2);
         expect(await scores(model)).toEqual(expected);
       }
-      await runPasses(model, [foldTiedWeights], { evaluate: evaluateModel });
+      await runPasses(model, [foldSharedWeights], { evaluate: evaluateModel });
       expect(model.graph.topological().map((n) => n.op)).toEqual(['Gather', 'Tanh', 'MatMul']);
       expect(await scores(model)).toEqual(expected);
     },
