@@ -5,6 +5,7 @@ import { ancestors } from '../../ir/ancestors.js';
 import { dataOf } from '../../ir/known.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { linearViews, specOf } from '../../ops/index.js';
+import { sizeOf } from '../../ops/spec.js';
 import { codings } from '../../scheme/codings/index.js';
 import { matrixOf } from '../../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
@@ -47,7 +48,7 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
     });
     for (const { index, axis: ofNode } of weightsOf(n)) {
       const read = n.inputs[index];
-      const made = read && !read.isInitializer ? valuesOf(read) : undefined;
+      const made = read && !read.isInitializer ? valuesOf(read, plan) : undefined;
       const w = made ?? read;
       // Values that are picked from have no channels: one scale does for all.
       const axis = made?.data?.dims.length === 1 ? -1 : made ? 0 : ofNode;
@@ -70,12 +71,16 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
   }
 }
 
-/** The largest constant of those that a weight is made of, such as by a hash; undefined where more than constants is. */
-function valuesOf(weight: Value): Value | undefined {
+/**
+ * The largest constant of those that a weight is made of, where it holds fewer numbers, as with a hash, or is stored
+ * already as the weight of another.
+ */
+function valuesOf(weight: Value, planned: ReadonlyMap<QuantPoint, QuantSpec>): Value | undefined {
   const read = [...ancestors(weight)].flatMap((n) => n.inputs.flatMap((v) => (v && !v.producer ? v : [])));
   const floats = read.filter((v) => v.data?.dtype === 'float32');
   if (!floats.length || !read.every((v) => v.isInitializer)) return undefined;
-  return floats.reduce((a, b) => (dataOf(b).size > dataOf(a).size ? b : a));
+  const largest = floats.reduce((a, b) => (dataOf(b).size > dataOf(a).size ? b : a));
+  return dataOf(largest).size < sizeOf(weight.shape, 0) || planned.has(largest) ? largest : undefined;
 }
 
 /** The coding for all layers, and those of single ones. */
