@@ -231,7 +231,10 @@ export function tensorMessage(tensor: Tensor, name: string, place?: ExternalPlac
 export const readsSparse = (dense: number, stored: number): boolean =>
   dense <= Math.max(MAX_DENSE_BYTES, DENSE_TIMES * stored);
 
-/** A dense tensor that remembers its sparse form. Indices are [nnz] (linear) or [nnz, rank], nnz 0 where all is zero. Throws MODEL_TENSOR. */
+/**
+ * A dense tensor that remembers its sparse form. Indices are [nnz] (linear) or [nnz, rank], nnz 0 where all is zero.
+ * Throws MODEL_TENSOR.
+ */
 export function decodeSparse(message: SparseMessage, origin: Origin): { name: string; tensor: Tensor } {
   const name = message.values?.name ?? '';
   const where: Where = { ...(origin.file === undefined ? {} : { file: origin.file }), tensor: name };

@@ -27,8 +27,8 @@ export const foldConstants = {
 } satisfies Pass;
 
 /**
- * What {@link foldConstants} leaves: weights of layers that are made of fewer numbers, or of the weight of another layer.
- * Integer kernels take constants alone, and codes take less than float32 does.
+ * What {@link foldConstants} leaves: weights of layers that are made of fewer numbers, or of the weight of another
+ * layer. Integer kernels take constants alone, and codes take less than float32 does.
  */
 export const foldSharedWeights = {
   name: 'fold-shared-weights',
@@ -94,8 +94,8 @@ function constantNodes(graph: Graph, model: Model, { limit, keeps, refuse }: Fol
 const LEAST_SOURCE = 64;
 
 /**
- * Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes, or of
- * numbers that stay, for others read them.
+ * Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes, or
+ * of numbers that stay, for others read them.
  */
 function storedSmall(constant: ReadonlySet<Node>): ReadonlySet<Node> {
   const kept = new Set<Node>();

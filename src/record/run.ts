@@ -11,6 +11,7 @@ import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpe
 import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
+import { lowRankSpec } from './low-rank.js';
 import { sparsitySpec } from './sparsity.js';
 import { trainingSpec } from './training.js';
 import { transportSpec } from './transport.js';
@@ -81,6 +82,7 @@ export const runRecordSpec = z
     mixed: mixedSpec.optional(),
     compression: compressionSpec.optional(),
     sparsity: sparsitySpec.optional(),
+    lowRank: lowRankSpec.optional(),
     training: trainingSpec.optional(),
     transport: transportSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
