@@ -80,7 +80,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
         layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
           : {
-              rows: new RowSums(layer.columns, o.cross, o.threads),
+              rows: new RowSums(layer.columns, o.cross ? layer.columns : 0, o.threads),
               x: output(rowsOf(b, layer, x, step)),
               float: float && output(rowsOf(b, layer, float, step)),
             };
@@ -236,8 +236,8 @@ function fakeQuantize(b: GraphBuilder, v: Value, p: QuantParams): void {
 }
 
 /** Layers in order; those that read the same value one after the other make one step. */
-export function stepsOf(order: readonly Node[], shapes: ReadonlyMap<Node, LayerShape>): LayerShape[][] {
-  const steps: LayerShape[][] = [];
+export function stepsOf<L extends LayerShape>(order: readonly Node[], shapes: ReadonlyMap<Node, L>): L[][] {
+  const steps: L[][] = [];
   for (const n of order) {
     const shape = shapes.get(n);
     if (!shape) continue;
