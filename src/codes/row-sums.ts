@@ -10,8 +10,8 @@ import type { Session } from '../runtime/session.js';
 const ROWS = 2048;
 
 /**
- * Σ x·xᵀ, Σ x·yᵀ, Σ x and Σ y over rows x of `columns` and y of `others` float32 numbers. The products are computed in
- * float32, `ROWS` at a time, and summed in float64.
+ * Σ x·xᵀ, Σ x·yᵀ, Σ x and Σ y over rows x of `columns` and y of `others` float32 numbers. The products are computed
+ * in float32, `ROWS` at a time, and summed in float64.
  */
 export class RowSums {
   readonly sums: {

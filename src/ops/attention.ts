@@ -97,7 +97,7 @@ export const multiHeadAttention = {
   infer(ctx) {
     const [q, v] = [ctx.input(0), ctx.input(2)];
     const heads = ctx.node.int('num_heads', 0);
-    // [batch, sequence, heads · d]; packed: [batch, sequence, heads, 3, d]; values by head: [batch, heads, sequence, d]
+    // [batch, sequence, heads · d]; packed [batch, sequence, heads, 3, d]; by head [batch, heads, sequence, d]
     const d = q?.shape?.length === 5 ? q.shape[4] : v?.shape?.length === 4 ? v.shape[3] : undefined;
     const width = typeof d === 'number' ? heads * d : v?.shape?.length === 3 ? (v.shape[2] ?? null) : null;
     const present = { dtype: q?.dtype, shape: undefined };
