@@ -67,13 +67,37 @@ function codingsDoc(): string {
   const rows = codings.map((c) => `| \`${c.name}\` | ${cell(c.doc)} | ${cell(c.runs)} |`);
   return (
     `${MADE}\n# Codings\n\n${CODINGS_INTRODUCTION}\n` +
-    `| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n`
+    `| \`quantize.coding\` | what the file holds | what runs faster where |\n|---|---|---|\n${rows.join('\n')}\n` +
+    K_MEANS
   );
 }
 const CODINGS_INTRODUCTION = `With \`format: coded\` weights are stored in a number format of choice, one scale per
 output channel or block, and the model itself turns them back into float32: a Cast or a look-up, a product with the
 scales, a Reshape. All of it is
 constant, so that runtimes compute it once, when they load the model. Options are in [recipes](recipe.md).
+`;
+
+const K_MEANS = `
+## Shared values by k-means
+
+\`\`\`yaml
+quantize:
+  format: coded
+  coding: { name: k-means, bits: 4, scope: { channels: 8 }, data: true }
+\`\`\`
+
+Each weight is an index of \`bits\` into a table of 2^bits values, so the table is worth its bytes where many weights
+share it. \`scope: tensor\` has one; \`channel\` has one for each output channel, which at 4 bits is 64 bytes a channel;
+\`{ channels: 8 }\` is between. \`scale: channel\` costs four bytes a channel in place of a table, and suits channels of
+one shape and unlike ranges.
+
+\`data: true\` counts the error of a weight by the mean square of its input on the calibration samples, so that values
+lie where outputs hang on them; it costs nothing when the model runs. \`start: best\`, the default, searches from two
+starts and keeps the better end; \`linear\` keeps the few large weights, \`density\` the many small ones; \`random\` and
+\`plus-plus\` draw by the seed of the recipe. Zeros of \`sparsify\` stay exactly zero.
+
+With \`train.quantized: true\` the values of the tables are trained, and indices stay:
+[recipes/cifar10/cluster-4bit.yaml](../recipes/cifar10/cluster-4bit.yaml).
 `;
 
 function needsOf({ name, needsLabels, needsTarget }: Metric): string {

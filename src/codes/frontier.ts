@@ -3,6 +3,7 @@
  * one before.
  */
 import { field } from '../base/lists.js';
+import { ancestors } from '../ir/ancestors.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import { Value, type Graph, type Node } from '../ir/graph.js';
 
@@ -13,6 +14,8 @@ const KEPT_BYTES = 192 * 2 ** 20;
 export class Frontier {
   readonly #feeds: () => AsyncIterable<Feed>;
   readonly #most: number;
+  /** What all steps so far depend on, by graph. Branches wait for each other. */
+  readonly #done = new Map<Graph, Set<Node>>();
   #kept: readonly Feed[] | undefined;
   /** Values that need not be computed, by name. Empty: a pass starts at the inputs of the model. */
   names: ReadonlySet<string> = new Set();
@@ -24,6 +27,16 @@ export class Frontier {
   async *feeds(): AsyncGenerator<Feed> {
     if (this.#kept) yield* this.#kept;
     else yield* this.#feeds();
+  }
+  /**
+   * Counts what values are computed by as done, too, and gives what nodes that are not done need of all that is;
+   * undefined where one of these is no tensor of a known type.
+   */
+  movedTo(graph: Graph, values: readonly (Value | null | undefined)[]): Value[] | undefined {
+    const done = this.#done.get(graph) ?? new Set();
+    this.#done.set(graph, done);
+    for (const v of values) if (v) for (const node of ancestors(v)) done.add(node);
+    return frontierOf(graph, done);
   }
   /** Collects the tensors of a further frontier during a pass; they take its place where they are few enough. */
   collector(names: ReadonlySet<string>): {
@@ -56,7 +69,7 @@ export class Frontier {
  * Values that hold all that nodes outside of `done` need of it and of the graph's inputs; undefined where one of them
  * is no tensor of a known type. `done` holds whatever its nodes are computed by.
  */
-export function frontierOf(graph: Graph, done: ReadonlySet<Node>): Value[] | undefined {
+function frontierOf(graph: Graph, done: ReadonlySet<Node>): Value[] | undefined {
   const waits = (v: Value): boolean => [...v.uses].some((u) => !done.has(ownerOf(u.node, graph) ?? u.node));
   const values = [...graph.inputs.filter((v) => !v.data), ...[...done].flatMap((n) => n.outputs)].filter(waits);
   return values.every((v) => v.dtype !== undefined && v.dtype !== 'string') ? values : undefined;

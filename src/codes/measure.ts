@@ -4,21 +4,17 @@
  */
 import { dataOf } from '../ir/known.js';
 import { filled, field, item, named } from '../base/lists.js';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ancestors } from '../ir/ancestors.js';
-import { cloneModel, copyInto } from '../ir/clone.js';
 import type { DType } from '../ir/dtype.js';
 import type { FeedTensor } from '../ir/feed.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
-import { GraphBuilder } from '../rewrite/builder.js';
-import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
-import { openModel } from '../runtime/open.js';
+import type { GraphBuilder } from '../rewrite/builder.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { Tensor } from '../ir/tensor.js';
-import { cutAt, frontierOf, type Frontier } from './frontier.js';
+import type { Frontier } from './frontier.js';
 import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
 import { RowSums } from './row-sums.js';
+import { StepPass } from './step-pass.js';
 import type { LayerShape } from '../channels/layer.js';
 
 /** Sums over the inputs of one group: x̂ as the model so far gives them, x and y as the float model does. */
@@ -58,39 +54,33 @@ export interface MeasureOptions {
   readonly onBatch?: (() => void) | undefined;
 }
 
-const MARK = 'float model: ';
-
 /** Sums for each layer and group. The layers read the same value. */
 export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
-  const { model, nodes, values } = cloneModel(o.model);
-  removeOutputs(model.graph);
-  const beside = copyInto(model.graph, o.reference.model.graph, (name) => `${MARK}${name}`);
-  const next = nextFrontier(o);
-  const replaced = cutAt(model.graph, o.frontier.names);
-  const now = (v: Value): Value => replaced.get(v) ?? v;
-  const b = new GraphBuilder(model);
-  // every value has a copy
-  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, now(named(values, point)), params);
-  const output = (v: Value, dtype: DType = 'float32'): string => {
-    v.dtype = dtype;
-    model.graph.addOutput(v);
-    return v.name;
-  };
+  const twins = o.layers.map((l) => named(o.reference.nodes, l.node)); // the reference is a clone
+  const pass = new StepPass({
+    model: o.model,
+    inputs: o.layers.map((l) => l.input),
+    beside: { model: o.reference.model, inputs: twins.map((n) => n.inputs[0]) },
+    frontier: o.frontier,
+  });
+  const { b } = pass;
+  for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, pass.value(point), params);
+  const output: Output = (v, dtype) => pass.output(v, dtype);
   const shared = new Map<string, InputTaps>();
-  const taps = o.layers.map((layer): Taps => {
+  const taps = o.layers.map((layer, i): Taps => {
     const key = geometryKey(layer);
-    const twin = named(o.reference.nodes, layer.node); // the reference is a clone
+    const twin = item(twins, i);
     const y = item(twin.outputs, 0); // a layer has an output
     let input = shared.get(key);
     if (!input) {
       const step = stepFor(layer, o.samples);
-      const x = filled(named(nodes, layer.node).inputs, 0); // every node has a copy, and a layer an input
-      const float = o.cross ? now(named(beside, item(twin.inputs, 0))) : undefined; // all of the reference was copied
+      const x = filled(pass.node(layer.node).inputs, 0); // a layer has an input
+      const float = o.cross ? pass.besideOf(filled(twin.inputs, 0)) : undefined;
       input =
         layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
           : {
-              rows: new RowSums(layer.columns, o.cross, o.threads),
+              rows: new RowSums(layer.columns, o.cross ? layer.columns : 0, o.threads),
               x: output(rowsOf(b, layer, x, step)),
               float: float && output(rowsOf(b, layer, float, step)),
             };
@@ -98,7 +88,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     }
     // a layer's weight is constant
     const rank = y.shape?.length ?? dataOf(layer.weight).dims.length;
-    const copy = now(named(beside, y));
+    const copy = pass.besideOf(y);
     const seen = outputSums(b, layer, copy, rank);
     return {
       input,
@@ -107,9 +97,6 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64'),
     };
   });
-  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
-    if (next?.has(v.name) && !v.isGraphOutput) output(v, v.dtype);
-  removeUnreached(model.graph);
   const sums = o.layers.map((l) =>
     Array.from({ length: l.groups }, (): InputSums => ({
       products: new Float64Array(l.columns * l.columns),
@@ -121,43 +108,23 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
       outputs: 0,
     })),
   );
-  const kept = next && o.frontier.collector(next);
-  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
   const rows = [...shared.values()].flatMap((t) => ('rows' in t ? [t] : []));
   try {
-    for await (const feed of o.frontier.feeds()) {
-      const outputs = await session.run(feed);
+    await pass.run(o, async (outputs) => {
       o.layers.forEach((l, i) => add(item(sums, i), l, item(taps, i), outputs)); // one for each layer
       for (const t of rows)
         await t.rows.add(floats(outputs, t.x), t.float === undefined ? undefined : floats(outputs, t.float));
-      kept?.add(feed, outputs);
       o.onBatch?.();
-      await nextTurn(); // runs block the thread: signals and drawing get their turn here
-    }
+    });
     for (const t of rows) await t.rows.finish();
     o.layers.forEach((_, i) => {
       const t = item(taps, i).input;
       if ('rows' in t) Object.assign(item(item(sums, i), 0), t.rows.sums);
     }); // one for each layer; products have one group
   } finally {
-    await session.close();
     for (const t of rows) await t.rows.close();
   }
-  kept?.finish();
   return sums;
-}
-
-/** Names of what later steps need of what this one computes, in the model so far and in the float model. */
-function nextFrontier({ model, reference, layers }: MeasureOptions): ReadonlySet<string> | undefined {
-  const { node, input } = item(layers, 0); // a step has a layer
-  const own = frontierOf(model.graph, ancestors(input));
-  // the reference is a clone
-  const float = frontierOf(reference.model.graph, ancestors(filled(named(reference.nodes, node).inputs, 0)));
-  return (
-    own &&
-    float &&
-    new Set([...own.map((v) => v.name), ...float.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)])
-  );
 }
 
 type Output = (v: Value, dtype?: DType) => string;
@@ -269,8 +236,8 @@ function fakeQuantize(b: GraphBuilder, v: Value, p: QuantParams): void {
 }
 
 /** Layers in order; those that read the same value one after the other make one step. */
-export function stepsOf(order: readonly Node[], shapes: ReadonlyMap<Node, LayerShape>): LayerShape[][] {
-  const steps: LayerShape[][] = [];
+export function stepsOf<L extends LayerShape>(order: readonly Node[], shapes: ReadonlyMap<Node, L>): L[][] {
+  const steps: L[][] = [];
   for (const n of order) {
     const shape = shapes.get(n);
     if (!shape) continue;

@@ -1,23 +1,20 @@
 /** Weights that are left make up for those that are gone: least squares on calibration samples, without training. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { field, filled, item, named } from '../base/lists.js';
+import { field, filled, item } from '../base/lists.js';
 import { layerShape, type LayerShape } from '../channels/layer.js';
 import type { Place } from '../channels/classes.js';
-import { Frontier, cutAt, frontierOf } from '../codes/frontier.js';
+import { Frontier } from '../codes/frontier.js';
 import { columnsOf, productsOf, rowsOf, sumsOf } from '../codes/gram.js';
 import { linearKernels } from '../codes/linear-kernels.js';
-import { reverseCholesky, solveReverse } from '../codes/linear.js';
-import { ancestors } from '../ir/ancestors.js';
-import { cloneModel, copyInto } from '../ir/clone.js';
+import { factorReverse, solveReverse } from '../codes/linear.js';
+import { stepsOf } from '../codes/measure.js';
+import { RowSums } from '../codes/row-sums.js';
+import { StepPass } from '../codes/step-pass.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import type { Node, Value } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { normalAxis } from '../ops/spec.js';
-import { GraphBuilder } from '../rewrite/builder.js';
-import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
-import { openModel } from '../runtime/open.js';
 
 export interface RefitOptions {
   /** Without the channels that are gone, with inferred shapes; its weights are changed in place. */
@@ -41,25 +38,44 @@ export interface RefitOptions {
  * https://arxiv.org/abs/1707.06168, equation 5
  */
 export async function refit(o: RefitOptions): Promise<number> {
-  const layers = o.model.graph.topological().flatMap((n) => layerShape(n) ?? []);
-  const first = new Set(o.gone.map((p) => p.value.name));
-  const touched = layers.filter(({ node }) => dependsOn(node, first));
-  const frontier = new Frontier(o.feeds);
-  for (const [i, layer] of touched.entries()) {
-    o.signal?.throwIfAborted();
-    o.onLayer?.(i, touched.length);
-    const sums = await measure(o, layer, frontier);
-    if (sums) solve(layer, sums, o.damping);
+  const order = o.model.graph.topological();
+  const made = new Map([...o.reference.graph.nodes].map((n) => [n.outputs[0]?.name, n]));
+  const shapes = new Map<Node, Fitted>();
+  const changed = changedBy(order, new Set(o.gone.map((p) => p.value.name)));
+  for (const node of order) {
+    const layer = layerShape(node);
+    const twin = made.get(node.outputs[0]?.name);
+    // A layer that reads what it read gives what it gave, but for outputs that are gone.
+    if (layer && twin?.outputs[0]?.shape && changed.has(layer.input)) shapes.set(node, { ...layer, twin });
   }
-  return touched.length;
+  const frontier = new Frontier(o.feeds);
+  let done = 0;
+  for (const step of stepsOf(order, shapes)) {
+    o.signal?.throwIfAborted();
+    o.onLayer?.(done, shapes.size);
+    const sums = await measure(o, step, frontier);
+    step.forEach((layer, i) => {
+      solve(layer, item(sums, i), o.damping);
+    });
+    done += step.length;
+  }
+  return shapes.size;
 }
 
-/** Whether something that a node reads, however far before it, or what it makes, lost channels. */
-function dependsOn(node: Node, names: ReadonlySet<string>): boolean {
-  const own = [...node.inputs, ...node.outputs].flatMap((v) => v ?? []);
-  if (own.some((v) => names.has(v.name))) return true;
-  const before = node.inputs[0];
-  return !!before && [...ancestors(before)].some((n) => n.outputs.some((v) => names.has(v.name)));
+/** A layer, and what it was in the reference. */
+interface Fitted extends LayerShape {
+  readonly twin: Node;
+}
+
+/** Values that lost channels themselves, or are computed by one that did. */
+function changedBy(order: readonly Node[], lost: ReadonlySet<string>): ReadonlySet<Value> {
+  const changed = new Set<Value>();
+  const isChanged = (v: Value | null): boolean => v !== null && (lost.has(v.name) || changed.has(v));
+  for (const n of order) {
+    const all = [...n.inputs, ...n.captures()].some(isChanged);
+    for (const y of n.outputs) if (all || lost.has(y.name)) changed.add(y);
+  }
+  return changed;
 }
 
 /** Sums over the places of one group. */
@@ -72,38 +88,92 @@ interface Sums {
   places: number;
 }
 
-const MARK = 'whole model: ';
-
-async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): Promise<Sums[] | undefined> {
-  const { model, nodes } = cloneModel(o.model);
-  const twin = [...o.reference.graph.nodes].find((n) => n.outputs[0]?.name === layer.node.outputs[0]?.name);
-  const made = twin?.outputs[0];
-  if (!made?.shape) return undefined;
-  removeOutputs(model.graph);
-  const beside = copyInto(model.graph, o.reference.graph, (name) => `${MARK}${name}`);
-  const next = nextNames(o, layer, made);
-  const replaced = cutAt(model.graph, frontier.names);
-  const now = (v: Value): Value => replaced.get(v) ?? v;
-  const b = new GraphBuilder(model);
-  const copy = filled(named(nodes, layer.node).inputs, layer.view.data);
-  const kept = keptOf(o.gone, made, normalAxis(layer.view.resultAxis, made.shape.length));
-  const y = kept
-    ? b.op('Gather', [now(named(beside, made)), b.constant(Tensor.i64(kept.indices), 'refit_kept')], {
-        attrs: { axis: kept.axis },
-        name: 'refit',
-      })
-    : now(named(beside, made));
-  const [xs, ys] = placesOf(b, layer, copy, y);
-  const taps = [productsOf(b, xs, xs), productsOf(b, ys, xs), sumsOf(b, xs), sumsOf(b, ys)];
-  const size = b.op('Shape', [xs], { name: 'refit' });
-  for (const [i, v] of [...taps, size].entries()) {
-    v.dtype = i < taps.length ? 'float32' : 'int64';
-    model.graph.addOutput(v);
+/** Of each layer, of each of its groups. The layers read the same value. */
+async function measure(o: RefitOptions, layers: readonly Fitted[], frontier: Frontier): Promise<Sums[][]> {
+  const pass = new StepPass({
+    model: o.model,
+    inputs: layers.map((l) => l.input),
+    beside: { model: o.reference, inputs: layers.map((l) => l.twin.inputs[l.view.data]) },
+    frontier,
+  });
+  const products = layers.filter((l) => l.view.kind !== 'window');
+  const rows = products.length ? rowTaps(o, pass, products) : undefined;
+  const windows = layers.map((l) => (l.view.kind === 'window' ? windowTaps(o, pass, l) : undefined));
+  try {
+    await pass.run(o, async (outputs) => {
+      for (const t of windows) if (t) add(t.sums, t.names, outputs);
+      if (rows) await rows.sums.add(floats(outputs, rows.x), floats(outputs, rows.y));
+    });
+    await rows?.sums.finish();
+  } finally {
+    await rows?.sums.close();
   }
-  for (const v of [...model.graph.topological()].flatMap((n) => n.outputs))
-    if (next?.has(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
-  removeUnreached(model.graph);
-  const { columns, rows, groups } = layer;
+  let from = 0;
+  return layers.map((l, i) => {
+    const own = windows[i]?.sums;
+    if (own || !rows) return own ?? [];
+    const taken = part(rows.sums, l, from);
+    from += l.rows;
+    return [taken];
+  });
+}
+
+/** What the layer of the reference gives, without channels that are gone. */
+function wanted({ gone }: RefitOptions, pass: StepPass, { twin, view }: Fitted): Value {
+  const made = item(twin.outputs, 0); // refit looked
+  const kept = keptOf(gone, made, normalAxis(view.resultAxis, made.shape?.length ?? 0));
+  if (!kept) return pass.besideOf(made);
+  const indices = pass.b.constant(Tensor.i64(kept.indices), 'refit_kept');
+  return pass.b.op('Gather', [pass.besideOf(made), indices], { attrs: { axis: kept.axis }, name: 'refit' });
+}
+
+/** Rows of all products together: they read the same. */
+function rowTaps(
+  o: RefitOptions,
+  pass: StepPass,
+  layers: readonly Fitted[],
+): { readonly sums: RowSums; readonly x: string; readonly y: string } {
+  const { b } = pass;
+  const first = item(layers, 0);
+  const x = filled(pass.node(first.node).inputs, first.view.data);
+  const flat = layers.map((l) =>
+    b.op('Reshape', [wanted(o, pass, l), b.constant(Tensor.i64([-1, l.rows]), 'refit_shape')], {
+      name: 'refit',
+    }),
+  );
+  const y = flat.length > 1 ? b.op('Concat', flat, { attrs: { axis: 1 }, name: 'refit' }) : item(flat, 0);
+  const all = layers.reduce((n, l) => n + l.rows, 0);
+  return {
+    sums: new RowSums(first.columns, all, o.threads),
+    x: pass.output(rowsOf(b, first, x, 1)),
+    y: pass.output(y),
+  };
+}
+
+/** The outputs of one layer among those of all that were measured together. */
+function part({ sums, others }: RowSums, { rows, columns }: LayerShape, from: number): Sums {
+  const cross = new Float64Array(rows * columns);
+  for (let c = 0; c < columns; c++)
+    for (let r = 0; r < rows; r++) cross[r * columns + c] = sums.cross[c * others.length + from + r]!;
+  return { products: sums.products, cross, x: sums.sums, y: others.slice(from, from + rows), places: sums.places };
+}
+
+/** Sums that the graph takes over the places of a convolution. */
+function windowTaps(
+  o: RefitOptions,
+  pass: StepPass,
+  layer: Fitted,
+): { readonly sums: Sums[]; readonly names: readonly string[] } {
+  const { b } = pass;
+  const { groups, rows, columns, view, node } = layer;
+  const ints = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'refit_shape');
+  const op = (kind: string, inputs: readonly Value[], attrs = {}): Value =>
+    b.op(kind, inputs, { attrs, name: 'refit' });
+  const split = op('Reshape', [wanted(o, pass, layer), ints(0, groups, rows, -1)]);
+  const y = op('Reshape', [op('Transpose', [split], { perm: [1, 2, 0, 3] }), ints(groups, rows, -1)]);
+  const x = columnsOf(b, layer, filled(pass.node(node).inputs, view.data), 1);
+  const taps = [productsOf(b, x, x), productsOf(b, y, x), sumsOf(b, x), sumsOf(b, y)];
+  const names = [...taps.map((v) => pass.output(v)), pass.output(op('Shape', [x]), 'int64')];
   const sums = Array.from({ length: groups }, () => ({
     products: new Float64Array(columns * columns),
     cross: new Float64Array(rows * columns),
@@ -111,40 +181,11 @@ async function measure(o: RefitOptions, layer: LayerShape, frontier: Frontier): 
     y: new Float64Array(rows),
     places: 0,
   }));
-  const keeping = next && frontier.collector(next);
-  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
-  const names = [...taps, size].map((v) => v.name);
-  try {
-    for await (const feed of frontier.feeds()) {
-      const outputs = await session.run(feed);
-      add(sums, names, outputs);
-      keeping?.add(feed, outputs);
-      await nextTurn(); // runs block the thread: signals and drawing get their turn here
-      o.signal?.throwIfAborted();
-    }
-  } finally {
-    await session.close();
-  }
-  keeping?.finish();
-  return sums;
+  return { sums, names };
 }
 
-/** The places of x and y: [groups, columns or rows, places]. */
-function placesOf(b: GraphBuilder, layer: LayerShape, x: Value, y: Value): [Value, Value] {
-  const ints = (...v: readonly number[]): Value => b.constant(Tensor.i64(v), 'refit_shape');
-  const { groups, rows, columns, view } = layer;
-  if (view.kind === 'window') {
-    const split = b.op('Reshape', [y, ints(0, groups, rows, -1)], { name: 'refit' });
-    const turned = b.op('Transpose', [split], { attrs: { perm: [1, 2, 0, 3] }, name: 'refit' });
-    return [columnsOf(b, layer, x, 1), b.op('Reshape', [turned, ints(groups, rows, -1)], { name: 'refit' })];
-  }
-  const standing = (v: Value, n: number): Value =>
-    b.op('Transpose', [b.op('Reshape', [v, ints(1, -1, n)], { name: 'refit' })], {
-      attrs: { perm: [0, 2, 1] },
-      name: 'refit',
-    });
-  return [standing(rowsOf(b, layer, x, 1), columns), standing(y, rows)];
-}
+const floats = (outputs: Readonly<Record<string, FeedTensor>>, name: string): Float32Array =>
+  field(outputs, name).data as Float32Array; // the taps are float32
 
 /** Indices of an axis of a value of the reference that are left; undefined where all are. */
 function keptOf(
@@ -158,33 +199,28 @@ function keptOf(
   return { axis, indices: Array.from({ length: size }, (_, i) => i).filter((i) => !lost.has(i)) };
 }
 
-/** Names of what later layers need of what this one's pass computes, in both models. */
-function nextNames(o: RefitOptions, { input }: LayerShape, made: Value): ReadonlySet<string> | undefined {
-  const own = frontierOf(o.model.graph, ancestors(input));
-  const whole = frontierOf(o.reference.graph, ancestors(filled(made.producer?.inputs ?? [], 0)));
-  return (
-    own &&
-    whole &&
-    new Set([...own.map((v) => v.name), ...whole.filter((v) => v.producer).map((v) => `${MARK}${v.name}`)])
-  );
-}
-
 function add(sums: readonly Sums[], names: readonly string[], outputs: Readonly<Record<string, FeedTensor>>): void {
-  const [products, cross, x, y, size] = names.map((name) => field(outputs, name).data);
-  const places = Number((size as BigInt64Array | undefined)?.[2] ?? 0); // the shape of [groups, columns, places]
+  const [products, cross, x, y] = names.slice(0, 4).map((name) => floats(outputs, name)) as Four;
+  const places = Number((field(outputs, item(names, 4)).data as BigInt64Array)[2]); // of [groups, columns, places]
   for (const [g, s] of sums.entries()) {
-    for (const [to, from] of [
-      [s.products, products],
-      [s.cross, cross],
-      [s.x, x],
-      [s.y, y],
-    ] as const) {
-      const values = from as Float32Array; // the taps are float32
-      for (let i = 0; i < to.length; i++) to[i] = item(to, i) + item(values, g * to.length + i);
-    }
+    accumulate(s.products, products, g);
+    accumulate(s.cross, cross, g);
+    accumulate(s.x, x, g);
+    accumulate(s.y, y, g);
     s.places += places;
   }
 }
+type Four = [Float32Array, Float32Array, Float32Array, Float32Array]; // as many as were taken
+function accumulate(to: Float64Array, from: Float32Array, group: number): void {
+  const at = group * to.length;
+  for (let i = 0; i < to.length; i++) to[i]! += from[at + i]!;
+}
+
+/**
+ * Sums of float32 products are right to about this share of the energy: fits hold on to what weights were where inputs
+ * show no more than that.
+ */
+const LEAST_DAMPING = 1e-6;
 
 /** Puts the weights and biases of least error into the layer. */
 function solve(layer: LayerShape, sums: readonly Sums[], damping: number): void {
@@ -196,37 +232,40 @@ function solve(layer: LayerShape, sums: readonly Sums[], damping: number): void 
   const kernels = linearKernels();
   for (const [g, s] of sums.entries()) {
     const n = Math.max(1, s.places);
-    const h = new Float64Array(columns * columns);
-    let energy = 0;
+    // as many as asked for
+    const [h, wanted, room] = kernels.arrays(columns * columns, ROWS * columns, ROWS * ROWS) as [
+      Float64Array,
+      Float64Array,
+      Float64Array,
+    ];
+    let [energy, spread] = [0, 0];
     for (let i = 0; i < columns; i++) {
-      for (let j = 0; j < columns; j++) {
-        const centred = biases ? (item(s.x, i) * item(s.x, j)) / n : 0;
-        h[i * columns + j] = (item(s.products, i * columns + j) - centred) / n;
-      }
-      energy += item(h, i * columns + i);
+      for (let j = 0; j < columns; j++)
+        h[i * columns + j] = (s.products[i * columns + j]! - (biases ? (s.x[i]! * s.x[j]!) / n : 0)) / n;
+      energy += s.products[i * columns + i]! / n;
+      spread += h[i * columns + i]!;
     }
-    const hold = (damping * energy) / columns || Number.MIN_VALUE;
-    for (let i = 0; i < columns; i++) h[i * columns + i] = item(h, i * columns + i) + hold;
-    const l = reverseCholesky(h, columns, kernels);
+    const hold = Math.max(damping * spread, LEAST_DAMPING * energy) / columns || Number.MIN_VALUE;
+    for (let i = 0; i < columns; i++) h[i * columns + i]! += hold;
+    factorReverse(h, columns, room, kernels);
     for (let from = 0; from < rows; from += ROWS) {
       const count = Math.min(ROWS, rows - from);
-      const wanted = new Float64Array(count * columns);
       for (let r = 0; r < count; r++)
         for (let c = 0; c < columns; c++) {
           const at = g * groupStride + (from + r) * rowStride + c * columnStride;
-          const centred = biases ? (item(s.y, from + r) * item(s.x, c)) / n : 0;
-          wanted[r * columns + c] = (item(s.cross, (from + r) * columns + c) - centred) / n + hold * item(values, at);
+          const centred = biases ? (s.y[from + r]! * s.x[c]!) / n : 0;
+          wanted[r * columns + c] = (s.cross[(from + r) * columns + c]! - centred) / n + hold * values[at]!;
         }
-      solveReverse(l, columns, wanted, count, new Float64Array(ROWS * ROWS));
+      solveReverse(h, columns, wanted, count, room, kernels);
       for (let r = 0; r < count; r++) {
-        let mean = item(s.y, from + r) / n;
+        let mean = s.y[from + r]! / n;
         for (let c = 0; c < columns; c++) {
-          const made = item(wanted, r * columns + c);
+          const made = wanted[r * columns + c]!;
           values[g * groupStride + (from + r) * rowStride + c * columnStride] = made;
-          mean -= (made * item(s.x, c)) / n;
+          mean -= (made * s.x[c]!) / n;
         }
         const at = g * rows + from + r;
-        if (biases && before) biases[at] = biasApart ? item(before, at) + mean : mean;
+        if (biases && before) biases[at] = biasApart ? before[at]! + mean : mean;
       }
     }
   }

@@ -1,7 +1,6 @@
 import { byName, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { Frontier } from '../codes/frontier.js';
-import type { Node } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { sparsityIn } from './sparsity/count.js';
@@ -64,7 +63,7 @@ async function prune(
   const global = typeof o.pattern === 'object' && o.pattern.scope === 'global' && pattern.kind !== 'ratio';
   const shares = global ? globalShares(layers, pattern) : undefined;
   const patternOf = (layer: SparseLayer): Pattern => withShare(pattern, shares?.get(layer) ?? shareOf(pattern));
-  const [frontier, done] = [new Frontier(context.feeds), new Set<Node>()];
+  const frontier = new Frontier(context.feeds);
   const looks = method.inputs !== 'none' && context.hasData;
   let count = 0;
   // Tables first, for products see what comes from them; they have no inputs that norms could be taken of.
@@ -75,7 +74,7 @@ async function prune(
   for (const step of looks ? stepsOf(layers.filter(readsInputs)) : layers.filter(readsInputs).map((l) => [l])) {
     signal?.throwIfAborted();
     const inputs = looks
-      ? await measureInputs({ model, layers: step, frontier, done, what: energiesOr(method), threads, signal })
+      ? await measureInputs({ model, layers: step, frontier, what: energiesOr(method), threads, signal })
       : undefined;
     for (const layer of step) {
       pruneLayer(layer, patternOf(layer), method, own, inputs);

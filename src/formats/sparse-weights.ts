@@ -7,6 +7,7 @@ import { byteLength, dtypeCode, type DType } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
+import { readsSparse } from '../onnx/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 
 /** Ways to store; auto: of each weight the smallest. */
@@ -47,10 +48,10 @@ export function storeSparse(model: Model, how: Store): SparseStore {
     if (!data || data.sparse || data.dims.length < 2 || !TYPES.has(data.dtype)) continue;
     if (v.isGraphOutput || !v.uses.size) continue;
     const found = valuesOf(data, zeroOf(v));
-    if (!found.count) continue; // runtimes disagree on sparse tensors without values
     const width = byteLength(data.dtype, 1);
+    const apart = found.count * (width + INDEX_BYTES);
     const sizes = {
-      sparse: found.fill === 0 ? found.count * (width + INDEX_BYTES) + SPARSE_BYTES : Infinity,
+      sparse: found.fill === 0 && readsSparse(data.byteLength, apart) ? apart + SPARSE_BYTES : Infinity,
       mask: b.opset >= MASK_OPSET ? data.size / 8 + found.count * width + MASK_BYTES : Infinity,
     };
     const best = how === 'auto' ? (sizes.sparse < sizes.mask ? 'sparse' : 'mask') : how;

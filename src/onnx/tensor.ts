@@ -227,14 +227,21 @@ export function tensorMessage(tensor: Tensor, name: string, place?: ExternalPlac
   return message;
 }
 
-/** A dense tensor that remembers its sparse form. Indices are [nnz] (linear) or [nnz, rank]. Throws MODEL_TENSOR. */
+/** Whether a sparse tensor of so many bytes is read: files are hostile, and few bytes must not take much memory. */
+export const readsSparse = (dense: number, stored: number): boolean =>
+  dense <= Math.max(MAX_DENSE_BYTES, DENSE_TIMES * stored);
+
+/**
+ * A dense tensor that remembers its sparse form. Indices are [nnz] (linear) or [nnz, rank], nnz 0 where all is zero.
+ * Throws MODEL_TENSOR.
+ */
 export function decodeSparse(message: SparseMessage, origin: Origin): { name: string; tensor: Tensor } {
   const name = message.values?.name ?? '';
   const where: Where = { ...(origin.file === undefined ? {} : { file: origin.file }), tensor: name };
-  if (!message.values || !message.indices)
-    return fail('MODEL_TENSOR', `sparse tensor '${name}' has no values or no indices`, where);
+  if (!message.values) return fail('MODEL_TENSOR', `sparse tensor '${name}' has no values`, where);
   const values = decodeTensor(message.values, name, origin);
-  const indices = decodeTensor(message.indices, `indices of ${name}`, origin);
+  // ONNX lets a tensor of zeros alone do without.
+  const indices = message.indices ? decodeTensor(message.indices, `indices of ${name}`, origin) : Tensor.i64([]);
   const dims = decodeDims(message.dims, name, where);
   if (values.dtype === 'string' || values.dims.length !== 1)
     fail(
@@ -261,9 +268,8 @@ export function decodeSparse(message: SparseMessage, origin: Origin): { name: st
   }
   const positions = linearPositions(indices, dims, linear, name, where);
   const total = byteLength(values.dtype, elementCount(dims));
-  if (total > Math.max(MAX_DENSE_BYTES, DENSE_TIMES * (values.byteLength + indices.byteLength))) {
+  if (!readsSparse(total, values.byteLength + indices.byteLength))
     fail('MODEL_LIMIT', `sparse tensor '${name}' would take ${total} bytes when dense`, where);
-  }
   const width = byteLength(values.dtype, 1);
   let dense: Uint8Array | undefined;
   const read = (): Uint8Array => {
@@ -277,7 +283,7 @@ export function decodeSparse(message: SparseMessage, origin: Origin): { name: st
     values.dtype,
     dims,
     { byteLength: total, read },
-    { values, indices, valuesName: message.values.name, indicesName: message.indices.name },
+    { values, indices, valuesName: message.values.name, indicesName: message.indices?.name ?? '' },
   );
   tensor.extra = keep(message, []);
   return { name, tensor };

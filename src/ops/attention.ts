@@ -1,6 +1,6 @@
 /** Attention and rotary embedding: https://onnx.ai/onnx/operators/onnx__Attention.html, onnx__RotaryEmbedding.html */
 import type { Dim, Shape } from '../ir/graph.js';
-import { PLAIN, sizeOf, UNKNOWN, type OpSpec } from './spec.js';
+import { PLAIN, sizeOf, UNKNOWN, type Cost, type OpSpec } from './spec.js';
 
 /** [batch, sequence, heads · d] with the number of heads, or [batch, heads, sequence, d]. */
 function headsOf(
@@ -70,6 +70,73 @@ export const rotaryEmbedding = {
   foldable: true,
   infer: (ctx) => [{ dtype: ctx.input(0)?.dtype, shape: ctx.input(0)?.shape }],
   cost: (_inputs, [y]) => ({ macs: 0, otherOps: 3 * sizeOf(y?.shape) }),
+  quant: { role: 'float', because: 'no integer kernel' },
+  ...PLAIN,
+} satisfies OpSpec;
+
+const MS = 'com.microsoft';
+export const rotaryEmbeddingMs = {
+  ...rotaryEmbedding,
+  domain: MS,
+  since: 1,
+  doc: 'Rotates pairs of elements by angles of their position, as onnxruntime has it.',
+} satisfies OpSpec;
+
+/** Products of queries with keys, and with values, of a node whose heads share a size. */
+function attentionCost(q: Shape | undefined, heads: number, keys: Dim | undefined, width: number): Cost {
+  const scores = sizeOf([q?.[0] ?? null, heads, q?.[1] ?? null]) * number(keys);
+  return { macs: scores * width, otherOps: scores };
+}
+
+export const multiHeadAttention = {
+  op: 'MultiHeadAttention',
+  domain: MS,
+  since: 1,
+  doc: 'Attention by head of queries, keys and values, also packed into one tensor.',
+  foldable: true,
+  infer(ctx) {
+    const [q, v] = [ctx.input(0), ctx.input(2)];
+    const heads = ctx.node.int('num_heads', 0);
+    // [batch, sequence, heads · d]; packed [batch, sequence, heads, 3, d]; by head [batch, heads, sequence, d]
+    const d = q?.shape?.length === 5 ? q.shape[4] : v?.shape?.length === 4 ? v.shape[3] : undefined;
+    const width = typeof d === 'number' ? heads * d : v?.shape?.length === 3 ? (v.shape[2] ?? null) : null;
+    const present = { dtype: q?.dtype, shape: undefined };
+    return [{ dtype: q?.dtype, shape: q?.shape && [q.shape[0] ?? null, q.shape[1] ?? null, width] }, present, present];
+  },
+  /** Keys of a past are not counted. */
+  cost([q, k], [y], node) {
+    const heads = node.int('num_heads', 0);
+    const keys = k?.shape ? k.shape[k.shape.length === 4 ? 2 : 1] : q?.shape?.[1];
+    const own = q?.shape?.length === 5 ? number(q.shape[4]) : number(q?.shape?.[2]) / Math.max(1, heads);
+    return attentionCost(q?.shape, heads, keys, own + number(y?.shape?.[2]) / Math.max(1, heads));
+  },
+  quant: { role: 'float', because: 'no integer kernel' },
+  ...PLAIN,
+} satisfies OpSpec;
+
+export const groupQueryAttention = {
+  op: 'GroupQueryAttention',
+  domain: MS,
+  since: 1,
+  doc: 'Causal attention whose heads of queries share heads of keys and values, with those of the past.',
+  foldable: true,
+  infer(ctx) {
+    const [q, k, past] = [ctx.input(0), ctx.input(1), ctx.input(3)];
+    const [heads, shared] = [ctx.node.int('num_heads', 0), ctx.node.int('kv_num_heads', 0)];
+    const whole = q?.shape?.[2];
+    // Packed queries, keys and values lie in one tensor of all their heads.
+    const d = k?.shape ? k.shape[2] : typeof whole === 'number' ? (whole * shared) / (heads + 2 * shared) : null;
+    const size = typeof d === 'number' ? d / Math.max(1, shared) : null;
+    const width = k?.shape ? (whole ?? null) : size === null ? null : size * heads;
+    // A buffer that past and present share is longer than what is in it.
+    const present = { dtype: q?.dtype, shape: [q?.shape?.[0] ?? past?.shape?.[0] ?? null, shared, null, size] };
+    return [{ dtype: q?.dtype, shape: q?.shape && [q.shape[0] ?? null, q.shape[1] ?? null, width] }, present, present];
+  },
+  /** Keys of a past are not counted. */
+  cost([q], [y], node) {
+    const heads = node.int('num_heads', 0);
+    return attentionCost(q?.shape, heads, q?.shape?.[1], (2 * number(y?.shape?.[2])) / Math.max(1, heads));
+  },
   quant: { role: 'float', because: 'no integer kernel' },
   ...PLAIN,
 } satisfies OpSpec;

@@ -1,6 +1,7 @@
 import type { Node } from '../ir/graph.js';
 import type { LinearView, LinkRule, Refit, Tie } from './facets.js';
-import { attention, rotaryEmbedding } from './attention.js';
+import { attention, groupQueryAttention, multiHeadAttention, rotaryEmbedding, rotaryEmbeddingMs } from './attention.js';
+import { contribOps } from './contrib.js';
 import { controlOps } from './control.js';
 import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
 import { elementwiseOps } from './elementwise.js';
@@ -26,6 +27,9 @@ export const ops: readonly OpSpec[] = [
   einsum,
   attention,
   rotaryEmbedding,
+  rotaryEmbeddingMs,
+  multiHeadAttention,
+  groupQueryAttention,
   maxPool,
   averagePool,
   lpPool,
@@ -35,6 +39,7 @@ export const ops: readonly OpSpec[] = [
   upsample,
   ...elementwiseOps,
   ...normOps,
+  ...contribOps,
   ...reduceOps,
   ...shapeOps,
   ...controlOps,

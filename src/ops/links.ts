@@ -4,7 +4,7 @@ import type { LinkRule, Tie } from './facets.js';
 import { normalAxis } from './spec.js';
 
 /** Axes of the same place and size. */
-const same = (
+export const same = (
   from: Value | null | undefined,
   to: Value | undefined,
   homogeneous: boolean,

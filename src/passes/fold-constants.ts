@@ -16,14 +16,25 @@ const HUGE_ELEMENTS = 1 << 24;
 /**
  * Computes every node whose inputs are all constants, in onnxruntime, in one run, and keeps the results as
  * initializers. Left alone: ops that are not functions of their inputs, nodes with subgraphs, dequantized weights and
- * weights that are put together from fewer numbers (they are stored small on purpose), and results much larger than
- * their inputs.
+ * weights that are put together from fewer numbers (they are stored small on purpose), such as an embedding table that
+ * a product reads turned around, and results much larger than their inputs.
  */
 export const foldConstants = {
   name: 'fold-constants',
   doc: 'Computes constant subgraphs once.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS, true),
+  run: (ctx) => foldAll(ctx, 'fold-constants', LARGE_ELEMENTS, 'shared'),
+} satisfies Pass;
+
+/**
+ * What {@link foldConstants} leaves: weights of layers that are made of fewer numbers, or of the weight of another
+ * layer. Integer kernels take constants alone, and codes take less than float32 does.
+ */
+export const foldSharedWeights = {
+  name: 'fold-shared-weights',
+  doc: 'Gives layers whose weights are made of fewer numbers, or of those of others, plain ones: for quantization.',
+  numerics: 'close',
+  run: (ctx) => foldAll(ctx, 'fold-shared-weights', HUGE_ELEMENTS, 'others'),
 } satisfies Pass;
 
 /**
@@ -33,10 +44,13 @@ export const foldLargeConstants = {
   name: 'fold-large-constants',
   doc: 'Computes constant subgraphs once, also where the result makes the file much larger.',
   numerics: 'close',
-  run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS, false),
+  run: (ctx) => foldAll(ctx, 'fold-large-constants', HUGE_ELEMENTS, 'none'),
 } satisfies Pass;
 
-async function foldAll(ctx: PassContext, name: string, limit: number, keepsSmall: boolean): Promise<PassResult> {
+/** What stays as it is made: nothing, weights that are stored small or shared, or all others. */
+type Kept = 'none' | 'shared' | 'others';
+
+async function foldAll(ctx: PassContext, name: string, limit: number, keeps: Kept): Promise<PassResult> {
   let changes = 0;
   const tooLarge = (node: Node, elements: number): void =>
     ctx.refuse(
@@ -45,24 +59,24 @@ async function foldAll(ctx: PassContext, name: string, limit: number, keepsSmall
       `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`,
     );
   for (const graph of allGraphs(ctx.model.graph))
-    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, { limit, keepsSmall, refuse: tooLarge }));
+    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, { limit, keeps, refuse: tooLarge }));
   return { changes };
 }
 
 interface FoldLimits {
   readonly limit: number;
-  /** Weights that are made of fewer numbers stay so. */
-  readonly keepsSmall: boolean;
+  readonly keeps: Kept;
   readonly refuse: (node: Node, elements: number) => void;
 }
 /** Nodes that depend on constants alone. */
-function constantNodes(graph: Graph, model: Model, { limit, keepsSmall, refuse }: FoldLimits): ReadonlySet<Node> {
+function constantNodes(graph: Graph, model: Model, { limit, keeps, refuse }: FoldLimits): ReadonlySet<Node> {
   const constant = new Set<Node>();
   const isConstant = (v: Value): boolean =>
     v.isInitializer ? !model.graph.isInput(v) : v.producer !== undefined && constant.has(v.producer);
   for (const node of graph.topological())
     if (canFold(node) && node.inputs.every((v) => v === null || isConstant(v))) constant.add(node);
-  if (keepsSmall) for (const node of storedSmall(constant)) constant.delete(node);
+  const shared = keeps === 'none' ? undefined : storedSmall(constant);
+  for (const node of [...constant]) if (shared?.has(node) === (keeps === 'shared')) constant.delete(node);
   for (const node of [...constant]) {
     const elements = resultSize(node);
     if (elements > limit && elements > node.inputs.reduce((n, v) => n + (v?.data?.size ?? sizeOf(v?.shape, 0)), 0)) {
@@ -79,17 +93,23 @@ function constantNodes(graph: Graph, model: Model, { limit, keepsSmall, refuse }
 /** Numbers of which a weight is made: fewer are a pattern, such as a kernel that blurs, of which no one wants to save. */
 const LEAST_SOURCE = 64;
 
-/** Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes. */
+/**
+ * Nodes that make weights of layers, or their codes, of fewer numbers than they have: by masks, indices or hashes, or
+ * of numbers that stay, for others read them.
+ */
 function storedSmall(constant: ReadonlySet<Node>): ReadonlySet<Node> {
   const kept = new Set<Node>();
+  const stays = (v: Value): boolean => v.isGraphOutput || [...v.uses].some((u) => !constant.has(u.node));
   for (const node of constant)
     for (const made of node.outputs) {
       if (![...made.uses].some((u) => !constant.has(u.node) && readsWeight(u))) continue;
       const cone = ancestors(made);
-      const sources = new Set([...cone].flatMap((n) => n.inputs).filter((v) => v && !v.producer));
-      const sizes = [...sources].map((v) => v?.data?.size ?? 0);
-      const held = sizes.reduce((sum, size) => sum + size, 0);
-      if (Math.max(0, ...sizes) >= LEAST_SOURCE && held < sizeOf(made.shape, 0)) for (const n of cone) kept.add(n);
+      const sources = new Set([...cone].flatMap((n) => n.inputs.filter((v) => v !== null && !v.producer)));
+      const sizeOfSource = (v: Value | null): number => v?.data?.size ?? 0;
+      const freed = [...sources].filter((v) => !v || !stays(v));
+      const held = freed.reduce((sum, v) => sum + sizeOfSource(v), 0);
+      if (Math.max(0, ...[...sources].map(sizeOfSource)) >= LEAST_SOURCE && held < sizeOf(made.shape, 0))
+        for (const n of cone) kept.add(n);
     }
   return kept;
 }

@@ -1,4 +1,5 @@
 import type { Pass } from '../rewrite/pass.js';
+import { foldSharedWeights } from './fold-constants.js';
 import { fuseHardSigmoid, fuseHardSwish, fuseHardSwishClip, fuseMish, fuseSwish } from './fuse-activations.js';
 import { fuseAttention } from './fuse-attention.js';
 import { fuseAttentionHeads } from './fuse-attention-heads.js';
@@ -108,4 +109,4 @@ export const replacements: readonly Pass[] = [
 ];
 
 /** What no level runs, for it helps some uses and harms others: `--passes` asks for it. */
-export const byName: readonly Pass[] = [replaceBatchNorm];
+export const byName: readonly Pass[] = [replaceBatchNorm, foldSharedWeights];

@@ -57,7 +57,7 @@ export async function compressFront(front: Front, all: Together, extent: Compres
   const close = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     const states: State[] = [{ name: AS_GIVEN, file: front.floatFile, model: front.model }];
-    const model = await cleaned(front.model);
+    const model = await cleaned(front.model, true);
     inferShapes(model);
     for (const [i, step] of steps.entries())
       await all.stage(step.name, async () => {

@@ -11,6 +11,7 @@ import { loadModel } from '../onnx/files.js';
 import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
+import { foldSharedWeights } from '../passes/fold-constants.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/planners/coded.js';
@@ -85,7 +86,7 @@ function firstNonFinite(values: Float32Array | Float64Array): { index: number; v
 
 /**
  * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes
- * that may run. Throws what {@link loadFloatModel} throws.
+ * that may run; `tied` where layers that share a weight go on doing so. Throws what {@link loadFloatModel} throws.
  */
 export async function optimizeModel(
   model: Model,
@@ -93,6 +94,7 @@ export async function optimizeModel(
   recipe: Recipe['optimize'],
   report: (d: Diagnostic) => void,
   among: readonly Pass[] = everyPass,
+  tied = false,
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
   const { skip, add = [] } = recipe;
@@ -103,7 +105,7 @@ export async function optimizeModel(
     const hint = `passes: ${among.map((p) => p.name).join(', ')}`;
     fail('RECIPE_UNKNOWN_NAME', `optimize.${key}: "${unknown}" is not a pass of the target`, {}, hint);
   }
-  const passes = chosenPasses(recipe, among);
+  const passes = chosenPasses(recipe, among, tied);
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
@@ -111,11 +113,15 @@ export async function optimizeModel(
   return traces;
 }
 
-function chosenPasses({ level: name, add = [], skip }: Recipe['optimize'], among: readonly Pass[]): Pass[] {
+function chosenPasses(
+  { level: name, add = [], skip }: Recipe['optimize'],
+  among: readonly Pass[],
+  tied = false,
+): Pass[] {
   const level = name === 'clean' ? cleaning : optimizing[name];
   const added = add.flatMap((n) => among.find((p) => p.name === n && !level.some((l) => l.name === n)) ?? []);
-  const all = [...level.filter((l) => among.some((p) => p.name === l.name)), ...added];
-  return all.filter((p) => !skip.includes(p.name));
+  const own = [...level.filter((l) => among.some((p) => p.name === l.name)), ...(tied ? [] : [foldSharedWeights])];
+  return [...new Set([...own, ...added])].filter((p) => !skip.includes(p.name));
 }
 
 /** The passes that clean the model of a recipe, in their order. */

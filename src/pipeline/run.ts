@@ -3,9 +3,10 @@
  * Recipes that differ only in how they quantize run together: what they share is done once.
  */
 import { sampleFeed } from './calibration.js';
-import { item } from '../base/lists.js';
+import { byName, item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { version } from '../base/version.js';
+import { formats } from '../formats/index.js';
 import { batchNormMoments } from '../channels/moments.js';
 import { asksOf as asksOfGate, judgeRun } from '../gate/index.js';
 import { countNodes } from '../ir/count.js';
@@ -111,7 +112,7 @@ async function runTrained(
   startedAt: Date,
 ): Promise<RunResult[]> {
   const { front } = trained;
-  const changed = await changeModel(front, all);
+  const changed = await changeModel(front, all, asks.every(keepsTied));
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
   const { planned, macs } = await planTogether(spent, front, all);
   const facts = (calibration?: SharedFacts['calibration']): SharedFacts => ({
@@ -202,15 +203,20 @@ function results(asks: readonly Variant[], all: Together, records: ReadonlyMap<n
 
 const asking = <V extends Variant>(list: readonly V[], name: StageName): V[] => list.filter((v) => has(v.asks, name));
 
+/** Whether weights stay in floating point, so that layers may go on sharing them. */
+const keepsTied = ({ recipe: { recipe } }: Variant): boolean =>
+  ['none', 'half', 'coded'].includes(byName(formats, recipe.quantize.format).plan);
+
 /** Cleans and adjusts the model, in place. */
 async function changeModel(
   { lead, floatFile, model, inputs, original }: Front,
   all: Together,
+  tied: boolean,
 ): Promise<{ passes: RunRecord['passes']; moments: ReturnType<typeof batchNormMoments> }> {
   const moments = batchNormMoments(model);
   const { report, listen } = all;
   const traces = await all.stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, passesFor(lead));
+    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, passesFor(lead), tied);
     return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of lead.recipe.adjust)

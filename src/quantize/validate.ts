@@ -124,13 +124,16 @@ function holds(when: QuirkCondition, target: TargetProfile, f: QuirkFacts): bool
     const v = weight === undefined ? undefined : n.inputs[weight];
     return v ? (schemeOf(f.planned.plan, n.use(weight ?? 0)) ?? schemeOf(f.planned.plan, v))?.dtype : undefined;
   };
-  const { ops, types } = when.dequantized ?? {};
+  const { ops, types, inputsFirst } = when.dequantized ?? {};
+  const has = (n: Node): boolean =>
+    (ops?.includes(n.op) ?? true) &&
+    (types?.includes(typeOf(n) ?? '') ?? true) &&
+    (!inputsFirst || linearView(n)?.inputAxis === 0);
   return (
     (when.plans?.includes(f.kind) ?? true) &&
     (when.activations?.some((t) => f.activations.includes(t)) ?? true) &&
     (when.integerOps?.some((op) => [...f.planned.integerNodes].some((n) => n.op === op)) ?? true) &&
-    (!when.dequantized ||
-      f.dequantized.some((n) => (ops?.includes(n.op) ?? true) && (types?.includes(typeOf(n) ?? '') ?? true))) &&
+    (!when.dequantized || f.dequantized.some(has)) &&
     (!when.batchedChannels || (f.byChannel && [...f.planned.integerNodes].some((n) => isBatched(n, target)))) &&
     (!when.beyondPorts || breaches(f.planned, target).length > 0)
   );

@@ -82,7 +82,9 @@ const targetSpec = z.strictObject({
           plans: names.optional(),
           activations: names.optional(),
           integerOps: names.optional(),
-          dequantized: z.strictObject({ ops: names.optional(), types: names.optional() }).optional(),
+          dequantized: z
+            .strictObject({ ops: names.optional(), types: names.optional(), inputsFirst: z.literal(true).optional() })
+            .optional(),
           batchedChannels: z.literal(true).optional(),
           beyondPorts: z.literal(true).optional(),
         })

@@ -4,6 +4,7 @@ export type * from './evaluation.js';
 export type * from './gate.js';
 export type * from './latency.js';
 export type * from './layers.js';
+export type * from './low-rank.js';
 export type * from './mixed.js';
 export type * from './compression.js';
 export type * from './parts.js';

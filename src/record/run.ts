@@ -11,6 +11,7 @@ import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpe
 import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
+import { lowRankSpec } from './low-rank.js';
 import { sparsitySpec } from './sparsity.js';
 import { targetSpec } from './target.js';
 import { trainingSpec } from './training.js';
@@ -82,6 +83,7 @@ export const runRecordSpec = z
     mixed: mixedSpec.optional(),
     compression: compressionSpec.optional(),
     sparsity: sparsitySpec.optional(),
+    lowRank: lowRankSpec.optional(),
     training: trainingSpec.optional(),
     transport: transportSpec.optional(),
     target: targetSpec.optional(),

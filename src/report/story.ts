@@ -1,7 +1,7 @@
 import type { RunRecord } from '../record/index.js';
 import { scoreSentence } from './training.js';
 import { keptLarge } from './size.js';
-import { big, count, fixed, isNumber, many, percent, visible } from './text.js';
+import { big, bytes, count, fixed, isNumber, many, percent, visible } from './text.js';
 
 /**
  * What happened, in a few sentences: clean-up, calibration, what runs in integers, which layers cost most, and what to
@@ -13,6 +13,7 @@ export function story(record: RunRecord): string[] {
     cleanUp(record),
     calibrated(record),
     integers(record),
+    corrected(record),
     clipping(record),
     ...keptLarge(record),
     weakest(record),
@@ -36,6 +37,14 @@ function cleanUp({ passes, model }: RunRecord): string | undefined {
   return (
     `${size} Clean-up took the graph from ${count(first.nodesBefore)} to ${count(last.nodesAfter)} nodes ` +
     `(${main.join(', ')}).`
+  );
+}
+
+function corrected({ lowRank: l }: RunRecord): string | undefined {
+  if (!l) return undefined;
+  return (
+    `What the codes of ${many(l.products, 'product')} lose is made up for by terms of rank ${count(l.rank)} ` +
+    `in float32: ${bytes(l.bytes)} of the file, ${fixed(l.bits, 2)} bits a weight beside its code.`
   );
 }
 

@@ -28,8 +28,15 @@ export interface QuirkCondition {
   readonly activations?: readonly string[];
   /** Some integer node is one of these. */
   readonly integerOps?: readonly string[];
-  /** Some weight is turned back into floats before it is used, by these ops (all where empty) from these types. */
-  readonly dequantized?: { readonly ops?: readonly string[]; readonly types?: readonly string[] };
+  /**
+   * Some weight is turned back into floats before it is used, by these ops (all where empty) from these types;
+   * `inputsFirst` where its first axis is that of the inputs.
+   */
+  readonly dequantized?: {
+    readonly ops?: readonly string[];
+    readonly types?: readonly string[];
+    readonly inputsFirst?: true;
+  };
   /** Some product has a weight of more axes than its kernel takes scales by channel of, and such scales are wanted. */
   readonly batchedChannels?: true;
   /** Something is wanted that no port takes. */

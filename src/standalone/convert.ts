@@ -62,7 +62,7 @@ export async function convertModel(o: ConvertOptions): Promise<Converted> {
   refuseOverwriting([folder.dir], [o.file, ...dataFiles(model)]);
   requireTemporaryFolder();
   const example = await exampleOf(o);
-  await optimizeModel(model, o.file, recipe.recipe.optimize, o.report, passesFor(recipe));
+  await optimizeModel(model, o.file, recipe.recipe.optimize, o.report, passesFor(recipe), true);
   const nothing: QuantizedGraph = { model, planned: NOTHING, params: new Map(), seed: 0 };
   folder.take();
   try {

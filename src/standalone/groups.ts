@@ -94,7 +94,7 @@ export async function modelGroups(o: GroupsOptions): Promise<ModelGroups> {
   const inputs = fedInputs(given);
   const found = recipe ? await sampleFeed(recipe, inputs) : randomFeed(inputs, 0);
   const feed = atBatch(found, inputs, 1);
-  const model = await cleaned(given);
+  const model = await cleaned(given, true);
   const shapes = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, t.dims]));
   inferShapes(model);
   const units = channelUnits(model);

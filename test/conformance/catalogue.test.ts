@@ -13,6 +13,7 @@ import { readFixtures } from './fixture.js';
 const CATALOGUE: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   fold: {
     'any op with constant inputs, with a size limit': ['fold-constants', 'fold-large-constants'],
+    'weights made of fewer numbers, or of those of others': ['fold-shared-weights'],
     'shape arithmetic': ['fold-shapes', 'name-sizes'],
     'Constant, and defaults of inputs': ['extract-constants', 'lift-initializers'],
     'If with a constant condition': ['fold-if'],

@@ -79,6 +79,19 @@ describe.skipIf(!existsSync(shared))('recipes on the shared models (skipped wher
     expect(r.model.quantized!.bytes).toBeLessThanOrEqual(23e6);
   });
 
+  it('ResNet-20 with 2:4 zeros in int8, without training: top-1 at least 77.0, half of each layer zero', async () => {
+    const r = await run('cifar10/prune-2of4.yaml', 'evaluation.latency=false');
+    expect(metric(r, 'top1').quantized).toBeGreaterThanOrEqual(77);
+    expect(r.sparsity!.zeros / r.sparsity!.weights).toBeGreaterThanOrEqual(0.49);
+    expect(r.runtime!.integerMacsShare).toBe(1);
+  });
+
+  it('MiniLM with 2:4 zeros in float, without training: Spearman at least 0.71 of 0.7321, at most 72 MB', async () => {
+    const r = await run('sts/prune-2of4.yaml', 'evaluation.latency=false');
+    expect(metric(r, 'spearman').quantized).toBeGreaterThanOrEqual(0.71);
+    expect(r.model.quantized!.bytes).toBeLessThanOrEqual(72e6);
+  });
+
   it('gives the same bytes for the same input and seed', async () => {
     const first = await run('cifar10/int8-kl.yaml', 'evaluation.latency=false', 'evaluation.samples=20');
     const second = await run('cifar10/int8-kl.yaml', 'evaluation.latency=false', 'evaluation.samples=20');

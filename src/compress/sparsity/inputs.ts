@@ -1,29 +1,23 @@
 /** What the inputs of layers are like on calibration samples, in the model as it is by then: one pass for a step. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { field, filled, item, named } from '../../base/lists.js';
+import { field, filled, item } from '../../base/lists.js';
 import type { Frontier } from '../../codes/frontier.js';
-import { cutAt, frontierOf } from '../../codes/frontier.js';
 import { columnsOf, productsOf, sumsOf } from '../../codes/gram.js';
-import { ancestors } from '../../ir/ancestors.js';
-import { cloneModel } from '../../ir/clone.js';
+import { StepPass } from '../../codes/step-pass.js';
 import type { Node, Value } from '../../ir/graph.js';
 import { dataOf } from '../../ir/known.js';
 import type { Model } from '../../ir/model.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { LinearView } from '../../ops/facets.js';
 import { normalAxis } from '../../ops/spec.js';
-import { GraphBuilder } from '../../rewrite/builder.js';
-import { removeOutputs, removeUnreached } from '../../rewrite/unreached.js';
-import { openModel } from '../../runtime/open.js';
+import type { GraphBuilder } from '../../rewrite/builder.js';
 import { columnsOfWindow, type SparseLayer } from './layers.js';
 
 export interface InputsOptions {
   readonly model: Model;
   /** That read the same in the same way. */
   readonly layers: readonly SparseLayer[];
+  /** Where the pass starts; it moves on to these layers. */
   readonly frontier: Frontier;
-  /** Nodes before the frontier: it grows by those that the layers depend on. Branches wait for each other. */
-  readonly done: Set<Node>;
   readonly what: 'energies' | 'products';
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
@@ -66,49 +60,28 @@ function keyOf({ uses, weight, columns, groups }: SparseLayer): string {
 
 export async function measureInputs(o: InputsOptions): Promise<Inputs> {
   const { groups, columns, uses } = item(o.layers, 0);
-  const { model, nodes } = cloneModel(o.model);
-  removeOutputs(model.graph);
-  for (const node of ancestors(item(uses, 0).input)) o.done.add(node);
-  const next = frontierOf(o.model.graph, o.done)?.map((v) => v.name);
-  cutAt(model.graph, o.frontier.names);
-  const b = new GraphBuilder(model);
+  // What further uses of a shared weight read comes later, and is no part of what is done.
+  const pass = new StepPass({ model: o.model, inputs: [item(uses, 0).input], frontier: o.frontier });
+  const { b } = pass;
   const names = uses.map(({ node, view }) => {
-    const copy = named(nodes, node);
+    const copy = pass.node(node);
     const x = placesOfInput(b, copy, view, filled(copy.inputs, view.data), groups, columns);
     const squares = b.op('ReduceSum', [b.op('Mul', [x, x], { name: 'inputs' }), axisOfPlaces(b)], KEPT);
     const taps = [o.what === 'products' ? productsOf(b, x, x) : squares, sumsOf(b, x)];
     const size = b.op('Shape', [x], { name: 'inputs' });
-    return [...taps, size].map((v) => {
-      v.dtype = v === size ? 'int64' : 'float32';
-      model.graph.addOutput(v);
-      return v.name;
-    });
+    return [...taps.map((v) => pass.output(v)), pass.output(size, 'int64')];
   });
-  for (const v of model.graph.topological().flatMap((n) => n.outputs))
-    if (next?.includes(v.name) && !v.isGraphOutput) model.graph.addOutput(v);
-  removeUnreached(model.graph);
   const sums = new Float64Array(groups * columns * (o.what === 'products' ? columns : 1));
   const means = new Float64Array(groups * columns);
   let places = 0;
-  const keeping = next && o.frontier.collector(new Set(next));
-  const session = await openModel(model, { threads: o.threads, spinning: false, label: 'the model up to a layer' });
-  try {
-    for await (const feed of o.frontier.feeds()) {
-      const outputs = await session.run(feed);
-      for (const own of names) {
-        const [first, second, size] = own.map((name) => field(outputs, name).data);
-        accumulate(sums, first as Float32Array); // the taps are float32
-        accumulate(means, second as Float32Array); // a float32 tap too
-        places += Number((size as BigInt64Array)[2]); // of [groups, columns, places]
-      }
-      keeping?.add(feed, outputs);
-      await nextTurn(); // runs block the thread: signals and drawing get their turn here
-      o.signal?.throwIfAborted();
+  await pass.run(o, (outputs) => {
+    for (const own of names) {
+      const [first, second, size] = own.map((name) => field(outputs, name).data);
+      accumulate(sums, first as Float32Array); // the taps are float32
+      accumulate(means, second as Float32Array); // a float32 tap too
+      places += Number((size as BigInt64Array)[2]); // of [groups, columns, places]
     }
-  } finally {
-    await session.close();
-  }
-  keeping?.finish();
+  });
   return inOrder(item(o.layers, 0), sums, means, Math.max(1, places));
 }
 const KEPT = { attrs: { keepdims: 0 }, name: 'inputs' };

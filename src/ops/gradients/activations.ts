@@ -2,20 +2,8 @@
 import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
-import {
-  add,
-  choose,
-  compare,
-  divide,
-  mask,
-  multiply,
-  negate,
-  scalar,
-  scale,
-  shift,
-  square,
-  subtract,
-} from './build.js';
+import { add, choose, compare, divide, from, mask, multiply, negate, scalar, scale, shift, square } from './build.js';
+import { geluByErf, geluByTanh } from './gelus.js';
 
 /** A rule from the gradient d by y = f(x). */
 const of =
@@ -25,8 +13,6 @@ const of =
     return d ? [rule(g, d, g.input(0), item(g.node.outputs, 0))] : []; // every node has one output
   };
 const op = (g: GradientContext, name: string, x: Value): Value => g.add(name, [x]);
-/** 1 − x and the like. */
-const from = (g: GradientContext, value: number, x: Value): Value => subtract(g, scalar(g, x, value), x);
 const zero = (g: GradientContext, like: Value): Value => scalar(g, like, 0);
 
 export const identity = of((_g, d) => d);
@@ -70,19 +56,9 @@ export const hardSwish = of((g, d, x) => {
   const bent = choose(g, compare(g, 'GreaterOrEqual', x, 3), scalar(g, x, 1), slope);
   return multiply(g, d, choose(g, compare(g, 'LessOrEqual', x, -3), zero(g, x), bent));
 });
-export const gelu = of((g, d, x) => {
-  if (g.node.string('approximate', 'none') === 'tanh') {
-    // y = x/2 · (1 + tanh u), u = √(2/π) · (x + 0.044715·x³)
-    const [k, c] = [Math.sqrt(2 / Math.PI), 0.044715];
-    const x2 = square(g, x);
-    const t = op(g, 'Tanh', multiply(g, x, shift(g, scale(g, x2, k * c), k)));
-    const inner = multiply(g, from(g, 1, square(g, t)), shift(g, scale(g, x2, 3 * k * c), k));
-    return multiply(g, d, scale(g, add(g, shift(g, t, 1), multiply(g, x, inner)), 0.5));
-  }
-  const cdf = scale(g, shift(g, op(g, 'Erf', scale(g, x, Math.SQRT1_2)), 1), 0.5);
-  const pdf = scale(g, op(g, 'Exp', scale(g, square(g, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-  return multiply(g, d, add(g, cdf, multiply(g, x, pdf)));
-});
+export const gelu = of((g, d, x) =>
+  multiply(g, d, (g.node.string('approximate', 'none') === 'tanh' ? geluByTanh : geluByErf)(g, x)),
+);
 export const mish = of((g, d, x) => {
   const t = op(g, 'Tanh', op(g, 'Softplus', x));
   const slope = multiply(g, multiply(g, x, op(g, 'Sigmoid', x)), from(g, 1, square(g, t)));

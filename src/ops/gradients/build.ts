@@ -120,3 +120,6 @@ export function scatterSum(g: G, d: Value, axis: number, picked: readonly number
   const to = sizes.map((n, i) => (i === axis ? size : n));
   return g.add('ScatterElements', [zeros(g, d, to), expand(g, indices, sizes), d], { axis, reduction: 'add' });
 }
+
+/** A number − x. */
+export const from = (g: G, value: number, x: Value): Value => subtract(g, scalar(g, x, value), x);

@@ -4,6 +4,7 @@ import type { Value } from '../../ir/graph.js';
 import { normalAxis } from '../spec.js';
 import type { GradientContext, GradientRule } from '../facets.js';
 import {
+  add,
   axesOfRank,
   choose,
   compare,
@@ -59,6 +60,28 @@ const overLast =
   };
 export const layerNorm = overLast(true);
 export const rmsNorm = overLast(false);
+
+/** Of x + skip + bias, over the last axis; results 0 and 3 are the normalised sum and the sum. */
+export const skipNorm =
+  (centred: boolean): GradientRule =>
+  (g) => {
+    const [d, ofSum] = [g.gradient(0), g.gradient(3)];
+    const [, , , third, fourth] = g.node.inputs;
+    const [beta, bias] = centred ? [third, fourth] : [undefined, third];
+    const plain = add(g, g.input(0), g.input(1));
+    const x = bias ? add(g, plain, bias) : plain;
+    const n = normalise(g, x, [g.sizes(plain).length - 1], g.node.float('epsilon', centred ? 1e-12 : 1e-6), centred);
+    const inner = d && back(g, multiply(g, d, g.input(2)), n, [g.sizes(plain).length - 1], centred);
+    const all = inner && ofSum ? add(g, inner, ofSum) : (inner ?? ofSum);
+    if (!all) return [];
+    const by = (i: number, value: Value | undefined): Value | undefined => value && forInput(g, i, () => value);
+    return [
+      by(0, all),
+      by(1, all),
+      d && forInput(g, 2, () => multiply(g, d, n.value)),
+      ...(centred ? [beta ? by(3, d) : undefined, bias ? by(4, all) : undefined] : [bias ? by(3, all) : undefined]),
+    ];
+  };
 
 /** Over positions, within `groups` of channels of a sample, with factors for each channel or, in old files, group. */
 function overGroups(g: GradientContext, groups: number): readonly (Value | undefined)[] {

@@ -2,10 +2,11 @@
 import path from 'node:path';
 import { modelFacts } from '../../facts/model.js';
 import { relativePath } from '../../recipe/override.js';
-import type { CalibrationFacts, NodeFacts, RunRecord, TrainingFacts } from '../../record/index.js';
+import type { CalibrationFacts, LowRankFacts, NodeFacts, RunRecord, TrainingFacts } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
+import type { LowRankTerm } from '../../scheme/quantized.js';
 import { mainFile } from '../output-folder.js';
-import type { MeasuredVariant, PlannedVariant } from './types.js';
+import type { MeasuredVariant, PlannedVariant, RefinedVariant } from './types.js';
 
 /** What the records of those that run together share. */
 export type SharedFacts = Pick<
@@ -60,11 +61,30 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(v.mixed ? { mixed: v.mixed } : {}),
     ...(training ? { training } : {}),
     ...(done?.sparsity ? { sparsity: done.sparsity } : {}),
+    ...(done?.lowRank ? { lowRank: lowRankFacts(done.lowRank) } : {}),
     ...(done?.transport ? { transport: done.transport } : {}),
     ...(done?.target ? { target: done.target } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,
+  };
+}
+
+function lowRankFacts(terms: NonNullable<RefinedVariant['lowRank']>): LowRankFacts {
+  const all = [...terms.values()];
+  const sum = (of: (t: LowRankTerm) => number): number => all.reduce((n, t) => n + of(t), 0);
+  const macs = sum((t) => t.narrow.length + t.wide.length);
+  return {
+    rank: Math.max(...all.map((t) => t.rank)),
+    products: all.length,
+    bytes: 4 * macs,
+    bits:
+      (32 * macs) /
+      Math.max(
+        1,
+        sum((t) => t.rows * t.columns),
+      ),
+    macs,
   };
 }
 

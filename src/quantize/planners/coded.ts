@@ -1,8 +1,11 @@
 /** Planning of weights that are stored in another number format and computed with in float32. */
 import { byName } from '../../base/lists.js';
 import type { Node, Value } from '../../ir/graph.js';
+import { ancestors } from '../../ir/ancestors.js';
+import { dataOf } from '../../ir/known.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { linearViews, specOf } from '../../ops/index.js';
+import { sizeOf } from '../../ops/spec.js';
 import { codings } from '../../scheme/codings/index.js';
 import { matrixOf } from '../../scheme/codings/matrix.js';
 import type { QuantPoint, QuantSpec } from '../../scheme/types.js';
@@ -43,8 +46,12 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
       name: o.coding,
       options: o.options,
     });
-    for (const { index, axis } of weightsOf(n)) {
-      const w = n.inputs[index];
+    for (const { index, axis: ofNode } of weightsOf(n)) {
+      const read = n.inputs[index];
+      const made = read && !read.isInitializer ? valuesOf(read, plan) : undefined;
+      const w = made ?? read;
+      // Values that are picked from have no channels: one scale does for all.
+      const axis = made?.data?.dims.length === 1 ? -1 : made ? 0 : ofNode;
       if (!w || o.kept?.has(n) || (w.data?.size ?? 0) < (o.least ?? 0)) continue;
       const reason = keptBecause(n, w, { inputs, included, excluded }) ?? refusal(w, axis, own);
       if (reason !== undefined) {
@@ -62,6 +69,18 @@ export function planCoded(model: Model, o: CodedOptions): Planned {
     const coding = byName(codings, name);
     return coding.refusal?.(matrixOf(data!.f32(), data!.dims, axis), options); // the caller checked that it is constant
   }
+}
+
+/**
+ * The largest constant of those that a weight is made of, where it holds fewer numbers, as with a hash, or is stored
+ * already as the weight of another.
+ */
+function valuesOf(weight: Value, planned: ReadonlyMap<QuantPoint, QuantSpec>): Value | undefined {
+  const read = [...ancestors(weight)].flatMap((n) => n.inputs.flatMap((v) => (v && !v.producer ? v : [])));
+  const floats = read.filter((v) => v.data?.dtype === 'float32');
+  if (!floats.length || !read.every((v) => v.isInitializer)) return undefined;
+  const largest = floats.reduce((a, b) => (dataOf(b).size > dataOf(a).size ? b : a));
+  return dataOf(largest).size < sizeOf(weight.shape, 0) || planned.has(largest) ? largest : undefined;
 }
 
 /** The coding for all layers, and those of single ones. */

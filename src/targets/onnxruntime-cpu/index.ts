@@ -136,10 +136,11 @@ export const onnxruntimeCpu = {
     },
     {
       code: 'DEQUANTIZED_PRODUCT_FUSED',
-      when: { dequantized: { ops: ['MatMul'], types: ['int4', 'uint4'] } },
+      when: { dequantized: { ops: ['MatMul', 'Gemm'], types: ['int4', 'uint4', 'int8', 'uint8'], inputsFirst: true } },
       text:
-        'onnxruntime turns DequantizeLinear and MatMul of 4-bit weights into MatMulNBits with 8-bit inputs ' +
-        '(accuracy level 4) of its own accord, which costs about 44 dB of exactness; the session option ' +
+        'onnxruntime turns DequantizeLinear and MatMul, or Gemm without transB, of 4-bit and 8-bit weights into ' +
+        'MatMulNBits with 8-bit inputs (accuracy level 4) of its own accord, so that outputs are exact to about 44 dB ' +
+        'and no more; what is measured here has that in it. The session option ' +
         'session.qdq_matmulnbits_accuracy_level = 1 keeps float32.',
       source:
         'https://github.com/microsoft/onnxruntime/blob/main/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h',

@@ -4,6 +4,7 @@ import { fail } from '../../base/errors.js';
 import { inlineFunctions } from '../../ir/inline.js';
 import type { Model } from '../../ir/model.js';
 import { assertValid } from '../../ir/verify.js';
+import { foldSharedWeights } from '../../passes/fold-constants.js';
 import { cleaning } from '../../passes/presets.js';
 import { runPasses } from '../../rewrite/pass.js';
 import { evaluateModel } from '../../runtime/open.js';
@@ -57,11 +58,15 @@ export async function derive(teacher: Model, s: StudentSettings): Promise<{ stud
   return { student, steps };
 }
 
-/** A copy whose shapes are constants, with BatchNormalization as it is: training needs it. */
-export async function cleaned(given: Model): Promise<Model> {
+/**
+ * A copy whose shapes are constants, with BatchNormalization as it is: training needs it. With `apart`, layers that
+ * share a weight get one each.
+ */
+export async function cleaned(given: Model, apart = false): Promise<Model> {
   const { model } = cloneModel(given);
   inlineFunctions(model);
   const passes = cleaning.filter((p) => !p.name.startsWith('fold-batch-norm'));
+  if (apart) passes.push(foldSharedWeights);
   await runPasses(model, passes, { evaluate: evaluateModel, report: () => undefined });
   return model;
 }

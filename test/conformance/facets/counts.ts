@@ -97,6 +97,20 @@ const pool: Counter = (node, _i, [y]) => {
   return { macs: 0, other };
 };
 
+/** The same by heads of one size, all in one axis of queries, keys and values. */
+const headed: Counter = (node, [q, k], [y]) => {
+  const heads = node.int('num_heads', 0);
+  let [macs, other] = [0, 0];
+  each([q![0]!, heads, q![1]!, k![1]!], () => {
+    each([q![2]! / heads], () => macs++);
+    each([y![2]! / heads], () => macs++);
+    other++;
+  });
+  return { macs, other };
+};
+/** A sum, and what comes of it. */
+const twice: Counter = (_n, _i, [y]) => ({ macs: 0, other: 2 * elements(y!) });
+
 const COUNTERS: Readonly<Record<string, Counter>> = {
   Conv: conv(1),
   ConvInteger: conv(1),
@@ -116,6 +130,10 @@ const COUNTERS: Readonly<Record<string, Counter>> = {
   GRU: recurrent(3),
   RNN: recurrent(1),
   Attention: attention,
+  MultiHeadAttention: headed,
+  GroupQueryAttention: headed,
+  SkipLayerNormalization: twice,
+  SkipSimplifiedLayerNormalization: twice,
   RotaryEmbedding: (n, i, o) => ({ macs: 0, other: 3 * perResult(n, i, o).other }),
   MaxPool: pool,
   AveragePool: pool,
@@ -144,6 +162,7 @@ const PER_RESULT = new Set(
     'GreaterOrEqual Less ' +
     'LessOrEqual BitwiseAnd BitwiseOr BitwiseXor BitShift Max Min Sum Mean Cast Where BatchNormalization ' +
     'InstanceNormalization LayerNormalization GroupNormalization RMSNormalization LpNormalization ' +
+    'SimplifiedLayerNormalization BiasGelu FastGelu QuickGelu ' +
     'MeanVarianceNormalization LRN Softmax LogSoftmax Hardmax Resize Upsample QuantizeLinear DequantizeLinear ' +
     'DynamicQuantizeLinear GatherBlockQuantized QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu QLinearSoftmax ' +
     'QLinearGlobalAveragePool'

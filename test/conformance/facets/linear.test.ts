@@ -36,6 +36,7 @@ const CASES: readonly string[] = [
   '(float[2,3,4] x) => (y) <float[3] w, float[3] b> { y = InstanceNormalization(x, w, b) }',
   '(float[2,3,4] x) => (y) <float[4] w, float[4] b> { y = LayerNormalization(x, w, b) }',
   '(float[2,3,4] x) => (y) <float[4] w> { y = RMSNormalization(x, w) }',
+  '(float[2,3,4] x) => (y) <float[4] w> { y = SimplifiedLayerNormalization(x, w) }',
 ];
 
 /** The tensor with the elements changed whose index along an axis is among `at`. */

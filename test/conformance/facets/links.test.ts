@@ -95,6 +95,7 @@ const CASES: readonly (readonly [graph: string, ties: string])[] = [
   [`${N} <float[3] s> { y = LayerNormalization(x, s) }`, '~x0-y0 ~x1-y1'],
   [`${N} <float[4,3] s> { y = LayerNormalization <axis = 1> (x, s) }`, '~x0-y0'],
   [`${N} <float[3] s> { y = RMSNormalization(x, s) }`, '~x0-y0 ~x1-y1'],
+  [`${N} <float[3] s> { y = SimplifiedLayerNormalization(x, s) }`, '~x0-y0 ~x1-y1'],
   [`${N} <float[2] s, float[2] b> { y = GroupNormalization <num_groups = 2> (x, s, b) }`, '~x0-y0'],
   [`${N} { y = LpNormalization <axis = 1> (x) }`, '~x0-y0 ~x2-y2'],
   [`${X} { y = LRN <size = 3> (x) }`, '~x0-y0'],

@@ -18,7 +18,10 @@ describe.each(Object.entries(CASES))('%s', (_, cases) => {
 });
 
 /** Float operators without a rule: what holds graphs, what others take the place of, and what only optimised models have. */
-const UNSUPPORTED = 'Attention FusedConv GRU If LRN LSTM Loop RNN RotaryEmbedding Scan Upsample'.split(' ');
+const UNSUPPORTED = (
+  'Attention FusedConv GRU GroupQueryAttention If LRN LSTM Loop MultiHeadAttention RNN RotaryEmbedding RotaryEmbedding Scan ' +
+  'Upsample'
+).split(' ');
 /** Held against PyTorch or arithmetic elsewhere: scales of codes, and the older name of a rule above. */
 const ELSEWHERE = ['DequantizeLinear', 'Scatter'];
 

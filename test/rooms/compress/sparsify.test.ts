@@ -9,7 +9,6 @@ import { sparsify } from '../../../src/compress/sparsify.js';
 import type { CompressContext } from '../../../src/compress/types.js';
 import { cloneModel } from '../../../src/ir/clone.js';
 import type { Feed } from '../../../src/ir/feed.js';
-import type { Node } from '../../../src/ir/graph.js';
 import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
@@ -178,7 +177,7 @@ describe('measureInputs()', () => {
   it('sums x·xᵀ over the places of grouped convolutions, as a plain loop does', async () => {
     const m = parsed(GROUPED);
     const layers = sparseLayers(m);
-    const about = { model: m, layers, frontier: new Frontier(() => feeds(['x'])), done: new Set<Node>(), threads: 1 };
+    const about = { model: m, layers, frontier: new Frontier(() => feeds(['x'])), threads: 1 };
     const { products, means, energies } = await measureInputs({ ...about, what: 'products' });
     // Pads of [0, 1] at the start and [1, 0] at the end, rows one apart and columns two: 5 × 3 places.
     const expected = Array.from({ length: 2 }, () => new Float64Array(36 * 36));

@@ -65,6 +65,9 @@ describe('storeSparse()', () => {
     ['uint8', 0.5, 128, 'auto', 'mask'],
     ['int8', 0.999, undefined, 'auto', 'sparse'],
     ['int8', 0.95, undefined, 'sparse', 'sparse'],
+    ['float32', 1, undefined, 'auto', 'sparse'],
+    ['int8', 1, 0, 'sparse', 'sparse'],
+    ['int8', 1, -7, 'auto', 'mask'],
   ])('%s, %d of them zero with zero point %s, as %s: %s', async (dtype, share, zero, how, kind) => {
     const m = model(dtype, weight(dtype, share, zero ?? 0), zero);
     const { model: copy } = cloneModel(m);
@@ -89,6 +92,16 @@ describe('storeSparse()', () => {
     const before = encodeModel(m);
     expect(storeSparse(m, how).stored).toEqual([]);
     expect(encodeModel(m)).toEqual(before);
+  });
+  it('has no sparse initializer that is too large for the few values it holds to be read again', () => {
+    const zeros = Tensor.f32(new Float32Array(5 * 2 ** 20), [40, 2 ** 17]); // 20 MiB
+    const text = `<ir_version: 8, opset_import: ["" : 17]> g (float[N,40] x) => (y) <float[40,131072] w> { y = MatMul (x, w) }`;
+    const m = parseModel(text, { randomInitializers: 1 });
+    for (const v of m.graph.initializers) v.data = zeros;
+    expect(storeSparse(cloneModel(m).model, 'sparse').stored).toEqual([]);
+    const { model: copy } = cloneModel(m);
+    expect(storeSparse(copy, 'auto').stored.map((s) => s.how)).toEqual(['mask']);
+    expect(verify(decodeModel(encodeModel(copy)))).toEqual([]);
   });
   it('needs operators of opset 11 for masks', () => {
     const m = model('float32', weight('float32', 0.5, 0), undefined, 10);

@@ -7,6 +7,7 @@ import { encodeModel } from '../../../src/onnx/encode.js';
 import { onnx } from '../../../src/onnx/proto.js';
 import { decodeTensorFile, encodeTensor } from '../../../src/onnx/tensor.js';
 import { Tensor } from '../../../src/ir/tensor.js';
+import { openModel } from '../../../src/runtime/open.js';
 
 type Graph = onnx.GraphProto.$Properties;
 const RELU: onnx.NodeProto.$Properties = { opType: 'Relu', input: ['x'], output: ['y'], name: 'relu' };
@@ -306,6 +307,29 @@ describe('models that are unusual but right', () => {
       again.sparseInitializer!.length,
       again.sparseInitializer![0]!.values!.name,
     ]).toEqual([0, 1, 's']);
+  });
+
+  it.each<[string, onnx.TensorProto.$Properties | undefined]>([
+    ['linear indices', { dims: [0], dataType: 7 }],
+    ['indices by axis', { dims: [0, 2], dataType: 7, rawData: new Uint8Array(0) }],
+    ['no indices', undefined],
+  ])('reads sparse initializers without values as zeros: %s', async (_, indices) => {
+    const bytes = model({
+      node: [{ opType: 'Add', input: ['x', 's'], output: ['y'] }],
+      input: [{ name: 'x', type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 3 }] } } } }],
+      sparseInitializer: [{ dims: [2, 3], values: { name: 's', dims: [0], dataType: 1 }, ...(indices && { indices }) }],
+    });
+    const m = decodeModel(bytes);
+    expect([...[...m.graph.initializers][0]!.data!.f32()]).toEqual([0, 0, 0, 0, 0, 0]);
+    const session = await openModel(m);
+    const { y } = await session.run({ x: { dtype: 'float32', dims: [3], data: Float32Array.of(1, 2, 3) } });
+    await session.close();
+    expect([...(y!.data as Float32Array)]).toEqual([1, 2, 3, 1, 2, 3]);
+    expect(encodeModel(decodeModel(encodeModel(m)))).toEqual(encodeModel(m));
+  });
+  it('refuses sparse initializers with values and no indices', () => {
+    const values = { name: 's', dims: [1], dataType: 1, floatData: [5] };
+    expect(refusal(model({ sparseInitializer: [{ dims: [2, 3], values }] })).code).toBe('MODEL_TENSOR');
   });
 
   it('keeps strings that are not UTF-8 as bytes', () => {

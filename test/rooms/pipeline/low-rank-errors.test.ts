@@ -9,6 +9,9 @@ import { lowRankError, lowRankOutputs } from '../../../src/codes/low-rank-error.
 import { loadModel } from '../../../src/onnx/files.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import type { RecipeInput } from '../../../src/recipe/schema.js';
+import type { SessionOptions } from '../../../src/runtime/session.js';
+import { runRecordSpec } from '../../../src/record/run.js';
+import { renderHtml, renderMarkdown } from '../../../src/report/index.js';
 import { openModel } from '../../../src/runtime/open.js';
 import { recipeOf, weight, writeModel, writeNpy } from './models.js';
 
@@ -34,9 +37,9 @@ const model = writeModel(
 );
 
 type Weights = NonNullable<NonNullable<RecipeInput['quantize']>['weights']>;
-async function quantized(name: string, weights: Weights, more: object = {}) {
+async function quantized(name: string, weights: Weights, more: object = {}, of = model) {
   const recipe = await recipeOf(root, {
-    model,
+    model: of,
     calibration: { data: { npy: data } },
     quantize: { format: 'weight-only', weights, ...more },
   }); // what the test gives is checked by the schema
@@ -44,9 +47,9 @@ async function quantized(name: string, weights: Weights, more: object = {}) {
   const { record } = await runRecipe({ recipe, outDir });
   return { record, file: path.join(outDir, 'model.onnx') };
 }
-async function outputs(file: string): Promise<Float32Array> {
+async function outputs(file: string, options: SessionOptions = { optimization: 'disabled' }): Promise<Float32Array> {
   // Optimised, onnxruntime 1.30 makes integer products of DequantizeLinear and MatMul, which is an error of its own.
-  const session = await openModel(loadModel(file), { optimization: 'disabled' });
+  const session = await openModel(loadModel(file), options);
   const { y } = await session.run({ x: { dtype: 'float32', dims: [SAMPLES, K], data: inputs } });
   await session.close();
   return y!.data as Float32Array; // a float32 output
@@ -74,8 +77,39 @@ describe('quantize.weights.lowRank', () => {
       expect(distance(before, f)).toBeLessThan(1e-5);
       expect(distance(before, s)).toBeLessThan(0.2 * distance(before, p));
       expect(JSON.stringify(some.record.recipe.resolved)).toContain('"lowRank":{"rank":8}');
+      // [64 + 48] and [48 + 48] times the rank, beside 64 · 48 and 48 · 48 weights
+      expect(some.record.lowRank).toEqual({ rank: 8, products: 2, bytes: 6656, bits: (32 * 1664) / 5376, macs: 1664 });
+      expect(full.record.lowRank).toMatchObject({ rank: 48, products: 2 });
+      expect(runRecordSpec.safeParse(some.record).success).toBe(true);
+      for (const text of [renderMarkdown(some.record), renderHtml(some.record)])
+        expect(text.replaceAll('\u00a0', ' ')).toContain(
+          'terms of rank 8 in float32: 6.66 kB of the file, 9.90 bits a weight beside its code',
+        );
+      expect(plain.record.lowRank).toBeUndefined();
     }, 60_000);
   }
+  it.each<[string, string, boolean]>([
+    ['MatMul', 'y = MatMul (x, w)', true],
+    ['Gemm', 'y = Gemm (x, w, b)', true],
+    ['Gemm with transB', 'y = Gemm <transB: int = 1> (x, t, b)', false],
+  ])(
+    '%s: tells whether onnxruntime multiplies 8-bit codes with 8-bit inputs of its own accord',
+    async (op, text, fused) => {
+      const own = writeModel(
+        path.join(root, `${op}.onnx`),
+        `g (float[N,${K}] x) => (float[N,${N}] y) <${weight('w', [K, N])}, ${weight('t', [N, K])}, ${weight('b', [N])}> { ${text} }`,
+      );
+      const before = await outputs(own);
+      const weights = { dtype: 'int8', granularity: 'tensor', lowRank: { rank: 64 } } as const;
+      const { record, file } = await quantized(`fused ${op}`, weights, {}, own);
+      expect(record.diagnostics.some((d) => d.code === 'DEQUANTIZED_PRODUCT_FUSED')).toBe(fused);
+      const level = (n: number) => ({ config: { 'session.qdq_matmulnbits_accuracy_level': String(n) } });
+      expect(distance(before, await outputs(file, level(1)))).toBeLessThan(1e-5);
+      const seen = distance(before, await outputs(file, {})); // by users, and by what measures here
+      if (fused) expect(seen).toBeGreaterThan(1e-3);
+      else expect(seen).toBeLessThan(1e-5);
+    },
+  );
   it('is refused with other formats', async () => {
     await expect(quantized('qdq', { lowRank: { rank: 4 } }, { format: 'qdq' })).rejects.toMatchObject({
       code: 'RECIPE_INVALID',

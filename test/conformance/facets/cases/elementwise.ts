@@ -51,6 +51,19 @@ export const elementwiseCases: readonly FacetCase[] = [
   here('(float[N,4,5] x) => (y, m, s) <float[5] g, float[5] b> { y, m, s = LayerNormalization(x, g, b) }'),
   here('(float[N,4,5] x) => (y, m, s) <float[4,5] g> { y, m, s = LayerNormalization <axis = 1> (x, g) }'),
   at(23)('(float[N,4,5] x) => (y) <float[5] g> { y = RMSNormalization(x, g) }'),
+  here('(float[N,4,5] x) => (y) <float[5] g> { y = SimplifiedLayerNormalization(x, g) }'),
+  here(
+    '(float[N,4,8] x, float[N,4,8] z) => (y, s) <float[8] g, float[8] b> { y, , , s = ' +
+      'com.microsoft.SkipSimplifiedLayerNormalization(x, z, g, b) }',
+  ),
+  here(
+    '(float[N,4,8] x, float[N,4,8] z) => (y, s) <float[8] g, float[8] b, float[8] c> { y, , , s = ' +
+      'com.microsoft.SkipLayerNormalization(x, z, g, b, c) }',
+  ),
+  here('(float[N,4,8] x) => (y) { y = com.microsoft.Gelu(x) }'),
+  here('(float[N,4,8] x) => (y) { y = com.microsoft.QuickGelu(x) }'),
+  here('(float[N,4,8] x) => (y) <float[8] b> { y = com.microsoft.BiasGelu(x, b) }'),
+  here('(float[N,4,8] x) => (y, z) <float[8] b> { y = com.microsoft.FastGelu(x, b)  z = com.microsoft.FastGelu(x) }'),
   here('(float[N,4,5,5] x) => (y) { y = LRN <size = 3> (x) }'),
 
   ...each(REDUCTIONS, (op) => [

@@ -96,6 +96,24 @@ export const linearCases: readonly FacetCase[] = [
       'RotaryEmbedding(x, c, s, p) }',
   ),
 
+  here(
+    '(float[N,2,4,8] x, int64[1] p) => (y) <float[10,4] c, float[10,4] s> { y = com.microsoft.RotaryEmbedding(x, p, c, s) }',
+  ),
+  here(
+    '(float[N,4,16] q, float[N,6,16] k, float[N,6,8] v) => (y) { y = com.microsoft.MultiHeadAttention ' +
+      '<num_heads = 4> (q, k, v) }',
+  ),
+  here(
+    '(float[N,4,32] q, float[N,4,16] k, float[N,4,16] v, float[N,2,0,8] pk, float[N,2,0,8] pv) => (y, nk, nv) ' +
+      '<int32[2] l = {3,3}, int32[1] t = {4}> { y, nk, nv = com.microsoft.GroupQueryAttention <num_heads = 4, ' +
+      'kv_num_heads = 2> (q, k, v, pk, pv, l, t) }',
+    { open: { nk: [2, 2, null, 8], nv: [2, 2, null, 8] } },
+  ),
+  here(
+    '(float[N,4,32] q, float[N,4,16] k, float[N,4,16] v) => (y) <int32[2] l = {3,3}, int32[1] t = {4}> ' +
+      '{ y = com.microsoft.GroupQueryAttention <num_heads = 4, kv_num_heads = 2> (q, k, v, , , l, t) }',
+  ),
+
   ...['MaxPool', 'AveragePool', 'LpPool'].flatMap((op) => [
     here(`(float[N,3,8,7] x) => (y) { y = ${op} <kernel_shape = [3,2]> (x) }`),
     here(`(float[N,3,8,7] x) => (y) { y = ${op} <kernel_shape = [3,3], strides = [2,3], pads = [1,0,1,1]> (x) }`),

@@ -31,6 +31,13 @@ const norm = (op: string, x: string, factors: string, attrs = '', more: Partial<
   graph: `(real[${x}] x, real[${factors}] s, real[${factors}] b) => (real[${x}] y) { y = ${op} <${attrs}> (x, s, b) }`,
   ...more,
 });
+/** Also with the sum as a result. */
+const skip = (node: string, more: string, sum = false): RuleCase => ({
+  graph:
+    `(real[2,3,6] x, real[2,3,6] z, real[6] s${more}) => (real[2,3,6] y) ` +
+    (sum ? `{ n, , , t = com.microsoft.${node}  y = Mul (n, t) }` : `{ y = com.microsoft.${node} }`),
+  ...F,
+});
 const batchNorm = (x: string, attrs = '', more: Partial<RuleCase> = {}): RuleCase => {
   const c = `real[${x.split(',')[1]}]`;
   return {
@@ -197,6 +204,34 @@ export const productCases: Readonly<Record<string, readonly RuleCase[]>> = {
   RMSNormalization: ['2,3,6', '4,5', '7'].map((x) => ({
     graph: `(real[${x}] x, real[${x.split(',').at(-1)}] s) => (real[${x}] y) { y = RMSNormalization (x, s) }`,
     opset: 23,
+  })),
+  SimplifiedLayerNormalization: ['2,3,6', '4,5', '7'].map((x) => ({
+    graph: `(real[${x}] x, real[${x.split(',').at(-1)}] s) => (real[${x}] y) { y = SimplifiedLayerNormalization (x, s) }`,
+  })),
+  SkipSimplifiedLayerNormalization: [
+    skip('SkipSimplifiedLayerNormalization (x, z, s)', ''),
+    skip('SkipSimplifiedLayerNormalization <epsilon = 0.01> (x, z, s, b)', ', real[6] b'),
+    skip('SkipSimplifiedLayerNormalization (x, z, s, b)', ', real[6] b', true),
+  ],
+  SkipLayerNormalization: [
+    skip('SkipLayerNormalization (x, z, s, b)', ', real[6] b'),
+    skip('SkipLayerNormalization <epsilon = 0.01> (x, z, s, b, c)', ', real[6] b, real[6] c'),
+    skip('SkipLayerNormalization (x, z, s, , c)', ', real[6] c', true),
+  ],
+  BiasGelu: ['2,3,6', '4,5', '3,7'].map((x) => ({
+    graph: `(real[${x}] x, real[${x.split(',').at(-1)}] b) => (real[${x}] y) { y = com.microsoft.BiasGelu (x, b) }`,
+    ...F,
+  })),
+  FastGelu: ['2,3,6', '4,5'].flatMap((x) => [
+    { graph: `(real[${x}] x) => (real[${x}] y) { y = com.microsoft.FastGelu (x) }`, ...F },
+    {
+      graph: `(real[${x}] x, real[${x.split(',').at(-1)}] b) => (real[${x}] y) { y = com.microsoft.FastGelu (x, b) }`,
+      ...F,
+    },
+  ]),
+  QuickGelu: ['', '<alpha = 1.0>', '<alpha = 0.5>'].map((a) => ({
+    graph: `(real[3,5] x) => (real[3,5] y) { y = com.microsoft.QuickGelu ${a} (x) }`,
+    ...F,
   })),
   InstanceNormalization: [
     norm('InstanceNormalization', '2,3,4,5', '3', '', F),
