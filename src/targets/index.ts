@@ -1,3 +1,4 @@
+import { litert } from './litert/index.js';
 import { onnxruntimeArm64 } from './onnxruntime-arm64/index.js';
 import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
 import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
@@ -18,4 +19,5 @@ export const targets: readonly Target[] = [
   onnxruntimeQnn,
   openvino,
   tensorrt,
+  litert,
 ];
