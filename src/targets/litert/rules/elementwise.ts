@@ -74,8 +74,9 @@ const ERF = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
 function erf(w: LayerWriter, x: LiteTensor): LiteTensor {
   const size = w.float('ABS', [x], {});
   const t = div(w, w.number(1), add(w, mul(w, size, w.number(0.3275911)), w.number(1)));
-  const sum = ERF.slice(1).reduce((y, c) => add(w, mul(w, y, t), w.number(c)), mul(w, t, w.number(item(ERF, 0))));
-  // the sum starts at a5·t, so that what is left is one more factor t
+  const horner = (y: LiteTensor, c: number): LiteTensor => add(w, mul(w, y, t), w.number(c));
+  const first = add(w, mul(w, t, w.number(item(ERF, 0))), w.number(item(ERF, 1)));
+  const sum = ERF.slice(2).reduce(horner, first);
   const decay = exp(w, w.float('NEG', [w.float('SQUARE', [x], {})], {}));
   return mul(w, w.float('SIGN', [x], {}), sub(w, w.number(1), mul(w, mul(w, sum, t), decay)));
 }
