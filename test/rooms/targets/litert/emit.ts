@@ -5,9 +5,9 @@ import { parseModel } from '../../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../../src/ops/infer.js';
 import { fedInputs } from '../../../../src/pipeline/calibration.js';
 import { randomFeed } from '../../../../src/pipeline/feeds.js';
-import { planModel } from '../../../../src/pipeline/prepare.js';
+import { qdq } from '../../../../src/formats/qdq.js';
 import { writeModel } from '../../../../src/formats/write.js';
-import { resolveRecipe } from '../../../../src/recipe/load.js';
+import { planQuantization } from '../../../../src/quantize/planners/static.js';
 import type { QuantizedGraph } from '../../../../src/scheme/quantized.js';
 import { litert } from '../../../../src/targets/litert/index.js';
 import type { EmitInput, Precision } from '../../../../src/targets/types.js';
@@ -43,19 +43,16 @@ const input = (graph: QuantizedGraph, onnx: Model, precision: Precision): EmitIn
 export const floating = (model: Model, precision: Precision = 'float32'): EmitInput =>
   input({ model, planned: NOTHING, params: new Map(), seed: 0 }, model, precision);
 
+const tensorwise = { granularity: { kind: 'tensor' }, observer: 'minmax', perChannel: false } as const;
 /** A model planned for LiteRT with ranges of −4 to 4, and the ONNX model of the same codes. */
-export async function quantized(
-  model: Model,
-  quantize: Record<string, unknown> = { format: 'qdq' },
-): Promise<EmitInput> {
-  const { recipe } = await resolveRecipe({
-    version: 1,
-    model: 'm.onnx',
-    target: 'litert',
-    calibration: { data: { npy: 'x.npy' } },
-    quantize,
+export function quantized(model: Model): EmitInput {
+  const planned = planQuantization(model, {
+    activations: { ...litert.defaults.activations, ...tensorwise },
+    weights: { ...litert.defaults.weights, granularity: 'channel', observer: 'minmax' },
+    include: [],
+    exclude: [],
+    target: litert,
   });
-  const { planned, format } = planModel(model, recipe, () => undefined, { targets: [litert] });
   const graph = { model, planned, params: anyParams(planned), seed: 0 };
-  return input(graph, writeModel(format, graph, litert).model, 'float32');
+  return input(graph, writeModel(qdq, graph, litert).model, 'float32');
 }
