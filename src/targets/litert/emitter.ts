@@ -68,7 +68,7 @@ export async function liteModel(
     const w = new LayerWriter(writer, layer, rule, opset);
     rule.write(w);
     if (layer.integer && !w.onCodes && !w.isHybrid && isWork(layer.node))
-      floats.push({ node: layer.name, op: layer.op, because: 'its kernel takes no codes of these types' });
+      floats.push({ node: layer.name, op: layer.op, because: 'its kernel makes no numbers from codes' });
   }
   return { model: writer.finish(input.name, inputs, outputs), floats };
 }

@@ -43,7 +43,7 @@ export const litert = {
     Conv: {},
     ConvTranspose: {},
     Gemm: {},
-    MatMul: { channelAxes: 2 },
+    MatMul: { channelAxes: 2, floatOutput: true },
     Add: {},
     Mul: {},
     Concat: {},
@@ -91,6 +91,15 @@ export const litert = {
         'Sizes are those of the first calibration sample, with one sample in a batch: sentences of other lengths need a ' +
         'file of their own, or padding.',
       source: KERNELS,
+    },
+    {
+      code: 'ROWS_AS_THEY_COME',
+      when: { plans: ['static'], integerOps: ['MatMul'] },
+      text:
+        'A MatMul whose result is needed as numbers is written with weights in codes and a float input, which the ' +
+        'kernel quantizes row by row as it comes: finer than the scale that is simulated. Products of two activations ' +
+        'run in float there.',
+      source: `${KERNELS}/fully_connected.cc`,
     },
     {
       code: 'COMPOSED_IN_FLOAT',

@@ -84,9 +84,9 @@ export class LayerWriter {
     const [, weight] = this.layer.inputs;
     return this.#rule.codes !== 'own' || !weight?.data || data.has(1) || this.layer.coded.has(1);
   }
-  /** Whether its weights are codes, and its inputs numbers that the kernel quantizes as they come. */
+  /** Whether its weights are codes and its result numbers: the kernel quantizes its inputs as they come, row by row. */
   get isHybrid(): boolean {
-    return this.layer.integer && !this.onCodes && this.layer.coded.has(1) && !this.edge(0).params;
+    return this.layer.integer && !this.onCodes && this.layer.coded.has(1);
   }
 
   refuse(reason: string): never {

@@ -1,6 +1,9 @@
 /** Models of cases.ts as .tflite, and what they should give. */
 import type { Feed } from '../../../../src/ir/feed.js';
+import type { Value } from '../../../../src/ir/graph.js';
 import type { Model } from '../../../../src/ir/model.js';
+import { Tensor } from '../../../../src/ir/tensor.js';
+import { GraphBuilder } from '../../../../src/rewrite/builder.js';
 import { parseModel } from '../../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../../src/ops/infer.js';
 import { fedInputs } from '../../../../src/pipeline/calibration.js';
@@ -42,6 +45,30 @@ const input = (graph: QuantizedGraph, onnx: Model, precision: Precision): EmitIn
 /** A float model as it is. */
 export const floating = (model: Model, precision: Precision = 'float32'): EmitInput =>
   input({ model, planned: NOTHING, params: new Map(), seed: 0 }, model, precision);
+
+/**
+ * Puts a product by the unit matrix before each input and behind each output: what stands between them works on codes,
+ * which planning gives to no operator that stands alone.
+ */
+export function betweenProducts(model: Model): Model {
+  const b = new GraphBuilder(model);
+  const { graph } = model;
+  const product = (v: Value): Value => {
+    const size = Number(v.shape?.at(-1));
+    const unit = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+    return b.op('MatMul', [v, b.constant(Tensor.f32(unit, [size, size]), 'unit')], { name: `${v.name}_product` });
+  };
+  const isFloat = (v: Value): boolean => v.dtype === 'float32' && (v.shape?.length ?? 0) > 1;
+  for (const v of graph.inputs.filter((i) => !i.data && isFloat(i))) {
+    const readers = [...v.uses];
+    const made = product(v);
+    for (const u of readers) u.node.setInput(u.index, made);
+  }
+  graph.outputs.forEach((v, i) => {
+    if (isFloat(v)) graph.setOutput(i, product(v));
+  });
+  return model;
+}
 
 const tensorwise = { granularity: { kind: 'tensor' }, observer: 'minmax', perChannel: false } as const;
 /** A model planned for LiteRT with ranges of −4 to 4, and the ONNX model of the same codes. */
