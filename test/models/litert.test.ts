@@ -15,7 +15,7 @@ import { openModel } from '../../src/runtime/open.js';
 import { emitter } from '../../src/targets/litert/emitter.js';
 import type { EmitInput } from '../../src/targets/types.js';
 import { CASES } from '../rooms/targets/litert/cases.js';
-import { betweenProducts, feedOf, floating, parsed, quantized } from '../rooms/targets/litert/emit.js';
+import { betweenProducts, dynamic, feedOf, floating, parsed, quantized } from '../rooms/targets/litert/emit.js';
 
 const python = path.join(process.env.QUANTBENCH_RUNTIMES ?? '', 'litert', 'bin', 'python');
 const absent = !process.env.QUANTBENCH_RUNTIMES || !existsSync(python);
@@ -100,6 +100,26 @@ describe.skipIf(absent)('int8', () => {
     made = await runAll(inputs);
   });
   it.each(names)('%s', (name) => expect(decibels(made.get(name)!)).toBeGreaterThan(CASES[name]!.least ?? 30));
+});
+
+describe.skipIf(absent)('weights in codes beside floats', () => {
+  const names = ['conv padded alike', 'conv depthwise', 'Gemm', 'MatMul by a matrix'];
+  let made: Map<string, Made>;
+  beforeAll(async () => {
+    const parse = (name: string): Model => parsed(CASES[name]!.graph, CASES[name]!.opset);
+    made = await runAll(
+      new Map(
+        names.flatMap((name) => [
+          [name, dynamic(parse(name))],
+          [`${name}, stored`, dynamic(parse(name), true)],
+        ]),
+      ),
+    );
+  });
+  // 8 bits of weights with ranges of −4 to 4
+  it.each(names.flatMap((n) => [n, `${n}, stored`]))('%s', (name) =>
+    expect(decibels(made.get(name)!)).toBeGreaterThan(25),
+  );
 });
 
 it('a model that LiteRT cannot hold is refused by node', async () => {

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { emitter } from '../../../../src/targets/litert/emitter.js';
 import type { EmitInput } from '../../../../src/targets/types.js';
 import { CASES } from './cases.js';
-import { betweenProducts, floating, parsed, quantized } from './emit.js';
+import { betweenProducts, dynamic, floating, parsed, quantized } from './emit.js';
 import { readModel, type ReadModel } from './reader.js';
 
 const [ADD, CONV_2D, DEPTHWISE, DEQUANTIZE, FULLY_CONNECTED, RESHAPE] = [0, 3, 4, 6, 9, 22];
@@ -111,6 +111,28 @@ it('float16 files hold weights in half the bytes and turn them back', async () =
   expect(codesOf(lite)).toEqual([DEQUANTIZE, CONV_2D]);
   expect(lite.operators[0]).toMatchObject({ version: 3 });
   expect(lite.operators[0]?.inputs[0]).toMatchObject({ type: FLOAT16, shape: [8, 3, 3, 4] });
+});
+
+it('dynamic products read floats beside weights in codes, in the versions that have scales by output', async () => {
+  const gemm = await read(dynamic(parsed(graphOf('Gemm'))));
+  expect(codesOf(gemm)).toEqual([FULLY_CONNECTED]);
+  expect(gemm.operators[0]).toMatchObject({
+    version: 12,
+    inputs: [{ type: FLOAT32 }, { type: INT8, axis: 0 }, { type: FLOAT32 }],
+  });
+  expect(gemm.operators[0]?.options?.int8(3)).toBe(1); // inputs are quantized asymmetrically
+  const conv = await read(dynamic(parsed(graphOf('conv padded alike'))));
+  expect(codesOf(conv)).toEqual([CONV_2D]);
+  expect(conv.operators[0]).toMatchObject({
+    version: 5,
+    inputs: [{ type: FLOAT32 }, { type: INT8, axis: 0 }, { type: FLOAT32 }],
+  });
+});
+
+it('weights that are only stored in codes are turned back by a node of their own', async () => {
+  const lite = await read(dynamic(parsed(graphOf('Gemm')), true));
+  expect(codesOf(lite)).toEqual([DEQUANTIZE, FULLY_CONNECTED]);
+  expect(lite.operators[0]).toMatchObject({ version: 5, inputs: [{ type: INT8 }] });
 });
 
 it('names what it cannot write, before work and while writing', async () => {

@@ -10,6 +10,7 @@ import { fedInputs } from '../../../../src/pipeline/calibration.js';
 import { randomFeed } from '../../../../src/pipeline/feeds.js';
 import { qdq } from '../../../../src/formats/qdq.js';
 import { writeModel } from '../../../../src/formats/write.js';
+import { planDynamic } from '../../../../src/quantize/planners/dynamic.js';
 import { planQuantization } from '../../../../src/quantize/planners/static.js';
 import type { QuantizedGraph } from '../../../../src/scheme/quantized.js';
 import { litert } from '../../../../src/targets/litert/index.js';
@@ -70,16 +71,28 @@ export function betweenProducts(model: Model): Model {
   return model;
 }
 
+const channelwise = { ...litert.defaults.weights, granularity: 'channel', observer: 'minmax' } as const;
 const tensorwise = { granularity: { kind: 'tensor' }, observer: 'minmax', perChannel: false } as const;
 /** A model planned for LiteRT with ranges of −4 to 4, and the ONNX model of the same codes. */
 export function quantized(model: Model): EmitInput {
   const planned = planQuantization(model, {
     activations: { ...litert.defaults.activations, ...tensorwise },
-    weights: { ...litert.defaults.weights, granularity: 'channel', observer: 'minmax' },
+    weights: channelwise,
     include: [],
     exclude: [],
     target: litert,
   });
   const graph = { model, planned, params: anyParams(planned), seed: 0 };
   return input(graph, writeModel(qdq, graph, litert).model, 'float32');
+}
+
+/**
+ * A model whose products read floats beside weights in codes: quantized as they come, or turned back where `stored`.
+ * Compare with the float model: kernels choose the scales of what comes.
+ */
+export function dynamic(model: Model, stored = false): EmitInput {
+  const weightOnly = stored ? [...new Set([...model.graph.nodes].map((n) => n.op))].map((opType) => ({ opType })) : [];
+  const o = { weights: channelwise, include: [], exclude: [], conv: true, embeddings: true, weightOnly };
+  const planned = planDynamic(model, o);
+  return input({ model, planned, params: anyParams(planned), seed: 0 }, model, 'float32');
 }
