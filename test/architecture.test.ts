@@ -159,6 +159,10 @@ describe('walls', () => {
   const users = (pattern: RegExp, allowed: string): string[] =>
     files.filter((f) => room(f) !== allowed && imports(f).some((s) => pattern.test(s)));
   it('protobufjs is used in onnx/ only', () => expect(users(/^protobufjs/, 'onnx')).toEqual([]));
+  it('flatbuffers is used in targets/litert/ only', () =>
+    expect(
+      files.filter((f) => !f.startsWith('targets/litert/') && imports(f).some((s) => s.startsWith('flatbuffers'))),
+    ).toEqual([]));
   it('onnxruntime-node is used in runtime/ only', () => expect(users(/^onnxruntime/, 'runtime')).toEqual([]));
   it('commander and cli-progress are used in cli/ only', () =>
     expect(users(/^(commander|cli-progress)$/, 'cli')).toEqual([]));

@@ -1,6 +1,7 @@
 import { mindspore } from './mindspore/index.js';
 import { mnn } from './mnn/index.js';
 import { ncnn } from './ncnn/index.js';
+import { litert } from './litert/index.js';
 import { onnxruntimeArm64 } from './onnxruntime-arm64/index.js';
 import { onnxruntimeCpu } from './onnxruntime-cpu/index.js';
 import { onnxruntimeCpuVnni } from './onnxruntime-cpu-vnni/index.js';
@@ -32,4 +33,5 @@ export const targets: readonly Target[] = [
   tvm,
   mindspore,
   triton,
+  litert,
 ];

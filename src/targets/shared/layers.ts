@@ -1,13 +1,15 @@
 /** A quantized graph as layers over tensors of fixed sizes, as writers of forms that are not ONNX want it. */
 import { fail } from '../../base/errors.js';
-import { createRng } from '../../base/rng.js';
+import { createRng, type Rng } from '../../base/rng.js';
 import { cloneModel } from '../../ir/clone.js';
 import type { DType } from '../../ir/dtype.js';
 import type { FeedTensor } from '../../ir/feed.js';
 import { label, type Dim, type Node, type Value } from '../../ir/graph.js';
-import { Tensor } from '../../ir/tensor.js';
+import type { Model } from '../../ir/model.js';
+import type { Tensor } from '../../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../../ops/infer.js';
 import { specOf } from '../../ops/index.js';
+import { replaceOutputs } from '../../rewrite/pass.js';
 import { weightCodes } from '../../scheme/arithmetic.js';
 import { quantizeBias } from '../../scheme/bias.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
@@ -37,6 +39,8 @@ export interface CodedConstant {
 
 export interface Layer {
   readonly node: Node;
+  /** The node as it stands in the copy: its attributes are those of the layout that the copy was given. */
+  readonly copy: Node;
   readonly name: string;
   readonly op: string;
   /** Undefined where an input is left out. */
@@ -61,14 +65,25 @@ export interface Layers {
 /** Sizes of the model's inputs, by name. */
 export type Sizes = Readonly<Record<string, Pick<FeedTensor, 'dims'>>>;
 
+/** A copy of a float model in which all sizes are numbers, and clamps are part of the nodes that take them in. */
+export interface SizedCopy {
+  readonly model: Model;
+  /** What values and nodes of the copy are in the graph. A writer that changes the copy keeps them up to date. */
+  readonly values: Map<Value, Value>;
+  readonly nodes: Map<Node, Node>;
+  /** Limits of clamps, by the node of the copy that took them in. */
+  readonly clamps: Map<Node, readonly [low: number, high: number]>;
+}
+
 /**
  * Sizes are those of `example`, with one sample in a batch. Throws EXPORT_UNSUPPORTED for a tensor whose size does not
  * follow from them, and for control flow.
  */
-export function layersOf(graph: QuantizedGraph, example: Sizes): Layers {
-  const { model, values, nodes } = cloneModel(graph.model);
-  const back = new Map([...values].map(([from, to]) => [to, from]));
-  const nodeBack = new Map([...nodes].map(([from, to]) => [to, from]));
+export const layersOf = (graph: QuantizedGraph, example: Sizes): Layers => layersIn(graph, sizedCopy(graph, example));
+
+/** The copy that {@link layersIn} reads. A size that does not follow from those of `example` is told there. */
+export function sizedCopy({ model: from, planned }: QuantizedGraph, example: Sizes): SizedCopy {
+  const { model, values, nodes } = cloneModel(from);
   forgetInferred(model);
   const sizes = new Map(
     model.graph.inputs.flatMap((v) => {
@@ -77,16 +92,32 @@ export function layersOf(graph: QuantizedGraph, example: Sizes): Layers {
     }),
   );
   inferShapes(model, sizes);
+  const made: SizedCopy = { model, values: reversed(values), nodes: reversed(nodes), clamps: new Map() };
+  for (const [node, clamp] of planned.fusedClamps) {
+    const [to, gone] = [nodes.get(node), nodes.get(clamp)];
+    const role = specOf(clamp)?.quant;
+    const bounds = role?.role === 'clamp' ? role.bounds(clamp) : undefined;
+    const [result, kept] = [gone?.outputs[0], to?.outputs[0]];
+    if (!to || !gone || !bounds || !result || !kept) continue;
+    const name = result.name;
+    replaceOutputs(model.graph, gone, [kept]);
+    made.values.set(kept, made.values.get(result) ?? result);
+    model.graph.remove(gone);
+    kept.name = name;
+    made.clamps.set(to, bounds);
+  }
+  return made;
+}
+
+/** The layers of a copy of `graph`. Throws what {@link layersOf} throws. */
+export function layersIn(graph: QuantizedGraph, { model, values, nodes, clamps }: SizedCopy): Layers {
   const { planned, params } = graph;
-  const clamps = new Map([...planned.fusedClamps].map(([n, clamp]) => [n, clamp]));
-  const taken = new Set(clamps.values());
   const rng = createRng(graph.seed, 'rounding');
   const edges = new Map<Value, Edge>();
   const edgeOf = (v: Value): Edge => {
     const known = edges.get(v);
     if (known) return known;
-    const own = back.get(v) ?? v;
-    const p = params.get(own);
+    const p = params.get(values.get(v) ?? v);
     const made: Edge = {
       name: v.name,
       dtype: v.dtype ?? unknownSize(v),
@@ -100,44 +131,50 @@ export function layersOf(graph: QuantizedGraph, example: Sizes): Layers {
     edges.set(v, made);
     return made;
   };
-  const stored = new Map<QuantParams, Tensor>();
-  const codedOf = (n: Node): Map<number, CodedConstant> => {
+  const stored = new Map<QuantParams, Map<Tensor, Tensor>>();
+  const codedOf = (copy: Node, node: Node): Map<number, CodedConstant> => {
     const found = new Map<number, CodedConstant>();
-    n.inputs.forEach((v, i) => {
-      const use = n.use(i);
-      const p = v?.data && ((use && params.get(use)) ?? params.get(v));
+    copy.inputs.forEach((v, i) => {
+      const [own, use] = [node.inputs[i], node.use(i)];
+      const p = own && v?.data && ((use && params.get(use)) ?? params.get(own));
       if (!v?.data || !p) return;
-      const codes =
-        stored.get(p) ?? (p.scheme.dtype === 'int32' ? quantizeBias(v.data.f32(), p) : weightCodes(v.data, p, rng));
-      stored.set(p, codes);
+      const known = stored.get(p) ?? new Map<Tensor, Tensor>();
+      stored.set(p, known);
+      const codes = known.get(v.data) ?? codesOf(v.data, p, rng, own.data, copy);
+      known.set(v.data, codes);
       found.set(i, { codes, params: p });
     });
     return found;
   };
-  const layers = model.graph.topological().flatMap((copy): Layer[] => {
-    const node = nodeBack.get(copy) ?? copy;
-    if (taken.has(node)) return [];
+  const layers = model.graph.topological().map((copy): Layer => {
+    const node = nodes.get(copy) ?? copy;
     if (copy.subgraphs().length) return unsupported(copy, 'control flow');
-    const clamp = clamps.get(node);
-    const role = clamp && specOf(clamp)?.quant;
-    const bounds = clamp && role?.role === 'clamp' ? role.bounds(clamp) : undefined;
-    const results = clamp ? (nodes.get(clamp) ?? clamp).outputs : copy.outputs;
-    return [
-      {
-        node,
-        name: label(node),
-        op: node.op,
-        inputs: copy.inputs.map((v) => (v ? edgeOf(v) : undefined)),
-        outputs: results.map((v) => (v.name ? edgeOf(v) : undefined)),
-        ...(bounds ? { clamp: bounds } : {}),
-        integer: planned.integerNodes.has(node),
-        coded: codedOf(node),
-      },
-    ];
+    const clamp = clamps.get(copy);
+    return {
+      node,
+      copy,
+      name: label(node),
+      op: node.op,
+      inputs: copy.inputs.map((v) => (v ? edgeOf(v) : undefined)),
+      outputs: copy.outputs.map((v) => (v.name ? edgeOf(v) : undefined)),
+      ...(clamp ? { clamp } : {}),
+      integer: planned.integerNodes.has(node),
+      coded: codedOf(copy, node),
+    };
   });
   const initial = model.graph.inputs.filter((v) => !v.data);
   return { inputs: initial.map(edgeOf), outputs: model.graph.outputs.map(edgeOf), layers };
 }
+
+/** Codes of a constant; of one whose axes the copy has permuted, if one scale holds for all of it. */
+function codesOf(data: Tensor, p: QuantParams, rng: Rng, own: Tensor | undefined, copy: Node): Tensor {
+  if (p.scheme.dtype === 'int32') return quantizeBias(data.f32(), p);
+  const same = data.dims.join() === own?.dims.join();
+  if (same || (p.scale.length === 1 && !p.codes)) return weightCodes(data, p, rng);
+  return unsupported(copy, 'a constant of other axes than its codes');
+}
+
+const reversed = <T>(map: ReadonlyMap<T, T>): Map<T, T> => new Map([...map].map(([from, to]) => [to, from]));
 
 /** A batch that the model fixes stays as it is. */
 const oneSample = (dims: readonly number[], declared: Dim | undefined): number[] =>

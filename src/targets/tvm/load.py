@@ -5,11 +5,16 @@ Convolutions and products take int8 and give int32; what follows scales, adds th
 import os, sys
 import numpy as np
 import tvm
-from tvm import relax
+from tvm import relax, te, topi
 from tvm.relax import op
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import program as files
+
+
+# Its name until 0.26.
+Typed = relax.TensorType if hasattr(relax, 'TensorType') else relax.TensorStructInfo
+out_ty = Typed
 
 
 def load(folder=None, batch=1):
@@ -25,7 +30,7 @@ class Lowering:
 
     def module(self):
         b = self.b
-        ins = [relax.Var(f'in{i}', relax.TensorStructInfo(self.edges[n]['shape'], self.edges[n]['dtype'])) for i, n in enumerate(self.program['inputs'])]
+        ins = [relax.Var(f'in{i}', Typed(self.edges[n]['shape'], self.edges[n]['dtype'])) for i, n in enumerate(self.program['inputs'])]
         with b.function('main', ins):
             with b.dataflow():
                 self.real.update(zip(self.program['inputs'], ins))
@@ -100,17 +105,26 @@ class Lowering:
         ins, attrs, c = layer['inputs'], layer['attrs'], layer['coded']['1']
         w, s = self.tensors[c['codes']], self.tensors[c['scales']].astype(np.float64) * self.edges[ins[0]]['scale']
         x = self.codes(ins[0])
+        data = te.placeholder(self.edges[ins[0]]['shape'], 'int8', 'data')
         if layer['op'] == 'Conv':
             before, after = files.pads(layer, 2)
-            y = op.nn.conv2d(x, self.const(w), strides=attrs.get('strides', [1, 1]), padding=[*before, *after], dilation=attrs.get('dilations', [1, 1]), groups=attrs.get('group', 1), out_dtype='int32')
-            shape = [1, -1, 1, 1]
+            kernel, shape = te.placeholder(w.shape, 'int8', 'kernel'), [1, -1, 1, 1]
+            made = topi.nn.conv(data, kernel, attrs.get('strides', [1, 1]), [*before, *after], attrs.get('dilations', [1, 1]), attrs.get('group', 1), 'NCHW', 'OIHW', 'int32')
         else:
             if layer['op'] == 'Gemm' and attrs.get('transB', 0): w = w.T
-            y, shape = op.matmul(x, self.const(w), out_dtype='int32'), [1, -1]
+            kernel, shape = te.placeholder(w.shape, 'int8', 'kernel'), [1, -1]
+            made = topi.matmul(data, kernel, out_dtype='int32')
+        y = self.kernel('conv2d' if layer['op'] == 'Conv' else 'matmul', [data, kernel, made], [x, self.const(w)])
         v = op.multiply(op.astype(self.emit(y), 'float32'), self.const(s.reshape(shape) if s.size > 1 else s.reshape([1] * len(shape)), 'float32'))
         bias = layer['coded'].get('2')
         b = self.tensors[bias['float']] if bias else self.tensors[self.edges[ins[2]]['constant']] if len(ins) > 2 and ins[2] else None
         return self.emit(v if b is None else op.add(v, self.const(np.asarray(b, np.float32).reshape(shape))))
+
+    def kernel(self, name, tensors, args):
+        """An integer kernel of its own: nothing is fused into it, so that its types stay what they are."""
+        f = te.create_prim_func(tensors).with_attr({'op_pattern': 8})
+        shape = [int(d) for d in tensors[-1].shape]
+        return relax.call_tir(self.b.add_func(f, f'{name}_int8'), args, out_ty(shape, 'int32'))
 
     def ints(self, layer, i):
         name = layer['inputs'][i] if len(layer['inputs']) > i else None
