@@ -56,6 +56,7 @@ export function emit({ graph, example, precision }: EmitInput): Emitted {
       { ...onnx, data: encodeModel(model) },
       { path: 'compression.json', role: 'sidecar', data: `${JSON.stringify(pipeline(table))}\n` },
     ],
+    artefact: '.',
     floats: floatsOf(verdicts),
   };
 }
@@ -100,4 +101,3 @@ function withValuesOfCodes(l: Layer, node: Node): void {
     if (v.data && params.scheme.dtype === 'int8') v.data = Tensor.f32(dequantize(codes, params), v.data.dims);
   }
 }
-

@@ -23,7 +23,12 @@ export function meanWithoutPool(l: Layer, model: Model, node: Node): void {
   const options = { name: l.name, outputs: [b.freeName(`${to.name}_mean`)] };
   const w = node.op === 'AveragePool' ? windowOf(node, node.ints('kernel_shape'), sizes, results) : undefined;
   if (!w || coversMap(w, sizes)) {
-    const made = b.overAxes('ReduceMean', x, sizes.map((_, i) => i + 2), { ...options, attrs: { keepdims: 1 } });
+    const made = b.overAxes(
+      'ReduceMean',
+      x,
+      sizes.map((_, i) => i + 2),
+      { ...options, attrs: { keepdims: 1 } },
+    );
     replace(model, node, made);
     return;
   }

@@ -16,9 +16,10 @@ const BINARY: Readonly<Record<string, readonly [plain: number, exchanged: number
   Min: [5, 5],
   Pow: [6, 9],
 };
-const UNARY: readonly string[] = (
-  'Abs Neg Floor Ceil Square Sqrt Rsqrt Exp Log Sin Cos Tan Asin Acos Atan Reciprocal Tanh Log10 Round Trunc'
-).split(' ');
+const UNARY: readonly string[] =
+  'Abs Neg Floor Ceil Square Sqrt Rsqrt Exp Log Sin Cos Tan Asin Acos Atan Reciprocal Tanh Log10 Round Trunc'.split(
+    ' ',
+  );
 const FLOAT_MAX = 3.4028234663852886e38;
 
 export const binaryOps: readonly string[] = Object.keys(BINARY);
@@ -39,7 +40,12 @@ export function binary(l: Layer, net: NcnnNet): string | undefined {
     const scalar = scalarOf(next);
     const name = i === operands.length - 1 && !l.clamp ? y.name : `${y.name}_${i}`;
     if (made === undefined && scalar === undefined)
-      made = net.add('BinaryOp', name, [operand(net, next, rank)], scalarSettings(exchanged, filled([scalarOf(first)], 0)));
+      made = net.add(
+        'BinaryOp',
+        name,
+        [operand(net, next, rank)],
+        scalarSettings(exchanged, filled([scalarOf(first)], 0)),
+      );
     else if (scalar !== undefined)
       made = net.add('BinaryOp', name, [made ?? operand(net, first, rank)], scalarSettings(plain, scalar));
     else made = net.add('BinaryOp', name, [filled([made], 0), operand(net, next, rank)], { 0: int(plain) });
@@ -48,7 +54,11 @@ export function binary(l: Layer, net: NcnnNet): string | undefined {
   return undefined;
 }
 const scalarOf = ({ data }: Edge): number | undefined => (data?.size === 1 ? data.f64()[0] : undefined);
-const scalarSettings = (operation: number, value: number): Settings => ({ 0: int(operation), 1: int(1), 2: float(value) });
+const scalarSettings = (operation: number, value: number): Settings => ({
+  0: int(operation),
+  1: int(1),
+  2: float(value),
+});
 
 /** The Relu or Clip that a layer takes in, where ncnn's takes none. */
 function clamped({ clamp, outputs }: Layer, net: NcnnNet, blob: string): string {
@@ -96,7 +106,9 @@ export const functions: Readonly<Record<string, Writer>> = {
     const slopes = l.inputs[1]?.data;
     if (!slopes) return 'its slope is not a constant';
     const channels = filled(l.inputs, 0).shape[1];
-    const perChannel = slopes.size === 1 || (slopes.size === channels && (slopes.dims.at(-1) === 1 || sizesOf(filled(l.inputs, 0)).length === 1) );
+    const perChannel =
+      slopes.size === 1 ||
+      (slopes.size === channels && (slopes.dims.at(-1) === 1 || sizesOf(filled(l.inputs, 0)).length === 1));
     if (!perChannel) return 'its slope is not one number for each channel';
     simple(l, net, 'PReLU', { 0: int(slopes.size) });
     net.floats(slopes.f32());

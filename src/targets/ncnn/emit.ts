@@ -95,7 +95,8 @@ function write({ inputs, outputs, layers }: Layers, net: NcnnNet, opset: number)
 
 /** What no layer can have. */
 function reasonOf(l: Layer): string | undefined {
-  if (l.node.domain !== '' || !(l.op in WRITERS)) return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
+  if (l.node.domain !== '' || !(l.op in WRITERS))
+    return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
   const edges = [...l.inputs, ...l.outputs].filter((e): e is Edge => e !== undefined);
   for (const e of edges) {
     if (e.dtype !== 'float32' && !mayBeIndices(l, e)) return `'${e.name}' is ${e.dtype}, not float32`;
@@ -105,7 +106,8 @@ function reasonOf(l: Layer): string | undefined {
   return undefined;
 }
 /** Shapes, axes and indices are read by writers as constants, or by Embed. */
-const mayBeIndices = (l: Layer, e: Edge): boolean => l.inputs.indexOf(e) > 0 && (e.data !== undefined || l.op === 'Gather');
+const mayBeIndices = (l: Layer, e: Edge): boolean =>
+  l.inputs.indexOf(e) > 0 && (e.data !== undefined || l.op === 'Gather');
 
 /** A Relu or Clip that alone reads a product becomes part of it, where planning has not made it one. */
 function withActivations(layers: readonly Layer[]): Layer[] {

@@ -140,7 +140,13 @@ export class NcnnNet {
     };
     const lines: string[] = [];
     let blobs = 0;
-    const write = (type: string, name: string, inputs: readonly string[], outputs: readonly string[], more: string): void => {
+    const write = (
+      type: string,
+      name: string,
+      inputs: readonly string[],
+      outputs: readonly string[],
+      more: string,
+    ): void => {
       blobs += outputs.length;
       const head = `${type.padEnd(24)} ${name.padEnd(24)} ${inputs.length} ${outputs.length}`;
       lines.push([head, ...inputs, ...outputs, ...(more ? [more] : [])].join(' '));
@@ -149,7 +155,14 @@ export class NcnnNet {
       write(type, name, inputs.map(source), outputs, textOf(settings));
       for (const b of outputs) {
         const n = readers.get(b) ?? 0;
-        if (n > 1) write('Split', this.free(`split_${b}`), [b], Array.from({ length: n }, (_, i) => part(b, i)), '');
+        if (n > 1)
+          write(
+            'Split',
+            this.free(`split_${b}`),
+            [b],
+            Array.from({ length: n }, (_, i) => part(b, i)),
+            '',
+          );
       }
     }
     return `${MAGIC}\n${lines.length} ${blobs}\n${lines.join('\n')}\n`;

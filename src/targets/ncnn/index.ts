@@ -33,7 +33,11 @@ export const ncnn = {
   bias: 'float',
   fusions: ['Conv Gemm > Relu Clip'],
   // Layers dequantize their results: only what the next one reads becomes codes, src/layer/convolution.cpp.
-  integerOps: { Conv: { floatOutput: true }, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 } },
+  integerOps: {
+    Conv: { floatOutput: true },
+    Gemm: { floatOutput: true },
+    MatMul: { floatOutput: true, channelAxes: 2 },
+  },
   passthroughOps: ['Relu', 'Clip'],
   floatReads: 'values',
   onCodes: [],
@@ -57,9 +61,10 @@ export const ncnn = {
     },
   ],
   emitter: { precisions: ['float32', 'float16'], refuses, emit },
+  adapter: { kind: 'python', packages: ['ncnn'] },
   usage: [
     {
-      language: 'C++',
+      language: 'Cpp',
       code: [
         'const std::string param = "{model}";',
         'ncnn::Net net;',

@@ -26,7 +26,8 @@ export const reductions: readonly string[] = Object.keys(REDUCTIONS);
 export function pool(l: Layer, net: NcnnNet): string | undefined {
   const [x, y] = [filled(l.inputs, 0), filled(l.outputs, 0)];
   if (l.outputs[1]) return 'its indices are wanted';
-  if (x.shape.length !== 3 && x.shape.length !== 4) return `it has ${x.shape.length - 2} spatial axes, where 1 or 2 may be`;
+  if (x.shape.length !== 3 && x.shape.length !== 4)
+    return `it has ${x.shape.length - 2} spatial axes, where 1 or 2 may be`;
   const flat = x.shape.length === 3;
   const [sizes, results] = [x.shape.slice(2), y.shape.slice(2)];
   const w = windowOf(l.node, l.node.ints('kernel_shape'), sizes, results);
@@ -39,7 +40,8 @@ export function pool(l: Layer, net: NcnnNet): string | undefined {
   const padded = sizes.map((n, i) => n + item(w.before, i) + item(w.after, i) - item(w.kernel, i));
   const count = (i: number): number => (ceil ? Math.ceil : Math.floor)(item(padded, i) / item(w.strides, i)) + 1;
   if (results.some((n, i) => n !== count(i))) return 'a window begins in the padding';
-  const at = (list: readonly number[], fromEnd: number, none: number): string => int(list[list.length - fromEnd] ?? none);
+  const at = (list: readonly number[], fromEnd: number, none: number): string =>
+    int(list[list.length - fromEnd] ?? none);
   const map = flat ? [item(x.shape, 1), 1, item(x.shape, 2)] : sizesOf(x);
   const made = net.add('Pooling', y.name, [reshaped(net, net.blob(x), sizesOf(x), map, `${l.name}_map`)], {
     0: int(l.op === 'MaxPool' ? MAX : MEAN),
@@ -63,9 +65,16 @@ export function pool(l: Layer, net: NcnnNet): string | undefined {
 export function globalPool(l: Layer, net: NcnnNet): string | undefined {
   const [x, y] = [filled(l.inputs, 0), filled(l.outputs, 0)];
   const own = sizesOf(x);
-  const map = [item(own, 0), own.slice(1, -1).reduce((n, d) => n * d, 1), own.length > 1 ? item(own, own.length - 1) : 1];
+  const map = [
+    item(own, 0),
+    own.slice(1, -1).reduce((n, d) => n * d, 1),
+    own.length > 1 ? item(own, own.length - 1) : 1,
+  ];
   const input = reshaped(net, net.blob(x), own, map, `${l.name}_map`);
-  const made = net.add('Pooling', `${y.name}_means`, [input], { 0: int(l.op === 'GlobalMaxPool' ? MAX : MEAN), 4: int(1) });
+  const made = net.add('Pooling', `${y.name}_means`, [input], {
+    0: int(l.op === 'GlobalMaxPool' ? MAX : MEAN),
+    4: int(1),
+  });
   net.holds(y, reshaped(net, made, [item(own, 0)], sizesOf(y), y.name));
   return undefined;
 }
@@ -114,13 +123,18 @@ export function layerNormalization(l: Layer, net: NcnnNet): string | undefined {
   const axis = normalAxis(l.node.int('axis', -1), rank);
   const [scale, shift] = [l.inputs[1]?.data, l.inputs[2]?.data];
   if (!scale || (l.inputs[2] && !shift)) return 'its scale and bias are not constants';
-  if (axis < 1 || l.outputs[1] || l.outputs[2]) return axis < 1 ? 'it runs over the batch axis' : 'its statistics are wanted';
+  if (axis < 1 || l.outputs[1] || l.outputs[2])
+    return axis < 1 ? 'it runs over the batch axis' : 'its statistics are wanted';
   const own = sizesOf(x);
   const size = own.slice(axis - 1).reduce((n, d) => n * d, 1);
   if (scale.size !== size) return 'its scale is not one number for each element';
   const sizes = [own.slice(0, axis - 1).reduce((n, d) => n * d, 1), size];
   const input = reshaped(net, net.blob(x), own, sizes, `${l.name}_rows`);
-  const made = net.add('LayerNorm', y.name, [input], { 0: int(size), 1: float(l.node.float('epsilon', 1e-5)), 2: int(1) });
+  const made = net.add('LayerNorm', y.name, [input], {
+    0: int(size),
+    1: float(l.node.float('epsilon', 1e-5)),
+    2: int(1),
+  });
   net.floats(scale.f32());
   net.floats(shift?.f32() ?? new Float32Array(size));
   net.holds(y, reshaped(net, made, sizes, sizesOf(y), y.name));
@@ -133,7 +147,10 @@ export function batchNormalization(l: Layer, net: NcnnNet): string | undefined {
   if (!scale || !shift || !mean || !variance) return 'its parameters are not constants';
   if (l.node.int('training_mode', 0) === 1) return 'it is in training mode';
   const epsilon = l.node.float('epsilon', 1e-5);
-  net.holds(y, net.add('BatchNorm', y.name, [net.blob(filled(l.inputs, 0))], { 0: int(scale.length), 1: float(epsilon) }));
+  net.holds(
+    y,
+    net.add('BatchNorm', y.name, [net.blob(filled(l.inputs, 0))], { 0: int(scale.length), 1: float(epsilon) }),
+  );
   for (const list of [scale, mean, variance, shift]) net.floats(list);
   return undefined;
 }

@@ -29,7 +29,9 @@ export function convolution(l: Layer, net: NcnnNet): string | undefined {
   const own = windowOf(l.node, w.shape.slice(2), x.shape.slice(2), y.shape.slice(2));
   const at = flat ? { ...own, strides: [1, ...own.strides], dilations: [1, ...own.dilations] } : own;
   const window = { ...at, kernel: planes, before: along(own.before), after: along(own.after) };
-  const input = flat ? reshaped(net, net.blob(x), [1], [item(x.shape, 1), 1, item(x.shape, 2)], `${l.name}_map`) : net.blob(x);
+  const input = flat
+    ? reshaped(net, net.blob(x), [1], [item(x.shape, 1), 1, item(x.shape, 2)], `${l.name}_map`)
+    : net.blob(x);
   const made = grouped(l, net, input, window);
   net.holds(y, flat ? reshaped(net, made, [1], sizesOf(y), y.name) : made);
   return undefined;
@@ -39,7 +41,8 @@ function windowRefused(l: Layer): string | undefined {
   const w = filled(l.inputs, 1);
   if (!w.data) return 'its weight is not a constant';
   if (l.inputs[2] && !l.inputs[2].data) return 'its bias is not a constant';
-  if (w.shape.length !== 3 && w.shape.length !== 4) return `it has ${w.shape.length - 2} spatial axes, where 1 or 2 may be`;
+  if (w.shape.length !== 3 && w.shape.length !== 4)
+    return `it has ${w.shape.length - 2} spatial axes, where 1 or 2 may be`;
   return l.node.ints('pads', []).some((p) => p < 0) ? 'a pad is negative' : undefined;
 }
 
@@ -58,7 +61,8 @@ function grouped(l: Layer, net: NcnnNet, input: string, window: Window): string 
   const parts = Array.from({ length: groups }, (_, g) => net.free(`${l.name}_group_${g}`));
   net.row('Slice', `${l.name}_groups`, [input], parts, { 0: parts.map(() => int(channels)), 1: int(0) });
   const made = parts.map((p, g) => {
-    const of = <T extends Float32Array | Int8Array>(a: T, n: number): T => a.subarray(g * each * n, (g + 1) * each * n) as T; // of the same type
+    const of = <T extends Float32Array | Int8Array>(a: T, n: number): T =>
+      a.subarray(g * each * n, (g + 1) * each * n) as T; // of the same type
     const codes = all.codes && {
       codes: of(all.codes.codes, all.columns),
       factors: of(all.codes.factors, 1),
@@ -133,7 +137,8 @@ export function deconvolution(l: Layer, net: NcnnNet): string | undefined {
   if (refused !== undefined) return refused;
   if (w.shape.length !== 4) return 'it has one spatial axis, where 2 must be';
   const mode = l.node.string('auto_pad', 'NOTSET');
-  if (mode.startsWith('SAME') || l.node.attrs.has('output_shape')) return 'its padding follows from output_shape or auto_pad';
+  if (mode.startsWith('SAME') || l.node.attrs.has('output_shape'))
+    return 'its padding follows from output_shape or auto_pad';
   const [inputs, each, kh, kw] = [item(w.shape, 0), item(w.shape, 1), item(w.shape, 2), item(w.shape, 3)];
   const groups = l.node.int('group', 1);
   const values = filled([w.data], 0).f32();
@@ -168,7 +173,8 @@ export function gemm(l: Layer, net: NcnnNet): string | undefined {
   if (!w.data) return 'its second operand is not a constant';
   if (l.node.int('transA', 0) === 1) return 'its first operand is transposed';
   const rows = item(filled(l.outputs, 0).shape, 1);
-  if (c && (!c.data || (c.data.size !== rows && c.data.size !== 1))) return 'its third operand is not one constant for each column';
+  if (c && (!c.data || (c.data.size !== rows && c.data.size !== 1)))
+    return 'its third operand is not one constant for each column';
   const given = c?.data?.f32();
   const beta = l.node.float('beta', 1);
   const bias = given && Float32Array.from({ length: rows }, (_, i) => item(given, given.length === 1 ? 0 : i) * beta);
@@ -208,7 +214,11 @@ function innerProduct(
     for (let o = 0; o < rows; o++) for (let i = 0; i < columns; i++) to[o * columns + i] = from[i * rows + o]!;
     return to;
   };
-  const values = turn(filled([w.data], 0).f32().map((v) => v * factor));
+  const values = turn(
+    filled([w.data], 0)
+      .f32()
+      .map((v) => v * factor),
+  );
   const plain = rowsOf(values, rows, coded, x, factor);
   const all = plain.codes ? { ...plain, codes: { ...plain.codes, codes: turn(plain.codes.codes) } } : plain;
   const [from, to] = [sizesOf(x), sizesOf(y)];

@@ -29,12 +29,18 @@ export const identity = (l: Layer, net: NcnnNet): undefined =>
 export function transpose(l: Layer, net: NcnnNet): string | undefined {
   const [x, y] = [filled(l.inputs, 0), filled(l.outputs, 0)];
   const rank = x.shape.length;
-  const order = l.node.ints('perm', Array.from({ length: rank }, (_, i) => rank - 1 - i));
+  const order = l.node.ints(
+    'perm',
+    Array.from({ length: rank }, (_, i) => rank - 1 - i),
+  );
   const moved = order.filter((a) => item(x.shape, a) > 1);
   if (moved.every((a, i) => i === 0 || a > item(moved, i - 1))) return view(l, net);
   if (order[0] !== 0) return 'it moves the batch axis';
   const axes = AXES[rank - 1] ?? '';
-  const name = [...order.slice(1)].reverse().map((a) => axes[a - 1]).join('');
+  const name = [...order.slice(1)]
+    .reverse()
+    .map((a) => axes[a - 1])
+    .join('');
   const number = ORDERS[rank - 1]?.indexOf(name) ?? -1;
   net.holds(y, net.add('Permute', y.name, [net.blob(x)], { 0: int(number) }));
   return undefined;
@@ -48,7 +54,15 @@ export function concat(l: Layer, net: NcnnNet): string | undefined {
   const parts = l.inputs.filter((v) => v !== undefined);
   const refused = parts.map((v) => operandRefused(v, rank)).find((r) => r !== undefined);
   if (refused !== undefined) return refused;
-  net.holds(y, net.add('Concat', y.name, parts.map((v) => operand(net, v, rank)), { 0: int(axis - 1) }));
+  net.holds(
+    y,
+    net.add(
+      'Concat',
+      y.name,
+      parts.map((v) => operand(net, v, rank)),
+      { 0: int(axis - 1) },
+    ),
+  );
   return undefined;
 }
 
@@ -79,7 +93,9 @@ function cut(net: NcnnNet, from: string, sizes: readonly number[], taken: readon
   // Pools of one element leave out what lies behind the last step by themselves.
   const ends = taken.map((t, i) => {
     const size = item(sizes, i);
-    return t.start + Math.ceil((size - t.start) / t.step) === t.start + t.count && t.count > 0 ? size : t.start + (t.count - 1) * t.step + 1;
+    return t.start + Math.ceil((size - t.start) / t.step) === t.start + t.count && t.count > 0
+      ? size
+      : t.start + (t.count - 1) * t.step + 1;
   });
   const cropped = taken.flatMap((t, i) => (t.start > 0 || ends[i] !== sizes[i] ? [i] : []));
   const strided = taken.flatMap((t, i) => (t.step > 1 ? [i] : []));
@@ -114,7 +130,12 @@ export function gather(l: Layer, net: NcnnNet): string | undefined {
   const axis = normalAxis(l.node.int('axis', 0), x.shape.length);
   if (x.data && axis === 0 && x.shape.length === 2 && !indices.data) {
     const [rows, columns] = [item(x.shape, 0), item(x.shape, 1)];
-    const made = net.add('Embed', y.name, [net.blob(indices)], { 0: int(columns), 1: int(rows), 2: int(0), 3: int(rows * columns) });
+    const made = net.add('Embed', y.name, [net.blob(indices)], {
+      0: int(columns),
+      1: int(rows),
+      2: int(0),
+      3: int(rows * columns),
+    });
     net.weights(x.data.f32());
     const own = sizesOf(y);
     net.holds(y, reshaped(net, made, [sizesOf(indices).reduce(times, 1), columns], own, `${y.name}_rows`));
@@ -126,9 +147,12 @@ export function gather(l: Layer, net: NcnnNet): string | undefined {
   const n = item(x.shape, axis);
   const places = at.map((i) => (i < 0 ? i + n : i));
   const step = places.length > 1 ? item(places, 1) - item(places, 0) : 1;
-  if (step < 1 || places.some((p, i) => p !== item(places, 0) + i * step)) return 'the places that it chooses are not at one distance';
+  if (step < 1 || places.some((p, i) => p !== item(places, 0) + i * step))
+    return 'the places that it chooses are not at one distance';
   const sizes = sizesOf(x);
-  const taken = sizes.map((count, i): Taken => (i === axis - 1 ? { start: item(places, 0), step, count: places.length } : { start: 0, step: 1, count }));
+  const taken = sizes.map((count, i): Taken =>
+    i === axis - 1 ? { start: item(places, 0), step, count: places.length } : { start: 0, step: 1, count },
+  );
   const counts = taken.map((t) => t.count);
   const made = cut(net, net.blob(x), sizes, taken, same(counts, sizesOf(y)) ? y.name : `${y.name}_chosen`);
   net.holds(y, reshaped(net, made, counts, sizesOf(y), y.name));
@@ -174,7 +198,13 @@ export function resize(l: Layer, net: NcnnNet): string | undefined {
   const places = rule.places.slice(2);
   const [n, m] = [from.slice(1), to.slice(1)];
   const fits = (own: (i: number, axis: number) => number): boolean =>
-    places.every((p, axis) => samePlaces(p, p.map((_, i) => own(i, axis)), item(n, axis)));
+    places.every((p, axis) =>
+      samePlaces(
+        p,
+        p.map((_, i) => own(i, axis)),
+        item(n, axis),
+      ),
+    );
   // interp.cpp: nearest takes ⌊i · in ÷ out⌋; linear takes centres of pixels, or corners where they are aligned.
   const ratio = (axis: number): number => Math.fround(item(n, axis) / item(m, axis));
   const corners = rule.mode === 'linear' && !fits((i, a) => (i + 0.5) * ratio(a) - 0.5);
@@ -203,5 +233,8 @@ export function depthToSpace(l: Layer, net: NcnnNet): undefined {
 export const spaceToDepth = (l: Layer, net: NcnnNet): undefined => block(l, net, 'Reorg', 1);
 function block(l: Layer, net: NcnnNet, type: string, mode: number): undefined {
   const y: Edge = filled(l.outputs, 0);
-  net.holds(y, net.add(type, y.name, [net.blob(filled(l.inputs, 0))], { 0: int(l.node.int('blocksize')), 1: int(mode) }));
+  net.holds(
+    y,
+    net.add(type, y.name, [net.blob(filled(l.inputs, 0))], { 0: int(l.node.int('blocksize')), 1: int(mode) }),
+  );
 }

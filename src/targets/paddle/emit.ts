@@ -73,7 +73,8 @@ function write({ inputs, outputs, layers }: Layers, to: PaddleProgram, opset: nu
 
 /** What no layer can have. */
 function reasonOf(l: Layer): string | undefined {
-  if (l.node.domain !== '' || !(l.op in WRITERS)) return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
+  if (l.node.domain !== '' || !(l.op in WRITERS))
+    return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
   const wrong = [...l.inputs, ...l.outputs].find((e): e is Edge => e !== undefined && e.dtype !== 'float32' && !e.data);
   return wrong && `'${wrong.name}' is ${wrong.dtype}, not float32`;
 }

@@ -69,7 +69,11 @@ export function encodeProgram(program: PaddleProgram): Uint8Array {
   ];
   const feeds = program.inputs.map((name, i) => operatorOf('feed', { X: ['feed'] }, { Out: [name] }, { col: i }));
   const fetches = program.outputs.map((name, i) => operatorOf('fetch', { X: [name] }, { Out: ['fetch'] }, { col: i }));
-  const ops = [...feeds, ...program.operators.map((o) => operatorOf(o.type, o.inputs, o.outputs, o.attributes)), ...fetches];
+  const ops = [
+    ...feeds,
+    ...program.operators.map((o) => operatorOf(o.type, o.inputs, o.outputs, o.attributes)),
+    ...fetches,
+  ];
   const vars = [...lists, ...program.variables.map(variableOf)];
   const type = root.lookupType('ProgramDesc');
   const blocks = [{ idx: 0, parentIdx: -1, vars, ops, forwardBlockIdx: -1 }];

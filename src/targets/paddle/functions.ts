@@ -15,13 +15,12 @@ export function activated(l: Layer, to: PaddleProgram, value: string): string {
   return l.clamp ? clampOf(to, value, filled(l.outputs, 0), l.clamp) : value;
 }
 /**
- * A Relu next to codes is a leaky one of slope 0: what a `relu` makes becomes uint8 with 255 steps, whose products
- * saturate on CPUs without VNNI, where int8 does not. source: paddle/fluid/framework/ir/onednn/
+ * What a `relu` makes becomes uint8 with 255 steps to the absolute maximum. source: paddle/fluid/framework/ir/onednn/
  * compute_propagate_scales_onednn_pass.cc, UpdateReluOutputScales
  */
 function clampOf(to: PaddleProgram, value: string, y: Edge, [low, high]: readonly [number, number]): string {
   const made = to.temporary(y.name, y.shape);
-  if (low === 0 && high === Infinity) to.add('leaky_relu', { X: value }, { Out: made }, { alpha: float(0) });
+  if (low === 0 && high === Infinity) to.add('relu', { X: value }, { Out: made });
   else to.add('clip', { X: value }, { Out: made }, { min: float(low), max: float(high) });
   return made;
 }
@@ -37,11 +36,21 @@ const BINARY: Readonly<Record<string, string>> = {
   Pow: 'elementwise_pow',
 };
 export const binaryOps: readonly string[] = Object.keys(BINARY);
-/** Of two operands or more. The one with more axes stands first, so that sizes are matched from the last axis on. */
+/**
+ * Of two operands or more. An elementwise_add becomes part of the convolution before it, which then stays float where the
+ * result has no scale: a `sum` does not. source: paddle/fluid/framework/ir/onednn/cpu_quantize_pass.cc, QuantizeConv
+ */
 export function binary(l: Layer, to: PaddleProgram): string | undefined {
   const y = filled(l.outputs, 0);
   const operands = l.inputs.filter((v) => v !== undefined);
   const widest = Math.max(...operands.map((v) => v.shape.length));
+  const alike = operands.every((v) => !v.data && v.shape.join() === y.shape.join());
+  if (BINARY[l.op] === 'elementwise_add' && alike && !y.params) {
+    const sum = to.temporary(y.name, y.shape);
+    to.add('sum', { X: operands.map((v) => to.value(v)) }, { Out: sum });
+    to.sets(y, activated(l, to, sum));
+    return undefined;
+  }
   let made = wide(to, item(operands, 0), widest);
   for (const next of operands.slice(1)) {
     const result = to.temporary(y.name, y.shape);
@@ -58,13 +67,21 @@ function wide(to: PaddleProgram, v: Edge, rank: number): string {
   return to.parameter(v.name, 'float32', dims, v.data.f32());
 }
 
-function simple(l: Layer, to: PaddleProgram, type: string, attributes: Readonly<Record<string, Attribute>> = {}): undefined {
+function simple(
+  l: Layer,
+  to: PaddleProgram,
+  type: string,
+  attributes: Readonly<Record<string, Attribute>> = {},
+): undefined {
   const y = filled(l.outputs, 0);
   const made = to.temporary(y.name, y.shape);
   to.add(type, { X: to.value(filled(l.inputs, 0)) }, { Out: made }, attributes);
   to.sets(y, made);
 }
-const plain = (type: string): Writer => (l, to) => simple(l, to, type);
+const plain =
+  (type: string): Writer =>
+  (l, to) =>
+    simple(l, to, type);
 const withFloat =
   (type: string, from: string, name: string, fallback: number): Writer =>
   (l, to) =>
@@ -91,7 +108,10 @@ export const functions: Readonly<Record<string, Writer>> = {
   Gelu: (l, to) => simple(l, to, 'gelu', { approximate: l.node.string('approximate', 'none') === 'tanh' }),
   HardSwish: (l, to) => simple(l, to, 'hard_swish', { threshold: float(6), scale: float(6), offset: float(3) }),
   HardSigmoid: (l, to) =>
-    simple(l, to, 'hard_sigmoid', { slope: float(l.node.float('alpha', 0.2)), offset: float(l.node.float('beta', 0.5)) }),
+    simple(l, to, 'hard_sigmoid', {
+      slope: float(l.node.float('alpha', 0.2)),
+      offset: float(l.node.float('beta', 0.5)),
+    }),
   Relu: (l, to) => clampLayer(l, to, [0, Infinity]),
   Clip(l, to) {
     const [low, high] = [number(l, 'min', 1, -Infinity), number(l, 'max', 2, Infinity)];
@@ -128,8 +148,14 @@ export function pool(l: Layer, to: PaddleProgram): string | undefined {
   });
 }
 export function globalPool(l: Layer, to: PaddleProgram): undefined {
-  const dim = filled(l.inputs, 0).shape.slice(2).map((_, i) => i + 2);
-  return simple(l, to, l.op === 'GlobalMaxPool' ? 'reduce_max' : 'reduce_mean', { dim, keep_dim: true, reduce_all: false });
+  const dim = filled(l.inputs, 0)
+    .shape.slice(2)
+    .map((_, i) => i + 2);
+  return simple(l, to, l.op === 'GlobalMaxPool' ? 'reduce_max' : 'reduce_mean', {
+    dim,
+    keep_dim: true,
+    reduce_all: false,
+  });
 }
 
 const REDUCTIONS: Readonly<Record<string, string>> = {
@@ -145,7 +171,11 @@ export function reduce(l: Layer, to: PaddleProgram): string | undefined {
   if (!axes) return 'its axes are not constants';
   if (l.node.int('noop_with_empty_axes', 0) === 1 && !l.inputs[1]) return 'it reduces nothing';
   if (axes.includes(0)) return 'it reduces the batch axis';
-  return simple(l, to, filled([REDUCTIONS[l.op]], 0), { dim: axes, keep_dim: l.node.int('keepdims', 1) === 1, reduce_all: false });
+  return simple(l, to, filled([REDUCTIONS[l.op]], 0), {
+    dim: axes,
+    keep_dim: l.node.int('keepdims', 1) === 1,
+    reduce_all: false,
+  });
 }
 
 /** Before opset 13 over all axes from the given one on: the same where those behind it have one element. */

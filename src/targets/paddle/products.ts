@@ -14,14 +14,19 @@ export function convolution(l: Layer, to: PaddleProgram): string | undefined {
   const groups = l.node.int('group', 1);
   const depthwise = groups > 1 && groups === x.shape[1];
   const product = to.temporary(`${y.name}.product`, y.shape);
-  to.add(depthwise ? 'depthwise_conv2d' : 'conv2d', { Input: to.value(x), Filter: weightOf(l, to, 0) }, { Output: product }, {
-    strides: window.strides,
-    // before and after along the height, then along the width
-    paddings: [0, 1].flatMap((i) => [item(window.before, i), item(window.after, i)]),
-    dilations: window.dilations,
-    groups,
-    ...LAYOUT,
-  });
+  to.add(
+    depthwise ? 'depthwise_conv2d' : 'conv2d',
+    { Input: to.value(x), Filter: weightOf(l, to, 0) },
+    { Output: product },
+    {
+      strides: window.strides,
+      // before and after along the height, then along the width
+      paddings: [0, 1].flatMap((i) => [item(window.before, i), item(window.after, i)]),
+      dilations: window.dilations,
+      groups,
+      ...LAYOUT,
+    },
+  );
   to.sets(y, activated(l, to, biased(l, to, product, 1)));
   return undefined;
 }
@@ -37,15 +42,20 @@ export function deconvolution(l: Layer, to: PaddleProgram): string | undefined {
   const [top, left, bottom, right] = l.node.ints('pads', [0, 0, 0, 0]);
   const product = to.temporary(`${y.name}.product`, y.shape);
   const groups = l.node.int('group', 1);
-  to.add('conv2d_transpose', { Input: to.value(x), Filter: to.value(w) }, { Output: product }, {
-    strides: l.node.ints('strides', [1, 1]),
-    paddings: [top ?? 0, bottom ?? 0, left ?? 0, right ?? 0],
-    dilations: l.node.ints('dilations', [1, 1]),
-    output_padding: l.node.ints('output_padding', [0, 0]),
-    output_size: [],
-    groups,
-    ...LAYOUT,
-  });
+  to.add(
+    'conv2d_transpose',
+    { Input: to.value(x), Filter: to.value(w) },
+    { Output: product },
+    {
+      strides: l.node.ints('strides', [1, 1]),
+      paddings: [top ?? 0, bottom ?? 0, left ?? 0, right ?? 0],
+      dilations: l.node.ints('dilations', [1, 1]),
+      output_padding: l.node.ints('output_padding', [0, 0]),
+      output_size: [],
+      groups,
+      ...LAYOUT,
+    },
+  );
   to.sets(y, activated(l, to, biased(l, to, product, 1)));
   return undefined;
 }
@@ -78,7 +88,13 @@ function weightOf(l: Layer, to: PaddleProgram, axis: number): string {
   const w = filled(l.inputs, 1);
   if (!coded || !filled(l.inputs, 0).params) return to.value(w);
   const count = item(coded.codes.dims, axis);
-  return to.weights(`${l.name}.weight`, Int8Array.from(coded.codes.f64()), coded.codes.dims, spread(coded.params.scale, count), axis);
+  return to.weights(
+    `${l.name}.weight`,
+    Int8Array.from(coded.codes.f64()),
+    coded.codes.dims,
+    spread(coded.params.scale, count),
+    axis,
+  );
 }
 const spread = (scale: Float32Array, count: number): Float32Array =>
   scale.length === count ? scale : new Float32Array(count).fill(item(scale, 0));
@@ -90,7 +106,8 @@ export function gemm(l: Layer, to: PaddleProgram): string | undefined {
   if (!w.data) return 'its second operand is not a constant';
   if (l.node.int('transA', 0) === 1) return 'its first operand is transposed';
   const columns = item(y.shape, 1);
-  if (c && (!c.data || (c.data.size !== columns && c.data.size !== 1))) return 'its third operand is not one constant for each column';
+  if (c && (!c.data || (c.data.size !== columns && c.data.size !== 1)))
+    return 'its third operand is not one constant for each column';
   const alpha = l.node.float('alpha', 1);
   const turned = l.node.int('transB', 0) === 1;
   const [rows] = turned ? [item(w.shape, 1)] : [item(w.shape, 0)];
@@ -104,8 +121,19 @@ export function gemm(l: Layer, to: PaddleProgram): string | undefined {
   };
   const weight =
     coded && x.params
-      ? to.weights(`${l.name}.weight`, turn(Int8Array.from(coded.codes.f64())), dims, spread(coded.params.scale, columns).map((s) => s * alpha), 1)
-      : to.parameter(`${l.name}.weight`, 'float32', dims, turn(w.data.f32()).map((v) => v * alpha));
+      ? to.weights(
+          `${l.name}.weight`,
+          turn(Int8Array.from(coded.codes.f64())),
+          dims,
+          spread(coded.params.scale, columns).map((s) => s * alpha),
+          1,
+        )
+      : to.parameter(
+          `${l.name}.weight`,
+          'float32',
+          dims,
+          turn(w.data.f32()).map((v) => v * alpha),
+        );
   const product = to.temporary(`${y.name}.product`, y.shape);
   to.add('matmul_v2', { X: to.value(x), Y: weight }, { Out: product }, { trans_x: false, trans_y: false });
   to.sets(y, activated(l, to, biased(l, to, product, -1, l.node.float('beta', 1))));
@@ -118,7 +146,12 @@ export function matMul(l: Layer, to: PaddleProgram): string | undefined {
   if (a.data) return 'its first operand is a constant';
   const flat = b.data?.dims.length === 2;
   const product = to.temporary(y.name, y.shape);
-  to.add('matmul_v2', { X: to.value(a), Y: flat ? weightOf(l, to, 1) : to.value(b) }, { Out: product }, { trans_x: false, trans_y: false });
+  to.add(
+    'matmul_v2',
+    { X: to.value(a), Y: flat ? weightOf(l, to, 1) : to.value(b) },
+    { Out: product },
+    { trans_x: false, trans_y: false },
+  );
   to.sets(y, activated(l, to, product));
   return undefined;
 }

@@ -112,11 +112,21 @@ export class PaddleProgram {
   /** The float value of int8 weights with a scale for each element of `axis`. */
   weights(name: string, codes: Int8Array, dims: readonly number[], scales: Float32Array, axis: number): string {
     const stored = this.parameter(name, 'int8', dims, codes);
-    const largest = this.parameter(`${name}@scale`, 'float32', [scales.length], scales.map((s) => s * LARGEST_CODE));
+    const largest = this.parameter(
+      `${name}@scale`,
+      'float32',
+      [scales.length],
+      scales.map((s) => s * LARGEST_CODE),
+    );
     const zero = this.parameter(`${name}@zero_point`, 'int32', [scales.length], new Int32Array(scales.length));
     const back = this.free(`${name}.dequantized`);
     this.variables.push({ name: back, type: 'float32', dims, role: 'value' });
-    this.add('dequantize_linear', { X: stored, Scale: largest, ZeroPoint: zero }, { Y: back }, { ...QUANTIZED, quant_axis: axis });
+    this.add(
+      'dequantize_linear',
+      { X: stored, Scale: largest, ZeroPoint: zero },
+      { Y: back },
+      { ...QUANTIZED, quant_axis: axis },
+    );
     return back;
   }
 }

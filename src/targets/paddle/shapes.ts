@@ -7,7 +7,13 @@ import { resamplingOf, samePlaces } from '../shared/resampling.js';
 import type { Attribute, PaddleProgram } from './program.js';
 
 /** Writes an operator of one input and one output, X and Out. */
-function one(l: Layer, to: PaddleProgram, type: string, attributes: Readonly<Record<string, Attribute>>, input = 'X'): undefined {
+function one(
+  l: Layer,
+  to: PaddleProgram,
+  type: string,
+  attributes: Readonly<Record<string, Attribute>>,
+  input = 'X',
+): undefined {
   const y = filled(l.outputs, 0);
   const made = to.temporary(y.name, y.shape);
   to.add(type, { [input]: to.value(filled(l.inputs, 0)) }, { Out: made }, attributes);
@@ -35,7 +41,10 @@ export const identity = (l: Layer, to: PaddleProgram): undefined =>
 export function transpose(l: Layer, to: PaddleProgram): string | undefined {
   const [x, y] = [filled(l.inputs, 0), filled(l.outputs, 0)];
   const rank = x.shape.length;
-  const axis = l.node.ints('perm', Array.from({ length: rank }, (_, i) => rank - 1 - i));
+  const axis = l.node.ints(
+    'perm',
+    Array.from({ length: rank }, (_, i) => rank - 1 - i),
+  );
   if (axis[0] !== 0) return 'it moves the batch axis';
   const moved = axis.slice(1).filter((a) => item(x.shape, a) > 1);
   if (moved.every((a, i) => i === 0 || a > item(moved, i - 1))) return view(l, to);
@@ -80,7 +89,9 @@ export function slice(l: Layer, to: PaddleProgram): string | undefined {
   const axes = taken.flatMap((t, i) => (t.step > 1 || t.count !== x.shape[i] ? [i] : []));
   if (!axes.length) return identity(l, to);
   const starts = axes.map((i) => item(taken, i).start);
-  const ends = axes.map((i) => Math.min(item(taken, i).start + item(taken, i).count * item(taken, i).step, item(x.shape, i)));
+  const ends = axes.map((i) =>
+    Math.min(item(taken, i).start + item(taken, i).count * item(taken, i).step, item(x.shape, i)),
+  );
   const strides = axes.map((i) => item(taken, i).step);
   const more = { axes, starts, ends, infer_flags: axes.map(() => 1), decrease_axis: [] };
   return strides.some((s) => s > 1)
@@ -100,7 +111,18 @@ export function pad(l: Layer, to: PaddleProgram): string | undefined {
   let value = to.value(x);
   let shape = [...x.shape];
   for (const axis of padded) {
-    const strip = (n: number): string[] => (n ? [constant(to, `${y.name}.border`, shape.map((d, i) => (i === axis ? n : d)), border.value, value)] : []);
+    const strip = (n: number): string[] =>
+      n
+        ? [
+            constant(
+              to,
+              `${y.name}.border`,
+              shape.map((d, i) => (i === axis ? n : d)),
+              border.value,
+              value,
+            ),
+          ]
+        : [];
     const next = shape.map((d, i) => (i === axis ? d + item(border.before, i) + item(border.after, i) : d));
     const parts = [...strip(item(border.before, axis)), value, ...strip(item(border.after, axis))];
     const made = to.temporary(y.name, next);
@@ -113,7 +135,13 @@ export function pad(l: Layer, to: PaddleProgram): string | undefined {
 }
 function constant(to: PaddleProgram, name: string, shape: readonly number[], value: number, like: string): string {
   const made = to.temporary(name, shape);
-  const attributes = { shape: [-1, ...shape.slice(1)], value: { float: value }, dtype: 5, input_dim_idx: 0, output_dim_idx: 0 };
+  const attributes = {
+    shape: [-1, ...shape.slice(1)],
+    value: { float: value },
+    dtype: 5,
+    input_dim_idx: 0,
+    output_dim_idx: 0,
+  };
   to.add('fill_constant_batch_size_like', { Input: like }, { Out: made }, attributes);
   return made;
 }
@@ -126,7 +154,13 @@ export function resize(l: Layer, to: PaddleProgram): string | undefined {
   const [n, m] = [x.shape.slice(2), y.shape.slice(2)];
   const places = rule.places.slice(2);
   const fits = (own: (i: number, axis: number) => number): boolean =>
-    places.every((p, axis) => samePlaces(p, p.map((_, i) => own(i, axis)), item(n, axis)));
+    places.every((p, axis) =>
+      samePlaces(
+        p,
+        p.map((_, i) => own(i, axis)),
+        item(n, axis),
+      ),
+    );
   const ratio = (axis: number): number => item(n, axis) / item(m, axis);
   const corners = (i: number, a: number): number => (item(m, a) > 1 ? (i * (item(n, a) - 1)) / (item(m, a) - 1) : 0);
   const size = { out_h: item(m, 0), out_w: item(m, 1), out_d: -1, scale: [], data_layout: 'NCHW' };

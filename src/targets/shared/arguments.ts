@@ -22,7 +22,12 @@ const clampInteger = (v: bigint): number =>
   Math.min(Math.max(Number(v), Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
 
 /** A number from an attribute, else from a constant input. Left out in both: `fallback`. */
-export function number({ node, inputs }: Layer, attribute: string, input: number, fallback: number): number | undefined {
+export function number(
+  { node, inputs }: Layer,
+  attribute: string,
+  input: number,
+  fallback: number,
+): number | undefined {
   if (node.attrs.has(attribute)) return node.float(attribute);
   const v = inputs[input];
   return v ? v.data?.f64()[0] : fallback;
@@ -50,8 +55,18 @@ export function slicesOf(l: Layer): readonly Taken[] | undefined {
   const shape = shapeAt(l, 0);
   const starts = integers(l, 'starts', 1);
   const ends = integers(l, 'ends', 2);
-  const axes = integers(l, 'axes', 3, starts?.map((_, i) => i));
-  const steps = integers(l, 'steps', 4, starts?.map(() => 1));
+  const axes = integers(
+    l,
+    'axes',
+    3,
+    starts?.map((_, i) => i),
+  );
+  const steps = integers(
+    l,
+    'steps',
+    4,
+    starts?.map(() => 1),
+  );
   if (!starts || !ends || !axes || !steps) return undefined;
   const taken = shape.map((n): Taken => ({ start: 0, step: 1, count: n }));
   axes.forEach((a, i) => {
@@ -77,7 +92,12 @@ export function borderOf(l: Layer): Border | undefined {
   const rank = rankOf(l);
   const pads = integers(l, 'pads', 1);
   const value = number(l, 'value', 2, 0);
-  const axes = integers(l, 'axes', 3, Array.from({ length: rank }, (_, i) => i));
+  const axes = integers(
+    l,
+    'axes',
+    3,
+    Array.from({ length: rank }, (_, i) => i),
+  );
   if (!pads || value === undefined || !axes) return undefined;
   const before = new Array<number>(rank).fill(0);
   const after = new Array<number>(rank).fill(0);

@@ -5,7 +5,7 @@ import { cloneModel } from '../../ir/clone.js';
 import type { DType } from '../../ir/dtype.js';
 import type { FeedTensor } from '../../ir/feed.js';
 import { label, type Dim, type Node, type Value } from '../../ir/graph.js';
-import { Tensor } from '../../ir/tensor.js';
+import type { Tensor } from '../../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../../ops/infer.js';
 import { specOf } from '../../ops/index.js';
 import { weightCodes } from '../../scheme/arithmetic.js';
