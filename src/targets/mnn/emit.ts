@@ -56,6 +56,7 @@ export function emit({ graph, example, precision }: EmitInput): Emitted {
       { ...onnx, data: encodeModel(model) },
       { path: 'compression.json', role: 'sidecar', data: `${JSON.stringify(pipeline(table))}\n` },
     ],
+    artefact: '.',
     floats: floatsOf(verdicts),
   };
 }

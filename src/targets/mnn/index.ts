@@ -5,7 +5,7 @@ import { emit } from './emit.js';
 const DOCS = 'https://mnn-docs.readthedocs.io/en/latest/tools/compress.html';
 const SOURCE = 'https://github.com/alibaba/MNN/blob/3.6.1/source/backend/cpu';
 const CONVERT =
-  "import _tools; _tools.mnnconvert(['MNNConvert', '-f', 'ONNX', '--modelFile', '{model}', '--MNNModel', 'model.mnn', " +
+  "import _tools; _tools.mnnconvert(['MNNConvert', '-f', 'ONNX', '--modelFile', 'model.onnx', '--MNNModel', 'model.mnn', " +
   "'--bizCode', 'MNN', '--compressionParamsFile', 'compression.json'])";
 
 /** What `MNNConvert -f ONNX --OP` of 3.6.1 lists. */
@@ -96,9 +96,10 @@ export const mnn = {
     },
   ],
   emitter: { precisions: ['float32'], refuses: ({ model }) => refusalsByName(model, new Set(OPS.split(' '))), emit },
+  adapter: { kind: 'python', packages: ['MNN'] },
   usage: [
     {
-      language: 'Shell (once, Python package MNN)',
+      language: 'Shell',
       code: [`python -c "${CONVERT}"`],
     },
     {
@@ -114,7 +115,7 @@ export const mnn = {
       ],
     },
     {
-      language: 'C++',
+      language: 'Cpp',
       code: [
         'std::shared_ptr<MNN::Interpreter> net(MNN::Interpreter::createFromFile("model.mnn"));',
         'auto session = net->createSession(MNN::ScheduleConfig());',

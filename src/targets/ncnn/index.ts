@@ -61,9 +61,10 @@ export const ncnn = {
     },
   ],
   emitter: { precisions: ['float32', 'float16'], refuses, emit },
+  adapter: { kind: 'python', packages: ['ncnn'] },
   usage: [
     {
-      language: 'C++',
+      language: 'Cpp',
       code: [
         'const std::string param = "{model}";',
         'ncnn::Net net;',

@@ -15,13 +15,12 @@ export function activated(l: Layer, to: PaddleProgram, value: string): string {
   return l.clamp ? clampOf(to, value, filled(l.outputs, 0), l.clamp) : value;
 }
 /**
- * A Relu next to codes is a leaky one of slope 0: what a `relu` makes becomes uint8 with 255 steps, whose products
- * saturate on CPUs without VNNI, where int8 does not. source: paddle/fluid/framework/ir/onednn/
+ * What a `relu` makes becomes uint8 with 255 steps to the absolute maximum. source: paddle/fluid/framework/ir/onednn/
  * compute_propagate_scales_onednn_pass.cc, UpdateReluOutputScales
  */
 function clampOf(to: PaddleProgram, value: string, y: Edge, [low, high]: readonly [number, number]): string {
   const made = to.temporary(y.name, y.shape);
-  if (low === 0 && high === Infinity) to.add('leaky_relu', { X: value }, { Out: made }, { alpha: float(0) });
+  if (low === 0 && high === Infinity) to.add('relu', { X: value }, { Out: made });
   else to.add('clip', { X: value }, { Out: made }, { min: float(low), max: float(high) });
   return made;
 }
@@ -37,11 +36,21 @@ const BINARY: Readonly<Record<string, string>> = {
   Pow: 'elementwise_pow',
 };
 export const binaryOps: readonly string[] = Object.keys(BINARY);
-/** Of two operands or more. The one with more axes stands first, so that sizes are matched from the last axis on. */
+/**
+ * Of two operands or more. An elementwise_add becomes part of the convolution before it, which then stays float where the
+ * result has no scale: a `sum` does not. source: paddle/fluid/framework/ir/onednn/cpu_quantize_pass.cc, QuantizeConv
+ */
 export function binary(l: Layer, to: PaddleProgram): string | undefined {
   const y = filled(l.outputs, 0);
   const operands = l.inputs.filter((v) => v !== undefined);
   const widest = Math.max(...operands.map((v) => v.shape.length));
+  const alike = operands.every((v) => !v.data && v.shape.join() === y.shape.join());
+  if (BINARY[l.op] === 'elementwise_add' && alike && !y.params) {
+    const sum = to.temporary(y.name, y.shape);
+    to.add('sum', { X: operands.map((v) => to.value(v)) }, { Out: sum });
+    to.sets(y, activated(l, to, sum));
+    return undefined;
+  }
   let made = wide(to, item(operands, 0), widest);
   for (const next of operands.slice(1)) {
     const result = to.temporary(y.name, y.shape);

@@ -113,7 +113,10 @@ class Lowering:
         else:
             if layer['op'] == 'Gemm' and attrs.get('transB', 0): w = w.T
             kernel, shape = te.placeholder(w.shape, 'int8', 'kernel'), [1, -1]
-            made = topi.matmul(data, kernel, out_dtype='int32')
+            k = te.reduce_axis((0, w.shape[0]), 'k')
+            lead = self.edges[ins[0]]['shape'][:-1]
+            made = te.compute((*lead, w.shape[1]), lambda *i: te.sum(data[(*i[:-1], k)].astype('int32') * kernel[k, i[-1]].astype('int32'), k), 'product')
+            shape = [1] * len(lead) + [-1]
         y = self.kernel('conv2d' if layer['op'] == 'Conv' else 'matmul', [data, kernel, made], [x, self.const(w)])
         v = op.multiply(op.astype(self.emit(y), 'float32'), self.const(s.reshape(shape) if s.size > 1 else s.reshape([1] * len(shape)), 'float32'))
         bias = layer['coded'].get('2')
