@@ -26,7 +26,7 @@ def load(folder=None, batch=1):
 class Lowering:
     def __init__(self, program, tensors):
         self.program, self.tensors, self.edges = program, tensors, program['edges']
-        self.real, self.code, self.b = {}, {}, relax.BlockBuilder()
+        self.real, self.code, self.b, self.kernels = {}, {}, relax.BlockBuilder(), 0
 
     def module(self):
         b = self.b
@@ -125,9 +125,11 @@ class Lowering:
 
     def kernel(self, name, tensors, args):
         """An integer kernel of its own: nothing is fused into it, so that its types stay what they are."""
-        f = te.create_prim_func(tensors).with_attr({'op_pattern': 8})
+        self.kernels += 1
+        name = f'{name}_int8_{self.kernels}'
+        f = te.create_prim_func(tensors).with_attr({'op_pattern': 8, 'global_symbol': name})
         shape = [int(d) for d in tensors[-1].shape]
-        return relax.call_tir(self.b.add_func(f, f'{name}_int8'), args, out_ty(shape, 'int32'))
+        return relax.call_tir(self.b.add_func(f, name), args, out_ty(shape, 'int32'))
 
     def ints(self, layer, i):
         name = layer['inputs'][i] if len(layer['inputs']) > i else None
