@@ -114,6 +114,7 @@ export const litert = {
       source: `${KERNELS}/gather.cc`,
     },
   ],
+  adapter: { kind: 'python', packages: ['ai-edge-litert'] },
   emitter,
   usage,
 } satisfies Target;
