@@ -45,7 +45,7 @@ class Writer {
   readonly #model: LiteModel;
   readonly #tensors: readonly LiteTensor[];
   readonly #indices: ReadonlyMap<LiteTensor, number>;
-  /** Of each tensor with data, the number of its buffer; 0 is the empty one. Equal bytes of one constant are stored once. */
+  /** The number of the buffer of data; 0 is the empty one. What several tensors share is stored once. */
   readonly #bufferOf = new Map<Uint8Array, number>();
 
   constructor(model: LiteModel, tensors: readonly LiteTensor[]) {

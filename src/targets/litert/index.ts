@@ -9,8 +9,8 @@ export const litert = {
   name: 'litert',
   aliases: ['tflite', 'tensorflowlite'],
   doc:
-    'LiteRT (TensorFlow Lite): a .tflite file with int8 activations and weights, channels last. Numbers are simulated in ' +
-    'onnxruntime.',
+    'LiteRT (TensorFlow Lite): a .tflite file with int8 activations and weights, channels last. Numbers are ' +
+    'simulated in onnxruntime.',
   source: SPEC,
   host: 'simulated',
   hardware: 'Android and iOS phones, ARM64 and x64 CPUs (XNNPACK)',
@@ -81,15 +81,15 @@ export const litert = {
     {
       code: 'CHANNELS_LAST',
       text:
-        'Kernels take images with channels last. As soon as a model works on images, its inputs and outputs of four axes ' +
-        'are [batch, height, width, channels] in the .tflite file.',
+        'Kernels take images with channels last. As soon as a model works on images, its inputs and outputs of four ' +
+        'axes are [batch, height, width, channels] in the .tflite file.',
       source: 'https://ai.google.dev/edge/litert/conversion/pytorch/overview',
     },
     {
       code: 'FIXED_SIZES',
       text:
-        'Sizes are those of the first calibration sample, with one sample in a batch: sentences of other lengths need a ' +
-        'file of their own, or padding.',
+        'Sizes are those of the first calibration sample, with one sample in a batch: sentences of other lengths ' +
+        'need a file of their own, or padding.',
       source: KERNELS,
     },
     {
@@ -97,8 +97,8 @@ export const litert = {
       when: { plans: ['static'], integerOps: ['MatMul'] },
       text:
         'A MatMul whose result is needed as numbers is written with weights in codes and a float input, which the ' +
-        'kernel quantizes row by row as it comes: finer than the scale that is simulated. Products of two activations ' +
-        'run in float there.',
+        'kernel quantizes row by row as it comes: finer than the scale that is simulated. Products of two ' +
+        'activations run in float there.',
       source: `${KERNELS}/fully_connected.cc`,
     },
     {
@@ -114,6 +114,7 @@ export const litert = {
       source: `${KERNELS}/gather.cc`,
     },
   ],
+  adapter: { kind: 'python', packages: ['ai-edge-litert'] },
   emitter,
   usage,
 } satisfies Target;

@@ -201,7 +201,7 @@ export class LayerWriter {
     options: OptionsOf<O>,
     shape: readonly number[] = this.out().shape,
   ): LiteTensor {
-    return this.model.op(op, inputs, this.kind, shape, options, this.layer.outputs[0]?.name ?? this.name);
+    return this.model.op(op, inputs, this.kind, shape, options, this.name);
   }
   /** Adds an operator that makes what its first input is. */
   like<O extends Operator>(

@@ -1,8 +1,8 @@
 /**
  * Resampling of lines and images. The kernels know three grids; which one gives the places that the node asks for is
  * found by comparing them, place by place. source:
- * https://github.com/tensorflow/tensorflow/blob/master/tensorflow/lite/kernels/internal/reference/resize_nearest_neighbor.h
- * and resize_bilinear.h beside it
+ * https://github.com/google-ai-edge/LiteRT/tree/main/tflite/kernels/internal/reference
+ * (resize_nearest_neighbor.h, resize_bilinear.h)
  */
 import { item } from '../../../base/lists.js';
 import type { Node } from '../../../ir/graph.js';
