@@ -14,7 +14,7 @@ import { cleaning } from '../dist/passes/presets.js';
 import { planQuantization } from '../dist/quantize/planners/static.js';
 import { runPasses } from '../dist/rewrite/pass.js';
 import { evaluateModel, openModel } from '../dist/runtime/open.js';
-import { onnxruntimeCpu } from '../dist/targets/onnxruntime-cpu.js';
+import { onnxruntimeCpu } from '../dist/targets/onnxruntime-cpu/index.js';
 
 const {
   values: o,

@@ -60,8 +60,19 @@ export function targetDoc(t: TargetProfile): string {
   );
 }
 
-export const targetsDoc = (targets: readonly TargetProfile[], made: string): string =>
-  `${
-    made
-  }\n# Targets\n\n\`target\` of a recipe names the runtime that a model will ship to. What follows is all that ` +
-  `planning knows of it; each fact stands in a file of \`src/targets/\`.\n\n${targets.map(targetDoc).join('\n')}`;
+export const targetsDoc = (targets: readonly TargetProfile[], made: string, example: string): string =>
+  `${made}\n# Targets\n\n${INTRODUCTION}\n\n## A runtime of your own, as data\n\n${OWN}\n\n\`\`\`js\n${example.trim()}\n\`\`\`\n\n` +
+  targets.map(targetDoc).join('\n');
+
+const INTRODUCTION =
+  '`target` of a recipe names the runtime that a model will ship to; a list, or `--targets a,b`, writes a folder for each, ' +
+  'from one calibration. A folder has what the runtime loads, a README.md with the code that loads it, and what stays float ' +
+  'there and why. Of runtimes that do not run here, accuracy is that of the same codes, computed exactly; `quantize verify ' +
+  'FOLDER` runs them in the runtime itself, where it is installed, and puts accuracy, latency and the layers that computed ' +
+  'in integers into the report. `gate: { targets: { openvino: { accuracyDrop: 0.5% } } }` judges by that; until it was ' +
+  'verified, such a limit is undecided. `quantize lint MODEL --target T` holds any ONNX model against the rules of a ' +
+  'runtime, `quantize convert MODEL --target T` writes it without quantization, and `quantize targets` lists them. What ' +
+  'follows is all that planning knows; each fact stands in a folder of `src/targets/`.';
+const OWN =
+  'What a runtime wants is data wherever it reads Q/DQ models: types, symmetry, powers of two, which operators share a scale, ' +
+  'which outputs are fixed, what is fused. A recipe names the module under `plugins`, then `target: shift-npu`:';

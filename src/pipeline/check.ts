@@ -173,7 +173,10 @@ function unverified({ at, message }: Trouble): never {
   );
 }
 
-/** For another runtime, the codes are computed exactly: what this CPU's kernels do to them is not what that one does. */
+/**
+ * For another runtime, the codes are computed exactly: what this CPU's kernels do to them is not what
+ * that one does.
+ */
 const openQuantized = ({ folder, prepared }: WrittenVariant, threads: number): Promise<Session> =>
   Session.open(folder.model, {
     threads,

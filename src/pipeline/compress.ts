@@ -46,7 +46,10 @@ interface State {
   readonly model: Model;
 }
 
-/** How far it goes: `plan` looks at no samples, `make` at those of calibration, and `measure` judges every state too. */
+/**
+ * How far it goes: `plan` looks at no samples, `make` at those of calibration, and `measure` judges
+ * every state too.
+ */
 export type CompressExtent = 'plan' | 'make' | 'measure';
 
 /** Makes the model smaller as the recipe says. */

@@ -47,7 +47,9 @@ export const tell = {
   }),
   train: (s: Subject): Told => ({
     does: `Trains ${s.recipe.train?.start === 'random' ? 'the model from drawn weights' : 'the weights of the model on'}, as it is in the file, ${lengthOf(s)}.`,
-    why: '`train` is set: everything after it sees the trained model, and accuracy is compared with the one in the file',
+    why:
+      '`train` is set: everything after it sees the trained model, and accuracy is compared with the ' +
+      'one in the file',
     settings: under(s, 'train'),
   }),
   distill: (s: Subject): Told => {
@@ -141,7 +143,9 @@ export const tell = {
     const { weights: w } = s.recipe.quantize;
     if (formatOf(s).plan === 'coded')
       return {
-        does: 'Measures the mean square of the input that each weight is multiplied with, and chooses shared values by it.',
+        does:
+          'Measures the mean square of the input that each weight is multiplied with, and chooses shared ' +
+          'values by it.',
         why: '`quantize.coding` says that the error of a weight counts by its input',
         settings: ['samples', 'correct'].flatMap((key) => under(s, `quantize.weights.${key}`)),
       };

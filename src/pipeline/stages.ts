@@ -203,7 +203,8 @@ function weighsInputs(coding: string | { readonly name: string } | undefined): b
 }
 
 /**
- * What a recipe asks for. Without `detail`, what only explains the result is left out; `runtime` tells whether files for
+ * What a recipe asks for. Without `detail`, what only explains the result is left out; `runtime`
+ * tells whether files for
  * a runtime are written.
  */
 export function asksOf(

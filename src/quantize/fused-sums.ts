@@ -6,7 +6,8 @@ import { resultsOf } from './settle.js';
 import { sumsInto } from './validate.js';
 
 /**
- * Results of products that stay float on their way into a sum: of a sum of two products the one that is made last, whose
+ * Results of products that stay float on their way into a sum: of a sum of two products the one that
+ * is made last, whose
  * kernel takes the other as it is. Values with other readers, and outputs of the graph, are not among them.
  */
 export function summedInFloat(

@@ -10,7 +10,10 @@ export const FIXED_SCALES = 'its inputs have one scale there, and the kernel bef
 
 const dataOf = (n: Node): Value[] => dataInputs(n).flatMap((i) => n.inputs[i] ?? []);
 
-/** Takes out of `integer` what cannot have one scale: several inputs, one of which comes from a kernel that fixes its own. */
+/**
+ * Takes out of `integer` what cannot have one scale: several inputs, one of which comes from a kernel
+ * that fixes its own.
+ */
 export function dropFixedScales(
   order: readonly Node[],
   integer: Set<Node>,

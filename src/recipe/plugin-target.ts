@@ -70,6 +70,7 @@ const targetSpec = z.strictObject({
   passthroughOps: z.array(z.string()),
   onCodes: z.array(z.string()),
   byteCodes: z.array(z.string()),
+  usage: z.array(z.strictObject({ language: z.string(), code: names })).optional(),
   ownOps: z.array(z.strictObject({ op: z.string().regex(/^[^:]+:[^:]+$/, 'expected domain:op'), ...sourced })),
   quirks: z.array(
     z.strictObject({
@@ -100,7 +101,9 @@ export const readTarget: Maker<TargetProfile> = (given, says) => {
   if (from !== undefined && !parent) {
     return says(`extends ${shown(from)}, which is no target`, `targets: ${targets.map((t) => t.name).join(', ')}.`);
   }
-  const parsed = targetSpec.safeParse({ ...parent, ...own });
+  // Files and adapters of the parent are its own.
+  const { emitter: _emitter, adapter: _adapter, ...profile } = { ...parent, artefact: 'onnx' };
+  const parsed = targetSpec.safeParse({ ...profile, ...own });
   if (!parsed.success) {
     const wrong = parsed.error.issues
       .slice(0, 5)

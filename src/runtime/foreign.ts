@@ -43,7 +43,7 @@ const MOST_BYTES = 4e9;
 /** The process of a runtime. Close it. */
 export class Foreign {
   readonly #o: ForeignOptions;
-  readonly #process: ChildProcess;
+  readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #folder = mkdtempSync(path.join(os.tmpdir(), 'quantbench-verify-'));
   #stderr = '';
@@ -52,15 +52,15 @@ export class Foreign {
 
   constructor(o: ForeignOptions) {
     this.#o = o;
-    this.#process = spawn(o.python, [o.program, o.adapter], { stdio: ['pipe', 'pipe', 'pipe'], signal: o.signal });
-    this.#process.on('error', (e) => {
+    this.#child = spawn(o.python, [o.program, o.adapter], { stdio: ['pipe', 'pipe', 'pipe'], signal: o.signal });
+    this.#child.on('error', (e) => {
       this.#ended = e.message;
     });
-    this.#process.stdin?.on('error', () => undefined); // the answer that never comes tells
-    this.#process.stderr?.on('data', (d: Buffer) => {
+    this.#child.stdin?.on('error', () => undefined); // the answer that never comes tells
+    this.#child.stderr?.on('data', (d: Buffer) => {
       this.#stderr = (this.#stderr + d.toString()).slice(-2000);
     });
-    this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator](); // a pipe
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator](); // a pipe
   }
 
   /** Loads a model. Throws VERIFY_RUNTIME with the runtime's own words, or where its packages are not there. */
@@ -90,15 +90,15 @@ export class Foreign {
     return rounds.map((list) => list.map((run) => Float64Array.from(run)));
   }
   close(): void {
-    this.#process.stdin?.end();
-    this.#process.kill();
+    this.#child.stdin?.end();
+    this.#child.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   async #ask<T extends z.ZodType>(asked: object, spec: T): Promise<z.output<T>> {
     const { name, packages, python } = this.#o;
-    this.#process.stdin?.write(`${JSON.stringify(asked)}\n`);
-    const timer = setTimeout(() => this.#process.kill(), PATIENCE_MS);
+    this.#child.stdin?.write(`${JSON.stringify(asked)}\n`);
+    const timer = setTimeout(() => this.#child.kill(), PATIENCE_MS);
     const line = await this.#lines.next().finally(() => {
       clearTimeout(timer);
     });

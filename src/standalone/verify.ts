@@ -40,7 +40,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Throws USAGE for a run that was written for no runtime, or one without an adapter or a Python; VERIFY_RUNTIME with the
+ * Throws USAGE for a run that was written for no runtime, or one without an adapter or a Python;
+ * VERIFY_RUNTIME with the
  * runtime's own words; DATA_*; QUANTIZE_* never: what is measured is told.
  */
 export async function verifyRun(o: VerifyOptions): Promise<VerifiedFacts> {

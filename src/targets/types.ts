@@ -65,7 +65,8 @@ export interface Usage {
 }
 
 /**
- * How the artefact is run for `quantize verify`: by `adapter.py` in the folder of the target, in an environment that has
+ * How the artefact is run for `quantize verify`: by `adapter.py` in the folder of the target, in an
+ * environment that has
  * these Python packages, or by onnxruntime of npm.
  */
 export type Adapter =

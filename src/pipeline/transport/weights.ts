@@ -162,7 +162,8 @@ function floats(weight: Value, importance: Float32Array): At {
 }
 
 /**
- * The variant with what was chosen for its weights. Those that stay float, and biases that take on what the outputs lose
+ * The variant with what was chosen for its weights. Those that stay float, and biases that take on
+ * what the outputs lose
  * on average, change in the model, in place; `restore` takes that back.
  */
 export function withCheaper<V extends TrainedVariant>(

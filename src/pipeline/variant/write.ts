@@ -49,7 +49,8 @@ export function quantizedModel(
 }
 
 /**
- * Writes the model. Gives a line about it too. `feed` is what it may be tried with. Throws what the format throws where it
+ * Writes the model. Gives a line about it too. `feed` is what it may be tried with. Throws what the
+ * format throws where it
  * cannot express the plan.
  */
 export async function writeVariant(
@@ -82,7 +83,10 @@ export async function writeVariant(
 
 type Storage = NonNullable<SparsityFacts['storage']> | undefined;
 
-/** Of the float model that was written: codes of zero weights mean zero, and those that rounding adds are not counted. */
+/**
+ * Of the float model that was written: codes of zero weights mean zero, and those that rounding adds
+ * are not counted.
+ */
 function sparsityOfWritten(v: TrainedVariant, storage: Storage): { sparsity?: SparsityFacts } {
   const { sparsity } = storeOf(v.recipe) === 'dense' ? {} : sparsityFacts(v.training ? v.model : v.float);
   return sparsity ? { sparsity: { ...sparsity, ...(storage ? { storage } : {}) } } : {};

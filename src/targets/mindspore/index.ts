@@ -4,7 +4,10 @@ import { emit } from './emit.js';
 
 const SOURCE = 'https://www.mindspore.cn/lite/docs/en/master/advanced/quantization.html';
 
-/** Its converter calibrates itself and takes no scales: it is given the float model, samples, and what to leave alone. */
+/**
+ * Its converter calibrates itself and takes no scales: it is given the float model, samples, and what
+ * to leave alone.
+ */
 export const mindspore = {
   name: 'mindspore',
   aliases: ['mindsporelite', 'mslite'],
@@ -56,7 +59,8 @@ export const mindspore = {
     {
       language: 'Shell',
       code: [
-        'converter_lite --fmk=ONNX --modelFile=model.onnx --outputFile=model --inputDataFormat=NCHW --configFile=quantize.cfg',
+        'converter_lite --fmk=ONNX --modelFile=model.onnx --outputFile=model --inputDataFormat=NCHW ' +
+          '--configFile=quantize.cfg',
       ],
     },
   ],

@@ -5,7 +5,9 @@ export const onnxruntimeArm64 = {
   ...onnxruntimeCpu,
   name: 'onnxruntime-arm64',
   aliases: ['arm64', 'arm'],
-  doc: 'ONNX Runtime, CPU execution provider on ARM64. Weights use all of int8; numbers are simulated where this is no ARM64.',
+  doc:
+    'ONNX Runtime, CPU execution provider on ARM64. Weights use all of int8; numbers are simulated ' +
+    'where this is no ARM64.',
   source:
     'https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8',
   host: 'simulated',

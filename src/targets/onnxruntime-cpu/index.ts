@@ -23,7 +23,7 @@ export const onnxruntimeCpu = {
     {
       language: 'JavaScript',
       code: [
-        "import * as ort from 'onnxruntime-node';",
+        'import * as ort from "onnxruntime-node";',
         "const session = await ort.InferenceSession.create('{model}');",
         'const outputs = await session.run({ [session.inputNames[0]]: tensor });',
       ],
@@ -139,7 +139,8 @@ export const onnxruntimeCpu = {
       when: { dequantized: { ops: ['MatMul', 'Gemm'], types: ['int4', 'uint4', 'int8', 'uint8'], inputsFirst: true } },
       text:
         'onnxruntime turns DequantizeLinear and MatMul, or Gemm without transB, of 4-bit and 8-bit weights into ' +
-        'MatMulNBits with 8-bit inputs (accuracy level 4) of its own accord, so that outputs are exact to about 44 dB ' +
+        'MatMulNBits with 8-bit inputs (accuracy level 4) of its own accord, so that outputs are exact ' +
+        'to about 44 dB ' +
         'and no more; what is measured here has that in it. The session option ' +
         'session.qdq_matmulnbits_accuracy_level = 1 keeps float32.',
       source:

@@ -33,7 +33,8 @@ export const onnxruntimeCuda = {
     {
       code: 'NO_INT8_KERNELS',
       text:
-        'The provider has no int8 kernels for convolutions and products: Q/DQ pairs run as operators of their own and make ' +
+        'The provider has no int8 kernels for convolutions and products: Q/DQ pairs run as operators of ' +
+        'their own and make ' +
         'models slower. For int8 on NVIDIA GPUs there is the target of TensorRT.',
       source: SOURCE,
     },

@@ -40,7 +40,9 @@ export const onnxruntimeQnn = {
   quirks: [
     {
       code: 'FIXED_SIZES',
-      text: 'The provider takes graphs of fixed sizes only: give open axes of the inputs a number before you ship the model.',
+      text:
+        'The provider takes graphs of fixed sizes only: give open axes of the inputs a number before ' +
+        'you ship the model.',
       source: SOURCE,
     },
   ],

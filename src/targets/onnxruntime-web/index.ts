@@ -16,7 +16,7 @@ export const onnxruntimeWeb = {
     {
       language: 'JavaScript',
       code: [
-        "import * as ort from 'onnxruntime-web';",
+        'import * as ort from "onnxruntime-web";',
         "const session = await ort.InferenceSession.create('{model}', { executionProviders: ['wasm'] });",
         'const outputs = await session.run({ [session.inputNames[0]]: tensor });',
       ],
@@ -28,14 +28,18 @@ export const onnxruntimeWeb = {
       code: 'WASM_DEPTHWISE_SLOW',
       when: { plans: ['static'], integerOps: ['Conv'] },
       text:
-        'Convolutions of few channels, such as depthwise ones, are slower in integers than in float in WebAssembly: a ' +
-        'MobileNetV2 took 1.7 times the time of float, a ResNet-20 0.77 times. Time it in the browser before you ship it.',
+        'Convolutions of few channels, such as depthwise ones, are slower in integers than in float in ' +
+        'WebAssembly: a ' +
+        'MobileNetV2 took 1.7 times the time of float, a ResNet-20 0.77 times. Time it in the browser ' +
+        'before you ship it.',
       source: SOURCE,
     },
     {
       code: 'WASM_FEW_BITS_SLOW',
       when: { plans: ['weight-only'] },
-      text: 'Products with weights of 4 or 8 bits took three times the time of float in WebAssembly: they save bytes alone.',
+      text:
+        'Products with weights of 4 or 8 bits took three times the time of float in WebAssembly: they ' +
+        'save bytes alone.',
       source: SOURCE,
     },
   ],

@@ -39,13 +39,16 @@ export const openvino = {
     {
       code: 'U8S8_SATURATION',
       text:
-        'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16. Weights are chosen so that ' +
+        'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16. Weights ' +
+        'are chosen so that ' +
         'they cannot saturate (quantize.weights.saturation).',
       source: 'https://oneapi-src.github.io/oneDNN/dev_guide_int8_computations.html',
     },
     {
       code: 'QOPERATOR_REFUSED',
-      text: 'QLinearConv with scales by channel and operators of com.microsoft do not load: only Q/DQ pairs are written.',
+      text:
+        'QLinearConv with scales by channel and operators of com.microsoft do not load: only Q/DQ pairs ' +
+        'are written.',
       source: SOURCE,
     },
     {

@@ -8,7 +8,8 @@ const SOURCE = 'https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/na
 
 /** The operators of load.py. */
 const OPS =
-  'Abs Add AveragePool Cast Clip Concat Conv Div Equal Erf Exp Expand Flatten Gather Gelu Gemm GlobalAveragePool HardSigmoid ' +
+  'Abs Add AveragePool Cast Clip Concat Conv Div Equal Erf Exp Expand Flatten Gather Gelu Gemm ' +
+  'GlobalAveragePool HardSigmoid ' +
   'HardSwish Identity LayerNormalization LeakyRelu Log MatMul Max MaxPool Min Mul Neg Pad Pow Reciprocal ReduceMean ' +
   'ReduceSum Relu Reshape Resize Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where';
 const KNOWN: ReadonlySet<string> = new Set(OPS.split(' '));
@@ -18,7 +19,8 @@ export const pytorch = {
   name: 'pytorch',
   aliases: ['torch'],
   doc:
-    'PyTorch, CPU: a list of layers, their tensors, and a loader that builds them from quantized operators. Numbers are ' +
+    'PyTorch, CPU: a list of layers, their tensors, and a loader that builds them from quantized ' +
+    'operators. Numbers are ' +
     'simulated in onnxruntime.',
   source: SOURCE,
   host: 'simulated',
@@ -87,7 +89,8 @@ export const pytorch = {
     {
       code: 'U8S8_SATURATION',
       text:
-        'The engines x86, onednn and fbgemm add two products in saturating int16 on CPUs without VNNI; qnnpack does not. ' +
+        'The engines x86, onednn and fbgemm add two products in saturating int16 on CPUs without VNNI; ' +
+        'qnnpack does not. ' +
         'Weights are chosen so that they cannot saturate (quantize.weights.saturation).',
       source: 'https://docs.pytorch.org/docs/stable/quantization.html',
     },

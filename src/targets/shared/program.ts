@@ -1,5 +1,6 @@
 /**
- * A quantized graph as a list of layers in JSON, with its tensors in safetensors: what loaders in other languages build a
+ * A quantized graph as a list of layers in JSON, with its tensors in safetensors: what loaders in
+ * other languages build a
  * model from, where a runtime has operators but no file of its own for them.
  */
 import { fail } from '../../base/errors.js';

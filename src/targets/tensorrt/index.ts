@@ -9,7 +9,8 @@ export const tensorrt = {
   name: 'tensorrt',
   aliases: ['trt'],
   doc:
-    'NVIDIA TensorRT 10 and 11, explicit quantization by Q/DQ pairs (written from its documentation and the source of its ' +
+    'NVIDIA TensorRT 10 and 11, explicit quantization by Q/DQ pairs (written from its documentation ' +
+    'and the source of its ' +
     'parser, tried in no TensorRT). Numbers are simulated in onnxruntime.',
   source: SOURCE,
   host: 'simulated',

@@ -10,7 +10,9 @@ export const triton = {
   ...onnxruntimeCpu,
   name: 'triton',
   aliases: ['tritoninferenceserver'],
-  doc: 'Triton Inference Server, ONNX Runtime backend on the CPU: a model repository, with batches by measured latency.',
+  doc:
+    'Triton Inference Server, ONNX Runtime backend on the CPU: a model repository, with batches by ' +
+    'measured latency.',
   source: SOURCE,
   hardware: 'x64 and ARM64 servers',
   artefact: 'files',
@@ -32,7 +34,9 @@ export const triton = {
     ...onnxruntimeCpu.quirks,
     {
       code: 'UNSIGNED_CODES',
-      text: 'Whether the backend hands session options on is not known: models with int8 activations would stay partly float.',
+      text:
+        'Whether the backend hands session options on is not known: models with int8 activations would ' +
+        'stay partly float.',
       source: 'https://github.com/triton-inference-server/onnxruntime_backend',
     },
   ],

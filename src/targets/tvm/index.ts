@@ -7,7 +7,8 @@ const SOURCE = 'https://tvm.apache.org/docs/reference/api/python/relax/op.html';
 
 /** The operators of load.py. */
 const OPS =
-  'Add AveragePool Concat Conv Div Erf Exp Flatten Gemm GlobalAveragePool Identity MatMul MaxPool Mul Pad ReduceMean Relu ' +
+  'Add AveragePool Concat Conv Div Erf Exp Flatten Gemm GlobalAveragePool Identity MatMul MaxPool ' +
+  'Mul Pad ReduceMean Relu ' +
   'Reshape Sigmoid Slice Softmax Sqrt Squeeze Sub Tanh Transpose Unsqueeze';
 const KNOWN: ReadonlySet<string> = new Set(OPS.split(' '));
 
@@ -15,7 +16,9 @@ const KNOWN: ReadonlySet<string> = new Set(OPS.split(' '));
 export const tvm = {
   name: 'tvm',
   aliases: ['apachetvm'],
-  doc: 'Apache TVM: a list of layers, their tensors, and a lowering to integer kernels. Numbers are simulated in onnxruntime.',
+  doc:
+    'Apache TVM: a list of layers, their tensors, and a lowering to integer kernels. Numbers are ' +
+    'simulated in onnxruntime.',
   source: SOURCE,
   host: 'simulated',
   hardware: 'what LLVM compiles for',

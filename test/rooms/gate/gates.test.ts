@@ -22,7 +22,7 @@ describe('the list of gates', () => {
       .filter((f) => f !== 'index.ts')
       .map((f) => path.basename(f, '.ts').replace(/-(\w)/g, (_, c: string) => c.toUpperCase()));
     expect(gates.map((g) => g.name).sort()).toEqual(files.sort());
-    expect(Object.keys(gateSpec.shape).sort()).toEqual(['confidence', ...files].sort());
+    expect(Object.keys(gateSpec.shape).sort()).toEqual(['confidence', 'targets', ...files].sort());
     for (const g of gates) expect(g.doc).toMatch(/^\w.*\.$/s);
   });
 });

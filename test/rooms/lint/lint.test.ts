@@ -76,44 +76,90 @@ const PLANTED: Readonly<Record<string, readonly [model: string, node: string, ta
   opset: [GOOD, 'q1', { ...tensorrt, maxOpset: 13 }],
   'foreign-operators': [swap(GOOD, ['[relu] r = Relu(c)', '[relu] r = com.microsoft.Gelu(c)']), 'relu'],
   'on-codes': [
-    swap(GOOD, ['[d2] rd = DequantizeLinear(rq, t, z)', '[clip] rc = Relu(rq)\n  [d2] rd = DequantizeLinear(rc, t, z)']),
+    swap(GOOD, [
+      '[d2] rd = DequantizeLinear(rq, t, z)',
+      '[clip] rc = Relu(rq)\n  [d2] rd = DequantizeLinear(rc, t, z)',
+    ]),
     'clip',
   ],
   'pad-constants': [
     swap(
       GOOD,
       ['int64[2] flat = {1, 2}', 'int64[2] flat = {1, 2}, int64[8] around = {0,0,0,0,0,0,0,0}'],
-      ['[conv] c = Conv(xd, wd, b)', '[dz] zd = DequantizeLinear(z, s, z)\n  [pad] xp = Pad(xd, around, zd)\n  [conv] c = Conv(xd, wd, b)'],
+      [
+        '[conv] c = Conv(xd, wd, b)',
+        '[dz] zd = DequantizeLinear(z, s, z)\n  [pad] xp = Pad(xd, around, zd)\n  [conv] c = Conv(xd, wd, b)',
+      ],
       ['[sum] a = Add(e, xd)', '[sum] a = Add(e, xp)'],
     ),
     'pad',
   ],
-  'code-types': [swap(GOOD, ['float t = {0.25}, int8 z = {0}', 'float t = {0.25}, int8 z = {0}, uint8 n = {0}'], ['[q3] fq = QuantizeLinear(f, t, z)', '[q3] fq = QuantizeLinear(f, t, n)'], ['[d3] fd = DequantizeLinear(fq, t, z)', '[d3] fd = DequantizeLinear(fq, t, n)']), 'q3'],
+  'code-types': [
+    swap(
+      GOOD,
+      ['float t = {0.25}, int8 z = {0}', 'float t = {0.25}, int8 z = {0}, uint8 n = {0}'],
+      ['[q3] fq = QuantizeLinear(f, t, z)', '[q3] fq = QuantizeLinear(f, t, n)'],
+      ['[d3] fd = DequantizeLinear(fq, t, z)', '[d3] fd = DequantizeLinear(fq, t, n)'],
+    ),
+    'q3',
+  ],
   'zero-points': [swap(GOOD, ['int8[2] wz = {0,0}', 'int8[2] wz = {0,3}']), 'dw'],
   biases: [
-    swap(GOOD, ['float[2] b = {1, 2}', 'int32[2] b = {1, 2}'], ['[conv] c = Conv(xd, wd, b)', '[db] bd = DequantizeLinear<axis = 0>(b, ws)\n  [conv] c = Conv(xd, wd, bd)'], ['[second] e = Conv(rd, wd, b)', '[second] e = Conv(rd, wd, bd)']),
+    swap(
+      GOOD,
+      ['float[2] b = {1, 2}', 'int32[2] b = {1, 2}'],
+      ['[conv] c = Conv(xd, wd, b)', '[db] bd = DequantizeLinear<axis = 0>(b, ws)\n  [conv] c = Conv(xd, wd, bd)'],
+      ['[second] e = Conv(rd, wd, b)', '[second] e = Conv(rd, wd, bd)'],
+    ),
     'conv',
   ],
   'narrow-weights': [swap(MOVES, ['int8[2,2] m = {1,2,3,4}', 'int8[2,2] m = {1,2,3,-128}']), 'dm', shifting],
   'scale-values': [swap(GOOD, ['float[2] ws = {0.5, 0.25}', 'float[2] ws = {0.5, 0}']), 'dw'],
-  'scale-axes': [swap(GOOD, ['[dw] wd = DequantizeLinear<axis = 0>(w, ws, wz)', '[dw] wd = DequantizeLinear<axis = 1>(w, ws, wz)']), 'dw'],
-  'powers-of-two': [swap(MOVES, ['float s = {0.5}', 'float s = {0.3}'], ['float t = {0.5}', 'float t = {0.3}']), 'q1', shifting],
+  'scale-axes': [
+    swap(GOOD, ['[dw] wd = DequantizeLinear<axis = 0>(w, ws, wz)', '[dw] wd = DequantizeLinear<axis = 1>(w, ws, wz)']),
+    'dw',
+  ],
+  'powers-of-two': [
+    swap(MOVES, ['float s = {0.5}', 'float s = {0.3}'], ['float t = {0.5}', 'float t = {0.3}']),
+    'q1',
+    shifting,
+  ],
   'same-scale': [swap(MOVES, ['float t = {0.5}', 'float t = {0.25}']), 'concat', shifting],
   'fixed-outputs': [swap(MOVES, ['float u = {0.00390625}', 'float u = {0.0078125}']), 'soft', shifting],
   'nothing-quantized': ['g (float[1,2] x) => (float[1,2] y) <float[2,2] w> { [product] y = MatMul(x, w) }', 'product'],
-  'half-quantized': [swap(GOOD, ['[conv] c = Conv(xd, wd, b)', '[conv] c = Conv(xd, fw, b)'], ['int64[2] flat', 'float[2,2,1,1] fw = {1,2,3,4}, int64[2] flat']), 'conv'],
+  'half-quantized': [
+    swap(
+      GOOD,
+      ['[conv] c = Conv(xd, wd, b)', '[conv] c = Conv(xd, fw, b)'],
+      ['int64[2] flat', 'float[2,2,1,1] fw = {1,2,3,4}, int64[2] flat'],
+    ),
+    'conv',
+  ],
   'split-fusion': [
-    swap(GOOD, ['[relu] r = Relu(c)', '[qc] cq = QuantizeLinear(c, t, z)\n  [dc] cd = DequantizeLinear(cq, t, z)\n  [relu] r = Relu(cd)']),
+    swap(GOOD, [
+      '[relu] r = Relu(c)',
+      '[qc] cq = QuantizeLinear(c, t, z)\n  [dc] cd = DequantizeLinear(cq, t, z)\n  [relu] r = Relu(cd)',
+    ]),
     'conv',
   ],
   'split-sum': [
-    swap(GOOD, ['[sum] a = Add(e, xd)', '[qe] eq = QuantizeLinear(e, t, z)\n  [de] ed = DequantizeLinear(eq, t, z)\n  [sum] a = Add(ed, xd)']),
+    swap(GOOD, [
+      '[sum] a = Add(e, xd)',
+      '[qe] eq = QuantizeLinear(e, t, z)\n  [de] ed = DequantizeLinear(eq, t, z)\n  [sum] a = Add(ed, xd)',
+    ]),
     'second',
   ],
   'float-residual': [swap(GOOD, ['[sum] a = Add(e, xd)', '[side] v = Sigmoid(xd)\n  [sum] a = Add(e, v)']), 'sum'],
-  'mixed-inputs': [swap(MOVES, ['[concat] c = Concat<axis = 1>(xd, xd)', '[concat] c = Concat<axis = 1>(xd, x)']), 'concat', { ...shifting, sameScale: [] }],
+  'mixed-inputs': [
+    swap(MOVES, ['[concat] c = Concat<axis = 1>(xd, xd)', '[concat] c = Concat<axis = 1>(xd, x)']),
+    'concat',
+    { ...shifting, sameScale: [] },
+  ],
   'quantized-outputs': [
-    swap(GOOD, ['[product] y = MatMul(hd, md)', '[product] o = MatMul(hd, md)\n  [q5] oq = QuantizeLinear(o, t, z)\n  [d5] y = DequantizeLinear(oq, t, z)']),
+    swap(GOOD, [
+      '[product] y = MatMul(hd, md)',
+      '[product] o = MatMul(hd, md)\n  [q5] oq = QuantizeLinear(o, t, z)\n  [d5] y = DequantizeLinear(oq, t, z)',
+    ]),
     'd5',
   ],
 };
@@ -131,7 +177,11 @@ describe('rules of runtimes', () => {
     const model = parseModel(HEAD + (PLANTED['zero-points']?.[0] ?? ''));
     inferShapes(model);
     const [first] = lintModel(model, tensorrt);
-    expect(first).toMatchObject({ severity: 'error', op: 'DequantizeLinear', fix: expect.stringContaining('symmetric') as unknown });
+    expect(first).toMatchObject({
+      severity: 'error',
+      op: 'DequantizeLinear',
+      fix: expect.stringContaining('symmetric') as unknown,
+    });
     expect(first?.source).toMatch(/onnx-tensorrt/);
   });
   it('of ONNX Runtime take operators on codes and biases of int32', () => {

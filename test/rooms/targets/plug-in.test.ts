@@ -15,7 +15,7 @@ import { lintModel } from '../../../src/lint/index.js';
 import { graphWith } from './graph.js';
 
 const DOC = path.join(import.meta.dirname, '..', '..', '..', 'docs', 'targets.md');
-const EXAMPLE = path.join(import.meta.dirname, '..', '..', '..', 'examples', 'plugins', 'shift-npu.mjs');
+const EXAMPLE = path.join(import.meta.dirname, '..', '..', '..', 'examples', 'own-plugins', 'shift-npu.mjs');
 const NET = `<ir_version: 8, opset_import: ["" : 17]>
 g (float[1,2,4,4] x) => (float[1,2,4,4] y) <float[2,2,1,1] w1, float[2,2,1,1] w2, float[2,4,1,1] w3, float[2] b> {
   [first] a = Conv(x, w1, b)
@@ -29,7 +29,10 @@ it('is the example of the documentation', () => {
 
 it('gets powers of two, and one scale for what is concatenated', async () => {
   const plugins = await loadPlugins([EXAMPLE]);
-  const target = item(plugins.targets.filter((t) => t.name === 'shift-npu'), 0);
+  const target = item(
+    plugins.targets.filter((t) => t.name === 'shift-npu'),
+    0,
+  );
   const { recipe } = await resolveRecipe({ version: 1, model: 'm.onnx', calibration: { data: { npy: 'x.npy' } } });
   const model = parseModel(NET, { randomInitializers: 3 });
   inferShapes(model);
