@@ -1,4 +1,5 @@
 /** The page of targets: what is known of each runtime, as planning reads it. */
+import { readFileSync } from 'node:fs';
 import type { PortRule, TargetProfile } from '../scheme/profile.js';
 
 const list = (words: readonly string[], none = 'none'): string =>
@@ -60,8 +61,11 @@ export function targetDoc(t: TargetProfile): string {
   );
 }
 
-export const targetsDoc = (targets: readonly TargetProfile[], made: string, example: string): string =>
-  `${made}\n# Targets\n\n${INTRODUCTION}\n\n## A runtime of your own, as data\n\n${OWN}\n\n\`\`\`js\n${example.trim()}\n\`\`\`\n\n` +
+/** The runtime that the page shows as data. */
+const SHIFT_NPU = new URL('../../examples/own-plugins/shift-npu.mjs', import.meta.url);
+
+export const targetsDoc = (targets: readonly TargetProfile[], made: string): string =>
+  `${made}\n# Targets\n\n${INTRODUCTION}\n\n## A runtime of your own, as data\n\n${OWN}\n\n\`\`\`js\n${readFileSync(SHIFT_NPU, 'utf8').trim()}\n\`\`\`\n\n` +
   targets.map(targetDoc).join('\n');
 
 const INTRODUCTION =
