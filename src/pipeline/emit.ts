@@ -3,7 +3,6 @@ import path from 'node:path';
 import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
-import { feedsOf } from '../data/batch.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
@@ -117,7 +116,8 @@ async function* samplesOf(v: MeasuredVariant, { inputs }: Front, all: Together):
   const { calibration } = v.recipe.recipe;
   if (!calibration.data) return;
   const o = { inputs, report: all.report, ...all.listen };
-  yield* feedsOf(calibrationBatches(v.recipe, o, calibration.samples, 'the calibration of the runtime'));
+  const batches = calibrationBatches(v.recipe, o, calibration.samples, 'the calibration of the runtime');
+  for await (const { samples } of batches) for (const sample of samples) yield* sample.feeds;
 }
 
 /** Milliseconds by samples in a run, where the emitter asks and the model takes such batches. */
