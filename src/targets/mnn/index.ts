@@ -1,28 +1,32 @@
+import type { Model } from '../../ir/model.js';
 import { refusalsByName } from '../shared/refusals.js';
-import type { Target } from '../types.js';
+import type { StaysFloat, Target } from '../types.js';
 import { emit } from './emit.js';
 
 const DOCS = 'https://mnn-docs.readthedocs.io/en/latest/tools/compress.html';
 const SOURCE = 'https://github.com/alibaba/MNN/blob/3.6.1/source/backend/cpu';
 const CONVERT =
-  "import _tools; _tools.mnnconvert(['MNNConvert', '-f', 'ONNX', '--modelFile', 'model.onnx', '--MNNModel', 'model.mnn', " +
-  "'--bizCode', 'MNN', '--compressionParamsFile', 'compression.json'])";
+  "import _tools; _tools.mnnconvert(['MNNConvert', '-f', 'ONNX', '--modelFile', 'model.onnx', '--MNNModel', " +
+  "'model.mnn', '--bizCode', 'MNN', '--compressionParamsFile', 'compression.json'])";
 
 /** What `MNNConvert -f ONNX --OP` of 3.6.1 lists. */
 const OPS =
-  'Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift Cast CastLike Ceil ' +
-  'Celu Clip Compress Concat ConcatFromSequence Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum ' +
+  'Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift Cast CastLike ' +
+  'Ceil Celu Clip Compress Concat ConcatFromSequence Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum ' +
   'DepthToSpace Det Div Dropout Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor GRU Gather GatherElements ' +
   'GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample HardSigmoid ' +
   'HardSwish Identity If InstanceNormalization LRN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax ' +
-  'Loop LpNormalization LpPool MatMul Max MaxPool MaxRoiPool MaxUnpool Mean MeanVarianceNormalization Min Mod Mul Neg ' +
-  'NonMaxSuppression NonZero Not OneHot Or PRelu Pad Pow RNN RandomNormal RandomNormalLike RandomUniform ' +
+  'Loop LpNormalization LpPool MatMul Max MaxPool MaxRoiPool MaxUnpool Mean MeanVarianceNormalization Min Mod Mul ' +
+  'Neg NonMaxSuppression NonZero Not OneHot Or PRelu Pad Pow RNN RandomNormal RandomNormalLike RandomUniform ' +
   'RandomUniformLike Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ' +
   'ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence RoiAlign Round STFT Scatter ' +
   'ScatterElements ScatterND Selu SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert ' +
   'SequenceLength Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split ' +
   'SplitToSequence Sqrt Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample ' +
   'Where Xor';
+
+const refuses = ({ model }: { readonly model: Model }): readonly StaysFloat[] =>
+  refusalsByName(model, new Set(OPS.split(' ')));
 
 /** Rules follow from the source of 3.6.1 and from models that ran in its Python package, on x64. */
 export const mnn = {
@@ -95,7 +99,7 @@ export const mnn = {
       source: 'https://github.com/alibaba/MNN/tree/3.6.1/pymnn/pip_package/MNN/tools',
     },
   ],
-  emitter: { precisions: ['float32'], refuses: ({ model }) => refusalsByName(model, new Set(OPS.split(' '))), emit },
+  emitter: { precisions: ['float32'], refuses, emit },
   adapter: { kind: 'python', packages: ['MNN'] },
   usage: [
     {

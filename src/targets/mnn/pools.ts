@@ -1,6 +1,6 @@
 /**
- * Means that MNN computes in float. Scales go on through AveragePool forwards and backwards: the tensor before it is cut
- * to the range of the means where only these have a scale, and then sums of codes are rounded down. ReduceMean, and
+ * Means that MNN computes in float. Scales go on through AveragePool forwards and backwards: the tensor before it is
+ * cut to the range of the means where only these have a scale, and then sums of codes are rounded down. ReduceMean, and
  * convolutions without an entry in the table, stay float and let no scale through.
  * source: source/core/Pipeline.cpp, _getQuantPropagateOp; source/backend/cpu/CPUPoolInt8.cpp;
  * source/backend/cpu/compute/Int8FunctionsOpt.cpp, MNNAvgPoolInt8

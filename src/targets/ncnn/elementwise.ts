@@ -1,4 +1,4 @@
-/** Sums, products and functions of elements. source: src/layer/binaryop.cpp, unaryop.cpp and one file for each function */
+/** Sums, products and functions of elements. source: src/layer/binaryop.cpp, unaryop.cpp and others */
 import { filled, item } from '../../base/lists.js';
 import { number } from '../shared/arguments.js';
 import type { Edge, Layer } from '../shared/layers.js';

@@ -9,8 +9,8 @@ export const ncnn = {
   name: 'ncnn',
   aliases: ['tencentncnn'],
   doc:
-    'ncnn, CPU: int8 convolutions and inner products with symmetric inputs; everything between them is float. Numbers ' +
-    'are simulated in onnxruntime.',
+    'ncnn, CPU: int8 convolutions and inner products with symmetric inputs; everything between them is float. ' +
+    'Numbers are simulated in onnxruntime.',
   source: WIKI,
   host: 'simulated',
   hardware: 'ARM and x64 CPUs, RISC-V, LoongArch',

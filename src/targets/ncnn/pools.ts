@@ -36,7 +36,7 @@ export function pool(l: Layer, net: NcnnNet): string | undefined {
   const counting = l.op === 'AveragePool' && l.node.int('count_include_pad', 0) === 1;
   const ceil = w.tail.some((t) => t > 0);
   if (ceil && counting) return 'it counts padding, and its windows reach beyond it';
-  // Windows of pad_mode 0 go on as long as they begin within the padded input: ONNX leaves out those that begin in padding.
+  // Windows of pad_mode 0 may begin in the padding behind the input: ONNX leaves such windows out.
   const padded = sizes.map((n, i) => n + item(w.before, i) + item(w.after, i) - item(w.kernel, i));
   const count = (i: number): number => (ceil ? Math.ceil : Math.floor)(item(padded, i) / item(w.strides, i)) + 1;
   if (results.some((n, i) => n !== count(i))) return 'a window begins in the padding';

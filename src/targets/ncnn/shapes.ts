@@ -1,4 +1,4 @@
-/** What moves, selects or joins elements. source: src/layer/permute.cpp, crop.cpp, slice.cpp, padding.cpp, interp.cpp */
+/** What moves, selects or joins elements. source: src/layer/permute.cpp, crop.cpp, padding.cpp, interp.cpp */
 import { filled, item } from '../../base/lists.js';
 import { normalAxis } from '../../ops/spec.js';
 import { borderOf, partsOf, slicesOf, type Taken } from '../shared/arguments.js';

@@ -9,8 +9,8 @@ export const paddle = {
   name: 'paddle',
   aliases: ['paddleinference'],
   doc:
-    'Paddle Inference, x64 CPU with oneDNN: a program with quantize_linear and dequantize_linear, of which its passes ' +
-    'make int8 kernels. Numbers are simulated in onnxruntime.',
+    'Paddle Inference, x64 CPU with oneDNN: a program with quantize_linear and dequantize_linear, of which its ' +
+    'passes make int8 kernels. Numbers are simulated in onnxruntime.',
   source: DOCS,
   host: 'simulated',
   hardware: 'x64 CPUs',
@@ -62,15 +62,15 @@ export const paddle = {
     {
       code: 'UNSIGNED_BEHIND_RELU',
       text:
-        'Behind a Relu, codes are uint8 with 255 steps to the absolute maximum where 127 are simulated: results there ' +
-        'are finer than those here, and differ from them by the rounding.',
+        'Behind a Relu, codes are uint8 with 255 steps to the absolute maximum where 127 are simulated: results ' +
+        'there are finer than those here, and differ from them by the rounding.',
       source: `${PASSES}/compute_propagate_scales_onednn_pass.cc`,
     },
     {
       code: 'WEIGHTS_ROUNDED_AGAIN',
       text:
-        'Weights become float and are rounded again, with scales from the largest weight of each channel: codes are kept ' +
-        'where that one has the code 127. On CPUs without VNNI, oneDNN halves them for int8 inputs, and pairs of ' +
+        'Weights become float and are rounded again, with scales from the largest weight of each channel: codes are ' +
+        'kept where that one has the code 127. On CPUs without VNNI, oneDNN halves them for int8 inputs, and pairs of ' +
         'products saturate for uint8 ones.',
       source: 'https://uxlfoundation.github.io/oneDNN/dev_guide_int8_computations.html',
     },

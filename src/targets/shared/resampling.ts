@@ -1,4 +1,4 @@
-/** Where Resize reads its input, to hold it against the rule of a runtime. source: onnx.ai/onnx/operators/onnx__Resize */
+/** Where Resize reads its input, to hold it against the rule of a runtime. source: onnx.ai, operator Resize */
 import { filled, item } from '../../base/lists.js';
 import type { Layer } from './layers.js';
 
