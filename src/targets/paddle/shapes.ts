@@ -163,7 +163,7 @@ export function resize(l: Layer, to: PaddleProgram): string | undefined {
     );
   const ratio = (axis: number): number => item(n, axis) / item(m, axis);
   const corners = (i: number, a: number): number => (item(m, a) > 1 ? (i * (item(n, a) - 1)) / (item(m, a) - 1) : 0);
-  const size = { out_h: item(m, 0), out_w: item(m, 1), out_d: -1, scale: [], data_layout: 'NCHW' };
+  const size = { out_h: item(m, 0), out_w: item(m, 1), out_d: -1, data_layout: 'NCHW' };
   if (rule.mode === 'nearest')
     return fits((i, a) => Math.floor(i * ratio(a)))
       ? one(l, to, 'nearest_interp_v2', { ...size, interp_method: 'nearest', align_corners: false, align_mode: 1 })
