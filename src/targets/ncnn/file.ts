@@ -1,6 +1,6 @@
 /**
  * Layers and weights of an ncnn model as its text and binary file. source:
- * docs/developer-guide/param-and-model-file-structure.md, src/paramdict.cpp and src/modelbin.cpp of
+ * docs/developer-guide/param-and-model-file-structure.md, src/paramdict.cpp, src/modelbin.cpp of
  * https://github.com/Tencent/ncnn; magic 7767517
  */
 import { named } from '../../base/lists.js';

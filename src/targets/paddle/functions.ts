@@ -38,8 +38,8 @@ const BINARY: Readonly<Record<string, string>> = {
 export const binaryOps: readonly string[] = Object.keys(BINARY);
 /**
  * Of two operands or more. An elementwise_add becomes part of the convolution before it, which then stays float where
- * the result has no scale: a `sum` does not. source:
- * paddle/fluid/framework/ir/onednn/cpu_quantize_pass.cc, QuantizeConv
+ * the result has no scale: a `sum` does not.
+ * source: paddle/fluid/framework/ir/onednn/cpu_quantize_pass.cc, QuantizeConv
  */
 export function binary(l: Layer, to: PaddleProgram): string | undefined {
   const y = filled(l.outputs, 0);

@@ -70,9 +70,8 @@ export const paddle = {
       code: 'WEIGHTS_ROUNDED_AGAIN',
       text:
         'Weights become float and are rounded again, with scales from the largest weight of each channel: codes are ' +
-        'kept where that one has the code 127. On CPUs without VNNI, oneDNN halves them for int8 ' +
-        'inputs, and pairs of ' +
-        'products saturate for uint8 ones.',
+        'kept where that one has the code 127. On CPUs without VNNI, oneDNN halves them for int8 inputs, and pairs ' +
+        'of products saturate for uint8 ones.',
       source: 'https://uxlfoundation.github.io/oneDNN/dev_guide_int8_computations.html',
     },
     {
