@@ -7,6 +7,12 @@ const list = (words: readonly string[], none = 'none'): string =>
 const port = ({ types, symmetric, narrow, granularity }: PortRule): string =>
   `${list(types)}${symmetric ? ', symmetric' : ''}${narrow ? ', without the lowest code' : ''}, one scale per ${granularity.join(' or ')}`;
 
+const U8S8 = {
+  pairs: 'adds pairs in int16 on some CPUs: weights are kept safe',
+  'any-pairs': 'adds pairs in int16 on some CPUs, in an order of its own: weights keep to 7 bits',
+  exact: 'exact',
+} as const;
+
 /** What is known of a target, one thing after another, in Markdown. */
 export function factsOf(t: TargetProfile): readonly (readonly [what: string, fact: string])[] {
   const { activations: a, weights: w, weightGranularity } = t.defaults;
@@ -39,7 +45,7 @@ export function factsOf(t: TargetProfile): readonly (readonly [what: string, fac
     ...(t.sameScale?.length ? [['one scale for inputs and outputs', list(t.sameScale)] as const] : []),
     ...(fixed.length ? [['outputs with fixed codes', fixed.join(', ')] as const] : []),
     ...(t.fusedSums?.length ? [['sums within the kernel before', list(t.fusedSums)] as const] : []),
-    ['uint8 × int8', t.u8s8 === 'pairs' ? 'adds pairs in int16 on some CPUs: weights are kept safe' : 'exact'],
+    ['uint8 × int8', U8S8[t.u8s8]],
     ['integer kernels', kernels.join(', ')],
     ['moves codes', list(t.passthroughOps)],
     ['written on codes', list(t.onCodes)],

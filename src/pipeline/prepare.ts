@@ -278,7 +278,7 @@ const simulated = ({ name }: TargetProfile): Diagnostic => ({
 export function saturationRule({ quantize: { weights: w } }: Recipe, target: TargetProfile): SaturationRule {
   if (w.saturation) return w.saturation;
   if (w.reduceRange) return w.reduceRange === 'auto' ? 'safe' : 'reduce';
-  return target.u8s8 === 'pairs' ? 'safe' : 'allow';
+  return target.u8s8 === 'pairs' ? 'safe' : target.u8s8 === 'any-pairs' ? 'reduce' : 'allow';
 }
 
 function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {

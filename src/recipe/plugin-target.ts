@@ -37,7 +37,7 @@ const targetSpec = z.strictObject({
     weights: schemeSpec,
     weightGranularity: z.enum(['tensor', 'channel']),
   }),
-  u8s8: z.enum(['pairs', 'exact']),
+  u8s8: z.enum(['pairs', 'any-pairs', 'exact']),
   ports: z.strictObject({ activation: portSpec, weight: portSpec }),
   beyondPorts: z.enum(['float', 'refused']),
   bias: z.enum(['int32', 'float']),

@@ -75,10 +75,10 @@ export interface TargetProfile {
     readonly weightGranularity: 'tensor' | 'channel';
   };
   /**
-   * What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `exact`
-   * never does.
+   * What uint8 × int8 kernels do: `pairs` adds two products in int16 on some of its CPUs, and may saturate; `any-pairs`
+   * too, of weights that are not known to be neighbours, so that they keep to 7 bits; `exact` never does.
    */
-  readonly u8s8: 'pairs' | 'exact';
+  readonly u8s8: 'pairs' | 'any-pairs' | 'exact';
   /** What integer kernels take, where an op says nothing else. */
   readonly ports: { readonly activation: PortRule; readonly weight: PortRule };
   /** What becomes of a node with something beyond its ports: computed in float, or the model is refused. */

@@ -15,6 +15,7 @@ export const openvino = {
   hardware: 'x64 CPUs from AVX2 on, ARM64 CPUs',
   formats: ['qdq', 'float16'],
   maxOpset: 21,
+  u8s8: 'any-pairs',
   beyondPorts: 'float',
   ownOps: [],
   adapter: { kind: 'python', packages: ['openvino'] },
@@ -39,9 +40,8 @@ export const openvino = {
     {
       code: 'U8S8_SATURATION',
       text:
-        'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16. Weights ' +
-        'are chosen so that ' +
-        'they cannot saturate (quantize.weights.saturation).',
+        'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16, in an ' +
+        'order of their own. Weights keep to 7 bits (quantize.weights.saturation).',
       source: 'https://oneapi-src.github.io/oneDNN/dev_guide_int8_computations.html',
     },
     {

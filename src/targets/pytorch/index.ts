@@ -33,7 +33,7 @@ export const pytorch = {
     weights: { dtype: 'int8', symmetric: true },
     weightGranularity: 'channel',
   },
-  u8s8: 'pairs',
+  u8s8: 'any-pairs',
   ports: {
     activation: { types: ['uint8', 'int8'], granularity: ['tensor'] },
     weight: { types: ['int8'], symmetric: true, granularity: ['tensor', 'axis'] },
@@ -91,7 +91,7 @@ export const pytorch = {
       text:
         'The engines x86, onednn and fbgemm add two products in saturating int16 on CPUs without VNNI; ' +
         'qnnpack does not. ' +
-        'Weights are chosen so that they cannot saturate (quantize.weights.saturation).',
+        'Weights keep to 7 bits (quantize.weights.saturation).',
       source: 'https://docs.pytorch.org/docs/stable/quantization.html',
     },
     {
