@@ -11,15 +11,16 @@ import type { TargetFacts } from '../record/index.js';
 import { relativePath } from '../recipe/override.js';
 import type { QuantizedGraph } from '../scheme/quantized.js';
 import { readmeOf } from '../targets/shared/readme.js';
-import type { StaysFloat, Target } from '../targets/types.js';
+import type { Emitted, StaysFloat, Target } from '../targets/types.js';
 import { calibrationBatches } from './adjust.js';
 import { sampleFeed } from './calibration.js';
 import { atBatch } from './feeds.js';
 import type { Front } from './front.js';
+import type { OutputFolder } from './output-folder.js';
 import type { Together } from './together.js';
 import { isForRuntime, targetOf } from './target-of.js';
 import { graphOf } from './variant/write.js';
-import type { MeasuredVariant, PlannedVariant, Variant } from './variant/types.js';
+import type { MeasuredVariant, PlannedVariant } from './variant/types.js';
 
 /** Throws EXPORT_UNSUPPORTED, before any work, for nodes that the files of a runtime cannot hold. */
 export const assertEmits = (v: PlannedVariant): void =>
@@ -41,14 +42,33 @@ export function assertHolds(target: Target, graph: Pick<QuantizedGraph, 'model' 
   );
 }
 
-const NAME = /[^\w.-]+/g;
-const nameOf = (v: Variant): string =>
-  (v.recipe.recipe.model ?? 'model')
-    .split(/[\\/]/)
-    .at(-1)
-    ?.replace(/\.onnx$/i, '')
-    .replace(NAME, '-')
+/** Name of a model by its file: letters, digits and . _ - */
+export const modelName = (file: string): string =>
+  (file.split(/[\\/]/).at(-1) ?? '')
+    .replace(/\.(onnx|ort)$/i, '')
+    .replace(/[^\w.-]+/g, '-')
     .slice(0, 60) || 'model';
+
+/** Puts what an emitter gave, and README.md, into a folder that was taken. Gives what the runtime loads. */
+export function putArtefact(
+  folder: OutputFolder,
+  {
+    target,
+    name,
+    emitted,
+    floats,
+  }: { readonly target: Target; readonly name: string } & {
+    readonly emitted: Emitted | undefined;
+    readonly floats: readonly StaysFloat[];
+  },
+): string {
+  const files = emitted?.files ?? [];
+  const artefact = emitted?.artefact ?? files.find((f) => f.role === 'model')?.path ?? folder.name;
+  const readme = readmeOf({ target, model: name, artefact, floats });
+  for (const file of [...files, { path: 'README.md', role: 'sidecar', data: readme } as const])
+    folder.add(file, target.name, 'nested');
+  return artefact;
+}
 
 /** Writes what each runtime loads into its folder, with what was measured of it. */
 export async function emitTogether(
@@ -60,8 +80,9 @@ export async function emitTogether(
   if (!asked.length) return [...list];
   const made = await all.stage('emit', async () => {
     const lines: string[] = [];
+    const example = await sampleFeed(front.lead, front.inputs);
     const done = await all.each(asked, async (v) => {
-      const target = await emitOne(v, front, all);
+      const target = await emitOne(v, example, front, all);
       lines.push(`${target.artefact} · ${bytesText(v.folder.bytes())}`);
       return { ...v, target };
     });
@@ -70,30 +91,30 @@ export async function emitTogether(
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? v);
 }
 
-async function emitOne(v: MeasuredVariant, front: Front, all: Together): Promise<TargetFacts> {
+async function emitOne(v: MeasuredVariant, example: Feed, front: Front, all: Together): Promise<TargetFacts> {
   const target = targetOf(v.recipe);
-  const { planned } = v.prepared;
-  const left = [...planned.floatNodes].map(([n, because]): StaysFloat => ({ node: label(n), op: n.op, because }));
+  const name = modelName(v.recipe.recipe.model ?? '');
   const emitted = await target.emitter?.emit({
     graph: graphOf(v),
     onnx: v.written,
     precision: 'float32',
-    example: await sampleFeed(front.lead, front.inputs),
+    example,
     samples: () => samplesOf(v, front, all),
-    latency: await timesOf(v, target, front, all),
-    name: nameOf(v),
+    latency: await timesOf(v, target, example, front, all),
+    name,
   });
-  for (const file of emitted?.files ?? []) v.folder.add(file, target.name, 'nested');
   if (target.artefact === 'onnx') for (const d of lintFindings(v, target)) v.report(d);
-  const artefact = emitted?.artefact ?? emitted?.files.find((f) => f.role === 'model')?.path ?? v.folder.name;
+  const left = [...v.prepared.planned.floatNodes].map(([n, because]): StaysFloat => ({
+    node: label(n),
+    op: n.op,
+    because,
+  }));
   const floats = [...left, ...(emitted?.floats ?? [])];
-  const text = readmeOf({ target, model: nameOf(v), artefact, floats });
-  v.folder.add({ path: 'README.md', role: 'sidecar', data: text }, target.name, 'nested');
   return {
     name: target.name,
     hardware: target.hardware,
     runtime: target.host === 'here' ? 'here' : 'elsewhere',
-    artefact,
+    artefact: putArtefact(v.folder, { target, name, emitted, floats }),
     recipeFolder: relativePath(path.resolve(v.folder.dir), v.recipe.baseDir),
     floats,
   };
@@ -124,18 +145,17 @@ async function* samplesOf(v: MeasuredVariant, { inputs }: Front, all: Together):
 async function timesOf(
   v: MeasuredVariant,
   { emitter }: Target,
-  { lead, inputs, floatFile }: Front,
-  all: Together,
+  example: Feed,
+  { inputs, floatFile }: Front,
+  { listen: { onEvent, signal } }: Together,
 ): Promise<Map<number, number>> {
   const found = new Map<number, number>();
   const { latency } = v.recipe.recipe.evaluation;
   if (!emitter?.timedBatches || latency === false) return found;
-  const feed = await sampleFeed(lead, inputs);
   const fixed = inputs.some((i) => typeof i.shape?.[0] === 'number');
   for (const batch of fixed ? [1] : emitter.timedBatches) {
     const { runs, warmup, threads } = latency;
-    const { onEvent, signal } = all.listen;
-    const how = { feed: atBatch(feed, inputs, batch), runs, warmup, threads, onEvent, signal };
+    const how = { feed: atBatch(example, inputs, batch), runs, warmup, threads, onEvent, signal };
     found.set(batch, item(await measureLatencies(floatFile, [v.folder.model], how), 0).quantizedMs.p50); // of one
   }
   return found;

@@ -1,9 +1,9 @@
 /** Sums within the kernel of a product: its result goes there in float, and only the other operand has codes. */
 import type { Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
+import { fusionsOf } from '../scheme/fusions.js';
 import type { TargetProfile } from '../scheme/profile.js';
 import { resultsOf } from './settle.js';
-import { sumsInto } from './validate.js';
 
 /**
  * Results of products that stay float on their way into a sum: of a sum of two products the one that
@@ -18,7 +18,7 @@ export function summedInFloat(
 ): ReadonlySet<Value> {
   const found = new Set<Value>();
   if (!target.fusedSums?.length) return found;
-  const into = sumsInto(target);
+  const into = fusionsOf(target.fusedSums);
   const place = new Map(order.map((n, i) => [n, i]));
   for (const sum of order) {
     if (!integer.has(sum)) continue;

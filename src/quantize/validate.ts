@@ -87,19 +87,6 @@ export function assertScales(params: ReadonlyMap<QuantPoint, QuantParams>, targe
   }
 }
 
-/** Whether a clamp disappears into the op before it, by the target's fusions. */
-export const fusesInto = ({ fusions }: TargetProfile): ((before: Node, clamp: Node) => boolean) => pairsOf(fusions);
-/** Whether a sum is added within the kernel of the product before it. */
-export const sumsInto = ({ fusedSums = [] }: TargetProfile): ((before: Node, sum: Node) => boolean) =>
-  pairsOf(fusedSums);
-
-function pairsOf(texts: readonly string[]): (before: Node, after: Node) => boolean {
-  const rules = texts.map((f) => f.split(' > ').map((side) => new Set(side.split(' '))));
-  const has = (side: ReadonlySet<string> | undefined, n: Node): boolean =>
-    side !== undefined && (side.has('*') || side.has(n.op));
-  return (before, after) => rules.some(([left, right]) => has(left, before) && has(right, after));
-}
-
 /** What conditions of quirks look at. */
 export interface QuirkFacts {
   /** Kind of the plan. */

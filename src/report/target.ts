@@ -1,4 +1,5 @@
 /** The runtime that a run was written for, in words and tables. */
+import { groupBy } from '../base/group.js';
 import type { RunRecord, TargetFacts } from '../record/index.js';
 import { table, text } from './markdown/parts.js';
 import { bytes, count, fixed, percent, visible } from './text.js';
@@ -58,12 +59,8 @@ export function targetRows({ target, evaluation, files }: RunRecord): {
 export function floatKinds({
   floats,
 }: TargetFacts): readonly (readonly [nodes: number, what: string, first: string])[] {
-  const kinds = new Map<string, string[]>();
-  for (const { node, op, because } of floats) {
-    const what = `${op}: ${because}`;
-    kinds.set(what, [...(kinds.get(what) ?? []), node]);
-  }
-  return [...kinds].map(([what, nodes]) => [nodes.length, what, nodes[0] ?? '']);
+  const kinds = groupBy(floats, ({ op, because }) => `${op}: ${because}`);
+  return [...kinds].map(([what, nodes]) => [nodes.length, what, nodes[0]?.node ?? '']);
 }
 
 export function targetText(record: RunRecord): string {

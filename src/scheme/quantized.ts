@@ -67,6 +67,20 @@ export interface QuantizedGraph {
   readonly seed: number;
 }
 
+/** A float model of which nothing is quantized. */
+export const unquantized = (model: Model): QuantizedGraph => ({
+  model,
+  planned: {
+    plan: new Map(),
+    integerNodes: new Set(),
+    weightOnlyNodes: new Set(),
+    fusedClamps: new Map(),
+    floatNodes: new Map(),
+  },
+  params: new Map(),
+  seed: 0,
+});
+
 /** x·narrow·wide is added to a product x·Qᵀ: float32 [columns, rank] and [rank, rows]. */
 export interface LowRankTerm {
   readonly rank: number;

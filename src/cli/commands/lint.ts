@@ -1,7 +1,7 @@
 /** `quantize lint`: a quantized model held against the rules of a runtime. */
-import { fail, nearest } from '../../base/errors.js';
 import { loadPlugins } from '../../recipe/plugins.js';
 import type { CommandContext } from '../context.js';
+import { findTarget } from '../find-target.js';
 import { table } from '../layout.js';
 
 export interface LintFlags {
@@ -15,13 +15,7 @@ export interface LintFlags {
 /** Throws MODEL_*, USAGE, RECIPE_PLUGIN; gives exit code 1 where the runtime refuses the model, else 0. */
 export async function lint(file: string, flags: LintFlags, { terminal }: CommandContext): Promise<number> {
   const { targets } = await loadPlugins(flags.plugin ?? []);
-  const names = targets.map((t) => t.name);
-  const target = targets.find((t) => t.name === flags.target);
-  if (!target) {
-    const known = targets.find((t) => t.aliases?.includes(flags.target))?.name ?? nearest(flags.target, names);
-    const hint = `${known ? `did you mean "${known}"? ` : ''}targets: ${names.join(', ')}`;
-    return fail('USAGE', `"${flags.target}" is not a target`, {}, hint);
-  }
+  const target = findTarget(flags.target, targets);
   const [{ lintModel }, { loadModel }, { inferShapes }] = await Promise.all([
     import('../../lint/index.js'),
     import('../../onnx/files.js'),

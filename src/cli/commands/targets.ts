@@ -1,9 +1,9 @@
 /** `quantize targets`: the runtimes that models can be written for. */
-import { fail, nearest } from '../../base/errors.js';
 import { loadPlugins } from '../../recipe/plugins.js';
 import type { Target } from '../../targets/types.js';
 import type { CommandContext } from '../context.js';
 import { factsOf } from '../docs-targets.js';
+import { findTarget } from '../find-target.js';
 import { table } from '../layout.js';
 
 export interface TargetsFlags {
@@ -27,17 +27,7 @@ export async function targets(
     terminal.data(flags.json ? `${JSON.stringify(all.map(jsonOf), null, 1)}\n` : `${lines.join('\n')}\n`);
     return 0;
   }
-  const names = all.map((t) => t.name);
-  const found = all.find((t) => t.name === name || t.aliases?.includes(name));
-  if (!found) {
-    const near = nearest(name, names);
-    return fail(
-      'USAGE',
-      `"${name}" is not a target`,
-      {},
-      `${near ? `did you mean "${near}"? ` : ''}targets: ${names.join(', ')}`,
-    );
-  }
+  const found = all.find((t) => t.aliases?.includes(name)) ?? findTarget(name, all);
   terminal.data(flags.json ? `${JSON.stringify(jsonOf(found), null, 1)}\n` : textOf(found, terminal.dataColumns));
   return 0;
 }

@@ -1,5 +1,6 @@
 import { label, type Node, type Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
+import { fusedOps, fusionsOf } from '../../scheme/fusions.js';
 import type { LintContext, LintRule } from '../types.js';
 
 const isWork = (n: Node): boolean => specOf(n)?.quant.role === 'compute';
@@ -15,15 +16,6 @@ function behindPair({ pairOf }: LintContext, v: Value | undefined): Value | unde
   const dq = q && pairOf.get(q)?.kind === 'quantize' ? onlyReader(q.outputs[0]) : undefined;
   return dq && pairOf.get(dq)?.kind === 'dequantize' ? dq.outputs[0] : undefined;
 }
-const sides = (text: string): [Set<string>, Set<string>] => {
-  const [left = '', right = ''] = text.split(' > ');
-  return [new Set(left.split(' ')), new Set(right.split(' '))];
-};
-const joins = (texts: readonly string[], before: Node, after: Node): boolean =>
-  texts.some((t) => {
-    const [left, right] = sides(t);
-    return (left.has('*') || left.has(before.op)) && right.has(after.op);
-  });
 
 /** Kernels with one input in codes and one in float. */
 export const halfQuantized: LintRule = {
@@ -36,9 +28,9 @@ export const halfQuantized: LintRule = {
       const role = specOf(node)?.quant;
       if (role?.role !== 'compute') continue;
       const operands = [...new Set([...role.activations, role.weight])];
-      const in16 = operands.filter((i) => dequantized(c, node.inputs[i]));
+      const coded = operands.filter((i) => dequantized(c, node.inputs[i]));
       // weights alone in codes are a format of their own
-      if (in16.length === 0 || in16.length === operands.length || (in16.length === 1 && in16[0] === role.weight))
+      if (coded.length === 0 || coded.length === operands.length || (coded.length === 1 && coded[0] === role.weight))
         continue;
       yield { node, message: 'only some of its operands are quantized: it runs in float', fix: 'quantize them all' };
     }
@@ -52,10 +44,11 @@ export const splitFusion: LintRule = {
   severity: 'warning',
   applies: ({ fusions }) => fusions.length > 0,
   *check(c) {
+    const fuses = fusionsOf(c.target.fusions);
     for (const node of c.nodes) {
       if (!isWork(node)) continue;
       const after = onlyReader(behindPair(c, node.outputs[0]));
-      if (after && joins(c.target.fusions, node, after))
+      if (after && fuses(node, after))
         yield {
           node,
           message: `a pair stands between it and '${label(after)}' (${after.op})`,
@@ -72,13 +65,14 @@ export const splitSum: LintRule = {
   severity: 'warning',
   applies: ({ fusedSums }) => (fusedSums?.length ?? 0) > 0,
   *check(c) {
+    const sums = fusionsOf(c.target.fusedSums ?? []);
     for (const sum of c.nodes) {
       const makers = dataInputs(sum).flatMap((i) => {
         const v = sum.inputs[i];
         const dq = v?.producer;
         const q = dq && c.pairOf.get(dq)?.kind === 'dequantize' ? dq.inputs[0]?.producer : undefined;
         const made = q && c.pairOf.get(q)?.kind === 'quantize' ? q.inputs[0]?.producer : undefined;
-        return made && onlyReader(v ?? undefined) === sum && joins(c.target.fusedSums ?? [], made, sum) ? made : [];
+        return made && onlyReader(v ?? undefined) === sum && sums(made, sum) ? made : [];
       });
       // One operand must be in codes; where both come from products, one of them may.
       const direct = dataInputs(sum).some((i) => sum.inputs[i]?.producer && isWork(sum.inputs[i].producer));
@@ -100,9 +94,10 @@ export const floatResidual: LintRule = {
   severity: 'warning',
   applies: ({ fusedSums }) => (fusedSums?.length ?? 0) > 0,
   *check(c) {
+    const sums = fusionsOf(c.target.fusedSums ?? []);
     for (const node of c.nodes) {
       const operands = dataInputs(node).flatMap((i) => node.inputs[i] ?? []);
-      const product = operands.find((v) => v.producer && joins(c.target.fusedSums ?? [], v.producer, node));
+      const product = operands.find((v) => v.producer && sums(v.producer, node));
       if (!product?.producer?.inputs.some((v) => dequantized(c, v))) continue;
       const other = operands.find((v) => v !== product);
       if (!other?.producer || dequantized(c, other) || isWork(other.producer)) continue;
@@ -118,13 +113,10 @@ export const mixedInputs: LintRule = {
   severity: 'warning',
   applies: ({ formats }) => formats.includes('qdq'),
   *check(c) {
+    const sums = fusedOps(c.target.fusedSums ?? []);
     for (const node of c.nodes) {
       const role = specOf(node)?.quant.role;
-      if (
-        (role !== 'arithmetic' && role !== 'passthrough') ||
-        c.target.fusedSums?.some((s) => sides(s)[1].has(node.op))
-      )
-        continue;
+      if ((role !== 'arithmetic' && role !== 'passthrough') || sums.has(node.op)) continue;
       const data = dataInputs(node).flatMap((i) => node.inputs[i] ?? []);
       const coded = data.filter((v) => dequantized(c, v)).length;
       if (coded && coded < data.length)

@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
 import { axesOfRank, pad, sum } from './build.js';
-import { backThrough, windowOf, type Window } from './window.js';
+import { reachOf, windowOf, type Window } from '../window.js';
+import { backThrough } from './window.js';
 import { byWeight } from './window-weight.js';
 
 export const conv: GradientRule = (g) => {
@@ -11,7 +12,7 @@ export const conv: GradientRule = (g) => {
   const [x, w] = [g.input(0), g.input(1)];
   const group = g.node.int('group', 1);
   const data = g.sizes(x).slice(2);
-  const window = windowOf(g, g.sizes(w).slice(2), data, g.sizes(d).slice(2));
+  const window = windowOf(g.node, g.sizes(w).slice(2), data, g.sizes(d).slice(2));
   return [
     g.need(0) ? backThrough(g, d, w, group, window, data) : undefined,
     g.need(1) ? byWeight(g, x, d, group, window) : undefined,
@@ -50,11 +51,10 @@ function transposedWindow(
 ): Window {
   const auto = g.node.string('auto_pad', 'NOTSET');
   const given = g.node.ints('output_shape', []);
-  const plain = windowOf(g, kernel, result, data);
+  const plain = windowOf(g.node, kernel, result, data);
   const last = data.map((n, i) => {
-    const reach = (n - 1) * (plain.strides[i] ?? 1) + ((kernel[i] ?? 1) - 1) * (plain.dilations[i] ?? 1) + 1;
     return (
-      reach +
+      reachOf(plain, i, n) +
       (g.node.ints(
         'output_padding',
         data.map(() => 0),

@@ -15,7 +15,8 @@ import {
   scale,
   zeros,
 } from './build.js';
-import { backThrough, onesWeight, windowOf, type Window } from './window.js';
+import { countsAlong, windowOf, type Window } from '../window.js';
+import { backThrough, onesWeight } from './window.js';
 
 /** Of equal elements the first is the maximum: the one that the second result, the indices, names. */
 export const maxPool = (g: GradientContext): readonly (Value | undefined)[] => {
@@ -47,7 +48,7 @@ function overlaps(g: GradientContext): boolean {
 /** How a window slides over the data, and how many channels it takes one by one. */
 function pooling(g: GradientContext, d: Value): { readonly window: Window; readonly sizes: readonly number[] } {
   const sizes = g.sizes(g.input(0));
-  return { sizes, window: windowOf(g, g.node.ints('kernel_shape'), sizes.slice(2), g.sizes(d).slice(2)) };
+  return { sizes, window: windowOf(g.node, g.node.ints('kernel_shape'), sizes.slice(2), g.sizes(d).slice(2)) };
 }
 const spread = (g: GradientContext, d: Value, window: Window, sizes: readonly number[]): Value =>
   backThrough(g, d, onesWeight(g, d, sizes[1] ?? 1, window.kernel), sizes[1] ?? 1, window, sizes.slice(2));
@@ -59,7 +60,7 @@ export const averagePool: GradientRule = (g) => {
   const { window, sizes } = pooling(g, d);
   const results = g.sizes(d).slice(2);
   const included = g.node.int('count_include_pad', 0) !== 0;
-  const counts = results.map((n, i) => countsAlong(window, i, n, sizes[i + 2] ?? 0, included));
+  const counts = results.map((n, i) => countsAlong(window, i, sizes[i + 2] ?? 0, n, included));
   const total = product(window.kernel);
   const same = counts.every((list, i) => list.every((n) => n === window.kernel[i]));
   if (same) return [spread(g, scale(g, d, 1 / total), window, sizes)];
@@ -67,19 +68,6 @@ export const averagePool: GradientRule = (g) => {
   for (const list of counts) divisors = divisors.flatMap((a) => list.map((b) => a * b));
   return [spread(g, divide(g, d, constantLike(g, d, divisors, [1, 1, ...results])), window, sizes)];
 };
-/** How many elements of axis i each step of the window counts. */
-function countsAlong(w: Window, i: number, steps: number, size: number, included: boolean): number[] {
-  const [before, after] = [w.before[i] ?? 0, w.after[i] ?? 0];
-  const [low, high] = included ? [-before, size + after] : [0, size];
-  return Array.from({ length: steps }, (_, step) => {
-    let count = 0;
-    for (let k = 0; k < (w.kernel[i] ?? 1); k++) {
-      const at = step * (w.strides[i] ?? 1) - before + k * (w.dilations[i] ?? 1);
-      if (at >= low && at < high) count++;
-    }
-    return Math.max(1, count);
-  });
-}
 
 /** y = (Σ |x|^p)^(1/p): d · sign(x) · |x|^(p−1) · y^(1−p). */
 export const lpPool: GradientRule = (g) => {

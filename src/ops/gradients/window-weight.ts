@@ -4,7 +4,7 @@ import type { Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { GradientContext } from '../facets.js';
 import { axesOfRank, multiply, pad, product, reshape, slice, sum, transpose, turned } from './build.js';
-import { reachOf, type Window } from './window.js';
+import { reachOf, type Window } from '../window.js';
 
 /** With fewer channels than this, all places of the kernel are multiplied at once: the matrices are too narrow else. */
 const NARROW = 8;

@@ -1,48 +1,10 @@
-/** Sliding windows as convolutions and pooling have them, and what goes back through them. */
+/** What goes back through sliding windows. */
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
+import { reachOf, type Window } from '../window.js';
 import { axesOfRank, constantLike, pad, product, reshape, slice, transpose } from './build.js';
 
-/** One entry for each spatial axis. */
-export interface Window {
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  /** Zeros before and after the data. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
-}
-
-/** The window that slides over data of spatial sizes `data` to results of sizes `result`, padding settled. */
-export function windowOf(
-  g: GradientContext,
-  kernel: readonly number[],
-  data: readonly number[],
-  result: readonly number[],
-): Window {
-  const strides = g.node.ints('strides', ones(data));
-  const dilations = g.node.ints('dilations', ones(data));
-  const pads = g.node.ints('pads', [...data, ...data].map(none));
-  const auto = g.node.string('auto_pad', 'NOTSET');
-  const window = { kernel, strides, dilations };
-  if (auto === 'NOTSET')
-    return { ...window, before: pads.slice(0, data.length), after: pads.slice(data.length, 2 * data.length) };
-  if (auto === 'VALID') return { ...window, before: data.map(none), after: data.map(none) };
-  const missing = data.map((size, i) => Math.max(0, reachOf(window, i, result[i] ?? 0) - size));
-  const [less, more] = [missing.map((n) => Math.floor(n / 2)), missing.map((n) => Math.ceil(n / 2))];
-  return auto === 'SAME_LOWER' ? { ...window, before: more, after: less } : { ...window, before: less, after: more };
-}
-const ones = (list: readonly number[]): number[] => list.map(() => 1);
 const none = (): number => 0;
-
-/** Elements of axis i, padding included, that `count` steps of the window cover. */
-export function reachOf(
-  { kernel, strides, dilations }: Omit<Window, 'before' | 'after'>,
-  i: number,
-  count: number,
-): number {
-  return (count - 1) * (strides[i] ?? 1) + ((kernel[i] ?? 1) - 1) * (dilations[i] ?? 1) + 1;
-}
 
 /**
  * What the results' gradients `d` [N, M, …] give back to the data, of spatial sizes `data`: a transposed convolution

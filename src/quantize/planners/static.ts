@@ -6,7 +6,7 @@ import { allGraphs, type Model } from '../../ir/model.js';
 import { dataInputs, specOf } from '../../ops/index.js';
 import type { QuantRole } from '../../ops/spec.js';
 import type { Planned } from '../../scheme/quantized.js';
-import { fusesInto, sumsInto } from '../validate.js';
+import { fusionsOf } from '../../scheme/fusions.js';
 import { fixedOf } from '../fixed-range.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import type { TargetProfile } from '../../scheme/profile.js';
@@ -80,8 +80,8 @@ export function planQuantization(model: Model, options: PlanOptions): Planned {
       else if (verdict) floatNodes.set(n, verdict);
     }
     dropFixedScales(order, integer, options.target, floatNodes);
-    const fusedClamps = fuseClamps(order, integer, fusesInto(options.target));
-    settle(order, integer, fusedClamps, floatNodes, isInput, sumsInto(options.target));
+    const fusedClamps = fuseClamps(order, integer, fusionsOf(options.target.fusions));
+    settle(order, integer, fusedClamps, floatNodes, isInput, fusionsOf(options.target.fusedSums ?? []));
     describePoints(whole.plan, model.graph, order, integer, fusedClamps, floatNodes, options, layers);
     shareScales(whole.plan, order, integer, fusedClamps, options.target);
     for (const n of integer) whole.integerNodes.add(n);

@@ -11,7 +11,7 @@ import type { Model } from '../../ir/model.js';
 import { Tensor } from '../../ir/tensor.js';
 import { GraphBuilder } from '../../rewrite/builder.js';
 import type { Layer } from '../shared/layers.js';
-import { countsAlong, coversMap, windowOf } from '../shared/window.js';
+import { countsAlong, coversMap, windowOf } from '../../ops/window.js';
 
 /** Puts the same mean in the place of an AveragePool or GlobalAveragePool; leaves other nodes. */
 export function meanWithoutPool(l: Layer, model: Model, node: Node): void {

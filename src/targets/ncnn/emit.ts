@@ -1,10 +1,9 @@
 /** A graph as an ncnn model: `.param`, `.bin`, and the `.table` of its factors to codes. */
-import { fail } from '../../base/errors.js';
 import { filled } from '../../base/lists.js';
 import type { Model } from '../../ir/model.js';
 import { specOf } from '../../ops/index.js';
 import { layersOf, type Edge, type Layer, type Layers } from '../shared/layers.js';
-import { floatLayers, refusing } from '../shared/refusals.js';
+import { absent, assertTaken, floatLayers, opsetOf, refusing } from '../shared/refusals.js';
 import type { EmitInput, Emitted, StaysFloat } from '../types.js';
 import { binary, binaryOps, functions, unary, unaryOps } from './elementwise.js';
 import { NcnnNet } from './file.js';
@@ -48,11 +47,7 @@ const WRITERS: Readonly<Record<string, Writer>> = {
 
 export function emit({ graph, example, precision, name }: EmitInput): Emitted {
   const net = new NcnnNet(precision);
-  const [refused] = write(layersOf(graph, example), net, opsetOf(graph.model));
-  if (refused)
-    fail('EXPORT_UNSUPPORTED', `ncnn cannot take '${refused.node}' (${refused.op}): ${refused.because}`, {
-      node: refused.node,
-    });
+  assertTaken('ncnn', write(layersOf(graph, example), net, opsetOf(graph.model)));
   const table = net.table;
   return {
     files: [
@@ -67,8 +62,6 @@ export function emit({ graph, example, precision, name }: EmitInput): Emitted {
 /** Every node of a float model that ncnn cannot take. */
 export const refuses = ({ model }: { readonly model: Model }): readonly StaysFloat[] =>
   refusing(model, () => write(floatLayers(model), new NcnnNet('float32'), opsetOf(model)));
-
-const opsetOf = ({ opsets }: Model): number => opsets.get('') ?? 1;
 
 function write({ inputs, outputs, layers }: Layers, net: NcnnNet, opset: number): StaysFloat[] {
   const refused: StaysFloat[] = [];
@@ -95,8 +88,7 @@ function write({ inputs, outputs, layers }: Layers, net: NcnnNet, opset: number)
 
 /** What no layer can have. */
 function reasonOf(l: Layer): string | undefined {
-  if (l.node.domain !== '' || !(l.op in WRITERS))
-    return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
+  if (l.node.domain !== '' || !(l.op in WRITERS)) return absent(l.node);
   const edges = [...l.inputs, ...l.outputs].filter((e): e is Edge => e !== undefined);
   for (const e of edges) {
     if (e.dtype !== 'float32' && !mayBeIndices(l, e)) return `'${e.name}' is ${e.dtype}, not float32`;

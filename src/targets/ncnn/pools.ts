@@ -3,7 +3,7 @@ import { filled, item } from '../../base/lists.js';
 import { normalAxis } from '../../ops/spec.js';
 import { axesOf } from '../shared/arguments.js';
 import type { Layer } from '../shared/layers.js';
-import { windowOf } from '../shared/window.js';
+import { windowOf } from '../../ops/window.js';
 import { float, int, type NcnnNet } from './file.js';
 import { reshaped, sizesOf } from './sizes.js';
 

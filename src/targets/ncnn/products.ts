@@ -1,7 +1,7 @@
 /** Convolutions and matrix products. source: src/layer/convolution.cpp, deconvolution.cpp, innerproduct.cpp of ncnn */
 import { filled, item } from '../../base/lists.js';
 import type { CodedConstant, Edge, Layer } from '../shared/layers.js';
-import { windowOf, type Window } from '../shared/window.js';
+import { windowOf, type Window } from '../../ops/window.js';
 import { float, int, int8, type NcnnNet, type Settings } from './file.js';
 import { operand, operandRefused, reshaped, sizesOf } from './sizes.js';
 

@@ -1,8 +1,7 @@
 /** A graph as a Paddle program of the old form: `.pdmodel` and `.pdiparams`. */
-import { fail } from '../../base/errors.js';
 import type { Model } from '../../ir/model.js';
 import { layersOf, type Edge, type Layer, type Layers } from '../shared/layers.js';
-import { floatLayers, refusing } from '../shared/refusals.js';
+import { absent, assertTaken, floatLayers, opsetOf, refusing } from '../shared/refusals.js';
 import type { EmitInput, Emitted, StaysFloat } from '../types.js';
 import * as functions from './functions.js';
 import { convolution, deconvolution, gemm, matMul } from './products.js';
@@ -36,11 +35,7 @@ const WRITERS: Readonly<Record<string, Writer>> = {
 
 export async function emit({ graph, example, name }: EmitInput): Promise<Emitted> {
   const program = new PaddleProgram();
-  const [refused] = write(layersOf(graph, example), program, opsetOf(graph.model));
-  if (refused)
-    fail('EXPORT_UNSUPPORTED', `Paddle cannot take '${refused.node}' (${refused.op}): ${refused.because}`, {
-      node: refused.node,
-    });
+  assertTaken('Paddle', write(layersOf(graph, example), program, opsetOf(graph.model)));
   // protobufjs is loaded where something is written.
   const { encodeParameters, encodeProgram } = await import('./encode.js');
   return {
@@ -55,8 +50,6 @@ export async function emit({ graph, example, name }: EmitInput): Promise<Emitted
 /** Every node of a float model that this form cannot take. */
 export const refuses = ({ model }: { readonly model: Model }): readonly StaysFloat[] =>
   refusing(model, () => write(floatLayers(model), new PaddleProgram(), opsetOf(model)));
-
-const opsetOf = ({ opsets }: Model): number => opsets.get('') ?? 1;
 
 function write({ inputs, outputs, layers }: Layers, to: PaddleProgram, opset: number): StaysFloat[] {
   const refused: StaysFloat[] = [];
@@ -73,8 +66,7 @@ function write({ inputs, outputs, layers }: Layers, to: PaddleProgram, opset: nu
 
 /** What no layer can have. */
 function reasonOf(l: Layer): string | undefined {
-  if (l.node.domain !== '' || !(l.op in WRITERS))
-    return `there is no ${l.node.domain ? `${l.node.domain}.` : ''}${l.op}`;
+  if (l.node.domain !== '' || !(l.op in WRITERS)) return absent(l.node);
   const wrong = [...l.inputs, ...l.outputs].find((e): e is Edge => e !== undefined && e.dtype !== 'float32' && !e.data);
   return wrong && `'${wrong.name}' is ${wrong.dtype}, not float32`;
 }

@@ -3,7 +3,7 @@ import { filled, item } from '../../base/lists.js';
 import { normalAxis } from '../../ops/spec.js';
 import { axesOf, number } from '../shared/arguments.js';
 import type { Edge, Layer } from '../shared/layers.js';
-import { coversMap, windowOf } from '../shared/window.js';
+import { coversMap, windowOf } from '../../ops/window.js';
 import type { Attribute, PaddleProgram } from './program.js';
 
 type Writer = (l: Layer, to: PaddleProgram) => string | undefined;

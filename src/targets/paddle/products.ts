@@ -1,7 +1,7 @@
 /** Convolutions and matrix products. source: paddle/phi/ops/yaml/op_compat.yaml, names of inputs and attributes */
 import { filled, item } from '../../base/lists.js';
 import type { Layer } from '../shared/layers.js';
-import { windowOf } from '../shared/window.js';
+import { windowOf } from '../../ops/window.js';
 import { activated } from './functions.js';
 import type { Attribute, PaddleProgram } from './program.js';
 

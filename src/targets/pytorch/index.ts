@@ -1,7 +1,5 @@
 import { onnxruntimeCpu } from '../onnxruntime-cpu/index.js';
-import { programFiles } from '../shared/program.js';
-import { refusalsByName } from '../shared/refusals.js';
-import { script } from '../shared/scripts.js';
+import { programEmitter } from '../shared/program.js';
 import type { Target } from '../types.js';
 
 const SOURCE = 'https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/quantized/library.cpp';
@@ -12,7 +10,6 @@ const OPS =
   'GlobalAveragePool HardSigmoid ' +
   'HardSwish Identity LayerNormalization LeakyRelu Log MatMul Max MaxPool Min Mul Neg Pad Pow Reciprocal ReduceMean ' +
   'ReduceSum Relu Reshape Resize Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where';
-const KNOWN: ReadonlySet<string> = new Set(OPS.split(' '));
 
 /** Kernels take activations of quint8 and weights of qint8; those of x86 add pairs in int16 without VNNI. */
 export const pytorch = {
@@ -65,15 +62,7 @@ export const pytorch = {
   onCodes: onnxruntimeCpu.onCodes,
   byteCodes: onnxruntimeCpu.byteCodes,
   ownOps: [],
-  emitter: {
-    precisions: ['float32'],
-    refuses: ({ model }) => refusalsByName(model, KNOWN),
-    emit: (input) => ({
-      files: [...programFiles(input), script('pytorch', 'load.py'), script('shared', 'program.py')],
-      artefact: 'load.py',
-      floats: [],
-    }),
-  },
+  emitter: programEmitter('pytorch', OPS),
   adapter: { kind: 'python', packages: ['torch', 'numpy'] },
   usage: [
     {

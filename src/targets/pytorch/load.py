@@ -175,10 +175,7 @@ def split(model, layer, x):
     return torch.split(x[0], [model.edges[o]['shape'][axis] for o in layer['outputs']], axis)
 
 
-def squeeze(model, layer, x): return x[0].reshape(shape_of(model, layer, x))
-
-
-def flatten(model, layer, x): return x[0].reshape(shape_of(model, layer, x))
+def shaped(model, layer, x): return x[0].reshape(shape_of(model, layer, x))
 
 
 def reduce(f):
@@ -220,7 +217,7 @@ one = lambda f: lambda model, layer, x: f(x[0])
 two = lambda f: lambda model, layer, x: f(x[0], x[1])
 # What moves or selects codes.
 MOVES = {
-    'Reshape': squeeze, 'Flatten': flatten, 'Squeeze': squeeze, 'Unsqueeze': squeeze, 'Slice': sliced, 'Pad': pad, 'MaxPool': pool('max'), 'Split': split,
+    'Reshape': shaped, 'Flatten': shaped, 'Squeeze': shaped, 'Unsqueeze': shaped, 'Slice': sliced, 'Pad': pad, 'MaxPool': pool('max'), 'Split': split,
     'Transpose': lambda model, layer, x: x[0].permute(layer['attrs'].get('perm', list(range(x[0].dim()))[::-1])),
     'Relu': one(torch.relu), 'Identity': one(lambda v: v),
 }
@@ -236,4 +233,3 @@ FLOATS = {
     'LayerNormalization': layer_norm, 'Resize': resize, 'Where': lambda model, layer, x: torch.where(x[0].bool(), x[1], x[2]), 'Cast': lambda model, layer, x: x[0].to(CASTS[layer['attrs']['to']]),
     'Expand': lambda model, layer, x: x[0].expand(model.edges[layer['outputs'][0]]['shape']), 'Equal': two(torch.eq), 'Min': two(torch.minimum), 'Max': two(torch.maximum),
 }
-OPERATORS = sorted(FLOATS)

@@ -9,9 +9,22 @@ import type { ExportedFile } from '../../exporters/types.js';
 import type { Attr } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import { dequantize } from '../../scheme/arithmetic.js';
-import type { EmitInput } from '../types.js';
+import type { EmitInput, Emitter } from '../types.js';
 import { layersOf, type Edge, type Layer } from './layers.js';
-import { windowOf } from './window.js';
+import { refusalsByName } from './refusals.js';
+import { script } from './scripts.js';
+import { windowOf } from '../../ops/window.js';
+
+/** Of a runtime whose loader, load.py in the folder `from`, builds the model of operators in `known`. */
+export const programEmitter = (from: string, known: string): Emitter => ({
+  precisions: ['float32'],
+  refuses: ({ model }) => refusalsByName(model, new Set(known.split(' '))),
+  emit: (input) => ({
+    files: [...programFiles(input), script(from, 'load.py'), script('shared', 'program.py')],
+    artefact: 'load.py',
+    floats: [],
+  }),
+});
 
 /** How a tensor is quantized, in codes of int8 or uint8. */
 interface EdgeFacts {
@@ -25,7 +38,7 @@ interface EdgeFacts {
 }
 
 /** `program.json` and `program.safetensors`. Throws EXPORT_UNSUPPORTED for tensors with scales by channel or block. */
-export function programFiles({ graph, example, name }: Pick<EmitInput, 'graph' | 'example' | 'name'>): ExportedFile[] {
+function programFiles({ graph, example, name }: Pick<EmitInput, 'graph' | 'example' | 'name'>): ExportedFile[] {
   const { inputs, outputs, layers } = layersOf(graph, example);
   const tensors = new Map<string, Tensor>();
   const edges: Record<string, EdgeFacts> = {};

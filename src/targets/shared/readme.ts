@@ -1,4 +1,5 @@
 /** README.md of a folder for a runtime: how a program loads what is in it, and what stays float there. */
+import { groupBy } from '../../base/group.js';
 import type { StaysFloat, Target } from '../types.js';
 
 export interface ReadmeFacts {
@@ -17,14 +18,10 @@ export function readmeOf({ target, model, artefact, floats }: ReadmeFacts): stri
     ...code.map((line) => line.replaceAll('{model}', artefact)),
     '```',
   ]);
-  const kinds = new Map<string, string[]>();
-  for (const { node, op, because } of floats) {
-    const key = `${op}: ${because}`;
-    kinds.set(key, [...(kinds.get(key) ?? []), node]);
-  }
+  const kinds = groupBy(floats, ({ op, because }) => `${op}: ${because}`);
   const told = [...kinds]
     .slice(0, MOST)
-    .map(([why, nodes]) => `- ${nodes.length} × ${plain(why)} (${plain(nodes[0] ?? '')})`);
+    .map(([why, nodes]) => `- ${nodes.length} × ${plain(why)} (${plain(nodes[0]?.node ?? '')})`);
   const more = kinds.size > MOST ? [`- and ${kinds.size - MOST} more kinds, in run.json`] : [];
   return [
     `# ${plain(model)} for ${target.name}`,

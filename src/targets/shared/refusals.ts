@@ -1,7 +1,8 @@
 /** What a writer refuses of a float model, found by writing it without its numbers before any work is done. */
-import { QuantError } from '../../base/errors.js';
-import { label } from '../../ir/graph.js';
+import { fail, QuantError } from '../../base/errors.js';
+import { label, type Node } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
+import { unquantized } from '../../scheme/quantized.js';
 import type { StaysFloat } from '../types.js';
 import { layersOf, type Layers, type Sizes } from './layers.js';
 
@@ -19,21 +20,7 @@ export const anyExample = ({ graph }: Model): Sizes =>
 
 /** The layers of a float model, nothing of which is quantized. Throws what {@link layersOf} throws. */
 export const floatLayers = (model: Model, example: Sizes = anyExample(model)): Layers =>
-  layersOf(
-    {
-      model,
-      planned: {
-        plan: new Map(),
-        integerNodes: new Set(),
-        weightOnlyNodes: new Set(),
-        fusedClamps: new Map(),
-        floatNodes: new Map(),
-      },
-      params: new Map(),
-      seed: 0,
-    },
-    example,
-  );
+  layersOf(unquantized(model), example);
 
 /** What `find` finds, or the place at which the layers of a model cannot be read. */
 export function refusing(model: Model, find: () => readonly StaysFloat[]): readonly StaysFloat[] {
@@ -45,10 +32,22 @@ export function refusing(model: Model, find: () => readonly StaysFloat[]): reado
   }
 }
 
+/** Why an operator is refused that no writer knows. */
+export const absent = ({ domain, op }: Pick<Node, 'domain' | 'op'>): string =>
+  `there is no ${domain ? `${domain}.` : ''}${op}`;
+
 /** Each node of operators that are not in `known`, those of the standard domain. */
 export const refusalsByName = ({ graph }: Model, known: ReadonlySet<string>): StaysFloat[] =>
   [...graph.nodes].flatMap((n) =>
-    n.domain === '' && known.has(n.op)
-      ? []
-      : [{ node: label(n), op: n.op, because: `there is no ${n.domain ? `${n.domain}.` : ''}${n.op}` }],
+    n.domain === '' && known.has(n.op) ? [] : [{ node: label(n), op: n.op, because: absent(n) }],
   );
+
+/** Throws EXPORT_UNSUPPORTED for the first of what a writer refused. */
+export function assertTaken(runtime: string, [first]: readonly StaysFloat[]): void {
+  if (first)
+    fail('EXPORT_UNSUPPORTED', `${runtime} cannot take '${first.node}' (${first.op}): ${first.because}`, {
+      node: first.node,
+    });
+}
+
+export const opsetOf = ({ opsets }: Model): number => opsets.get('') ?? 1;

@@ -1,6 +1,4 @@
-import { programFiles } from '../shared/program.js';
-import { refusalsByName } from '../shared/refusals.js';
-import { script } from '../shared/scripts.js';
+import { programEmitter } from '../shared/program.js';
 import type { Target } from '../types.js';
 
 const SOURCE = 'https://tvm.apache.org/docs/reference/api/python/relax/op.html';
@@ -10,7 +8,6 @@ const OPS =
   'Add AveragePool Concat Conv Div Erf Exp Flatten Gemm GlobalAveragePool Identity MatMul MaxPool ' +
   'Mul Pad ReduceMean Relu ' +
   'Reshape Sigmoid Slice Softmax Sqrt Squeeze Sub Tanh Transpose Unsqueeze';
-const KNOWN: ReadonlySet<string> = new Set(OPS.split(' '));
 
 /** TVM reads Q/DQ pairs as float; the loader lowers convolutions and products to int8 × int8 in int32 instead. */
 export const tvm = {
@@ -43,15 +40,7 @@ export const tvm = {
   onCodes: [],
   byteCodes: [],
   ownOps: [],
-  emitter: {
-    precisions: ['float32'],
-    refuses: ({ model }) => refusalsByName(model, KNOWN),
-    emit: (input) => ({
-      files: [...programFiles(input), script('tvm', 'load.py'), script('shared', 'program.py')],
-      artefact: 'load.py',
-      floats: [],
-    }),
-  },
+  emitter: programEmitter('tvm', OPS),
   adapter: { kind: 'python', packages: ['apache-tvm', 'numpy'] },
   usage: [
     {

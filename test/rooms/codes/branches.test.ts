@@ -1,6 +1,5 @@
 /** Walks through the layers of models with parallel branches, whose weights change on the way. */
 import { describe, expect, it } from 'vitest';
-import { createRng } from '../../../src/base/rng.js';
 import { familiesOf } from '../../../src/channels/families.js';
 import { layerShape, type LayerShape } from '../../../src/channels/layer.js';
 import { channelUnits, removeChannels } from '../../../src/channels/removal.js';
@@ -17,7 +16,7 @@ import { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { forgetInferred, inferShapes } from '../../../src/ops/infer.js';
 import { removeUnusedInitializers } from '../../../src/rewrite/pass.js';
-import { openModel } from '../../../src/runtime/open.js';
+import { apart, normalFeeds, outputsOf } from '../fed.js';
 
 /** `c` comes after both branches, `d` after one of them alone, and the output after all. */
 const NET = `<ir_version: 10, opset_import: ["" : 17]> g (float[N,3,6,6] x) => (y)
@@ -32,23 +31,11 @@ function net(): Model {
   inferShapes(m);
   return m;
 }
-const FEEDS: Feed[] = Array.from({ length: 3 }, (_, k) => {
-  const rng = createRng(k, 'branches');
-  const data = Float32Array.from({ length: 4 * 108 }, () => rng.normal());
-  return { x: { dtype: 'float32', dims: [4, 3, 6, 6], data } };
-});
+const FEEDS = normalFeeds(3, [4, 3, 6, 6], 'branches');
 async function* feeds(): AsyncGenerator<Feed> {
   for (const f of FEEDS) yield await Promise.resolve(f);
 }
-async function run(m: Model): Promise<number[]> {
-  const session = await openModel(m, { optimization: 'disabled' });
-  const made: number[] = [];
-  for (const f of FEEDS) made.push(...((await session.run(f)).y!.data as Float32Array));
-  await session.close();
-  return made;
-}
-const apart = (a: readonly number[], b: readonly number[]): number =>
-  a.reduce((n, v, i) => n + (v - b[i]!) ** 2, 0) / a.reduce((n, v) => n + v * v, 0);
+const run = (m: Model): Promise<number[]> => outputsOf(m, FEEDS);
 const near = (a: Float64Array, b: Float64Array): void => {
   expect(a).toHaveLength(b.length);
   const most = Math.max(...b.map(Math.abs));

@@ -1,6 +1,5 @@
 /** Channels that go: how they are counted, chosen and made up for. */
 import { describe, expect, it } from 'vitest';
-import { createRng } from '../../../src/base/rng.js';
 import { familiesOf } from '../../../src/channels/families.js';
 import { channelUnits, removeChannels, type ChannelUnit } from '../../../src/channels/removal.js';
 import { importances } from '../../../src/compress/importance/index.js';
@@ -14,7 +13,7 @@ import { Tensor } from '../../../src/ir/tensor.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { forgetInferred, inferShapes } from '../../../src/ops/infer.js';
 import { removeUnusedInitializers } from '../../../src/rewrite/pass.js';
-import { openModel } from '../../../src/runtime/open.js';
+import { apart, normalFeeds, outputsOf } from '../fed.js';
 
 /** An inner layer, a depthwise chain, and a stream that a sum ties. */
 const NET = `<ir_version: 10, opset_import: ["" : 17]> g (float[N,3,8,8] x) => (y)
@@ -30,23 +29,11 @@ function net(): Model {
   inferShapes(m);
   return m;
 }
-const FEEDS: Feed[] = Array.from({ length: 6 }, (_, k) => {
-  const rng = createRng(k, 'feeds');
-  const data = Float32Array.from({ length: 4 * 192 }, () => rng.normal());
-  return { x: { dtype: 'float32', dims: [4, 3, 8, 8], data } };
-});
+const FEEDS = normalFeeds(6, [4, 3, 8, 8], 'feeds');
 async function* feeds(): AsyncGenerator<Feed> {
   for (const f of FEEDS) yield await Promise.resolve(f);
 }
-async function run(m: Model): Promise<number[]> {
-  const session = await openModel(m, { optimization: 'disabled' });
-  const made: number[] = [];
-  for (const f of FEEDS) made.push(...((await session.run(f)).y!.data as Float32Array));
-  await session.close();
-  return made;
-}
-const apart = (a: readonly number[], b: readonly number[]): number =>
-  a.reduce((n, v, i) => n + (v - b[i]!) ** 2, 0) / a.reduce((n, v) => n + v * v, 0);
+const run = (m: Model): Promise<number[]> => outputsOf(m, FEEDS);
 const placesOf = (units: readonly ChannelUnit[]): ChannelUnit['places'] => units.flatMap((u) => u.places);
 function without(m: Model, units: readonly ChannelUnit[]): void {
   removeChannels(m, units);

@@ -1,6 +1,7 @@
 /** Windows that slide over space: what of their padding a kernel can do itself. Tensors have channels last. */
 import { item } from '../../../base/lists.js';
 import type { Node } from '../../../ir/graph.js';
+import { reachOf, windowOf as settled } from '../../../ops/window.js';
 import { MIRROR, PADDING } from '../schema.js';
 import type { LayerWriter } from '../layer-writer.js';
 import type { LiteTensor } from '../tensors.js';
@@ -38,18 +39,12 @@ export const refusesRank = (node: Node): string | undefined => {
 export function windowOf(w: LayerWriter, kernel: readonly number[]): Window {
   const { node } = w;
   const [from, to] = [w.edge(0).shape.slice(1, -1), w.out().shape.slice(1, -1)];
-  const ones = from.map(() => 1);
-  const [strides, dilations] = [node.ints('strides', ones), node.ints('dilations', ones)];
-  const pads = node.ints('pads', [...ones, ...ones].fill(0));
-  const auto = node.string('auto_pad', 'NOTSET');
+  const window = settled(node, kernel, from, to);
   const axes = from.map((size, i): Axis => {
-    const [k, stride, dilation, out] = [item(kernel, i), item(strides, i), item(dilations, i), item(to, i)];
-    const reach = (out - 1) * stride + (k - 1) * dilation + 1;
-    const total = Math.max(0, reach - size);
-    const same = auto === 'SAME_LOWER' ? Math.ceil(total / 2) : Math.floor(total / 2);
-    const begin = auto.startsWith('SAME') ? same : auto === 'VALID' ? 0 : item(pads, i);
-    const declared = auto.startsWith('SAME') ? total - begin : auto === 'VALID' ? 0 : item(pads, i + from.length);
-    return { size, out, kernel: k, stride, dilation, begin, end: Math.max(0, reach - size - begin), declared };
+    const [k, stride, dilation] = [item(kernel, i), item(window.strides, i), item(window.dilations, i)];
+    const [begin, declared, out] = [item(window.before, i), item(window.after, i), item(to, i)];
+    const end = Math.max(0, reachOf(window, i, out) - size - begin);
+    return { size, out, kernel: k, stride, dilation, begin, end, declared };
   });
   if (axes.length > 2 || axes.some((a) => a.begin < 0))
     w.refuse('its window has more than two axes, or negative padding');

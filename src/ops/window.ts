@@ -1,6 +1,6 @@
 /** Windows of convolutions and pools with all sizes known: auto_pad and ceil_mode become numbers. */
-import { item } from '../../base/lists.js';
-import type { Node } from '../../ir/graph.js';
+import { item } from '../base/lists.js';
+import type { Node } from '../ir/graph.js';
 
 /** One number for each spatial axis throughout. */
 export interface Window {
@@ -24,20 +24,27 @@ export function windowOf(
   const ones = kernel.map(() => 1);
   const strides = node.ints('strides', ones);
   const dilations = node.ints('dilations', ones);
-  const reach = kernel.map((k, i) => (k - 1) * item(dilations, i) + 1);
   const mode = node.string('auto_pad', 'NOTSET');
   const same = mode === 'SAME_UPPER' || mode === 'SAME_LOWER';
   const pads = mode === 'VALID' ? [] : node.ints('pads', []);
-  const total = kernel.map((_, i) =>
-    Math.max(0, (item(output, i) - 1) * item(strides, i) + item(reach, i) - item(input, i)),
-  );
+  const slides = { kernel, strides, dilations };
+  const total = kernel.map((_, i) => Math.max(0, reachOf(slides, i, item(output, i)) - item(input, i)));
   const before = kernel.map((_, i) => {
     const half = item(total, i) / 2;
     return same ? (mode === 'SAME_UPPER' ? Math.floor(half) : Math.ceil(half)) : (pads[i] ?? 0);
   });
   const after = kernel.map((_, i) => (same ? item(total, i) - item(before, i) : (pads[kernel.length + i] ?? 0)));
   const tail = kernel.map((_, i) => Math.max(0, item(total, i) - item(before, i) - item(after, i)));
-  return { kernel, strides, dilations, before, after, tail };
+  return { ...slides, before, after, tail };
+}
+
+/** Elements of axis i, padding included, that `count` steps of the window cover. */
+export function reachOf(
+  { kernel, strides, dilations }: Pick<Window, 'kernel' | 'strides' | 'dilations'>,
+  i: number,
+  count: number,
+): number {
+  return (count - 1) * (strides[i] ?? 1) + ((kernel[i] ?? 1) - 1) * (dilations[i] ?? 1) + 1;
 }
 
 /** The window of a pool over the whole map, without padding, is the map itself. */
@@ -46,17 +53,14 @@ export const coversMap = (w: Window, input: readonly number[]): boolean =>
 
 /**
  * By how many elements a mean pool divides at each position along one spatial axis: those of the input, and of the
- * padding where that counts; never those beyond the padding.
+ * padding where that counts; never those beyond the padding, and at least by one.
  */
 export function countsAlong(w: Window, axis: number, input: number, output: number, padding: boolean): number[] {
   const [k, s, d] = [item(w.kernel, axis), item(w.strides, axis), item(w.dilations, axis)];
   const [b, a] = [item(w.before, axis), item(w.after, axis)];
-  return Array.from({ length: output }, (_, o) => {
-    let n = 0;
-    for (let i = 0; i < k; i++) {
-      const at = o * s - b + i * d;
-      if (padding ? at < input + a : at >= 0 && at < input) n++;
-    }
-    return n;
+  const [low, high] = padding ? [-b, input + a] : [0, input];
+  return Array.from({ length: output }, (_, step) => {
+    const places = Array.from({ length: k }, (_, i) => step * s - b + i * d);
+    return Math.max(1, places.filter((at) => at >= low && at < high).length);
   });
 }
