@@ -29,6 +29,35 @@ export function writeFileAtomic(file: string, data: string | Uint8Array | Iterab
   return bytes;
 }
 
+/**
+ * As {@link writeFileAtomic}, for a file that is named after the SHA-256 of its content, in lower-case hex. Gives the
+ * path too.
+ */
+export function writeFileByHash(
+  directory: string,
+  nameOf: (sha256: string) => string,
+  chunks: Iterable<Uint8Array>,
+): { readonly file: string; readonly bytes: number } {
+  const any = path.join(directory, nameOf('data'));
+  const temporary = temporaryFor(any);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  let fd: number | undefined;
+  try {
+    fd = guard(any, () => openFor(any, temporary));
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      bytes += guardWrite(any, fd, chunk);
+    }
+    const file = path.join(directory, nameOf(hash.digest('hex')));
+    finish(file, temporary, fd);
+    fd = undefined;
+    return { file, bytes };
+  } finally {
+    discard(temporary, fd);
+  }
+}
+
 /** As {@link writeFileAtomic}, for chunks that arrive asynchronously. */
 export async function writeFileAtomicAsync(file: string, chunks: AsyncIterable<Uint8Array>): Promise<number> {
   const temporary = temporaryFor(file);

@@ -125,6 +125,17 @@ export function bfloat16ToNumber(h: number): number {
   scratch.setUint32(0, h << 16);
   return scratch.getFloat32(0);
 }
+/** The values of all 65,536 codes of a type of 16 bits. */
+export function halfValues(dtype: 'float16' | 'bfloat16'): Float32Array {
+  const known = halfTables.get(dtype);
+  if (known) return known;
+  const read = dtype === 'float16' ? float16ToNumber : bfloat16ToNumber;
+  const table = Float32Array.from({ length: 65536 }, (_, h) => read(h));
+  halfTables.set(dtype, table);
+  return table;
+}
+const halfTables = new Map<DType, Float32Array>();
+
 /** float16 bits of a number, rounded half to even; beyond the range gives infinity. */
 export function numberToFloat16(x: number): number {
   const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;

@@ -7,7 +7,13 @@ export interface ByteSource {
   readonly byteLength: number;
   /** The bytes; may be a view of a larger buffer, so never write into them. */
   read(): Uint8Array;
-  /** Set where the bytes lie in a file beside the model, so that saving can copy the range without holding it. */
+  /** `count` runs of `length` bytes, `stride` apart, one behind the other; without it they are cut from all bytes. */
+  range?(offset: number, length: number, count?: number, stride?: number): Uint8Array;
+  /** All bytes in order, some megabytes at a time, never whole in memory; without it they come in one piece. */
+  pieces?(): Iterable<Uint8Array>;
+  /** The matrix that this is the transpose of, where it is turned each time it is read. */
+  readonly turned?: Tensor;
+  /** Set where the bytes lie in a file beside the model. */
   readonly file?: { readonly path: string; readonly offset: number };
 }
 
@@ -66,6 +72,21 @@ export class Tensor {
   /** Raw little-endian bytes, possibly a view: do not write. */
   bytes(): Uint8Array {
     return this.source.read();
+  }
+  /** `count` runs of `length` bytes, `stride` apart: the others are not read where the source can do so. */
+  range(offset: number, length: number, count = 1, stride = length): Uint8Array {
+    const { source } = this;
+    if (source.range) return source.range(offset, length, count, stride);
+    const all = source.read();
+    if (count === 1) return all.subarray(offset, offset + length);
+    const out = new Uint8Array(length * count);
+    for (let i = 0; i < count; i++)
+      out.set(all.subarray(offset + i * stride, offset + i * stride + length), i * length);
+    return out;
+  }
+  /** All bytes in order, piece by piece where the source can do so. */
+  pieces(): Iterable<Uint8Array> {
+    return this.source.pieces?.() ?? [this.source.read()];
   }
   get byteLength(): number {
     return this.dtype === 'string' ? this.strings().reduce((n, s) => n + s.length, 0) : this.source.byteLength;

@@ -22,12 +22,6 @@ const KEYS = new Set(['location', 'offset', 'length', 'checksum', 'basepath']);
 const MAX_READ_BYTES = 2 ** 30;
 const COPY_BYTES = 8 << 20;
 
-/** A source that can also be copied piece by piece, without ever being whole in memory. */
-export interface ExternalSource extends ByteSource {
-  pieces(): Iterable<Uint8Array>;
-}
-export const isExternal = (source: ByteSource): source is ExternalSource => 'pieces' in source;
-
 /** The byte source of an external tensor that needs `need` bytes; checked now, read when asked for. */
 export function openExternal(
   dir: string | undefined,
@@ -35,7 +29,7 @@ export function openExternal(
   need: number,
   label: string,
   where: Where,
-): ExternalSource {
+): ByteSource {
   const refuse: Refuse = (message, hint, cause, code = 'MODEL_EXTERNAL_DATA') =>
     fail(code, `external data of tensor '${label}': ${message}`, where, hint, cause);
   const fields = new Map<string, string>();
@@ -79,7 +73,12 @@ export function openExternal(
     for (let next = guard(refuse, () => source.next()); !next.done; next = guard(refuse, () => source.next()))
       yield next.value;
   };
-  return { byteLength: length, read, pieces, file: { path: file, offset } };
+  const range = (from: number, size: number, count = 1, stride = size): Uint8Array => {
+    const there = cached?.deref();
+    if (there && count === 1) return there.subarray(from, from + size);
+    return guard(refuse, () => readRuns({ file, offset: offset + from, length: size, count, stride }, seen, refuse));
+  };
+  return { byteLength: length, read, range, pieces, file: { path: file, offset } };
 }
 
 type Refuse = (
@@ -144,20 +143,8 @@ function* piecesOf(
   pieceBytes: number,
   refuse: Refuse,
 ): Generator<Uint8Array> {
-  // O_NOFOLLOW: the name may have become a link since it was checked.
-  const fd = fs.openSync(
-    file,
-    fs.constants.O_RDONLY | ((fs.constants.O_NOFOLLOW as number | undefined) ?? 0) /* Windows has none */,
-  );
+  const fd = openSeen(file, seen, refuse);
   try {
-    const now = fs.fstatSync(fd);
-    if (now.size !== seen.size || now.mtimeMs !== seen.mtimeMs || now.ino !== seen.ino)
-      refuse(
-        `'${path.basename(file)}' changed while the model was in use`,
-        'run again, and leave the file alone meanwhile',
-        undefined,
-        'MODEL_CHANGED',
-      );
     for (let at = 0; at < length;) {
       const piece = new Uint8Array(Math.min(pieceBytes, length - at));
       const n = fs.readSync(fd, piece, 0, piece.length, offset + at);
@@ -168,6 +155,53 @@ function* piecesOf(
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** A descriptor of the file that was seen at load. */
+function openSeen(file: string, seen: Seen, refuse: Refuse): number {
+  // O_NOFOLLOW: the name may have become a link since it was checked.
+  const fd = fs.openSync(
+    file,
+    fs.constants.O_RDONLY | ((fs.constants.O_NOFOLLOW as number | undefined) ?? 0) /* Windows has none */,
+  );
+  const now = fs.fstatSync(fd);
+  if (now.size === seen.size && now.mtimeMs === seen.mtimeMs && now.ino === seen.ino) return fd;
+  fs.closeSync(fd);
+  return refuse(
+    `'${path.basename(file)}' changed while the model was in use`,
+    'run again, and leave the file alone meanwhile',
+    undefined,
+    'MODEL_CHANGED',
+  );
+}
+
+/** Runs of bytes, `stride` apart, one behind the other. */
+function readRuns(
+  o: { file: string; offset: number; length: number; count: number; stride: number },
+  seen: Seen,
+  refuse: Refuse,
+): Uint8Array {
+  const out = new Uint8Array(o.length * o.count);
+  const whole = o.stride === o.length; // one run
+  const [runs, size] = whole ? [1, out.length] : [o.count, o.length];
+  const fd = openSeen(o.file, seen, refuse);
+  try {
+    for (let i = 0; i < runs; i++)
+      for (let at = 0; at < size;) {
+        const n = fs.readSync(
+          fd,
+          out,
+          i * size + at,
+          Math.min(MAX_READ_BYTES, size - at),
+          o.offset + i * o.stride + at,
+        );
+        if (n === 0) refuse(`'${path.basename(o.file)}' ended ${size - at} bytes early`);
+        at += n;
+      }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return out;
 }
 
 function readRange(file: string, offset: number, length: number, seen: Seen, refuse: Refuse): Uint8Array {

@@ -1,15 +1,16 @@
 /** Models as files: loading with external data, saving so that no half-written file is ever at the target path. */
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
-import { reason, writeFileAtomic } from '../base/files.js';
+import { reason, writeFileAtomic, writeFileByHash } from '../base/files.js';
+import { item } from '../base/lists.js';
 import type { Attr } from '../ir/graph.js';
 import { allGraphs, type Model } from '../ir/model.js';
 import type { Tensor } from '../ir/tensor.js';
 import { decodeModel, type DecodeOptions } from './decode.js';
 import { encodeModel, encodeModelPieces } from './encode.js';
-import { isExternal, type ExternalPlace } from './external.js';
+import type { ExternalPlace } from './external.js';
+import { bytesIn } from './piece-writer.js';
 
 /** protobuf cannot hold a message of 2 GiB; the slack covers what re-exporters add. */
 const MAX_MODEL_BYTES = 2 ** 31 - 2 ** 20;
@@ -47,6 +48,8 @@ export interface SaveOptions {
   readonly externalData?: 'auto' | 'never' | 'always';
   /** Tensors of fewer bytes stay in the model file; 1024 by default. */
   readonly externalThresholdBytes?: number;
+  /** Most bytes of a data file: more make several. One tensor of more has a file of its own. Default: one file. */
+  readonly shardBytes?: number;
   /** Size from which 'auto' goes external and 'never' is refused; just under 2 GiB by default. */
   readonly limitBytes?: number;
 }
@@ -69,8 +72,8 @@ export function saveModel(model: Model, file: string, options: SaveOptions = {})
     mode === 'never' ? [] : [...storedTensors(model)].filter((t) => t.dtype !== 'string' && t.byteLength >= threshold);
   const inline = [...storedTensors(model)].reduce((n, t) => n + t.byteLength, 0);
   if (mode !== 'always' && inline < limit) {
-    const { byteLength, pieces } = encodeModelPieces(model);
-    if (byteLength <= limit) return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
+    const whole = encodeModelPieces(model);
+    if (whole.byteLength <= limit) return { files: [{ path: file, bytes: writeFileAtomic(file, bytesIn(whole)) }] };
   }
   if (mode === 'never')
     fail(
@@ -80,68 +83,89 @@ export function saveModel(model: Model, file: string, options: SaveOptions = {})
       'allow external data',
     );
   if (tensors.length === 0) {
-    const { byteLength, pieces } = encodeModelPieces(model);
-    if (byteLength > limit)
+    const whole = encodeModelPieces(model);
+    if (whole.byteLength > limit)
       fail(
         'MODEL_LIMIT',
-        `the model takes ${byteLength} bytes without a tensor large enough to move outside`,
+        `the model takes ${whole.byteLength} bytes without a tensor large enough to move outside`,
         { file },
         'lower externalThresholdBytes',
       );
-    return { files: [{ path: file, bytes: writeFileAtomic(file, pieces) }] };
+    return { files: [{ path: file, bytes: writeFileAtomic(file, bytesIn(whole)) }] };
   }
-  return saveExternal(model, file, tensors, limit);
+  return saveExternal(model, file, tensors, { limit, shardBytes: options.shardBytes ?? Infinity });
 }
 
-function saveExternal(model: Model, file: string, tensors: readonly Tensor[], limit: number): { files: SavedFile[] } {
-  const { offsets, hash } = layOut(tensors);
-  const location = `${path.basename(file)}.${hash}.data`;
-  const places = new Map<Tensor, ExternalPlace>();
-  tensors.forEach((t, i) => places.set(t, { location, offset: offsets[i]!, length: t.byteLength }));
-  const bytes = encodeModel(model, { places }); // before anything is written, so that a bad model leaves no file
-  if (bytes.length > limit)
+function saveExternal(
+  model: Model,
+  file: string,
+  tensors: readonly Tensor[],
+  { limit, shardBytes }: { readonly limit: number; readonly shardBytes: number },
+): { files: SavedFile[] } {
+  const shards = shardsOf(tensors, shardBytes);
+  const base = path.basename(file);
+  const nameOf = (sha256: string): string => `${base}.${sha256.slice(0, 16)}.data`;
+  const encoded = (names: readonly string[]): Uint8Array => {
+    const places = new Map<Tensor, ExternalPlace>();
+    shards.forEach((shard, i) =>
+      shard.forEach(({ tensor, offset }) => {
+        places.set(tensor, { location: item(names, i), offset, length: tensor.byteLength });
+      }),
+    );
+    return encodeModel(model, { places });
+  };
+  // before anything is written, so that a bad model leaves no file; names are as long as they will be
+  const bytes = encoded(shards.map(() => nameOf('0'.repeat(64)))).length;
+  if (bytes > limit)
     fail(
       'MODEL_LIMIT',
-      `the model takes ${bytes.length} bytes even with its large tensors outside`,
+      `the model takes ${bytes} bytes even with its large tensors outside`,
       { file },
       'lower externalThresholdBytes',
     );
-  const dataFile = path.join(path.dirname(file), location);
-  const dataBytes = writeFileAtomic(dataFile, content(tensors, offsets));
+  const directory = path.dirname(file);
+  const data = shards.map((shard) => writeFileByHash(directory, nameOf, content(shard)));
+  const whole = encoded(data.map((d) => path.basename(d.file)));
   return {
     files: [
-      { path: file, bytes: writeFileAtomic(file, bytes) },
-      { path: dataFile, bytes: dataBytes },
+      { path: file, bytes: writeFileAtomic(file, whole) },
+      ...data.map((d) => ({ path: d.file, bytes: d.bytes })),
     ],
   };
 }
 
-/**
- * Offsets in the data file (pages for large tensors, so that runtimes can map them) and 16 hex digits of its SHA-256.
- */
-function layOut(tensors: readonly Tensor[]): { offsets: number[]; hash: string } {
-  const offsets: number[] = [];
-  let at = 0;
-  for (const t of tensors) {
-    const align = t.byteLength >= LARGE_TENSOR_BYTES ? PAGE_BYTES : SMALL_ALIGN_BYTES;
-    at = Math.ceil(at / align) * align;
-    offsets.push(at);
-    at += t.byteLength;
-  }
-  const hash = createHash('sha256');
-  for (const piece of content(tensors, offsets)) hash.update(piece);
-  return { offsets, hash: hash.digest('hex').slice(0, 16) };
+interface Placed {
+  readonly tensor: Tensor;
+  readonly offset: number;
 }
 
-/** The content of the data file, piece by piece; tensors that already lie in a file are never whole in memory. */
-function* content(tensors: readonly Tensor[], offsets: readonly number[]): Generator<Uint8Array> {
+/**
+ * Which tensors lie in which data file, in order, and where: at pages where they are large, so that runtimes can map
+ * them. A file ends before the tensor that would make it longer than `most`; one that is longer has a file of its own.
+ */
+function shardsOf(tensors: readonly Tensor[], most: number): Placed[][] {
+  const shards: Placed[][] = [];
+  let at = Infinity;
+  for (const tensor of tensors) {
+    const align = tensor.byteLength >= LARGE_TENSOR_BYTES ? PAGE_BYTES : SMALL_ALIGN_BYTES;
+    let offset = Math.ceil(at / align) * align;
+    if (shards.length === 0 || offset + tensor.byteLength > most) {
+      shards.push([]);
+      offset = 0;
+    }
+    shards.at(-1)?.push({ tensor, offset });
+    at = offset + tensor.byteLength;
+  }
+  return shards;
+}
+
+/** The content of a data file; tensors that lie in a file, or are made while they are written, are never whole. */
+function* content(shard: readonly Placed[]): Generator<Uint8Array> {
   let at = 0;
-  for (const [i, t] of tensors.entries()) {
-    const offset = offsets[i]!; // one per tensor
+  for (const { tensor, offset } of shard) {
     if (offset > at) yield new Uint8Array(offset - at);
-    if (isExternal(t.source)) yield* t.source.pieces();
-    else yield t.bytes();
-    at = offset + t.byteLength;
+    yield* tensor.pieces();
+    at = offset + tensor.byteLength;
   }
 }
 

@@ -1,13 +1,34 @@
 import protobuf from 'protobufjs/minimal.js';
+import type { ByteSource } from '../ir/tensor.js';
 
-/** A serialized message in pieces: large byte fields as they lie in memory, what is around them in between. */
+/**
+ * A serialized message in pieces: large byte fields as they lie in memory, or {@link LaterBytes}; what is around them
+ * in between.
+ */
 export interface Pieces {
   readonly byteLength: number;
   readonly pieces: readonly Uint8Array[];
 }
 
+/** An empty array in the place of bytes that are read, or made, while they are written. */
+export class LaterBytes extends Uint8Array {
+  readonly source: ByteSource;
+  constructor(source: ByteSource) {
+    super(0);
+    this.source = source;
+  }
+}
+
+/** All bytes of a message, in order. */
+export function* bytesIn({ pieces }: Pieces): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    if (piece instanceof LaterBytes) yield* piece.source.pieces?.() ?? [piece.source.read()];
+    else yield piece;
+  }
+}
+
 /** Byte fields from this size stay where they are; copying smaller ones is cheaper than a piece more to write. */
-const ASIDE_BYTES = 1 << 16;
+export const ASIDE_BYTES = 1 << 16;
 
 /**
  * A protobuf writer that leaves large byte fields where they lie. The plain one copies 100 MB of weights into a buffer
@@ -21,10 +42,11 @@ export class PieceWriter extends protobuf.Writer {
   readonly #marks: { readonly count: number; readonly bytes: number }[] = [];
 
   override bytes(value: Uint8Array | string): protobuf.Writer {
-    if (typeof value === 'string' || value.length < ASIDE_BYTES) return super.bytes(value);
-    this.uint32(value.length);
+    const length = value instanceof LaterBytes ? value.source.byteLength : value.length;
+    if (typeof value === 'string' || length < ASIDE_BYTES) return super.bytes(value);
+    this.uint32(length);
     this.#aside.push({ at: this.pos, bytes: value });
-    this.#asideBytes += value.length;
+    this.#asideBytes += length;
     return this;
   }
 

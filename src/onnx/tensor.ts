@@ -5,6 +5,7 @@ import { MAX_RANK } from '../ir/graph.js';
 import { elementCount, Tensor, type ByteSource } from '../ir/tensor.js';
 import { openExternal, type ExternalPlace } from './external.js';
 import type { SparseMessage, TensorMessage } from './messages.js';
+import { ASIDE_BYTES, LaterBytes } from './piece-writer.js';
 import { onnx } from './proto.js';
 import { decodeMessage, encodeMessage, fromBigInt, has, keep, kept, toBigInt, toUnsigned } from './wire.js';
 
@@ -223,9 +224,11 @@ export function tensorMessage(tensor: Tensor, name: string, place?: ExternalPlac
       { key: 'offset', value: String(place.offset) },
       { key: 'length', value: String(place.length) },
     ];
-  } else message.rawData = tensor.bytes();
+  } else message.rawData = isLater(tensor) ? new LaterBytes(tensor.source) : tensor.bytes();
   return message;
 }
+/** Whether a tensor's bytes are not held while the others are written. */
+const isLater = ({ source }: Tensor): boolean => source.pieces !== undefined && source.byteLength >= ASIDE_BYTES;
 
 /** Whether a sparse tensor of so many bytes is read: files are hostile, and few bytes must not take much memory. */
 export const readsSparse = (dense: number, stored: number): boolean =>

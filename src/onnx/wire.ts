@@ -1,7 +1,7 @@
 /** The protobuf layer: messages from bytes and back, with every failure as a QuantError that says where. */
 import protobuf from 'protobufjs/minimal.js';
 import { fail, type Where } from '../base/errors.js';
-import { PieceWriter, type Pieces } from './piece-writer.js';
+import { bytesIn, PieceWriter, type Pieces } from './piece-writer.js';
 import { describeFormat } from './sniff.js';
 
 const { Reader } = protobuf;
@@ -97,10 +97,10 @@ export function encodePieces<P>(type: EncodableType<P>, message: P): Pieces {
 
 /** The bytes of a message in one array. Throws as {@link encodePieces}. */
 export function encodeMessage<P>(type: EncodableType<P>, message: P): Uint8Array {
-  const { byteLength, pieces } = encodePieces(type, message);
-  const out = new Uint8Array(byteLength);
+  const made = encodePieces(type, message);
+  const out = new Uint8Array(made.byteLength);
   let at = 0;
-  for (const piece of pieces) {
+  for (const piece of bytesIn(made)) {
     out.set(piece, at);
     at += piece.length;
   }
