@@ -40,6 +40,7 @@ copyAdapters();
 keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
 assemblyScript('linear'); // its memory grows with the matrices
+assemblyScript('blocks', '--initialMemory', '1', '--memoryBase', '0'); // its memory grows with what is quantized
 stampScripts(root, sources);
 writeFileSync(stamp, inputs);
 

@@ -26,9 +26,7 @@ export function observeWeights(
   const { statistic } = observer;
   if (!statistic.needsValues) {
     const extremes = dataRange(values, dims, scheme.granularity);
-    const stats = statistic.empty(count, statistic.settings(options));
-    statistic.update(stats, { ...extremes, minIsBound: false, count: values.length / count });
-    return observer.chooseRange(stats, scheme, options);
+    return rangeOfExtremes(extremes, values.length, scheme, observer, options);
   }
   // Statistics are made one part at a time, so memory stays flat; small parts have too few values for fine bins.
   const settings = { ...statistic.settings(options), ...(count > 1 ? { bins: BINS_PER_CHANNEL } : {}) };
@@ -60,6 +58,21 @@ export function observeWeights(
     part++;
   }
   return { min, max };
+}
+
+/** The same for an observer that needs no values, from the exact extremes of each part of a constant of `size` values. */
+export function rangeOfExtremes(
+  extremes: Range,
+  size: number,
+  scheme: QuantScheme,
+  observer: Observer,
+  options: unknown,
+): Range {
+  const { statistic } = observer;
+  const count = extremes.min.length;
+  const stats = statistic.empty(count, statistic.settings(options));
+  statistic.update(stats, { ...extremes, minIsBound: false, count: size / count });
+  return observer.chooseRange(stats, scheme, options);
 }
 
 /** The values of each tensor, channel or block, one after the other. */

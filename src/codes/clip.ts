@@ -19,6 +19,7 @@ export const clip = {
     'search, weighted with the inputs where there are calibration data.',
   options,
   inputs: 'optional',
+  byPart: true,
   solve(problem, { steps }) {
     const { scale, zeroPoint } = searchGrid(problem, steps);
     return { codes: nearestCodes(problem.target, { ...problem.grid, scale, zeroPoint }), scale, zeroPoint };

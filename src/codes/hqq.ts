@@ -32,6 +32,7 @@ export const hqq = {
     'earlier layers really give.',
   options,
   inputs: 'optional',
+  byPart: true,
   solve(problem, o) {
     return solveParts(problem, ({ values }, start) => fitPart(values, start, problem.grid, o));
   },

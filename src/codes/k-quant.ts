@@ -27,6 +27,7 @@ export const kQuant = {
     'of llama.cpp), and large inputs where there are calibration data.',
   options,
   inputs: 'optional',
+  byPart: true,
   solve(problem, { steps }) {
     return solveParts(problem, ({ values, weights }, start) => {
       let squares = 0;

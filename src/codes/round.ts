@@ -9,5 +9,6 @@ export const round = {
   doc: 'Rounds each weight to the nearest code (or as `rounding` says).',
   options,
   inputs: 'none',
+  byPart: true,
   solve: ({ target, grid }) => ({ codes: nearestCodes(target, grid), scale: grid.scale, zeroPoint: grid.zeroPoint }),
 } satisfies WeightMethod<z.output<typeof options>>;

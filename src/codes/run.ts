@@ -15,7 +15,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const shapes = new Map<Node, LayerShape>();
   for (const n of order) {
     const shape = o.planned.integerNodes.has(n) || o.planned.weightOnlyNodes.has(n) ? layerShape(n) : undefined;
-    if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
+    if (shape && isChosenNow(o, shape)) shapes.set(n, shape);
   }
   const activations = activationsOf(o.params);
   const needsInputs =
@@ -45,7 +45,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const tables = order
     .filter((n) => o.planned.weightOnlyNodes.has(n))
     .flatMap((n) => tableShape(n) ?? [])
-    .filter((t) => o.params.has(t.weight));
+    .filter((t) => isChosenNow(o, t));
   for (const table of tables) {
     await nextTurn();
     o.signal?.throwIfAborted();
@@ -94,6 +94,10 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
 }
+
+/** Whether a weight has parameters that are not chosen while it is written. */
+const isChosenNow = ({ params }: LayerwiseOptions, { weight }: LayerShape): boolean =>
+  params.has(weight) && !params.get(weight)?.later;
 
 /** What goes on with layers once they have codes, by layer: one for those of the same method and options. */
 function refinersOf(o: LayerwiseOptions, shapes: ReadonlyMap<Node, LayerShape>): ReadonlyMap<Node, Refiner> {

@@ -29,6 +29,11 @@ export interface WeightMethod<O = unknown> {
    * are.
    */
   readonly inputs: 'none' | 'optional' | 'required';
+  /**
+   * Set where, without inputs, what is chosen for a scale follows from its own weights alone: files larger than memory
+   * are then solved some rows at a time.
+   */
+  readonly byPart?: true;
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;
   /**

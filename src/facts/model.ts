@@ -208,10 +208,10 @@ export function pointFacts(
     const seen = stats.get(value);
     const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
     const measured = {
-      ...(params ? paramFacts(params) : {}),
+      ...(params ? (params.later ? schemeFacts(params) : paramFacts(params)) : {}),
       ...(seen ? { observedMin: finite(seen.min), observedMax: finite(seen.max), count: seen.count } : {}),
       ...(seen && params && isHistogram(seen) ? histogramOfStats(seen, params) : {}),
-      ...(value.data && params && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
+      ...(value.data && params && !params.later && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
     };
     return {
       name: pointName(point),
@@ -224,12 +224,17 @@ export function pointFacts(
   });
 }
 
+/** Of weights that are quantized while they are written: the file holds the rest, more than a record should. */
+const schemeFacts = ({ scheme }: QuantParams): Partial<PointFacts> => ({
+  dtype: scheme.dtype,
+  symmetric: scheme.symmetric,
+  granularity: granularityText(scheme.granularity),
+});
+
 function paramFacts(p: QuantParams): Partial<PointFacts> {
   const [low, high] = codeRange(p.scheme);
   return {
-    dtype: p.scheme.dtype,
-    symmetric: p.scheme.symmetric,
-    granularity: granularityText(p.scheme.granularity),
+    ...schemeFacts(p),
     scale: finite(p.scale),
     zeroPoint: Array.from(p.zeroPoint),
     min: finite(p.scale.map((s, i) => (low - p.zeroPoint[i]!) * s)),

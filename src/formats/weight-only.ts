@@ -1,14 +1,17 @@
 import { filled, named } from '../base/lists.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeBits } from '../ir/dtype.js';
+import { encodeTensor } from '../ir/encode.js';
 import type { Node, Value } from '../ir/graph.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
 import { quantize } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantScheme } from '../scheme/types.js';
-import { blockedCodes, type BlockedCodes } from './blocked.js';
+import { blockedCodes, type MatrixLayout } from './blocked.js';
+import { laterBlocks } from './later.js';
 import { NarrowCodes } from './narrow-codes.js';
+import { scaleTypeOf, storedScales } from './scales.js';
 import type { Format, FormatInput, TensorPlace } from './types.js';
 import type { WeightOnlyForm } from '../scheme/quantized.js';
 
@@ -101,19 +104,8 @@ class Writer {
     // a constant matrix, as blockedForm says
     const [rows, columns] = turned ? [w.data!.dims[0]!, w.data!.dims[1]!] : [w.data!.dims[1]!, w.data!.dims[0]!];
     const size = blockSize(params);
-    const stored = this.#once(params, 'product', () =>
-      this.#blocked(
-        w,
-        params,
-        blockedCodes(this.#codes(w, params), params, {
-          rows,
-          columns,
-          rowStride: turned ? columns : 1,
-          columnStride: turned ? 1 : rows,
-        }),
-        true,
-      ),
-    );
+    const layout = { rows, columns, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+    const stored = this.#once(params, 'product', () => this.#blocked(w, params, layout, true));
     const level = this.#form.accuracyLevel;
     const bias = n.op === 'Gemm' ? (n.inputs[2] ?? null) : null;
     let y = b.op('MatMulNBits', [n.inputs[0]!, ...stored], {
@@ -147,8 +139,8 @@ class Writer {
     if (!term) return y;
     const { rank, rows, columns } = term;
     const [narrow, wide] = this.#once(named(this.#in.params, w), 'lowRank', () => [
-      this.#b.constant(Tensor.f32(term.narrow, [columns, rank]), `${w.name}_narrow`),
-      this.#b.constant(Tensor.f32(term.wide, [rank, rows]), `${w.name}_wide`),
+      this.#b.constant(encodeTensor(scaleTypeOf(w.dtype), [columns, rank], term.narrow), `${w.name}_narrow`),
+      this.#b.constant(encodeTensor(scaleTypeOf(w.dtype), [rank, rows], term.wide), `${w.name}_wide`),
     ]);
     const name = `${n.name || n.op}_low_rank`;
     const inner = this.#b.op('MatMul', [filled(n.inputs, 0), narrow ?? null], { name });
@@ -158,14 +150,8 @@ class Writer {
   #table(n: Node, params: QuantParams): void {
     const w = n.inputs[0]!; // planned
     const [rows, columns] = w.data!.dims as readonly [number, number]; // a constant matrix, as blockedForm says
-    const stored = this.#once(params, 'table', () =>
-      this.#blocked(
-        w,
-        params,
-        blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: columns, columnStride: 1 }),
-        false,
-      ),
-    );
+    const layout = { rows, columns, rowStride: columns, columnStride: 1 };
+    const stored = this.#once(params, 'table', () => this.#blocked(w, params, layout, false));
     const [codes, ...rest] = stored;
     this.#replace(
       n,
@@ -187,7 +173,19 @@ class Writer {
    * Codes, scales and, unless they are the middle of the codes, zero points. A product's codes are filled up to whole
    * blocks.
    */
-  #blocked({ name }: Value, params: QuantParams, c: BlockedCodes, padded: boolean): readonly Value[] {
+  #blocked(w: Value, given: QuantParams, layout: MatrixLayout, padded: boolean): readonly Value[] {
+    const { name } = w;
+    const scaleType = scaleTypeOf(w.dtype);
+    if (given.later) {
+      const made = laterBlocks({ ...layout, tensor: w.data! }, given, { padded, scaleType, name }); // it is constant
+      return [
+        this.#b.constant(made.codes, `${name}_quantized`),
+        this.#b.constant(made.scale, `${name}_scale`),
+        ...(made.zeroPoint ? [this.#b.constant(made.zeroPoint, `${name}_zero_point`)] : []),
+      ];
+    }
+    const params = storedScales(given, scaleType);
+    const c = blockedCodes(this.#codes(w, params), params, layout);
     const bits = dtypeBits(params.scheme.dtype);
     const perBlock = (blockSize(params) * bits) / 8;
     const codes = padded
@@ -207,7 +205,7 @@ class Writer {
             name: `${name}_quantized`,
           })
         : this.#b.constant(codes, `${name}_quantized`),
-      this.#b.constant(Tensor.f32(c.scale, [c.rows, c.blocks]), `${name}_scale`),
+      this.#b.constant(encodeTensor(scaleType, [c.rows, c.blocks], c.scale), `${name}_scale`),
       ...(c.zeroPoint
         ? [
             this.#b.constant(
@@ -220,8 +218,10 @@ class Writer {
   }
 
   /** The weight as DequantizeLinear gives it. */
-  #dequantized(w: Value, params: QuantParams): Value {
-    const [float] = this.#once(params, 'dequantized', () => {
+  #dequantized(w: Value, given: QuantParams): Value {
+    const [float] = this.#once(given, 'dequantized', () => {
+      const scaleType = scaleTypeOf(w.dtype);
+      const params = storedScales(given, scaleType);
       const { granularity: g, dtype } = params.scheme;
       const dims = w.data!.dims; // planned weights are constant
       // onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes and then finds no kernel: a Reshape
@@ -248,7 +248,7 @@ class Writer {
             };
       const made = this.#b.op(
         'DequantizeLinear',
-        [codes, this.#b.constant(Tensor.f32(params.scale, paramDims), `${w.name}_scale`), ...zero],
+        [codes, this.#b.constant(encodeTensor(scaleType, paramDims, params.scale), `${w.name}_scale`), ...zero],
         { attrs, name: `${w.name}_DequantizeLinear` },
       );
       return [

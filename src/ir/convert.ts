@@ -147,6 +147,25 @@ export function numberToFloat16(x: number): number {
   if (a < 2 ** -14) return sign | scaled; // subnormal; a carry into the exponent is the right answer
   return sign | (((exponent + 15) << 10) + (scaled - 1024));
 }
+/** As {@link numberToFloat16} of each of many float32 values. */
+export function halfBits(values: Float32Array): Uint16Array {
+  const out = new Uint16Array(values.length);
+  const codes = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < out.length; i++) {
+    const code = codes[i]!;
+    const size = code & 0x7fffffff;
+    const half =
+      size >= 0x47800000
+        ? size > 0x7f800000
+          ? 0x7e00
+          : 0x7c00
+        : size < 0x38800000
+          ? roundHalfEven(Math.abs(values[i]!) * 2 ** 24) // subnormal
+          : (size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13; // a carry into the exponent is the right answer
+    out[i] = size > 0x7f800000 ? half : half | ((code >>> 16) & 0x8000);
+  }
+  return out;
+}
 function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;

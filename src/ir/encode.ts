@@ -1,6 +1,6 @@
 /** Encoding of JavaScript numbers as raw little-endian bytes of any numeric ONNX element type, as Cast converts. */
 import { fail } from '../base/errors.js';
-import { float8Table, numberToFloat16 } from './convert.js';
+import { float8Table, halfBits, numberToFloat16 } from './convert.js';
 import { byteLength, dtypeBits, type DType } from './dtype.js';
 import { Tensor } from './tensor.js';
 
@@ -42,6 +42,10 @@ function encodeNumbers(
       for (let i = 0; i < n; i++) view.setFloat64(i * 8, values[i]!, true);
       return out;
     case 'float16':
+      if (values instanceof Float32Array) {
+        out.set(new Uint8Array(halfBits(values).buffer));
+        return out;
+      }
       for (let i = 0; i < n; i++) view.setUint16(i * 2, numberToFloat16(values[i]!), true);
       return out;
     case 'bfloat16':

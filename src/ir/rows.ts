@@ -23,7 +23,7 @@ export function* slabsOf(
   m: RowsOf,
   multiple = 1,
 ): Generator<{ readonly first: number; readonly count: number; readonly values: Float32Array }> {
-  const { rows, columns, tensor, columnStride } = direct(m);
+  const { rows, columns, tensor, columnStride } = directRows(m);
   const most = Math.max(1, Math.floor(SLAB / Math.max(1, columns)));
   const count = Math.max(multiple, most - (most % multiple));
   const whole = columnStride !== 1 && tensor.byteLength <= WHOLE_BYTES ? tensor.bytes() : undefined;
@@ -35,7 +35,7 @@ export function* slabsOf(
 
 /** Rows [first, first + count) of a matrix, row-major. `whole`: the bytes of the tensor, where they are held. */
 export function readRows(m: RowsOf, first: number, count: number, whole?: Uint8Array): Float32Array {
-  const { tensor, columns, rowStride, columnStride } = direct(m);
+  const { tensor, columns, rowStride, columnStride } = directRows(m);
   const { dtype } = tensor;
   const width = dtypeBits(dtype) / 8;
   if (!Number.isInteger(width) || (rowStride !== 1 && columnStride !== 1))
@@ -48,13 +48,13 @@ export function readRows(m: RowsOf, first: number, count: number, whole?: Uint8A
 }
 
 /** The same matrix in the tensor that a turned one is made of. */
-function direct(m: RowsOf): RowsOf {
+export function directRows(m: RowsOf): RowsOf {
   const { turned } = m.tensor.source;
   if (!turned) return m;
   const [a, b] = m.tensor.dims as readonly [number, number]; // only matrices are turned
   // an element at i·b + j of the turned one is at j·a + i
   const stride = (own: number): number => (own === 1 ? a : own / b);
-  return direct({ ...m, tensor: turned, rowStride: stride(m.rowStride), columnStride: stride(m.columnStride) });
+  return directRows({ ...m, tensor: turned, rowStride: stride(m.rowStride), columnStride: stride(m.columnStride) });
 }
 
 /** float16 and bfloat16 by table. */

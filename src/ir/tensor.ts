@@ -7,8 +7,11 @@ export interface ByteSource {
   readonly byteLength: number;
   /** The bytes; may be a view of a larger buffer, so never write into them. */
   read(): Uint8Array;
-  /** `count` runs of `length` bytes, `stride` apart, one behind the other; without it they are cut from all bytes. */
-  range?(offset: number, length: number, count?: number, stride?: number): Uint8Array;
+  /**
+   * `count` runs of `length` bytes, `stride` apart, one behind the other, in `into` where it is given; without this
+   * method they are cut from all bytes.
+   */
+  range?(offset: number, length: number, count?: number, stride?: number, into?: Uint8Array): Uint8Array;
   /** All bytes in order, some megabytes at a time, never whole in memory; without it they come in one piece. */
   pieces?(): Iterable<Uint8Array>;
   /** The matrix that this is the transpose of, where it is turned each time it is read. */
@@ -73,13 +76,16 @@ export class Tensor {
   bytes(): Uint8Array {
     return this.source.read();
   }
-  /** `count` runs of `length` bytes, `stride` apart: the others are not read where the source can do so. */
-  range(offset: number, length: number, count = 1, stride = length): Uint8Array {
+  /**
+   * `count` runs of `length` bytes, `stride` apart, in `into` where it is given: the others are not read where the
+   * source can do so.
+   */
+  range(offset: number, length: number, count = 1, stride = length, into?: Uint8Array): Uint8Array {
     const { source } = this;
-    if (source.range) return source.range(offset, length, count, stride);
+    if (source.range) return source.range(offset, length, count, stride, into);
     const all = source.read();
-    if (count === 1) return all.subarray(offset, offset + length);
-    const out = new Uint8Array(length * count);
+    if (count === 1 && !into) return all.subarray(offset, offset + length);
+    const out = into ?? new Uint8Array(length * count);
     for (let i = 0; i < count; i++)
       out.set(all.subarray(offset + i * stride, offset + i * stride + length), i * length);
     return out;

@@ -73,10 +73,10 @@ export function openExternal(
     for (let next = guard(refuse, () => source.next()); !next.done; next = guard(refuse, () => source.next()))
       yield next.value;
   };
-  const range = (from: number, size: number, count = 1, stride = size): Uint8Array => {
-    const there = cached?.deref();
-    if (there && count === 1) return there.subarray(from, from + size);
-    return guard(refuse, () => readRuns({ file, offset: offset + from, length: size, count, stride }, seen, refuse));
+  const range: ByteSource['range'] = (from, size, count = 1, stride = size, into = new Uint8Array(size * count)) => {
+    const runs = { file, offset: offset + from, length: size, count, stride, into };
+    guard(refuse, () => readRuns(runs, seen, refuse));
+    return into;
   };
   return { byteLength: length, read, range, pieces, file: { path: file, offset } };
 }
@@ -177,15 +177,16 @@ function openSeen(file: string, seen: Seen, refuse: Refuse): number {
 
 /** Runs of bytes, `stride` apart, one behind the other. */
 function readRuns(
-  o: { file: string; offset: number; length: number; count: number; stride: number },
+  o: { file: string; offset: number; length: number; count: number; stride: number; into: Uint8Array },
   seen: Seen,
   refuse: Refuse,
-): Uint8Array {
-  const out = new Uint8Array(o.length * o.count);
+): void {
+  const out = o.into;
   const whole = o.stride === o.length; // one run
   const [runs, size] = whole ? [1, out.length] : [o.count, o.length];
   const fd = openSeen(o.file, seen, refuse);
   try {
+    // each run as often as it takes: a read may give less than it is asked for
     for (let i = 0; i < runs; i++)
       for (let at = 0; at < size;) {
         const n = fs.readSync(
@@ -201,7 +202,6 @@ function readRuns(
   } finally {
     fs.closeSync(fd);
   }
-  return out;
 }
 
 function readRange(file: string, offset: number, length: number, seen: Seen, refuse: Refuse): Uint8Array {

@@ -3,6 +3,8 @@ import { QuantError } from '../base/errors.js';
 import { Graph, Node, Value, type Use } from '../ir/graph.js';
 import { allGraphs, createModel, type Model } from '../ir/model.js';
 import { cloneGraph } from '../ir/clone.js';
+import { dtypeBits } from '../ir/dtype.js';
+import { turnedTensor } from '../ir/rows.js';
 import type { Tensor } from '../ir/tensor.js';
 import { linearViews, specOf } from '../ops/index.js';
 import { sizeOf } from '../ops/spec.js';
@@ -58,9 +60,45 @@ async function foldAll(ctx: PassContext, name: string, limit: number, keeps: Kep
       node,
       `its result of ${elements} elements is more than ${limit}, and larger than what it is made of`,
     );
-  for (const graph of allGraphs(ctx.model.graph))
-    changes += await foldGraph(graph, ctx, constantNodes(graph, ctx.model, { limit, keeps, refuse: tooLarge }));
+  for (const graph of allGraphs(ctx.model.graph)) {
+    const constant = constantNodes(graph, ctx.model, { limit, keeps, refuse: tooLarge });
+    const turned = turnLarge(graph, constant);
+    changes += turned + (await foldGraph(graph, ctx, withoutLarge(constant)));
+  }
   return { changes };
+}
+
+/** Matrices from this size are turned when they are read: a copy would take as much memory once more. */
+const TURNED_BYTES = 4 * 2 ** 20;
+/** Tensors from this size are not computed with: onnxruntime would hold them, and what it makes of them. */
+const COMPUTED_BYTES = 128 * 2 ** 20;
+
+/** Replaces Transposes of large constant matrices, and takes them out of `constant`. */
+function turnLarge(graph: Graph, constant: ReadonlySet<Node>): number {
+  let changes = 0;
+  for (const node of constant) {
+    const [x, y] = [node.inputs[0], node.outputs[0]];
+    const perm = node.attrs.has('perm') ? node.ints('perm').join() : '1,0';
+    if (node.op !== 'Transpose' || !x?.isInitializer || x.data?.dims.length !== 2 || perm !== '1,0' || !y) continue;
+    if (x.data.dtype === 'string' || x.data.byteLength < TURNED_BYTES || dtypeBits(x.data.dtype) % 8) continue;
+    const { name } = y;
+    y.name = `${name}__folded`;
+    graph.replaceUses(y, graph.addInitializer(new Value(name), turnedTensor(x.data)));
+    graph.remove(node);
+    changes++;
+  }
+  return changes;
+}
+
+/** Without nodes that read a constant that is too large to be computed with, and those after them; in order. */
+function withoutLarge(constant: ReadonlySet<Node>): ReadonlySet<Node> {
+  const kept = new Set<Node>();
+  const isLarge = (v: Value | null): boolean =>
+    v?.isInitializer
+      ? v.data?.dtype !== 'string' && (v.data?.byteLength ?? 0) > COMPUTED_BYTES
+      : v?.producer !== undefined && constant.has(v.producer) && !kept.has(v.producer);
+  for (const n of constant) if (n.graph && !n.inputs.some(isLarge)) kept.add(n);
+  return kept;
 }
 
 interface FoldLimits {

@@ -13,6 +13,7 @@ import { fedInputs } from './calibration.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
+import { isTooLarge } from './large.js';
 import { lookAhead, startMetrics } from './look-ahead.js';
 import { checkOutputs } from './overwriting.js';
 import { loadFloatModel } from './prepare.js';
@@ -67,7 +68,7 @@ export async function openFront(o: FrontOptions): Promise<Front> {
     checkFiles(given);
   }
   const sources = watchSources(floatFile);
-  const model = loadFloatModel(floatFile);
+  const model = loadFloatModel(floatFile, !o.dryRun);
   sources.add(model);
   if (!o.dryRun) checkOutputs(o.runs, model);
   const inputs = fedInputs(model);
@@ -106,7 +107,8 @@ export interface LookOptions {
  */
 export async function lookAtAll(o: LookOptions): Promise<Pick<Front, 'lead' | 'scores' | 'one'>> {
   const { file, model, inputs, recipe, report, signal } = o;
-  const one = o.looks && (await lookAtFloat({ file, recipe, inputs, report, signal }));
+  const small = !isTooLarge(bytesOnDisk(file, model), recipe.recipe); // what is large is opened where it must be
+  const one = o.looks && small && (await lookAtFloat({ file, recipe, inputs, report, signal }));
   const sized = one ? atBatchOfOne(recipe) : recipe;
   // Loads the user's own metrics before the work, so that a mistake in them is told at once; so with classes.
   const scores = { metadata: model.metadata, outputs: model.graph.outputs, metrics: await chosenMetrics(sized) };

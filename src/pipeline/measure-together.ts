@@ -4,7 +4,10 @@ import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js
 import { analyseKernels, analyseLayers, layersText, type AnalysisData } from './analysis.js';
 import { evaluateAll, timeAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
 import { modelClasses } from './classes.js';
+import { randomFeed } from './feeds.js';
 import type { Front } from './front.js';
+import { isTooLarge, opensFloat } from './large.js';
+import { checkLarge } from './large-check.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
 import type { MeasuredVariant, WrittenVariant } from './variant/types.js';
@@ -40,12 +43,16 @@ export async function measureTogether(
     classNames: modelClasses(front.scores),
     ...all.listen,
   };
+  const { bytes } = front.original;
+  const whole = !isTooLarge(bytes, front.lead.recipe);
+  const runs = whole || opensFloat(bytes, front.lead.recipe);
   const checked = await all.stage('evaluate', async () => {
+    if (!runs) return checkAll(check, written, all);
     const c = await evaluateAll(check, written);
     return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
   });
   const layers = await measureLayers(written, o);
-  const inspected = await verify(written, checked, o);
+  const inspected = whole ? await verify(written, checked, o) : new Map<number, Inspected>();
   const alive = all.alive(written);
   const latency = alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, checked, o) : new Map();
   return {
@@ -61,6 +68,28 @@ export async function measureTogether(
     })),
     overlap: checked.overlap,
   };
+}
+
+/** Models that are not opened as a whole. */
+async function checkAll(
+  { recipe, inputs }: CheckInput,
+  written: readonly WrittenVariant[],
+  all: Together,
+): Promise<readonly [Checked, string]> {
+  const { data, collapse } = recipe.recipe.evaluation;
+  if (data)
+    all.report({
+      severity: 'warning',
+      code: 'NOT_EVALUATED',
+      message: 'the evaluation data were not looked at: both models together take more memory than the recipe gives',
+      hint: 'raise memory, or leave it out',
+    });
+  const lines = await all.each(written, async (v) => {
+    const { checked, cosine, worst } = await checkLarge(v, collapse);
+    return `${checked} products and tables run on some rows · least cosine ${cosine.toFixed(4)}${worst && ` (${worst})`}`;
+  });
+  const checked = { samples: undefined, overlap: [], feed: randomFeed(inputs, 0), found: new Map<number, never>() };
+  return [checked, all.about(lines)];
 }
 
 const present = <K extends string, T>(key: K, value: T | undefined): { [k in K]?: T } =>

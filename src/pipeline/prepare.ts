@@ -7,6 +7,7 @@ import { isFloat } from '../ir/dtype.js';
 import type { Node, Value } from '../ir/graph.js';
 import { allGraphs, distinguishBodies, type Model } from '../ir/model.js';
 import { inlineFunctions } from '../ir/inline.js';
+import type { Tensor } from '../ir/tensor.js';
 import { loadModel } from '../onnx/files.js';
 import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
@@ -31,20 +32,24 @@ import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { TargetProfile } from '../scheme/profile.js';
+import { firstNonFinite } from './finite.js';
 import { overrideOf } from './layer-override.js';
 import { assertMoreThanTrees } from './nothing.js';
 
-/** A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. */
-export function loadFloatModel(file: string): Model {
+/**
+ * A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. Without
+ * `reads`, external data are not looked at.
+ */
+export function loadFloatModel(file: string, reads = true): Model {
   const model = loadModel(file);
-  assertFloat(model, file);
+  assertFloat(model, file, reads);
   return model;
 }
 
 /**
  * Throws MODEL_QUANTIZED where a node already computes in integers, MODEL_TENSOR where a weight or bias is not finite.
  */
-function assertFloat(model: Model, file: string): void {
+function assertFloat(model: Model, file: string, reads = true): void {
   for (const g of allGraphs(model.graph)) {
     for (const n of g.nodes) {
       if (isQuantizedOp(n)) {
@@ -61,13 +66,14 @@ function assertFloat(model: Model, file: string): void {
       if (
         !v.data ||
         !isFloat(v.data.dtype) ||
+        (!reads && isInFile(v.data)) ||
         ![...v.uses].some((u) => {
           const q = specOf(u.node)?.quant;
           return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias);
         })
       )
         continue;
-      const bad = firstNonFinite(v.data.dtype === 'float64' ? v.data.f64() : v.data.f32());
+      const bad = firstNonFinite(v.data);
       if (bad)
         fail(
           'MODEL_TENSOR',
@@ -79,22 +85,24 @@ function assertFloat(model: Model, file: string): void {
   }
 }
 
-function firstNonFinite(values: Float32Array | Float64Array): { index: number; value: number } | undefined {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return { index: i, value: values[i]! };
-  return undefined;
+export interface CleanOptions {
+  /** The passes that may run. */ readonly among?: readonly Pass[];
+  /** Whether layers that share a weight go on doing so. */ readonly tied?: boolean;
+  /** As for {@link loadFloatModel}. */ readonly reads?: boolean;
 }
 
+const isInFile = ({ source }: Tensor): boolean => (source.turned?.source ?? source).file !== undefined;
+
 /**
- * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. `among` are the passes
- * that may run; `tied` where layers that share a weight go on doing so. Throws what {@link loadFloatModel} throws.
+ * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. Throws what
+ * {@link loadFloatModel} throws.
  */
 export async function optimizeModel(
   model: Model,
   file: string,
   recipe: Recipe['optimize'],
   report: (d: Diagnostic) => void,
-  among: readonly Pass[] = everyPass,
-  tied = false,
+  { among = everyPass, tied = false, reads = true }: CleanOptions = {},
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
   const { skip, add = [] } = recipe;
@@ -107,7 +115,7 @@ export async function optimizeModel(
   }
   const passes = chosenPasses(recipe, among, tied);
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
-  assertFloat(model, file); // functions and Constant nodes hide what loading looks for, and folding can make NaN
+  assertFloat(model, file, reads); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);
   inferShapes(model);
   return traces;

@@ -21,6 +21,7 @@ import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js
 import { compressFront } from './compress.js';
 import { calibrateTogether } from './calibrate-together.js';
 import { atBatchOfOne } from './first-look.js';
+import { fitToMemory } from './fit.js';
 import { openFront, type Front } from './front.js';
 import { farFromFloat, withoutGain } from './gain.js';
 import { measureTogether } from './measure-together.js';
@@ -72,10 +73,13 @@ export async function runRecipe({ recipe, outDir, ...o }: RunOptions): Promise<{
 }
 
 /** Runs recipes that share a model, its data and the target, each into its own folder. See {@link runRecipe}. */
-export async function runRecipes(o: RunsOptions): Promise<RunResult[]> {
+export async function runRecipes(given: RunsOptions): Promise<RunResult[]> {
   const startedAt = new Date();
+  const { runs, told } = fitToMemory(given.runs);
+  const o = { ...given, runs };
   const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail, !o.searchOnly && isForRuntime(r.recipe)));
   const all = new Together(o, stagesTogether(asked), o.runs.length);
+  told.forEach(all.report);
   const opened = await openFront({
     runs: o.runs,
     lead: item(o.runs, 0).recipe, // at least one
@@ -112,7 +116,7 @@ async function runTrained(
   startedAt: Date,
 ): Promise<RunResult[]> {
   const { front } = trained;
-  const changed = await changeModel(front, all, asks.every(keepsTied));
+  const changed = await changeModel(front, all, { tied: asks.every(keepsTied), reads: o.dryRun !== true });
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
   const { planned, macs } = await planTogether(spent, front, all);
   const facts = (calibration?: SharedFacts['calibration']): SharedFacts => ({
@@ -211,12 +215,16 @@ const keepsTied = ({ recipe: { recipe } }: Variant): boolean =>
 async function changeModel(
   { lead, floatFile, model, inputs, original }: Front,
   all: Together,
-  tied: boolean,
+  { tied, reads }: { readonly tied: boolean; readonly reads: boolean },
 ): Promise<{ passes: RunRecord['passes']; moments: ReturnType<typeof batchNormMoments> }> {
   const moments = batchNormMoments(model);
   const { report, listen } = all;
   const traces = await all.stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, passesFor(lead), tied);
+    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, {
+      among: passesFor(lead),
+      tied,
+      reads,
+    });
     return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of lead.recipe.adjust)

@@ -11,7 +11,7 @@ import type { Observer, TensorStats } from '../calibrate/types.js';
 import { biasParams, type BiasParams } from '../scheme/bias.js';
 import { layoutOf } from '../scheme/layout.js';
 import { chooseParams, fixedParams, powerOfTwo } from '../scheme/params.js';
-import type { QuantParams, QuantPoint, QuantSpec, Range } from '../scheme/types.js';
+import type { QuantParams, QuantPoint, QuantSpec, Range, RowSolver } from '../scheme/types.js';
 import { pointName } from './planners/static.js';
 import type { Planned } from '../scheme/quantized.js';
 import { unsaturatedParams } from './unsaturated.js';
@@ -46,13 +46,14 @@ type PlannedPoints = Pick<Planned, 'plan' | 'packings'>;
  * Parameters for every quantized point of a plan. `options` gives each observer's options, `among` the observers that
  * it may name (default: the built-in ones). Where an int32 bias would
  * overflow, the weight's scale is raised before anything is quantized with it. Weights with packings get codes that
- * cannot saturate.
+ * cannot saturate. `later` gives those whose parameters are chosen while they are written.
  */
 export function assignParams(
   planned: PlannedPoints,
   stats: ReadonlyMap<Value, TensorStats>,
   options: (point: QuantPoint, observer: string) => unknown,
   among?: readonly Observer[],
+  later?: (point: QuantPoint, spec: QuantSpec & { kind: 'observed' }) => RowSolver | undefined,
 ): Assigned {
   const { plan } = planned;
   const params = new Map<QuantPoint, QuantParams>();
@@ -79,6 +80,9 @@ export function assignParams(
       case 'shared':
         return resolve(spec.with);
       case 'observed': {
+        const solver = later?.(point, spec);
+        if (solver)
+          return { scheme: spec.scheme, scale: new Float32Array(0), zeroPoint: new Int32Array(0), later: solver };
         const range = observedRange(point, spec);
         ranges.set(point, range);
         const { data } = valueOf(point);

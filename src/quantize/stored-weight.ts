@@ -13,12 +13,20 @@ export interface Selection {
   readonly excluded: ReadonlyMap<Node, string>;
 }
 
-/** Why the weight of a node stays float32; undefined where it need not. */
-export function keptBecause(n: Node, w: Value, { inputs, included, excluded }: Selection): string | undefined {
+/**
+ * Why the weight of a node stays as it is; undefined where it need not. `halves`: whether float16 weights are taken.
+ */
+export function keptBecause(
+  n: Node,
+  w: Value,
+  { inputs, included, excluded }: Selection,
+  halves = false,
+): string | undefined {
   if (!w.isInitializer) return withoutWeight(n, (v) => inputs.has(v));
   if (inputs.has(w)) return 'its weight is a graph input';
   const { dtype, size } = dataOf(w); // an initializer has data
-  if (dtype !== 'float32') return `its weight is ${dtype}, not float32`;
+  if (dtype !== 'float32' && !(halves && dtype === 'float16'))
+    return `its weight is ${dtype}, not float32${halves ? ' or float16' : ''}`;
   if (excluded.has(n)) return `excluded by the recipe (${excluded.get(n)})`;
   if (included && !included.has(n)) return 'not included by the recipe';
   return size < SMALL ? `its weight has only ${size} elements` : undefined;

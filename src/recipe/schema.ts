@@ -197,6 +197,12 @@ export function recipeSpecOf(plugins: Plugins) {
     model: z.string().min(1).describe('The float ONNX model. Paths are relative to the recipe.').optional(),
     // the list of targets is not empty
     target: parts.target.default(item(builtIn.targets, 0).name).describe('The runtime that the model will ship to.'),
+    memory: bytesSpec
+      .describe(
+        'Memory that the run may take, such as 2 GB: larger weights are quantized some rows at a time, and what would ' +
+          'open a model beyond it is left out and told of before the run starts; see docs/large-models.md.',
+      )
+      .optional(),
     plugins: z
       .array(z.string().min(1))
       .min(1)

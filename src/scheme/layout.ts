@@ -100,6 +100,24 @@ export function dataRange(values: Float32Array, dims: readonly number[], granula
   const min = new Float64Array(count).fill(Infinity);
   const max = new Float64Array(count).fill(-Infinity);
   let at = 0;
+  if (granularity.kind === 'block' && inner === 1) {
+    // one part after the other
+    const groups = Math.ceil(length / group);
+    for (let p = 0; p < count; p++) {
+      let low = Infinity;
+      let high = -Infinity;
+      const end = at + Math.min(group, length - (p % groups) * group);
+      for (; at < end; at++) {
+        const x = values[at]!;
+        if (x < low) low = x;
+        if (x > high) high = x;
+      }
+      const none = low > high;
+      min[p] = none ? 0 : low;
+      max[p] = none ? 0 : high;
+    }
+    return { min, max };
+  }
   for (let o = 0; o < outer; o++) {
     for (let a = 0; a < length; a++) {
       const base = o * outerStride + Math.floor(a / group) * groupStride;

@@ -79,6 +79,21 @@ export interface QuantParams {
   readonly dims?: readonly number[];
   /** The codes of this constant, where they were chosen otherwise than by rounding each value. */
   readonly codes?: Tensor;
+  /**
+   * Set where parameters are chosen while the constant is written, some rows at a time: `scale` and `zeroPoint` are
+   * empty.
+   */
+  readonly later?: RowSolver;
+}
+
+/** Chooses the parameters of some rows [rows, columns] of a constant whose blocks lie along the columns. */
+export interface RowSolver {
+  /** Elements of a block. */
+  readonly size: number;
+  /** From the rows, row-major; the scheme of what it gives has its blocks on axis 1. */
+  solve(values: Float32Array, dims: readonly [number, number]): QuantParams;
+  /** From the extremes of each block, where these are all that it looks at, and codes are the nearest ones. */
+  fromExtremes?(extremes: Range, dims: readonly [number, number]): QuantParams;
 }
 
 /** Closed real intervals, one per channel (length 1 per tensor). Not yet widened to include zero. */

@@ -146,7 +146,7 @@ async function look(
       limitFor(maxAccuracyDrop, comparedByDefault(first, model.graph.outputs), 1);
     }
   signal?.throwIfAborted();
-  await optimizeModel(model, file, recipe.optimize, () => undefined, passesFor(base)); // said when a trial plans
+  await optimizeModel(model, file, recipe.optimize, () => undefined, { among: passesFor(base) }); // said when a trial plans
   const macs = macsByNode(model, await exampleFeed(base, inputs));
   const work = [...uniqueLabels(model.graph.topological())].map(([n, name]) => ({
     node: n,

@@ -63,7 +63,7 @@ export async function convertModel(o: ConvertOptions): Promise<Converted> {
   refuseOverwriting([folder.dir], [o.file, ...dataFiles(model)]);
   requireTemporaryFolder();
   const example = await exampleOf(o);
-  await optimizeModel(model, o.file, recipe.recipe.optimize, o.report, passesFor(recipe), true);
+  await optimizeModel(model, o.file, recipe.recipe.optimize, o.report, { among: passesFor(recipe), tied: true });
   const graph = unquantized(model);
   folder.take();
   try {

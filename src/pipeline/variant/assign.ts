@@ -6,6 +6,7 @@ import type { Value } from '../../ir/graph.js';
 import { assignParams, withWeightParams } from '../../quantize/assign.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import { afterCalibration } from '../after-calibration.js';
+import { laterOf } from '../large.js';
 import { plannedFacts } from './plan.js';
 import type { AssignedVariant, PlannedVariant, RefinedVariant } from './types.js';
 
@@ -28,6 +29,7 @@ export function assignVariant(v: PlannedVariant, stats: ReadonlyMap<Value, Tenso
     (point, observer) =>
       observerOptions(quantize, 'uses' in point && !point.data ? 'activations' : 'weights', observer),
     v.recipe.plugins.observers,
+    laterOf(settled, (observer) => observerOptions(quantize, 'weights', observer)),
   );
   assigned.diagnostics.forEach(v.report);
   return { ...settled, stats: seen, assigned, observer: stats && quantize.activations.observer.name };

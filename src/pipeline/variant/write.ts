@@ -7,7 +7,7 @@ import { pointFacts } from '../../facts/model.js';
 import { coded } from '../../formats/coded.js';
 import { writeModel, type Written } from '../../formats/write.js';
 import { assertValid } from '../../ir/verify.js';
-import { saveModel } from '../../onnx/files.js';
+import { saveModel, type SaveOptions } from '../../onnx/files.js';
 import { forgetInferred } from '../../ops/infer.js';
 import { planCoded } from '../../quantize/planners/coded.js';
 import { assertScales } from '../../quantize/validate.js';
@@ -15,6 +15,7 @@ import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import type { Feed } from '../../ir/feed.js';
 import type { SparsityFacts } from '../../record/sparsity.js';
+import { isStreamed } from '../large.js';
 import { restOf } from '../prepare.js';
 import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
@@ -63,7 +64,7 @@ export async function writeVariant(
   const saturation = saturationRisk({ ...exposed, environment: environment() });
   const { model, tensors, changes, stored } = quantizedModel(v, v.report);
   const whole = { model, tensors, file: v.folder.model };
-  const external = saveModel(model, v.folder.model).files.length > 1;
+  const external = saveModel(model, v.folder.model, savingOf(v)).files.length > 1;
   const without = external ? undefined : await storeWithoutZeros(v, whole, feed);
   const exported = exportFiles(graphOf(v), v);
   const rest = stored ? `, ${stored} weights stored otherwise` : '';
@@ -80,6 +81,10 @@ export async function writeVariant(
     line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}${zeros(without?.storage)}${exported}`,
   };
 }
+
+/** Weights that are made while they are written lie beside the model, where runtimes map them. */
+const savingOf = ({ model, recipe: { recipe } }: TrainedVariant): SaveOptions =>
+  isStreamed(model, recipe) ? { externalData: 'always' } : {};
 
 type Storage = NonNullable<SparsityFacts['storage']> | undefined;
 

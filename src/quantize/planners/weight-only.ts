@@ -3,6 +3,7 @@ import { dataOf } from '../../ir/known.js';
 import { filled } from '../../base/lists.js';
 import type { Node, Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
+import type { Tensor } from '../../ir/tensor.js';
 import { dtypeBits } from '../../ir/dtype.js';
 import { linearView, specOf } from '../../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../../formats/weight-only.js';
@@ -28,7 +29,7 @@ export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'includ
 const SMALL_TABLE = 4096;
 
 /**
- * Weights of products, convolutions and embedding tables of the main graph: float32 constants.
+ * Weights of products, convolutions and embedding tables of the main graph: constants in float32 or float16.
  * Blocks run along what one output sums over: the rows of a MatMul weight, the input channels of a convolution (one
  * scale for each output channel where there are fewer of them than a block has), the columns of a table.
  * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
@@ -48,9 +49,8 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     const w = index === undefined ? undefined : n.inputs[index];
     if (index === undefined || !w) continue;
     const table = linearView(n)?.kind === 'lookup';
-    if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE))
-      continue;
-    const reason = keptBecause(n, w, { inputs, included, excluded });
+    if (table && (!o.embeddings || !w.isInitializer || !isTable(w.data))) continue;
+    const reason = keptBecause(n, w, { inputs, included, excluded }, true);
     if (reason !== undefined) {
       floatNodes.set(n, reason);
       continue;
@@ -80,6 +80,9 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
   };
   return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
 }
+
+const isTable = (data: Tensor | undefined): boolean =>
+  data !== undefined && (data.dtype === 'float32' || data.dtype === 'float16') && data.size >= SMALL_TABLE;
 
 /** The nodes whose weights are written before a DequantizeLinear. */
 export function dequantizedNodes({ plan, weightOnlyNodes, weightOnly }: Planned): Node[] {
