@@ -86,7 +86,7 @@ export class BlockKernels {
     const count = rows * Math.ceil(columns / size);
     const [low, high] = [this.#list(0), this.#list(1)];
     if (!this.#wasm.extremes(ROWS, rows, columns, size, low, high)) return undefined;
-    return { min: Float64Array.from(this.#floats(low, count)), max: Float64Array.from(this.#floats(high, count)) };
+    return { min: new Float64Array(this.#floats(low, count)), max: new Float64Array(this.#floats(high, count)) };
   }
 
   /** Values of the rows that were read, until others are. */

@@ -49,7 +49,7 @@ export function laterBlocks(
   let zeros: Uint8Array | undefined;
   function* made(): Generator<Uint8Array> {
     const [ownScales, ownZeros] = [new Uint8Array(rows * blocks * scaleWidth), new Uint8Array(rows * zeroBytes)];
-    for (const { first, count, chosen, packed } of partsOf(m, later!, { padded, scaleType, bytes, name })) {
+    for (const { first, count, chosen, packed } of partsOf(m, later!, { padded, scaleType, bytes, hasZeros, name })) {
       // checked above
       ownScales.set(encodeTensor(scaleType, [count, blocks], chosen.scale).bytes(), first * blocks * scaleWidth);
       if (hasZeros) packZeros(packed.zeros, [count, blocks], bits, ownZeros, first * zeroBytes);
@@ -104,8 +104,10 @@ interface PartForm {
   readonly padded: boolean;
   readonly scaleType: ScaleType;
   readonly bytes: number;
+  readonly hasZeros: boolean;
   readonly name: string;
 }
+const NO_ZEROS = new Uint8Array(0);
 
 /** Some rows after the others: by kernels where extremes are all that is looked at. */
 function* partsOf(m: RowsOf, solver: RowSolver, form: PartForm): Generator<Part> {
@@ -133,7 +135,7 @@ function* partsOf(m: RowsOf, solver: RowSolver, form: PartForm): Generator<Part>
     const extremes = kernels.extremes(count, columns, size) ?? notFinite(form);
     const chosen = storedScales(solver.fromExtremes(extremes, [count, columns]), scaleType);
     const codes = kernels.pack(count, columns, chosen, bytes, padded);
-    yield { first, count, chosen, packed: { codes, zeros: zerosOf(chosen) } };
+    yield { first, count, chosen, packed: { codes, zeros: form.hasZeros ? zerosOf(chosen) : NO_ZEROS } };
   }
 }
 

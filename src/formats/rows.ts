@@ -67,7 +67,9 @@ export function packRows(
 /** Zero points as unsigned codes. */
 export function zerosOf({ scheme, zeroPoint }: QuantParams): Uint8Array {
   const up = scheme.dtype.startsWith('u') ? 0 : 2 ** (dtypeBits(scheme.dtype) - 1);
-  return Uint8Array.from(zeroPoint, (z) => z + up);
+  const out = new Uint8Array(zeroPoint.length);
+  for (let i = 0; i < out.length; i++) out[i] = zeroPoint[i]! + up;
+  return out;
 }
 
 /** Two codes of 4 bits a byte, the first in the low half. */

@@ -1,5 +1,4 @@
 /** Scales in the type in which an operator holds them. */
-import { item } from '../base/lists.js';
 import { halfBits, halfValues } from '../ir/convert.js';
 import type { DType } from '../ir/dtype.js';
 import type { QuantParams } from '../scheme/types.js';
@@ -18,11 +17,11 @@ export function storedScales(params: QuantParams, type: ScaleType): QuantParams 
   if (type === 'float32') return params;
   const values = halfValues('float16');
   const { scale } = params;
-  const held = Float32Array.from(halfBits(scale), (code) => item(values, code));
-  held.forEach((h, i) => {
-    const s = item(scale, i);
-    if (h === 0) held[i] = Math.sign(s) * LEAST;
-    else if (!Number.isFinite(h)) held[i] = Math.sign(s) * MOST;
-  });
+  const codes = halfBits(scale);
+  const held = new Float32Array(scale.length);
+  for (let i = 0; i < held.length; i++) {
+    const h = values[codes[i]!]!;
+    held[i] = h === 0 ? Math.sign(scale[i]!) * LEAST : Math.abs(h) > MOST ? Math.sign(h) * MOST : h;
+  }
   return { ...params, scale: held };
 }

@@ -13,7 +13,7 @@ import { fedInputs } from './calibration.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
-import { isTooLarge } from './large.js';
+import { isTooLarge, readsOnce } from './large.js';
 import { lookAhead, startMetrics } from './look-ahead.js';
 import { checkOutputs } from './overwriting.js';
 import { loadFloatModel } from './prepare.js';
@@ -68,7 +68,8 @@ export async function openFront(o: FrontOptions): Promise<Front> {
     checkFiles(given);
   }
   const sources = watchSources(floatFile);
-  const model = loadFloatModel(floatFile, !o.dryRun);
+  const later = (m: Model): boolean => o.runs.every((r) => readsOnce(m, r.recipe.recipe));
+  const model = loadFloatModel(floatFile, (m) => !o.dryRun && !later(m));
   sources.add(model);
   if (!o.dryRun) checkOutputs(o.runs, model);
   const inputs = fedInputs(model);

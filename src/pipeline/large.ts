@@ -2,6 +2,7 @@
 import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { constantsOf } from '../cost/constants.js';
+import { formats } from '../formats/index.js';
 import { blockedForm } from '../formats/weight-only.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { specOf } from '../ops/index.js';
@@ -41,6 +42,10 @@ export const opensFloat = (
   bytes: number,
   { memory, evaluation, calibration }: Pick<Recipe, 'memory' | 'evaluation' | 'calibration'>,
 ): boolean => (evaluation.data ?? calibration.data) !== undefined && (memory === undefined || 1.5 * bytes < memory);
+
+/** Whether weights are read once, when they are written: they are checked then, instead of when they are loaded. */
+export const readsOnce = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>
+  byName(formats, recipe.quantize.format).plan === 'weight-only' && isStreamed(model, recipe);
 
 /**
  * How the parameters of points are chosen while they are written; undefined where all are chosen before: where the

@@ -40,9 +40,9 @@ import { assertMoreThanTrees } from './nothing.js';
  * A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. Without
  * `reads`, external data are not looked at.
  */
-export function loadFloatModel(file: string, reads = true): Model {
+export function loadFloatModel(file: string, reads: (model: Model) => boolean = () => true): Model {
   const model = loadModel(file);
-  assertFloat(model, file, reads);
+  assertFloat(model, file, reads(model));
   return model;
 }
 
@@ -61,27 +61,33 @@ function assertFloat(model: Model, file: string, reads = true): void {
         );
       }
     }
-    for (const v of g.initializers) {
-      // Masks and clamps hold infinities on purpose; weights never do.
-      if (
-        !v.data ||
-        !isFloat(v.data.dtype) ||
-        (!reads && isInFile(v.data)) ||
-        ![...v.uses].some((u) => {
-          const q = specOf(u.node)?.quant;
-          return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias);
-        })
-      )
-        continue;
-      const bad = firstNonFinite(v.data);
-      if (bad)
-        fail(
-          'MODEL_TENSOR',
-          `weight '${v.name}' holds ${bad.value} at element ${bad.index}`,
-          { file, tensor: v.name },
-          'export the model again from sound weights',
-        );
-    }
+    assertFinite(
+      [...g.initializers].filter((v) => reads || (v.data && !isInFile(v.data))),
+      file,
+    );
+  }
+}
+
+/** Throws MODEL_TENSOR for weights and biases that are not finite. Masks and clamps hold infinities on purpose. */
+export function assertFinite(constants: Iterable<Value>, file: string): void {
+  for (const v of constants) {
+    if (
+      !v.data ||
+      !isFloat(v.data.dtype) ||
+      ![...v.uses].some((u) => {
+        const q = specOf(u.node)?.quant;
+        return q?.role === 'compute' && (u.index === q.weight || u.index === q.bias);
+      })
+    )
+      continue;
+    const bad = firstNonFinite(v.data);
+    if (bad)
+      fail(
+        'MODEL_TENSOR',
+        `weight '${v.name}' holds ${bad.value} at element ${bad.index}`,
+        { file, tensor: v.name },
+        'export the model again from sound weights',
+      );
   }
 }
 
@@ -91,7 +97,8 @@ export interface CleanOptions {
   /** As for {@link loadFloatModel}. */ readonly reads?: boolean;
 }
 
-const isInFile = ({ source }: Tensor): boolean => (source.turned?.source ?? source).file !== undefined;
+const isInFile = (t: Tensor): boolean =>
+  t.dtype !== 'string' && (t.source.turned?.source ?? t.source).file !== undefined;
 
 /**
  * Inlines functions and cleans the graph. Changes the model, which came from `file`, in place. Throws what

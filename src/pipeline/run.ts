@@ -24,6 +24,7 @@ import { atBatchOfOne } from './first-look.js';
 import { fitToMemory } from './fit.js';
 import { openFront, type Front } from './front.js';
 import { farFromFloat, withoutGain } from './gain.js';
+import { readsOnce } from './large.js';
 import { measureTogether } from './measure-together.js';
 import { spendBudget } from './mixed.js';
 import { sparsityFindings } from './sparsity.js';
@@ -116,7 +117,10 @@ async function runTrained(
   startedAt: Date,
 ): Promise<RunResult[]> {
   const { front } = trained;
-  const changed = await changeModel(front, all, { tied: asks.every(keepsTied), reads: o.dryRun !== true });
+  const changed = await changeModel(front, all, {
+    tied: asks.every(keepsTied),
+    reads: !o.dryRun && !o.runs.every((r) => readsOnce(front.model, r.recipe.recipe)),
+  });
   const spent = o.dryRun ? asks : await spendBudgets(asks, front, all);
   const { planned, macs } = await planTogether(spent, front, all);
   const facts = (calibration?: SharedFacts['calibration']): SharedFacts => ({

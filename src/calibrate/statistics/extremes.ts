@@ -44,11 +44,16 @@ export function mergeExtremes(a: TensorStats, b: TensorStats): Extremes {
 }
 
 /** The extremes as a range: [0, 0] where nothing was seen. */
-export function extremeRange(stats: TensorStats): Range {
-  return {
-    min: stats.min.map((x) => (Number.isFinite(x) ? x : 0)),
-    max: stats.max.map((x) => (Number.isFinite(x) ? x : 0)),
-  };
+export const extremeRange = ({ min, max }: TensorStats): Range => ({ min: finite(min), max: finite(max) });
+
+/** A copy with 0 for what is not finite. In a plain loop: files have millions of blocks. */
+function finite(bounds: Float64Array): Float64Array {
+  const out = new Float64Array(bounds.length);
+  for (let i = 0; i < out.length; i++) {
+    const x = bounds[i]!;
+    out[i] = x - x === 0 ? x : 0;
+  }
+  return out;
 }
 
 /** Writes numbers in order; read with {@link reader}. */

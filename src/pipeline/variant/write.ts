@@ -6,6 +6,7 @@ import { saturatingLayers, saturationRisk } from '../../analyse/saturation.js';
 import { pointFacts } from '../../facts/model.js';
 import { coded } from '../../formats/coded.js';
 import { writeModel, type Written } from '../../formats/write.js';
+import type { Value } from '../../ir/graph.js';
 import { assertValid } from '../../ir/verify.js';
 import { saveModel, type SaveOptions } from '../../onnx/files.js';
 import { forgetInferred } from '../../ops/infer.js';
@@ -15,8 +16,8 @@ import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import type { Feed } from '../../ir/feed.js';
 import type { SparsityFacts } from '../../record/sparsity.js';
-import { isStreamed } from '../large.js';
-import { restOf } from '../prepare.js';
+import { isStreamed, readsOnce } from '../large.js';
+import { assertFinite, restOf } from '../prepare.js';
 import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
 import type { TrainedVariant, WrittenVariant } from './types.js';
@@ -62,6 +63,7 @@ export async function writeVariant(
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
   const saturation = saturationRisk({ ...exposed, environment: environment() });
+  if (readsOnce(v.model, v.recipe.recipe)) assertFinite(keptWeights(v), v.recipe.recipe.model ?? '');
   const { model, tensors, changes, stored } = quantizedModel(v, v.report);
   const whole = { model, tensors, file: v.folder.model };
   const external = saveModel(model, v.folder.model, savingOf(v)).files.length > 1;
@@ -81,6 +83,10 @@ export async function writeVariant(
     line: `${format.name} form, ${changes} nodes rewritten${rest} · ${bytesText(v.folder.bytes())}${zeros(without?.storage)}${exported}`,
   };
 }
+
+/** Those that are not looked at while they are written. */
+const keptWeights = ({ model, assigned: { params } }: TrainedVariant): Value[] =>
+  [...model.graph.initializers].filter((w) => !params.get(w)?.later);
 
 /** Weights that are made while they are written lie beside the model, where runtimes map them. */
 const savingOf = ({ model, recipe: { recipe } }: TrainedVariant): SaveOptions =>
