@@ -1,7 +1,9 @@
 /** Layer after layer: codes are chosen for the inputs that the layers before, already quantized, really give. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Node } from '../ir/graph.js';
+import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
+import { dequantize, quantize } from '../scheme/arithmetic.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { layerShape, tableShape, type LayerShape } from '../channels/layer.js';
 import { Frontier } from './frontier.js';
@@ -35,7 +37,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     // only layers with parameters are asked for
     const made = quantizeLayer(o, shape, o.params.get(shape.weight)!, sums);
     chosen.set(shape.weight, made.params);
-    shape.weight.data = Tensor.f32(made.weights, shape.weight.data!.dims); // a layer's weight is constant
+    shape.weight.data = heldAsCodes(made, dataOf(shape.weight).dims); // a layer's weight is constant
     if (made.bias && shape.bias) {
       shape.bias.data = Tensor.f32(made.bias, shape.bias.data!.dims);
       biases++;
@@ -93,6 +95,17 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
+}
+
+/** Weights from this size are held as codes, and computed each time they are read. */
+const HELD_BYTES = 1 << 22;
+
+/** What the codes of a layer mean. */
+function heldAsCodes({ weights, params }: ReturnType<typeof quantizeLayer>, dims: readonly number[]): Tensor {
+  if (weights.byteLength < HELD_BYTES) return Tensor.f32(weights, dims);
+  const codes = quantize(weights, dims, params);
+  const read = (): Uint8Array => new Uint8Array(dequantize(codes, params).buffer);
+  return new Tensor('float32', dims, { byteLength: weights.byteLength, read });
 }
 
 /** Whether a weight has parameters that are not chosen while it is written. */

@@ -60,6 +60,16 @@ export function blockedForm(n: Node, scheme: QuantScheme, form: WeightOnlyForm):
   return plain && g.axis === (n.int('transB', 0) ? 1 : 0) ? 'product' : undefined;
 }
 
+/** How a node of a written model holds its weight; undefined for nodes that hold no quantized one of these forms. */
+export const writtenForm = (n: Node): 'product' | 'table' | undefined =>
+  n.domain !== 'com.microsoft'
+    ? undefined
+    : n.op === 'MatMulNBits'
+      ? 'product'
+      : n.op === 'GatherBlockQuantized'
+        ? 'table'
+        : undefined;
+
 class Writer {
   readonly #in: FormatInput;
   readonly #form: WeightOnlyForm;

@@ -1,7 +1,7 @@
 /**
  * External tensor data (https://github.com/onnx/onnx/blob/main/docs/ExternalData.md), read by range. A model comes from
  * strangers, so the data file must be a plain file inside the model's own directory: no absolute path, no '..', no
- * link of either kind. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the
+ * link of either kind, but for those of a Hugging Face cache, which lead to the blobs of the same repository. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the
  * one seen at load.
  */
 import fs from 'node:fs';
@@ -117,13 +117,29 @@ function confine(dir: string, location: string, refuse: Refuse): string {
         `'${location}' does not exist`,
         `put the data file into the directory of the model under that name`,
       );
-    if (stat.isSymbolicLink())
+    if (stat.isSymbolicLink()) {
+      const blob = cachedBlob(real, at);
+      if (blob !== undefined && segment === segments.at(-1)) return blob;
       refuse(`'${location}' goes through a symbolic link`, 'copy the file instead of linking it');
+    }
   }
   const inside = path.relative(real, fs.realpathSync(at));
   if (inside === '' || inside.startsWith('..') || path.isAbsolute(inside))
     refuse(`'${location}' is not a file inside the directory of the model`);
   return at;
+}
+
+/**
+ * The file behind a link in `<cache>/<repository>/snapshots/<revision>/…` that leads into `<repository>/blobs`;
+ * undefined for other links.
+ */
+function cachedBlob(dir: string, link: string): string | undefined {
+  const parts = dir.split(path.sep);
+  const at = parts.lastIndexOf('snapshots');
+  if (at < 1 || at + 1 >= parts.length) return undefined;
+  const blobs = path.join(parts.slice(0, at).join(path.sep), 'blobs');
+  const target = fs.realpathSync(link);
+  return path.dirname(target) === blobs ? target : undefined;
 }
 
 function statPlain(file: string, refuse: Refuse): Seen {

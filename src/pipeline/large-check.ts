@@ -5,6 +5,7 @@
 import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { createRng } from '../base/rng.js';
+import { writtenForm } from '../formats/weight-only.js';
 import { cloneModel } from '../ir/clone.js';
 import { encodeTensor } from '../ir/encode.js';
 import { label, Graph, Node, Value } from '../ir/graph.js';
@@ -23,7 +24,6 @@ const INPUT_BYTES = 1 << 16;
 /** Rows of a weight that are run, and nodes at a time. */
 const ROWS = 16;
 const TOGETHER = 64;
-const MS = 'com.microsoft';
 
 export interface CheckedWeights {
   readonly checked: number;
@@ -42,8 +42,7 @@ export async function checkLarge(v: WrittenVariant, collapse: number): Promise<C
   const byOutput = new Map([...v.float.graph.nodes].map((n) => [n.outputs[0]?.name ?? '', n]));
   const twins = new Map([...v.tensors].map(([name, { value }]) => [value.name, byOutput.get(name)]));
   const checks = written.graph.topological().flatMap((node) => {
-    if (node.domain !== MS || (node.op !== 'MatMulNBits' && node.op !== 'GatherBlockQuantized')) return [];
-    return checkOf(node, twins.get(item(node.outputs, 0).name)) ?? [];
+    return writtenForm(node) === undefined ? [] : (checkOf(node, twins.get(item(node.outputs, 0).name)) ?? []);
   });
   const found = { checked: checks.length, cosine: 1, worst: '' };
   for (let from = 0; from < checks.length; from += TOGETHER) {
@@ -116,7 +115,7 @@ interface Check {
 function checkOf(node: Node, twin: Node | undefined): Check | undefined {
   const view = twin && linearView(twin);
   const weight = view && twin.inputs[view.weight];
-  const isTable = node.op === 'GatherBlockQuantized';
+  const isTable = writtenForm(node) === 'table';
   const stored = isTable ? [node.inputs[0], ...node.inputs.slice(2, 4)] : node.inputs.slice(1, 4);
   if (!view || !weight?.data || !stored[0]?.data || !stored[1]?.data) return undefined; // made by other nodes
   const [a, b] = weight.data.dims as readonly [number, number]; // those that these operators are written for

@@ -179,6 +179,19 @@ export const adjustSpec = z
   .default([])
   .describe('Changes of the float model before it is quantized, in this order.');
 
+export const exportSpec = z.strictObject({
+  externalData: z
+    .enum(['auto', 'always'])
+    .default('auto')
+    .describe(
+      'always: large tensors lie in data files beside the model, where runtimes map them. auto: so where one file ' +
+        'could not hold them, or they are quantized while they are written.',
+    ),
+  shardSize: bytesSpec
+    .describe('Most bytes of a data file, such as 2 GB: more make several. Default: one file.')
+    .optional(),
+});
+
 const compressSpecOf = ({ compression }: NamedParts) =>
   z
     .array(compression)
@@ -226,6 +239,7 @@ export function recipeSpecOf(plugins: Plugins) {
           'within a limit of the error; see docs/transport.md.',
       )
       .optional(),
+    export: exportSpec.prefault({}).describe('How the files of the model lie in the output folder.'),
     exports: z
       .array(parts.exporter)
       .describe('Files for runtimes that do not read the result as ONNX, written beside it.')

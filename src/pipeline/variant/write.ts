@@ -16,7 +16,7 @@ import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import type { Feed } from '../../ir/feed.js';
 import type { SparsityFacts } from '../../record/sparsity.js';
-import { isStreamed, readsOnce } from '../large.js';
+import { readsOnce } from '../large.js';
 import { assertFinite, restOf } from '../prepare.js';
 import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
@@ -89,8 +89,10 @@ const keptWeights = ({ model, assigned: { params } }: TrainedVariant): Value[] =
   [...model.graph.initializers].filter((w) => !params.get(w)?.later);
 
 /** Weights that are made while they are written lie beside the model, where runtimes map them. */
-const savingOf = ({ model, recipe: { recipe } }: TrainedVariant): SaveOptions =>
-  isStreamed(model, recipe) ? { externalData: 'always' } : {};
+const savingOf = ({ model, recipe: { recipe } }: TrainedVariant): SaveOptions => ({
+  externalData: recipe.export.externalData === 'always' || readsOnce(model, recipe) ? 'always' : 'auto',
+  ...(recipe.export.shardSize === undefined ? {} : { shardBytes: recipe.export.shardSize }),
+});
 
 type Storage = NonNullable<SparsityFacts['storage']> | undefined;
 

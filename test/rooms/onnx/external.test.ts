@@ -253,3 +253,46 @@ describe('saving', () => {
     expect(refusal(() => loadModel(dir)).code).toBe('MODEL_MISSING');
   });
 });
+
+describe('links of a Hugging Face cache', () => {
+  const cache = (target: string): string => {
+    const snapshot = at('models--a--b', 'snapshots', 'rev');
+    fs.mkdirSync(path.join(snapshot, 'onnx'), { recursive: true });
+    fs.mkdirSync(at('models--a--b', 'blobs'), { recursive: true });
+    fs.mkdirSync(at('models--other', 'blobs'), { recursive: true });
+    for (const repository of ['models--a--b', 'models--other']) floats(at(repository, 'blobs', 'abc'));
+    floats(at('secret'));
+    const made = write({ location: 'model.onnx_data', offset: '4', length: '8' });
+    fs.renameSync(made, at('models--a--b', 'blobs', 'def'));
+    fs.symlinkSync('../../../blobs/def', path.join(snapshot, 'onnx', 'model.onnx'));
+    fs.symlinkSync(target, path.join(snapshot, 'onnx', 'model.onnx_data'));
+    return path.join(snapshot, 'onnx', 'model.onnx');
+  };
+  it('are followed to the blobs of the same repository', () => {
+    const [w] = [...loadModel(cache('../../../blobs/abc')).graph.initializers];
+    expect([...w!.data!.f32()]).toEqual([1, 2]);
+  });
+  it.each(['../../../../models--other/blobs/abc', '../../../../secret', '../../../blobs/../../secret'])(
+    'are refused where they lead to %s',
+    (target) => {
+      const error = refusal(() => loadModel(cache(target)));
+      expect([error.code, error.message]).toEqual([
+        'MODEL_EXTERNAL_DATA',
+        expect.stringContaining("'model.onnx_data' goes through a symbolic link"),
+      ]);
+    },
+  );
+});
+
+describe('data files of a declared size', () => {
+  it('hold whole tensors, in order, and are named after their content', () => {
+    const model = fixture();
+    const { files } = saveModel(model, at('m.onnx'), {
+      externalData: 'always',
+      externalThresholdBytes: 8,
+      shardBytes: 4900,
+    });
+    expect(files.slice(1).map((f) => f.bytes)).toEqual([4800, 120 + 8 + 8]);
+    expect(outline(loadModel(at('m.onnx')))).toEqual(outline(model));
+  });
+});
