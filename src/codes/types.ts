@@ -34,6 +34,8 @@ export interface WeightMethod<O = unknown> {
    * are then solved some rows at a time.
    */
   readonly byPart?: true;
+  /** Whether a decoder may write its own samples where a recipe names none. */
+  readonly ownText?: true;
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;
   /**

@@ -34,6 +34,7 @@ export const weightOnly = {
     const writer = new Writer(input);
     const { graph } = input.model;
     for (const n of graph.topological()) if (input.planned.weightOnlyNodes.has(n)) writer.rewrite(n);
+    for (const [w, table] of input.planned.tied ?? []) writer.shareFloats(w, table);
     removeUnused(graph, graph.topological().toReversed());
     removeUnusedInitializers(graph);
     return { changes: input.planned.weightOnlyNodes.size, tensors: writer.tensors };
@@ -107,15 +108,19 @@ class Writer {
     }
   }
 
+  #storedProduct(n: Node, params: QuantParams): readonly Value[] {
+    const w = filled(n.inputs, 1);
+    const { rows, columns, turned } = matrixOf(n);
+    const layout = { rows, columns, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
+    return this.#once(params, 'product', () => this.#blocked(w, params, layout, true));
+  }
+
   #product(n: Node, params: QuantParams): void {
     const b = this.#b;
     const w = n.inputs[1]!; // planned
-    const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-    // a constant matrix, as blockedForm says
-    const [rows, columns] = turned ? [w.data!.dims[0]!, w.data!.dims[1]!] : [w.data!.dims[1]!, w.data!.dims[0]!];
+    const { rows, columns } = matrixOf(n);
     const size = blockSize(params);
-    const layout = { rows, columns, rowStride: turned ? columns : 1, columnStride: turned ? 1 : rows };
-    const stored = this.#once(params, 'product', () => this.#blocked(w, params, layout, true));
+    const stored = this.#storedProduct(n, params);
     const level = this.#form.accuracyLevel;
     const bias = n.op === 'Gemm' ? (n.inputs[2] ?? null) : null;
     let y = b.op('MatMulNBits', [n.inputs[0]!, ...stored], {
@@ -157,11 +162,34 @@ class Writer {
     return this.#b.op('Add', [y, this.#b.op('MatMul', [inner, wide ?? null], { name })], { name });
   }
 
+  /** A product and a table of the same float numbers: the product reads those of the table. */
+  shareFloats(w: Value, table: Value): void {
+    if (w === table || this.#in.params.has(w) || this.#in.params.has(table)) return;
+    for (const { node, index } of [...w.uses]) {
+      const turned = node.op === 'MatMul' || node.int('transB', 0) === 0;
+      const name = `${table.name}_Transpose`;
+      node.setInput(index, turned ? this.#b.op('Transpose', [table], { attrs: { perm: [1, 0] }, name }) : table);
+    }
+  }
+
+  /** Codes, scales and zero points of the product that a table shares its numbers with, in the table's shape. */
+  #shared(table: Value, rows: number, columns: number): readonly Value[] | undefined {
+    const [w] = [...(this.#in.planned.tied ?? [])].find(([, t]) => t === table) ?? [];
+    const head = w && [...w.uses].find((u) => blockedForm(u.node, named(this.#in.params, w).scheme, this.#form));
+    if (!w || !head || columns % blockSize(named(this.#in.params, w)) !== 0) return undefined;
+    const params = named(this.#in.params, w);
+    const [codes, ...rest] = this.#storedProduct(head.node, params);
+    const bytes = (columns * dtypeBits(params.scheme.dtype)) / 8;
+    const shape = this.#b.constant(Tensor.i64([rows, bytes]), `${table.name}_shape`);
+    return [this.#b.op('Reshape', [codes ?? null, shape], { name: `${table.name}_Reshape` }), ...rest];
+  }
+
   #table(n: Node, params: QuantParams): void {
     const w = n.inputs[0]!; // planned
     const [rows, columns] = w.data!.dims as readonly [number, number]; // a constant matrix, as blockedForm says
     const layout = { rows, columns, rowStride: columns, columnStride: 1 };
-    const stored = this.#once(params, 'table', () => this.#blocked(w, params, layout, false));
+    const make = (): readonly Value[] => this.#shared(w, rows, columns) ?? this.#blocked(w, params, layout, false);
+    const stored = this.#once(params, 'table', make);
     const [codes, ...rest] = stored;
     this.#replace(
       n,
@@ -286,6 +314,13 @@ class Writer {
     this.tensors.set(n.outputs[0]!.name, { value: made }); // products and lookups have one output
     replaceOutputs(this.#b.graph, n, [made]);
   }
+}
+
+/** The weight of a product as [rows, columns], one output a row: a constant matrix, as blockedForm says. */
+function matrixOf(n: Node): { readonly rows: number; readonly columns: number; readonly turned: boolean } {
+  const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
+  const [a, b] = n.inputs[1]!.data!.dims as readonly [number, number]; // planned
+  return turned ? { rows: a, columns: b, turned } : { rows: b, columns: a, turned };
 }
 
 const blockSize = ({ scheme: { granularity } }: QuantParams): number =>

@@ -10,24 +10,21 @@ import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, inSearchPart } from '../evaluate/compare.js';
-import { measureLatencies } from '../evaluate/latency.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { OutputErrorMeter, worstCosine } from '../evaluate/output-error.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { EvaluationFacts, LatencyFacts, OutputFacts } from '../record/index.js';
-import { measureOwnProcesses } from '../runtime/own-process.js';
+import type { EvaluationFacts, OutputFacts } from '../record/index.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
 import { EXACT, Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
-import { atBatch, randomFeed } from './feeds.js';
-import { slowness } from './slowness.js';
+import { randomFeed } from './feeds.js';
 import type { Variant, WrittenVariant } from './variant/types.js';
 
 /** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
-const OPEN_BYTES = 2e9;
+export const OPEN_BYTES = 2e9;
 
 /** What is looked at with what, wherever a model is run on samples. */
 export interface LookInput {
@@ -108,8 +105,8 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
   await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(o.alive(variants), (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
-      const open: { variant: WrittenVariant; session: Session }[] = [];
+    for (const { together, limit } of passesOver(o, variants, dataset?.count)) {
+      const open: Open[] = [];
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
@@ -117,8 +114,10 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
           });
         if (!open.length) continue;
         if (dataset) {
-          const now = await evaluateOn(o, dataset, float, open);
-          checked = { ...now, found: new Map([...checked.found, ...now.found]) };
+          const now = await evaluateOn(o, dataset, float, { open, limit });
+          const most = Math.max(now.samples ?? 0, checked.samples ?? 0);
+          const shared = checked.overlap.length ? checked.overlap : now.overlap;
+          checked = { ...now, samples: most, overlap: shared, found: new Map([...checked.found, ...now.found]) };
         } else
           for (const { variant, session } of open)
             await o.attempt(variant, () => runOnce(float, session, checked.feed));
@@ -131,6 +130,38 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
     await float.close();
   }
 }
+
+/**
+ * Variants that are evaluated in one pass, and on at most how many samples. Several runtimes that do not run here share
+ * what one evaluation costs: their numbers are simulated, and are measured on all samples by `verify`.
+ */
+function passesOver(
+  o: CheckInput,
+  variants: readonly WrittenVariant[],
+  count: number | undefined,
+): { readonly together: readonly WrittenVariant[]; readonly limit: number }[] {
+  const { samples = Infinity, simulatedSamples } = o.recipe.recipe.evaluation;
+  const alive = o.alive(variants);
+  const simulated = severalSimulated(alive);
+  const few = simulatedSamples === 'all' || !simulated.size ? Infinity : simulatedSamples;
+  if (few >= Math.min(samples, count ?? Infinity)) return inPacks(alive, samples);
+  for (const v of simulated) v.report(simulatedOnFew(few, v.prepared.target.name));
+  const [here, there] = [alive.filter((v) => !simulated.has(v)), [...simulated]];
+  return [...inPacks(here, samples), ...inPacks(there, few)];
+}
+/** Those whose runtimes do not run here, where there are several. */
+export function severalSimulated<V extends WrittenVariant>(list: readonly V[]): ReadonlySet<V> {
+  const simulated = list.filter((v) => v.prepared.target.host === 'simulated');
+  return new Set(simulated.length > 1 ? simulated : []);
+}
+const simulatedOnFew = (few: number, target: string): Diagnostic => ({
+  severity: 'note',
+  code: 'SIMULATED_ON_FEW',
+  message: `one of several runtimes that do not run here: ${target} was simulated on ${few} of the samples`,
+  hint: '`quantize verify` measures there on all; evaluation.simulatedSamples: all simulates on all',
+});
+const inPacks = (list: readonly WrittenVariant[], limit: number): ReturnType<typeof passesOver> =>
+  packs(list, (v) => statSync(v.folder.model).size, OPEN_BYTES).map((together) => ({ together, limit }));
 
 /**
  * Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with
@@ -212,10 +243,9 @@ async function evaluateOn(
   o: CheckInput,
   dataset: Dataset,
   float: Session,
-  open: readonly { variant: WrittenVariant; session: Session }[],
+  { open, limit }: { readonly open: readonly Open[]; readonly limit: number },
 ): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
-  const limit = e.samples ?? Infinity;
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
   async function* remember(): ReturnType<typeof batches> {
@@ -239,7 +269,7 @@ async function evaluateOn(
     totalSamples: o.searchOnly
       ? o.searchOnly.samples
       : dataset.count === undefined
-        ? e.samples
+        ? finite(limit)
         : Math.min(dataset.count, limit),
     onEvent: o.onEvent,
     signal: o.signal,
@@ -265,6 +295,12 @@ async function evaluateOn(
     });
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0), found };
 }
+
+interface Open {
+  readonly variant: WrittenVariant;
+  readonly session: Session;
+}
+const finite = (n: number): number | undefined => (Number.isFinite(n) ? n : undefined);
 
 async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | undefined): AsyncGenerator<Sample> {
   let given = 0;
@@ -310,41 +346,4 @@ function finiteCheck(outputs: readonly OutputFacts[]): void {
     'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use ' +
       'another quantize.format',
   );
-}
-
-/**
- * Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of
- * its own; by index of the variant.
- */
-export async function timeAll(
-  o: CheckInput,
-  variants: readonly WrittenVariant[],
-  feed: Feed,
-): Promise<ReadonlyMap<number, LatencyFacts>> {
-  const found = new Map<number, LatencyFacts>();
-  const l = o.recipe.recipe.evaluation.latency;
-  if (l === false) return found;
-  const sized = atBatch(feed, o.inputs, l.batch);
-  for (const together of packs(variants, (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
-    const timed = await measureLatencies(
-      o.floatFile,
-      together.map((v) => v.folder.model),
-      { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
-    );
-    for (const [i, v] of together.entries()) {
-      const latency = item(timed, i); // one for each
-      found.set(v.index, latency);
-      const slow = slowness(latency, v.recipe.recipe.quantize);
-      if (slow) v.report(slow);
-    }
-  }
-  if (!l.memory) return found;
-  const files = variants.map((v) => v.folder.model);
-  const own = { feed: sized, threads: l.threads, signal: o.signal };
-  const [float, ...measured] = await measureOwnProcesses([o.floatFile, ...files], own);
-  for (const [i, v] of variants.entries()) {
-    const [latency, quantized] = [found.get(v.index), measured[i]];
-    if (latency && float && quantized) found.set(v.index, { ...latency, process: { float, quantized } });
-  }
-  return found;
 }

@@ -22,6 +22,7 @@ import { compressFront } from './compress.js';
 import { calibrateTogether } from './calibrate-together.js';
 import { atBatchOfOne } from './first-look.js';
 import { fitToMemory } from './fit.js';
+import { forecastOf } from './forecast.js';
 import { openFront, type Front } from './front.js';
 import { farFromFloat, withoutGain } from './gain.js';
 import { readsOnce } from './large.js';
@@ -139,6 +140,7 @@ async function runTrained(
     ...(trained.compression ? { compression: trained.compression } : {}),
     ...(trained.facts ? { training: trained.facts } : {}),
   });
+  if (o.dryRun) for (const v of planned) [forecastOf(v)].forEach((d) => d && v.report(d));
   if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
 
   try {
@@ -303,7 +305,8 @@ async function refineAll(
   { inputs }: Front,
   all: Together,
 ): Promise<RefinedVariant[]> {
-  const asked = asking(list, 'weights');
+  // what is chosen while it is written needs no stage
+  const asked = asking(list, 'weights').filter((v) => [...v.assigned.params.values()].some((p) => !p.later));
   if (!asked.length) return list.map(asRounded);
   const made = await all.stage('weights', async () => {
     const how = { moments, inputs, report: all.report, ...all.listen };
