@@ -1,14 +1,17 @@
 /** Written → measured: accuracy in one pass over the samples, then layers, kernels and latency. */
 import { named } from '../base/lists.js';
-import type { LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { Feed } from '../ir/feed.js';
+import type { GenerationFacts, LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
 import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
 import { analyseKernels, analyseLayers, layersText, type AnalysisData } from './analysis.js';
-import { evaluateAll, severalSimulated, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { evaluateAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { severalSimulated } from './passes-over.js';
 import { modelClasses } from './classes.js';
+import { compareGeneration, generates, generationText } from './generation.js';
 import type { Front } from './front.js';
 import { has } from './stages.js';
-import { timeAll } from './time-together.js';
 import type { Together } from './together.js';
+import { timeAll } from './time.js';
 import { twinsOf } from './twins.js';
 import type { MeasuredVariant, WrittenVariant } from './variant/types.js';
 
@@ -72,7 +75,10 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
   const layers = await measureLayers(written, o);
   const inspected = await verify(written, checked, o);
   const alive = all.alive(written);
-  const latency = alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, checked, o) : new Map();
+  const { feed } = checked;
+  const latency =
+    feed && alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, feed, o) : new Map<number, never>();
+  const generation = await generate(alive, check, o);
   return {
     measured: alive.map((v) => ({
       ...v,
@@ -82,6 +88,7 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
         ...present('evaluation', checked.found.get(v.index)),
         ...present('latency', latency.get(v.index)),
         ...present('layers', layers.get(v.index)),
+        ...present('generation', generation.get(v.index)),
       },
     })),
     overlap: checked.overlap,
@@ -129,7 +136,7 @@ async function verify(
       const { kernels, ...own } = await inspectOptimized(v.folder.model, v.nodes);
       const runtime = { ...own, ...(v.saturation ? { saturation: v.saturation } : {}) };
       const looks = { inputs: front.inputs, ...all.listen };
-      const more = detail ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
+      const more = detail && feed ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
       found.set(v.index, { runtime: { ...runtime, ...more }, kernels });
       return (
         `${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ` +
@@ -144,7 +151,7 @@ async function verify(
 async function time(
   alive: readonly WrittenVariant[],
   check: CheckInput,
-  { feed }: Checked,
+  feed: Feed,
   { all }: MeasureOptions,
 ): ReturnType<typeof timeAll> {
   return all.stage('latency', async () => {
@@ -156,4 +163,24 @@ async function time(
     });
     return [found, all.about(lines)];
   });
+}
+
+/** Prompts continued by both models, of those that continue text. */
+async function generate(
+  alive: readonly WrittenVariant[],
+  check: CheckInput,
+  { all, front }: MeasureOptions,
+): Promise<ReadonlyMap<number, GenerationFacts>> {
+  const found = new Map<number, GenerationFacts>();
+  const asked = alive.filter((v) => has(v.asks, 'generate') && v.prepared.target.host === 'here');
+  if (!asked.length || !generates(check, front.scores.outputs)) return found;
+  await all.stage('generate', async () => {
+    for (const v of asked)
+      await all.lookInto(v, async () => {
+        const made = await compareGeneration(check, v);
+        if (made) found.set(v.index, made);
+      });
+    return [undefined, all.about([...found.values()].map(generationText)) || 'nothing was continued'];
+  });
+  return found;
 }
