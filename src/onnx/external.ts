@@ -1,8 +1,8 @@
 /**
  * External tensor data (https://github.com/onnx/onnx/blob/main/docs/ExternalData.md), read by range. A model comes from
  * strangers, so the data file must be a plain file inside the model's own directory: no absolute path, no '..', no
- * link of either kind, but for those of a Hugging Face cache, which lead to the blobs of the same repository. Throws MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the
- * one seen at load.
+ * link of either kind, but for those of a Hugging Face cache, which lead to the blobs of the same repository. Throws
+ * MODEL_EXTERNAL_DATA naming the tensor, and MODEL_CHANGED where the file is no longer the one seen at load.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,10 +1,8 @@
-/** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
+/** Verification of written models: they load, run and agree with the float model. */
 import { item } from '../base/lists.js';
-import { statSync } from 'node:fs';
 import path from 'node:path';
-import { fail, type Diagnostic } from '../base/errors.js';
+import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { packs } from '../base/group.js';
 import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
@@ -20,11 +18,9 @@ import type { EvaluationFacts, OutputFacts } from '../record/index.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
 import { EXACT, Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
+import { passesOver } from './passes-over.js';
 import { randomFeed } from './feeds.js';
 import type { Variant, WrittenVariant } from './variant/types.js';
-
-/** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
-export const OPEN_BYTES = 2e9;
 
 /** What is looked at with what, wherever a model is run on samples. */
 export interface LookInput {
@@ -54,7 +50,8 @@ export interface SearchOnly {
 export interface Checked {
   /** Undefined without data. */ readonly samples: number | undefined;
   readonly overlap: readonly (readonly [string, string])[];
-  /** One sample's inputs. */ readonly feed: Feed;
+  /** One sample's inputs; undefined where there are no data, and the model runs on no random inputs. */
+  readonly feed: Feed | undefined;
   /** By index of the variant; without data, none. */
   readonly found: ReadonlyMap<number, EvaluationFacts>;
 }
@@ -118,9 +115,7 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
           const most = Math.max(now.samples ?? 0, checked.samples ?? 0);
           const shared = checked.overlap.length ? checked.overlap : now.overlap;
           checked = { ...now, samples: most, overlap: shared, found: new Map([...checked.found, ...now.found]) };
-        } else
-          for (const { variant, session } of open)
-            await o.attempt(variant, () => runOnce(float, session, checked.feed));
+        } else checked = { ...checked, feed: await ranOnRandom(o, float, open) };
       } finally {
         for (const { session } of open) await session.close();
       }
@@ -130,38 +125,6 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
     await float.close();
   }
 }
-
-/**
- * Variants that are evaluated in one pass, and on at most how many samples. Several runtimes that do not run here share
- * what one evaluation costs: their numbers are simulated, and are measured on all samples by `verify`.
- */
-function passesOver(
-  o: CheckInput,
-  variants: readonly WrittenVariant[],
-  count: number | undefined,
-): { readonly together: readonly WrittenVariant[]; readonly limit: number }[] {
-  const { samples = Infinity, simulatedSamples } = o.recipe.recipe.evaluation;
-  const alive = o.alive(variants);
-  const simulated = severalSimulated(alive);
-  const few = simulatedSamples === 'all' || !simulated.size ? Infinity : simulatedSamples;
-  if (few >= Math.min(samples, count ?? Infinity)) return inPacks(alive, samples);
-  for (const v of simulated) v.report(simulatedOnFew(few, v.prepared.target.name));
-  const [here, there] = [alive.filter((v) => !simulated.has(v)), [...simulated]];
-  return [...inPacks(here, samples), ...inPacks(there, few)];
-}
-/** Those whose runtimes do not run here, where there are several. */
-export function severalSimulated<V extends WrittenVariant>(list: readonly V[]): ReadonlySet<V> {
-  const simulated = list.filter((v) => v.prepared.target.host === 'simulated');
-  return new Set(simulated.length > 1 ? simulated : []);
-}
-const simulatedOnFew = (few: number, target: string): Diagnostic => ({
-  severity: 'note',
-  code: 'SIMULATED_ON_FEW',
-  message: `one of several runtimes that do not run here: ${target} was simulated on ${few} of the samples`,
-  hint: '`quantize verify` measures there on all; evaluation.simulatedSamples: all simulates on all',
-});
-const inPacks = (list: readonly WrittenVariant[], limit: number): ReturnType<typeof passesOver> =>
-  packs(list, (v) => statSync(v.folder.model).size, OPEN_BYTES).map((together) => ({ together, limit }));
 
 /**
  * Each variant loaded, and run on one sample, in a process of its own: what crashes the runtime fails with
@@ -219,13 +182,34 @@ const openQuantized = ({ folder, prepared }: WrittenVariant, threads: number): P
   ); // session errors are Errors
 
 /**
- * Without data: both on one random feed. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is finite in float
- * alone.
+ * Without data: all on one random feed, which is given back. Where the float model itself takes no such inputs (indices
+ * beyond a table, say), they are to blame, and that is told. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is
+ * finite in float alone.
  */
-async function runOnce(float: Session, quantized: Session, feed: Feed): Promise<void> {
-  // random inputs may be none that the model takes, such as indices beyond a table
-  const expected = await float.run(feed).catch(() => undefined);
-  if (!expected) return;
+async function ranOnRandom(
+  o: CheckInput,
+  float: Session,
+  open: readonly { variant: WrittenVariant; session: Session }[],
+): Promise<Feed | undefined> {
+  const feed = randomFeed(o.inputs, 0);
+  let expected: Feed;
+  try {
+    expected = await float.run(feed);
+  } catch (error) {
+    if (!(error instanceof QuantError)) throw error;
+    o.report({
+      severity: 'warning',
+      code: 'RANDOM_INPUTS',
+      message: `the float model does not run on random inputs, so that the quantized one was only loaded: ${error.message}`,
+      hint: 'set evaluation.data to have it run and timed',
+    });
+    return undefined;
+  }
+  for (const { variant, session } of open) await o.attempt(variant, () => runOnce(session, feed, expected));
+  return feed;
+}
+
+async function runOnce(quantized: Session, feed: Feed, expected: Feed): Promise<void> {
   const actual = await quantized
     .run(feed)
     .catch((cause: unknown) =>
@@ -263,6 +247,7 @@ async function evaluateOn(
     candidates: open.map((x) => x.session),
     classNames: dataset.classes ?? o.classNames,
     guessedClasses: dataset.guessedClasses,
+    vocabulary: dataset.vocabulary,
     batches: remember,
     metrics: await chosenMetrics(o.recipe),
     searchShare: o.searchOnly ? 0 : e.searchShare,
@@ -315,8 +300,9 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
  * Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the
  * recipe.
  */
-export function collapseCheck(e: EvaluationFacts, limit: number): void {
+export function collapseCheck(e: EvaluationFacts, limit: number | false): void {
   finiteCheck(e.outputs);
+  if (limit === false) return;
   const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => worstCosine(o) < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
   const seen = e.agreement
@@ -326,7 +312,8 @@ export function collapseCheck(e: EvaluationFacts, limit: number): void {
     'QUANTIZE_COLLAPSED',
     `the quantized model ${seen}; no model was written`,
     {},
-    'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway',
+    'try another observer (percentile, mse) for static formats; quantize.weights.saturation: reduce (reduceRange: true) ' +
+      'where sums of products may saturate; exclude sensitive layers; evaluation.collapse: false keeps it anyway',
   );
 }
 

@@ -14,7 +14,7 @@ interface Run {
 }
 /** Larger files hold their weights themselves: they are not read twice. */
 const INLINE_BYTES = 64e6;
-const LEFT_OUT = ['latency', 'layers', 'profile', 'sensitivity'] as const;
+const LEFT_OUT = ['latency', 'layers', 'profile', 'sensitivity', 'generation'] as const;
 
 /** Recipes as they can be run, and what to say of that. All share one model. */
 export function fitToMemory(runs: readonly Run[]): { readonly runs: readonly Run[]; readonly told: Diagnostic[] } {
@@ -37,8 +37,8 @@ export function fitToMemory(runs: readonly Run[]): { readonly runs: readonly Run
       code: 'LARGE_MODEL',
       message,
       hint:
-        `memory: ${Math.ceil((OPENED_TIMES * bytes) / 1e9)} GB or more in the recipe opens it and measures all that the ` +
-        'recipe asks for',
+        `memory: ${Math.ceil((OPENED_TIMES * bytes) / 1e9)} GB or more in the recipe opens it and measures all that ` +
+        'it asks for',
     });
     const off = Object.fromEntries(left.map((key) => [key, false] as const));
     const evaluation = { ...recipe.evaluation, ...off };

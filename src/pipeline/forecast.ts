@@ -45,7 +45,7 @@ export function forecastOf(v: PlannedVariant): Diagnostic | undefined {
     severity: 'note',
     code: 'FORECAST',
     message:
-      `about ${bytesText(bytes)} are written, in ${bytesText(memory)} of memory and ${secondsText(1000 * seconds)} of ` +
-      'CPU time where weights are rounded; methods that search, and evaluation, come on top',
+      `about ${bytesText(bytes)} are written, in ${bytesText(memory)} of memory and ${secondsText(1000 * seconds)} ` +
+      'of CPU time where weights are rounded; methods that search, and evaluation, come on top',
   };
 }

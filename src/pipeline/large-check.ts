@@ -5,7 +5,7 @@
 import { item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import { createRng } from '../base/rng.js';
-import { writtenForm } from '../formats/weight-only.js';
+import { writtenForm } from '../formats/written-form.js';
 import { cloneModel } from '../ir/clone.js';
 import { encodeTensor } from '../ir/encode.js';
 import { label, Graph, Node, Value } from '../ir/graph.js';
@@ -53,7 +53,8 @@ export async function checkLarge(v: WrittenVariant, collapse: number): Promise<C
       if (!(cosine >= collapse))
         fail(
           'QUANTIZE_COLLAPSED',
-          `'${label(node)}' (${node.op}) has a cosine of ${cosine.toFixed(3)} to its float weights; no model was written`,
+          `'${label(node)}' (${node.op}) has a cosine of ${cosine.toFixed(3)} to its float weights; ` +
+            'no model was written',
           { node: label(node) },
           'more bits or smaller blocks, quantize.exclude, or lower evaluation.collapse to keep it anyway',
         );

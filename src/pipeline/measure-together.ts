@@ -1,17 +1,19 @@
 /** Written → measured: accuracy in one pass over the samples, then layers, kernels and latency. */
 import { named } from '../base/lists.js';
-import type { LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
+import type { Feed } from '../ir/feed.js';
+import type { GenerationFacts, LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
 import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
 import { analyseKernels, analyseLayers, layersText, type AnalysisData } from './analysis.js';
-import { evaluateAll, severalSimulated, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { evaluateAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { severalSimulated } from './passes-over.js';
 import { modelClasses } from './classes.js';
-import { randomFeed } from './feeds.js';
+import { compareGeneration, generates, generationText } from './generation.js';
 import type { Front } from './front.js';
 import { isTooLarge, opensFloat } from './large.js';
 import { checkLarge } from './large-check.js';
 import { has } from './stages.js';
-import { timeAll } from './time-together.js';
 import type { Together } from './together.js';
+import { timeAll } from './time.js';
 import { twinsOf } from './twins.js';
 import type { MeasuredVariant, WrittenVariant } from './variant/types.js';
 
@@ -79,7 +81,10 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
   const layers = await measureLayers(written, o);
   const inspected = whole ? await verify(written, checked, o) : new Map<number, Inspected>();
   const alive = all.alive(written);
-  const latency = alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, checked, o) : new Map();
+  const { feed } = checked;
+  const latency =
+    feed && alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, feed, o) : new Map<number, never>();
+  const generation = whole ? await generate(alive, check, o) : new Map<number, never>();
   return {
     measured: alive.map((v) => ({
       ...v,
@@ -89,6 +94,7 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
         ...present('evaluation', checked.found.get(v.index)),
         ...present('latency', latency.get(v.index)),
         ...present('layers', layers.get(v.index)),
+        ...present('generation', generation.get(v.index)),
       },
     })),
     overlap: checked.overlap,
@@ -97,7 +103,7 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
 
 /** Models that are not opened as a whole. */
 async function checkAll(
-  { recipe, inputs }: CheckInput,
+  { recipe }: CheckInput,
   written: readonly WrittenVariant[],
   all: Together,
 ): Promise<readonly [Checked, string]> {
@@ -111,9 +117,10 @@ async function checkAll(
     });
   const lines = await all.each(written, async (v) => {
     const { checked, cosine, worst } = await checkLarge(v, collapse);
-    return `${checked} products and tables run on some rows · least cosine ${cosine.toFixed(4)}${worst && ` (${worst})`}`;
+    const least = `least cosine ${cosine.toFixed(4)}${worst && ` (${worst})`}`;
+    return `${checked} products and tables run on some rows · ${least}`;
   });
-  const checked = { samples: undefined, overlap: [], feed: randomFeed(inputs, 0), found: new Map<number, never>() };
+  const checked = { samples: undefined, overlap: [], feed: undefined, found: new Map<number, never>() };
   return [checked, all.about(lines)];
 }
 
@@ -158,7 +165,7 @@ async function verify(
       const { kernels, ...own } = await inspectOptimized(v.folder.model, v.nodes);
       const runtime = { ...own, ...(v.saturation ? { saturation: v.saturation } : {}) };
       const looks = { inputs: front.inputs, ...all.listen };
-      const more = detail ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
+      const more = detail && feed ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
       found.set(v.index, { runtime: { ...runtime, ...more }, kernels });
       return (
         `${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ` +
@@ -173,7 +180,7 @@ async function verify(
 async function time(
   alive: readonly WrittenVariant[],
   check: CheckInput,
-  { feed }: Checked,
+  feed: Feed,
   { all }: MeasureOptions,
 ): ReturnType<typeof timeAll> {
   return all.stage('latency', async () => {
@@ -185,4 +192,24 @@ async function time(
     });
     return [found, all.about(lines)];
   });
+}
+
+/** Prompts continued by both models, of those that continue text. */
+async function generate(
+  alive: readonly WrittenVariant[],
+  check: CheckInput,
+  { all, front }: MeasureOptions,
+): Promise<ReadonlyMap<number, GenerationFacts>> {
+  const found = new Map<number, GenerationFacts>();
+  const asked = alive.filter((v) => has(v.asks, 'generate') && v.prepared.target.host === 'here');
+  if (!asked.length || !generates(check, front.scores.outputs)) return found;
+  await all.stage('generate', async () => {
+    for (const v of asked)
+      await all.lookInto(v, async () => {
+        const made = await compareGeneration(check, v);
+        if (made) found.set(v.index, made);
+      });
+    return [undefined, all.about([...found.values()].map(generationText)) || 'nothing was continued'];
+  });
+  return found;
 }

@@ -62,7 +62,7 @@ describe('memory', () => {
     const { record } = await ran('float', { memory: 200e3 });
     const [first] = record.diagnostics;
     expect(first?.code).toBe('LARGE_MODEL');
-    expect(first?.message).toContain('evaluation.latency, evaluation.layers, evaluation.profile left out');
+    expect(first?.message).toContain('evaluation.latency, evaluation.layers, evaluation.profile');
     expect([record.latency, record.layers, record.runtime]).toEqual([undefined, undefined, undefined]);
   });
   it('forecasts what is written from sizes alone', async () => {

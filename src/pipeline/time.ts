@@ -1,12 +1,13 @@
 /** How fast written models are, beside the float model. */
-import { statSync } from 'node:fs';
 import { item } from '../base/lists.js';
+import { statSync } from 'node:fs';
 import { packs } from '../base/group.js';
 import { measureLatencies } from '../evaluate/latency.js';
 import type { Feed } from '../ir/feed.js';
 import type { LatencyFacts } from '../record/index.js';
 import { measureOwnProcesses } from '../runtime/own-process.js';
-import { OPEN_BYTES, type CheckInput } from './check.js';
+import type { CheckInput } from './check.js';
+import { OPEN_BYTES } from './passes-over.js';
 import { atBatch } from './feeds.js';
 import { slowness } from './slowness.js';
 import type { WrittenVariant } from './variant/types.js';
