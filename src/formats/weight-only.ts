@@ -329,7 +329,8 @@ class Writer {
     return made;
   }
   #replace(n: Node, made: Value): void {
-    if (this.#b.graph === this.#in.model.graph) this.tensors.set(n.outputs[0]!.name, { value: made }); // they have one output
+    // they have one output
+    if (this.#b.graph === this.#in.model.graph) this.tensors.set(n.outputs[0]!.name, { value: made });
     replaceOutputs(this.#b.graph, n, [made]);
   }
 }

@@ -116,7 +116,7 @@ async function checkAll(
       hint: 'raise memory, or leave it out',
     });
   const lines = await all.each(written, async (v) => {
-    const { checked, cosine, worst } = await checkLarge(v, collapse);
+    const { checked, cosine, worst } = await checkLarge(v, collapse === false ? -1 : collapse);
     const least = `least cosine ${cosine.toFixed(4)}${worst && ` (${worst})`}`;
     return `${checked} products and tables run on some rows · ${least}`;
   });
