@@ -147,6 +147,8 @@ export interface Grid {
   readonly high: number;
   /** Zero points may not change. */
   readonly symmetric: boolean;
+  /** Scales may be negative. */
+  readonly signed?: boolean;
 }
 
 /** The rows of a layer that are solved together. */
@@ -187,6 +189,7 @@ export function gridOf(
       low,
       high,
       symmetric: params.scheme.symmetric,
+      signed: params.scheme.signedScale === true,
     },
   }; // parts are parameters
 }

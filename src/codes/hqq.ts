@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
-import { solveParts, type Ends, type ScaleAndZero } from './parts.js';
+import { solveParts, type Ends, type Fitted, type ScaleAndZero } from './parts.js';
 import type { WeightMethod } from './types.js';
 
 const options = z.strictObject({
@@ -42,7 +42,7 @@ function fitPart(
   { scale: startScale, zero: startZero }: ScaleAndZero,
   { low, high, symmetric }: Ends,
   { p, beta: first, kappa, rounds }: Options,
-): ScaleAndZero {
+): Fitted {
   const clipped = (q: number): number => (q > high ? high : q < low ? low : q);
   const n = values.length;
   let [scale, zero] = [startScale, startZero];
@@ -86,7 +86,8 @@ function fitPart(
     down += q * q;
   }
   const made = down > 0 ? up / down : 0;
-  return made > 0 && norm(values, made, best.zero, low, high, p) < best.error ? { scale: made, zero: best.zero } : best;
+  const error = made > 0 ? norm(values, made, best.zero, low, high, p) : Infinity;
+  return error < best.error ? { scale: made, zero: best.zero, error } : best;
 }
 
 /** Σ |w − s·(Q − z)|^p with the nearest codes. */

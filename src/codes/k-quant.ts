@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { roundHalfEven } from '../scheme/rounding.js';
-import { roundingError, solveParts, type Ends, type ScaleAndZero } from './parts.js';
+import { MAGIC, roundingError, solveParts, type Ends, type Fitted, type ScaleAndZero } from './parts.js';
 import type { WeightMethod } from './types.js';
 
 const options = z.strictObject({
@@ -32,9 +32,8 @@ export const kQuant = {
       let squares = 0;
       for (let i = 0; i < values.length; i++) squares += values[i]! ** 2;
       const level = Math.sqrt(squares / values.length);
-      // the arrays are ours until the next part
-      for (let i = 0; i < values.length; i++) weights[i]! *= level + Math.abs(values[i]!);
-      return fitPart(values, weights, start, problem.grid, steps);
+      const counts = weights.map((w, i) => w * (level + Math.abs(values[i]!)));
+      return fitPart(values, counts, start, problem.grid, steps);
     });
   },
 } satisfies WeightMethod<z.output<typeof options>>;
@@ -45,7 +44,7 @@ function fitPart(
   { scale: startScale, zero: startZero }: ScaleAndZero,
   { low, high, symmetric }: Ends,
   steps: number,
-): ScaleAndZero {
+): Fitted {
   let best = {
     scale: startScale,
     zero: startZero,
@@ -56,6 +55,7 @@ function fitPart(
     const error = roundingError(values, weights, scale, zero, low, high);
     if (error < best.error) best = { scale, zero, error };
   };
+  if (symmetric) return fitScale(values, weights, best, low - startZero, high - startZero, steps);
   let min = 0;
   for (const x of values) min = Math.min(min, x);
   const levels = high - low;
@@ -65,18 +65,12 @@ function fitPart(
     let [sw, swx, swq, swqx, swqq] = [0, 0, 0, 0, 0];
     for (let i = 0; i < values.length; i++) {
       const [x, w] = [values[i]!, weights[i]!];
-      const q = symmetric
-        ? Math.min(high, Math.max(low, roundHalfEven(x / tried) + startZero)) - startZero
-        : Math.min(levels, Math.max(0, roundHalfEven((x - min) / tried)));
+      const q = Math.min(levels, Math.max(0, roundHalfEven((x - min) / tried)));
       sw += w;
       swx += w * x;
       swq += w * q;
       swqx += w * q * x;
       swqq += w * q * q;
-    }
-    if (symmetric) {
-      consider(swqx / swqq, startZero);
-      continue;
     }
     const determinant = sw * swqq - swq * swq;
     if (!(determinant > 0)) continue;
@@ -87,6 +81,40 @@ function fitPart(
       scale = swqx / swqq;
     }
     consider(scale, Math.min(high, Math.max(low, low + roundHalfEven(-offset / scale))));
+  }
+  return best;
+}
+
+/**
+ * Without offset: for each try the error of the scale that fits its codes best is Σ w·x² − (Σ w·q·x)² ÷ Σ w·q², so that
+ * one pass tells.
+ */
+function fitScale(
+  values: Float64Array,
+  weights: Float64Array,
+  start: Fitted,
+  bottom: number,
+  top: number,
+  steps: number,
+): Fitted {
+  const levels = top - bottom;
+  let all = 0;
+  for (let i = 0; i < values.length; i++) all += weights[i]! * values[i]! * values[i]!;
+  let best = start;
+  for (let s = 0; s <= steps; s++) {
+    const inverse = (levels - 1 + (2 * s) / steps) / (start.scale * levels);
+    let [up, down] = [0, 0];
+    for (let i = 0; i < values.length; i++) {
+      const rounded = values[i]! * inverse + MAGIC - MAGIC;
+      const q = rounded > top ? top : rounded < bottom ? bottom : rounded;
+      const wq = weights[i]! * q;
+      up += wq * values[i]!;
+      down += wq * q;
+    }
+    const scale = up / down;
+    if (!(scale > 0) || !Number.isFinite(scale)) continue;
+    const error = all - up * scale;
+    if (error < best.error) best = { scale, zero: start.zero, error };
   }
   return best;
 }

@@ -56,28 +56,47 @@ export interface ScaleAndZero {
   readonly scale: number;
   readonly zero: number;
 }
+/** A choice and what it errs by, in the measure of whoever made it. */
+export interface Fitted extends ScaleAndZero {
+  readonly error: number;
+}
 /** The lowest and highest code, and whether the zero point is fixed. */
 export type Ends = Pick<Grid, 'low' | 'high' | 'symmetric'>;
 
-/** Chooses the scale and zero point of each part alone, and rounds to what they give. */
-export function solveParts(
-  problem: RowsProblem,
-  fit: (part: PartElements, start: ScaleAndZero) => ScaleAndZero,
-): Solved {
+/** From so many codes on, a part keeps the sign of its scale: the other one is hardly ever better. */
+const MANY_CODES = 16;
+
+/**
+ * Chooses the scale and zero point of each part alone, and rounds to what they give. Where scales may be negative, parts
+ * are mirrored so that the fit sees a positive one; with few codes both are tried and the better is taken.
+ */
+export function solveParts(problem: RowsProblem, fit: (part: PartElements, start: ScaleAndZero) => Fitted): Solved {
   const { grid } = problem;
   const scale = grid.scale.slice();
   const zeroPoint = grid.zeroPoint.slice();
   for (const own of partsOf(problem)) {
     const { part } = own;
-    const fitted = fit(own, { scale: item(grid.scale, part), zero: item(grid.zeroPoint, part) });
-    scale[part] = fitted.scale;
+    const start = { scale: Math.abs(item(grid.scale, part)), zero: item(grid.zeroPoint, part) };
+    let sign = item(grid.scale, part) < 0 ? -1 : 1;
+    if (sign < 0) negate(own.values);
+    let fitted = fit(own, start);
+    if (grid.signed && grid.high - grid.low + 1 < MANY_CODES) {
+      negate(own.values);
+      const mirrored = fit(own, start);
+      if (mirrored.error < fitted.error) [fitted, sign] = [mirrored, -sign];
+    }
+    scale[part] = sign * fitted.scale;
     zeroPoint[part] = fitted.zero;
   }
   return { codes: nearestCodes(problem.target, { ...grid, scale, zeroPoint }), scale, zeroPoint };
 }
 
+export function negate(values: Float64Array): void {
+  for (let i = 0; i < values.length; i++) values[i] = -values[i]!;
+}
+
 /** Adding and taking away 1.5·2⁵² rounds half to even. */
-const MAGIC = 6755399441055744;
+export const MAGIC = 6755399441055744;
 
 /** Σ weight·|value − (code − zero)·scale|² with the nearest codes. */
 export function roundingError(

@@ -1,6 +1,11 @@
 /** Layer after layer: codes are chosen for the inputs that the layers before, already quantized, really give. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Node } from '../ir/graph.js';
+import { named } from '../base/lists.js';
+import { dtypeBits } from '../ir/dtype.js';
+import type { Node, Value } from '../ir/graph.js';
+import { dataOf } from '../ir/known.js';
+import { linearView } from '../ops/index.js';
+import { transposed } from '../scheme/layout.js';
 import { Tensor } from '../ir/tensor.js';
 import type { QuantParams, QuantPoint } from '../scheme/types.js';
 import { layerShape, tableShape, type LayerShape } from '../channels/layer.js';
@@ -14,6 +19,8 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const order = o.model.graph.topological();
   const shapes = new Map<Node, LayerShape>();
   for (const n of order) {
+    const [, w] = n.inputs;
+    if (w && o.planned.tied?.has(w)) continue; // has the codes of its table
     const shape = o.planned.integerNodes.has(n) || o.planned.weightOnlyNodes.has(n) ? layerShape(n) : undefined;
     if (shape && o.params.has(shape.weight)) shapes.set(n, shape);
   }
@@ -45,11 +52,16 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   const tables = order
     .filter((n) => o.planned.weightOnlyNodes.has(n))
     .flatMap((n) => tableShape(n) ?? [])
-    .filter((t) => o.params.has(t.weight));
+    // 8 bits are near enough as they are rounded
+    .filter((t) => bitsOf(o.params.get(t.weight)) < 8);
+  const heads = new Map([...(o.planned.tied ?? [])].map(([w, table]) => [table, w]));
   for (const table of tables) {
     await nextTurn();
     o.signal?.throwIfAborted();
     quantizeOne(table);
+    const head = heads.get(table.weight);
+    const params = head && o.params.get(head);
+    if (head && params) chosen.set(head, asTable(head, params, named(chosen, table.weight), table));
   }
   const pace = new Pace(steps);
   for (const [i, step] of steps.entries()) {
@@ -93,6 +105,27 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
     if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: layers, total: shapes.size });
   }
   return { params: chosen, layers: shapes.size + tables.length, biases };
+}
+
+const bitsOf = (p: QuantParams | undefined): number => (p ? (p.scheme.bits ?? dtypeBits(p.scheme.dtype)) : Infinity);
+
+/** The parameters of a head that holds the numbers of a table; its weight becomes that of the table. */
+function asTable(
+  head: Value,
+  params: QuantParams,
+  made: QuantParams,
+  { weight, rows, columns }: LayerShape,
+): QuantParams {
+  const { data } = head;
+  const values = dataOf(weight).f32();
+  const [use] = head.uses;
+  const view = use && linearView(use.node);
+  const flat = view?.kind === 'product' && view.outputAxis === 0;
+  if (data) head.data = Tensor.f32(flat ? values : transposed(values, rows, columns), data.dims);
+  const blocks = made.scale.length / rows;
+  return flat
+    ? { ...params, scale: made.scale, zeroPoint: made.zeroPoint }
+    : { ...params, scale: transposed(made.scale, rows, blocks), zeroPoint: transposed(made.zeroPoint, rows, blocks) };
 }
 
 /** What goes on with layers once they have codes, by layer: one for those of the same method and options. */

@@ -1,7 +1,7 @@
 /** The scale and zero point of each part that round its weights with the least error. */
 import type { RowsProblem } from '../channels/layer.js';
 import { linearKernels, type LinearKernels } from './linear-kernels.js';
-import { partsOf } from './parts.js';
+import { negate, partsOf, roundingError } from './parts.js';
 
 /** Below this many codes every zero point is tried, from here on the start's and its neighbours. */
 const FEW_CODES = 8;
@@ -11,8 +11,8 @@ const NARROWEST = 0.2;
 /**
  * Tries `steps` ranges, from the widest down to a fifth of that of the grid, with each zero point that may do where the
  * grid leaves it free. The widest is that of the grid, or the one that clips no weight: symmetric grids have one level
- * less above zero than below, which at 2 bits cuts a third off the largest weight. The error is that of rounding,
- * weighted with the diagonal of the Hessian.
+ * less above zero than below, which at 2 bits cuts a third off the largest weight. Where scales may be negative, both
+ * signs are tried. The error is that of rounding, weighted with the diagonal of the Hessian.
  */
 export function searchGrid(
   problem: RowsProblem,
@@ -20,7 +20,7 @@ export function searchGrid(
   kernels: LinearKernels = linearKernels(),
 ): { readonly scale: Float64Array; readonly zeroPoint: Int32Array } {
   const {
-    grid: { low, high, symmetric, ...grid },
+    grid: { low, high, symmetric, signed, ...grid },
   } = problem;
   const scale = grid.scale.slice();
   const zeroPoint = grid.zeroPoint.slice();
@@ -38,23 +38,36 @@ export function searchGrid(
       : high - low < FEW_CODES
         ? [low, high]
         : [Math.max(low, start - 1), Math.min(high, start + 1)];
-    const widest = symmetric ? Math.max(grid.scale[p]!, unclipped(values, low - start, high - start)) : grid.scale[p]!;
-    const narrowest = (NARROWEST * grid.scale[p]!) / widest;
-    const best = kernels.search(values, weights, values.length, scratch!, {
-      start: widest,
-      narrowest,
-      steps,
-      from,
-      to,
-      low,
-      high,
-    }); // partsOf asks for room first
-    const s = Math.floor(best / (to - from + 1));
-    scale[p] = widest * (1 - ((1 - narrowest) * s) / steps);
-    zeroPoint[p] = from + (best % (to - from + 1));
+    const size = Math.abs(grid.scale[p]!);
+    let least = Infinity;
+    for (const sign of signed ? SIGNS : POSITIVE) {
+      if (sign < 0) negate(values);
+      const widest = symmetric ? Math.max(size, unclipped(values, low - start, high - start)) : size;
+      const narrowest = (NARROWEST * size) / widest;
+      const best = kernels.search(values, weights, values.length, scratch!, {
+        start: widest,
+        narrowest,
+        steps,
+        from,
+        to,
+        low,
+        high,
+      }); // partsOf asks for room first
+      const s = Math.floor(best / (to - from + 1));
+      const found = widest * (1 - ((1 - narrowest) * s) / steps);
+      const zero = from + (best % (to - from + 1));
+      const error = signed ? roundingError(values, weights, found, zero, low, high) : 0;
+      if (!(error < least)) continue;
+      least = error;
+      scale[p] = sign * found;
+      zeroPoint[p] = zero;
+    }
   }
   return { scale, zeroPoint };
 }
+
+const POSITIVE = [1];
+const SIGNS = [1, -1];
 
 /** The least scale at which codes from `low` to `high` reach every value: 0 is among the codes. */
 function unclipped(values: Float64Array, low: number, high: number): number {

@@ -29,6 +29,8 @@ export interface WeightMethod<O = unknown> {
    * are.
    */
   readonly inputs: 'none' | 'optional' | 'required';
+  /** Whether a decoder may write its own samples where a recipe names none. */
+  readonly ownText?: true;
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;
   /**

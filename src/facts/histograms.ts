@@ -86,10 +86,11 @@ const ROUNDING = 1e-4;
  */
 function reach(p: QuantParams, c: number): [low: number, high: number] {
   const [low, high] = codeRange(p.scheme);
-  return [
+  const [a, b] = [
     (low - p.zeroPoint[c]! - 0.5 - ROUNDING) * p.scale[c]!,
     (high - p.zeroPoint[c]! + 0.5 + ROUNDING) * p.scale[c]!,
   ];
+  return a <= b ? [a, b] : [b, a];
 }
 
 const binOf = (x: number, from: number, to: number): number =>

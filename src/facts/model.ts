@@ -232,8 +232,9 @@ function paramFacts(p: QuantParams): Partial<PointFacts> {
     granularity: granularityText(p.scheme.granularity),
     scale: finite(p.scale),
     zeroPoint: Array.from(p.zeroPoint),
-    min: finite(p.scale.map((s, i) => (low - p.zeroPoint[i]!) * s)),
-    max: finite(p.scale.map((s, i) => (high - p.zeroPoint[i]!) * s)),
+    // the lowest code of a negative scale is the largest value
+    min: finite(p.scale.map((s, i) => ((s < 0 ? high : low) - p.zeroPoint[i]!) * s)),
+    max: finite(p.scale.map((s, i) => ((s < 0 ? low : high) - p.zeroPoint[i]!) * s)),
   };
 }
 

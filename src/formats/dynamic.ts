@@ -39,6 +39,8 @@ export const dynamic = {
 } satisfies Format;
 
 const FLOAT = dtypeCode('float32');
+/** Of rows of zeros, which no smaller number can divide. */
+const LEAST_SCALE = 2 ** -126;
 
 /** Another order of a weight's codes. */
 type Change = (codes: Tensor) => Tensor;
@@ -122,9 +124,12 @@ class WeightStore {
 class DynamicRewriter {
   readonly #store: WeightStore;
   readonly #b: GraphBuilder;
-  readonly #activations = new Map<Value, { codes: Value; scale: Value; zeroPoint: Value }>();
+  readonly #in: FormatInput;
+  readonly #activations = new Map<Value, Activation>();
+  readonly #byRow = new Map<Value, Activation>();
   readonly tensors = new Map<string, TensorPlace>();
   constructor(input: FormatInput, graph: Graph, store: WeightStore) {
+    this.#in = input;
     this.#b = new GraphBuilder(input.model, graph, store.freeName);
     this.#store = store;
   }
@@ -151,15 +156,18 @@ class DynamicRewriter {
 
   #product(n: Node): void {
     const b = this.#b;
-    const x = this.#activation(n.inputs[0]!); // planning chose nodes with both inputs
+    const data = n.inputs[0]!; // planning chose nodes with both inputs
+    const byRow = this.#in.planned.rowWise?.has(n) === true;
+    const x = byRow ? this.#rows(data) : this.#activation(data);
     const w = this.#store.get(n, 1, n.op === 'Gemm' && n.int('transB', 0) === 1 ? transpose : undefined);
     const product = b.op('MatMulInteger', [x.codes, w.codes, x.zeroPoint, ...(w.zeroPoint ? [w.zeroPoint] : [])], {
       name: `${n.name}_quant`,
     });
-    const scales = b.op('Mul', [x.scale, w.scale], { name: `${n.name}_scales` });
-    let y = b.op('Mul', [b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` }), scales], {
-      name: `${n.name}_scaled`,
-    });
+    // onnxruntime 1.30 takes a product of both scales before a bias for one number, whatever its shape, and fuses it
+    const first = byRow ? w.scale : b.op('Mul', [x.scale, w.scale], { name: `${n.name}_scales` });
+    const sums = b.op('Cast', [product], { attrs: { to: FLOAT }, name: `${n.name}_cast` });
+    let y = b.op('Mul', [sums, first], { name: `${n.name}_scaled` });
+    if (byRow) y = b.op('Mul', [y, x.scale], { name: `${n.name}_scaled_rows` });
     const bias = n.op === 'Gemm' ? n.inputs[2] : null;
     if (bias) y = b.op('Add', [y, bias], { name: `${n.name}_bias` });
     this.#replace(n, y);
@@ -258,8 +266,31 @@ class DynamicRewriter {
     replaceOutputs(this.#b.graph, n, [made]);
   }
 
+  /**
+   * Codes around 128 with a scale for each row, max|x| ÷ 127: a row with huge values costs the others nothing. Operators
+   * of the standard, for DynamicQuantizeLinear has one scale for the whole tensor.
+   */
+  #rows(v: Value): Activation {
+    const known = this.#byRow.get(v);
+    if (known) return known;
+    const b = this.#b;
+    const [name, axes] = [`${v.name}_rows`, [-1]];
+    const size = b.op('Abs', [v], { name });
+    const most =
+      (this.#in.model.opsets.get('') ?? 0) >= 18
+        ? b.op('ReduceMax', [size, b.constant(Tensor.i64(axes), 'axes')], { attrs: { keepdims: 1 }, name })
+        : b.op('ReduceMax', [size], { attrs: { axes, keepdims: 1 }, name });
+    const float = (x: number): Value => b.constant(Tensor.f32(Float32Array.of(x), []), name);
+    const scale = b.op('Max', [b.op('Mul', [most, float(1 / 127)], { name }), float(LEAST_SCALE)], { name });
+    const zeroPoint = b.constant(Tensor.codes('uint8', [128], []), `${name}_zero_point`);
+    const codes = b.op('QuantizeLinear', [b.op('Div', [v, scale], { name }), float(1), zeroPoint], { name });
+    const made = { codes, scale, zeroPoint };
+    this.#byRow.set(v, made);
+    return made;
+  }
+
   /** One DynamicQuantizeLinear for all users of an activation. */
-  #activation(v: Value): { codes: Value; scale: Value; zeroPoint: Value } {
+  #activation(v: Value): Activation {
     const known = this.#activations.get(v);
     if (known) return known;
     const node = this.#b.node('DynamicQuantizeLinear', [v], 3, { name: `${v.name}_DynamicQuantizeLinear` });
@@ -268,6 +299,12 @@ class DynamicRewriter {
     this.#activations.set(v, made);
     return made;
   }
+}
+
+interface Activation {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zeroPoint: Value;
 }
 
 /** The zero point that all channels share, by planning, as the scalar that ConvInteger takes. */

@@ -11,7 +11,7 @@ export interface FormatInput {
   readonly model: Model;
   readonly planned: Pick<
     Planned,
-    'plan' | 'integerNodes' | 'weightOnlyNodes' | 'fusedClamps' | 'weightOnly' | 'nearZero'
+    'plan' | 'integerNodes' | 'weightOnlyNodes' | 'fusedClamps' | 'weightOnly' | 'nearZero' | 'tied' | 'rowWise'
   >;
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
   readonly target: {

@@ -33,6 +33,7 @@ export const weightOnly = {
     const graphs = [...allGraphs(input.model.graph)];
     for (const graph of graphs)
       for (const n of graph.topological()) if (input.planned.weightOnlyNodes.has(n)) writer.rewrite(n, graph);
+    for (const [w, table] of input.planned.tied ?? []) writer.shareFloats(w, table);
     for (const graph of graphs) removeUnused(graph, graph.topological().toReversed());
     removeUnusedInitializers(input.model.graph);
     return { changes: input.planned.weightOnlyNodes.size, tensors: writer.tensors };
@@ -117,14 +118,10 @@ class Writer {
     }
   }
 
-  #product(n: Node, params: QuantParams): void {
-    const b = this.#b;
-    const w = n.inputs[1]!; // planned
-    const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-    // a constant matrix, as blockedForm says
-    const [rows, columns] = turned ? [w.data!.dims[0]!, w.data!.dims[1]!] : [w.data!.dims[1]!, w.data!.dims[0]!];
-    const size = blockSize(params);
-    const stored = this.#once(w, params, 'product', () =>
+  #storedProduct(n: Node, params: QuantParams): readonly Value[] {
+    const w = filled(n.inputs, 1);
+    const { rows, columns, turned } = matrixOf(n);
+    return this.#once(w, params, 'product', () =>
       this.#blocked(
         w,
         params,
@@ -137,6 +134,14 @@ class Writer {
         true,
       ),
     );
+  }
+
+  #product(n: Node, params: QuantParams): void {
+    const b = this.#b;
+    const w = n.inputs[1]!; // planned
+    const { rows, columns } = matrixOf(n);
+    const size = blockSize(params);
+    const stored = this.#storedProduct(n, params);
     const level = this.#form.accuracyLevel;
     const bias = n.op === 'Gemm' ? (n.inputs[2] ?? null) : null;
     let y = b.op('MatMulNBits', [n.inputs[0]!, ...stored], {
@@ -178,16 +183,43 @@ class Writer {
     return this.#b.op('Add', [y, this.#b.op('MatMul', [inner, wide ?? null], { name })], { name });
   }
 
+  /** A product and a table of the same float numbers: the product reads those of the table. */
+  shareFloats(w: Value, table: Value): void {
+    if (w === table || this.#in.params.has(w) || this.#in.params.has(table)) return;
+    for (const { node, index } of [...w.uses]) {
+      const turned = node.op === 'MatMul' || node.int('transB', 0) === 0;
+      const name = `${table.name}_Transpose`;
+      node.setInput(index, turned ? this.#b.op('Transpose', [table], { attrs: { perm: [1, 0] }, name }) : table);
+    }
+  }
+
+  /** Codes, scales and zero points of the product that a table shares its numbers with, in the table's shape. */
+  #shared(table: Value, rows: number, columns: number): readonly Value[] | undefined {
+    const [w] = [...(this.#in.planned.tied ?? [])].find(([, t]) => t === table) ?? [];
+    const head = w && [...w.uses].find((u) => blockedForm(u.node, named(this.#in.params, w).scheme, this.#form));
+    if (!w || !head || columns % blockSize(named(this.#in.params, w)) !== 0) return undefined;
+    const params = named(this.#in.params, w);
+    const [codes, ...rest] = this.#storedProduct(head.node, params);
+    const bytes = (columns * dtypeBits(params.scheme.dtype)) / 8;
+    const shape = this.#b.constant(Tensor.i64([rows, bytes]), `${table.name}_shape`);
+    return [this.#b.op('Reshape', [codes ?? null, shape], { name: `${table.name}_Reshape` }), ...rest];
+  }
+
   #table(n: Node, params: QuantParams): void {
     const w = n.inputs[0]!; // planned
     const [rows, columns] = w.data!.dims as readonly [number, number]; // a constant matrix, as blockedForm says
-    const stored = this.#once(w, params, 'table', () =>
-      this.#blocked(
-        w,
-        params,
-        blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: columns, columnStride: 1 }),
-        false,
-      ),
+    const stored = this.#once(
+      w,
+      params,
+      'table',
+      () =>
+        this.#shared(w, rows, columns) ??
+        this.#blocked(
+          w,
+          params,
+          blockedCodes(this.#codes(w, params), params, { rows, columns, rowStride: columns, columnStride: 1 }),
+          false,
+        ),
     );
     const [codes, ...rest] = stored;
     this.#replace(
@@ -304,6 +336,13 @@ class Writer {
     if (this.#b.graph === this.#in.model.graph) this.tensors.set(n.outputs[0]!.name, { value: made }); // they have one output
     replaceOutputs(this.#b.graph, n, [made]);
   }
+}
+
+/** The weight of a product as [rows, columns], one output a row: a constant matrix, as blockedForm says. */
+function matrixOf(n: Node): { readonly rows: number; readonly columns: number; readonly turned: boolean } {
+  const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
+  const [a, b] = n.inputs[1]!.data!.dims as readonly [number, number]; // planned
+  return turned ? { rows: a, columns: b, turned } : { rows: b, columns: a, turned };
 }
 
 const blockSize = ({ scheme: { granularity } }: QuantParams): number =>

@@ -62,6 +62,8 @@ class Copy {
       weightOnlyNodes: nodes(p.weightOnlyNodes),
       fusedClamps: new Map([...p.fusedClamps].map(([a, b]) => [this.node(a), this.node(b)])),
       ...(p.weightOnly ? { weightOnly: p.weightOnly } : {}),
+      ...(p.rowWise ? { rowWise: nodes(p.rowWise) } : {}),
+      ...(p.tied ? { tied: new Map([...p.tied].map(([w, table]) => [this.value(w), this.value(table)])) } : {}),
       ...(p.nearZero ? { nearZero: new Map([...p.nearZero].map(([v, n]) => [this.value(v), nodes(n)])) } : {}),
     };
   }

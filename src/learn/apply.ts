@@ -22,7 +22,7 @@ export function applyLearned(
   const layout = layoutOf(dims, start.scheme.granularity);
   const [low, high] = clipRange(start.scheme);
   const grown = start.scale.map((s, p) => s * item(learned.factors, p));
-  const scale = grown.map((s, p) => (s > 0 && Number.isFinite(s) ? s : item(start.scale, p)));
+  const scale = grown.map((s, p) => (s * item(start.scale, p) > 0 && Number.isFinite(s) ? s : item(start.scale, p)));
   const codes = Int32Array.from(learned.codes, (c) => Math.min(high, Math.max(low, roundHalfEven(c))));
   if (packing) keepApart(layer, { ...start, scale }, codes, scale, packing);
   const values = Float32Array.from(codes, (q, at) => {

@@ -4,7 +4,7 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { adjustments } from '../adjust/index.js';
 import { quantizeLayerwise } from '../codes/run.js';
-import type { Layerwise } from '../codes/types.js';
+import type { Layerwise, WeightMethod } from '../codes/types.js';
 import { expectedMoments } from '../channels/moments.js';
 import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';
@@ -20,6 +20,7 @@ import { overridesOf } from '../quantize/overrides.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Recipe } from '../recipe/schema.js';
 import { openData } from './calibration.js';
+import { decoderOf, ownText } from './own-text.js';
 import { schemeOf } from '../quantize/unsaturated.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { overrideOf } from './layer-override.js';
@@ -135,6 +136,18 @@ export async function chooseWeights(
     shrink: takesAnyBatch(v.model),
     signal: o.signal,
   });
+  const methodOf = (n: Node): { method: WeightMethod; options: unknown } | undefined => {
+    const chosen = own
+      .get(n)
+      ?.map((i) => layers[i]?.method)
+      .findLast((m) => m !== undefined);
+    // the schema allows names of the list only
+    return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options };
+  };
+  const asks =
+    !calibration.data && [method, ...[...own.keys()].map((n) => methodOf(n)?.method)].some((m) => m?.ownText);
+  const decoder = asks ? decoderOf(reference.model) : undefined;
+  const written = decoder && (await ownText(reference.model, decoder, { ...OWN_TEXT, ...calibration, ...o }));
   return quantizeLayerwise({
     model: v.model,
     reference,
@@ -143,26 +156,26 @@ export async function chooseWeights(
     params: v.assigned.params,
     method,
     methodOptions,
-    methodOf: (n) => {
-      const chosen = own
-        .get(n)
-        ?.map((i) => layers[i]?.method)
-        .findLast((m) => m !== undefined);
-      // the schema allows names of the list only
-      return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options };
-    },
+    methodOf,
     damping: w.damping,
     matchFloat: w.match === 'float',
-    hasInputs: calibration.data !== undefined,
+    hasInputs: calibration.data !== undefined || written !== undefined,
     correctBias: w.correct.includes('bias'),
     correctScale: w.correct.includes('scale'),
     expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined,
     threads: calibration.threads,
-    feeds: () => feedsOf(kept()),
-    samples: w.samples,
-    totalFeeds: Math.ceil(w.samples / calibration.batchSize),
+    feeds: written ? () => inTurn(written) : () => feedsOf(kept()),
+    samples: written ? OWN_TEXT.rows : w.samples,
+    totalFeeds: written?.length ?? Math.ceil(w.samples / calibration.batchSize),
     ...o,
   });
+}
+
+/** What a decoder writes to calibrate with: 4,096 tokens. */
+const OWN_TEXT = { rows: 32, length: 128 };
+async function* inTurn<T>(list: readonly T[]): AsyncGenerator<T> {
+  yield* list;
+  await Promise.resolve();
 }
 
 /** The calibration samples of a recipe, at most so many. Throws DATA_MISSING where it names none, for `what`. */

@@ -1,10 +1,8 @@
 /** Verification of written models: they load, run and agree with the float model. */
 import { item } from '../base/lists.js';
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { packs } from '../base/group.js';
 import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
@@ -20,11 +18,9 @@ import type { EvaluationFacts, OutputFacts } from '../record/index.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
 import { EXACT, Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
+import { passesOver } from './passes-over.js';
 import { randomFeed } from './feeds.js';
 import type { Variant, WrittenVariant } from './variant/types.js';
-
-/** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
-export const OPEN_BYTES = 2e9;
 
 /** What is looked at with what, wherever a model is run on samples. */
 export interface LookInput {
@@ -106,8 +102,8 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
   await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(o.alive(variants), (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
-      const open: { variant: WrittenVariant; session: Session }[] = [];
+    for (const { together, limit } of passesOver(o, variants, dataset?.count)) {
+      const open: Open[] = [];
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
@@ -115,8 +111,10 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
           });
         if (!open.length) continue;
         if (dataset) {
-          const now = await evaluateOn(o, dataset, float, open);
-          checked = { ...now, found: new Map([...checked.found, ...now.found]) };
+          const now = await evaluateOn(o, dataset, float, { open, limit });
+          const most = Math.max(now.samples ?? 0, checked.samples ?? 0);
+          const shared = checked.overlap.length ? checked.overlap : now.overlap;
+          checked = { ...now, samples: most, overlap: shared, found: new Map([...checked.found, ...now.found]) };
         } else checked = { ...checked, feed: await ranOnRandom(o, float, open) };
       } finally {
         for (const { session } of open) await session.close();
@@ -229,10 +227,9 @@ async function evaluateOn(
   o: CheckInput,
   dataset: Dataset,
   float: Session,
-  open: readonly { variant: WrittenVariant; session: Session }[],
+  { open, limit }: { readonly open: readonly Open[]; readonly limit: number },
 ): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
-  const limit = e.samples ?? Infinity;
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
   async function* remember(): ReturnType<typeof batches> {
@@ -257,7 +254,7 @@ async function evaluateOn(
     totalSamples: o.searchOnly
       ? o.searchOnly.samples
       : dataset.count === undefined
-        ? e.samples
+        ? finite(limit)
         : Math.min(dataset.count, limit),
     onEvent: o.onEvent,
     signal: o.signal,
@@ -283,6 +280,12 @@ async function evaluateOn(
     });
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0), found };
 }
+
+interface Open {
+  readonly variant: WrittenVariant;
+  readonly session: Session;
+}
+const finite = (n: number): number | undefined => (Number.isFinite(n) ? n : undefined);
 
 async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | undefined): AsyncGenerator<Sample> {
   let given = 0;

@@ -281,6 +281,12 @@ export function saturationRule({ quantize: { weights: w } }: Recipe, target: Tar
   return target.u8s8 === 'pairs' ? 'safe' : target.u8s8 === 'any-pairs' ? 'reduce' : 'allow';
 }
 
+/** How tables and the heads that read them backwards are stored. A head goes with a table of a named type. */
+function tablesOf(e: Recipe['quantize']['embeddings']): Pick<PlanRequest, 'embeddings' | 'head'> {
+  if (typeof e === 'object') return { embeddings: e.table, head: e.head };
+  return { embeddings: e, head: typeof e === 'string' ? e : true };
+}
+
 function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
   const { activations: a, weights: w, include, exclude, coding, ...q } = recipe.quantize;
   const { name, ...codingOptions } = coding;
@@ -317,8 +323,9 @@ function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
     granularity: w.granularity,
     coding: { name, options: codingOptions },
     dynamicConv: q.dynamicConv,
+    dynamicRows: q.dynamicRows,
     weightOnly: q.weightOnly,
-    embeddings: q.embeddings,
+    ...tablesOf(q.embeddings),
     standardOps: q.standardOps,
     accuracyLevel: q.accuracyLevel,
   };

@@ -6,6 +6,7 @@ import { fail, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
 import { complaintsOf, withoutEchoes, type Complaint } from './complaints.js';
 import { applySetting, inherit, isPlain, redirectData, relativePath, type Plain } from './override.js';
+import { withMethodOfFewBits } from './few-bits.js';
 import { builtIn, withPlugin, type Plugins } from './plugins.js';
 import { mapPaths } from './paths.js';
 import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
@@ -163,7 +164,7 @@ async function resolve(written: Plain, context: Context, overrides: RecipeOverri
     throw place({ code: 'RECIPE_INVALID', message, path: at, hint, atKey: false }, origins, context);
   };
   return expandSweep(written, refuse, schema).map(({ value, label, byTarget }) => {
-    const parsed = spec.safeParse(value);
+    const parsed = spec.safeParse(withMethodOfFewBits(value));
     const wrong = complaintsOf(parsed.success ? [] : parsed.error.issues, value, schema);
     const complaints = withoutEchoes([
       ...wrong,

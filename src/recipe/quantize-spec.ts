@@ -116,6 +116,7 @@ export function quantizeSpecOf(parts: NamedParts) {
       'weights has saturation and its older name reduceRange: keep saturation',
     );
 
+  const tableSpec = z.union([z.boolean(), z.enum(['int8', 'uint8', 'int4', 'uint4', 'int2', 'uint2'])]);
   const layerSpec = z.strictObject({
     match: filterSpec.describe('Which nodes: as in exclude.'),
     activations: z
@@ -231,12 +232,29 @@ export function quantizeSpecOf(parts: NamedParts) {
       .boolean()
       .default(false)
       .describe('With format: dynamic, convolutions too (ConvInteger). Slower than float on CPUs.'),
+    dynamicRows: z
+      .boolean()
+      .describe(
+        'With format: dynamic, products give each row of their inputs, a token, a scale of its own: tokens with huge ' +
+          'activations, as language models have, cost the others nothing. A few more operators before each product. ' +
+          'Default: true for language models, whose last product has as many outputs as an embedding table has rows.',
+      )
+      .optional(),
     embeddings: z
-      .union([z.boolean(), z.enum(['int8', 'uint8', 'int4', 'uint4', 'int2', 'uint2'])])
+      .union([
+        tableSpec,
+        z.strictObject({
+          table: tableSpec.default(true).describe('The embedding table.'),
+          head: tableSpec
+            .default(true)
+            .describe('The product that gives a number for each of its rows; false keeps it in float.'),
+        }),
+      ])
       .default(true)
       .describe(
-        'Embedding tables: with format: qdq, qoperator and dynamic in int8 with one scale a row; with ' +
-          'weight-only as the other weights, or in the type that is named.',
+        'Embedding tables: with format: qdq, qoperator and dynamic in int8 with one scale a row; with weight-only as ' +
+          'the other weights, or in the type that is named. The head of a language model, a product with as many ' +
+          'outputs as the table has rows, goes with it; true stores both in 8 bits, and once where they are equal.',
       ),
     standardOps: z
       .boolean()

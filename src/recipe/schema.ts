@@ -57,6 +57,13 @@ export const evaluationSpec = z.strictObject({
     )
     .optional(),
   samples: count.describe('Most samples to use. Default: all.').optional(),
+  simulatedSamples: z
+    .union([count, z.literal('all')])
+    .default(256)
+    .describe(
+      'Most samples on which each of several runtimes that do not run here is simulated, or all. A run for one ' +
+        'runtime takes all; `quantize verify` measures there on all.',
+    ),
   batchSize: count.default(32).describe('Samples per run; a model with a fixed batch size overrides it.'),
   metrics: z
     .array(metricSpec)

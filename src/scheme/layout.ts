@@ -118,3 +118,10 @@ export function dataRange(values: Float32Array, dims: readonly number[], granula
     }
   return { min, max };
 }
+
+/** Rows and columns of a matrix [rows, columns] exchanged. */
+export function transposed<A extends Float32Array | Int32Array>(values: A, rows: number, columns: number): A {
+  const out = values.slice() as A; // of the same kind
+  for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < columns; c++, i++) out[c * rows + r] = values[i]!;
+  return out;
+}

@@ -42,6 +42,8 @@ export function codeRange(scheme: QuantScheme): readonly [number, number] {
  *
  * Symmetric: scale = 2·max|x| / (high − low), zeroPoint = round((low + high) / 2), so 128 for uint8.
  * Asymmetric: scale = (max − min) / (high − low), zeroPoint = round(low − min / scale) with the float64 scale.
+ * Symmetric with signedScale: scale = x / −2^(bits−1) for the value x furthest from zero, the same zeroPoint: codes reach
+ * from −8 to 7 and the largest magnitude is exact. source: block_q4_0 of llama.cpp, MlasBlockwiseQuantizer of onnxruntime
  * Where the scale would be below the smallest normal float32 (all-zero or denormal data): scale 1, zeroPoint 0.
  * With powerOfTwo, the scale is the least power of two that is not smaller.
  * Beyond onnxruntime: infinite bounds count as ±3.4e38, and NaN bounds or empty ranges (min > max around zero) as zero.
@@ -59,6 +61,14 @@ export function chooseParams(range: Range, scheme: QuantScheme): QuantParams {
   for (let c = 0; c < count; c++) {
     let min = Math.min(bounded(range.min[c]!), 0);
     let max = Math.max(bounded(range.max[c]!), 0);
+    if (scheme.symmetric && scheme.signedScale) {
+      const middle = roundHalfEven((low + high) / 2);
+      const step = (max > -min ? max : min) / (low - middle);
+      const usable = Math.abs(step) >= TINY;
+      scale[c] = usable ? step : 1;
+      zeroPoint[c] = usable || low >= 0 ? middle : 0;
+      continue;
+    }
     if (scheme.symmetric) {
       max = Math.max(-min, max);
       min = -max;

@@ -31,6 +31,10 @@ export interface Planned {
   readonly heads?: ReadonlySet<Node>;
   /** What calibration must see for that, too. */
   readonly spare?: QuantPlan;
+  /** Weights of products that hold the same numbers as a table, transposed or not, with the table: stored once. */
+  readonly tied?: ReadonlyMap<Value, Value>;
+  /** Products whose inputs get a scale for each row while the model runs. */
+  readonly rowWise?: ReadonlySet<Node>;
   /** How weight-only nodes are written, with that format. */
   readonly weightOnly?: WeightOnlyForm;
   /** Weights that must not saturate, and how kernels take them. */

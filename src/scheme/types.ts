@@ -29,6 +29,11 @@ export interface QuantScheme {
   readonly bits?: number;
   /** Scales are powers of two: the next above what the range asks for. */
   readonly powerOfTwo?: boolean;
+  /**
+   * Symmetric, and a scale may be negative: it has the sign that puts the value furthest from zero on the lowest code,
+   * of which there is one more than above zero.
+   */
+  readonly signedScale?: boolean;
 }
 
 /** What is quantized: a value for all of its uses, or one edge. Compared by identity. */

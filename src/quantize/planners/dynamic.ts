@@ -6,6 +6,7 @@ import { isCell, linearView, specOf } from '../../ops/index.js';
 import { dynamicForm } from '../../ops/kinds.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
+import { headsOf } from '../heads.js';
 import { merged, overridesOf, type WeightSettings } from '../overrides.js';
 import { withoutWeight } from '../nothing.js';
 import { tableOf, tableScheme } from '../tables.js';
@@ -17,6 +18,8 @@ export interface DynamicOptions extends Pick<PlanOptions, 'weights' | 'include' 
   readonly conv: boolean;
   /** Products that compute in float from weights stored in integers. */
   readonly weightOnly: readonly NodeFilter[];
+  /** Whether products scale each row of their inputs alone. Default: those of language models. */
+  readonly rows?: boolean | undefined;
   /** Embedding tables (Gather from a constant matrix) in int8, one scale a row. */
   readonly embeddings: boolean;
 }
@@ -80,7 +83,15 @@ export function planDynamic(model: Model, o: DynamicOptions): Planned {
   }
   for (const [n, because] of floatNodes)
     if (!weightOnlyNodes.has(n)) for (const y of n.outputs) if (y.name) plan.set(y, { kind: 'float', because });
-  return { plan, integerNodes, weightOnlyNodes, fusedClamps: new Map(), floatNodes };
+  const byRow = o.rows ?? headsOf(order).size > 0;
+  const rowWise = new Set(byRow ? [...integerNodes].filter(readsRows) : []);
+  return { plan, integerNodes, weightOnlyNodes, rowWise, fusedClamps: new Map(), floatNodes };
+}
+
+/** Whether a node multiplies rows along the last axis of its first input. */
+function readsRows(n: Node): boolean {
+  const view = linearView(n);
+  return view?.kind === 'product' && view.data === 0 && view.dataAxis === -1;
 }
 
 interface Weight {

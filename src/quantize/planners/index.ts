@@ -27,7 +27,8 @@ const dynamically: Planner = {
   kind: 'dynamic',
   integerProducts: true,
   minOpset: (_model, r, ofSchemes) => ofSchemes(weightSchemes(r)),
-  plan: (model, r) => planDynamic(model, { ...r, conv: r.dynamicConv, embeddings: r.embeddings !== false }),
+  plan: (model, r) =>
+    planDynamic(model, { ...r, conv: r.dynamicConv, rows: r.dynamicRows, embeddings: r.embeddings !== false }),
 };
 
 const coded: Planner = {

@@ -14,8 +14,11 @@ export interface PlanRequest extends Omit<PlanOptions, 'bodies' | 'embeddings' |
   readonly granularity: WeightSettings['granularity'] | undefined;
   readonly coding: NamedOptions;
   readonly dynamicConv: boolean;
+  readonly dynamicRows: boolean | undefined;
   readonly weightOnly: readonly NodeFilter[];
   readonly embeddings: boolean | QuantScheme['dtype'];
+  /** The same of products that give a number for each row of a table. */
+  readonly head: boolean | QuantScheme['dtype'];
   readonly standardOps: boolean;
   readonly accuracyLevel: number;
 }

@@ -10,6 +10,7 @@ import { isNarrow, NARROW_CODES_OPSET } from '../../formats/narrow-codes.js';
 import type { WeightOnlyForm } from '../../scheme/quantized.js';
 import type { QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import { selectNodes } from '../filter.js';
+import { headsOf, tiedWeights } from '../heads.js';
 import { merged, overridesOf } from '../overrides.js';
 import type { PlanOptions } from './static.js';
 import type { Planned } from '../../scheme/quantized.js';
@@ -18,6 +19,8 @@ import { keptBecause } from '../stored-weight.js';
 export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'include' | 'exclude' | 'target' | 'layers'> {
   /** Whether embedding tables are quantized, and in which type where it is not that of the other weights. */
   readonly embeddings: boolean | QuantScheme['dtype'];
+  /** The same of the heads of language models. */
+  readonly head: boolean | QuantScheme['dtype'];
   /** Only operators of the ONNX standard, even where the target has its own. */
   readonly standardOps: boolean;
   /** MatMulNBits: 0 leaves the choice to the runtime, 1 float32, 4 int8 inputs. */
@@ -45,6 +48,14 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
   const plan = new Map<QuantPoint, QuantSpec>();
   const weightOnlyNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();
+  const own = (op: string): boolean => !o.standardOps && o.target.ownOps.some((x) => x.op === op);
+  const weightOnly = {
+    matMulNBits: own(MAT_MUL_N_BITS),
+    gatherBlockQuantized: own(GATHER_BLOCK_QUANTIZED),
+    accuracyLevel: o.accuracyLevel,
+  };
+  const heads = headsOf(order);
+  const tables = new Set(heads.values());
   for (const n of order) {
     const index = weightIndex(n);
     const w = index === undefined ? undefined : n.inputs[index];
@@ -52,7 +63,11 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     const table = linearView(n)?.kind === 'lookup';
     if (table && (!o.embeddings || !w.isInitializer || w.data?.dtype !== 'float32' || w.data.size < SMALL_TABLE))
       continue;
-    const reason = keptBecause(n, w, { inputs, included, excluded });
+    const head = heads.has(n);
+    const reason =
+      head && !o.head && !layers.has(n)
+        ? 'quantize.embeddings keeps the head in float'
+        : keptBecause(n, w, { inputs, included, excluded });
     if (reason !== undefined) {
       floatNodes.set(n, reason);
       continue;
@@ -61,9 +76,15 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
       o.weights,
       (layers.get(n) ?? []).map((i) => o.layers?.[i]?.weights),
     );
+    const chosen = layers.has(n) ? undefined : head ? o.head : table ? o.embeddings : undefined;
+    const language = head || tables.has(w);
+    const scheme = schemeOf(n, dataOf(w).dims, table, {
+      weights,
+      dtype: typeof chosen === 'string' ? chosen : chosen && language ? inBytes(weights) : undefined,
+    });
     const spec: QuantSpec = {
       kind: 'observed',
-      scheme: schemeOf(n, dataOf(w).dims, table, { weights, embeddings: layers.has(n) ? true : o.embeddings }),
+      scheme: takesNegativeScales(n, scheme, weightOnly) ? { ...scheme, signedScale: true } : scheme,
       observer: weights.observer,
       ...(weights.observerOptions === undefined ? {} : { observerOptions: weights.observerOptions }),
     }; // what is not kept is constant
@@ -74,13 +95,8 @@ export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { 
     weightOnlyNodes.add(n);
     floatNodes.set(n, `computes in float from ${spec.scheme.bits ?? dtypeBits(spec.scheme.dtype)}-bit weights`);
   }
-  const own = (op: string): boolean => !o.standardOps && o.target.ownOps.some((x) => x.op === op);
-  const weightOnly = {
-    matMulNBits: own(MAT_MUL_N_BITS),
-    gatherBlockQuantized: own(GATHER_BLOCK_QUANTIZED),
-    accuracyLevel: o.accuracyLevel,
-  };
-  return { plan, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
+  const tied = new Map([...tiedWeights(heads)].filter(([w, table]) => storedAlike(plan.get(w), plan.get(table))));
+  return { plan, tied, integerNodes: new Set(), weightOnlyNodes, fusedClamps: new Map(), floatNodes, weightOnly };
 }
 
 /** The nodes whose weights are written before a DequantizeLinear. */
@@ -118,6 +134,36 @@ export function weightOnlyOpset(planned: Planned): number {
   );
 }
 
+/**
+ * MatMulNBits and GatherBlockQuantized multiply by whatever scale there is; DequantizeLinear of other runtimes may not.
+ * Above 4 bits the one level more is worth nothing.
+ */
+const takesNegativeScales = (n: Node, scheme: QuantScheme, form: WeightOnlyForm): boolean =>
+  scheme.symmetric &&
+  scheme.narrow !== true &&
+  scheme.powerOfTwo !== true &&
+  (scheme.bits ?? dtypeBits(scheme.dtype)) <= 4 &&
+  blockedForm(n, scheme, form) !== undefined;
+
+/**
+ * What a language model looks up and what its last product gives decide between thousands of tokens, so that they keep
+ * 8 bits; undefined where the other weights have no fewer.
+ */
+const inBytes = ({ dtype, bits }: WeightOnlyOptions['weights']): QuantScheme['dtype'] | undefined =>
+  (bits ?? dtypeBits(dtype)) < 8 ? (dtype.startsWith('u') ? 'uint8' : 'int8') : undefined;
+
+/** Whether two weights with the same numbers are stored as the same bytes: both as floats, or in the same blocks. */
+function storedAlike(a: QuantSpec | undefined, b: QuantSpec | undefined): boolean {
+  const key = (s: QuantSpec | undefined): string | undefined => {
+    if (s?.kind !== 'observed') return s?.kind ?? 'float';
+    const { granularity, ...scheme } = s.scheme;
+    return granularity.kind === 'block'
+      ? JSON.stringify([s.observer, s.observerOptions, granularity.size, Object.entries(scheme).sort()])
+      : undefined;
+  };
+  return key(a) !== undefined && key(a) === key(b);
+}
+
 /** The input that is a weight or a table; undefined for other nodes. */
 function weightIndex(n: Node): number | undefined {
   const view = linearView(n);
@@ -130,11 +176,11 @@ function schemeOf(
   n: Node,
   dims: readonly number[],
   table: boolean,
-  { weights, embeddings }: Pick<WeightOnlyOptions, 'weights' | 'embeddings'>,
+  { weights, dtype }: Pick<WeightOnlyOptions, 'weights'> & { readonly dtype: QuantScheme['dtype'] | undefined },
 ): QuantScheme {
   const { observer: _observer, granularity, ...rest } = weights;
   const { bits: _bits, ...whole } = rest;
-  const base = table && typeof embeddings === 'string' ? { ...whole, dtype: embeddings } : rest;
+  const base = dtype === undefined ? rest : { ...whole, dtype };
   if (granularity === 'tensor') return { ...base, granularity: { kind: 'tensor' } };
   const { scaleAxis: channels, blockAxis: summed } = linearView(n)!; // weights and tables are seen so
   if (granularity === 'channel') return { ...base, granularity: { kind: 'axis', axis: channels } };

@@ -3,6 +3,7 @@
  * sources.
  */
 import { describe, expect, it } from 'vitest';
+import { best } from '../../../src/codes/best.js';
 import { clip } from '../../../src/codes/clip.js';
 import { gptq } from '../../../src/codes/gptq.js';
 import { hqq } from '../../../src/codes/hqq.js';
@@ -175,4 +176,91 @@ it('zeros, constants and single weights have defined answers', () => {
       expect([...values(p, made)].every(Number.isFinite)).toBe(true);
     }
   }
+});
+
+describe('scales with a sign', () => {
+  const scheme = { dtype: 'uint4', symmetric: true, signedScale: true, granularity: { kind: 'tensor' } } as const;
+  const range = (min: number, max: number) => ({ min: Float64Array.of(min), max: Float64Array.of(max) });
+
+  it.each<[string, number, number, number, number]>([
+    ['the largest above zero', -1, 2, -0.25, 8],
+    ['the largest below zero', -2, 1, 0.25, 8],
+    ['both alike', -2, 2, 0.25, 8],
+    ['nothing', 0, 0, 1, 8],
+    ['less than a scale can be', -1e-40, 1e-41, 1, 8],
+    ['infinite', -Infinity, 1, 2 ** 125, 8],
+  ])('%s', (_name, min, max, scale, zeroPoint) => {
+    const made = chooseParams(range(min, max), scheme);
+    expect(made.scale[0]! / scale).toBeCloseTo(1, 6);
+    expect(made.zeroPoint[0]).toBe(zeroPoint);
+  });
+
+  it.each([
+    ['2 bits', 'uint2', 2, [-0.5, 0]],
+    ['3 bits of 4', 'uint4', 4, [-0.25, 0]],
+  ] as const)('%s: the largest value is exact', (_name, dtype, zero, [scale]) => {
+    const bits = dtype === 'uint4' ? { bits: 3 } : {};
+    const made = chooseParams(range(-0.3, 1), { ...scheme, dtype, ...bits });
+    expect([made.scale[0], made.zeroPoint[0]]).toEqual([scale, zero]);
+  });
+
+  it.each([2, 3, 4])('every method keeps what one sign gives, or betters it, at %i bits', (bits) => {
+    const p = problem(10, bits, true, 7 * bits);
+    const starts = Float64Array.from(p.grid.scale, (s, i) => {
+      const own = [...p.target].filter((_, at) => p.grid.part[at] === i);
+      const peak = own.reduce((a, x) => (Math.abs(x) > Math.abs(a) ? x : a), 0);
+      return Math.sign(-peak) * Math.abs(s);
+    });
+    const signed: RowsProblem = { ...p, grid: { ...p.grid, signed: true, scale: starts } };
+    const [one, both] = [clip.solve(p, { steps: 40 }), clip.solve(signed, { steps: 40 })];
+    expect(error(p, both)).toBeLessThan(error(p, one));
+    expect([...both.scale].some((s) => s < 0)).toBe(true);
+    for (const made of [
+      kQuant.solve(signed, { steps: 20 }),
+      hqq.solve(signed, hqq.options.parse({})),
+      gptq.solve(signed, gptq.options.parse({})),
+      best.solve(signed, best.options.parse({})),
+    ]) {
+      expect(made.zeroPoint).toEqual(p.grid.zeroPoint);
+      expect(error(p, made)).toBeLessThan(error(p, round.solve(signed)));
+    }
+  });
+});
+
+describe('best', () => {
+  /** Σ x·xᵀ of inputs that go together. */
+  const withInputs = (p: RowsProblem): RowsProblem => {
+    const rng = createRng(3);
+    const hessian = new Float64Array(p.columns ** 2);
+    for (let s = 0; s < 40; s++) {
+      const shared = rng.normal();
+      const x = Float64Array.from({ length: p.columns }, (_, c) => rng.normal() * (c % 4 === 0 ? 4 : 1) + shared);
+      for (let a = 0; a < p.columns; a++)
+        for (let b = 0; b < p.columns; b++) hessian[a * p.columns + b]! += x[a]! * x[b]!;
+    }
+    return { ...p, hessian };
+  };
+  const outputs = (p: RowsProblem, s: Solved, row: number): number => {
+    const e = values(p, s)
+      .map((v, at) => v - p.target[at]!)
+      .slice(row * p.columns, (row + 1) * p.columns);
+    let sum = 0;
+    for (let a = 0; a < p.columns; a++)
+      for (let b = 0; b < p.columns; b++) sum += e[a]! * p.hessian[a * p.columns + b]! * e[b]!;
+    return sum;
+  };
+
+  it('errs no more than gptq in any row, and less in some', () => {
+    const p = withInputs(problem(24, 2, true, 5));
+    const [plain, made] = [gptq.solve(p, { actOrder: true, scaleSearch: 40, sweeps: 4 }), best.solve(p, { sweeps: 4 })];
+    const gains = Array.from({ length: p.rows }, (_, r) => outputs(p, plain, r) - outputs(p, made, r));
+    expect(Math.min(...gains)).toBeGreaterThan(-1e-9);
+    expect(Math.max(...gains)).toBeGreaterThan(0);
+  });
+
+  it('is clip with four codes and k-quant with more where nothing is known of inputs', () => {
+    const [two, four] = [problem(4, 2, true, 1), problem(4, 4, true, 1)];
+    expect(best.solve(two, { sweeps: 4 })).toEqual(clip.solve(two, { steps: 40 }));
+    expect(best.solve(four, { sweeps: 4 })).toEqual(kQuant.solve(four, { steps: 20 }));
+  });
 });
