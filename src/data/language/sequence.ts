@@ -1,5 +1,6 @@
 /** One sequence of tokens as the feed of a model: ids as they are given, all else as it follows from them. */
 import { fail, nearest, type Where } from '../../base/errors.js';
+import { item } from '../../base/lists.js';
 import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
 import { arrayOf, fitFeed } from '../feeds.js';
 import type { DataSpec } from '../spec.js';
@@ -21,7 +22,10 @@ export interface SequenceFeeder {
   feed(sequence: Sequence, padId: number, length: number, where: Where): Feed;
 }
 
-/** Feeds of sequences for a model; `encodes` where each brings what an encoder gave. Throws DATA_SHAPE where an input is neither known, nor given by hand. */
+/**
+ * Feeds of sequences for a model; `encodes` where each brings what an encoder gave. Throws DATA_SHAPE where an input is
+ * neither known, nor given by hand.
+ */
 export function sequenceFeeder(
   kind: string,
   inputs: readonly ValueInfo[],
@@ -66,7 +70,7 @@ function oneRow(i: ValueInfo, inputs: readonly ValueInfo[], roles: Roles): Value
 }
 
 function idAt(ids: ArrayLike<number>, at: number, padId: number, below: number | undefined, where: Where): number {
-  const id = at < ids.length ? ids[at]! : padId;
+  const id = at < ids.length ? item(ids, at) : padId;
   if (below !== undefined && id >= below)
     fail(
       'DATA_SHAPE',
