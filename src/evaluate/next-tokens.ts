@@ -1,6 +1,7 @@
 /** Logits of a language model with the tokens that they should predict. */
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
+import { item } from '../base/lists.js';
 import type { Feed, Sample } from '../ir/feed.js';
 import { numbersOf, outputOf } from './tensors.js';
 import type { SampleOutputs } from './types.js';
@@ -149,7 +150,7 @@ export function ratioOf({ sums, tokens }: TokenSums, indices: Uint32Array): numb
   let [sum, count] = [0, 0];
   for (const i of indices) {
     sum += sums[i]!;
-    count += tokens[i]!;
+    count += item(tokens, i);
   }
   return count ? sum / count : undefined;
 }

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import type { Diagnostic } from '../base/errors.js';
 import { packs } from '../base/group.js';
-import type { CheckInput } from './check.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
 import type { WrittenVariant } from './variant/types.js';
 
 /** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
@@ -13,7 +13,10 @@ export const OPEN_BYTES = 2e9;
  * what one evaluation costs: their numbers are simulated, and are measured on all samples by `verify`.
  */
 export function passesOver(
-  o: Pick<CheckInput, 'recipe' | 'alive'>,
+  o: {
+    readonly recipe: ResolvedRecipe;
+    readonly alive: <V extends WrittenVariant>(list: readonly V[]) => readonly V[];
+  },
   variants: readonly WrittenVariant[],
   count: number | undefined,
 ): { readonly together: readonly WrittenVariant[]; readonly limit: number }[] {

@@ -34,12 +34,18 @@ const library = jinja as unknown as Library;
 const MOST_STEPS = 50_000;
 const MOST_RANGE = 10_000;
 const MOST_BYTES = 2 ** 20;
+const MOST_TEXT = 2 ** 24;
 
 class Bounded extends library.Interpreter {
   #steps = 0;
   override evaluate(statement: unknown, environment: unknown): unknown {
     if (++this.#steps > MOST_STEPS) throw new Error(`more than ${MOST_STEPS} steps`);
-    return super.evaluate(statement, environment);
+    const made = super.evaluate(statement, environment);
+    const text: unknown = typeof made === 'object' && made !== null && 'value' in made ? made.value : undefined;
+    // a text that is joined to itself doubles with each step
+    if (typeof text === 'string' && text.length > MOST_TEXT)
+      throw new Error(`a text of more than ${MOST_TEXT} letters`);
+    return made;
   }
 }
 

@@ -82,14 +82,17 @@ export function sharedInputs(inputs: readonly ValueInfo[]): ReadonlySet<string> 
   return new Set(shared.length ? [...shared, ...one] : []);
 }
 
-/** Whether a model continues texts: it takes tokens, and has or makes a past or logits of each place. */
+/**
+ * Whether a model continues texts: it takes tokens and has or makes a past, or what an encoder gives. Without a cache,
+ * logits behind tokens may be those of a masked model: positions as an input tell a decoder, segments another.
+ */
 export function isDecoder(inputs: readonly ValueInfo[], outputs: readonly ValueInfo[]): boolean {
-  const roles = rolesOf(inputs);
+  const roles = new Set(rolesOf(inputs).values());
   if (!roles.size) return false;
-  if ([...roles.values()].some((r) => r === 'past' || r === 'past-crossed' || r === 'encoder-states')) return true;
-  return (
-    outputs.some((o) => /^present/.test(o.name)) || (outputs[0]?.name === 'logits' && outputs[0].shape?.length === 3)
-  );
+  if (roles.has('past') || roles.has('past-crossed') || roles.has('encoder-states')) return true;
+  const [first] = outputs;
+  const scored = first?.name === 'logits' && first.shape?.length === 3;
+  return outputs.some((o) => /^present/.test(o.name)) || (scored && roles.has('positions') && !roles.has('segments'));
 }
 
 const FILLED: Readonly<Record<Role, string>> = {

@@ -1,5 +1,6 @@
 /** One sequence of tokens as the feed of a model: ids as they are given, all else as it follows from them. */
 import { fail, nearest, type Where } from '../../base/errors.js';
+import { item } from '../../base/lists.js';
 import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
 import { arrayOf, fitFeed } from '../feeds.js';
 import type { DataSpec } from '../spec.js';
@@ -21,10 +22,19 @@ export interface SequenceFeeder {
   feed(sequence: Sequence, padId: number, length: number, where: Where): Feed;
 }
 
-/** Feeds of sequences for a model. Throws DATA_SHAPE where an input is neither known, nor given by hand. */
-export function sequenceFeeder(kind: string, inputs: readonly ValueInfo[], given: Given = {}): SequenceFeeder {
+/**
+ * Feeds of sequences for a model; `encodes` where each brings what an encoder gave. Throws DATA_SHAPE where an input is
+ * neither known, nor given by hand.
+ */
+export function sequenceFeeder(
+  kind: string,
+  inputs: readonly ValueInfo[],
+  given: Given = {},
+  encodes = false,
+): SequenceFeeder {
   const roles = rolesOf(inputs);
   assertFed(kind, inputs, roles, given);
+  assertEncoded(kind, inputs, roles, encodes || given);
   const fixed = fixedLength(inputs, roles);
   const rows = fixed === undefined ? inputs : inputs.map((i) => oneRow(i, inputs, roles));
   return {
@@ -60,7 +70,7 @@ function oneRow(i: ValueInfo, inputs: readonly ValueInfo[], roles: Roles): Value
 }
 
 function idAt(ids: ArrayLike<number>, at: number, padId: number, below: number | undefined, where: Where): number {
-  const id = at < ids.length ? ids[at]! : padId;
+  const id = at < ids.length ? item(ids, at) : padId;
   if (below !== undefined && id >= below)
     fail(
       'DATA_SHAPE',
@@ -107,6 +117,18 @@ function assertFed(kind: string, inputs: readonly ValueInfo[], roles: Roles, giv
       { tensor: states.name },
       'take the model that starts from tokens (decoder_model.onnx or decoder_model_merged.onnx), or use module',
     );
+}
+
+/** Throws DATA_SHAPE for a decoder whose encoder the data do not name. */
+function assertEncoded(kind: string, inputs: readonly ValueInfo[], roles: Roles, given: Given | true): void {
+  const states = inputs.find((i) => roles.get(i.name) === 'encoder-states');
+  if (!states || given === true || Object.hasOwn(given, states.name)) return;
+  fail(
+    'DATA_SHAPE',
+    `${kind} cannot make '${states.name}': it is what the encoder gives`,
+    { tensor: states.name },
+    'name it: encoder: encoder_model.onnx, with two fields: what it reads, and the text of the decoder',
+  );
 }
 
 /** Inputs by hand: a number fills the tensor; `shape` says another one than follows from the tokens. */

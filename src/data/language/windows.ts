@@ -70,7 +70,7 @@ export function windowsOf(
   if (join) {
     let text = 0;
     cut(joined.subarray(0, size), (at) => {
-      while (text + 1 < starts.length && starts[text + 1]! <= at) text++;
+      while ((starts[text + 1] ?? Infinity) <= at) text++;
       return text;
     });
   }

@@ -21,7 +21,7 @@ import { openTokenizer, type TextEncoder, type Tokens } from '../tokenize.js';
  */
 export const openText: OpenSource = async (spec, inputs, context) => {
   const file = resolve(context.baseDir, spec.text ?? '.');
-  const feeder = sequenceFeeder('text', inputs, spec.inputs);
+  const feeder = sequenceFeeder('text', inputs, spec.inputs, spec.encoder !== undefined);
   if (spec.joint && spec.fields?.length !== 2) fail('DATA_FORMAT', 'joint needs two fields', { file });
   if (spec.encoder !== undefined && spec.fields?.length !== 2)
     fail('DATA_FORMAT', 'encoder needs two fields: what it reads, and the text that the decoder gives', { file });

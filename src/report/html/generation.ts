@@ -14,11 +14,16 @@ export function generationSection({ generation: g }: RunRecord): Part {
     ([name = '', ...cells]) =>
       html`<tr><th scope="row">${name}</th>${cells.map((c) => html`<td class="num">${c}</td>`)}</tr>`,
   );
+  const how =
+    'Prompts of the evaluation data, continued by the likeliest token each time' +
+    `${g.cached ? ', with the cache in use' : ''}; ` +
+    `${count(g.threads)} threads, both models in turn.`;
+  const heads = ['float', 'quantized', 'quantized ÷ float'].map((h) => html`<th class="num">${h}</th>`);
   return section(
     'Generation',
     generationSentence(g),
-    html`<p>${together(`Prompts of the evaluation data, continued by the likeliest token each time${g.cached ? ', with the cache in use' : ''}; ${count(g.threads)} threads, both models in turn.`)}</p>
-${table(html`<th></th><th class="num">float</th><th class="num">quantized</th><th class="num">quantized ÷ float</th>`, rows, 'generation')}
+    html`<p>${together(how)}</p>
+${table(html`<th></th>${heads}`, rows, 'generation')}
 ${g.prompts.map(promptPart)}`,
     true,
   );
@@ -26,7 +31,9 @@ ${g.prompts.map(promptPart)}`,
 
 function promptPart(p: GenerationFacts['prompts'][number]): Markup {
   const at = firstDifference(p.float, p.quantized);
-  return html`<h3>${visible(p.sample, 120)}</h3><p>${visible(p.prompt, SHOWN)}</p><dl><dt>float</dt><dd>${marked(p.float, at)}</dd><dt>quantized, the same for ${count(p.same)} of ${count(p.tokens)} tokens</dt><dd>${marked(p.quantized, at)}</dd></dl>`;
+  const both = html`<dt>float</dt><dd>${marked(p.float, at)}</dd>
+<dt>quantized, the same for ${count(p.same)} of ${count(p.tokens)} tokens</dt><dd>${marked(p.quantized, at)}</dd>`;
+  return html`<h3>${visible(p.sample, 120)}</h3><p>${visible(p.prompt, SHOWN)}</p><dl>${both}</dl>`;
 }
 
 /** The place of the first character in which texts differ; undefined where they are the same. */

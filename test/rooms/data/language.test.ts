@@ -83,6 +83,10 @@ describe('inputs of language models', () => {
     ]);
     expect(isDecoder(decoder, [])).toBe(true);
     expect(isDecoder(decoder.slice(0, 2), [float('last_hidden_state', 'b', 's', 8)])).toBe(false);
+    const logits = [float('logits', 'b', 's', 30)];
+    expect(isDecoder(decoder.slice(0, 3), logits)).toBe(true);
+    expect(isDecoder(decoder.slice(0, 2), logits)).toBe(false); // as a masked model has it
+    expect(isDecoder([...decoder.slice(0, 3), int('token_type_ids', 'b', 's')], logits)).toBe(false);
   });
   it('have random feeds that fit together: an empty past, or with an odd seed one that is not', () => {
     expect(shapes(randomFeed(decoder, 0, 16))).toEqual({
@@ -270,6 +274,11 @@ describe('chats', () => {
     ['is no template', '{% for m in %}', 'is no Jinja template'],
     ['refuses the roles', "{{ raise_exception('roles must alternate') }}", 'roles must alternate'],
     ['never ends', '{% for i in range(500) %}{% for j in range(500) %}x{% endfor %}{% endfor %}', 'steps'],
+    [
+      'doubles a text',
+      "{% set ns = namespace(s='xx') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+      'letters',
+    ],
     ['makes long lists', '{{ range(100000000) | length }}', 'numbers'],
   ])('a template that %s is told', async (_what, template, words) => {
     const dir = await setup({ 'c.jsonl': chat, 'x.jinja': template });
@@ -356,6 +365,14 @@ describe('an encoder', () => {
     expect(values(one!, 'encoder_attention_mask')).toEqual([1, 1]);
     expect(one!.target).toEqual({ text: 'c d', prompt: 1 });
     expect(dataset.vocabulary?.decode([6, 7])).toBe('c d');
+  });
+  it('must be named for a decoder that takes what it gives', async () => {
+    const dir = await setup({ 'p.jsonl': '{"from":"a b","to":"c d"}\n' });
+    expect(await errorOf(() => read({ ...text('p.jsonl'), fields: ['to'] }, dir, merged))).toMatchObject({
+      code: 'DATA_SHAPE',
+      where: { tensor: 'encoder_hidden_states' },
+      hint: expect.stringContaining('encoder: encoder_model.onnx') as unknown,
+    });
   });
 });
 
