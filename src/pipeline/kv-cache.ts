@@ -47,7 +47,10 @@ export async function withCaches(v: RefinedVariant, o: Surroundings): Promise<Re
   try {
     for await (const feed of feeds) {
       o.signal?.throwIfAborted();
-      const outputs = await session.run(feed, caches.map((c) => c.present));
+      const outputs = await session.run(
+        feed,
+        caches.map((c) => c.present),
+      );
       for (const k of kept) k.add(field(outputs, k.cache.present));
     }
   } finally {
@@ -93,14 +96,24 @@ class Kept {
     this.#tokens += batch * tokens;
   }
 
-  scales({ bits, granularity, observer }: CacheForm & { readonly observer?: 'minmax' | 'mse' | undefined }): Float32Array {
+  scales({
+    bits,
+    granularity,
+    observer,
+  }: CacheForm & { readonly observer?: 'minmax' | 'mse' | undefined }): Float32Array {
     const high = 2 ** (bits - 1) - 1;
     const search = (observer ?? (bits === 4 ? 'mse' : 'minmax')) === 'mse';
     const seen = Math.min(this.#tokens, MOST_TOKENS);
     const one = (most: number, values: readonly Float32Array[]): number => {
       const widest = most / high;
       if (!(widest >= 2 ** -126)) return 1;
-      return search ? least(values.map((v) => v.subarray(0, seen)), widest, high) : widest;
+      return search
+        ? least(
+            values.map((v) => v.subarray(0, seen)),
+            widest,
+            high,
+          )
+        : widest;
     };
     return granularity === 'tensor'
       ? Float32Array.of(one(Math.max(...this.#most), this.#values))

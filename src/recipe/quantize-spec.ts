@@ -273,7 +273,10 @@ export function quantizeSpecOf(parts: NamedParts) {
       ),
     kvCache: z
       .strictObject({
-        bits: z.union([z.literal(8), z.literal(4)]).default(8).describe('Bits of a key or value.'),
+        bits: z
+          .union([z.literal(8), z.literal(4)])
+          .default(8)
+          .describe('Bits of a key or value.'),
         granularity: z
           .enum(['channel', 'tensor'])
           .default('channel')
