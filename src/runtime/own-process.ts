@@ -33,15 +33,15 @@ process.once('message', async ({ entry, file, threads, runs, feed }) => {
   try {
     const ort = require(entry);
     ort.env.logLevel = 'fatal';
-    const feeds = Object.fromEntries(session.inputMetadata.map(({ name, type, shape }) => {
-      const t = emptyOf(feed[name], type, shape);
-      return [name, new ort.Tensor(t.dtype, t.data, t.dims)];
-    }));
     gc();
     const before = process.memoryUsage.rss();
     let start = performance.now();
     const session = await ort.InferenceSession.create(file, { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 });
     const loadMs = performance.now() - start;
+    const feeds = Object.fromEntries(session.inputMetadata.map(({ name, type, shape }) => {
+      const t = emptyOf(feed[name], type, shape);
+      return [name, new ort.Tensor(t.dtype, t.data, t.dims)];
+    }));
     const fetches = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
     start = performance.now();
     await session.run(feeds, fetches);
