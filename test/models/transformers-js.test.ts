@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
 import { item } from '../../src/base/lists.js';
-import type { Feed, FeedTensor } from '../../src/ir/feed.js';
+import type { FeedTensor } from '../../src/ir/feed.js';
 import { Session } from '../../src/runtime/session.js';
 import { runCli } from '../rooms/cli/run-cli.js';
 
@@ -66,7 +66,7 @@ async function greedy(file: string, prompt: readonly number[], more: number): Pr
       for (let l = 0; l < LAYERS; l++)
         for (const part of ['key', 'value'])
           feed[`past_key_values.${l}.${part}`] = { dtype: 'float32', dims: [1, 2, 0, 32], data: new Float32Array(0) };
-      const { logits } = await session.run(feed as Feed, ['logits']);
+      const { logits } = await session.run(feed, ['logits']);
       const last = [...(logits!.data as Float32Array)].slice(-CONFIG.vocab_size);
       all.push(last.reduce((best, x, id) => (x > item(last, best) ? id : best), 0));
     }
