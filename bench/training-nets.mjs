@@ -3,16 +3,28 @@ import { parseModel } from '../dist/index.js';
 import { createRng } from '../dist/base/rng.js';
 import { encodeTensor } from '../dist/ir/encode.js';
 
-/** Factor of the expansion, channels, repeats, stride of the first. */
-const STAGES = [
-  [1, 16, 1, 1],
-  [6, 24, 2, 2],
-  [6, 32, 3, 2],
-  [6, 64, 3, 2],
-];
-const HEAD = 256;
+/** Of each stage: factor of the expansion, channels, repeats, stride of the first; and channels of the head. */
+const WIDE = {
+  stages: [
+    [1, 16, 1, 1],
+    [6, 24, 2, 2],
+    [6, 32, 3, 2],
+    [6, 64, 3, 2],
+  ],
+  head: 256,
+};
+/** A net that is trained in minutes. */
+export const SMALL = {
+  stages: [
+    [1, 16, 1, 1],
+    [4, 24, 2, 2],
+    [4, 32, 2, 2],
+    [4, 64, 2, 1],
+  ],
+  head: 192,
+};
 
-export function mobileNet() {
+export function mobileNet({ stages, head } = WIDE) {
   const weights = [];
   const lines = [];
   const conv = (name, x, [o, i, k], { stride = 1, group = 1 } = {}) => {
@@ -32,7 +44,7 @@ export function mobileNet() {
   };
   let x = norm('stem.1', conv('stem.0', 'input', [16, 3, 3]), 16);
   let [channels, block] = [16, 0];
-  for (const [expand, out, repeats, first] of STAGES)
+  for (const [expand, out, repeats, first] of stages)
     for (let i = 0; i < repeats; i++, block++) {
       const [stride, wide, name] = [i ? 1 : first, channels * expand, `blocks.${block}`];
       let y = x;
@@ -45,8 +57,8 @@ export function mobileNet() {
       }
       [x, channels] = [y, out];
     }
-  x = norm('head.1', conv('head.0', x, [HEAD, channels, 1]), HEAD);
-  weights.push(['fc.weight', [10, HEAD]], ['fc.bias', [10]]);
+  x = norm('head.1', conv('head.0', x, [head, channels, 1]), head);
+  weights.push(['fc.weight', [10, head]], ['fc.bias', [10]]);
   lines.push(`p = GlobalAveragePool(${x})`, 'f = Flatten(p)', 'scores = Gemm<transB = 1>(f, "fc.weight", "fc.bias")');
   const declared = weights.map(([name, dims]) => `float[${dims}] "${name}"`).join(', ');
   const model = parseModel(

@@ -20,6 +20,7 @@ export function factsOf(t: TargetProfile): readonly (readonly [what: string, fac
   const kernels = Object.entries(t.integerOps).map(([op, k]) => {
     const notes = [
       k.floatOutput ? 'may give float' : '',
+      k.constantWeight ? 'with a constant weight only' : '',
       k.channelAxes === undefined ? '' : `scales by channel up to ${k.channelAxes} axes`,
       k.activation ? `activations ${port(k.activation)}` : '',
       k.weight ? `weights ${port(k.weight)}` : '',

@@ -101,9 +101,9 @@ With \`train.quantized: true\` the values of the tables are trained, and indices
 `;
 
 function needsOf({ name, needsLabels, needsTarget }: Metric): string {
-  if (needsLabels)
-    return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
-  return needsTarget === undefined ? 'no labels' : TARGET_SOURCES[needsTarget];
+  if (needsTarget !== undefined) return TARGET_SOURCES[needsTarget];
+  if (!needsLabels) return 'no labels';
+  return name === 'spearman' || name === 'pearson' ? 'pairs of texts with scores as labels' : 'class labels';
 }
 const OBJECTS = 'objects as targets: `annotations` of image data, or a data module';
 const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string>> = {
@@ -111,6 +111,8 @@ const TARGET_SOURCES: Readonly<Record<NonNullable<Metric['needsTarget']>, string
   size: OBJECTS,
   text: 'texts as targets: `target` of text data, or a data module',
   tensors: 'tensors as targets: `targets` of npy or npz data, or a data module',
+  starts: 'questions with choices: `choices` of text data',
+  prompt: 'texts for a decoder: `encoder` of text data',
 };
 
 function optimizeDoc(): string {
@@ -300,8 +302,8 @@ evaluation:
 ## Your own
 
 An ES module that exports \`metric\`. It runs with your rights: name only modules you trust. \`start\` is called once
-for each model; \`add\` gets each sample (\`id\`, \`feeds\`, \`label\`, \`target\`) and the outputs for its feeds,
-with batch axis 1. The accumulator gives one of \`correct\` (0 or 1 per scored sample), \`scores\` (whose mean is the
+for each model; \`add\` gets each sample (\`id\`, \`feeds\`, \`label\`, \`target\`), the outputs for its feeds,
+with batch axis 1, and those of the float model. The accumulator gives one of \`correct\` (0 or 1 per scored sample), \`scores\` (whose mean is the
 value), or \`count\` and \`resampled(indices)\`, from which intervals and gates come; without any of them, only the
 values are told.
 

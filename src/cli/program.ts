@@ -111,7 +111,8 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .description('finds the recipe: the fastest or smallest model whose accuracy drop keeps a limit')
     .argument('[model]', "float ONNX model, instead of the recipe's")
     .option('-r, --recipe <file>', 'gives model, data, preprocessing, metric and what must stay float')
-    .requiredOption('--max-accuracy-drop <drop>', 'what the model may lose on held-out samples: 0.5%, or 1%relative')
+    .option('--max-accuracy-drop <drop>', 'what the model may lose on held-out samples: 0.5%, or 1%relative')
+    .option('--max-perplexity-increase <rise>', 'for language models, instead: 1% of that of float, or a number')
     .option('-c, --calibration-data <path>', "calibration data, instead of the recipe's")
     .option('-e, --evaluation-data <path>', "evaluation data, instead of the recipe's")
     .option('-t, --target <runtime>', 'the runtime that the model will ship to')
@@ -210,6 +211,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
       '--max-accuracy-drop <limit>',
       'such as 0.5% or 0.5points, 1%relative, or a number for metrics that are not in %',
     )
+    .option('--max-perplexity-increase <rise>', 'of a language model: 1% of that of float, or a number')
     .option('--max-latency-ratio <limit>', 'quantized ÷ float, such as 0.8')
     .option('--max-size-ratio <limit>', 'quantized ÷ float, such as 0.3')
     .option('--confidence <share>', 'of the intervals (default: 95%)')

@@ -1,6 +1,7 @@
 import { field, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
 import type { Feed, FeedTensor, Sample, TypedArray, ValueInfo } from '../ir/feed.js';
+import { sharedInputs } from './language/roles.js';
 
 /**
  * Rows of one sample within a batch: feed k of the sample lies at rows [start[k], start[k] + length[k]) of the feed.
@@ -44,31 +45,34 @@ export async function* batches(
 ): AsyncGenerator<Batch> {
   const fixed = options.fixedBatch ?? fixedBatchOf(options.inputs);
   const size = Math.max(1, fixed ?? options.size);
+  const shared = sharedInputs(options.inputs);
   const buckets = new Map<string, Sample[]>();
   for await (const sample of samples) {
-    const key = shapeKey(sample, options.padding !== undefined);
+    const key = shapeKey(sample, options.padding !== undefined, shared);
     if (key === undefined || !options.inputs.length) {
-      yield stack([sample], key === undefined ? undefined : fixed, options.padding);
+      yield stack([sample], key === undefined ? undefined : fixed, options.padding, shared);
       continue;
     }
     const bucket = buckets.get(key);
     if (bucket) bucket.push(sample);
     else buckets.set(key, [sample]);
     if ((bucket?.length ?? 1) >= size) {
-      yield stack(bucket ?? [sample], fixed, options.padding);
+      yield stack(bucket ?? [sample], fixed, options.padding, shared);
       buckets.delete(key);
     } else if (buckets.size > OPEN_BUCKETS) {
       const fullest = [...buckets].reduce((best, entry) => (entry[1].length > best[1].length ? entry : best));
-      yield stack(fullest[1], fixed, options.padding);
+      yield stack(fullest[1], fixed, options.padding, shared);
       buckets.delete(fullest[0]);
     }
   }
-  for (const bucket of buckets.values()) yield stack(bucket, fixed, options.padding);
+  for (const bucket of buckets.values()) yield stack(bucket, fixed, options.padding, shared);
 }
 
 /** The batch size that all inputs fix alike, or undefined. Inputs of rank 0 or with other first axes (states) fix 1. */
 export function fixedBatchOf(inputs: readonly ValueInfo[]): number | undefined {
-  const first = inputs.map((i) => (i.shape?.length ? i.shape[0] : i.shape ? 1 : null));
+  const shared = sharedInputs(inputs);
+  const own = inputs.filter((i) => !shared.has(i.name));
+  const first = own.map((i) => (i.shape?.length ? i.shape[0] : i.shape ? 1 : null));
   const fixed = first.filter((d): d is number => typeof d === 'number');
   if (!fixed.length) return undefined;
   // A fixed first axis beside a dynamic or a different one is not a batch axis, so nothing can be stacked.
@@ -76,18 +80,24 @@ export function fixedBatchOf(inputs: readonly ValueInfo[]): number | undefined {
 }
 
 /** Equal keys stack. Undefined where a tensor is a whole batch or not stackable. */
-function shapeKey(sample: Sample, padded: boolean): string | undefined {
+function shapeKey(sample: Sample, padded: boolean, shared: ReadonlySet<string>): string | undefined {
   const parts: string[] = [];
   for (const feed of sample.feeds) {
     for (const [name, t] of Object.entries(feed)) {
-      if (t.dims[0] !== 1 || !ArrayBuffer.isView(t.data)) return undefined;
+      if ((t.dims[0] !== 1 && !shared.has(name)) || !ArrayBuffer.isView(t.data)) return undefined;
+      if (padded && shared.has(name)) continue;
       parts.push(`${name}:${t.dtype}:${(padded ? ['*', ...t.dims.slice(2)] : t.dims).join(',')}`);
     }
   }
   return parts.join(';');
 }
 
-function stack(samples: readonly Sample[], fixed: number | undefined, padding: BatchOptions['padding']): Batch {
+function stack(
+  samples: readonly Sample[],
+  fixed: number | undefined,
+  padding: BatchOptions['padding'],
+  shared: ReadonlySet<string>,
+): Batch {
   const first = item(samples, 0);
   const whole = samples.length === 1 && fixed === undefined;
   const rowsOf = (s: Sample): number[] => s.feeds.map((f) => Object.values(f)[0]?.dims[0] ?? 1);
@@ -99,12 +109,14 @@ function stack(samples: readonly Sample[], fixed: number | undefined, padding: B
         Object.fromEntries(
           Object.keys(feed).map((name) => [
             name,
-            stackTensor(
-              samples.map((s) => field(item(s.feeds, k), name)),
-              total,
-              padding === undefined ? undefined : (padding[name] ?? 0),
-              name,
-            ),
+            shared.has(name)
+              ? longest(samples.map((s) => field(item(s.feeds, k), name)))
+              : stackTensor(
+                  samples.map((s) => field(item(s.feeds, k), name)),
+                  total,
+                  padding === undefined ? undefined : (padding[name] ?? 0),
+                  name,
+                ),
           ]),
         ),
       );
@@ -115,6 +127,10 @@ function stack(samples: readonly Sample[], fixed: number | undefined, padding: B
   }));
   return { feeds, samples, rows, realRows };
 }
+
+/** Of a value that all samples share, that of the longest sequence. */
+const longest = (tensors: readonly FeedTensor[]): FeedTensor =>
+  tensors.reduce((best, t) => (t.data.length > best.data.length ? t : best));
 
 /** [1, …] tensors under each other, [total, …]; rows beyond the tensors repeat the last. */
 function stackTensor(

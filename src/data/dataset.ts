@@ -1,7 +1,7 @@
 import { fail, QuantError } from '../base/errors.js';
 import type { Sample, ValueInfo } from '../ir/feed.js';
 import { inSplit, orderOf, type Order } from './order.js';
-import type { DataContext, ListedSource, Loaded, OpenSource, StreamedSource } from './source.js';
+import type { DataContext, ListedSource, Loaded, OpenSource, StreamedSource, Vocabulary } from './source.js';
 import { openAnnotatedImages } from './sources/annotated-images.js';
 import { openImageList } from './sources/image-list.js';
 import { openImages } from './sources/images.js';
@@ -12,6 +12,7 @@ import { openRaw } from './sources/raw.js';
 import { openTestData } from './sources/test-data.js';
 import { openSynthetic } from './sources/synthetic.js';
 import { openText } from './sources/text.js';
+import { openTokens } from './sources/tokens.js';
 import { openWebdataset } from './sources/webdataset.js';
 import { sourceKind, type DataSpec, type SourceKind } from './spec.js';
 
@@ -28,6 +29,8 @@ export interface Dataset {
   readonly guessedClasses: boolean;
   /** Fill values for `batches`, where the spec lets unequal lengths be padded. */
   readonly padding: Readonly<Record<string, number>> | undefined;
+  /** Of data that have a tokenizer. */
+  readonly vocabulary?: Vocabulary | undefined;
   /** A fresh pass over the samples; always the same order. `limit` counts samples that were read well. */
   samples(options?: { readonly limit?: number; readonly signal?: AbortSignal }): AsyncIterable<Sample>;
   /**
@@ -57,6 +60,7 @@ const OPEN = {
   testData: openTestData,
   webdataset: openWebdataset,
   text: openText,
+  tokens: openTokens,
   synthetic: openSynthetic,
   module: openModule,
 } as const satisfies Record<SourceKind, OpenSource>;
@@ -117,6 +121,7 @@ export async function openDataset(
     guessedClasses:
       source.classes !== undefined && spec.classes === undefined && kind === 'images' && spec.annotations === undefined,
     padding: source.padding,
+    vocabulary: source.vocabulary,
     describe: {
       ...common,
       order,

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { fail } from '../base/errors.js';
 import { kindOf, listFolder, readText, walkFiles } from './files.js';
 import { isImageName } from './image.js';
+import { isMessages } from './language/chat.js';
 import { readClasses } from './sources/images.js';
 import type { DataSpecInput } from './spec.js';
 import { readTable } from './table.js';
@@ -10,11 +11,11 @@ import { tarEntries } from './tar.js';
 
 /**
  * A first data spec for a file or folder, from its names and headers; paths in it start with `path` as given. What
- * names cannot tell (preprocessing, shapes of raw files) is left for the user. Throws DATA_MISSING, or DATA_FORMAT
- * where nothing is recognized.
+ * names cannot tell (preprocessing, shapes of raw files) is left for the user. A tokenizer is looked for beside the
+ * data, and in the folders `near`. Throws DATA_MISSING, or DATA_FORMAT where nothing is recognized.
  */
-export async function guessDataSpec(path: string): Promise<DataSpecInput> {
-  return (await kindOf(path)) === 'folder' ? guessFolder(path) : guessFile(path);
+export async function guessDataSpec(path: string, near: readonly string[] = []): Promise<DataSpecInput> {
+  return (await kindOf(path)) === 'folder' ? guessFolder(path) : guessFile(path, near);
 }
 
 async function guessFolder(path: string): Promise<DataSpecInput> {
@@ -48,7 +49,7 @@ async function classFile(path: string, folders: readonly string[]): Promise<stri
   return undefined;
 }
 
-async function guessFile(path: string): Promise<DataSpecInput> {
+async function guessFile(path: string, near: readonly string[]): Promise<DataSpecInput> {
   const extension = /\.[^.]+$/.exec(path.toLowerCase())?.[0];
   switch (extension) {
     case '.npy':
@@ -64,16 +65,18 @@ async function guessFile(path: string): Promise<DataSpecInput> {
       return { module: path };
     case '.csv':
     case '.tsv':
-      return guessTable(path);
+      return guessTable(path, near);
     case '.jsonl':
     case '.ndjson':
-      return guessLines(path);
+      return guessLines(path, near);
+    case '.txt':
+      return { text: path, tokenizer: await tokenizerNear(path, near) };
     default:
       return fail(
         'DATA_FORMAT',
         `${basename(path)} is not recognized as data`,
         { file: path },
-        'expected .npy, .npz, .tar, .zip, .csv, .tsv, .jsonl or .mjs; raw files need raw, shape and dtype',
+        'expected .npy, .npz, .tar, .zip, .csv, .tsv, .jsonl, .txt or .mjs; raw files need raw, shape and dtype',
       );
   }
 }
@@ -92,7 +95,7 @@ async function hasLabels(path: string): Promise<boolean> {
 }
 
 /** A column of image names makes an image list; else text columns beside a tokenizer.json. */
-async function guessTable(path: string): Promise<DataSpecInput> {
+async function guessTable(path: string, near: readonly string[]): Promise<DataSpecInput> {
   const { header = [], rows } = await readTable(path, true);
   const sample = rows.slice(0, 20);
   const column = (test: (cell: string) => boolean): string[] =>
@@ -104,33 +107,36 @@ async function guessTable(path: string): Promise<DataSpecInput> {
     const label = header.find((h) => /^(label|class|target|y)$/i.test(h)) ?? numeric[0] ?? null;
     return { imageList: path, columns: { path: image, label } };
   }
-  const tokenizer = await tokenizerBeside(path);
+  const tokenizer = await tokenizerNear(path, near);
   const texts = header.filter((h) => !numeric.includes(h)).slice(0, 2);
   if (!texts.length) fail('DATA_FORMAT', `${path} has no column of text`, { file: path });
   return { text: path, tokenizer, fields: texts, ...(numeric[0] === undefined ? {} : { label: numeric[0] }) };
 }
 
-async function tokenizerBeside(path: string): Promise<string> {
-  const { files } = await listFolder(dirname(path));
-  if (!files.includes('tokenizer.json'))
-    fail(
-      'DATA_FORMAT',
-      `${path} names no images, and no tokenizer.json lies beside it`,
-      { file: path },
-      'put tokenizer.json of the model beside it',
-    );
-  return join(dirname(path), 'tokenizer.json');
+async function tokenizerNear(path: string, near: readonly string[]): Promise<string> {
+  for (const folder of [dirname(path), ...near])
+    if ((await listFolder(folder)).files.includes('tokenizer.json')) return join(folder, 'tokenizer.json');
+  return fail(
+    'DATA_FORMAT',
+    `${path} names no images, and no tokenizer.json lies beside it${near.length ? ' or beside the model' : ''}`,
+    { file: path },
+    'put tokenizer.json of the model beside it',
+  );
 }
 
+const LABEL = /^(label|class|target|score|y)$/i;
+const answerOf = (keys: readonly string[]): string => keys.find((k) => /^(answer|label|gold)$/i.test(k)) ?? 'answer';
+
 /**
- * JSON lines: the first two fields that hold texts, and of the numbers the one that is called as a label, else the
- * first that is no id.
+ * JSON lines: token ids, questions with choices, chat messages and texts by their names; else the first two fields that
+ * hold texts, and of the numbers the one that is called as a label, else the first that is no id.
  */
-async function guessLines(path: string): Promise<DataSpecInput> {
+async function guessLines(path: string, near: readonly string[]): Promise<DataSpecInput> {
   const lines = (await readText(path))
     .split('\n')
     .filter((l) => l.trim() !== '')
     .slice(0, 20);
+  if (lines.length && lines.every((line) => /^\s*\[[\s\d,]*\]\s*$/.test(line))) return { tokens: path };
   const rows = lines.map((line, i): Record<string, unknown> => {
     try {
       const value: unknown = JSON.parse(line);
@@ -147,14 +153,20 @@ async function guessLines(path: string): Promise<DataSpecInput> {
     );
   });
   const keys = Object.keys(rows[0] ?? {});
+  const every = (key: string, test: (v: unknown) => boolean): boolean => rows.every((r) => test(r[key]));
+  if (every('input_ids', Array.isArray)) return { tokens: path };
+  const tokenizer = await tokenizerNear(path, near);
+  if (every('choices', Array.isArray)) return { text: path, tokenizer, choices: { answer: answerOf(keys) } };
+  if (every('messages', isMessages)) return { text: path, tokenizer, fields: ['messages'] };
+  if (every('text', (v) => typeof v === 'string') && !keys.some((k) => LABEL.test(k)))
+    return { text: path, tokenizer, fields: ['text'] };
   const texts = keys.filter((k) => rows.every((r) => typeof r[k] === 'string')).slice(0, 2);
   const numbers = keys.filter((k) => rows.every((r) => typeof r[k] === 'number'));
-  const label =
-    numbers.find((k) => /^(label|class|target|score|y)$/i.test(k)) ?? numbers.find((k) => !/^(id|idx|index)$/i.test(k));
+  const label = numbers.find((k) => LABEL.test(k)) ?? numbers.find((k) => !/^(id|idx|index)$/i.test(k));
   if (!texts.length) fail('DATA_FORMAT', `${path} has no field of text`, { file: path });
   return {
     text: path,
-    tokenizer: await tokenizerBeside(path),
+    tokenizer,
     fields: texts,
     ...(label === undefined ? {} : { label }),
   };

@@ -1,5 +1,5 @@
 import type { Diagnostic } from '../base/errors.js';
-import type { FeedTensor, Sample, ValueInfo } from '../ir/feed.js';
+import type { Feed, FeedTensor, Sample, ValueInfo } from '../ir/feed.js';
 import type { DataSpec } from './spec.js';
 
 /** Decodes one serialized TensorProto; given by the caller because protobuf lives in onnx/. */
@@ -12,6 +12,22 @@ export interface DataContext {
   readonly seed: number;
   readonly decodeTensor?: DecodeTensor;
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
+  /** Opens a model whose outputs others take, such as an encoder; given by the caller because models run in runtime/. */
+  readonly openModel?: (file: string) => Promise<RunsModel>;
+}
+/** A model that can be run. */
+export interface RunsModel {
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  run(feed: Feed): Promise<Feed>;
+}
+
+/** Token ids as text. */
+export interface Vocabulary {
+  /** Special tokens left out. */
+  decode(ids: readonly number[]): string;
+  /** The token that ends a text. */
+  readonly endId: number | undefined;
 }
 
 /** One sample after its bytes were read and preprocessed. */
@@ -33,6 +49,8 @@ export interface ListedSource {
   /** The hash that load() will give, without decoding; absent where reading costs as much. */
   readonly hash?: (index: number) => Promise<string>;
   readonly classes?: readonly string[];
+  /** Of data that have a tokenizer. */
+  readonly vocabulary?: Vocabulary;
   /**
    * Value that fills each input (0 where it is not named) when sequences of unequal length are stacked; absent where
    * that is not wanted.

@@ -1,5 +1,6 @@
 /** The `data:` block of a recipe. Docs and the JSON Schema are generated from the descriptions. */
 import { z } from 'zod';
+import { languageFields } from './language/spec.js';
 import { preprocessSpec } from './preprocess-spec.js';
 
 const size = z.number().int().positive();
@@ -43,7 +44,17 @@ const fields = {
         'list of these.',
     )
     .optional(),
-  text: path.describe('Table of texts: .tsv, .csv or .jsonl; needs tokenizer and fields.').optional(),
+  text: path
+    .describe(
+      'Texts: a table (.tsv, .csv) with fields, JSON lines (.jsonl) of objects with text or chat messages, or plain ' +
+        'text (.txt); needs tokenizer. What a language model takes besides token ids is filled in.',
+    )
+    .optional(),
+  tokens: path
+    .describe(
+      'Token ids: JSON lines of arrays, or of objects with input_ids; or a .npy file of [samples, tokens] or [tokens].',
+    )
+    .optional(),
   synthetic: z
     .enum(['leaves', 'fractal', 'both'])
     .describe(
@@ -70,11 +81,21 @@ export const SOURCE_KINDS = [
   'testData',
   'webdataset',
   'text',
+  'tokens',
   'synthetic',
   'module',
 ] as const satisfies readonly (keyof typeof fields)[];
 /** Those whose value names files. */
 export const PATH_KINDS = SOURCE_KINDS.filter((k) => k !== 'synthetic');
+/** Keys of a data block whose value names a file, for every source. */
+export const PATH_KEYS: readonly string[] = [
+  ...PATH_KINDS,
+  'tokenizer',
+  'classes',
+  'annotations',
+  'chatTemplate',
+  'encoder',
+];
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** Keys that only some sources understand. Anything else is common to all. */
@@ -91,13 +112,21 @@ const ONLY_FOR: Readonly<Record<string, readonly SourceKind[]>> = {
   batched: ['npy', 'npz', 'raw'],
   shape: ['raw'],
   dtype: ['raw'],
-  tokenizer: ['text'],
-  fields: ['text'],
+  tokenizer: ['text', 'tokens'],
+  fields: ['text', 'tokens'],
   label: ['text'],
   target: ['text'],
   joint: ['text'],
-  maxLength: ['text'],
-  padTo: ['text'],
+  maxLength: ['text', 'tokens'],
+  padTo: ['text', 'tokens'],
+  unit: ['text'],
+  chatTemplate: ['text'],
+  special: ['text'],
+  choices: ['text'],
+  encoder: ['text'],
+  decoderStart: ['text'],
+  pack: ['text', 'tokens'],
+  inputs: ['text', 'tokens'],
   options: ['module'],
   count: ['synthetic'],
 };
@@ -204,6 +233,7 @@ export const dataSpec = z
           'longest of a batch; maxLength pads all. Default: none.',
       )
       .optional(),
+    ...languageFields,
     options: z.record(z.string(), z.json()).describe('Passed to samples() of the module.').optional(),
     split: z
       .strictObject({
@@ -260,8 +290,14 @@ export const dataSpec = z
     }
     if (kind === 'text') {
       need('tokenizer');
-      need('fields');
+      if (/\.(tsv|tab|csv)$/i.test(spec.text ?? '')) need('fields');
     }
+    if (spec.pack && (spec.choices ?? spec.encoder ?? spec.joint ?? spec.label) !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['pack'],
+        message: 'pack cuts plain texts; it does not go with choices, encoder, joint or label',
+      });
   });
 
 /** A checked data spec, defaults filled in. */

@@ -14,24 +14,29 @@ export interface TextEncoder {
   /** Longest sequence, special tokens included. */
   readonly maxLength: number;
   /** Token and segment ids of one text or a pair, cut from the longer text so that special tokens stay. */
-  encode(text: string, pair?: string): Tokens;
+  encode(text: string, pair?: string, special?: boolean): Tokens;
+  /** All token ids of a text, however many; special tokens as the file says, or none. */
+  ids(text: string, special: boolean): readonly number[];
+  /** The text of token ids, special tokens left out. */
+  decode(ids: readonly number[]): string;
+  /** The token that ends a text, where there is one. */
+  readonly endId: number | undefined;
+  /** The token that a decoder starts with: of config.json, else the one that begins a text, else padding. */
+  readonly startId: number;
 }
 
 /** What is used of the library. Its own types import files without their extension, which leaves them unresolved. */
 interface Library {
   token_to_id(token: string): number | undefined;
   encode(text: string, options: EncodeOptions): unknown;
+  decode(ids: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
 }
 const { Tokenizer } = tokenizers as unknown as { readonly Tokenizer: new (json: object, config: object) => Library };
 
 /** A Hugging Face tokenizer with truncation, which the library itself leaves out. Throws DATA_FORMAT, DATA_MISSING. */
 export async function openTokenizer(file: string, maxLength: number | undefined): Promise<TextEncoder> {
   const json = await readJson(file);
-  const config = await readJson(join(dirname(file), 'tokenizer_config.json')).catch((e: unknown) => {
-    // The file is optional; a broken one is not.
-    if (e instanceof QuantError && e.code === 'DATA_MISSING') return new Map<string, unknown>();
-    throw e;
-  });
+  const config = await readConfig(file);
   refuseExponential(Object.fromEntries(json), file);
   let tokenizer: Library;
   try {
@@ -47,9 +52,13 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
   }
   const declared = numberAt(json.get('truncation'), 'max_length');
   const limit = maxLength ?? declared ?? 512;
-  const pad = config.get('pad_token');
-  const padId =
-    numberAt(json.get('padding'), 'pad_id') ?? (typeof pad === 'string' ? tokenizer.token_to_id(pad) : undefined) ?? 0;
+  const named = (key: string): number | undefined => {
+    const token = tokenNamed(config, key);
+    return token === undefined ? undefined : tokenizer.token_to_id(token);
+  };
+  const padId = numberAt(json.get('padding'), 'pad_id') ?? named('pad_token') ?? 0;
+  const beside = await readOptional(join(dirname(file), 'config.json'));
+  const idIn = (key: string): number | undefined => numberAt(Object.fromEntries(beside), key);
   if (!Number.isInteger(limit) || limit < 1) {
     fail(
       'DATA_FORMAT',
@@ -77,11 +86,17 @@ export async function openTokenizer(file: string, maxLength: number | undefined)
     return checkedTokens(found, file);
   };
   const body = (text: string): readonly number[] => encoded(text, { add_special_tokens: false }).ids;
+  const conventional = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>'].map((t) => tokenizer.token_to_id(t));
   return {
     padId,
     maxLength: limit,
-    encode: (text, pair) => {
-      const full = encoded(text, { ...(pair === undefined ? {} : { text_pair: pair }), return_token_type_ids: true });
+    endId: named('eos_token') ?? idIn('eos_token_id') ?? conventional.find((id) => id !== undefined),
+    startId: idIn('decoder_start_token_id') ?? named('bos_token') ?? padId,
+    ids: (text, special) => encoded(text, { add_special_tokens: special }).ids,
+    decode: (ids) => tokenizer.decode(ids, { skip_special_tokens: true }),
+    encode: (text, pair, special = true) => {
+      const how = { add_special_tokens: special, return_token_type_ids: true };
+      const full = encoded(text, { ...(pair === undefined ? {} : { text_pair: pair }), ...how });
       if (full.ids.length <= limit) return full;
       return truncate(full, body(text), pair === undefined ? [] : body(pair), limit, file);
     },
@@ -185,6 +200,26 @@ function refuseExponential(value: unknown, file: string): void {
     // Vocabularies are long lists of numbers, and hold no expressions.
     if (key !== 'vocab' && key !== 'merges') refuseExponential(inner, file);
   }
+}
+
+/** tokenizer_config.json beside a tokenizer; empty where there is none. Throws DATA_FORMAT for a broken one. */
+export const readConfig = (tokenizer: string): Promise<Map<string, unknown>> =>
+  readOptional(join(dirname(tokenizer), 'tokenizer_config.json'));
+
+async function readOptional(file: string): Promise<Map<string, unknown>> {
+  return readJson(file).catch((e: unknown) => {
+    // The file is optional; a broken one is not.
+    if (e instanceof QuantError && e.code === 'DATA_MISSING') return new Map<string, unknown>();
+    throw e;
+  });
+}
+
+/** A special token that a configuration names, as text or as an object with its content. */
+export function tokenNamed(config: ReadonlyMap<string, unknown>, key: string): string | undefined {
+  const found = config.get(key);
+  if (typeof found === 'string') return found;
+  const content = typeof found === 'object' && found !== null && 'content' in found ? found.content : undefined;
+  return typeof content === 'string' ? content : undefined;
 }
 
 async function readJson(file: string): Promise<Map<string, unknown>> {

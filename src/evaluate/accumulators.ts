@@ -9,8 +9,8 @@ export function meanOf(
   const scores: number[] = [];
   return {
     scores,
-    add(sample, outputs) {
-      const found = score(sample, outputs);
+    add(sample, outputs, float) {
+      const found = score(sample, outputs, float);
       if (found !== undefined) scores.push(found * factor);
     },
     value: () => (scores.length ? scores.reduce((sum, s) => sum + s, 0) / scores.length : undefined),

@@ -6,15 +6,18 @@ import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { createRng } from '../base/rng.js';
 import type { Batch } from '../data/batch.js';
+import type { Vocabulary } from '../data/source.js';
 import type { Feed, Sample, Target, ValueInfo } from '../ir/feed.js';
 import type { Agreement, MetricFacts, OutputFacts } from '../record/index.js';
 import type { Runnable } from '../runtime/session.js';
 import { AgreementMeter, classOutput } from './agreement.js';
+import { choices } from './metrics/choices.js';
 import { pearson, spearman } from './metrics/correlation.js';
 import { top1, top5 } from './metrics/top-k.js';
 import { OutputErrorMeter } from './output-error.js';
 import { Scored } from './scoring.js';
 import { sliceRows } from './tensors.js';
+import { isTranscribed, transcribed } from './transcribe.js';
 import type { ChosenMetric } from './types.js';
 
 export interface EvaluateOptions {
@@ -34,6 +37,8 @@ export interface EvaluateOptions {
    * each.
    */
   readonly guessedClasses?: boolean | undefined;
+  /** Of the data, for metrics that read what encoder–decoder pairs write. */
+  readonly vocabulary?: Vocabulary | undefined;
   /** For progress only. */
   readonly totalSamples?: number | undefined;
   /** Gets `progress` of stage `evaluate` after each batch, and diagnostics unless they are taken below. */
@@ -107,6 +112,7 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
   const meters = candidates.map(() => startMeters(outputs));
   let judged: readonly Scored[] | undefined;
   let searched: readonly Scored[] = [];
+  let readsText = false;
   const count = { judged: 0, searched: 0 };
   const set = createHash('sha256');
   for await (const batch of options.batches()) {
@@ -120,6 +126,7 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
       );
       const start = (): Scored[] => chosen.map((c) => new Scored(c, outputs, candidates.length));
       judged = start();
+      readsText = chosen.some((c) => c.metric.readsText === true);
       if (searchShare > 0) searched = start();
     }
     const ofFloat: Feed[] = [];
@@ -134,8 +141,12 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluate
     for (const row of batch.rows) {
       const cut = (all: readonly Feed[]): Feed[] =>
         all.map((out, k) => rowsOfSample(out, batch, k, row.start[k]!, row.length[k]!)); // rows have an entry per feed
-      const f = cut(ofFloat);
-      const q = ofCandidates.map(cut);
+      const written = options.vocabulary && readsText && isTranscribed(row.sample) ? options.vocabulary : undefined;
+      const withText = async (model: Runnable, own: Feed[]): Promise<Feed[]> =>
+        written ? [{ ...own[0], ...(await transcribed(model, row.sample, written)) }] : own;
+      const f = await withText(float, cut(ofFloat));
+      const q: Feed[][] = [];
+      for (const [i, out] of ofCandidates.entries()) q.push(await withText(item(candidates, i), cut(out)));
       const search = inSearchPart(row.sample.id, searchShare);
       for (const s of search ? searched : judged) s.add(row.sample, f, q);
       count[search ? 'searched' : 'judged']++;
@@ -225,6 +236,7 @@ function startMeters(outputs: readonly ValueInfo[]): {
  * class labels, else nothing.
  */
 export function defaultMetrics(sample: Sample, outputs: readonly ValueInfo[]): readonly ChosenMetric[] {
+  if (sample.target?.starts) return [{ metric: choices, options: choices.options.parse({}) }];
   if (sample.label === undefined) return [];
   if (sample.feeds.length === 2)
     return [spearman, pearson].map((metric) => ({ metric, options: metric.options.parse({}) }));
@@ -252,6 +264,8 @@ const TARGET_HINTS: Readonly<Record<keyof Target, string>> = {
   size: 'give evaluation.data with annotations',
   text: 'give evaluation.data with target, the column of the expected text',
   tensors: 'give evaluation.data with targets',
+  starts: 'give evaluation.data with choices',
+  prompt: 'give evaluation.data with encoder',
 };
 
 /** The metrics that can score these samples. */

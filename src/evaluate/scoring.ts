@@ -23,8 +23,8 @@ export class Scored {
 
   add(sample: Sample, float: SampleOutputs, candidates: readonly SampleOutputs[]): void {
     if (sample.label !== undefined) this.#labels.push(sample.label);
-    this.#float.add(sample, float);
-    this.#candidates.forEach((c, i) => c.add(sample, item(candidates, i))); // one each
+    this.#float.add(sample, float, float);
+    this.#candidates.forEach((c, i) => c.add(sample, item(candidates, i), float)); // one each
   }
 
   /** The float model alone. */

@@ -8,9 +8,10 @@ export type SampleOutputs = readonly Feed[];
 export interface Accumulator {
   /**
    * `feeds` of the sample are the inputs that gave the outputs: masks and the like may be needed. A sample without a
-   * label is passed over by metrics that need one, alike for both models.
+   * label is passed over by metrics that need one, alike for both models. `float` are the float model's outputs for it,
+   * for metrics of how far another model is from it.
    */
-  add(sample: Sample, outputs: SampleOutputs): void;
+  add(sample: Sample, outputs: SampleOutputs, float?: SampleOutputs): void;
   /** The value over all samples, in the metric's unit; undefined where nothing could be scored. */
   value(): number | undefined;
   /** 1 or 0 per scored sample in order, where each sample is right or wrong: paired tests need it. */
@@ -34,6 +35,8 @@ export interface Metric<O = unknown> {
   readonly needsLabels: boolean;
   /** The part of a sample's target that is needed; samples without it are passed over. */
   readonly needsTarget?: keyof Target;
+  /** Whether it reads the text that a model writes, of samples that an encoder–decoder pair is run on. */
+  readonly readsText?: boolean;
   /** Strict zod object with a description for each key. No key is called `name`: recipes name the metric there. */
   readonly options: z.ZodType<O>;
   /** `outputs` are those of the model, in its order. Throws RECIPE_UNKNOWN_NAME for an output that the model lacks. */

@@ -2,7 +2,8 @@ import { filled, item, named } from '../base/lists.js';
 import { dataOf } from '../ir/known.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeBits } from '../ir/dtype.js';
-import type { Node, Value } from '../ir/graph.js';
+import type { Graph, Node, Value } from '../ir/graph.js';
+import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnused, removeUnusedInitializers, replaceOutputs } from '../rewrite/pass.js';
@@ -30,11 +31,12 @@ export const weightOnly = {
   minOpset: () => 7, // planning asks weightOnlyOpset, which knows the operators
   rewrite(input) {
     const writer = new Writer(input);
-    const { graph } = input.model;
-    for (const n of graph.topological()) if (input.planned.weightOnlyNodes.has(n)) writer.rewrite(n);
+    const graphs = [...allGraphs(input.model.graph)];
+    for (const graph of graphs)
+      for (const n of graph.topological()) if (input.planned.weightOnlyNodes.has(n)) writer.rewrite(n, graph);
     for (const [w, table] of input.planned.tied ?? []) writer.shareFloats(w, table);
-    removeUnused(graph, graph.topological().toReversed());
-    removeUnusedInitializers(graph);
+    for (const graph of graphs) removeUnused(graph, graph.topological().toReversed());
+    removeUnusedInitializers(input.model.graph);
     return { changes: input.planned.weightOnlyNodes.size, tensors: writer.tensors };
   },
 } satisfies Format;
@@ -62,8 +64,10 @@ export function blockedForm(n: Node, scheme: QuantScheme, form: WeightOnlyForm):
 class Writer {
   readonly #in: FormatInput;
   readonly #form: WeightOnlyForm;
-  readonly #b: GraphBuilder;
-  readonly #narrow: NarrowCodes;
+  /** Of the graph that is written to: that of the node, or that which holds its weight. */
+  #b: GraphBuilder;
+  readonly #builders = new Map<Graph, { readonly b: GraphBuilder; readonly narrow: NarrowCodes }>();
+  readonly #owner = new Map<Value, Graph>();
   readonly #rng: Rng;
   /** Weights that several nodes share are stored once for each way to store them. */
   readonly #stored = new Map<QuantParams, Map<string, readonly Value[]>>();
@@ -73,11 +77,30 @@ class Writer {
     this.#in = input;
     this.#form = input.planned.weightOnly ?? { matMulNBits: false, gatherBlockQuantized: false, accuracyLevel: 0 };
     this.#b = new GraphBuilder(input.model);
-    this.#narrow = new NarrowCodes(this.#b);
+    const main = input.model.graph;
+    this.#builders.set(main, { b: this.#b, narrow: new NarrowCodes(this.#b) });
+    for (const g of allGraphs(main)) for (const v of g.initializers) this.#owner.set(v, g);
     this.#rng = createRng(input.seed, 'rounding');
   }
 
-  rewrite(n: Node): void {
+  /** Writes to a graph from here on; gives the one before. */
+  #writeTo(graph: Graph): Graph {
+    const before = this.#b.graph;
+    let known = this.#builders.get(graph);
+    if (!known) {
+      const b = new GraphBuilder(this.#in.model, graph, this.#b.freeName);
+      known = { b, narrow: new NarrowCodes(b) };
+      this.#builders.set(graph, known);
+    }
+    this.#b = known.b;
+    return before;
+  }
+  get #narrow(): NarrowCodes {
+    return named(this.#builders, this.#b.graph).narrow;
+  }
+
+  rewrite(n: Node, graph: Graph): void {
+    this.#writeTo(graph);
     const index = n.op === 'Gather' ? 0 : 1;
     // one of both is planned
     const params = this.#in.params.get(n.use(index)!) ?? this.#in.params.get(n.inputs[index]!)!;
@@ -99,7 +122,7 @@ class Writer {
   #storedProduct(n: Node, params: QuantParams): readonly Value[] {
     const w = filled(n.inputs, 1);
     const { rows, columns, turned } = matrixOf(n);
-    return this.#once(params, 'product', () =>
+    return this.#once(w, params, 'product', () =>
       this.#blocked(
         w,
         params,
@@ -152,7 +175,7 @@ class Writer {
     const term = this.#in.lowRank?.get(w);
     if (!term) return y;
     const { rank, rows, columns } = term;
-    const [narrow, wide] = this.#once(named(this.#in.params, w), 'lowRank', () => [
+    const [narrow, wide] = this.#once(w, named(this.#in.params, w), 'lowRank', () => [
       this.#b.constant(Tensor.f32(term.narrow, [columns, rank]), `${w.name}_narrow`),
       this.#b.constant(Tensor.f32(term.wide, [rank, rows]), `${w.name}_wide`),
     ]);
@@ -187,6 +210,7 @@ class Writer {
     const w = n.inputs[0]!; // planned
     const [rows, columns] = w.data!.dims as readonly [number, number]; // a constant matrix, as blockedForm says
     const stored = this.#once(
+      w,
       params,
       'table',
       () =>
@@ -253,7 +277,7 @@ class Writer {
 
   /** The weight as DequantizeLinear gives it. */
   #dequantized(w: Value, params: QuantParams): Value {
-    const [float] = this.#once(params, 'dequantized', () => {
+    const [float] = this.#once(w, params, 'dequantized', () => {
       const { granularity: g, dtype } = params.scheme;
       const dims = w.data!.dims; // planned weights are constant
       // onnxruntime 1.30 fuses a product with a DequantizeLinear of 2-bit codes and then finds no kernel: a Reshape
@@ -297,15 +321,20 @@ class Writer {
   #codes(w: Value, params: QuantParams): Tensor {
     return quantize(w.data!.f32(), w.data!.dims, params, this.#rng); // planned weights are constant
   }
-  #once(params: QuantParams, form: string, make: () => readonly Value[]): readonly Value[] {
+  /** Lies in the graph that holds the weight, so that all bodies within it share what is stored. */
+  #once(w: Value, params: QuantParams, form: string, make: () => readonly Value[]): readonly Value[] {
     const byForm = this.#stored.get(params) ?? new Map<string, readonly Value[]>();
     this.#stored.set(params, byForm);
-    const made = byForm.get(form) ?? make();
+    const known = byForm.get(form);
+    if (known) return known;
+    const before = this.#writeTo(this.#owner.get(w) ?? this.#b.graph);
+    const made = make();
+    this.#writeTo(before);
     byForm.set(form, made);
     return made;
   }
   #replace(n: Node, made: Value): void {
-    this.tensors.set(n.outputs[0]!.name, { value: made }); // products and lookups have one output
+    if (this.#b.graph === this.#in.model.graph) this.tensors.set(n.outputs[0]!.name, { value: made }); // they have one output
     replaceOutputs(this.#b.graph, n, [made]);
   }
 }

@@ -43,6 +43,9 @@ export function marginOf(
     : amount;
 }
 
+/** By how much perplexity may rise, as a margin: a percentage is of the value before, which has no points. */
+export const increaseOf = (text: string): string => (/%\s*$/.test(text) ? `${text.trim()} relative` : text);
+
 /** A ratio to what it is compared with. */
 export const ratioSpec = z.union([
   z.number().positive(),

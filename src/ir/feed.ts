@@ -28,6 +28,8 @@ export interface ValueInfo {
   readonly dtype: DType | undefined;
   /** A number, a symbolic name or null (unknown) per axis; undefined where the rank is unknown. */
   readonly shape: readonly (number | string | null)[] | undefined;
+  /** Of ids: one more than the largest, which is the number of rows of the table that they are looked up in. */
+  readonly below?: number | undefined;
 }
 
 /** An object in an image. */
@@ -53,6 +55,10 @@ export interface Target {
   /** Size of the model input in pixels, by which normalized boxes are scaled. */
   readonly size?: { readonly width: number; readonly height: number };
   readonly text?: string;
+  /** Of choices: where in each feed the choice begins, in tokens. */
+  readonly starts?: readonly number[];
+  /** Tokens at the beginning of a decoder's sequence that are given, not part of the text. */
+  readonly prompt?: number;
   /** Tensors by name, usually that of the output that should equal them. Batch axis included, or left out. */
   readonly tensors?: Feed;
 }

@@ -129,7 +129,11 @@ export const groupQueryAttention = {
     const size = typeof d === 'number' ? d / Math.max(1, shared) : null;
     const width = k?.shape ? (whole ?? null) : size === null ? null : size * heads;
     // A buffer that past and present share is longer than what is in it.
-    const present = { dtype: q?.dtype, shape: [q?.shape?.[0] ?? past?.shape?.[0] ?? null, shared, null, size] };
+    // codes of a quantized cache stay codes
+    const present = {
+      dtype: past?.dtype ?? q?.dtype,
+      shape: [q?.shape?.[0] ?? past?.shape?.[0] ?? null, shared, null, size],
+    };
     return [{ dtype: q?.dtype, shape: q?.shape && [q.shape[0] ?? null, q.shape[1] ?? null, width] }, present, present];
   },
   /** Keys of a past are not counted. */

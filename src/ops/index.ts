@@ -5,6 +5,7 @@ import { contribOps } from './contrib.js';
 import { controlOps } from './control.js';
 import { conv, convTranspose, depthToSpace, fusedConv, spaceToDepth } from './conv.js';
 import { elementwiseOps } from './elementwise.js';
+import { expertOps } from './experts.js';
 import { einsum, gemm, matMul } from './matmul.js';
 import { recurrentCell } from './linear.js';
 import { addends, operands, product, sloped } from './links.js';
@@ -40,6 +41,7 @@ export const ops: readonly OpSpec[] = [
   ...elementwiseOps,
   ...normOps,
   ...contribOps,
+  ...expertOps,
   ...reduceOps,
   ...shapeOps,
   ...controlOps,

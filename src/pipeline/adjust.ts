@@ -13,7 +13,7 @@ import { batches, type Batch, feedsOf } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
 import type { ValueInfo } from '../ir/feed.js';
 import type { Node } from '../ir/graph.js';
-import type { Model } from '../ir/model.js';
+import { allGraphs, type Model } from '../ir/model.js';
 import { specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { overridesOf } from '../quantize/overrides.js';
@@ -45,6 +45,7 @@ export async function adjustModel(
 ): Promise<string> {
   const { name, ...options } = named;
   const adjustment = byName(adjustments, name);
+  const before = fingerprint(model);
   const line = await adjustment.run(
     {
       model,
@@ -59,8 +60,23 @@ export async function adjustModel(
     options,
   );
   inferShapes(model);
+  if (fingerprint(model).every((part, i) => part === before[i]))
+    o.report({
+      severity: 'warning',
+      code: 'ADJUST_NOTHING',
+      message: `adjust: ${name} changed nothing: ${line}`,
+      hint: 'leave it out, or see docs/methods.md for the graphs that it knows',
+    });
   return line;
 }
+
+/** What a change of a model changes: nodes, what they read, and the tensors of its constants. */
+const fingerprint = (model: Model): readonly unknown[] =>
+  [...allGraphs(model.graph)].flatMap((g) => [
+    ...[...g.nodes].flatMap((n) => [n, ...n.inputs]),
+    ...[...g.initializers].flatMap((v) => [v, v.data]),
+    g.nodes.size,
+  ]);
 
 /** Onnxruntime measures the range of each run. */
 const DYNAMIC: QuantScheme = { dtype: 'uint8', symmetric: false, granularity: { kind: 'tensor' } };

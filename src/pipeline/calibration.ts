@@ -20,16 +20,22 @@ import type { Planned } from '../scheme/quantized.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import { adjustKey } from './adjust-key.js';
+import { Session } from '../runtime/session.js';
 import { feedOf, randomFeed } from './feeds.js';
+import { inputInfo } from './inputs.js';
 import type { CalibrationFacts } from '../record/index.js';
 
-/** What the model takes, as data sources need to know it. */
-export const inputInfo = (model: Model): ValueInfo[] =>
-  model.graph.inputs.map((v) => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
+/** Models that data run through, such as encoders: open as long as their recipe is in use. */
+const OPEN = new WeakMap<ResolvedRecipe, Map<string, Promise<Session>>>();
 
-/** Of those, the ones that a run is fed: an input with a default may be left out. */
-export const fedInputs = (model: Model): ValueInfo[] =>
-  inputInfo(model).filter((i) => !model.graph.inputs.find((v) => v.name === i.name)?.data);
+function openOnce(recipe: ResolvedRecipe, file: string): Promise<Session> {
+  const open = OPEN.get(recipe) ?? new Map<string, Promise<Session>>();
+  OPEN.set(recipe, open);
+  const { threads } = recipe.recipe.evaluation;
+  const session = open.get(file) ?? Session.open(file, { threads, spinning: false });
+  open.set(file, session);
+  return session;
+}
 
 /** Opens a data spec for a model. */
 export function openData(
@@ -43,6 +49,7 @@ export function openData(
     seed: recipe.recipe.calibration.seed,
     onDiagnostic: report,
     decodeTensor: (bytes) => feedOf(decodeTensorFile(bytes)),
+    openModel: (file) => openOnce(recipe, file),
   });
 }
 

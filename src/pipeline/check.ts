@@ -1,33 +1,26 @@
-/** Verification of written models: they load, run, agree with the float model, and are as fast as they are. */
+/** Verification of written models: they load, run and agree with the float model. */
 import { item } from '../base/lists.js';
-import { statSync } from 'node:fs';
 import path from 'node:path';
-import { fail, type Diagnostic } from '../base/errors.js';
+import { fail, QuantError, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
-import { packs } from '../base/group.js';
 import { batches } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { overlap } from '../data/overlap.js';
 import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, inSearchPart } from '../evaluate/compare.js';
-import { measureLatencies } from '../evaluate/latency.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
 import { OutputErrorMeter, worstCosine } from '../evaluate/output-error.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { EvaluationFacts, LatencyFacts, OutputFacts } from '../record/index.js';
-import { measureOwnProcesses } from '../runtime/own-process.js';
+import type { EvaluationFacts, OutputFacts } from '../record/index.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
 import { EXACT, Session } from '../runtime/session.js';
 import { openData } from './calibration.js';
-import { atBatch, randomFeed } from './feeds.js';
-import { slowness } from './slowness.js';
+import { passesOver } from './passes-over.js';
+import { randomFeed } from './feeds.js';
 import type { Variant, WrittenVariant } from './variant/types.js';
-
-/** Models that are open at the same time have at most this many bytes together; more are taken in turns. */
-const OPEN_BYTES = 2e9;
 
 /** What is looked at with what, wherever a model is run on samples. */
 export interface LookInput {
@@ -57,7 +50,8 @@ export interface SearchOnly {
 export interface Checked {
   /** Undefined without data. */ readonly samples: number | undefined;
   readonly overlap: readonly (readonly [string, string])[];
-  /** One sample's inputs. */ readonly feed: Feed;
+  /** One sample's inputs; undefined where there are no data, and the model runs on no random inputs. */
+  readonly feed: Feed | undefined;
   /** By index of the variant; without data, none. */
   readonly found: ReadonlyMap<number, EvaluationFacts>;
 }
@@ -108,8 +102,8 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
   await probeVariants(o, variants, dataset);
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
-    for (const together of packs(o.alive(variants), (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
-      const open: { variant: WrittenVariant; session: Session }[] = [];
+    for (const { together, limit } of passesOver(o, variants, dataset?.count)) {
+      const open: Open[] = [];
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
@@ -117,11 +111,11 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
           });
         if (!open.length) continue;
         if (dataset) {
-          const now = await evaluateOn(o, dataset, float, open);
-          checked = { ...now, found: new Map([...checked.found, ...now.found]) };
-        } else
-          for (const { variant, session } of open)
-            await o.attempt(variant, () => runOnce(float, session, checked.feed));
+          const now = await evaluateOn(o, dataset, float, { open, limit });
+          const most = Math.max(now.samples ?? 0, checked.samples ?? 0);
+          const shared = checked.overlap.length ? checked.overlap : now.overlap;
+          checked = { ...now, samples: most, overlap: shared, found: new Map([...checked.found, ...now.found]) };
+        } else checked = { ...checked, feed: await ranOnRandom(o, float, open) };
       } finally {
         for (const { session } of open) await session.close();
       }
@@ -188,13 +182,34 @@ const openQuantized = ({ folder, prepared }: WrittenVariant, threads: number): P
   ); // session errors are Errors
 
 /**
- * Without data: both on one random feed. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is finite in float
- * alone.
+ * Without data: all on one random feed, which is given back. Where the float model itself takes no such inputs (indices
+ * beyond a table, say), they are to blame, and that is told. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is
+ * finite in float alone.
  */
-async function runOnce(float: Session, quantized: Session, feed: Feed): Promise<void> {
-  // random inputs may be none that the model takes, such as indices beyond a table
-  const expected = await float.run(feed).catch(() => undefined);
-  if (!expected) return;
+async function ranOnRandom(
+  o: CheckInput,
+  float: Session,
+  open: readonly { variant: WrittenVariant; session: Session }[],
+): Promise<Feed | undefined> {
+  const feed = randomFeed(o.inputs, 0);
+  let expected: Feed;
+  try {
+    expected = await float.run(feed);
+  } catch (error) {
+    if (!(error instanceof QuantError)) throw error;
+    o.report({
+      severity: 'warning',
+      code: 'RANDOM_INPUTS',
+      message: `the float model does not run on random inputs, so that the quantized one was only loaded: ${error.message}`,
+      hint: 'set evaluation.data to have it run and timed',
+    });
+    return undefined;
+  }
+  for (const { variant, session } of open) await o.attempt(variant, () => runOnce(session, feed, expected));
+  return feed;
+}
+
+async function runOnce(quantized: Session, feed: Feed, expected: Feed): Promise<void> {
   const actual = await quantized
     .run(feed)
     .catch((cause: unknown) =>
@@ -212,10 +227,9 @@ async function evaluateOn(
   o: CheckInput,
   dataset: Dataset,
   float: Session,
-  open: readonly { variant: WrittenVariant; session: Session }[],
+  { open, limit }: { readonly open: readonly Open[]; readonly limit: number },
 ): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
-  const limit = e.samples ?? Infinity;
   const seen: { id: string; hash: string }[] = [];
   let feed: Feed | undefined;
   async function* remember(): ReturnType<typeof batches> {
@@ -233,13 +247,14 @@ async function evaluateOn(
     candidates: open.map((x) => x.session),
     classNames: dataset.classes ?? o.classNames,
     guessedClasses: dataset.guessedClasses,
+    vocabulary: dataset.vocabulary,
     batches: remember,
     metrics: await chosenMetrics(o.recipe),
     searchShare: o.searchOnly ? 0 : e.searchShare,
     totalSamples: o.searchOnly
       ? o.searchOnly.samples
       : dataset.count === undefined
-        ? e.samples
+        ? finite(limit)
         : Math.min(dataset.count, limit),
     onEvent: o.onEvent,
     signal: o.signal,
@@ -266,6 +281,12 @@ async function evaluateOn(
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0), found };
 }
 
+interface Open {
+  readonly variant: WrittenVariant;
+  readonly session: Session;
+}
+const finite = (n: number): number | undefined => (Number.isFinite(n) ? n : undefined);
+
 async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | undefined): AsyncGenerator<Sample> {
   let given = 0;
   for await (const s of samples) {
@@ -279,8 +300,9 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
  * Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the
  * recipe.
  */
-export function collapseCheck(e: EvaluationFacts, limit: number): void {
+export function collapseCheck(e: EvaluationFacts, limit: number | false): void {
   finiteCheck(e.outputs);
+  if (limit === false) return;
   const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => worstCosine(o) < limit);
   if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
   const seen = e.agreement
@@ -290,7 +312,8 @@ export function collapseCheck(e: EvaluationFacts, limit: number): void {
     'QUANTIZE_COLLAPSED',
     `the quantized model ${seen}; no model was written`,
     {},
-    'try another observer (percentile, mse), exclude sensitive layers, or lower evaluation.collapse to keep it anyway',
+    'try another observer (percentile, mse) for static formats; quantize.weights.saturation: reduce (reduceRange: true) ' +
+      'where sums of products may saturate; exclude sensitive layers; evaluation.collapse: false keeps it anyway',
   );
 }
 
@@ -310,41 +333,4 @@ function finiteCheck(outputs: readonly OutputFacts[]): void {
     'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use ' +
       'another quantize.format',
   );
-}
-
-/**
- * Interleaved latency of the float model and all variants on one sample's inputs, and what each costs in a process of
- * its own; by index of the variant.
- */
-export async function timeAll(
-  o: CheckInput,
-  variants: readonly WrittenVariant[],
-  feed: Feed,
-): Promise<ReadonlyMap<number, LatencyFacts>> {
-  const found = new Map<number, LatencyFacts>();
-  const l = o.recipe.recipe.evaluation.latency;
-  if (l === false) return found;
-  const sized = atBatch(feed, o.inputs, l.batch);
-  for (const together of packs(variants, (v) => statSync(v.folder.model).size, OPEN_BYTES)) {
-    const timed = await measureLatencies(
-      o.floatFile,
-      together.map((v) => v.folder.model),
-      { feed: sized, runs: l.runs, warmup: l.warmup, threads: l.threads, onEvent: o.onEvent, signal: o.signal },
-    );
-    for (const [i, v] of together.entries()) {
-      const latency = item(timed, i); // one for each
-      found.set(v.index, latency);
-      const slow = slowness(latency, v.recipe.recipe.quantize);
-      if (slow) v.report(slow);
-    }
-  }
-  if (!l.memory) return found;
-  const files = variants.map((v) => v.folder.model);
-  const own = { feed: sized, threads: l.threads, signal: o.signal };
-  const [float, ...measured] = await measureOwnProcesses([o.floatFile, ...files], own);
-  for (const [i, v] of variants.entries()) {
-    const [latency, quantized] = [found.get(v.index), measured[i]];
-    if (latency && float && quantized) found.set(v.index, { ...latency, process: { float, quantized } });
-  }
-  return found;
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
-import { measureLatencies } from '../evaluate/latency.js';
+import { medianOf, timeModels, timesOf } from '../evaluate/rounds.js';
 import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
 import { lintModel } from '../lint/index.js';
@@ -100,7 +100,7 @@ async function emitOne(v: MeasuredVariant, example: Feed, front: Front, all: Tog
     precision: 'float32',
     example,
     samples: () => samplesOf(v, front, all),
-    latency: await timesOf(v, target, example, front, all),
+    latency: await timesByBatch(v, target, example, front, all),
     name,
   });
   if (target.artefact === 'onnx') for (const d of lintFindings(v, target)) v.report(d);
@@ -141,22 +141,24 @@ async function* samplesOf(v: MeasuredVariant, { inputs }: Front, all: Together):
   for await (const { samples } of batches) for (const sample of samples) yield* sample.feeds;
 }
 
+/** Batches are told apart by much more than a few percent. */
+const BATCH_RUNS = 8;
 /** Milliseconds by samples in a run, where the emitter asks and the model takes such batches. */
-async function timesOf(
+async function timesByBatch(
   v: MeasuredVariant,
   { emitter }: Target,
   example: Feed,
-  { inputs, floatFile }: Front,
-  { listen: { onEvent, signal } }: Together,
+  { inputs }: Front,
+  { listen: { signal } }: Together,
 ): Promise<Map<number, number>> {
   const found = new Map<number, number>();
   const { latency } = v.recipe.recipe.evaluation;
   if (!emitter?.timedBatches || latency === false) return found;
   const fixed = inputs.some((i) => typeof i.shape?.[0] === 'number');
   for (const batch of fixed ? [1] : emitter.timedBatches) {
-    const { runs, warmup, threads } = latency;
-    const how = { feed: atBatch(example, inputs, batch), runs, warmup, threads, onEvent, signal };
-    found.set(batch, item(await measureLatencies(floatFile, [v.folder.model], how), 0).quantizedMs.p50); // of one
+    const { runs, threads } = latency;
+    const how = { feed: atBatch(example, inputs, batch), runs: Math.min(runs, BATCH_RUNS), warmup: 1, threads, signal };
+    found.set(batch, medianOf(timesOf(item(await timeModels([v.folder.model], how), 0)))); // of one
   }
   return found;
 }

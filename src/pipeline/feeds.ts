@@ -1,6 +1,8 @@
 /** Feeds that are not read from a dataset: decoded tensors, and random ones where there are no data to verify with. */
-import { createRng } from '../base/rng.js';
+import { createRng, type Rng } from '../base/rng.js';
 import { fail } from '../base/errors.js';
+import { fixedSizes, languageFeed, needsPast, type Sizes } from '../data/language/feed.js';
+import { rolesOf, sharedInputs } from '../data/language/roles.js';
 import type { DType } from '../ir/dtype.js';
 import type { Feed, FeedTensor, TypedArray, ValueInfo } from '../ir/feed.js';
 import type { Tensor } from '../ir/tensor.js';
@@ -33,13 +35,20 @@ export function feedOf(t: Tensor): FeedTensor {
 const MOST_ELEMENTS = 2 ** 27;
 
 /**
- * A seeded feed that fits the inputs: standard normal floats, small integers; unknown sizes are `free`. Only to see
- * whether a model runs.
+ * A seeded feed that fits the inputs: standard normal floats, small integers; unknown sizes are `free`. Inputs of
+ * language models get what they mean: ids of the vocabulary, masks of ones, an empty past, or with an odd seed one that
+ * is not; `sizes` says how many tokens. Only to see whether a model runs.
  */
-export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1): Feed {
+export function randomFeed(
+  inputs: readonly ValueInfo[],
+  seed: number,
+  free = 1,
+  sizes: Partial<Sizes> = { tokens: Math.max(free, SOME_TOKENS), past: seed % 2 ? free : 0 },
+): Feed {
   const rng = createRng(seed, 'random-feed');
-  const feed: Record<string, FeedTensor> = {};
+  const feed: Record<string, FeedTensor> = { ...randomLanguage(inputs, rng, free, sizes) };
   for (const i of inputs) {
+    if (Object.hasOwn(feed, i.name)) continue;
     const dims = (i.shape ?? []).map((d) => (typeof d === 'number' ? d : free));
     const n = dims.reduce((a, b) => a * b, 1);
     if (n > MOST_ELEMENTS) {
@@ -69,9 +78,32 @@ export function randomFeed(inputs: readonly ValueInfo[], seed: number, free = 1)
   return feed;
 }
 
+/** Tokens of a sequence where nothing else is said: one alone attends to nothing. */
+const SOME_TOKENS = 8;
+
+function randomLanguage(inputs: readonly ValueInfo[], rng: Rng, free: number, wanted: Partial<Sizes>): Feed {
+  const roles = rolesOf(inputs);
+  if (!roles.size) return {};
+  const { batch = 1, tokens = SOME_TOKENS, encoder = Math.max(free, SOME_TOKENS) } = wanted;
+  const past = needsPast(roles) ? Math.max(1, wanted.past ?? 0) : (wanted.past ?? 0);
+  const sizes = fixedSizes(inputs, roles, { batch, tokens, past, encoder });
+  return languageFeed(inputs, roles, sizes, {
+    token: (_input, _row, _column, below) => rng.int(Math.max(1, below ?? 2)),
+    segment: () => 0,
+    length: () => sizes.tokens,
+    real: () => rng.normal(),
+    hasPast: past > 0,
+  });
+}
+
 /** The feed at `batch` rows, or as it is for a model whose inputs fix their batch. */
-export const atBatch = (feed: Feed, inputs: readonly ValueInfo[], batch: number): Feed =>
-  inputs.some((i) => typeof i.shape?.[0] === 'number') ? feed : resizeBatch(feed, batch);
+export function atBatch(feed: Feed, inputs: readonly ValueInfo[], batch: number): Feed {
+  const shared = sharedInputs(inputs);
+  const rows = inputs.filter((i) => !shared.has(i.name));
+  if (rows.some((i) => typeof i.shape?.[0] === 'number')) return feed;
+  const own = Object.fromEntries(Object.entries(feed).filter(([name]) => !shared.has(name)));
+  return { ...feed, ...resizeBatch(own, batch) };
+}
 
 /** The first rows of a feed, repeated to `batch` rows along axis 0. */
 export function resizeBatch(feed: Feed, batch: number): Feed {

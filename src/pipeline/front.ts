@@ -9,7 +9,7 @@ import type { Model } from '../ir/model.js';
 import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { ModelFacts } from '../record/index.js';
-import { fedInputs } from './calibration.js';
+import { fedInputs } from './inputs.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';

@@ -1,12 +1,18 @@
 /** Written → measured: accuracy in one pass over the samples, then layers, kernels and latency. */
-import type { LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
+import { named } from '../base/lists.js';
+import type { Feed } from '../ir/feed.js';
+import type { GenerationFacts, LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
 import { inspectOptimized, type KernelOf } from '../runtime/inspect-optimized.js';
 import { analyseKernels, analyseLayers, layersText, type AnalysisData } from './analysis.js';
-import { evaluateAll, timeAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { evaluateAll, type Checked, type CheckInput, type SearchOnly } from './check.js';
+import { severalSimulated } from './passes-over.js';
 import { modelClasses } from './classes.js';
+import { compareGeneration, generates, generationText } from './generation.js';
 import type { Front } from './front.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
+import { timeAll } from './time.js';
+import { twinsOf } from './twins.js';
 import type { MeasuredVariant, WrittenVariant } from './variant/types.js';
 
 interface MeasureOptions {
@@ -23,10 +29,32 @@ interface MeasureOptions {
 }
 type Inspected = { readonly runtime: RuntimeFacts; readonly kernels: readonly KernelOf[] };
 
+type MeasuredTogether = { readonly measured: MeasuredVariant[]; readonly overlap: Checked['overlap'] };
+
+/** Files that are equal are measured once. */
 export async function measureTogether(
   written: readonly WrittenVariant[],
   o: MeasureOptions,
-): Promise<{ readonly measured: MeasuredVariant[]; readonly overlap: Checked['overlap'] }> {
+): Promise<MeasuredTogether> {
+  const twins = twinsOf(o.all.alive(written));
+  const before = new Map(written.map((v) => [v, v.diagnostics.length]));
+  const { measured, overlap } = await measureEach(
+    written.filter((v) => !twins.has(v)),
+    o,
+  );
+  const more = await o.all.each([...twins.keys()], (v): MeasuredVariant => {
+    const first = named(twins, v);
+    const error = o.all.errorOf(first);
+    if (error) throw error; // it is the same file
+    first.diagnostics.slice(before.get(first)).forEach(v.report);
+    const own = present('sensitivity', o.sensitivities.get(v.index));
+    const shared = measured.find((m) => m.index === first.index)?.measured;
+    return { ...v, measured: { ...shared, ...own } };
+  });
+  return { measured: [...measured, ...more].sort((a, b) => a.index - b.index), overlap };
+}
+
+async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions): Promise<MeasuredTogether> {
   const { front, all } = o;
   const check: CheckInput = {
     floatFile: front.floatFile,
@@ -47,7 +75,10 @@ export async function measureTogether(
   const layers = await measureLayers(written, o);
   const inspected = await verify(written, checked, o);
   const alive = all.alive(written);
-  const latency = alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, checked, o) : new Map();
+  const { feed } = checked;
+  const latency =
+    feed && alive.some((v) => has(v.asks, 'latency')) ? await time(alive, check, feed, o) : new Map<number, never>();
+  const generation = await generate(alive, check, o);
   return {
     measured: alive.map((v) => ({
       ...v,
@@ -57,6 +88,7 @@ export async function measureTogether(
         ...present('evaluation', checked.found.get(v.index)),
         ...present('latency', latency.get(v.index)),
         ...present('layers', layers.get(v.index)),
+        ...present('generation', generation.get(v.index)),
       },
     })),
     overlap: checked.overlap,
@@ -66,12 +98,18 @@ export async function measureTogether(
 const present = <K extends string, T>(key: K, value: T | undefined): { [k in K]?: T } =>
   value === undefined ? {} : ({ [key]: value } as { [k in K]: T }); // of this one key
 
+/** Of runtimes that do not run here, a run for one alone looks into its layers. */
+const notOfSeveral = (list: readonly WrittenVariant[]): WrittenVariant[] => {
+  const several = severalSimulated(list);
+  return list.filter((v) => !several.has(v));
+};
+
 async function measureLayers(
   written: readonly WrittenVariant[],
   { all, looked }: MeasureOptions,
 ): Promise<ReadonlyMap<number, LayerErrors>> {
   const found = new Map<number, LayerErrors>();
-  const alive = all.alive(written);
+  const alive = notOfSeveral(all.alive(written));
   if (!looked || !alive.some((v) => has(v.asks, 'layers'))) return found;
   await all.stage('layers', async () => {
     for (const v of alive)
@@ -98,7 +136,7 @@ async function verify(
       const { kernels, ...own } = await inspectOptimized(v.folder.model, v.nodes);
       const runtime = { ...own, ...(v.saturation ? { saturation: v.saturation } : {}) };
       const looks = { inputs: front.inputs, ...all.listen };
-      const more = detail ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
+      const more = detail && feed ? await all.lookInto(v, () => analyseKernels(v, looked, feed, looks)) : undefined;
       found.set(v.index, { runtime: { ...runtime, ...more }, kernels });
       return (
         `${(100 * runtime.integerMacsShare).toFixed(1)} % of MACs in integer kernels · ` +
@@ -113,7 +151,7 @@ async function verify(
 async function time(
   alive: readonly WrittenVariant[],
   check: CheckInput,
-  { feed }: Checked,
+  feed: Feed,
   { all }: MeasureOptions,
 ): ReturnType<typeof timeAll> {
   return all.stage('latency', async () => {
@@ -125,4 +163,24 @@ async function time(
     });
     return [found, all.about(lines)];
   });
+}
+
+/** Prompts continued by both models, of those that continue text. */
+async function generate(
+  alive: readonly WrittenVariant[],
+  check: CheckInput,
+  { all, front }: MeasureOptions,
+): Promise<ReadonlyMap<number, GenerationFacts>> {
+  const found = new Map<number, GenerationFacts>();
+  const asked = alive.filter((v) => has(v.asks, 'generate') && v.prepared.target.host === 'here');
+  if (!asked.length || !generates(check, front.scores.outputs)) return found;
+  await all.stage('generate', async () => {
+    for (const v of asked)
+      await all.lookInto(v, async () => {
+        const made = await compareGeneration(check, v);
+        if (made) found.set(v.index, made);
+      });
+    return [undefined, all.about([...found.values()].map(generationText)) || 'nothing was continued'];
+  });
+  return found;
 }

@@ -198,6 +198,7 @@ export const tell = {
       s,
       'evaluation',
       'evaluation.latency',
+      'evaluation.generation',
       'evaluation.layers',
       'evaluation.profile',
       'evaluation.sensitivity',
@@ -212,6 +213,11 @@ export const tell = {
     does: 'Reads from the graph that onnxruntime optimized which nodes run in integers.',
     why: 'a plan is no proof',
     settings: under(s, 'evaluation.profile'),
+  }),
+  generate: (s: Subject): Told => ({
+    does: 'Continues the same prompts greedily with both models, the cache in use, and times prefill and decode in turn.',
+    why: 'the data are texts: where the model continues text, what it writes says more than a number',
+    settings: under(s, 'evaluation.generation'),
   }),
   latency: (s: Subject): Told => ({
     does: 'Times both models in turn.',

@@ -28,6 +28,7 @@ export type StageName =
   | 'layers'
   | 'verify'
   | 'latency'
+  | 'generate'
   | 'emit';
 
 /** What of a recipe decides which stages it has. */
@@ -46,6 +47,7 @@ export interface Asks {
   readonly sensitivity: boolean;
   readonly layers: boolean;
   readonly latency: boolean;
+  /** Whether prompts are continued, where the model continues text. */ readonly generation: boolean;
   /** Whether a folder for a runtime is made. */
   readonly runtime: boolean;
 }
@@ -170,6 +172,7 @@ export const STAGES: readonly StageSpec[] = [
   },
   { name: 'verify', when: () => true, shared: 'each', runs: () => 0, does: tell.verify },
   { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
+  { name: 'generate', when: (a) => a.generation, shared: 'each', runs: () => 0, does: tell.generate },
   { name: 'emit', when: (a) => a.runtime, shared: 'each', runs: () => 0, does: tell.emit },
 ];
 
@@ -226,9 +229,17 @@ export function asksOf(
     sensitivity: detail && e.sensitivity !== false,
     layers: detail && e.layers !== false,
     latency: e.latency !== false,
+    generation: detail && e.generation !== false && continues(e.data ?? calibration.data),
     runtime,
   };
 }
+
+/** Whether data are plain texts, which a model may continue: no pairs, no labels, no choices. */
+const continues = (data: Recipe['evaluation']['data']): boolean =>
+  (data?.text ?? data?.tokens) !== undefined &&
+  data?.label === undefined &&
+  data?.choices === undefined &&
+  (data?.encoder !== undefined || (data?.fields?.length ?? 1) === 1);
 
 /** The names of a stage: steps and changes have their own. */
 export const namesOf = ({ name }: Pick<StageSpec, 'name'>, a: Pick<Asks, 'adjust' | 'compress'>): readonly string[] =>

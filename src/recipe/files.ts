@@ -4,12 +4,12 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { nearest, QuantError, type ErrorCode } from '../base/errors.js';
 import { reason } from '../base/files.js';
-import { PATH_KINDS } from '../data/spec.js';
+import { PATH_KEYS } from '../data/spec.js';
 import type { ResolvedRecipe } from './load.js';
 import { isPlain } from './override.js';
 import { gather, type Path } from './text.js';
 
-const DATA_KEYS: readonly string[] = [...PATH_KINDS, 'tokenizer', 'classes', 'annotations'];
+const DATA_KEYS = PATH_KEYS;
 /** Of npz they are keys within the archive. */
 const NPY_KEYS: readonly string[] = ['labels', 'targets'];
 

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { nearest, QuantError } from '../base/errors.js';
 import { guessDataSpec } from '../data/init.js';
-import { PATH_KINDS, SOURCE_KINDS, type SourceKind } from '../data/spec.js';
+import { PATH_KEYS, SOURCE_KINDS, type SourceKind } from '../data/spec.js';
 import { keysAt, type JsonSchema } from './json-schema.js';
 import { parseRecipeText } from './text.js';
 
@@ -96,6 +96,14 @@ const HOW = [
   'joint',
   'maxLength',
   'padTo',
+  'unit',
+  'chatTemplate',
+  'special',
+  'pack',
+  'choices',
+  'encoder',
+  'decoderStart',
+  'inputs',
   'maxPixels',
 ] as const;
 const HOW_IMAGES = ['preprocess', 'input', 'classes', 'maxPixels'] as const;
@@ -134,7 +142,7 @@ export async function redirectData(
   const shard = kind === 'webdataset' && /\.tar$/i.test(absolute);
   if (existing && kind && (!guessed || shard || kind === kindOf(guessed)))
     return { ...existing, [kind]: here(absolute) };
-  for (const key of [...PATH_KINDS, 'classes', 'tokenizer'] as const) {
+  for (const key of PATH_KEYS) {
     const value = guessed?.[key];
     if (guessed && typeof value === 'string') guessed[key] = here(value);
   }

@@ -1,9 +1,9 @@
 /** The paths that a recipe names. */
-import { PATH_KINDS } from '../data/spec.js';
+import { PATH_KEYS } from '../data/spec.js';
 import { isPlain, type Plain } from './override.js';
 import type { Recipe } from './schema.js';
 
-const PATH_KEYS: ReadonlySet<string> = new Set([...PATH_KINDS, 'tokenizer', 'classes', 'annotations']);
+const PATHS: ReadonlySet<string> = new Set(PATH_KEYS);
 /** Of npz they are keys within the archive. */
 const PATH_KEYS_OF_NPY: ReadonlySet<string> = new Set(['labels', 'targets']);
 
@@ -15,7 +15,7 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
     return Array.isArray(value) ? value.map(all) : value;
   };
   const isPath = (spec: Plain, key: string, v: unknown): boolean =>
-    (PATH_KEYS.has(key) && !(key === 'classes' && Array.isArray(v))) ||
+    (PATHS.has(key) && !(key === 'classes' && Array.isArray(v))) ||
     (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
   const data = (spec: Plain | undefined): Plain | undefined =>
     spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));

@@ -62,6 +62,7 @@ const targetSpec = z.strictObject({
     z.string(),
     z.strictObject({
       floatOutput: z.boolean().optional(),
+      constantWeight: z.literal(true).optional(),
       channelAxes: z.number().int().min(0).optional(),
       activation: portSpec.optional(),
       weight: portSpec.optional(),

@@ -57,6 +57,13 @@ export const evaluationSpec = z.strictObject({
     )
     .optional(),
   samples: count.describe('Most samples to use. Default: all.').optional(),
+  simulatedSamples: z
+    .union([count, z.literal('all')])
+    .default(256)
+    .describe(
+      'Most samples on which each of several runtimes that do not run here is simulated, or all. A run for one ' +
+        'runtime takes all; `quantize verify` measures there on all.',
+    ),
   batchSize: count.default(32).describe('Samples per run; a model with a fixed batch size overrides it.'),
   metrics: z
     .array(metricSpec)
@@ -73,13 +80,12 @@ export const evaluationSpec = z.strictObject({
     ),
   threads: count.default(2).describe('Threads of onnxruntime during evaluation.'),
   collapse: z
-    .number()
-    .min(0)
-    .max(1)
+    .union([z.literal(false), z.number().min(0).max(1)])
     .default(0.5)
     .describe(
       'Smallest share of samples on which both models must agree (outputs without classes: smallest cosine). ' +
-        'Below it the run fails and no model is written.',
+        'Below it the run fails and no model is written; false keeps the model however far it is, unless it gives NaN ' +
+        'or infinity where float does not.',
     ),
   layers: z
     .union([
@@ -148,6 +154,21 @@ export const evaluationSpec = z.strictObject({
     ])
     .prefault({})
     .describe('Latency of the float and the quantized model, run in turn; false skips it.'),
+  generation: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        prompts: count.default(3).describe('Samples whose beginnings are continued.'),
+        promptTokens: count.default(32).describe('Most tokens of a prompt; at most half of the sample.'),
+        tokens: count.default(32).describe('Most tokens to make of each.'),
+        seconds: z.number().positive().default(30).describe('No further token after so much time.'),
+      }),
+    ])
+    .prefault({})
+    .describe(
+      'Of language models: the same prompts continued greedily by both, with the cache in use, and tokens per second ' +
+        'of prefill and decode; false skips it.',
+    ),
 });
 
 export const optimizeSpec = z

@@ -2,6 +2,7 @@
 export type * from './compare.js';
 export type * from './evaluation.js';
 export type * from './gate.js';
+export type * from './generation.js';
 export type * from './latency.js';
 export type * from './layers.js';
 export type * from './low-rank.js';

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { compressionSpec } from './compression.js';
 import { evaluationSpec } from './evaluation.js';
 import { gateSpec } from './gate.js';
+import { generationSpec } from './generation.js';
 import { latencySpec } from './latency.js';
 import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpec } from './layers.js';
 import { mixedSpec } from './mixed.js';
@@ -76,6 +77,7 @@ export const runRecordSpec = z
     runtime: runtimeSpec.optional(),
     evaluation: evaluationSpec.optional(),
     latency: latencySpec.optional(),
+    generation: generationSpec.optional(),
     layers: layersSpec.optional(),
     sensitivity: sensitivitySpec.optional(),
     gate: gateSpec.optional(),

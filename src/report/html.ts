@@ -1,6 +1,7 @@
 /** report.html: the run record as one file that needs nothing else; html/page.ts says what the page may do. */
 import type { RunRecord } from '../record/index.js';
 import { accuracySection, hasThumbnails, resultsTable } from './html/accuracy.js';
+import { generationSection } from './html/generation.js';
 import { gateSection, verdictBadge } from './html/gate.js';
 import { graphSection } from './html/graph.js';
 import { latencySection } from './html/latency.js';
@@ -34,6 +35,7 @@ ${searchSection(record)}
 ${compressionSection(record)}${trainingSection(record)}${transportSection(record)}
 ${accuracySection(record)}
 ${latencySection(record)}
+${generationSection(record)}
 ${sizeSection(record)}
 ${layersSection(record, layers)}
 ${sensitivitySection(record)}

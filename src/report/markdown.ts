@@ -4,6 +4,7 @@ import type { RunRecord } from '../record/index.js';
 import { accuracy, gate, mixed, saturation, search, sensitivity } from './markdown/findings.js';
 import { code, fence, MAX_ROWS, more, section, table, text } from './markdown/parts.js';
 import { compressionText } from './compression.js';
+import { generationText } from './generation.js';
 import { targetText } from './target.js';
 import { transportText } from './transport.js';
 import { story } from './story.js';
@@ -30,6 +31,7 @@ export function renderMarkdown(record: RunRecord): string {
     section('Training', record.training ? trainingText(record.training) : ''),
     section('Accuracy', accuracy(record)),
     section('Latency', latency(record)),
+    section('Generation', record.generation ? generationText(record.generation) : ''),
     section(
       'Clean-up',
       table(

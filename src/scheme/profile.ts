@@ -13,6 +13,8 @@ export interface PortRule {
 export interface IntegerKernel {
   /** It can also give float, so an output that nobody needs in integers stays float. */
   readonly floatOutput?: boolean;
+  /** A product of two activations is computed in float. */
+  readonly constantWeight?: true;
   /** Most axes of a weight that may have a scale for each channel; beyond, one for all. */
   readonly channelAxes?: number;
   /** Instead of what holds for all ops. */

@@ -157,6 +157,7 @@ export class Forecast {
       sensitivity: e.sensitivity > 0,
       layers: e.layers ?? false,
       latency: e.latency,
+      generation: false, // said of what is found, not of what is tried
       runtime: false,
     };
   }

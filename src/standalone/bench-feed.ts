@@ -6,9 +6,13 @@ import type { Feed, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { Session } from '../runtime/session.js';
 import { openData } from '../pipeline/calibration.js';
+import { fixedSizes, type Sizes } from '../data/language/feed.js';
+import { rolesOf } from '../data/language/roles.js';
 import { atBatch, randomFeed } from '../pipeline/feeds.js';
 
 export interface BenchFeedOptions {
+  /** What is known of the inputs. Default: what the runtime tells of them. */
+  readonly inputs?: readonly ValueInfo[] | undefined;
   readonly batch: number;
   /** Shapes of inputs by name, such as [1, 3, 480, 480]. */
   readonly shapes?: ReadonlyMap<string, readonly (number | string | null)[]> | undefined;
@@ -27,7 +31,7 @@ const OTHER_SIZES = [32, 512, 224, 16, 5, 2, 1] as const;
  * fit, MODEL_RUNTIME where no guess runs, and what reading data throws.
  */
 export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<Feed> {
-  const { inputs } = session;
+  const { inputs = session.inputs } = o;
   if (o.recipe) return atBatch(await firstSample(o.recipe, inputs), inputs, o.batch);
   const known = new Map<string, number>();
   const shaped = inputs.map((i) => ({ ...i, shape: fitted(i, o.shapes?.get(i.name), known) }));
@@ -35,6 +39,7 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
     ...i,
     shape: i.shape?.map((d) => (typeof d === 'string' ? (known.get(d) ?? d) : d)),
   }));
+  if (rolesOf(inputs).size) return languageBench(session, sized, o);
   // Axis 0 is the batch where nothing else is said of it.
   const free = sized.map((i) => ({
     ...i,
@@ -88,6 +93,46 @@ export async function benchFeed(session: Session, o: BenchFeedOptions): Promise<
     'give the sizes with --input-shape, or real samples with --recipe',
     refused,
   );
+}
+
+/** Tokens of a prompt; a model that takes fewer, or one at a time, is tried with these. */
+const PROMPTS = [32, 8, 1] as const;
+
+/** A prompt of random tokens with an empty past, or with one of the size that is given. */
+async function languageBench(session: Session, inputs: readonly ValueInfo[], o: BenchFeedOptions): Promise<Feed> {
+  const roles = rolesOf(inputs);
+  let refused: QuantError | undefined;
+  for (const tokens of PROMPTS) {
+    const sizes = fixedSizes(inputs, roles, { batch: o.batch, tokens, past: 0, encoder: tokens });
+    try {
+      const feed = randomFeed(inputs, 0, tokens, sizes);
+      await session.run(feed);
+      if (sizes.tokens === tokens) tellPrompt(inputs, sizes, o.report);
+      return feed;
+    } catch (error) {
+      if (!(error instanceof QuantError)) throw error;
+      refused ??= error;
+    }
+  }
+  return fail(
+    'MODEL_RUNTIME',
+    `the model runs on no prompt of random tokens: ${refused?.message ?? ''}`,
+    {},
+    'give the sizes with --input-shape, or real samples with --recipe',
+    refused,
+  );
+}
+
+function tellPrompt(inputs: readonly ValueInfo[], sizes: Sizes, report: BenchFeedOptions['report']): void {
+  const { name } = item(inputs, 0);
+  const past = sizes.past > 0 ? `${sizes.past} in the cache` : 'an empty cache';
+  report({
+    severity: 'warning',
+    code: 'SIZES_GUESSED',
+    message: `the model was run on a prompt of ${sizes.tokens} random tokens with ${past}`,
+    where: { tensor: name },
+    hint: `give the size with --input-shape ${name}=${sizes.batch}x128, or real text with --recipe`,
+  });
 }
 
 /** The shape that is given, checked against that of the model; sizes of named axes are noted in `known`. */

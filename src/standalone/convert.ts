@@ -8,11 +8,12 @@ import { formats } from '../formats/index.js';
 import { writeModel } from '../formats/write.js';
 import type { Feed } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
-import { saveModel } from '../onnx/files.js';
+import { loadModel, saveModel } from '../onnx/files.js';
 import { comparedIntegers } from '../ops/compared.js';
 import { forgetInferred } from '../ops/infer.js';
 import { assertHolds, modelName, putArtefact } from '../pipeline/emit.js';
 import { OutputFolder, SIMULATED } from '../pipeline/output-folder.js';
+import { fedInputs, sessionInputs } from '../pipeline/inputs.js';
 import { loadFloatModel, optimizeModel, passesFor, planModel } from '../pipeline/prepare.js';
 import { dataFiles } from '../pipeline/sources.js';
 import { resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
@@ -89,7 +90,8 @@ async function exampleOf(o: ConvertOptions): Promise<Feed> {
   const session = await Session.open(o.file, { ...EXACT, spinning: false });
   try {
     const shapes = o.shapes(session.inputs.map((i) => i.name));
-    return await benchFeed(session, { batch: 1, shapes, recipe: o.recipe, report: o.report });
+    const inputs = sessionInputs(session, loadModel(o.file));
+    return await benchFeed(session, { inputs, batch: 1, shapes, recipe: o.recipe, report: o.report });
   } finally {
     await session.close();
   }
@@ -106,6 +108,11 @@ async function writeOnnx(model: Model, recipe: ResolvedRecipe, o: ConvertOptions
   out.producerVersion = version;
   forgetInferred(out);
   if (o.precision === 'float32')
-    await checkOutputs(out, { file: o.file, choices: comparedIntegers(model.graph), report: o.report });
+    await checkOutputs(out, {
+      file: o.file,
+      inputs: fedInputs(model),
+      choices: comparedIntegers(model.graph),
+      report: o.report,
+    });
   saveModel(out, folder.model);
 }

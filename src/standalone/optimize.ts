@@ -22,6 +22,7 @@ import { evaluateModel, openModel } from '../runtime/open.js';
 import { probeModels } from '../runtime/probe.js';
 import { Session, type SessionOptions } from '../runtime/session.js';
 import { refuse } from '../pipeline/first-look.js';
+import { fedInputs } from '../pipeline/inputs.js';
 import { dataFiles } from '../pipeline/sources.js';
 import { compareOnRandomFeeds, type Agreement, type Comparison } from './same-outputs.js';
 
@@ -178,10 +179,11 @@ export async function optimizeFile(file: string, out: string, options: OptimizeO
   const before = countNodes(model);
   const opset = model.opsets.get('');
   const choices = comparedIntegers(model.graph);
+  const inputs = fedInputs(model);
   const traces = await optimizeGraph(model, options);
   forgetInferred(model); // onnxruntime infers them again; in the file they only cost bytes
   await assertNoCrash(model, file);
-  const agreement = await checkOutputs(model, { file, choices, report: options.report });
+  const agreement = await checkOutputs(model, { file, inputs, choices, report: options.report });
   const { files } = saveModel(model, out);
   return {
     nodes: { before, after: countNodes(model) },

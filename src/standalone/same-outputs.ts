@@ -1,6 +1,6 @@
 /** Whether two models are the same function, as far as random inputs tell. */
 import { fail, QuantError, type Diagnostic } from '../base/errors.js';
-import type { Feed, FeedTensor } from '../ir/feed.js';
+import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
 import type { Session } from '../runtime/session.js';
 import { randomFeed } from '../pipeline/feeds.js';
 
@@ -25,6 +25,8 @@ export interface Agreement {
 /** What to compare, and how to tell of it. */
 export interface Comparison {
   readonly file: string;
+  /** What is known of the inputs. Default: what the runtime tells of them. */
+  readonly inputs?: readonly ValueInfo[] | undefined;
   /** Integers that inputs are compared with in the model, by input. */
   readonly choices: ReadonlyMap<string, readonly number[]>;
   readonly report?: ((d: Diagnostic) => void) | undefined;
@@ -39,9 +41,9 @@ export interface Comparison {
 export async function compareOnRandomFeeds(
   original: Session,
   optimized: Session,
-  { file, choices, report }: Comparison,
+  { file, inputs = original.inputs, choices, report }: Comparison,
 ): Promise<Agreement> {
-  const open = original.inputs.some((v) => v.shape === undefined || v.shape.some((d) => typeof d !== 'number'));
+  const open = inputs.some((v) => v.shape === undefined || v.shape.some((d) => typeof d !== 'number'));
   const chosen = [...choices]
     .flatMap(([name, values]) => values.map((value) => ({ name, value })))
     .slice(0, MAX_CHOICES);
@@ -53,7 +55,7 @@ export async function compareOnRandomFeeds(
     let ran = 0;
     for (const [seed, size] of OPEN_SIZES.entries()) {
       if (ran === wanted || (!open && seed >= wanted)) break;
-      const feed = randomFeed(original.inputs, seed, size);
+      const feed = randomFeed(inputs, seed, size);
       if (choice) fill(feed[choice.name], choice.value);
       let expected: Feed;
       try {

@@ -17,6 +17,7 @@ import { Session } from '../runtime/session.js';
 import { openData } from '../pipeline/calibration.js';
 import { benchFeed, type BenchFeedOptions } from './bench-feed.js';
 import { atBatch } from '../pipeline/feeds.js';
+import { sessionInputs } from '../pipeline/inputs.js';
 import { modelClasses, withClasses } from '../pipeline/classes.js';
 import { assertLoads, lookAtFloat } from '../pipeline/first-look.js';
 import { bytesOnDisk } from '../pipeline/sources.js';
@@ -64,7 +65,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
     for (const file of [first, ...rest])
       sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
-    const inputs = float!.inputs; // opened first
+    const inputs = sessionInputs(float!, loadModel(first)); // opened first
     const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
     const scores = {
       metadata: loadModel(first).metadata,
@@ -91,6 +92,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
       onDiagnostic: o.report,
       classNames: dataset.classes ?? modelClasses(scores),
       guessedClasses: dataset.guessedClasses,
+      vocabulary: dataset.vocabulary,
     });
     return {
       samples: found.samples,
@@ -150,8 +152,9 @@ export async function benchFiles(o: BenchOptions): Promise<Benched> {
   const sessions: Session[] = [];
   try {
     for (const file of o.files) sessions.push(await Session.open(file, { threads: o.threads }));
-    const inputs = item(sessions, 0).inputs; // opened first
-    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(item(sessions, 0), o);
+    const session = item(sessions, 0); // opened first
+    const inputs = sessionInputs(session, loadModel(first));
+    const feed = o.feed ? atBatch(o.feed, inputs, o.batch) : await benchFeed(session, { ...o, inputs });
     const settings = { feed, runs: o.runs, warmup: o.warmup, threads: o.threads, onEvent: o.onEvent, signal: o.signal };
     const [reference, ...others] = sessions;
     const pairs = rest.length ? await measureLatencies(reference!, others, settings) : []; // opened first

@@ -3,6 +3,8 @@ import { assertMoreThanTrees } from '../pipeline/nothing.js';
 import { QuantError } from '../base/errors.js';
 import type { Node, Value } from '../ir/graph.js';
 import { allGraphs, type Model } from '../ir/model.js';
+import { isDecoder } from '../data/language/roles.js';
+import { inputInfo } from '../pipeline/inputs.js';
 import { specOf } from '../ops/index.js';
 import { isCellOrAttention, isConvolution, isMatMul, isSoftmax } from '../ops/kinds.js';
 import { cloneModel } from '../ir/clone.js';
@@ -12,7 +14,7 @@ import { optimizeModel, planModel } from '../pipeline/prepare.js';
 import { macsOf } from '../facts/model.js';
 
 export interface Suited {
-  readonly format: 'qdq' | 'dynamic' | 'coded' | 'float16';
+  readonly format: 'qdq' | 'dynamic' | 'coded' | 'float16' | 'weight-only';
   /** Why, in a line. */
   readonly because: string;
 }
@@ -41,7 +43,13 @@ export async function suitedFormat(model: Model, file: string): Promise<Suited> 
   const { model: cleaned } = cloneModel(model);
   const { recipe } = await resolveRecipe({ version: 1, model: file, quantize: { format: 'dynamic' } });
   await optimizeModel(cleaned, file, recipe.optimize, () => undefined);
-  const order = preferred(cleaned);
+  const language = isDecoder(inputInfo(model), model.graph.outputs);
+  const order = language
+    ? [
+        { format: 'weight-only', because: 'it continues text, which 4-bit weights keep best' } as const,
+        ...preferred(cleaned),
+      ]
+    : preferred(cleaned);
   let refused: QuantError | undefined;
   for (const found of order) {
     const planned = await resolveRecipe({

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { fail, type Diagnostic } from '../base/errors.js';
 import type { OnEvent } from '../base/events.js';
 import { reason, writeFileAtomic } from '../base/files.js';
-import { fedInputs } from '../pipeline/calibration.js';
+import { fedInputs } from '../pipeline/inputs.js';
 import { chosenMetrics } from '../pipeline/check.js';
 import { withClasses } from '../pipeline/classes.js';
 import { loadFloatModel } from '../pipeline/prepare.js';

@@ -13,7 +13,9 @@ import { latenciesOf } from '../evaluate/latency.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import { openData } from '../pipeline/calibration.js';
 import { chosenMetrics } from '../pipeline/check.js';
+import { loadModel } from '../onnx/files.js';
 import { randomFeed, resizeBatch } from '../pipeline/feeds.js';
+import { sessionInputs } from '../pipeline/inputs.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import type { NodeFacts, RunRecord, TargetFacts, VerifiedFacts } from '../record/index.js';
 import { Foreign, type Evidence } from '../runtime/foreign.js';
@@ -173,7 +175,8 @@ async function evaluate(
 ): Promise<{ readonly evaluation: VerifiedFacts['evaluation']; readonly feed: Feed }> {
   const { evaluation: e, calibration } = o.recipe.recipe;
   const spec = e.data ?? calibration.data;
-  const inputs: readonly ValueInfo[] = float.inputs;
+  const floatFile = path.resolve(o.recipe.baseDir, o.recipe.recipe.model ?? '');
+  const inputs: readonly ValueInfo[] = sessionInputs(float, loadModel(floatFile));
   if (!spec) return { evaluation: undefined, feed: resizeBatch(randomFeed(inputs, 0), quantized.batch ?? 1) };
   const dataset = await openData(spec, inputs, o.recipe, o.report);
   const limit = o.samples ?? e.samples;
@@ -184,6 +187,7 @@ async function evaluate(
     quantized,
     classNames: dataset.classes,
     guessedClasses: dataset.guessedClasses,
+    vocabulary: dataset.vocabulary,
     batches: async function* () {
       const samples = dataset.samples({
         ...(limit === undefined ? {} : { limit }),

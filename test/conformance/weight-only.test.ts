@@ -11,7 +11,7 @@ import { Tensor } from '../../src/ir/tensor.js';
 import { verify } from '../../src/ir/verify.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
-import { inputInfo } from '../../src/pipeline/calibration.js';
+import { inputInfo } from '../../src/pipeline/inputs.js';
 import { planModel } from '../../src/pipeline/prepare.js';
 import { assignParams } from '../../src/quantize/assign.js';
 import { resolveRecipe } from '../../src/recipe/load.js';

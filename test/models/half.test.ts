@@ -5,7 +5,7 @@ import { coded } from '../../src/formats/coded.js';
 import { float16 } from '../../src/formats/float16.js';
 import { cloneModel } from '../../src/ir/clone.js';
 import { convertOpset } from '../../src/passes/convert-opset.js';
-import { fedInputs } from '../../src/pipeline/calibration.js';
+import { fedInputs } from '../../src/pipeline/inputs.js';
 import { randomFeed } from '../../src/pipeline/feeds.js';
 import { loadFloatModel, optimizeModel } from '../../src/pipeline/prepare.js';
 import { planCoded } from '../../src/quantize/planners/coded.js';

@@ -14,7 +14,8 @@ import { folderName } from '../folder-name.js';
 
 export interface AutoFlags {
   readonly recipe?: string;
-  readonly maxAccuracyDrop: string;
+  readonly maxAccuracyDrop?: string;
+  readonly maxPerplexityIncrease?: string;
   readonly calibrationData?: string;
   readonly evaluationData?: string;
   readonly target?: string;
@@ -40,25 +41,36 @@ export async function auto(
   const { objective } = flags;
   if (objective !== 'latency' && objective !== 'size')
     fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
+  if ((flags.maxAccuracyDrop === undefined) === (flags.maxPerplexityIncrease === undefined))
+    fail(
+      'USAGE',
+      'a search keeps one limit',
+      {},
+      '--max-accuracy-drop 0.5%, or for language models --max-perplexity-increase 1%',
+    );
   const timeBudgetMs = durationOf(flags.timeBudget);
   const base = await baseOf(model, flags);
   // Without a recipe there is nothing given to try, unless --set gives it.
   const tryBase = flags.recipe !== undefined || (flags.set ?? []).some((s) => /^\s*(quantize|adjust)\b/.test(s));
   const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
-  const [{ findRecipe }, { marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([
+  const [{ findRecipe }, { increaseOf, marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([
     import('../../search/auto.js'),
     import('../../gate/limits.js'),
     import('../../report/index.js'),
   ]);
-  const limit = marginSpec.safeParse(
-    /^\s*[\d.]+\s*$/.test(flags.maxAccuracyDrop) ? Number(flags.maxAccuracyDrop) : flags.maxAccuracyDrop,
-  );
+  const drop =
+    flags.maxPerplexityIncrease === undefined ? flags.maxAccuracyDrop : increaseOf(flags.maxPerplexityIncrease);
+  const limit = marginSpec.safeParse(/^\s*[\d.]+\s*$/.test(drop ?? '') ? Number(drop) : drop);
   if (!limit.success)
     fail(
       'USAGE',
-      `"${flags.maxAccuracyDrop}" is not a drop`,
+      `"${flags.maxPerplexityIncrease ?? flags.maxAccuracyDrop}" is not a ${
+        flags.maxPerplexityIncrease === undefined ? 'drop' : 'rise'
+      }`,
       {},
-      '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %',
+      flags.maxPerplexityIncrease === undefined
+        ? '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %'
+        : '--max-perplexity-increase 1%, of that of float, or a number such as 0.1',
     );
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
@@ -114,7 +126,11 @@ export function exitCodeOfSearch({
 
 async function baseOf(model: string | undefined, flags: AutoFlags): Promise<ResolvedRecipe> {
   const overrides: RecipeOverrides = {
-    set: [...(flags.set ?? []), ...(flags.target === undefined ? [] : [`target=${flags.target}`])],
+    set: [
+      ...(flags.maxPerplexityIncrease === undefined ? [] : ['evaluation.metrics=[perplexity]']),
+      ...(flags.set ?? []),
+      ...(flags.target === undefined ? [] : [`target=${flags.target}`]),
+    ],
     ...(model === undefined ? {} : { model }),
     ...(flags.calibrationData === undefined ? {} : { calibrationData: flags.calibrationData }),
     ...(flags.evaluationData === undefined ? {} : { evaluationData: flags.evaluationData }),

@@ -6,6 +6,7 @@ import { fail } from '../../base/errors.js';
 import { reason, writeFileAtomic } from '../../base/files.js';
 import { refuseOverwriting } from '../../base/outputs.js';
 import { exitCodeOfVerdict, judgeRun, type GateSettings } from '../../gate/index.js';
+import { increaseOf } from '../../gate/limits.js';
 import { misfit } from '../../gate/units.js';
 import { metricHint } from '../../recipe/complaints.js';
 import { namedParts } from '../../recipe/parts.js';
@@ -19,6 +20,7 @@ import { table } from '../layout.js';
 export interface GateFlags {
   readonly baseline?: string;
   readonly maxAccuracyDrop?: string;
+  readonly maxPerplexityIncrease?: string;
   readonly maxLatencyRatio?: string;
   readonly maxSizeRatio?: string;
   readonly confidence?: string;
@@ -125,6 +127,9 @@ function settingsOf(run: RunRecord, target: string, flags: GateFlags, plugins: P
     ...(flags.maxAccuracyDrop === undefined
       ? {}
       : { accuracyDrop: { ...inRecipe?.accuracyDrop, max: flags.maxAccuracyDrop } }),
+    ...(flags.maxPerplexityIncrease === undefined
+      ? {}
+      : { accuracyDrop: { max: increaseOf(flags.maxPerplexityIncrease), metric: 'perplexity' } }),
     ...(flags.maxLatencyRatio === undefined
       ? {}
       : { latencyRatio: { ...inRecipe?.latencyRatio, max: flags.maxLatencyRatio } }),

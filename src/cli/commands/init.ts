@@ -1,6 +1,6 @@
 /** `quantize init`: a first recipe for a model, with comments on what to check. */
 import { item } from '../../base/lists.js';
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
@@ -8,29 +8,34 @@ import { fail } from '../../base/errors.js';
 import { writeFileAtomic } from '../../base/files.js';
 import { oneLine } from '../../base/text.js';
 import { guessDataSpec } from '../../data/init.js';
-import { PATH_KINDS, SOURCE_KINDS } from '../../data/spec.js';
+import { filledInputs, isDecoder } from '../../data/language/roles.js';
+import { PATH_KEYS, SOURCE_KINDS } from '../../data/spec.js';
 import type { Value } from '../../ir/graph.js';
 import type { Suited } from '../../standalone/starter.js';
 import { loadModel } from '../../onnx/files.js';
+import { inputInfo } from '../../pipeline/inputs.js';
 import { relativePath } from '../../recipe/override.js';
 import type { CommandContext } from '../context.js';
 
 /** Prints the recipe, or writes it where no file is yet. Throws QuantError. */
 export async function init(
-  modelFile: string,
+  given: string,
   flags: { readonly data?: string; readonly out?: string },
   { terminal }: CommandContext,
 ): Promise<number> {
+  const modelFile = modelIn(given);
   const model = loadModel(modelFile);
   const inputs = model.graph.inputs.filter((v) => !v.data);
   const baseDir = path.resolve(flags.out === undefined ? '.' : path.dirname(flags.out));
   const here = (file: string): string => relativePath(baseDir, path.resolve(file));
-  const data = flags.data === undefined ? undefined : await guessDataSpec(flags.data);
+  const data = flags.data === undefined ? undefined : await guessDataSpec(flags.data, foldersOf(modelFile));
   const { suitedFormat, isAudio } = await import('../../standalone/starter.js');
   const text = starterRecipe({
     model: here(modelFile),
     inputs,
     outputs: model.graph.outputs,
+    filled: filledInputs(inputInfo(model)),
+    language: isDecoder(inputInfo(model), model.graph.outputs),
     suited: await suitedFormat(model, modelFile),
     schema: schemaFrom(baseDir),
     sound: isAudio(inputs),
@@ -71,12 +76,14 @@ function schemaFrom(folder: string): string {
   }
 }
 
-const isPath = (key: string): boolean => ([...PATH_KINDS, 'tokenizer', 'classes'] as readonly string[]).includes(key);
+const isPath = (key: string): boolean => PATH_KEYS.includes(key);
 
 export interface Starter {
   readonly model: string;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
+  /** What is filled in for inputs of a language model. */ readonly filled: readonly string[];
+  /** Whether it continues text. */ readonly language: boolean;
   readonly suited: Suited;
   /** Whether an input is a waveform. */ readonly sound: boolean;
   /** Path of the recipe schema. */ readonly schema: string;
@@ -86,7 +93,8 @@ export interface Starter {
 /**
  * The recipe text. What cannot be known from names and shapes is a comment that says to check, never a silent guess.
  */
-export function starterRecipe({ model, inputs, outputs, suited: best, schema, sound, data: given }: Starter): string {
+export function starterRecipe(starter: Starter): string {
+  const { model, inputs, outputs, suited: best, schema, sound, data: given } = starter;
   const show = (v: Value): string =>
     `${oneLine(v.name)} ` +
     `${v.dtype ?? '?'}[${(v.shape ?? []).map((d) => (d === null ? '?' : oneLine(String(d)))).join(', ')}]`;
@@ -99,15 +107,20 @@ export function starterRecipe({ model, inputs, outputs, suited: best, schema, so
       : best;
   const data = given ?? (madeUp ? { synthetic: 'both' } : undefined);
   const isImages = data !== undefined && ['images', 'imageList', 'webdataset', 'synthetic'].some((k) => k in data);
-  return [
+  const head = [
     `# yaml-language-server: $schema=${schema}`,
     '# A first recipe, written by `quantize init`. `quantize --recipe FILE --dry-run` shows what it would do.',
     ...inputs.map((v) => `# input   ${show(v)}`),
     ...outputs.map((v) => `# output  ${show(v)}`),
+    ...starter.filled.map((line) => `# filled in  ${oneLine(line)}`),
     'version: 1',
     stringify({ model }).trimEnd(),
     'target: onnxruntime-cpu',
     '',
+  ];
+  if (starter.language && suited.format === 'weight-only') return [...head, ...languageLines(data, suited)].join('\n');
+  return [
+    ...head,
     'calibration:',
     ...(madeUp
       ? ['  # CHECK: made-up images only show that all works; give real ones, with data: { images: path/to/folder }.']
@@ -137,11 +150,59 @@ export function starterRecipe({ model, inputs, outputs, suited: best, schema, so
   ].join('\n');
 }
 
+/** Sections for a model that continues text: weights alone, judged by what it makes of text. */
+function languageLines(data: Readonly<Record<string, unknown>> | undefined, suited: Suited): string[] {
+  return [
+    'quantize:',
+    `  format: ${suited.format.padEnd(15)}# ${suited.because}; others: ${OTHERS[suited.format]}`,
+    '  weights: { dtype: uint4, granularity: { block: 32 } }   # method: gptq is closer, and needs calibration.data',
+    '',
+    'evaluation:',
+    ...(data
+      ? [
+          '  data:',
+          indent(stringify(data, { lineWidth: 0 }), 4),
+          '    maxLength: 256   # or pack: 256, to join short texts',
+        ]
+      : [
+          '  # Text that the model was not trained on: .txt, .jsonl with text or chat messages, or token ids.',
+          '  # data: { text: path/to/test.jsonl, tokenizer: path/to/tokenizer.json, maxLength: 256 }',
+        ]),
+    `  ${data ? '' : '# '}metrics: [ perplexity, kl, top1-agreement ]`,
+    '  samples: 200',
+    '  batchSize: 8',
+    '',
+  ];
+}
+
+/** Models of a folder as Hugging Face has it, the one to quantize first. */
+const IN_FOLDER = ['decoder_model_merged.onnx', 'model.onnx', 'decoder_model.onnx', 'encoder_model.onnx'] as const;
+
+/** The model file of a folder, or the file itself. Throws MODEL_MISSING. */
+function modelIn(given: string): string {
+  if (!statSync(given, { throwIfNoEntry: false })?.isDirectory()) return given;
+  for (const folder of [path.join(given, 'onnx'), given])
+    for (const name of IN_FOLDER) if (existsSync(path.join(folder, name))) return path.join(folder, name);
+  return fail(
+    'MODEL_MISSING',
+    `'${given}' is a folder without a model`,
+    { file: given },
+    `expected onnx/ with one of ${IN_FOLDER.join(', ')}; or name the file`,
+  );
+}
+
+/** Where the tokenizer of a model may lie: beside it, or beside its folder onnx/. */
+const foldersOf = (modelFile: string): readonly string[] => {
+  const folder = path.dirname(modelFile);
+  return path.basename(path.resolve(folder)) === 'onnx' ? [folder, path.dirname(path.resolve(folder))] : [folder];
+};
+
 const OTHERS: Readonly<Record<Suited['format'], string>> = {
   qdq: 'qoperator for QLinear operators; dynamic needs no calibration data',
   dynamic: 'qdq with calibration data; weight-only for weights of 4 bits',
   float16: 'coded for a smaller file; qdq with calibration data',
   coded: 'dynamic and qdq for what has convolutions or matrix products',
+  'weight-only': 'dynamic for 8-bit integers in the products, float16 for half of the file',
 };
 
 /** What the shapes suggest; a guess to look at, for it stands in a comment. */

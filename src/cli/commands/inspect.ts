@@ -3,12 +3,14 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fail, nearest } from '../../base/errors.js';
 import { bytesText, countText, printable } from '../../base/text.js';
+import { filledInputs } from '../../data/language/roles.js';
 import { constantsOf } from '../../cost/constants.js';
 import { countNodes } from '../../ir/count.js';
 import type { Value } from '../../ir/graph.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { printModel } from '../../ir/text/print.js';
 import { loadModel } from '../../onnx/files.js';
+import { inputInfo } from '../../pipeline/inputs.js';
 import { bytesOnDisk } from '../../pipeline/sources.js';
 import { readRun } from '../../record/read.js';
 import type { PointFacts, RunRecord } from '../../record/index.js';
@@ -82,6 +84,8 @@ interface ModelDescription {
   readonly dtypes: Readonly<Record<string, { tensors: number; elements: number; bytes: number }>>;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Of language models: what runs fill in for inputs that follow from the tokens. */
+  readonly filled: readonly string[];
   readonly dynamicAxes: readonly string[];
   readonly functions: number;
 }
@@ -114,6 +118,7 @@ function describe(model: Model): ModelDescription {
     dtypes,
     inputs: inputs.map(signature),
     outputs: model.graph.outputs.map(signature),
+    filled: filledInputs(inputInfo(model)),
     functions: model.functions.length,
     dynamicAxes: inputs.flatMap((v) =>
       (v.shape ?? []).flatMap((d, axis) =>
@@ -137,6 +142,7 @@ function modelLines(file: string, bytes: number, f: ModelDescription, columns: n
       ],
       ...f.inputs.map((i) => ['input', i]),
       ...f.outputs.map((o) => ['output', o]),
+      ...f.filled.map((o) => ['filled in', o]),
       ['dynamic axes', f.dynamicAxes.join(', ') || 'none'],
       [
         'nodes',

@@ -1,39 +1,31 @@
 import { item } from '../../base/lists.js';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { fail, type Where } from '../../base/errors.js';
-import type { Feed, FeedTensor, ValueInfo } from '../../ir/feed.js';
+import type { Feed, FeedTensor, Target, ValueInfo } from '../../ir/feed.js';
+import { readBytes, sha256 } from '../files.js';
+import { isMessages, openChatTemplate, type Message } from '../language/chat.js';
+import { isPlainText, readRows, type Choices } from '../language/rows.js';
+import { sequenceFeeder, windowTarget } from '../language/sequence.js';
+import { windowsOf } from '../language/windows.js';
+import { rolesOf } from '../language/roles.js';
 import { fitFeed } from '../feeds.js';
-import { readText, sha256 } from '../files.js';
-import type { OpenSource } from '../source.js';
+import { parseNpy } from '../npy.js';
+import type { DataContext, ListedSource, Loaded, OpenSource } from '../source.js';
 import type { DataSpec } from '../spec.js';
-import { columnOf, readTable } from '../table.js';
-import { openTokenizer, type Tokens } from '../tokenize.js';
-
-interface Row {
-  readonly line: number;
-  readonly texts: readonly string[];
-  readonly label: string | undefined;
-  readonly target: string | undefined;
-}
+import { openTokenizer, type TextEncoder, type Tokens } from '../tokenize.js';
 
 /**
- * `text:` — rows of one or two texts, as int64 feeds input_ids, attention_mask, token_type_ids and position_ids, as far
- * as the model has them. Two texts give two feeds in one sample, unless `joint`. The table is held in memory.
+ * `text:` — texts, chats or choices as token ids, with all that follows from them as the model takes it: masks,
+ * positions, an empty past. Two texts give two feeds in one sample, unless `joint`, or an encoder takes the first. The
+ * file is held in memory.
  */
 export const openText: OpenSource = async (spec, inputs, context) => {
   const file = resolve(context.baseDir, spec.text ?? '.');
-  const names = spec.fields ?? [];
-  const unknown = inputs.find((i) => !TEXT_INPUTS.includes(i.name));
-  if (unknown)
-    fail(
-      'DATA_SHAPE',
-      `text cannot feed input '${unknown.name}'; it gives ${TEXT_INPUTS.join(', ')}`,
-      { tensor: unknown.name },
-      'use module',
-    );
-  if (spec.joint && names.length !== 2) fail('DATA_FORMAT', 'joint needs two fields', { file });
-  const rows = /\.(jsonl|ndjson)$/i.test(file) ? await jsonRows(file, names, spec) : await tableRows(file, names, spec);
-  const fixed = fixedLength(inputs);
+  const feeder = sequenceFeeder('text', inputs, spec.inputs);
+  if (spec.joint && spec.fields?.length !== 2) fail('DATA_FORMAT', 'joint needs two fields', { file });
+  if (spec.encoder !== undefined && spec.fields?.length !== 2)
+    fail('DATA_FORMAT', 'encoder needs two fields: what it reads, and the text that the decoder gives', { file });
+  const { fixed } = feeder;
   if (fixed !== undefined && (spec.padTo === 'none' || spec.padTo === 'longest'))
     fail(
       'DATA_SHAPE',
@@ -41,62 +33,177 @@ export const openText: OpenSource = async (spec, inputs, context) => {
       {},
       'leave padTo out',
     );
-  const tokenizer = await openTokenizer(resolve(context.baseDir, spec.tokenizer ?? '.'), fixed ?? spec.maxLength);
+  const rows = await readRows(file, spec);
+  const tokenizerFile = resolve(context.baseDir, spec.tokenizer ?? '.');
+  const tokenizer = await openTokenizer(tokenizerFile, fixed ?? spec.pack?.length ?? spec.maxLength);
+  const chats = rows.some((r) => r.texts.some(isMessages))
+    ? await openChatTemplate(
+        tokenizerFile,
+        spec.chatTemplate === undefined ? undefined : resolve(context.baseDir, spec.chatTemplate),
+      )
+    : undefined;
   const padTo = fixed === undefined ? (spec.padTo ?? 'none') : 'maxLength';
   const padded = padTo === 'maxLength' ? tokenizer.maxLength : 0;
   const name = basename(file);
-  const id = (i: number): string => `${name}:${item(rows, i).line}`;
-  return {
-    kind: 'listed',
-    count: rows.length,
-    id,
-    load: async (i) => {
-      const { texts, label, target, line } = item(rows, i);
-      const where = { file, line, sample: id(i) };
-      const encoded = spec.joint ? [tokenizer.encode(item(texts, 0), texts[1])] : texts.map((t) => tokenizer.encode(t));
-      const feeds = encoded.map((tokens) =>
-        fitFeed(tokenFeed(tokens, tokenizer.padId, padded, inputs), inputs, where, true),
-      );
-      return {
-        feeds,
-        hash: sha256(texts.join('\0')),
-        ...(spec.label === undefined ? {} : { label: score(label, spec.label, where) }),
-        ...(target === undefined ? {} : { target: { text: target } }),
-      };
-    },
-    ...(padTo === 'longest' ? { padding: { input_ids: tokenizer.padId } } : {}),
+  const written = (text: string | readonly Message[], where: Where): string =>
+    typeof text === 'string' ? text : (chats?.render(text, where) ?? '');
+  const special = (text: string | readonly Message[]): boolean => spec.special ?? typeof text === 'string';
+  const encode = (text: string | readonly Message[], where: Where, pair?: string): Tokens =>
+    tokenizer.encode(written(text, where), pair, special(text));
+  const common = {
+    ...(padTo === 'longest' ? { padding: paddingOf(inputs, tokenizer.padId) } : {}),
+    vocabulary: tokenizer,
     details: {
-      fields: names,
+      fields: spec.fields ?? null,
       joint: spec.joint ?? false,
       maxLength: tokenizer.maxLength,
       padTo,
       padId: tokenizer.padId,
+      ...(isPlainText(file) ? { unit: spec.unit ?? 'paragraphs' } : {}),
+      ...(spec.pack ? { pack: spec.pack } : {}),
+      ...(chats ? { chatTemplate: true } : {}),
+      ...(spec.encoder === undefined ? {} : { encoder: spec.encoder }),
     },
   };
+  if (spec.pack) {
+    const texts = rows.map((r) => r.texts[0] ?? '');
+    const all = function* (): Generator<readonly number[]> {
+      for (const [k, text] of texts.entries())
+        yield tokenizer.ids(written(text, { file, line: item(rows, k).line }), special(text));
+    };
+    const windows = windowsOf(all(), spec.pack, spec.pack.join ? tokenizer.endId : undefined);
+    const id = (i: number): string => {
+      const { text, part } = item(windows, i);
+      return `${name}:${item(rows, text).line}#${part}`;
+    };
+    return {
+      ...common,
+      kind: 'listed',
+      count: windows.length,
+      id,
+      load: (i) => {
+        const { ids, context: before } = item(windows, i);
+        const where = { file, sample: id(i) };
+        const target = windowTarget(ids, before, padded);
+        return Promise.resolve({
+          feeds: [feeder.feed({ ids }, tokenizer.padId, padded, where)],
+          hash: sha256(Array.from(ids).join()),
+          ...(target ? { target } : {}),
+        });
+      },
+    } satisfies ListedSource;
+  }
+  const id = (i: number): string => `${name}:${item(rows, i).line}`;
+  const encoder = spec.encoder === undefined ? undefined : await openEncoder(spec.encoder, tokenizer, file, context);
+  const load = async (i: number): Promise<Loaded> => {
+    const row = item(rows, i);
+    const where = { file, line: row.line, sample: id(i) };
+    const hash = sha256(row.texts.map((t) => (typeof t === 'string' ? t : JSON.stringify(t))).join('\0'));
+    const first = row.texts[0] ?? '';
+    const feed = (tokens: Tokens, encoded?: FeedTensor): Feed =>
+      feeder.feed({ ...tokens, encoded }, tokenizer.padId, padded, where);
+    if (row.choices) {
+      const { feeds, starts } = choiceFeeds(written(first, where), row.choices, tokenizer, special(first), feed);
+      return { feeds, hash, label: row.choices.answer, target: { starts } };
+    }
+    if (encoder) {
+      const text = written(row.texts[1] ?? '', where);
+      const { tokens, prompt } = decoderTokens(text, tokenizer, spec.decoderStart);
+      const feeds = [feed(tokens, await encoder(written(first, where), where))];
+      return { feeds, hash, target: { text: row.target ?? text, prompt } };
+    }
+    const second = row.texts[1];
+    const encoded =
+      spec.joint && second !== undefined
+        ? [encode(first, where, written(second, where))]
+        : row.texts.map((t) => encode(t, where));
+    const target: Target | undefined = row.target === undefined ? undefined : { text: row.target };
+    return {
+      feeds: encoded.map((tokens) => feed(tokens)),
+      hash,
+      ...(spec.label === undefined ? {} : { label: score(row.label, spec.label, where) }),
+      ...(target ? { target } : {}),
+    };
+  };
+  return { ...common, kind: 'listed', count: rows.length, id, load };
 };
 
-const TEXT_INPUTS: readonly string[] = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids'];
+/** What fills each input up to the longest of a batch. */
+export const paddingOf = (inputs: readonly ValueInfo[], padId: number): Readonly<Record<string, number>> =>
+  Object.fromEntries([...rolesOf(inputs)].filter(([, role]) => role === 'tokens').map(([name]) => [name, padId]));
 
-function tokenFeed({ ids, types }: Tokens, padId: number, padded: number, inputs: readonly ValueInfo[]): Feed {
-  const n = Math.max(padded, ids.length);
-  const make = (value: (i: number) => number, pad: number): FeedTensor => ({
-    dtype: 'int64',
-    dims: [1, n],
-    data: BigInt64Array.from({ length: n }, (_, i) => BigInt(i < ids.length ? value(i) : pad)),
-  });
-  const all: Feed = {
-    input_ids: make((i) => ids[i]!, padId),
-    attention_mask: make(() => 1, 0),
-    token_type_ids: make((i) => types[i] ?? 0, 0),
-    position_ids: make((i) => i, 0),
-  };
-  return Object.fromEntries(inputs.map((i) => [i.name, all[i.name]!]));
+/** A feed for each choice behind the text, and where the choice begins in it. */
+function choiceFeeds(
+  text: string,
+  { choices }: Choices,
+  tokenizer: TextEncoder,
+  special: boolean,
+  feed: (tokens: Tokens) => Feed,
+): { readonly feeds: Feed[]; readonly starts: number[] } {
+  const before = tokenizer.ids(text, special);
+  const feeds: Feed[] = [];
+  const starts: number[] = [];
+  for (const choice of choices) {
+    const joined = /\s$/.test(text) || /^\s/.test(choice) || text === '' ? `${text}${choice}` : `${text} ${choice}`;
+    const whole = tokenizer.ids(joined, special);
+    // tokens of the end of the text may merge with the choice: what differs belongs to it
+    let start = 0;
+    while (start < before.length && start < whole.length - 1 && before[start] === whole[start]) start++;
+    const cut = Math.max(0, whole.length - tokenizer.maxLength);
+    feeds.push(feed({ ids: whole.slice(cut), types: [] }));
+    starts.push(Math.max(1, start - cut));
+  }
+  return { feeds, starts };
 }
 
-/** Sequence length that the model fixes, if it does. */
-function fixedLength(inputs: readonly ValueInfo[]): number | undefined {
-  const lengths = inputs.map((i) => i.shape?.[1]);
-  return lengths.find((d) => typeof d === 'number');
+/** Tokens for a decoder: what it starts with, then the text. `prompt` counts those that are no text. */
+function decoderTokens(
+  text: string,
+  tokenizer: TextEncoder,
+  declared: DataSpec['decoderStart'],
+): { readonly tokens: Tokens; readonly prompt: number } {
+  const whole = tokenizer.encode(text).ids;
+  const body = tokenizer.ids(text, false);
+  const at = body.length
+    ? whole.findIndex((_, i) => body.every((t, k) => whole[i + k] === t || i + k >= whole.length))
+    : 0;
+  const start = declared === undefined ? [tokenizer.startId] : typeof declared === 'number' ? [declared] : declared;
+  const own = whole.slice(0, Math.max(0, at));
+  const before = declared === undefined && own[0] === start[0] && own.length ? own : start;
+  const ids = [...before, ...whole.slice(Math.max(0, at))];
+  return { tokens: { ids, types: [] }, prompt: before.length };
+}
+
+/** Runs the encoder on a text, or on the features in an .npy file beside the data. */
+async function openEncoder(
+  path: string,
+  tokenizer: TextEncoder,
+  dataFile: string,
+  context: DataContext,
+): Promise<(given: string, where: Where) => Promise<FeedTensor>> {
+  const file = resolve(context.baseDir, path);
+  const model =
+    (await context.openModel?.(file)) ??
+    fail('DATA_MODULE', 'data with an encoder are read where models can be run', { file });
+  const [output] = model.outputs;
+  const [first] = model.inputs;
+  if (!output || !first) return fail('MODEL_EMPTY', `${path} has no input or no output`, { file });
+  const byText = rolesOf(model.inputs).size > 0;
+  const feeder = byText ? sequenceFeeder('text', model.inputs) : undefined;
+  return async (given, where) => {
+    const feed = feeder
+      ? feeder.feed(tokenizer.encode(given), tokenizer.padId, feeder.fixed ?? 0, where)
+      : fitFeed(
+          { [first.name]: parseNpy(await readBytes(resolve(dirname(dataFile), given), where.sample), where) },
+          model.inputs,
+          where,
+          true,
+        );
+    const made = (await model.run(feed))[output.name];
+    if (made?.dims.length !== 3)
+      return fail('DATA_SHAPE', `output '${output.name}' of ${path} is no [batch, places, width]`, { ...where, file });
+    return made;
+  };
 }
 
 function score(text: string | undefined, field: string, where: Where): number {
@@ -109,46 +216,4 @@ function score(text: string | undefined, field: string, where: Where): number {
       where,
     );
   return value;
-}
-
-async function tableRows(file: string, fields: readonly string[], { label, target }: DataSpec): Promise<Row[]> {
-  const table = await readTable(file, true);
-  const columns = fields.map((f) => columnOf(table, f, file));
-  const labelColumn = label === undefined ? undefined : columnOf(table, label, file);
-  const targetColumn = target === undefined ? undefined : columnOf(table, target, file);
-  return table.rows.map(({ line, cells }) => ({
-    line,
-    texts: columns.map((c) => item(cells, c)),
-    label: labelColumn === undefined ? undefined : cells[labelColumn],
-    target: targetColumn === undefined ? undefined : cells[targetColumn],
-  }));
-}
-
-async function jsonRows(file: string, fields: readonly string[], { label, target }: DataSpec): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const [k, text] of (await readText(file)).split('\n').entries()) {
-    if (text.trim() === '') continue;
-    const where = { file, line: k + 1 };
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (cause) {
-      fail('DATA_FORMAT', `line ${k + 1} of ${file} is not JSON`, where, undefined, cause);
-    }
-    const row = new Map<string, unknown>(typeof value === 'object' && value !== null ? Object.entries(value) : []);
-    const textOf = (f: string): string => {
-      const t = row.get(f);
-      return typeof t === 'string' ? t : fail('DATA_FORMAT', `line ${k + 1} of ${file} has no text '${f}'`, where);
-    };
-    const texts = fields.map(textOf);
-    const found = label === undefined ? undefined : row.get(label);
-    rows.push({
-      line: k + 1,
-      texts,
-      label: typeof found === 'number' || typeof found === 'string' ? String(found) : undefined,
-      target: target === undefined ? undefined : textOf(target),
-    });
-  }
-  if (!rows.length) fail('DATA_MISSING', `${file} has no row`, { file });
-  return rows;
 }

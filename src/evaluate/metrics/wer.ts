@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { fail } from '../../base/errors.js';
 import { resampling } from '../accumulators.js';
 import { argmax, outputName, outputOf } from '../tensors.js';
+import { TEXT } from '../transcribe.js';
 import type { Metric, SampleOutputs } from '../types.js';
 
 const options = z.strictObject({
@@ -14,7 +15,8 @@ const options = z.strictObject({
     .string()
     .min(1)
     .describe(
-      'The output: strings, or CTC logits [batch, frames, vocabulary] with the option vocabulary. Default: the first.',
+      'The output: strings, or CTC logits [batch, frames, vocabulary] with the option vocabulary. Default: the first. ' +
+        'Of encoder–decoder pairs (encoder in the data), the text of greedy decoding is taken instead.',
     )
     .optional(),
   vocabulary: z.array(z.string()).min(1).describe('The token of each class of CTC logits, in order.').optional(),
@@ -32,6 +34,7 @@ export const wer = {
   higherIsBetter: false,
   needsLabels: false,
   needsTarget: 'text',
+  readsText: true,
   options,
   start(chosen, outputs) {
     const name = outputName('wer', chosen.output, outputs);
@@ -69,7 +72,7 @@ function recognized(
   { vocabulary, blank, wordSeparator }: Options,
   sample: string,
 ): string {
-  const t = outputs[0]?.[name];
+  const t = outputs[0]?.[TEXT] ?? outputs[0]?.[name];
   if (t && !ArrayBuffer.isView(t.data)) return t.data.join(' ');
   const { values, dims } = outputOf('wer', outputs[0], name, sample);
   const where = { tensor: name, sample };

@@ -16,6 +16,7 @@ import type { QuantPoint } from '../../scheme/types.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import type {
   EvaluationFacts,
+  GenerationFacts,
   GraphFacts,
   LatencyFacts,
   LayerErrors,
@@ -109,6 +110,7 @@ export interface Measured {
   readonly runtime?: RuntimeFacts | undefined;
   readonly kernels?: readonly KernelOf[] | undefined;
   readonly latency?: LatencyFacts | undefined;
+  readonly generation?: GenerationFacts | undefined;
 }
 export interface MeasuredVariant extends WrittenVariant {
   readonly measured: Measured;

@@ -145,7 +145,11 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
       const w = n.inputs[role.weight];
       if (!w || !data) return 'an input is missing';
       if (!w.isInitializer || inputs.has(w))
-        return role.activations.includes(role.weight) ? true : 'its weight is not a constant';
+        return (
+          (role.activations.includes(role.weight) &&
+            (!o.target.integerOps[n.op]?.constantWeight || `${o.target.name} multiplies two activations in float`)) ||
+          'its weight is not a constant'
+        );
       const axis = role.channelAxis(n, w.shape?.length ?? 0);
       if (typeof axis !== 'number') return axis.float;
       const b = role.bias === undefined ? undefined : n.inputs[role.bias];

@@ -2,7 +2,7 @@
 import { dataOf } from '../../ir/known.js';
 import { filled } from '../../base/lists.js';
 import type { Node, Value } from '../../ir/graph.js';
-import type { Model } from '../../ir/model.js';
+import { allGraphs, type Model } from '../../ir/model.js';
 import { dtypeBits } from '../../ir/dtype.js';
 import { linearView, specOf } from '../../ops/index.js';
 import { blockedForm, GATHER_BLOCK_QUANTIZED, MAT_MUL_N_BITS } from '../../formats/weight-only.js';
@@ -31,18 +31,20 @@ export interface WeightOnlyOptions extends Pick<PlanOptions, 'weights' | 'includ
 const SMALL_TABLE = 4096;
 
 /**
- * Weights of products, convolutions and embedding tables of the main graph: float32 constants.
+ * Weights of products, convolutions and embedding tables, in bodies too: float32 constants.
  * Blocks run along what one output sums over: the rows of a MatMul weight, the input channels of a convolution (one
  * scale for each output channel where there are fewer of them than a block has), the columns of a table.
  * Throws RECIPE_UNKNOWN_NAME for filters that name nothing.
  */
 export function planWeightOnly(model: Model, o: WeightOnlyOptions): Planned & { readonly weightOnly: WeightOnlyForm } {
-  const order = model.graph.topological();
+  const graphs = [...allGraphs(model.graph)];
+  const order = graphs.flatMap((g) => g.topological());
+  const everything = { topological: () => order };
   const compute = order.filter((n) => specOf(n)?.quant.role === 'compute');
-  const included = o.include.length ? selectNodes(model.graph, o.include, order) : undefined;
-  const excluded = selectNodes(model.graph, o.exclude, compute);
-  const layers = overridesOf(model.graph, o.layers ?? [], compute);
-  const inputs = new Set<Value>(model.graph.inputs);
+  const included = o.include.length ? selectNodes(everything, o.include, order) : undefined;
+  const excluded = selectNodes(everything, o.exclude, compute);
+  const layers = overridesOf(everything, o.layers ?? [], compute);
+  const inputs = new Set<Value>(graphs.flatMap((g) => g.inputs));
   const plan = new Map<QuantPoint, QuantSpec>();
   const weightOnlyNodes = new Set<Node>();
   const floatNodes = new Map<Node, string>();

@@ -2,14 +2,10 @@
 import { fail } from '../../base/errors.js';
 import { label, type Node } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
-import { eliminateDead } from '../../passes/eliminate-dead.js';
-import { extractConstants } from '../../passes/extract-constants.js';
-import { foldConstants } from '../../passes/fold-constants.js';
-import { foldShapes } from '../../passes/fold-shapes.js';
-import { runPasses } from '../../rewrite/pass.js';
 import { evaluateModel } from '../../runtime/open.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
-import { layersIn, sizedCopy } from '../shared/layers.js';
+import { FOLDED, foldedCopy } from '../shared/folded.js';
+import { layersIn } from '../shared/layers.js';
 import type { Emitted, EmitInput, Emitter, Precision, StaysFloat } from '../types.js';
 import { layChannelsLast } from './channels-last.js';
 import { writeFlatbuffer } from './flatbuffer.js';
@@ -26,9 +22,6 @@ export const emitter: Emitter = {
     return { files: [{ path: 'model.tflite', role: 'model', data: writeFlatbuffer(model) }], floats };
   },
 };
-
-/** Shape arithmetic becomes constant once sizes are known, so that it needs no kernel. */
-const FOLDED: ReadonlySet<string> = new Set(['Constant', 'Shape', 'Size', 'ConstantOfShape', 'Range']);
 
 function refusals(nodes: readonly Node[], opset: number): StaysFloat[] {
   return nodes.flatMap((n): StaysFloat[] => {
@@ -47,9 +40,7 @@ export async function liteModel(
 ): Promise<{ readonly model: LiteModel; readonly floats: StaysFloat[] }> {
   const { graph, example } = input;
   checkCodings(graph);
-  const copy = sizedCopy(graph, example);
-  const passes = [extractConstants, foldShapes, foldConstants, eliminateDead];
-  await runPasses(copy.model, passes, { evaluate: evaluateModel });
+  const copy = await foldedCopy(graph, example);
   const opset = copy.model.opsets.get('') ?? 1;
   await layChannelsLast(copy, evaluateModel);
   const { inputs, outputs, layers } = layersIn(graph, copy);

@@ -17,6 +17,10 @@ export const openvino = {
   maxOpset: 21,
   u8s8: 'any-pairs',
   beyondPorts: 'float',
+  integerOps: {
+    ...onnxruntimeCpu.integerOps,
+    MatMul: { ...onnxruntimeCpu.integerOps.MatMul, constantWeight: true },
+  },
   ownOps: [],
   adapter: { kind: 'python', packages: ['openvino'] },
   usage: [

@@ -6,9 +6,10 @@ const SOURCE = 'https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/na
 
 /** The operators of load.py. */
 const OPS =
-  'Abs Add AveragePool Cast Clip Concat Conv Div Equal Erf Exp Expand Flatten Gather Gelu Gemm ' +
-  'GlobalAveragePool HardSigmoid ' +
-  'HardSwish Identity LayerNormalization LeakyRelu Log MatMul Max MaxPool Min Mul Neg Pad Pow Reciprocal ReduceMean ' +
+  'Abs Add And AveragePool Cast Clip Concat Conv Div Equal Erf Exp Expand Flatten Gather Gelu Gemm ' +
+  'GlobalAveragePool Greater GreaterOrEqual HardSigmoid ' +
+  'HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max MaxPool Min Mul Neg Not Or Pad Pow ' +
+  'Reciprocal ReduceMean ' +
   'ReduceSum Relu Reshape Resize Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where';
 
 /** Kernels take activations of quint8 and weights of qint8; those of x86 add pairs in int16 without VNNI. */

@@ -231,5 +231,6 @@ FLOATS = {
     'Clip': lambda model, layer, x: torch.clamp(x[0], *(None if v is None else float(v) for v in (x + [None, None])[1:3])),
     'Concat': lambda model, layer, x: torch.cat(x, layer['attrs']['axis']), 'Gather': lambda model, layer, x: torch.index_select(x[0], layer['attrs'].get('axis', 0), x[1].reshape(-1).long()).reshape(model.edges[layer['outputs'][0]]['shape']),
     'LayerNormalization': layer_norm, 'Resize': resize, 'Where': lambda model, layer, x: torch.where(x[0].bool(), x[1], x[2]), 'Cast': lambda model, layer, x: x[0].to(CASTS[layer['attrs']['to']]),
-    'Expand': lambda model, layer, x: x[0].expand(model.edges[layer['outputs'][0]]['shape']), 'Equal': two(torch.eq), 'Min': two(torch.minimum), 'Max': two(torch.maximum),
+    'Expand': lambda model, layer, x: x[0].expand(model.edges[layer['outputs'][0]]['shape']), 'Equal': two(torch.eq), 'Greater': two(torch.gt), 'GreaterOrEqual': two(torch.ge),
+    'Less': two(torch.lt), 'LessOrEqual': two(torch.le), 'And': two(torch.logical_and), 'Or': two(torch.logical_or), 'Not': one(torch.logical_not), 'Min': two(torch.minimum), 'Max': two(torch.maximum),
 }

@@ -10,7 +10,8 @@ import type { Attr } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import { dequantize } from '../../scheme/arithmetic.js';
 import type { EmitInput, Emitter } from '../types.js';
-import { layersOf, type Edge, type Layer } from './layers.js';
+import { FOLDED, foldedCopy } from './folded.js';
+import { layersIn, type Edge, type Layer } from './layers.js';
 import { refusalsByName } from './refusals.js';
 import { script } from './scripts.js';
 import { windowOf } from '../../ops/window.js';
@@ -18,9 +19,9 @@ import { windowOf } from '../../ops/window.js';
 /** Of a runtime whose loader, load.py in the folder `from`, builds the model of operators in `known`. */
 export const programEmitter = (from: string, known: string): Emitter => ({
   precisions: ['float32'],
-  refuses: ({ model }) => refusalsByName(model, new Set(known.split(' '))),
-  emit: (input) => ({
-    files: [...programFiles(input), script(from, 'load.py'), script('shared', 'program.py')],
+  refuses: ({ model }) => refusalsByName(model, new Set([...known.split(' '), ...FOLDED])),
+  emit: async (input) => ({
+    files: [...(await programFiles(input)), script(from, 'load.py'), script('shared', 'program.py')],
     artefact: 'load.py',
     floats: [],
   }),
@@ -38,8 +39,12 @@ interface EdgeFacts {
 }
 
 /** `program.json` and `program.safetensors`. Throws EXPORT_UNSUPPORTED for tensors with scales by channel or block. */
-function programFiles({ graph, example, name }: Pick<EmitInput, 'graph' | 'example' | 'name'>): ExportedFile[] {
-  const { inputs, outputs, layers } = layersOf(graph, example);
+async function programFiles({
+  graph,
+  example,
+  name,
+}: Pick<EmitInput, 'graph' | 'example' | 'name'>): Promise<ExportedFile[]> {
+  const { inputs, outputs, layers } = layersIn(graph, await foldedCopy(graph, example));
   const tensors = new Map<string, Tensor>();
   const edges: Record<string, EdgeFacts> = {};
   const put = (key: string, t: Tensor): string => {

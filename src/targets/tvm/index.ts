@@ -5,7 +5,7 @@ const SOURCE = 'https://tvm.apache.org/docs/reference/api/python/relax/op.html';
 
 /** The operators of load.py. */
 const OPS =
-  'Add AveragePool Concat Conv Div Erf Exp Flatten Gemm GlobalAveragePool Identity MatMul MaxPool ' +
+  'Add AveragePool Clip Concat Conv Div Erf Exp Flatten Gemm GlobalAveragePool Identity MatMul MaxPool ' +
   'Mul Pad ReduceMean Relu ' +
   'Reshape Sigmoid Slice Softmax Sqrt Squeeze Sub Tanh Transpose Unsqueeze';
 
@@ -36,7 +36,18 @@ export const tvm = {
   bias: 'float',
   fusions: ['Conv Gemm MatMul Add > Relu Clip'],
   integerOps: { Conv: {}, Gemm: { floatOutput: true }, MatMul: { floatOutput: true, channelAxes: 2 }, Add: {} },
-  passthroughOps: ['Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Pad'],
+  passthroughOps: [
+    'Relu',
+    'Clip',
+    'MaxPool',
+    'Reshape',
+    'Flatten',
+    'Transpose',
+    'Squeeze',
+    'Unsqueeze',
+    'Slice',
+    'Pad',
+  ],
   onCodes: [],
   byteCodes: [],
   ownOps: [],

@@ -90,8 +90,10 @@ class Lowering:
             if c['axis'] is not None and s.size > 1: s = s.reshape([-1 if i == c['axis'] else 1 for i in range(w.ndim)])
             return self.const(w * s, 'float32')
         if name is None: return None
-        if layer['integer'] and 'scale' in self.edges[name]: self.codes(name)
-        return self.decoded(name) if name in self.code else self.float(name)
+        if layer['integer'] and 'scale' in self.edges[name]:
+            self.codes(name)
+            return self.decoded(name)
+        return self.float(name)
 
     def decoded(self, name):
         return self.emit(op.multiply(op.astype(self.code[name], 'float32'), self.const(self.edges[name]['scale'], 'float32')))
@@ -176,16 +178,36 @@ def reduced(m, layer, x):
     return op.mean(x[0], axes, bool(layer['attrs'].get('keepdims', 1)))
 
 
+def bounds(m, layer):
+    """Of a Relu or Clip: attributes once, inputs since opset 11."""
+    if layer['op'] == 'Relu': return 0, None
+    named = [layer['attrs'].get(k) for k in ('min', 'max')]
+    ins = [m.edges[n]['constant'] if n else None for n in (layer['inputs'][1:] + [None, None])[:2]]
+    return [float(np.asarray(m.tensors[c]).reshape(-1)[0]) if c else a for a, c in zip(named, ins)]
+
+
+def clipped(m, layer, x):
+    return m.limited(x[0], *bounds(m, layer))
+
+
+def clipped_codes(m, layer, x):
+    """The scale of the output is that of the input."""
+    s, (low, high) = m.edges[layer['inputs'][0]]['scale'], bounds(m, layer)
+    floor = -128 if low is None else max(-128, int(np.rint(low / s)))
+    top = 127 if high is None else min(127, int(np.rint(high / s)))
+    return op.minimum(op.maximum(x[0], m.const(floor, 'int8')), m.const(top, 'int8'))
+
+
 one = lambda f: lambda m, layer, x: f(x[0])
 two = lambda f: lambda m, layer, x: f(x[0], x[1])
 MOVES = {
+    'Relu': clipped_codes, 'Clip': clipped_codes, 'MaxPool': lambda m, layer, x: op.nn.max_pool2d(x[0], **window(layer)),
     'Reshape': shaped, 'Flatten': shaped, 'Squeeze': shaped, 'Unsqueeze': shaped, 'Slice': sliced, 'Pad': pad,
     'Transpose': lambda m, layer, x: op.permute_dims(x[0], layer['attrs'].get('perm')),
 }
 FLOATS = {
-    **MOVES, 'Conv': convolution, 'Gemm': gemm, 'MatMul': two(op.matmul), 'Add': two(op.add), 'Sub': two(op.subtract), 'Mul': two(op.multiply), 'Div': two(op.divide),
-    'Relu': one(op.nn.relu), 'Sigmoid': one(op.sigmoid), 'Tanh': one(op.tanh), 'Sqrt': one(op.sqrt), 'Exp': one(op.exp), 'Erf': one(op.erf),
-    'MaxPool': lambda m, layer, x: op.nn.max_pool2d(x[0], **window(layer)),
+    **MOVES, 'Relu': clipped, 'Clip': clipped, 'Conv': convolution, 'Gemm': gemm, 'MatMul': two(op.matmul), 'Add': two(op.add), 'Sub': two(op.subtract), 'Mul': two(op.multiply), 'Div': two(op.divide),
+    'Sigmoid': one(op.sigmoid), 'Tanh': one(op.tanh), 'Sqrt': one(op.sqrt), 'Exp': one(op.exp), 'Erf': one(op.erf),
     'AveragePool': lambda m, layer, x: op.nn.avg_pool2d(x[0], **window(layer), count_include_pad=bool(layer['attrs'].get('count_include_pad', 0))),
     'GlobalAveragePool': one(lambda v: op.mean(v, [2, 3], True)), 'ReduceMean': reduced, 'Softmax': lambda m, layer, x: op.nn.softmax(x[0], layer['attrs'].get('axis', -1)),
     'Concat': lambda m, layer, x: op.concat(x, layer['attrs']['axis']), 'Identity': one(lambda v: v),

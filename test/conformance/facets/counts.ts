@@ -74,8 +74,34 @@ const recurrent =
     });
     return { macs, other };
   };
+/** Queries, keys and values are products with one matrix; what they make is attended by heads. */
+const projecting: Counter = (node, [x, w], [y]) => {
+  const heads = node.int('num_heads', 0);
+  const [batch, sequence, inner] = x!;
+  const own = node.ints('qkv_hidden_sizes', [w![1]! / 3, w![1]! / 3, y![2]!]);
+  let [macs, other] = [0, 0];
+  each([batch!, sequence!, w![1]!], () => each([inner!], () => macs++));
+  each([batch!, heads, sequence!, sequence!], () => {
+    each([own[0]! / heads], () => macs++);
+    each([own[2]! / heads], () => macs++);
+    other++;
+  });
+  return { macs, other };
+};
+/** Each row goes through k experts, each of two matrices; `codes` of a matrix lie in an element. */
+const experts =
+  (second: number, codes: (node: Parameters<Counter>[0]) => number): Counter =>
+  (node, inputs) => {
+    let macs = 0;
+    each([...inputs[0]!.slice(0, -1), node.int('k', 1)], () => {
+      for (const i of [2, second]) each([...inputs[i]!.slice(1), codes(node)], () => macs++);
+    });
+    return { macs, other: elements(inputs[1]!) };
+  };
 /** Scores of all queries and keys, and the sums of values by them. */
-const attention: Counter = (node, [q, k, v]) => {
+const attention: Counter = (node, inputs, outputs) => {
+  if (node.domain !== '') return projecting(node, inputs, outputs);
+  const [q, k, v] = inputs;
   const split = (dims: Dims, heads: number): Dims =>
     dims.length === 4 ? dims : [dims[0]!, heads, dims[1]!, dims[2]! / heads];
   const [a, b, c] = [
@@ -130,6 +156,8 @@ const COUNTERS: Readonly<Record<string, Counter>> = {
   GRU: recurrent(3),
   RNN: recurrent(1),
   Attention: attention,
+  MoE: experts(4, () => 1),
+  QMoE: experts(5, (n) => 8 / n.int('expert_weight_bits', 4)),
   MultiHeadAttention: headed,
   GroupQueryAttention: headed,
   SkipLayerNormalization: twice,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { measureLayers } from '../../../src/analyse/layers.js';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { batches } from '../../../src/data/batch.js';
-import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { uniqueLabels } from '../../../src/ir/labels.js';
 import { specOf } from '../../../src/ops/index.js';
 import { readFixtures } from '../../conformance/fixture.js';

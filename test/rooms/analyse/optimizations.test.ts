@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { optimizationDifference } from '../../../src/analyse/optimizations.js';
 import { batches } from '../../../src/data/batch.js';
-import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { f32, header, prepareText, rewrite, sample } from './helpers.js';
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { measureSensitivity, quantizeOne } from '../../../src/analyse/sensitivity.js';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { batches } from '../../../src/data/batch.js';
-import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { verify } from '../../../src/ir/verify.js';
 import { readFixtures } from '../../conformance/fixture.js';
 import { f32, header, prepareText, sample, type Case } from './helpers.js';

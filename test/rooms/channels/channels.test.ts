@@ -7,7 +7,7 @@ import { createRng } from '../../../src/base/rng.js';
 import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../src/ops/infer.js';
-import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { randomFeed } from '../../../src/pipeline/feeds.js';
 import { openModel } from '../../../src/runtime/open.js';
 

@@ -33,7 +33,12 @@ interface Case {
   readonly options?: object;
   readonly outputs?: ValueInfo[];
   readonly samples: readonly { sample: Sample; right: Feed; wrong: Feed }[];
+  /** Outputs for all feeds of a sample. Default: one, and before it a fixed one of a pair. */
+  readonly all?: (out: Feed) => Feed[];
 }
+/** The first of a pair is fixed, so that its similarity with the second is what changes. */
+const outputsOf = (c: Case, { feeds }: Sample, out: Feed): Feed[] =>
+  c.all?.(out) ?? (feeds.length === 2 ? [{ y: f32([1, 0]) }, out] : [out]);
 const picture = Array.from({ length: 144 }, (_, i) => ((i * 7) % 11) / 10);
 const rows = [0, 1, 0, 1].map((label, i) => ({
   sample: sampleOf({ label }, `s${i}`),
@@ -86,13 +91,28 @@ const CASES: readonly Case[] = [
       },
     ],
   },
-  {
-    name: 'perplexity',
+  ...['perplexity', 'kl', 'top1-agreement'].map((name) => ({
+    name,
     samples: [
       {
         sample: sampleOf({ feeds: [{ input_ids: i64(0, 1, 0) }] }),
         right: { y: f32([0, 5, 5, 0, 1, 1], [1, 3, 2]) },
         wrong: { y: f32([5, 0, 0, 5, 1, 1], [1, 3, 2]) },
+      },
+    ],
+  })),
+  {
+    name: 'choices',
+    all: (out) => [out, { y: f32([1, 1, 1, 1], [1, 2, 2]) }],
+    samples: [
+      {
+        sample: sampleOf({
+          label: 0,
+          target: { starts: [1, 1] },
+          feeds: [{ input_ids: i64(0, 1) }, { input_ids: i64(1, 0) }],
+        }),
+        right: { y: f32([0, 5, 1, 1], [1, 2, 2]) },
+        wrong: { y: f32([5, 0, 1, 1], [1, 2, 2]) },
       },
     ],
   },
@@ -110,8 +130,7 @@ const valueOver = (
   const a = start(c.name, c.options, c.outputs);
   for (const { sample, right, wrong } of c.samples) {
     const out = kind === 'right' ? right : kind === 'wrong' ? wrong : broken(right);
-    // The first of a pair is fixed, so that its similarity with the second is what changes.
-    a.add(sample, sample.feeds.length === 2 ? [{ y: f32([1, 0]) }, out] : [out]);
+    a.add(sample, outputsOf(c, sample, out), outputsOf(c, sample, right));
   }
   return value(a)!;
 };
@@ -139,8 +158,7 @@ describe('every metric', () => {
     );
     expect(kinds).toBe(1);
     const a = start(c.name, c.options, c.outputs);
-    for (const { sample, right } of c.samples)
-      a.add(sample, sample.feeds.length === 2 ? [{ y: f32([1, 0]) }, right] : [right]);
+    for (const { sample, right } of c.samples) a.add(sample, outputsOf(c, sample, right), outputsOf(c, sample, right));
     expect((a.correct ?? a.scores)?.length ?? a.count).toBe(c.samples.length);
     if (a.resampled) expect(a.resampled(Uint32Array.from(c.samples, (_, i) => i))).toBeCloseTo(a.value()!, 12);
   });

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { afterAll, describe, expect, it } from 'vitest';
-import { inputInfo } from '../../../src/pipeline/calibration.js';
+import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { spendBudget } from '../../../src/pipeline/mixed.js';
 import { type MixedOptions } from '../../../src/pipeline/mixed-types.js';
 import { loadFloatModel, optimizeModel } from '../../../src/pipeline/prepare.js';

@@ -29,6 +29,21 @@ const LESS = [
   'evaluation.profile=false',
 ];
 
+describe('several runtimes that do not run here', () => {
+  const samples = async (...set: string[]): Promise<(number | undefined)[]> => {
+    const recipes = await loadRecipes(recipeFile, { set: ['calibration.samples=16', ...LESS, ...set] });
+    const runs = recipes.map((recipe) => ({ recipe, outDir: path.join(root, 'few', recipe.recipe.target) }));
+    const results = await runRecipes({ runs, title: 'few' });
+    return results.map((r) => (r.error ? undefined : r.record.evaluation?.samples));
+  };
+  it('share the samples of an evaluation, each taking a few; what runs here takes all', async () => {
+    const three = 'target=[onnxruntime-cpu, openvino, mindspore]';
+    expect(await samples(three, 'evaluation.simulatedSamples=10')).toEqual([64, 10, 10]);
+    expect(await samples(three, 'evaluation.simulatedSamples=all')).toEqual([64, 64, 64]);
+    expect(await samples('target=openvino', 'evaluation.simulatedSamples=10')).toEqual([64]);
+  });
+});
+
 describe('a list of runtimes', () => {
   const records = new Map<string, RunRecord>();
   const stages: string[] = [];
@@ -64,6 +79,14 @@ describe('a list of runtimes', () => {
     expect(text('triton', 'demo', 'config.pbtxt')).toContain('backend: "onnxruntime"');
     expect(text('mindspore', 'quantize.cfg')).toContain('calibrate_size=16');
     expect(existsSync(path.join(root, 'pytorch', 'simulated.onnx'))).toBe(true);
+  });
+  it('measures equal files once, and gives what was measured to both', () => {
+    const [here, server] = [named(records, 'onnxruntime-cpu'), named(records, 'triton')];
+    const hash = (r: RunRecord): string | undefined =>
+      r.files.find((f) => /model\.onnx|simulated/.test(f.path))?.sha256;
+    expect(hash(server)).toBe(hash(here));
+    expect(server.evaluation).toEqual(here.evaluation);
+    expect(server.runtime).toEqual(here.runtime);
   });
   it('keeps biases and activations as each wants them', () => {
     const types = (name: string, file: string): Set<string> => {

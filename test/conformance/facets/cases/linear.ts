@@ -110,6 +110,21 @@ export const linearCases: readonly FacetCase[] = [
     { open: { nk: [2, 2, null, 8], nv: [2, 2, null, 8] } },
   ),
   here(
+    '(float[N,4,8] x) => (y) <float[8,24] w, float[24] b> { y = com.microsoft.Attention <num_heads = 2> (x, w, b) }',
+  ),
+  here(
+    '(float[N,4,8] x) => (y) <float[8,40] w, float[40] b> { y = com.microsoft.Attention <num_heads = 2, ' +
+      'qkv_hidden_sizes = [16, 16, 8]> (x, w, b) }',
+  ),
+  here(
+    '(float[N,8] x, float[N,3] r) => (y) <float[3,16,8] v, float[3,8,16] w> { y = com.microsoft.MoE <k = 2, ' +
+      'activation_type = "relu"> (x, r, v, , w) }',
+  ),
+  here(
+    '(float[N,32] x, float[N,3] r) => (y) <uint8[3,32,16] v, float[3,32] s, uint8[3,32,16] w, float[3,32] t> { y = ' +
+      'com.microsoft.QMoE <k = 2, activation_type = "relu", expert_weight_bits = 4> (x, r, v, s, , w, t) }',
+  ),
+  here(
     '(float[N,4,32] q, float[N,4,16] k, float[N,4,16] v) => (y) <int32[2] l = {3,3}, int32[1] t = {4}> ' +
       '{ y = com.microsoft.GroupQueryAttention <num_heads = 4, kv_num_heads = 2> (q, k, v, , , l, t) }',
   ),

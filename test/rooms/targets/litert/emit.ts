@@ -6,7 +6,7 @@ import { Tensor } from '../../../../src/ir/tensor.js';
 import { GraphBuilder } from '../../../../src/rewrite/builder.js';
 import { parseModel } from '../../../../src/ir/text/parse.js';
 import { inferShapes } from '../../../../src/ops/infer.js';
-import { fedInputs } from '../../../../src/pipeline/calibration.js';
+import { fedInputs } from '../../../../src/pipeline/inputs.js';
 import { randomFeed } from '../../../../src/pipeline/feeds.js';
 import { qdq } from '../../../../src/formats/qdq.js';
 import { writeModel } from '../../../../src/formats/write.js';
