@@ -1,4 +1,4 @@
-import { filled, item, named } from '../base/lists.js';
+import { filled, named } from '../base/lists.js';
 import { dataOf } from '../ir/known.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeBits } from '../ir/dtype.js';
@@ -342,8 +342,7 @@ class Writer {
 /** The weight of a product as [rows, columns], one output a row: a constant matrix, as blockedForm says. */
 function matrixOf(n: Node): { readonly rows: number; readonly columns: number; readonly turned: boolean } {
   const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-  const { dims } = dataOf(filled(n.inputs, 1));
-  const [a, b] = [item(dims, 0), item(dims, 1)];
+  const [a = 0, b = 0] = dataOf(filled(n.inputs, 1)).dims;
   return turned ? { rows: a, columns: b, turned } : { rows: b, columns: a, turned };
 }
 
