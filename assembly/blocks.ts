@@ -30,7 +30,7 @@ export function turn32(from: usize, to: usize, columns: i32, count: i32): void {
       for (; r + 4 <= r1; r += 4) {
         let c = c0;
         for (; c + 4 <= c1; c += 4) {
-          const source = from + (<usize>c) * line + ((<usize>r) << 2);
+          const source = from + <usize>c * line + ((<usize>r) << 2);
           const a = v128.load(source);
           const b = v128.load(source + line);
           const d = v128.load(source + 2 * line);
@@ -39,7 +39,7 @@ export function turn32(from: usize, to: usize, columns: i32, count: i32): void {
           const ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7);
           const de0 = i32x4.shuffle(d, e, 0, 4, 1, 5);
           const de1 = i32x4.shuffle(d, e, 2, 6, 3, 7);
-          const target = to + (<usize>r) * wide + ((<usize>c) << 2);
+          const target = to + <usize>r * wide + ((<usize>c) << 2);
           v128.store(target, i64x2.shuffle(ab0, de0, 0, 2));
           v128.store(target + wide, i64x2.shuffle(ab0, de0, 1, 3));
           v128.store(target + 2 * wide, i64x2.shuffle(ab1, de1, 0, 2));
@@ -48,16 +48,13 @@ export function turn32(from: usize, to: usize, columns: i32, count: i32): void {
         for (; c < c1; c++)
           for (let k = 0; k < 4; k++)
             store<u32>(
-              to + (<usize>(r + k)) * wide + ((<usize>c) << 2),
-              load<u32>(from + (<usize>c) * line + ((<usize>(r + k)) << 2)),
+              to + <usize>(r + k) * wide + ((<usize>c) << 2),
+              load<u32>(from + <usize>c * line + ((<usize>(r + k)) << 2)),
             );
       }
       for (; r < r1; r++)
         for (let c = c0; c < c1; c++)
-          store<u32>(
-            to + (<usize>r) * wide + ((<usize>c) << 2),
-            load<u32>(from + (<usize>c) * line + ((<usize>r) << 2)),
-          );
+          store<u32>(to + <usize>r * wide + ((<usize>c) << 2), load<u32>(from + <usize>c * line + ((<usize>r) << 2)));
     }
   }
 }
@@ -71,8 +68,8 @@ export function turn16(from: usize, to: usize, columns: i32, count: i32): void {
     for (let r0 = 0; r0 < count; r0 += 64) {
       const r1 = min(count, r0 + 64);
       for (let r = r0; r < r1; r++) {
-        let source = from + (<usize>c0) * line + ((<usize>r) << 1);
-        let target = to + (<usize>r) * wide + ((<usize>c0) << 1);
+        let source = from + <usize>c0 * line + ((<usize>r) << 1);
+        let target = to + <usize>r * wide + ((<usize>c0) << 1);
         for (let c = c0; c < c1; c++, source += line, target += 2) store<u16>(target, load<u16>(source));
       }
     }
@@ -165,10 +162,7 @@ export function pack(
           const b = i32x4.trunc_sat_f32x4_u(
             f32x4.pmax(lows, f32x4.pmin(highs, f32x4.add(f32x4.nearest(f32x4.div(v128.load(q, 16), ss)), zs))),
           );
-          const both = v128.or(
-            i32x4.shuffle(a, b, 0, 2, 4, 6),
-            i32x4.shl(i32x4.shuffle(a, b, 1, 3, 5, 7), 4),
-          );
+          const both = v128.or(i32x4.shuffle(a, b, 0, 2, 4, 6), i32x4.shl(i32x4.shuffle(a, b, 1, 3, 5, 7), 4));
           const words = i16x8.narrow_i32x4_u(both, both);
           store<u32>(at, i32x4.extract_lane(i8x16.narrow_i16x8_u(words, words), 0));
         }
@@ -194,14 +188,14 @@ export function pack(
       }
       for (; i < n; i++) {
         const bit = i * bits;
-        const byte = start + (<usize>bit >> 3);
+        const byte = start + ((<usize>bit) >> 3);
         const code = codeOf(load<f32>(p + ((<usize>i) << 2)), s, z, low, high);
         store<u8>(byte, <u8>(load<u8>(byte) | (code << (bit & 7))));
       }
       if (filled)
         for (; i < size; i++) {
           const bit = i * bits;
-          const byte = start + (<usize>bit >> 3);
+          const byte = start + ((<usize>bit) >> 3);
           store<u8>(byte, <u8>(load<u8>(byte) | ((<u32>z) << (bit & 7))));
         }
       p += (<usize>n) << 2;

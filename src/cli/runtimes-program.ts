@@ -1,6 +1,7 @@
 /** The commands about runtimes: what they are, what fits them, files for them, and whether those work there. */
 import type { Command } from 'commander';
 import type { ConvertFlags } from './commands/convert.js';
+import type { LayoutFlags } from './commands/layout.js';
 import type { LintFlags } from './commands/lint.js';
 import type { TargetsFlags } from './commands/targets.js';
 import type { VerifyFlags } from './commands/verify.js';
@@ -32,6 +33,18 @@ export function addRuntimes(program: Command, choose: (job: Job) => void): void 
     .option('--debug', 'shows stack traces')
     .action((model: string, options: ConvertFlags) => {
       choose(async (c) => (await import('./commands/convert.js')).convert(model, options, c));
+    });
+  program
+    .command('layout')
+    .description('writes runs as the folder that transformers.js, onnxruntime-genai or the Hugging Face hub wants')
+    .argument('<run...>', 'the output folders of runs: one for each type of weights')
+    .requiredOption('--as <layout>', 'huggingface, transformers.js or onnxruntime-genai')
+    .requiredOption('--from <folder>', 'the folder with config.json and the tokenizer of the float model')
+    .requiredOption('-o, --out <folder>', 'where the folder goes')
+    .option('--json', 'prints the files as JSON')
+    .option('--debug', 'shows stack traces')
+    .action((runs: string[], options: LayoutFlags) => {
+      choose(async (c) => (await import('./commands/layout.js')).layout(runs, options, c));
     });
   program
     .command('lint')

@@ -73,10 +73,11 @@ function widened(v: CodedValues, price: number): { scale: Float32Array; zeroPoin
   for (let p = 0; p < parts; p++) {
     const mean = item(weights, p) / Math.max(1, item(sizes, p));
     const step = fround(STEP * Math.sqrt((6 * price) / (Math.LN2 * mean)));
-    if (!(step > item(scale, p)) || !Number.isFinite(step)) continue;
-    const zero = roundHalfEven((item(zeroPoint, p) * item(scale, p)) / step);
+    const size = Math.abs(item(scale, p));
+    if (!(step > size) || !Number.isFinite(step)) continue;
+    const zero = roundHalfEven((item(zeroPoint, p) * size) / step);
     zeroPoint[p] = Math.min(v.high, Math.max(v.low, zero));
-    scale[p] = step;
+    scale[p] = item(scale, p) < 0 ? -step : step;
   }
   return { scale, zeroPoint };
 }

@@ -323,7 +323,7 @@ function refit(
   const down = dot(q, 0, sums, 0, n);
   const change = down > 0 ? up / down : 0;
   const made = grid.scale[p]! + change;
-  if (!(made * grid.scale[p]! > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * Math.abs(made))
+  if (!(made * item(grid.scale, p) > 0) || !Number.isFinite(made) || Math.abs(change) < LEAST_CHANGE * Math.abs(made))
     return;
   for (let m = 0; m < n; m++) moves[m] = -change * q[m]!;
   kernels.addLines(

@@ -1,4 +1,5 @@
 /** The scale and zero point of each part that round its weights with the least error. */
+import { item } from '../base/lists.js';
 import type { RowsProblem } from '../channels/layer.js';
 import { linearKernels, type LinearKernels } from './linear-kernels.js';
 import { negate, partsOf, roundingError } from './parts.js';
@@ -38,7 +39,7 @@ export function searchGrid(
       : high - low < FEW_CODES
         ? [low, high]
         : [Math.max(low, start - 1), Math.min(high, start + 1)];
-    const size = Math.abs(grid.scale[p]!);
+    const size = Math.abs(item(grid.scale, p));
     let least = Infinity;
     for (const sign of signed ? SIGNS : POSITIVE) {
       if (sign < 0) negate(values);

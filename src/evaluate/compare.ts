@@ -82,7 +82,10 @@ export async function compareModels({
  */
 export async function evaluateModels(options: EvaluateOptions): Promise<Evaluated> {
   const { float, candidates, signal, onEvent, searchShare = 0 } = options;
-  const outputs = float.outputs;
+  // Codes of a quantized cache are not the values that they stand for; what is made of them is compared.
+  const codesOf = (name: string): boolean =>
+    candidates.some((c) => /^u?int/.test(c.outputs.find((q) => q.name === name)?.dtype ?? ''));
+  const outputs = float.outputs.filter((o) => !/^float/.test(o.dtype ?? '') || !codesOf(o.name));
   for (const c of candidates) {
     const missing = outputs.find((o) => !c.outputs.some((q) => q.name === o.name));
     if (missing)

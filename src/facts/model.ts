@@ -1,5 +1,5 @@
 /** The parts of a RunRecord that are read off models, plans and parameters. */
-import { filled, named } from '../base/lists.js';
+import { filled, item, named } from '../base/lists.js';
 import type { HistogramStats } from '../calibrate/statistics/histogram.js';
 import type { TensorStats } from '../calibrate/types.js';
 import { constantsOf } from '../cost/constants.js';
@@ -238,8 +238,8 @@ function paramFacts(p: QuantParams): Partial<PointFacts> {
     scale: finite(p.scale),
     zeroPoint: Array.from(p.zeroPoint),
     // the lowest code of a negative scale is the largest value
-    min: finite(p.scale.map((s, i) => ((s < 0 ? high : low) - p.zeroPoint[i]!) * s)),
-    max: finite(p.scale.map((s, i) => ((s < 0 ? low : high) - p.zeroPoint[i]!) * s)),
+    min: finite(p.scale.map((s, i) => ((s < 0 ? high : low) - item(p.zeroPoint, i)) * s)),
+    max: finite(p.scale.map((s, i) => ((s < 0 ? low : high) - item(p.zeroPoint, i)) * s)),
   };
 }
 

@@ -1,3 +1,4 @@
+import { filled } from '../base/lists.js';
 import { createRng, type Rng } from '../base/rng.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import { allGraphs } from '../ir/model.js';
@@ -156,7 +157,7 @@ class DynamicRewriter {
 
   #product(n: Node): void {
     const b = this.#b;
-    const data = n.inputs[0]!; // planning chose nodes with both inputs
+    const data = filled(n.inputs, 0);
     const byRow = this.#in.planned.rowWise?.has(n) === true;
     const x = byRow ? this.#rows(data) : this.#activation(data);
     const w = this.#store.get(n, 1, n.op === 'Gemm' && n.int('transB', 0) === 1 ? transpose : undefined);

@@ -1,4 +1,5 @@
 import { filled, named } from '../base/lists.js';
+import { dataOf } from '../ir/known.js';
 import { createRng, type Rng } from '../base/rng.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
@@ -130,7 +131,7 @@ class Writer {
 
   #product(n: Node, params: QuantParams): void {
     const b = this.#b;
-    const w = n.inputs[1]!; // planned
+    const w = filled(n.inputs, 1);
     const { rows, columns } = matrixOf(n);
     const size = blockSize(params);
     const stored = this.#storedProduct(n, params);
@@ -338,7 +339,7 @@ class Writer {
 /** The weight of a product as [rows, columns], one output a row: a constant matrix, as blockedForm says. */
 function matrixOf(n: Node): { readonly rows: number; readonly columns: number; readonly turned: boolean } {
   const turned = n.op === 'Gemm' && n.int('transB', 0) !== 0;
-  const [a, b] = n.inputs[1]!.data!.dims as readonly [number, number]; // planned
+  const [a = 0, b = 0] = dataOf(filled(n.inputs, 1)).dims;
   return turned ? { rows: a, columns: b, turned } : { rows: b, columns: a, turned };
 }
 

@@ -141,8 +141,7 @@ export async function chooseWeights(
       .get(n)
       ?.map((i) => layers[i]?.method)
       .findLast((m) => m !== undefined);
-    // the schema allows names of the list only
-    return chosen && { method: weightMethods.find((m) => m.name === chosen.name)!, options: chosen.options };
+    return chosen && { method: byName(weightMethods, chosen.name), options: chosen.options };
   };
   const asks =
     !calibration.data && [method, ...[...own.keys()].map((n) => methodOf(n)?.method)].some((m) => m?.ownText);

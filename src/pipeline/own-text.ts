@@ -137,17 +137,18 @@ function drawn({ dims, data, dtype }: FeedTensor, vocabulary: number, rng: Rng):
     for (let v = 0; v < vocabulary; v++) {
       const x = given[from + v] ?? NaN;
       weights[v] = dtype === 'float16' ? float16ToNumber(x) : x;
-      if (weights[v]! > most) most = weights[v]!; // v < vocabulary
+      most = Math.max(most, item(weights, v));
     }
     let sum = 0;
     for (let v = 0; v < vocabulary; v++) {
-      const p = Math.exp(weights[v]! - most); // v < vocabulary
+      const p = Math.exp(item(weights, v) - most);
       weights[v] = p;
       sum += p >= 0 ? p : 0;
     }
     let left = rng.next() * sum;
     for (let v = 0; v < vocabulary; v++) {
-      left -= weights[v]! >= 0 ? weights[v]! : 0; // v < vocabulary
+      const p = item(weights, v);
+      left -= p >= 0 ? p : 0;
       if (left < 0) return v;
     }
     return vocabulary - 1;

@@ -41,6 +41,7 @@ import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages
 import { isForRuntime, targetOf } from './target-of.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
+import { withCaches } from './kv-cache.js';
 import { asRounded, assignVariant, refineVariant } from './variant/assign.js';
 import { recordOf, type SharedFacts } from './variant/record.js';
 import type {
@@ -305,9 +306,11 @@ async function refineAll(
   { inputs }: Front,
   all: Together,
 ): Promise<RefinedVariant[]> {
+  const cached = async (some: readonly RefinedVariant[]): Promise<RefinedVariant[]> =>
+    all.each(some, (v) => withCaches(v, { inputs, report: all.report, ...all.listen }));
   // what is chosen while it is written needs no stage
   const asked = asking(list, 'weights').filter((v) => [...v.assigned.params.values()].some((p) => !p.later));
-  if (!asked.length) return list.map(asRounded);
+  if (!asked.length) return cached(list.map(asRounded));
   const made = await all.stage('weights', async () => {
     const how = { moments, inputs, report: all.report, ...all.listen };
     const done = await all.each(asked, async (v) =>
@@ -317,7 +320,7 @@ async function refineAll(
     );
     return [done.map((d) => d.refined), all.about(done.map((d) => d.line))];
   });
-  return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v));
+  return cached(all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? asRounded(v)));
 }
 
 async function writeAll(list: readonly TrainedVariant[], front: Front, all: Together): Promise<WrittenVariant[]> {

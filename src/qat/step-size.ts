@@ -122,7 +122,12 @@ export function readSteps(
   const factors = factorsOf(request);
   return {
     ...rest,
-    scale: t ? given.scale.map((s, i) => Math.max(TINY, s * Math.exp((factors[i] ?? 1) * (t[i] ?? 0)))) : given.scale,
+    // a scale keeps its sign
+    scale: t
+      ? given.scale.map(
+          (s, i) => Math.sign(s) * Math.max(TINY, Math.abs(s) * Math.exp((factors[i] ?? 1) * (t[i] ?? 0))),
+        )
+      : given.scale,
     zeroPoint: z
       ? given.zeroPoint.map((old, i) => Math.min(high, Math.max(low, roundHalfEven(z[i] ?? old))))
       : given.zeroPoint,

@@ -271,6 +271,27 @@ export function quantizeSpecOf(parts: NamedParts) {
           'the inputs to int8 while the model runs, faster and a little less exact; 0 says nothing, and ' +
           'onnxruntime takes float32.',
       ),
+    kvCache: z
+      .strictObject({
+        bits: z
+          .union([z.literal(8), z.literal(4)])
+          .default(8)
+          .describe('Bits of a key or value.'),
+        granularity: z
+          .enum(['channel', 'tensor'])
+          .default('channel')
+          .describe('One scale for each channel of each head, or one for all of a cache.'),
+        observer: z
+          .enum(['minmax', 'mse'])
+          .describe('How scales are chosen. Default: mse with 4 bits, else minmax.')
+          .optional(),
+      })
+      .describe(
+        'Keeps keys and values of earlier tokens in integers where GroupQueryAttention takes them: inputs past… and ' +
+          'outputs present… become int8, or uint8 with two codes each. Scales from calibration samples, or from text ' +
+          'that the model writes where the recipe names none.',
+      )
+      .optional(),
     coding: codingSpec.prefault('float16').describe('With format: coded, how weights are stored.'),
     rest: z
       .union([z.literal(false).describe('float32.'), codingSpec])

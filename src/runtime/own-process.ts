@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fail } from '../base/errors.js';
 import type { Feed } from '../ir/feed.js';
+import { emptyOf } from './empty.js';
 import type { ProcessFacts } from '../record/index.js';
 
 export interface OwnProcessOptions {
@@ -22,6 +23,7 @@ export interface OwnProcessOptions {
 
 /** Runs in the child, as text, so that no file of ours has to be found there. */
 const CHILD = `
+const emptyOf = ${emptyOf.toString()};
 // Linux keeps the parent's peak in getrusage across exec; VmHWM is of this program alone.
 const peak = () => {
   try { return 1024 * Number(/VmHWM:\\s*(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1]); } catch { return 1024 * process.resourceUsage().maxRSS; }
@@ -31,12 +33,15 @@ process.once('message', async ({ entry, file, threads, runs, feed }) => {
   try {
     const ort = require(entry);
     ort.env.logLevel = 'fatal';
-    const feeds = Object.fromEntries(Object.entries(feed).map(([name, t]) => [name, new ort.Tensor(t.dtype, t.data, t.dims)]));
     gc();
     const before = process.memoryUsage.rss();
     let start = performance.now();
     const session = await ort.InferenceSession.create(file, { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 });
     const loadMs = performance.now() - start;
+    const feeds = Object.fromEntries(session.inputMetadata.map(({ name, type, shape }) => {
+      const t = emptyOf(feed[name], type, shape);
+      return [name, new ort.Tensor(t.dtype, t.data, t.dims)];
+    }));
     const fetches = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
     start = performance.now();
     await session.run(feeds, fetches);

@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Feed } from '../ir/feed.js';
+import { emptyOf } from './empty.js';
 
 export interface Probed {
   /** A model file. */
@@ -35,6 +36,7 @@ export interface ProbeOptions {
  * Runs in the child, as text, so that no file of ours has to be found there. One message in for each model, one out.
  */
 const CHILD = `
+const emptyOf = ${emptyOf.toString()};
 process.on('message', async ({ entry, file, threads, feeds }) => {
   let at = 'load', place;
   const shapes = [];
@@ -47,7 +49,10 @@ process.on('message', async ({ entry, file, threads, feeds }) => {
     const fetches = session.outputMetadata.filter((o) => o.isTensor).map((o) => o.name);
     for (const [i, feed] of feeds.entries()) {
       place = i;
-      const tensors = session.inputNames.map((name) => [name, new ort.Tensor(feed[name].dtype, feed[name].data, feed[name].dims)]);
+      const tensors = session.inputMetadata.map(({ name, type, shape }) => {
+        const t = emptyOf(feed[name], type, shape);
+        return [name, new ort.Tensor(t.dtype, t.data, t.dims)];
+      });
       const made = fetches.length ? await session.run(Object.fromEntries(tensors), fetches) : {};
       shapes.push(Object.fromEntries(Object.entries(made).map(([name, t]) => [name, [...t.dims]])));
     }

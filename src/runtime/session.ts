@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import type * as Ort from 'onnxruntime-node';
 import { fail } from '../base/errors.js';
 import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
+import { emptyOf } from './empty.js';
 
 export interface SessionOptions {
   /** Threads inside an op; default 1, so that results and timings do not depend on the machine. */
@@ -146,7 +147,7 @@ export class Session implements Runnable {
    */
   async run(feed: Feed, fetches?: readonly string[]): Promise<Record<string, FeedTensor>> {
     const feeds: Record<string, Ort.Tensor> = {};
-    for (const { name } of this.inputs) {
+    for (const { name, dtype, shape } of this.inputs) {
       const t = feed[name];
       if (!t)
         fail(
@@ -155,7 +156,7 @@ export class Session implements Runnable {
           { tensor: name },
           `inputs: ${this.inputs.map((i) => i.name).join(', ')}`,
         );
-      feeds[name] = toOrt(this.#ort, t);
+      feeds[name] = toOrt(this.#ort, emptyOf(t, dtype, shape));
     }
     if (!fetches && !this.#tensors.length)
       fail(

@@ -1,5 +1,6 @@
 /** Which scale belongs to which element, for every granularity. */
 import { fail } from '../base/errors.js';
+import { item } from '../base/lists.js';
 import { elementCount } from '../ir/tensor.js';
 import type { Granularity, Range } from './types.js';
 
@@ -140,6 +141,6 @@ export function dataRange(values: Float32Array, dims: readonly number[], granula
 /** Rows and columns of a matrix [rows, columns] exchanged. */
 export function transposed<A extends Float32Array | Int32Array>(values: A, rows: number, columns: number): A {
   const out = values.slice() as A; // of the same kind
-  for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < columns; c++, i++) out[c * rows + r] = values[i]!;
+  for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < columns; c++, i++) out[c * rows + r] = item(values, i);
   return out;
 }

@@ -36,7 +36,7 @@ const feed: Feed = {
   },
 };
 /** Without the huge token. */
-const others = (y: Readonly<Record<string, Float64Array>>): Record<string, Float64Array> =>
+const others = (y: Awaited<ReturnType<typeof outputsOf>>): Awaited<ReturnType<typeof outputsOf>> =>
   Object.fromEntries(Object.entries(y).map(([name, data]) => [name, data.slice(data.length / 5)]));
 
 it.each([13, 17, 18, 21])('opset %i: each token has a scale of its own', async (opset) => {

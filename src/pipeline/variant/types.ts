@@ -9,6 +9,7 @@ import type { Rewritten } from '../../formats/types.js';
 import type { Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
 import type { Assigned } from '../../quantize/assign.js';
+import type { CacheForm } from '../../formats/kv-cache.js';
 import type { Coded } from '../../scheme/codings/types.js';
 import type { LowRankTerm } from '../../scheme/quantized.js';
 import type { QuantPoint } from '../../scheme/types.js';
@@ -78,6 +79,8 @@ export interface RefinedVariant extends AssignedVariant {
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;
   /** What is added to products for what the codes of their weights lose. */
   readonly lowRank?: ReadonlyMap<QuantPoint, LowRankTerm>;
+  /** Scales of the cache of keys and values by name of the past, where it is quantized. */
+  readonly caches?: { readonly scales: ReadonlyMap<string, Float32Array>; readonly form: CacheForm };
 }
 
 /** With weights and parameters that training chose; without training as refined. */

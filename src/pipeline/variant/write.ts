@@ -5,6 +5,7 @@ import { version } from '../../base/version.js';
 import { saturatingLayers, saturationRisk } from '../../analyse/saturation.js';
 import { pointFacts } from '../../facts/model.js';
 import { coded } from '../../formats/coded.js';
+import { quantizeCaches } from '../../formats/kv-cache.js';
 import { writeModel, type Written } from '../../formats/write.js';
 import type { Value } from '../../ir/graph.js';
 import { assertValid } from '../../ir/verify.js';
@@ -43,6 +44,7 @@ export function quantizedModel(
   const made = writeModel(format, graphOf(v), target, report);
   const stored = storeRest(v, made);
   const { model } = made;
+  if (v.caches) quantizeCaches(model, v.caches.scales, v.caches.form);
   model.producerName = 'quantbench';
   model.producerVersion = version;
   assertValid(model);

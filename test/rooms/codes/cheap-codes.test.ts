@@ -40,6 +40,14 @@ describe('cheapCodes', () => {
       expect(bits / n - least).toBeLessThan(0.255 + 0.1);
     }
   });
+  it('are the same where the weights and their scale have the other sign', () => {
+    const price = 2e-6;
+    const [plain, mirrored] = [given(), given({ target: target.map((x) => -x), scale: [-4 / 127] })];
+    const [a, b] = [cheapCodes(plain, price), cheapCodes(mirrored, price)];
+    expect(b.codes).toEqual(a.codes);
+    expect([...b.scale]).toEqual([...a.scale].map((s) => -s));
+    expect(b.zeroPoint).toEqual(a.zeroPoint);
+  });
   it('cost less, error and bits together, than the nearest codes of any scale', () => {
     const price = 2e-6;
     const cost = ({ error, bits }: { error: number; bits: number }): number => error + price * bits;

@@ -1,0 +1,137 @@
+/** `quantize layout`: files under the names that libraries look for, with their configuration. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseModel } from '../../../src/ir/text/parse.js';
+import { loadModel, saveModel } from '../../../src/onnx/files.js';
+import { runWith } from '../gate/helpers.js';
+import { runCli } from './run-cli.js';
+
+const dir = mkdtempSync(path.join(os.tmpdir(), 'layout-'));
+afterAll(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+const at = (...parts: readonly string[]): string => path.join(dir, ...parts);
+const json = (file: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+
+const DECODER = `<ir_version: 8, opset_import: ["" : 17]>
+g (int64[B,S] input_ids, int64[B,T] attention_mask, float[B,2,P,4] "past_key_values.0.key", float[B,2,P,4] "past_key_values.0.value")
+  => (float[B,S,8] logits, float[B,2,P,4] "present.0.key", float[B,2,P,4] "present.0.value") <float[8,8] table> {
+  logits = Gather(table, input_ids)
+  "present.0.key" = Identity("past_key_values.0.key")
+  "present.0.value" = Identity("past_key_values.0.value") }`;
+
+/** The folder of a run of weights of a type. */
+function run(name: string, format: string, weights: object): string {
+  mkdirSync(at(name), { recursive: true });
+  saveModel(parseModel(DECODER, { randomInitializers: 1 }), at(name, 'model.onnx'));
+  const resolved = { quantize: { format, weights } };
+  const files = [{ path: 'model.onnx', bytes: 1, sha256: '0'.repeat(64), role: 'model' as const }];
+  const record = runWith({ name, more: { recipe: { name, resolved, yaml: '' }, files } });
+  writeFileSync(at(name, 'run.json'), JSON.stringify(record));
+  return at(name);
+}
+const [q4, q8, half] = [
+  run('q4', 'weight-only', { dtype: 'uint4' }),
+  run('q8', 'dynamic', {}),
+  run('half', 'float16', {}),
+];
+mkdirSync(at('hf'));
+const CONFIG = {
+  model_type: 'llama',
+  hidden_size: 16,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  num_hidden_layers: 1,
+  vocab_size: 8,
+  max_position_embeddings: 64,
+  eos_token_id: [2, 3],
+};
+writeFileSync(at('hf', 'config.json'), JSON.stringify(CONFIG));
+writeFileSync(at('hf', 'tokenizer.json'), '{"model":{}}');
+writeFileSync(at('hf', 'notes.txt'), 'not part of it');
+
+describe('layout', () => {
+  it('transformers.js: one file for each run, the first by default', async () => {
+    const out = at('tjs');
+    const made = await runCli(
+      'layout',
+      q4,
+      q8,
+      half,
+      '--as',
+      'transformers.js',
+      '--from',
+      at('hf'),
+      '--out',
+      out,
+      '--json',
+    );
+    expect(made).toMatchObject({ code: 0, err: '' });
+    expect(readdirSync(path.join(out, 'onnx')).sort()).toEqual([
+      'model_fp16.onnx',
+      'model_q4.onnx',
+      'model_quantized.onnx',
+    ]);
+    expect(readdirSync(out).sort()).toEqual(['README.md', 'config.json', 'onnx', 'tokenizer.json']);
+    expect(json(path.join(out, 'config.json'))).toEqual({ ...CONFIG, 'transformers.js_config': { dtype: 'q4' } });
+    expect([...loadModel(path.join(out, 'onnx', 'model_q4.onnx')).graph.nodes]).toHaveLength(3);
+    expect(readFileSync(path.join(out, 'README.md'), 'utf8')).toMatch(
+      /\| q8 \| onnx\/model_quantized\.onnx \| .* \| q8 \|/,
+    );
+  });
+
+  it('onnxruntime-genai: one model and what its inputs are', async () => {
+    const out = at('genai');
+    const { code } = await runCli('layout', q4, '--as', 'onnxruntime-genai', '--from', at('hf'), '--out', out);
+    expect(code).toBe(0);
+    expect(json(path.join(out, 'genai_config.json'))).toMatchObject({
+      model: {
+        type: 'llama',
+        context_length: 64,
+        vocab_size: 8,
+        eos_token_id: [2, 3],
+        pad_token_id: 2,
+        decoder: {
+          filename: 'model.onnx',
+          head_size: 4,
+          num_key_value_heads: 2,
+          inputs: {
+            input_ids: 'input_ids',
+            attention_mask: 'attention_mask',
+            past_key_names: 'past_key_values.%d.key',
+            past_value_names: 'past_key_values.%d.value',
+          },
+          outputs: { logits: 'logits', present_key_names: 'present.%d.key', present_value_names: 'present.%d.value' },
+        },
+      },
+    });
+    expect(existsSync(path.join(out, 'onnx'))).toBe(false);
+  });
+
+  it.each([
+    ['an unknown layout', [q4, '--as', 'ollama', '--from', at('hf')], 2, /layout 'ollama'/],
+    [
+      'two runs of one type',
+      [q4, q4, '--as', 'huggingface', '--from', at('hf')],
+      2,
+      /two runs would be written to onnx\/model_q4/,
+    ],
+    ['two runs for onnxruntime-genai', [q4, q8, '--as', 'onnxruntime-genai', '--from', at('hf')], 2, /two runs/],
+    ['no configuration', [q4, '--as', 'huggingface', '--from', at('q4')], 3, /no config\.json/],
+    [
+      'a model instead of a run',
+      [at('q4', 'model.onnx'), '--as', 'huggingface', '--from', at('hf')],
+      2,
+      /output folder of a run/,
+    ],
+  ])('refuses %s', async (_what, argv, code, message) => {
+    const out = at('refused');
+    const made = await runCli('layout', ...argv, '--out', out);
+    expect(made.code).toBe(code);
+    expect(made.err).toMatch(message);
+    expect(existsSync(out)).toBe(false);
+  });
+});
