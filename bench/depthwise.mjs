@@ -1,6 +1,6 @@
 /**
  * Writes a small MobileNetV2 for CIFAR-10 with drawn weights: `node bench/depthwise.mjs .cache/depthwise.onnx`, which
- * `quantize train --recipe recipes/cifar10/train-depthwise.yaml` then trains.
+ * `quantize train --recipe bench/train-depthwise.yaml` then trains.
  */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
