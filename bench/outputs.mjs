@@ -5,7 +5,8 @@
  */
 import path from 'node:path';
 import { batches } from '../dist/data/batch.js';
-import { inputInfo, openData } from '../dist/pipeline/calibration.js';
+import { openData } from '../dist/pipeline/calibration.js';
+import { inputInfo } from '../dist/pipeline/inputs.js';
 import { loadRecipe } from '../dist/recipe/load.js';
 import { loadModel } from '../dist/index.js';
 import { Session } from '../dist/runtime/session.js';

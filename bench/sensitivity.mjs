@@ -9,7 +9,8 @@ import { measureSensitivity, quantizeOne } from '../dist/analyse/sensitivity.js'
 import { pearsonOf, ranks } from '../dist/evaluate/statistics.js';
 import { createRng } from '../dist/base/rng.js';
 import { batches } from '../dist/data/batch.js';
-import { calibratePlans, inputInfo, openData } from '../dist/pipeline/calibration.js';
+import { calibratePlans, openData } from '../dist/pipeline/calibration.js';
+import { inputInfo } from '../dist/pipeline/inputs.js';
 import { macsByNode } from '../dist/facts/model.js';
 import { loadFloatModel, optimizeModel, planModel } from '../dist/pipeline/prepare.js';
 import { assignParams } from '../dist/quantize/assign.js';

@@ -95,6 +95,7 @@ const PROMISES: Readonly<
     return weightError(p, s, 2, (at) => energy(p, at) * (levels[part[at]!]! + Math.abs(p.target[at]!)));
   },
   gptq: (p, s, inputs) => outputError(p, s, inputs),
+  best: (p, s, inputs) => outputError(p, s, inputs),
   adaround: (p, s, inputs) => outputError(p, s, inputs),
   adaquant: (p, s, inputs) => outputError(p, s, inputs),
   brecq: (p, s, inputs) => outputError(p, s, inputs),

@@ -19,7 +19,7 @@ describe.each(Object.entries(CASES))('%s', (_, cases) => {
 
 /** Float operators without a rule: what holds graphs, what others take the place of, and what only optimised models have. */
 const UNSUPPORTED = (
-  'Attention FusedConv GRU GroupQueryAttention If LRN LSTM Loop MultiHeadAttention RNN RotaryEmbedding RotaryEmbedding Scan ' +
+  'Attention Attention FusedConv GRU GroupQueryAttention If LRN LSTM Loop MoE MultiHeadAttention RNN RotaryEmbedding RotaryEmbedding Scan ' +
   'Upsample'
 ).split(' ');
 /** Held against PyTorch or arithmetic elsewhere: scales of codes, and the older name of a rule above. */
