@@ -108,7 +108,7 @@ function solveBlocks(room: Room, b: Blocks, scheme: QuantScheme, { by, options }
     for (let r = from, p = 0; r < to; r++)
       for (let k = b.first; k < b.first + count; k++, p++) each(p, r * b.blocks + k, r * b.columns + k * b.size);
   };
-  let zero = false;
+  let zeros = 0;
   visit((p, param, at) => {
     grid.scale[p] = room.scale[param]!;
     grid.zeroPoint[p] = room.zeroPoint[param]!;
@@ -116,7 +116,7 @@ function solveBlocks(room: Room, b: Blocks, scheme: QuantScheme, { by, options }
       const w = room.values[at + i]!;
       target[p * length + i] = w;
       part[p * length + i] = p;
-      zero ||= w === 0;
+      if (w === 0) zeros++;
     }
   });
   const [low, high] = clipRange(scheme);
@@ -128,7 +128,7 @@ function solveBlocks(room: Room, b: Blocks, scheme: QuantScheme, { by, options }
     target,
     hessian,
     grid: { part, ...grid, low, high, symmetric: scheme.symmetric },
-    ...(zero ? { zeros: Uint8Array.from(target, (w) => (w === 0 ? 1 : 0)) } : {}),
+    ...(zeros ? { zeros: Uint8Array.from(target, (w) => (w === 0 ? 1 : 0)) } : {}),
   };
   const made = withZeros(by.solve(problem, options), problem);
   visit((p, param, at) => {

@@ -35,7 +35,7 @@ const quick = [
 
 describe('what is refused', () => {
   it.each<[argv: string[], code: number, words: RegExp]>([
-    [['--recipe', recipe], 2, /USAGE {2}required option '--max-accuracy-drop/],
+    [['--recipe', recipe], 2, /USAGE {2}a search keeps one limit\n {3}--max-accuracy-drop/],
     [drop, 2, /neither a model nor a recipe/],
     [['--recipe', recipe, '--max-accuracy-drop', 'lots'], 2, /"lots" is not a drop/],
     [['--recipe', recipe, '--max-accuracy-drop', '-1%'], 2, /"-1%" is not a drop/],
