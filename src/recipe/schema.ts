@@ -59,7 +59,7 @@ export const evaluationSpec = z.strictObject({
   samples: count.describe('Most samples to use. Default: all.').optional(),
   simulatedSamples: z
     .union([count, z.literal('all')])
-    .default(256)
+    .default(200)
     .describe(
       'Most samples on which each of several runtimes that do not run here is simulated, or all. A run for one ' +
         'runtime takes all; `quantize verify` measures there on all.',
