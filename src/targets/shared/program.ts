@@ -126,7 +126,8 @@ function layerOf(l: Layer, nameOf: (e: Edge) => string, put: (key: string, t: Te
 function windowAttrs(l: Layer): Record<string, readonly number[]> {
   const [x, w] = l.inputs;
   const [y] = l.outputs;
-  const kernel = l.node.ints('kernel_shape', (w?.data ?? l.coded.get(1)?.codes)?.dims.slice(2) ?? []);
+  const weight = l.op === 'Conv' ? (w?.data ?? l.coded.get(1)?.codes) : undefined;
+  const kernel = l.node.ints('kernel_shape', weight?.dims.slice(2) ?? []);
   if (!kernel.length || !x || !y) return {};
   const { before, after, strides, dilations } = windowOf(l.node, kernel, x.shape.slice(2), y.shape.slice(2));
   return { pads: [...before, ...after], strides, dilations, kernel_shape: kernel };
