@@ -1,5 +1,6 @@
 /** Counting and scanning of float32 values: WebAssembly SIMD, or the same in plain JS where it has not been built. */
 import { existsSync, readFileSync } from 'node:fs';
+import { exportsOf } from '../base/wasm.js';
 
 export interface Kernels {
   readonly name: 'wasm' | 'js';
@@ -84,16 +85,9 @@ interface Exports {
   extent(n: number): number;
 }
 
-/** The part of the global that we use: its types come with the DOM's, which Node code does not load. */
-interface Engine {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: object };
-}
-
 /** Kernels of a compiled module. One call at a time uses its memory; none of them waits in between. */
 export function wasmKernels(module: Uint8Array): Kernels {
-  const { Module, Instance } = (globalThis as unknown as { WebAssembly: Engine }).WebAssembly; // every Node has it
-  const exports = new Instance(new Module(module)).exports as Exports; // the module is built from assembly/kernels.ts
+  const exports = exportsOf(module) as Exports; // the module is built from assembly/kernels.ts
   const input = new Float32Array(exports.memory.buffer, exports.valuesAt(), CHUNK);
   const counted = new Uint32Array(exports.memory.buffer, 0, 8192);
   const extremes = new Float32Array(exports.memory.buffer, 0, 2);

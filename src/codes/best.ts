@@ -32,11 +32,12 @@ export const best = {
   solve(problem, { sweeps }) {
     const { grid, hessian, columns } = problem;
     const few = grid.high - grid.low < FEWEST_CODES;
-    const alone = few ? clip.solve(problem, { steps: 40 }) : kQuant.solve(problem, { steps: 20 });
-    if (withoutInputs(hessian, columns)) return alone;
+    const alone = withoutInputs(hessian, columns);
+    if (alone && few) return clip.solve(problem, { steps: 40 });
+    const fitted = kQuant.solve(problem, { steps: 20 });
+    if (alone) return fitted;
     const from = (scaleSearch: number, start: RowsProblem['grid']): Solved =>
       gptq.solve({ ...problem, grid: start }, { actOrder: true, scaleSearch, sweeps });
-    const fitted = kQuant.solve(problem, { steps: 20 });
     return betterRows(problem, from(40, grid), from(0, { ...grid, scale: fitted.scale, zeroPoint: fitted.zeroPoint }));
   },
 } satisfies WeightMethod<Options>;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { roundHalfEven } from '../scheme/rounding.js';
-import { MAGIC, roundingError, solveParts, type Ends, type Fitted, type ScaleAndZero } from './parts.js';
+import { MAGIC, roundHalfEven } from '../scheme/rounding.js';
+import { roundingError, solveParts, type Ends, type Fitted, type ScaleAndZero } from './parts.js';
 import type { WeightMethod } from './types.js';
 
 const options = z.strictObject({

@@ -3,6 +3,8 @@
  * Both give the same bytes.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { exportsOf } from '../base/wasm.js';
+import { MAGIC } from '../scheme/rounding.js';
 
 /**
  * Matrices are row-major; `at` is where in an array something begins. Arrays should come from {@link
@@ -80,9 +82,6 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, n: n
   for (; k < n; k++) s0 += a[i + k]! * b[j + k]!;
   return s0 + s1 + (s2 + s3);
 }
-
-/** Adding and taking away 1.5·2⁵² rounds half to even. */
-const MAGIC = 6755399441055744;
 
 export const plainLinear = {
   name: 'js',
@@ -215,11 +214,6 @@ interface Exports {
   ): number;
   hadamard(v: number, n: number, m: number): void;
 }
-/** The part of the global that we use: its types come with the DOM's, which Node code does not load. */
-interface Engine {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: object };
-}
 
 const PAGE = 65536;
 /** Addresses of WebAssembly reach 4 GiB. Beyond, arrays are plain ones. */
@@ -227,8 +221,7 @@ const MOST_BYTES = 2 ** 32 - PAGE;
 
 /** Kernels of a compiled module. One call at a time uses its memory; none of them waits in between. */
 export function wasmLinear(module: Uint8Array): LinearKernels {
-  const { Module, Instance } = (globalThis as unknown as { WebAssembly: Engine }).WebAssembly; // every Node has it
-  const exports = new Instance(new Module(module)).exports as Exports; // the module is built from assembly/linear.ts
+  const exports = exportsOf(module) as Exports; // the module is built from assembly/linear.ts
   let memory = exports.memory.buffer;
   return {
     name: 'wasm',

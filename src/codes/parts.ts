@@ -1,6 +1,7 @@
 /** Elements of a problem, part by part: what methods that look at each scale alone work on. */
 import { item } from '../base/lists.js';
 import type { Grid, RowsProblem } from '../channels/layer.js';
+import { MAGIC } from '../scheme/rounding.js';
 import { nearestCodes, type Solved } from './types.js';
 
 /** The elements of one part: where they are, their values and how much the error of each counts. */
@@ -94,9 +95,6 @@ export function solveParts(problem: RowsProblem, fit: (part: PartElements, start
 export function negate(values: Float64Array): void {
   for (let i = 0; i < values.length; i++) values[i] = -values[i]!;
 }
-
-/** Adding and taking away 1.5·2⁵² rounds half to even. */
-export const MAGIC = 6755399441055744;
 
 /** Σ weight·|value − (code − zero)·scale|² with the nearest codes. */
 export function roundingError(

@@ -165,3 +165,9 @@ function stackTensor(
 export async function* feedsOf(batches: AsyncIterable<Batch>): AsyncGenerator<Feed> {
   for await (const { feeds } of batches) yield* feeds;
 }
+
+/** A list where what is read one after the other is wanted. */
+export async function* inTurn<T>(list: readonly T[]): AsyncGenerator<T> {
+  yield* list;
+  await Promise.resolve();
+}

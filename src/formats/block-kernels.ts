@@ -3,6 +3,7 @@
  * undefined where it has not been built.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { exportsOf } from '../base/wasm.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { directRows, type RowsOf } from '../ir/rows.js';
 import { clipRange } from '../scheme/params.js';
@@ -47,8 +48,7 @@ interface Exports {
 export class BlockKernels {
   readonly #wasm: Exports;
   constructor(module: Uint8Array) {
-    const { Module, Instance } = (globalThis as unknown as { WebAssembly: Engine }).WebAssembly; // every Node has it
-    this.#wasm = new Instance(new Module(module)).exports as Exports; // the module is built from assembly/blocks.ts
+    this.#wasm = exportsOf(module) as Exports; // the module is built from assembly/blocks.ts
     const have = this.#wasm.memory.buffer.byteLength;
     if (have < BYTES) this.#wasm.memory.grow(Math.ceil((BYTES - have) / PAGE));
   }
@@ -120,12 +120,6 @@ export class BlockKernels {
   #floats(at: number, n: number): Float32Array {
     return new Float32Array(this.#wasm.memory.buffer, at, n);
   }
-}
-
-/** The part of the global that we use: its types come with the DOM's, which Node code does not load. */
-interface Engine {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: object };
 }
 
 let loaded: BlockKernels | false | undefined;

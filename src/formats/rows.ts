@@ -1,6 +1,7 @@
 /** Codes of some rows of a matrix, packed as {@link blockedCodes} packs them, without a tensor of codes in between. */
 import { dtypeBits } from '../ir/dtype.js';
 import { clipRange } from '../scheme/params.js';
+import { MAGIC } from '../scheme/rounding.js';
 import type { QuantParams } from '../scheme/types.js';
 
 export interface PackedRows {
@@ -9,8 +10,6 @@ export interface PackedRows {
   readonly zeros: Uint8Array;
 }
 
-/** Adding and taking away 1.5·2⁵² rounds half to even. */
-const MAGIC = 6755399441055744;
 const { fround } = Math;
 
 /** Bytes of a row of codes; `padded` where it is filled up to whole blocks. */

@@ -9,7 +9,7 @@ import { expectedMoments } from '../channels/moments.js';
 import type { AdjustContext, LayerSchemes } from '../adjust/types.js';
 import { repeatable } from '../analyse/samples.js';
 import { takesAnyBatch } from '../calibrate/rows.js';
-import { batches, type Batch, feedsOf } from '../data/batch.js';
+import { batches, type Batch, feedsOf, inTurn } from '../data/batch.js';
 import { cloneModel } from '../ir/clone.js';
 import type { ValueInfo } from '../ir/feed.js';
 import type { Node } from '../ir/graph.js';
@@ -23,7 +23,7 @@ import { openData } from './calibration.js';
 import { decoderOf, ownText } from './own-text.js';
 import { schemeOf } from '../quantize/unsaturated.js';
 import type { QuantScheme } from '../scheme/types.js';
-import { overrideOf } from './layer-override.js';
+import { methodAt, overrideOf } from './layer-override.js';
 import { planModel } from './prepare.js';
 import type { AssignedVariant } from './variant/types.js';
 
@@ -137,10 +137,7 @@ export async function chooseWeights(
     signal: o.signal,
   });
   const methodOf = (n: Node): { method: WeightMethod; options: unknown } | undefined => {
-    const chosen = own
-      .get(n)
-      ?.map((i) => layers[i]?.method)
-      .findLast((m) => m !== undefined);
+    const chosen = methodAt(n, own, layers);
     return chosen && { method: byName(weightMethods, chosen.name), options: chosen.options };
   };
   const asks =
@@ -172,10 +169,6 @@ export async function chooseWeights(
 
 /** What a decoder writes to calibrate with: 4,096 tokens. */
 const OWN_TEXT = { rows: 32, length: 128 };
-async function* inTurn<T>(list: readonly T[]): AsyncGenerator<T> {
-  yield* list;
-  await Promise.resolve();
-}
 
 /** The calibration samples of a recipe, at most so many. Throws DATA_MISSING where it names none, for `what`. */
 export async function* calibrationBatches(

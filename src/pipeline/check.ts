@@ -186,11 +186,7 @@ const openQuantized = ({ folder, prepared }: WrittenVariant, threads: number): P
  * beyond a table, say), they are to blame, and that is told. Throws QUANTIZE_VERIFY, and QUANTIZE_COLLAPSED for what is
  * finite in float alone.
  */
-async function ranOnRandom(
-  o: CheckInput,
-  float: Session,
-  open: readonly { variant: WrittenVariant; session: Session }[],
-): Promise<Feed | undefined> {
+async function ranOnRandom(o: CheckInput, float: Session, open: readonly Open[]): Promise<Feed | undefined> {
   const feed = randomFeed(o.inputs, 0);
   let expected: Feed;
   try {

@@ -1,12 +1,11 @@
 /** What a weight-only run will take, from sizes alone: nothing is read or run for it. */
 import type { Diagnostic } from '../base/errors.js';
 import { bytesText, secondsText } from '../base/text.js';
-import { constantsOf } from '../cost/constants.js';
 import { scaleTypeOf } from '../formats/scales.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import { layoutOf } from '../scheme/layout.js';
-import { isStreamed } from './large.js';
+import { isStreamed, weightBytes } from './large.js';
 import type { PlannedVariant } from './variant/types.js';
 
 /** Measured on two cores of an x64 server: the program, kernels and what is read and written at a time. */
@@ -17,10 +16,10 @@ const SECONDS_PER_ELEMENT = 18e-9;
 /** As float32, with codes and parameters beside it. */
 const HELD_TIMES = 4;
 
-/** Bytes that are written, memory and CPU time; undefined for other formats than weight-only. */
-export function forecastOf(v: PlannedVariant): Diagnostic | undefined {
+/** Bytes that are written, memory and CPU time; nothing for other formats than weight-only. */
+export function forecastOf(v: PlannedVariant): Diagnostic[] {
   const { planned, format } = v.prepared;
-  if (format.plan !== 'weight-only') return undefined;
+  if (format.plan !== 'weight-only') return [];
   let [elements, written] = [0, 0];
   const coded = new Set<Value>();
   for (const [point, spec] of planned.plan) {
@@ -35,17 +34,17 @@ export function forecastOf(v: PlannedVariant): Diagnostic | undefined {
     written += (value.data.size * bits + count * (dtypeBits(scaleTypeOf(value.dtype)) + zeros)) / 8;
   }
   for (const w of planned.tied?.keys() ?? []) coded.add(w);
-  let given = 0;
-  for (const t of constantsOf(v.model)) given += t.byteLength;
+  const given = weightBytes(v.model);
   const held = [...coded].reduce((n, w) => n + (w.data?.byteLength ?? 0), 0);
   const bytes = written + given - held;
   const memory = isStreamed(v.model, v.recipe.recipe) ? PROGRAM_BYTES : PROGRAM_BYTES + HELD_TIMES * given;
   const seconds = SECONDS + SECONDS_PER_ELEMENT * elements;
-  return {
+  const forecast: Diagnostic = {
     severity: 'note',
     code: 'FORECAST',
     message:
       `about ${bytesText(bytes)} are written, in ${bytesText(memory)} of memory and ${secondsText(1000 * seconds)} ` +
       'of CPU time where weights are rounded; methods that search, and evaluation, come on top',
   };
+  return [forecast];
 }

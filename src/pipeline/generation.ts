@@ -69,7 +69,7 @@ export async function compareGeneration(o: LookInput, v: WrittenVariant): Promis
         });
       }
       if (!prompts.length) return undefined;
-      const cached = o.inputs.some((i) => rolesOf(o.inputs).get(i.name) === 'past');
+      const cached = [...rolesOf(o.inputs).values()].includes('past');
       const speedOf = (k: 0 | 1): GenerationFacts['speed']['float'] => {
         const prefill = median(times.map((t, i) => (1000 * item(prompts, i).promptTokens) / t[k].prefillMs)) ?? 0;
         const step = median(times.flatMap((t) => t[k].stepMs));

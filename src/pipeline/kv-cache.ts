@@ -1,11 +1,11 @@
 /** Scales of a quantized cache of keys and values, from what the float model keeps of calibration samples. */
 import { field, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
-import { feedsOf } from '../data/batch.js';
+import { feedsOf, inTurn } from '../data/batch.js';
 import { cachesOf, type Cache, type CacheForm } from '../formats/kv-cache.js';
-import type { Feed, FeedTensor } from '../ir/feed.js';
+import type { FeedTensor } from '../ir/feed.js';
 import { openModel } from '../runtime/open.js';
-import { MAGIC } from '../codes/parts.js';
+import { MAGIC } from '../scheme/rounding.js';
 import { calibrationBatches, type Surroundings } from './adjust.js';
 import { decoderOf, ownText } from './own-text.js';
 import type { RefinedVariant } from './variant/types.js';
@@ -58,11 +58,6 @@ export async function withCaches(v: RefinedVariant, o: Surroundings): Promise<Re
   }
   const scales = new Map(kept.map((k) => [k.cache.past, k.scales(form)]));
   return { ...v, caches: { scales, form } };
-}
-
-async function* inTurn(feeds: readonly Feed[]): AsyncGenerator<Feed> {
-  yield* feeds;
-  await Promise.resolve();
 }
 
 /** What one cache held, channel by channel. */

@@ -12,7 +12,7 @@ import { overridesOf } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
 import { byName } from '../base/lists.js';
 import type { QuantPoint, QuantSpec, RowSolver } from '../scheme/types.js';
-import { overrideOf } from './layer-override.js';
+import { methodAt, overrideOf } from './layer-override.js';
 import { isForRuntime } from './target-of.js';
 import type { PlannedVariant } from './variant/types.js';
 
@@ -23,15 +23,16 @@ const HELD_SHARE = 1 / 8;
 const OPENED_BYTES = 1e9;
 export const OPENED_TIMES = 3;
 
-const bytesOf = (model: Model): number => {
+/** Bytes of a model's constants. */
+export function weightBytes(model: Model): number {
   let n = 0;
   for (const t of constantsOf(model)) n += t.byteLength;
   return n;
-};
+}
 
 /** Whether weights of a model are quantized while they are written, some rows at a time, instead of being held. */
 export const isStreamed = (model: Model, { memory }: Pick<Recipe, 'memory'>): boolean =>
-  bytesOf(model) > (memory === undefined ? HELD_BYTES : memory * HELD_SHARE);
+  weightBytes(model) > (memory === undefined ? HELD_BYTES : memory * HELD_SHARE);
 
 /** Whether a model of so many bytes is too large to be opened as a whole in onnxruntime, unless data ask for it. */
 export const isTooLarge = (bytes: number, { memory }: Pick<Recipe, 'memory'>): boolean =>
@@ -74,10 +75,7 @@ export function laterOf(
   const compute = graph.topological().filter((n) => specOf(n)?.quant.role === 'compute');
   const own = overridesOf(graph, layers, compute);
   const methodOf = (n: Node): { readonly name: string; readonly options: unknown } => {
-    const named = own
-      .get(n)
-      ?.map((i) => layers[i]?.method)
-      .findLast((m) => m !== undefined);
+    const named = methodAt(n, own, layers);
     const { name, ...options } = w.method;
     return named ?? { name, options };
   };

@@ -1,5 +1,6 @@
 /** Settings of single layers, from recipes to planning. */
 import type { Named } from '../base/named.js';
+import type { Node } from '../ir/graph.js';
 import type { LayerOverride, NamedOptions } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
 
@@ -41,3 +42,14 @@ export function overrideOf({
     ...(c ? { coding: named(c) } : {}),
   };
 }
+
+/** The weight method that the layers of a recipe give a node, of those that match it the last. */
+export const methodAt = (
+  n: Node,
+  matched: ReadonlyMap<Node, readonly number[]>,
+  layers: readonly LayerOverride[],
+): LayerOverride['method'] =>
+  matched
+    .get(n)
+    ?.map((i) => layers[i]?.method)
+    .findLast((m) => m !== undefined);

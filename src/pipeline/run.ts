@@ -141,8 +141,10 @@ async function runTrained(
     ...(trained.compression ? { compression: trained.compression } : {}),
     ...(trained.facts ? { training: trained.facts } : {}),
   });
-  if (o.dryRun) for (const v of planned) [forecastOf(v)].forEach((d) => d && v.report(d));
-  if (o.dryRun) return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
+  if (o.dryRun) {
+    for (const v of planned) forecastOf(v).forEach(v.report);
+    return results(asks, all, new Map(planned.map((v) => [v.index, recordOf(v, facts())])));
+  }
 
   try {
     // before the work: a folder that cannot be written is told at once
@@ -227,11 +229,8 @@ async function changeModel(
   const moments = batchNormMoments(model);
   const { report, listen } = all;
   const traces = await all.stage('optimise', async () => {
-    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, {
-      among: passesFor(lead),
-      tied,
-      reads,
-    });
+    const how = { among: passesFor(lead), tied, reads };
+    const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, how);
     return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });
   for (const named of lead.recipe.adjust)

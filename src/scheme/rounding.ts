@@ -3,7 +3,7 @@ import type { Rng } from '../base/rng.js';
 import type { Rounding } from './types.js';
 
 /** 1.5 · 2^52: adding it leaves a double no bit for a fraction, so the sum itself rounds half to even. */
-const MAGIC = 6755399441055744;
+export const MAGIC = 6755399441055744;
 
 /**
  * x rounded half to even, as ONNX, numpy and onnxruntime do. Never −0. Exact for every double; NaN and ±Infinity pass

@@ -65,10 +65,11 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
     for (const file of [first, ...rest])
       sessions.push(await Session.open(file, { threads: e.threads, spinning: false }));
     const [float, ...candidates] = sessions;
-    const inputs = sessionInputs(float!, loadModel(first)); // opened first
+    const model = loadModel(first);
+    const inputs = sessionInputs(float!, model); // opened first
     const one = await lookAtFloat({ file: first, recipe: o.recipe, inputs, report: o.report, signal: o.signal });
     const scores = {
-      metadata: loadModel(first).metadata,
+      metadata: model.metadata,
       outputs: float!.outputs,
       metrics: o.metrics,
       report: o.report,

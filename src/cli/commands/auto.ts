@@ -41,7 +41,8 @@ export async function auto(
   const { objective } = flags;
   if (objective !== 'latency' && objective !== 'size')
     fail('USAGE', `"${objective}" is not an objective`, {}, '--objective latency, or --objective size');
-  if ((flags.maxAccuracyDrop === undefined) === (flags.maxPerplexityIncrease === undefined))
+  const { maxAccuracyDrop, maxPerplexityIncrease } = flags;
+  if ((maxAccuracyDrop === undefined) === (maxPerplexityIncrease === undefined))
     fail(
       'USAGE',
       'a search keeps one limit',
@@ -58,20 +59,15 @@ export async function auto(
     import('../../gate/limits.js'),
     import('../../report/index.js'),
   ]);
-  const drop =
-    flags.maxPerplexityIncrease === undefined ? flags.maxAccuracyDrop : increaseOf(flags.maxPerplexityIncrease);
+  const drop = maxPerplexityIncrease === undefined ? maxAccuracyDrop : increaseOf(maxPerplexityIncrease);
   const limit = marginSpec.safeParse(/^\s*[\d.]+\s*$/.test(drop ?? '') ? Number(drop) : drop);
-  if (!limit.success)
-    fail(
-      'USAGE',
-      `"${flags.maxPerplexityIncrease ?? flags.maxAccuracyDrop}" is not a ${
-        flags.maxPerplexityIncrease === undefined ? 'drop' : 'rise'
-      }`,
-      {},
-      flags.maxPerplexityIncrease === undefined
-        ? '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %'
-        : '--max-perplexity-increase 1%, of that of float, or a number such as 0.1',
-    );
+  if (!limit.success) {
+    const [what, hint] =
+      maxPerplexityIncrease === undefined
+        ? ['drop', '--max-accuracy-drop 0.5%, 1%relative, or a number for metrics that are not in %']
+        : ['rise', '--max-perplexity-increase 1%, of that of float, or a number such as 0.1'];
+    fail('USAGE', `"${maxPerplexityIncrease ?? maxAccuracyDrop}" is not a ${what}`, {}, hint);
+  }
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
     const found = await findRecipe({

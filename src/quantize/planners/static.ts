@@ -145,11 +145,7 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
       const w = n.inputs[role.weight];
       if (!w || !data) return 'an input is missing';
       if (!w.isInitializer || inputs.has(w))
-        return (
-          (role.activations.includes(role.weight) &&
-            (!o.target.integerOps[n.op]?.constantWeight || `${o.target.name} multiplies two activations in float`)) ||
-          'its weight is not a constant'
-        );
+        return role.activations.includes(role.weight) ? takesTwo(n, o.target) : 'its weight is not a constant';
       const axis = role.channelAxis(n, w.shape?.length ?? 0);
       if (typeof axis !== 'number') return axis.float;
       const b = role.bias === undefined ? undefined : n.inputs[role.bias];
@@ -171,6 +167,9 @@ function candidate(n: Node, inputs: ReadonlySet<Value>, o: PlanOptions, chosen: 
       return assertNever(role);
   }
 }
+const takesTwo = ({ op }: Node, { name, integerOps }: TargetProfile): true | string =>
+  !integerOps[op]?.constantWeight || `${name} multiplies two activations in float`;
+
 function assertNever(x: never): never {
   return fail('INTERNAL', `unhandled role ${JSON.stringify(x)}`);
 }

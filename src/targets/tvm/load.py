@@ -60,9 +60,7 @@ class Lowering:
         """Codes of a float value: half to even, as everywhere."""
         s = self.edges[name]['scale']
         q = op.round(op.divide(v, self.const(s, 'float32')))
-        floor = -128 if low is None else max(-128, int(np.rint(low / s)))
-        top = 127 if high is None else min(127, int(np.rint(high / s)))
-        return self.emit(op.astype(op.clip(q, floor, top), 'int8'))
+        return self.emit(op.astype(op.clip(q, *ends(s, low, high)), 'int8'))
 
     def lower(self, layer):
         name, ins, attrs = layer['op'], layer['inputs'], layer['attrs']
@@ -178,6 +176,11 @@ def reduced(m, layer, x):
     return op.mean(x[0], axes, bool(layer['attrs'].get('keepdims', 1)))
 
 
+def ends(s, low, high):
+    """Codes at limits, of a scale."""
+    return -128 if low is None else max(-128, int(np.rint(low / s))), 127 if high is None else min(127, int(np.rint(high / s)))
+
+
 def bounds(m, layer):
     """Of a Relu or Clip: attributes once, inputs since opset 11."""
     if layer['op'] == 'Relu': return 0, None
@@ -193,8 +196,7 @@ def clipped(m, layer, x):
 def clipped_codes(m, layer, x):
     """The scale of the output is that of the input."""
     s, (low, high) = m.edges[layer['inputs'][0]]['scale'], bounds(m, layer)
-    floor = -128 if low is None else max(-128, int(np.rint(low / s)))
-    top = 127 if high is None else min(127, int(np.rint(high / s)))
+    floor, top = ends(s, low, high)
     return op.minimum(op.maximum(x[0], m.const(floor, 'int8')), m.const(top, 'int8'))
 
 
