@@ -6,7 +6,8 @@ import type { Feed } from '../ir/feed.js';
 import type { Node } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { dot } from '../codes/linear-kernels.js';
-import { Frontier } from '../codes/frontier.js';
+import { inTurn } from '../data/batch.js';
+import { withFrontier } from '../codes/frontier.js';
 import { layerShape, rowsOfLayer, type LayerShape } from '../channels/layer.js';
 import { measureInputs, stepsOf, type InputSums } from '../codes/measure.js';
 import { GraphBuilder } from '../rewrite/builder.js';
@@ -118,27 +119,28 @@ async function measure(
     if (seen >= samples) break;
   }
   const reference = cloneModel(model);
-  const frontier = new Frontier(async function* () {
-    yield* kept;
-    await Promise.resolve();
-  });
   const found = new Map<Node, InputSums>();
   const steps = stepsOf(model.graph.topological(), shapes);
-  for (const [i, layers] of steps.entries()) {
-    signal?.throwIfAborted();
-    const sums = await measureInputs({
-      model,
-      reference,
-      activations: new Map(),
-      layers,
-      frontier,
-      samples: seen,
-      cross: false,
-      threads,
-    });
-    layers.forEach((l, k) => found.set(l.node, item(item(sums, k), 0))); // one for each layer; products have one group
-    onEvent({ type: 'progress', stage: 'awq', done: i + 1, total: steps.length });
-  }
+  await withFrontier(
+    () => inTurn(kept),
+    async (frontier) => {
+      for (const [i, layers] of steps.entries()) {
+        signal?.throwIfAborted();
+        const sums = await measureInputs({
+          model,
+          reference,
+          activations: new Map(),
+          layers,
+          frontier,
+          samples: seen,
+          cross: false,
+          threads,
+        });
+        layers.forEach((l, k) => found.set(l.node, item(item(sums, k), 0))); // products have one group
+        onEvent({ type: 'progress', stage: 'awq', done: i + 1, total: steps.length });
+      }
+    },
+  );
   return found;
 }
 

@@ -1,6 +1,7 @@
 /** A layer as a matrix product: rows are output channels, columns what one output sums over. */
 import { dataOf } from '../ir/known.js';
 import { item } from '../base/lists.js';
+import type { DType } from '../ir/dtype.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { LinearView } from '../ops/facets.js';
 import { linearView, specOf } from '../ops/index.js';
@@ -30,14 +31,18 @@ export interface LayerShape {
   readonly columnStride: number;
 }
 
+/** Types of weights that are asked for. */
+type Floats = readonly DType[];
+const FLOAT32: Floats = ['float32'];
+
 /** The shape of a layer with a constant weight that it alone uses; undefined for other nodes. */
-export function layerShape(node: Node): LayerShape | undefined {
+export function layerShape(node: Node, dtypes = FLOAT32): LayerShape | undefined {
   const view = specOf(node)?.quant.role === 'compute' ? linearView(node) : undefined;
   const input = view && node.inputs[view.data];
   const weight = view && node.inputs[view.weight];
   if (!view || !input || !weight?.isInitializer || weight.uses.size !== 1 || weight.isGraphOutput) return undefined;
   const { dims, dtype } = dataOf(weight); // an initializer has data
-  if (dtype !== 'float32') return undefined;
+  if (!dtypes.includes(dtype)) return undefined;
   const bias = view.bias === undefined ? undefined : node.inputs[view.bias];
   const own = bias?.isInitializer && bias.uses.size === 1 ? bias : undefined;
   const base = { node, view, input, weight, bias: own, biasApart: false };
@@ -51,7 +56,7 @@ export function layerShape(node: Node): LayerShape | undefined {
   if (view.kind !== 'product' || dims.length !== 2 || view.alpha !== 1 || view.dataAxis !== -1) return undefined;
   const turned = view.outputAxis === 0;
   const [rows, columns] = [dims[view.outputAxis]!, dims[view.inputAxis]!]; // two axes, checked above
-  const apart = view.bias === undefined ? biasBehind(node, rows) : undefined;
+  const apart = view.bias === undefined ? biasBehind(node, rows, dtypes) : undefined;
   return {
     ...base,
     ...(apart ? { bias: apart, biasApart: true } : {}),
@@ -65,14 +70,15 @@ export function layerShape(node: Node): LayerShape | undefined {
 }
 
 /** The constant vector that the only reader of a product adds to it. */
-function biasBehind(node: Node, rows: number): Value | undefined {
+function biasBehind(node: Node, rows: number, dtypes: Floats): Value | undefined {
   const y = item(node.outputs, 0); // a product has an output
   const [use] = y.uses;
   if (y.uses.size !== 1 || y.isGraphOutput || !isAddition(use!.node) || use!.node.graph !== node.graph)
     return undefined;
   const b = use!.node.inputs[1 - use!.index]; // Add has two inputs
   return b?.isInitializer &&
-    b.data?.dtype === 'float32' &&
+    b.data &&
+    dtypes.includes(b.data.dtype) &&
     b.data.dims.length === 1 &&
     b.data.size === rows &&
     b.uses.size === 1 &&
@@ -82,14 +88,15 @@ function biasBehind(node: Node, rows: number): Value | undefined {
 }
 
 /** A constant embedding table as a layer without inputs; undefined for other nodes. */
-export function tableShape(node: Node): LayerShape | undefined {
+export function tableShape(node: Node, dtypes = FLOAT32): LayerShape | undefined {
   const view = linearView(node);
   const [weight, input] = [view && node.inputs[view.weight], view && node.inputs[view.data]];
   if (
     view?.kind !== 'lookup' ||
     !input ||
     !weight?.isInitializer ||
-    weight.data?.dtype !== 'float32' ||
+    !weight.data ||
+    !dtypes.includes(weight.data.dtype) ||
     weight.uses.size !== 1 ||
     weight.isGraphOutput
   )

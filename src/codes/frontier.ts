@@ -2,31 +2,75 @@
  * What has been computed for every feed already, so that each step runs only the part of the model between it and the
  * one before.
  */
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { temporaryFolder } from '../base/environment-errors.js';
 import { field } from '../base/lists.js';
 import { ancestors } from '../ir/ancestors.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import { Value, type Graph, type Node } from '../ir/graph.js';
+import { FeedKeeper, feedsIn, type KeepIn, type KeptFeeds, type KeptIndex } from './kept-feeds.js';
 
-/** What kept tensors may take. Beyond it a step starts where the last one did that could be kept. */
+/** What steps start from that follow. */
+export interface Reached {
+  /** Where it is, in a file. */
+  readonly index: KeptIndex | undefined;
+  readonly names: readonly string[];
+}
+
+/** What kept tensors may take in memory; more lie in a file. */
 const KEPT_BYTES = 192 * 2 ** 20;
+
+/** Names of files begin so. */
+export const GIVEN = 'given-';
 
 /** The tensors of finished parts, one feed of them for each feed of the calibration data. */
 export class Frontier {
   readonly #feeds: () => AsyncIterable<Feed>;
-  readonly #most: number;
+  readonly #in: KeepIn;
   /** What all steps so far depend on, by graph. Branches wait for each other. */
   readonly #done = new Map<Graph, Set<Node>>();
-  #kept: readonly Feed[] | undefined;
+  #kept: KeptFeeds | undefined;
+  readonly #before: KeptFeeds[] = [];
+  readonly #shared: boolean;
+  #temporary: string | undefined;
   /** Values that need not be computed, by name. Empty: a pass starts at the inputs of the model. */
   names: ReadonlySet<string> = new Set();
 
-  constructor(feeds: () => AsyncIterable<Feed>, most = KEPT_BYTES) {
+  /** `folder`: where all tensors are kept in files, for a run that goes on after this one. */
+  constructor(
+    feeds: () => AsyncIterable<Feed>,
+    { most = KEPT_BYTES, folder }: { most?: number; folder?: string } = {},
+  ) {
     this.#feeds = feeds;
-    this.#most = most;
+    this.#shared = folder !== undefined;
+    this.#in =
+      folder === undefined
+        ? { most, folder: () => (this.#temporary ??= temporaryFolder()) }
+        : { most: 0, folder: () => folder };
   }
   async *feeds(): AsyncGenerator<Feed> {
-    if (this.#kept) yield* this.#kept;
+    if (this.#kept) yield* this.#kept.feeds();
     else yield* this.#feeds();
+  }
+  /** Where the next pass starts. */
+  get reached(): Reached {
+    return { index: this.#kept?.index, names: [...this.names] };
+  }
+  /** Goes on from where another run was. */
+  resume({ index, names }: Reached): void {
+    if (!index) return;
+    this.#kept = feedsIn(index);
+    this.names = new Set(names);
+  }
+  /** Removes what earlier passes started from: with a folder, no other run goes on from there any more. */
+  forget(): void {
+    for (const kept of this.#before.splice(0)) kept.close();
+  }
+  /** Removes what is kept in files that no other run goes on from. */
+  close(): void {
+    if (this.#temporary !== undefined) rmSync(this.#temporary, { recursive: true, force: true });
+    this.#temporary = undefined;
   }
   /**
    * Counts what values are computed by as done, too, and gives what nodes that are not done need of all that is;
@@ -38,30 +82,45 @@ export class Frontier {
     for (const v of values) if (v) for (const node of ancestors(v)) done.add(node);
     return frontierOf(graph, done);
   }
-  /** Collects the tensors of a further frontier during a pass; they take its place where they are few enough. */
+  /** Collects the tensors of a further frontier during a pass; they take its place. */
   collector(names: ReadonlySet<string>): {
     add(feed: Feed, outputs: Readonly<Record<string, FeedTensor>>): void;
     finish(): void;
+    abandon(): void;
   } {
-    const feeds: Feed[] = [];
-    let bytes = 0;
+    const keeper = new FeedKeeper(this.#in, `${GIVEN}${randomUUID()}`);
+    let count = 0;
     return {
       add: (feed, outputs) => {
-        if (bytes > this.#most) return;
+        count++;
         // a value that is not computed was given
-        const own = Object.fromEntries([...names].map((name) => [name, outputs[name] ?? field(feed, name)]));
-        for (const t of Object.values(own))
-          bytes += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
-        if (bytes > this.#most) feeds.length = 0;
-        else feeds.push(own);
+        keeper.add(Object.fromEntries([...names].map((name) => [name, outputs[name] ?? field(feed, name)])));
       },
       finish: () => {
-        if (bytes <= this.#most && feeds.length) {
-          this.#kept = feeds;
-          this.names = names;
-        }
+        const made = keeper.finish();
+        if (!count) return;
+        if (this.#kept) this.#before.push(this.#kept);
+        this.#kept = made;
+        this.names = names;
+        if (!this.#shared) this.forget();
+      },
+      abandon: () => {
+        keeper.abandon();
       },
     };
+  }
+}
+
+/** Does some work with a frontier, of which nothing is left behind it. */
+export async function withFrontier<T>(
+  feeds: () => AsyncIterable<Feed>,
+  work: (frontier: Frontier) => Promise<T>,
+): Promise<T> {
+  const frontier = new Frontier(feeds);
+  try {
+    return await work(frontier);
+  } finally {
+    frontier.close();
   }
 }
 

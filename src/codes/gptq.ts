@@ -50,6 +50,7 @@ export const gptq = {
     'calibration inputs.',
   options,
   inputs: 'required',
+  byPart: true, // tables have no inputs
   solve: (problem, o) => solveWith(linearKernels(), problem, o),
 } satisfies WeightMethod<Options>;
 

@@ -4,7 +4,7 @@
  */
 import { dataOf } from '../ir/known.js';
 import { filled, field, item, named } from '../base/lists.js';
-import type { DType } from '../ir/dtype.js';
+import { dtypeCode, type DType } from '../ir/dtype.js';
 import type { FeedTensor } from '../ir/feed.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
@@ -21,8 +21,8 @@ import type { LayerShape } from '../channels/layer.js';
 export interface InputSums {
   /** Σ x̂·x̂ᵀ, [columns, columns], over `places` columns. */
   readonly products: Float64Array;
-  /** Σ x̂·xᵀ, [columns, columns]. Zero where it was not asked for. */
-  readonly cross: Float64Array;
+  /** Σ x̂·xᵀ, [columns, columns]. Empty where it was not asked for, or is not needed any more. */
+  cross: Float64Array;
   /** Σ x̂ [columns]. */
   readonly sums: Float64Array;
   places: number;
@@ -50,6 +50,8 @@ export interface MeasureOptions {
   readonly samples: number;
   /** Whether Σ x̂·xᵀ is wanted. */
   readonly cross: boolean;
+  /** Whether sums of a layer's outputs are wanted. Default: of all. */
+  readonly outputs?: ((layer: LayerShape) => boolean) | undefined;
   readonly threads: number;
   readonly onBatch?: (() => void) | undefined;
 }
@@ -74,8 +76,8 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     let input = shared.get(key);
     if (!input) {
       const step = stepFor(layer, o.samples);
-      const x = filled(pass.node(layer.node).inputs, 0); // a layer has an input
-      const float = o.cross ? pass.besideOf(filled(twin.inputs, 0)) : undefined;
+      const x = inFloat32(b, filled(pass.node(layer.node).inputs, 0), layer); // a layer has an input
+      const float = o.cross ? inFloat32(b, pass.besideOf(filled(twin.inputs, 0)), layer) : undefined;
       input =
         layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
@@ -86,23 +88,17 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
             };
       shared.set(key, input);
     }
+    if (o.outputs && !o.outputs(layer)) return { input, made: undefined };
     // a layer's weight is constant
     const rank = y.shape?.length ?? dataOf(layer.weight).dims.length;
-    const copy = pass.besideOf(y);
+    const copy = inFloat32(b, pass.besideOf(y), layer);
     const seen = outputSums(b, layer, copy, rank);
-    return {
-      input,
-      output: output(seen.sums),
-      outputSquares: output(seen.squares),
-      outputSize: output(b.op('Size', [copy], { name: 'gram' }), 'int64'),
-    };
+    const size = output(b.op('Size', [copy], { name: 'gram' }), 'int64');
+    return { input, made: { sums: output(seen.sums), squares: output(seen.squares), size } };
   });
-  const sums = o.layers.map((l) =>
+  const sums = o.layers.map((l, i) =>
     Array.from({ length: l.groups }, (): InputSums => ({
-      products: new Float64Array(l.columns * l.columns),
-      cross: new Float64Array(o.cross ? l.columns * l.columns : 0),
-      sums: new Float64Array(l.columns),
-      places: 0,
+      ...('rows' in item(taps, i).input ? NOTHING : noSums(l.columns, o.cross)),
       output: new Float64Array(l.rows),
       outputSquares: new Float64Array(l.rows),
       outputs: 0,
@@ -125,6 +121,17 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     for (const t of rows) await t.rows.close();
   }
   return sums;
+}
+
+/** Until rows have been summed, apart. */
+const NOTHING = { ...noSums(0, false) };
+function noSums(k: number, cross: boolean): Pick<InputSums, 'products' | 'cross' | 'sums' | 'places'> {
+  return {
+    products: new Float64Array(k * k),
+    cross: new Float64Array(cross ? k * k : 0),
+    sums: new Float64Array(k),
+    places: 0,
+  };
 }
 
 type Output = (v: Value, dtype?: DType) => string;
@@ -178,10 +185,12 @@ interface RowTaps {
 type InputTaps = SumTaps | RowTaps;
 interface Taps {
   readonly input: InputTaps;
-  readonly output: string;
-  readonly outputSquares: string;
-  readonly outputSize: string;
+  readonly made: { readonly sums: string; readonly squares: string; readonly size: string } | undefined;
 }
+
+/** The taps compute in float32. */
+const inFloat32 = (b: GraphBuilder, v: Value, { weight }: LayerShape): Value =>
+  dataOf(weight).dtype === 'float32' ? v : b.op('Cast', [v], { attrs: { to: dtypeCode('float32') }, name: 'gram' });
 
 /** Columns enough for a sound sum: a few for each of its entries' rows. */
 const COLUMNS_PER_COLUMN = 100;
@@ -214,9 +223,10 @@ function add(
       accumulate(s.sums, floats(outputs, input.sums), g * k);
       s.places += Number(field(outputs, input.size).data[2]); // the shape has three sizes
     }
-    accumulate(s.output, floats(outputs, taps.output), g * rows);
-    accumulate(s.outputSquares, floats(outputs, taps.outputSquares), g * rows);
-    s.outputs += Number(field(outputs, taps.outputSize).data[0]) / (groups * rows); // a scalar
+    if (!taps.made) continue;
+    accumulate(s.output, floats(outputs, taps.made.sums), g * rows);
+    accumulate(s.outputSquares, floats(outputs, taps.made.squares), g * rows);
+    s.outputs += Number(field(outputs, taps.made.size).data[0]) / (groups * rows); // a scalar
   }
 }
 function accumulate(to: Float64Array, from: Float32Array, at: number): void {

@@ -3,6 +3,9 @@ import type { Value } from '../ir/graph.js';
 import { Graph } from '../ir/graph.js';
 import { createModel } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
+import { field } from '../base/lists.js';
+import type { FeedTensor } from '../ir/feed.js';
+import { Tensor } from '../ir/tensor.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
 
@@ -59,6 +62,7 @@ export class RowSums {
   /** Takes in what is left. */
   async finish(): Promise<void> {
     if (this.#filled) await this.#flush();
+    mirror(this.sums.products, this.#columns);
   }
   async close(): Promise<void> {
     await this.#session?.close();
@@ -72,33 +76,61 @@ export class RowSums {
       dims: [n, width],
       data: data.subarray(0, n * width),
     });
-    this.#session ??= await openModel(productModel(k, m), {
-      threads: this.#threads,
-      spinning: false,
-      label: 'sums of products',
-    });
-    const out = await this.#session.run({ x: rows(this.#x, k), ...(this.#y ? { y: rows(this.#y, m) } : {}) });
-    accumulate(this.sums.products, out.products!.data as Float32Array); // float32 outputs
-    // the graph gives it for a second input, as float32
-    if (this.#y) accumulate(this.sums.cross, out.cross!.data as Float32Array);
+    const x = rows(this.#x, k);
+    // of the products with itself, what is below the diagonal is enough
+    for (const [from, to] of stripsOf(k)) await this.#add(this.sums.products, k, x, x, [from, from, to]);
+    if (this.#y) {
+      const y = rows(this.#y, m);
+      for (const [from, to] of stripsOf(m, k)) await this.#add(this.sums.cross, m, x, y, [0, from, to]);
+      for (let r = 0; r < n; r++) for (let c = 0; c < m; c++) this.others[c]! += this.#y[r * m + c]!;
+    }
     for (let r = 0; r < n; r++) for (let c = 0; c < k; c++) this.sums.sums[c]! += this.#x[r * k + c]!;
-    if (this.#y) for (let r = 0; r < n; r++) for (let c = 0; c < m; c++) this.others[c]! += this.#y[r * m + c]!;
     this.sums.places += n;
     this.#filled = 0;
   }
+
+  /** Adds xᵀ·y, of which it takes rows from `first` on and columns [from, end), to a matrix of `width` columns. */
+  async #add(
+    to: Float64Array,
+    width: number,
+    x: FeedTensor,
+    y: FeedTensor,
+    [first, from, end]: readonly [number, number, number],
+  ): Promise<void> {
+    const options = { threads: this.#threads, spinning: false, label: 'sums of products' };
+    this.#session ??= await openModel(productModel(), options);
+    const at = (n: number) => ({ dtype: 'int64' as const, dims: [1], data: BigInt64Array.of(BigInt(n)) });
+    const out = await this.#session.run({ x, y, first: at(first), from: at(from), end: at(end) });
+    const data = field(out, 'products').data as Float32Array; // a float32 output
+    for (let r = 0, i = 0; i < data.length; r++)
+      for (let c = from, o = (first + r) * width + from; c < end; c++) to[o++]! += data[i++]!;
+  }
 }
 
-function productModel(k: number, others: number): ReturnType<typeof createModel> {
+/** Columns that are computed at a time, so that a product of many has 16 MB. */
+function* stripsOf(columns: number, rows = columns): Generator<[from: number, end: number]> {
+  const most = Math.max(64, Math.floor(STRIP / Math.max(1, rows)));
+  for (let from = 0; from < columns; from += most) yield [from, Math.min(columns, from + most)];
+}
+const STRIP = 1 << 22;
+
+/** The rest of a symmetric matrix [k, k], of which what is below the diagonal is known. */
+function mirror(matrix: Float64Array, k: number): void {
+  for (let i = 0; i < k; i++) for (let j = i + 1; j < k; j++) matrix[i * k + j] = matrix[j * k + i]!;
+}
+
+/** Some of xᵀ·y: rows from `first` on, columns [from, end). */
+function productModel(): ReturnType<typeof createModel> {
   const model = createModel(new Graph(), 17);
   const b = new GraphBuilder(model);
-  const input = (name: string, width: number): Value => b.input(name, 'float32', [null, width]);
-  const x = input('x', k);
-  const turned = b.op('Transpose', [x], { attrs: { perm: [1, 0] }, name: 'turned' });
-  model.graph.addOutput(b.op('MatMul', [turned, x], { name: 'products' }));
-  if (others) model.graph.addOutput(b.op('MatMul', [turned, input('y', others)], { name: 'cross' }));
+  const matrix = (name: string): Value => b.input(name, 'float32', [null, null]);
+  const [x, y] = [matrix('x'), matrix('y')];
+  const [first, from, end] = ['first', 'from', 'end'].map((name) => b.input(name, 'int64', [1]));
+  const axis = b.constant(Tensor.i64([1]), 'axis');
+  const most = b.constant(Tensor.i64([Number.MAX_SAFE_INTEGER]), 'most');
+  const rows = b.op('Slice', [x, first ?? null, most, axis], { name: 'rows' });
+  const columns = b.op('Slice', [y, from ?? null, end ?? null, axis], { name: 'columns' });
+  const turned = b.op('Transpose', [rows], { attrs: { perm: [1, 0] }, name: 'turned' });
+  model.graph.addOutput(b.op('MatMul', [turned, columns], { name: 'products' }));
   return model;
-}
-
-function accumulate(to: Float64Array, from: Float32Array): void {
-  for (let i = 0; i < to.length; i++) to[i]! += from[i]!;
 }

@@ -1,6 +1,8 @@
 /** One layer: its codes, scales and bias by its method, from what was measured of its inputs. */
 import type { Node } from '../ir/graph.js';
+import { dataOf } from '../ir/known.js';
 import { packedOrder } from '../ops/packing.js';
+import { normalAxis } from '../ops/spec.js';
 import type { QuantParams } from '../scheme/types.js';
 import { factorReverse, solveReverse } from './linear.js';
 import { dot, linearKernels } from './linear-kernels.js';
@@ -16,18 +18,40 @@ export const methodFor = (
 ): { readonly method: WeightMethod; readonly options: unknown } =>
   o.methodOf?.(node) ?? { method: o.method, options: o.methodOptions };
 
-interface Made {
+export interface Made {
   readonly params: QuantParams;
   readonly weights: Float32Array;
   readonly bias: Float32Array | undefined;
 }
 
-export function quantizeLayer(
-  o: LayerwiseOptions,
-  shape: LayerShape,
-  start: QuantParams,
-  sums: readonly InputSums[] | undefined,
-): Made {
+/** Σ x̂x̂ᵀ with a little added to the diagonal, and how much that was. */
+interface Damped {
+  readonly matrix: Float64Array;
+  readonly more: number;
+}
+/** What a layer is solved with: its inputs, and their products with a little on the diagonal, of each group. */
+export interface Seen {
+  readonly sums: readonly InputSums[];
+  readonly damped: readonly Damped[];
+  /** Whether nothing else needs the sums. */
+  readonly last: boolean;
+}
+
+/**
+ * What the layers of a step are solved with. Layers of the same inputs share a matrix, which takes the place of their
+ * products unless scales are corrected.
+ */
+export function seenBy(o: LayerwiseOptions, step: readonly (readonly InputSums[])[]): Seen[] {
+  const made = new Map<Float64Array, Damped>();
+  const dampedOf = ({ products, sums }: InputSums): Damped => {
+    const own = made.get(products) ?? damp(o.correctScale ? products.slice() : products, sums.length, o.damping);
+    made.set(products, own);
+    return own;
+  };
+  return step.map((sums, i) => ({ sums, damped: sums.map(dampedOf), last: i === step.length - 1 }));
+}
+
+export function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParams, seen?: Seen): Made {
   const original = shape.weight.data!.f32(); // a layer's weight is constant
   const weights = original.slice();
   const scale = start.scale.slice();
@@ -35,19 +59,22 @@ export function quantizeLayer(
   const oldBias = shape.bias?.data?.f64();
   const bias = oldBias?.slice();
   const expected =
-    sums || (shape.view.kind !== 'window' && shape.input.shape?.length !== 2)
+    seen || (shape.view.kind !== 'window' && shape.input.shape?.length !== 2)
       ? undefined
       : o.expected?.get(shape.input)?.mean; // moments are along axis 1
   // layers have weights of their own, so that there is one way to take them
   const packing = o.packings?.get(shape.weight)?.[0];
   const packed = packing && packedOrder(packing).map((offset) => offset / shape.columnStride);
-  for (const range of rangesOf(shape, start)) {
+  const ranges = rangesOf(shape, start);
+  for (const [at, range] of ranges.entries()) {
     const { group: g, first, rows } = range;
     const { grid, parts } = gridOf(shape, start, range);
     const float = rowsOfLayer(shape, original, range);
-    const input = sums?.[g];
-    const hessian = hessianOf(shape.columns, input, o.damping);
-    const target = input && o.matchFloat ? fitted(float, shape, hessian, input) : float;
+    const input = seen?.sums[g];
+    const damped = seen?.damped[g];
+    const hessian = damped?.matrix ?? identity(shape.columns);
+    const target = input && damped && o.matchFloat ? fitted(float, range, damped, input) : float;
+    if (input && seen.last && at === ranges.length - 1) input.cross = NONE;
     const { method, options } = methodFor(o, shape.node);
     const zeros = float.includes(0) ? Uint8Array.from(float, (w) => (w === 0 ? 1 : 0)) : undefined;
     const problem = { rows, columns: shape.columns, target, hessian, grid, packed, zeros };
@@ -99,27 +126,41 @@ function channelOf({ view, weight, columns }: LayerShape, group: number, column:
 /** Rows of a table that are solved at a time: memory stays flat. */
 const TABLE_ROWS = 2048;
 
+/** Elements that are solved at a time, where there are not as many inputs: memory stays flat. */
+const TOGETHER = 1 << 23;
+
 /**
- * What is solved together: the rows of a group; of a table, whose rows have nothing in common but a scale of the whole,
- * fewer.
+ * What is solved together: the rows of a group, and some of them where they are many and have nothing in common but
+ * their inputs.
  */
-function rangesOf({ view, groups, rows }: LayerShape, { scheme }: QuantParams): RowRange[] {
-  if (view.kind !== 'lookup' || scheme.granularity.kind === 'tensor')
-    return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
-  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => ({
-    group: 0,
-    first: i * TABLE_ROWS,
-    rows: Math.min(TABLE_ROWS, rows - i * TABLE_ROWS),
-  }));
+function rangesOf({ view, weight, groups, rows, columns }: LayerShape, { scheme }: QuantParams): RowRange[] {
+  const g = scheme.granularity;
+  const rank = dataOf(weight).dims.length;
+  const own = (axis: number): boolean => normalAxis(axis, rank) === view.outputAxis;
+  const shared = g.kind === 'tensor' || (view.kind !== 'lookup' && (g.kind === 'axis') !== own(g.axis));
+  const most = view.kind === 'lookup' ? TABLE_ROWS : Math.ceil(Math.max(TOGETHER, columns ** 2) / columns);
+  if (shared || rows <= most) return Array.from({ length: groups }, (_, group) => ({ group, first: 0, rows }));
+  const parts = Math.ceil(rows / most);
+  return Array.from({ length: groups * parts }, (_, i) => {
+    const first = (i % parts) * most;
+    return { group: Math.floor(i / parts), first, rows: Math.min(most, rows - first) };
+  });
 }
 
-/** Σ x̂x̂ᵀ with a little added to the diagonal; the identity without inputs. */
-function hessianOf(k: number, input: InputSums | undefined, damping: number): Float64Array {
-  const h = input ? input.products.slice() : new Float64Array(k * k);
+const NONE = new Float64Array(0);
+
+/** In place. */
+function damp(h: Float64Array, k: number, damping: number): Damped {
   let trace = 0;
   for (let i = 0; i < k; i++) trace += h[i * k + i]!;
   const more = trace > 0 ? (damping * trace) / k : 1;
+  const before = h[0]!;
   for (let i = 0; i < k; i++) h[i * k + i]! += more;
+  return { matrix: h, more: h[0]! - before };
+}
+function identity(k: number): Float64Array {
+  const h = new Float64Array(k * k);
+  for (let i = 0; i < k; i++) h[i * k + i] = 1;
   return h;
 }
 
@@ -129,9 +170,9 @@ function hessianOf(k: number, input: InputSums | undefined, damping: number): Fl
  */
 function fitted(
   float: Float64Array,
-  { rows, columns: k }: LayerShape,
-  hessian: Float64Array,
-  input: InputSums,
+  { rows }: RowRange,
+  { matrix, more }: Damped,
+  { sums: { length: k }, ...input }: InputSums,
 ): Float64Array {
   const kernels = linearKernels();
   const [l, cross, own, right, room] = kernels.arrays(k * k, k * k, ROWS * k, ROWS * k, ROWS * ROWS) as [
@@ -141,9 +182,8 @@ function fitted(
     Float64Array,
     Float64Array,
   ]; // as many as asked for
-  const more = hessian[0]! - input.products[0]!; // what damping added
   const made = new Float64Array(rows * k);
-  l.set(hessian);
+  l.set(matrix);
   factorReverse(l, k, room, kernels);
   cross.set(input.cross);
   for (let first = 0; first < rows; first += ROWS) {

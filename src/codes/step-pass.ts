@@ -10,6 +10,7 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { openModel } from '../runtime/open.js';
 import { cutAt, type Frontier } from './frontier.js';
+import { Lookups } from './lookups.js';
 
 export interface StepPassOptions {
   /** As the steps before made it. It stays as it is. */
@@ -36,6 +37,7 @@ export class StepPass {
   readonly #beside: ReadonlyMap<Value, Value>;
   readonly #replaced: ReadonlyMap<Value, Value>;
   readonly #frontier: Frontier;
+  readonly #lookups: Lookups;
   readonly #next: ReadonlySet<string> | undefined;
 
   constructor({ model: given, inputs, beside, frontier }: StepPassOptions) {
@@ -50,7 +52,9 @@ export class StepPass {
     // Inputs of both models are the same values.
     const marked = (v: Value): string => (v.producer ? `${MARK}${v.name}` : v.name);
     this.#next = own && other && new Set([...own.map((v) => v.name), ...other.map(marked)]);
-    this.#replaced = cutAt(model.graph, frontier.names);
+    const cut = cutAt(model.graph, frontier.names);
+    this.#lookups = new Lookups(model.graph);
+    this.#replaced = new Map([...cut, ...this.#lookups.replaced]);
     this.#frontier = frontier;
     this.b = new GraphBuilder(model);
   }
@@ -85,13 +89,17 @@ export class StepPass {
     const keeping = this.#next && this.#frontier.collector(this.#next);
     const session = await openModel(this.#model, { threads, spinning: false, label: 'the model up to a layer' });
     try {
-      for await (const feed of this.#frontier.feeds()) {
+      for await (const given of this.#frontier.feeds()) {
+        const feed = this.#lookups.with(given);
         const outputs = await session.run(feed);
         await visit(outputs);
         keeping?.add(feed, outputs);
         await nextTurn(); // runs block the thread: signals and drawing get their turn here
         signal?.throwIfAborted();
       }
+    } catch (error) {
+      keeping?.abandon();
+      throw error;
     } finally {
       await session.close();
     }

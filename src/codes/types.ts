@@ -75,6 +75,12 @@ export function withZeros(solved: Solved, { zeros, grid }: Pick<RowsProblem, 'ze
   };
 }
 
+/** A folder, and the hash of all that the codes depend on. */
+export interface JournalPlace {
+  readonly folder: string;
+  readonly key: string;
+}
+
 export interface LayerwiseOptions {
   /** Planned; the data of its weights and biases are replaced by what the chosen codes mean. */
   readonly model: Model;
@@ -108,6 +114,8 @@ export interface LayerwiseOptions {
   readonly samples: number;
   readonly totalFeeds?: number | undefined;
   readonly threads: number;
+  /** Where steps that are done are written down, so that a run that was killed goes on behind them. */
+  readonly journal?: JournalPlace | undefined;
   readonly report: (d: Diagnostic) => void;
   readonly onEvent?: OnEvent | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -2,7 +2,7 @@
 import { field, filled, item } from '../base/lists.js';
 import { layerShape, type LayerShape } from '../channels/layer.js';
 import type { Place } from '../channels/classes.js';
-import { Frontier } from '../codes/frontier.js';
+import { withFrontier, type Frontier } from '../codes/frontier.js';
 import { columnsOf, productsOf, rowsOf, sumsOf } from '../codes/gram.js';
 import { linearKernels } from '../codes/linear-kernels.js';
 import { factorReverse, solveReverse } from '../codes/linear.js';
@@ -48,17 +48,18 @@ export async function refit(o: RefitOptions): Promise<number> {
     // A layer that reads what it read gives what it gave, but for outputs that are gone.
     if (layer && twin?.outputs[0]?.shape && changed.has(layer.input)) shapes.set(node, { ...layer, twin });
   }
-  const frontier = new Frontier(o.feeds);
   let done = 0;
-  for (const step of stepsOf(order, shapes)) {
-    o.signal?.throwIfAborted();
-    o.onLayer?.(done, shapes.size);
-    const sums = await measure(o, step, frontier);
-    step.forEach((layer, i) => {
-      solve(layer, item(sums, i), o.damping);
-    });
-    done += step.length;
-  }
+  await withFrontier(o.feeds, async (frontier) => {
+    for (const step of stepsOf(order, shapes)) {
+      o.signal?.throwIfAborted();
+      o.onLayer?.(done, shapes.size);
+      const sums = await measure(o, step, frontier);
+      step.forEach((layer, i) => {
+        solve(layer, item(sums, i), o.damping);
+      });
+      done += step.length;
+    }
+  });
   return shapes.size;
 }
 

@@ -1,6 +1,6 @@
 import { byName, item } from '../base/lists.js';
 import { fail } from '../base/errors.js';
-import { Frontier } from '../codes/frontier.js';
+import { withFrontier } from '../codes/frontier.js';
 import { dataOf } from '../ir/known.js';
 import { Tensor } from '../ir/tensor.js';
 import { sparsityIn } from './sparsity/count.js';
@@ -63,7 +63,6 @@ async function prune(
   const global = typeof o.pattern === 'object' && o.pattern.scope === 'global' && pattern.kind !== 'ratio';
   const shares = global ? globalShares(layers, pattern) : undefined;
   const patternOf = (layer: SparseLayer): Pattern => withShare(pattern, shares?.get(layer) ?? shareOf(pattern));
-  const frontier = new Frontier(context.feeds);
   const looks = method.inputs !== 'none' && context.hasData;
   let count = 0;
   // Tables first, for products see what comes from them; they have no inputs that norms could be taken of.
@@ -71,16 +70,18 @@ async function prune(
     pruneLayer(table, patternOf(table), byName(sparsityMethods, 'magnitude'), {}, undefined);
     count++;
   }
-  for (const step of looks ? stepsOf(layers.filter(readsInputs)) : layers.filter(readsInputs).map((l) => [l])) {
-    signal?.throwIfAborted();
-    const inputs = looks
-      ? await measureInputs({ model, layers: step, frontier, what: energiesOr(method), threads, signal })
-      : undefined;
-    for (const layer of step) {
-      pruneLayer(layer, patternOf(layer), method, own, inputs);
-      onEvent({ type: 'progress', stage: 'sparsify', done: ++count, total: layers.length, note });
+  await withFrontier(context.feeds, async (frontier) => {
+    for (const step of looks ? stepsOf(layers.filter(readsInputs)) : layers.filter(readsInputs).map((l) => [l])) {
+      signal?.throwIfAborted();
+      const inputs = looks
+        ? await measureInputs({ model, layers: step, frontier, what: energiesOr(method), threads, signal })
+        : undefined;
+      for (const layer of step) {
+        pruneLayer(layer, patternOf(layer), method, own, inputs);
+        onEvent({ type: 'progress', stage: 'sparsify', done: ++count, total: layers.length, note });
+      }
     }
-  }
+  });
 }
 const shareOf = (pattern: Pattern): number => (pattern.kind === 'ratio' ? 0 : pattern.share);
 const readsInputs = ({ uses }: SparseLayer): boolean => item(uses, 0).view.kind !== 'lookup';

@@ -202,16 +202,18 @@ export function pointFacts(
   stats: ReadonlyMap<Value, TensorStats>,
   assigned: Assigned | undefined,
 ): PointFacts[] {
+  const many = scalesOf(assigned) > MOST_SCALES;
   return [...planned.plan].map(([point, spec]) => {
     const params = assigned?.params.get(point);
+    const brief = params !== undefined && (params.later !== undefined || (many && params.scale.length > FEW_SCALES));
     const value = 'uses' in point ? point : filled(point.node.inputs, point.index); // an edge in a plan has a value
     const seen = stats.get(value);
     const role = value.data ? (spec.kind === 'derived' ? 'bias' : 'weight') : 'activation';
     const measured = {
-      ...(params ? (params.later ? schemeFacts(params) : paramFacts(params)) : {}),
+      ...(params ? (brief ? schemeFacts(params) : paramFacts(params)) : {}),
       ...(seen ? { observedMin: finite(seen.min), observedMax: finite(seen.max), count: seen.count } : {}),
       ...(seen && params && isHistogram(seen) ? histogramOfStats(seen, params) : {}),
-      ...(value.data && params && !params.later && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
+      ...(value.data && params && !brief && role === 'weight' ? histogramOfWeight(value.data, params) : {}),
     };
     return {
       name: pointName(point),
@@ -224,7 +226,16 @@ export function pointFacts(
   });
 }
 
-/** Of weights that are quantized while they are written: the file holds the rest, more than a record should. */
+/** Scales of a whole model that a record holds: where there are more, those of weights with more than a few are left out. */
+const MOST_SCALES = 1 << 20;
+const FEW_SCALES = 4096;
+function scalesOf(assigned: Assigned | undefined): number {
+  let n = 0;
+  for (const { scale } of assigned?.params.values() ?? []) n += scale.length;
+  return n;
+}
+
+/** Of weights of large models: the file holds the rest, more than a record should. */
 const schemeFacts = ({ scheme }: QuantParams): Partial<PointFacts> => ({
   dtype: scheme.dtype,
   symmetric: scheme.symmetric,

@@ -25,6 +25,7 @@ import { schemeOf } from '../quantize/unsaturated.js';
 import type { QuantScheme } from '../scheme/types.js';
 import { methodAt, overrideOf } from './layer-override.js';
 import { planModel } from './prepare.js';
+import { journalOf } from './weight-journal.js';
 import type { AssignedVariant } from './variant/types.js';
 
 export interface Surroundings {
@@ -112,11 +113,17 @@ function schemesOf(model: Model, { recipe, plugins }: ResolvedRecipe): (layer: N
   };
 }
 
+export interface ChoosingOptions {
+  readonly moments: AdjustContext['moments'];
+  /** Of the model and its data; asked only where work is written down. */
+  readonly contentSha256: () => string;
+}
+
 /** Chooses the codes of a variant's weights. Throws DATA_MISSING where the recipe names no calibration data. */
 export async function chooseWeights(
   v: AssignedVariant,
   reference: ReturnType<typeof cloneModel>,
-  { moments, ...o }: Surroundings & { readonly moments: AdjustContext['moments'] },
+  { moments, contentSha256, ...o }: Surroundings & ChoosingOptions,
 ): Promise<Layerwise> {
   const {
     quantize: { weights: w },
@@ -144,7 +151,10 @@ export async function chooseWeights(
     !calibration.data && [method, ...[...own.keys()].map((n) => methodOf(n)?.method)].some((m) => m?.ownText);
   const decoder = asks ? decoderOf(reference.model) : undefined;
   const written = decoder && (await ownText(reference.model, decoder, { ...OWN_TEXT, ...calibration, ...o }));
+  const feeds = written ? () => inTurn(written) : () => feedsOf(kept());
+  const hasInputs = calibration.data !== undefined || written !== undefined;
   return quantizeLayerwise({
+    journal: hasInputs ? await journalOf(v, contentSha256, feeds) : undefined,
     model: v.model,
     reference,
     planned: v.prepared.planned,
@@ -155,12 +165,12 @@ export async function chooseWeights(
     methodOf,
     damping: w.damping,
     matchFloat: w.match === 'float',
-    hasInputs: calibration.data !== undefined || written !== undefined,
+    hasInputs,
     correctBias: w.correct.includes('bias'),
     correctScale: w.correct.includes('scale'),
     expected: w.correct.includes('expected-bias') ? expectedMoments(v.model, moments) : undefined,
     threads: calibration.threads,
-    feeds: written ? () => inTurn(written) : () => feedsOf(kept()),
+    feeds,
     samples: written ? OWN_TEXT.rows : w.samples,
     totalFeeds: written?.length ?? Math.ceil(w.samples / calibration.batchSize),
     ...o,

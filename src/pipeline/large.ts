@@ -5,13 +5,13 @@ import { constantsOf } from '../cost/constants.js';
 import { formats } from '../formats/index.js';
 import { blockedForm } from '../formats/weight-only.js';
 import { dtypeBits } from '../ir/dtype.js';
-import { specOf } from '../ops/index.js';
+import { linearView, specOf } from '../ops/index.js';
 import { observerOf } from '../quantize/assign.js';
 import { rowSolver } from '../quantize/later.js';
 import { overridesOf } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
 import { byName } from '../base/lists.js';
-import type { QuantPoint, QuantSpec, RowSolver } from '../scheme/types.js';
+import type { QuantPoint, QuantScheme, QuantSpec, RowSolver } from '../scheme/types.js';
 import { methodAt, overrideOf } from './layer-override.js';
 import { isForRuntime } from './target-of.js';
 import type { PlannedVariant } from './variant/types.js';
@@ -61,7 +61,6 @@ export function laterOf(
   const { planned, format } = v.prepared;
   const looked =
     w.lowRank !== undefined ||
-    w.correct.length > 0 ||
     w.rounding === 'stochastic' ||
     (recipe.exports ?? []).length > 0 ||
     isForRuntime(v.recipe) ||
@@ -84,17 +83,29 @@ export function laterOf(
     const nodes = 'uses' in point ? [...point.uses].map((u) => u.node) : [point.node];
     const written = nodes.filter((n) => planned.weightOnlyNodes.has(n));
     const [first] = written;
+    // tables have no inputs, and a head has the codes of its table
+    const unseen = isTable(written) || ('uses' in point && planned.tied?.has(point) === true);
+    if (!unseen && w.correct.length > 0) return undefined;
     if (!first || !written.every((n) => blockedForm(n, scheme, form)) || !isWhole(point, scheme.bits, scheme.dtype))
       return undefined;
-    const chosen = methodOf(first);
+    const chosen = unseen && bitsOf(scheme) >= NEAR_BITS ? ROUNDED : methodOf(first);
     const method = byName(plugins.weightMethods, chosen.name);
-    const sees = method.inputs === 'optional' && recipe.calibration.data !== undefined;
+    const sees =
+      !unseen &&
+      (method.inputs === 'required' || (method.inputs === 'optional' && recipe.calibration.data !== undefined));
     if (!method.byPart || sees || scheme.granularity.kind !== 'block') return undefined;
     const options = spec.observerOptions ?? observerOptions(spec.observer);
     const observer = { by: observerOf(spec.observer, plugins.observers), options };
     return rowSolver(scheme, scheme.granularity.size, observer, { by: method, options: chosen.options });
   };
 }
+
+const isTable = (nodes: readonly Node[]): boolean =>
+  nodes.length > 0 && nodes.every((n) => linearView(n)?.kind === 'lookup');
+const bitsOf = ({ bits, dtype }: QuantScheme): number => bits ?? dtypeBits(dtype);
+/** What tables of so many bits are chosen by: rounding is near enough. */
+const NEAR_BITS = 8;
+const ROUNDED = { name: 'round', options: {} };
 
 /** Whether codes fill the bits of their type: fewer are written in planes. */
 const isWhole = (point: QuantPoint, bits: number | undefined, dtype: Parameters<typeof dtypeBits>[0]): boolean => {

@@ -302,7 +302,7 @@ async function measureSensitivities(
 async function refineAll(
   list: readonly AssignedVariant[],
   moments: ReturnType<typeof batchNormMoments>,
-  { inputs }: Front,
+  { inputs, sources }: Front,
   all: Together,
 ): Promise<RefinedVariant[]> {
   const cached = async (some: readonly RefinedVariant[]): Promise<RefinedVariant[]> =>
@@ -311,7 +311,8 @@ async function refineAll(
   const asked = asking(list, 'weights').filter((v) => [...v.assigned.params.values()].some((p) => !p.later));
   if (!asked.length) return cached(list.map(asRounded));
   const made = await all.stage('weights', async () => {
-    const how = { moments, inputs, report: all.report, ...all.listen };
+    const contentSha256 = (): string => sources.contentSha256();
+    const how = { moments, inputs, contentSha256, report: all.report, ...all.listen };
     const done = await all.each(asked, async (v) =>
       v.prepared.format.plan === 'coded'
         ? encodeVariant(v, how)

@@ -28,7 +28,6 @@ export function observerOf(name: string, among: readonly Observer[] = observers)
 
 export interface Assigned {
   readonly params: ReadonlyMap<QuantPoint, QuantParams>;
-  readonly ranges: ReadonlyMap<QuantPoint, Range>;
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -57,7 +56,6 @@ export function assignParams(
 ): Assigned {
   const { plan } = planned;
   const params = new Map<QuantPoint, QuantParams>();
-  const ranges = new Map<QuantPoint, Range>();
   const diagnostics: Diagnostic[] = [];
 
   const resolve = (point: QuantPoint): QuantParams | undefined => {
@@ -84,7 +82,6 @@ export function assignParams(
         if (solver)
           return { scheme: spec.scheme, scale: new Float32Array(0), zeroPoint: new Int32Array(0), later: solver };
         const range = observedRange(point, spec);
-        ranges.set(point, range);
         const { data } = valueOf(point);
         const chosen = chooseParams(range, spec.scheme);
         return data && spec.scheme.granularity.kind === 'block'
@@ -128,7 +125,7 @@ export function assignParams(
 
   for (const point of plan.keys()) resolve(point);
   resolveBiases(planned, params, diagnostics);
-  return { params, ranges, diagnostics };
+  return { params, diagnostics };
 }
 
 /** The same parameters with others for some weights, and the biases that follow from them. */

@@ -19,6 +19,7 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
     (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
   const data = (spec: Plain | undefined): Plain | undefined =>
     spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
+  const folder = (given: boolean | string | undefined): unknown => (typeof given === 'string' ? all(given) : given);
   return JSON.parse(
     JSON.stringify({
       ...recipe,
@@ -27,8 +28,7 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
       train: recipe.train && {
         ...recipe.train,
         data: data(recipe.train.data),
-        checkpoint:
-          typeof recipe.train.checkpoint === 'string' ? all(recipe.train.checkpoint) : recipe.train.checkpoint,
+        checkpoint: folder(recipe.train.checkpoint),
       },
       distill: recipe.distill && {
         ...recipe.distill,
@@ -36,6 +36,10 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
         ...(recipe.distill.student
           ? { student: { ...recipe.distill.student, model: all(recipe.distill.student.model) } }
           : {}),
+      },
+      quantize: {
+        ...recipe.quantize,
+        weights: { ...recipe.quantize.weights, checkpoint: folder(recipe.quantize.weights.checkpoint) },
       },
       calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
       evaluation: {

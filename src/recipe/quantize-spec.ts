@@ -110,6 +110,14 @@ export function quantizeSpecOf(parts: NamedParts) {
         .min(0)
         .default(0.01)
         .describe('Share of the mean input energy that is added to each input, against fitting noise.'),
+      checkpoint: z
+        .union([z.boolean(), z.string().min(1)])
+        .describe(
+          'Writes down the codes of layers that are done, so that a run that was stopped goes on behind them to the ' +
+            'same bytes, and what layers are given, so that neither takes memory: true for .cache/quantbench beside ' +
+            'the recipe, a folder, or false. Default: true for weights of more than 256 MB, or an eighth of `memory`.',
+        )
+        .optional(),
     })
     .refine(
       (w) => w.saturation === undefined || w.reduceRange === undefined,

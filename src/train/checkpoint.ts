@@ -1,10 +1,8 @@
 /** Where training is, in a file: one that was killed goes on from there to the same weights. */
-import { createHash } from 'node:crypto';
-import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
-import { reason, writeFileAtomic } from '../base/files.js';
+import { readSealed, writeSealed, type Sealed } from '../base/sealed.js';
 import { arrayOf } from '../data/feeds.js';
 import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
@@ -59,8 +57,7 @@ export interface Checkpoint {
   readonly best: Feed;
 }
 
-const MAGIC = Buffer.from('QBTRAIN1');
-const DIGEST_BYTES = 32;
+const MAGIC = 'QBTRAIN1';
 const GROUPS = ['state', 'ema', 'best'] as const satisfies readonly Group[];
 
 /** The file in `folder` for one key: a hash of all that the weights depend on. */
@@ -68,20 +65,10 @@ export const checkpointFile = (folder: string, key: string): string => path.join
 
 /** Whole or not at all, whenever the process ends. Throws OUTPUT_WRITE. */
 export function saveCheckpoint(file: string, key: string, made: Checkpoint): void {
-  try {
-    fs.mkdirSync(path.dirname(file), { recursive: true });
-  } catch (error) {
-    fail('OUTPUT_WRITE', `cannot make the folder of '${file}': ${reason(error)}`, { file }, undefined, error);
-  }
   const all = GROUPS.flatMap((group) => Object.entries(made[group]).map(([name, t]) => ({ group, name, t })));
   const tensors = all.map(({ group, name, t }) => ({ group, name, dtype: t.dtype, dims: [...t.dims] }));
-  const text = Buffer.from(JSON.stringify({ key, course: made.course, tensors }));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(text.length);
-  const parts = [length, text, ...all.map(({ t }) => toTensor(t).bytes())];
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  writeFileAtomic(file, [MAGIC, ...parts, hash.digest()]);
+  const parts = all.map(({ t }) => toTensor(t).bytes());
+  writeSealed(file, MAGIC, { key, course: made.course, tensors }, parts);
 }
 
 /**
@@ -89,23 +76,19 @@ export function saveCheckpoint(file: string, key: string, made: Checkpoint): voi
  * of another key: half of a training is not thrown away in silence.
  */
 export function loadCheckpoint(file: string, key: string): Checkpoint | undefined {
-  let bytes: Buffer;
+  let sealed: Sealed | undefined;
   try {
-    bytes = fs.readFileSync(file);
+    sealed = readSealed(file, MAGIC);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    return refuse(file, reason(error));
+    return refuse(file, (error as Error).message); // that is what readSealed throws
   }
-  const digest = bytes.subarray(-DIGEST_BYTES);
-  const body = bytes.subarray(MAGIC.length, -DIGEST_BYTES);
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC) || !createHash('sha256').update(body).digest().equals(digest))
-    refuse(file, 'it is damaged');
-  const length = body.readUInt32LE(0);
-  const found = header.safeParse(JSON.parse(body.toString('utf8', 4, 4 + length)));
+  if (!sealed) return undefined;
+  const { body } = sealed;
+  const found = header.safeParse(sealed.header);
   if (!found.success) return refuse(file, 'it is of another version');
   if (found.data.key !== key) refuse(file, 'it is of another training');
   const groups: Record<Group, Record<string, FeedTensor>> = { state: {}, ema: {}, best: {} };
-  let at = 4 + length;
+  let at = 0;
   for (const { group, name, dtype, dims } of found.data.tensors) {
     const elements = dims.reduce((n, d) => n * d, 1);
     const data = arrayOf(dtype, elements) ?? refuse(file, `it holds ${dtype}`);

@@ -85,7 +85,7 @@ const withKnownClasses = (data: DataSpec | undefined, evaluation: DataSpec | und
     ? { ...data, classes: evaluation.classes }
     : data;
 
-export function checkpointsOf({ checkpoint }: TrainSpec, baseDir: string): string | undefined {
+export function checkpointsOf({ checkpoint }: Pick<TrainSpec, 'checkpoint'>, baseDir: string): string | undefined {
   if (checkpoint === false) return undefined;
   return checkpoint === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, checkpoint);
 }

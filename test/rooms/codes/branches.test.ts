@@ -48,8 +48,8 @@ const thin = (v: Value): void => {
     v.data!.dims,
   );
 };
-/** Starts each pass at the inputs of the model: it may keep nothing. */
-const fromTheStart = (): Frontier => new Frontier(feeds, 0);
+/** Starts a pass at the inputs of the model. */
+const fromTheStart = (): Frontier => new Frontier(feeds);
 
 describe('layers of parallel branches', () => {
   it('are measured, one after the other, as from the inputs of the model on', async () => {

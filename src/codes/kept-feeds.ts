@@ -1,0 +1,169 @@
+/** Tensors that a pass over the samples has computed, for the next: in memory, and in a file where they are many. */
+import { createHash, type Hash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { fail } from '../base/errors.js';
+import { reason } from '../base/files.js';
+import { arrayOf } from '../data/feeds.js';
+import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
+import type { Feed, FeedTensor } from '../ir/feed.js';
+import { elementCount } from '../ir/tensor.js';
+import { toTensor } from '../runtime/open.js';
+
+const count = z.number().int().min(0);
+/** Where each tensor of each feed lies in a file: one behind the other. */
+export const keptIndex = z.strictObject({
+  file: z.string(),
+  sha256: z.string(),
+  feeds: z.array(
+    z.array(
+      z.strictObject({
+        name: z.string(),
+        dtype: z.custom<DType>((v) => DTYPES.some((d) => d === v)),
+        dims: z.array(count),
+      }),
+    ),
+  ),
+});
+export type KeptIndex = z.output<typeof keptIndex>;
+
+export interface KeptFeeds {
+  feeds(): Iterable<Feed>;
+  /** Removes the file, where there is one. */
+  close(): void;
+  /** Where they are, in a file. */
+  readonly index?: KeptIndex;
+}
+
+/** Where feeds are kept that take more than `most` bytes: a file of this folder. */
+export interface KeepIn {
+  readonly most: number;
+  readonly folder: () => string;
+}
+
+interface OpenFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly hash: Hash;
+}
+
+/** Takes feeds in; `finish` gives them back, `abandon` forgets them. */
+export class FeedKeeper {
+  readonly #in: KeepIn;
+  readonly #name: string;
+  #held: Feed[] = [];
+  #bytes = 0;
+  #file: OpenFile | undefined;
+  readonly #index: KeptIndex['feeds'] = [];
+
+  /** `name`: of the file. */
+  constructor(where: KeepIn, name: string) {
+    this.#in = where;
+    this.#name = name;
+  }
+
+  /** Throws OUTPUT_WRITE. */
+  add(feed: Feed): void {
+    for (const t of Object.values(feed)) this.#bytes += bytesOf(t);
+    if (!this.#file && this.#bytes <= this.#in.most) {
+      this.#held.push(feed);
+      return;
+    }
+    for (const own of [...this.#held, feed]) this.#write(own);
+    this.#held = [];
+  }
+
+  finish(): KeptFeeds {
+    const held = this.#held;
+    if (!this.#file) return { feeds: () => held, close: () => undefined };
+    const { path: file, fd, hash } = this.#file;
+    this.#file = undefined;
+    guarded(file, () => {
+      fs.fsyncSync(fd);
+      fs.closeSync(fd);
+    });
+    return feedsIn({ file, sha256: hash.digest('hex'), feeds: this.#index });
+  }
+
+  abandon(): void {
+    if (!this.#file) return;
+    fs.closeSync(this.#file.fd);
+    fs.rmSync(this.#file.path, { force: true });
+    this.#file = undefined;
+  }
+
+  #write(feed: Feed): void {
+    const own = (this.#file ??= this.#open());
+    this.#index.push(
+      Object.entries(feed).map(([name, t]) => {
+        const bytes = toTensor(t).bytes();
+        own.hash.update(bytes);
+        guarded(own.path, () => {
+          for (let at = 0; at < bytes.length;) at += fs.writeSync(own.fd, bytes, at);
+        });
+        return { name, dtype: t.dtype, dims: [...t.dims] };
+      }),
+    );
+  }
+  #open(): OpenFile {
+    const file = path.join(this.#in.folder(), this.#name);
+    return guarded(file, () => {
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      return { path: file, fd: fs.openSync(file, 'w'), hash: createHash('sha256') };
+    });
+  }
+}
+
+/** Feeds of a file, read one at a time. Throws OUTPUT_WRITE where it can no longer be read. */
+export function feedsIn(index: KeptIndex): KeptFeeds {
+  const { file } = index;
+  return {
+    index,
+    *feeds() {
+      const fd = guarded(file, () => fs.openSync(file, 'r'));
+      try {
+        let at = 0;
+        for (const tensors of index.feeds) {
+          const feed: Record<string, FeedTensor> = {};
+          for (const { name, dtype, dims } of tensors) {
+            const n = elementCount(dims);
+            const data = arrayOf(dtype, n) ?? fail('INTERNAL', `bug in quantbench: ${dtype} was kept in a file`);
+            const bytes = new Uint8Array(data.buffer);
+            guarded(file, () => {
+              for (let done = 0; done < bytes.length;) {
+                const got = fs.readSync(fd, bytes, done, bytes.length - done, at + done);
+                if (got === 0) throw new Error('it is shorter than it was');
+                done += got;
+              }
+            });
+            at += byteLength(dtype, n);
+            feed[name] = { dtype, dims, data };
+          }
+          yield feed;
+        }
+      } finally {
+        fs.closeSync(fd);
+      }
+    },
+    close: () => {
+      fs.rmSync(file, { force: true });
+    },
+  };
+}
+
+const bytesOf = ({ data }: FeedTensor): number => (ArrayBuffer.isView(data) ? data.byteLength : data.length * 16);
+
+function guarded<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    return fail(
+      'OUTPUT_WRITE',
+      `'${file}', which keeps what layers are given, fails: ${reason(error)}`,
+      { file },
+      'make room, or set TMPDIR or quantize.weights.checkpoint to a folder with room',
+      error,
+    );
+  }
+}
