@@ -29,6 +29,31 @@ export interface BatchOptions {
    * Dataset.padding: stacks unequal lengths by filling the end of axis 1. Without it, only equal shapes are stacked.
    */
   readonly padding?: Readonly<Record<string, number>> | undefined;
+  /** What the model makes of a sample, of which a batch takes at most {@link MOST_BYTES}. Default: few. */
+  readonly outputs?: readonly ValueInfo[] | undefined;
+}
+
+/** Bytes that the outputs for one batch may take: logits of large vocabularies. */
+export const MOST_BYTES = 192 * 2 ** 20;
+
+/** About how many bytes outputs take for one sample: sizes by the names that inputs give them. */
+function bytesFor(
+  outputs: readonly ValueInfo[],
+  inputs: readonly ValueInfo[],
+  { feeds }: Pick<Sample, 'feeds'>,
+): number {
+  const sizes = new Map<string, number>();
+  const [feed = {}] = feeds;
+  for (const { name, shape } of inputs)
+    shape?.forEach((d, axis) => {
+      if (typeof d === 'string' && axis > 0) sizes.set(d, Math.max(sizes.get(d) ?? 0, feed[name]?.dims[axis] ?? 1));
+    });
+  let bytes = 0;
+  for (const { shape = [] } of outputs)
+    bytes += shape
+      .slice(1)
+      .reduce<number>((n, d) => n * (typeof d === 'number' ? d : d === null ? 1 : (sizes.get(d) ?? 1)), 4);
+  return bytes * feeds.length;
 }
 
 /** Shapes that wait to be filled at once; beyond it the fullest goes out, so that memory stays flat. */
@@ -56,7 +81,10 @@ export async function* batches(
     const bucket = buckets.get(key);
     if (bucket) bucket.push(sample);
     else buckets.set(key, [sample]);
-    if ((bucket?.length ?? 1) >= size) {
+    const most = options.outputs
+      ? Math.floor(MOST_BYTES / bytesFor(options.outputs, options.inputs, sample))
+      : Infinity;
+    if ((bucket?.length ?? 1) >= Math.min(size, fixed ? Infinity : most)) {
       yield stack(bucket ?? [sample], fixed, options.padding, shared);
       buckets.delete(key);
     } else if (buckets.size > OPEN_BUCKETS) {

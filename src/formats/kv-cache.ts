@@ -39,7 +39,8 @@ export function cachesOf({ graph }: Model): Cache[] {
       'MODEL_UNSUPPORTED',
       'quantize.kvCache: no GroupQueryAttention keeps keys and values as inputs and outputs of the model',
       {},
-      'export the model with GroupQueryAttention, as the builder of onnxruntime-genai does, or leave kvCache out',
+      '`quantize optimize --target onnxruntime-cpu --passes fuse-group-query-attention` says why attention is left as it is; ' +
+        'or export the model with GroupQueryAttention, as the builder of onnxruntime-genai does',
     );
   return found;
 }

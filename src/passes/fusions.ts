@@ -12,6 +12,7 @@ import {
 import { fuseConvActivation, fuseConvAddActivation } from './fuse-conv-activation.js';
 import { fuseGelu, fuseGeluTanh } from './fuse-gelu.js';
 import { fuseGroupNorm } from './fuse-group-norm.js';
+import { fuseGroupQueryAttention } from './fuse-group-query-attention.js';
 import { fuseInstanceNorm, fuseLayerNorm, fuseLayerNormMoments } from './fuse-layer-norm.js';
 import { fuseLeakyRelu, fusePrelu } from './fuse-leaky-relu.js';
 import { fuseLinearConv, fuseLinearGemm, fuseLinearMatmul } from './fuse-linear.js';
@@ -109,4 +110,4 @@ export const replacements: readonly Pass[] = [
 ];
 
 /** What no level runs, for it helps some uses and harms others: `--passes` asks for it. */
-export const byName: readonly Pass[] = [replaceBatchNorm, foldSharedWeights];
+export const byName: readonly Pass[] = [replaceBatchNorm, foldSharedWeights, fuseGroupQueryAttention];

@@ -231,7 +231,7 @@ async function evaluateOn(
   async function* remember(): ReturnType<typeof batches> {
     for await (const b of batches(
       searched(dataset.samples({ limit, ...(o.signal ? { signal: o.signal } : {}) }), o.searchOnly),
-      { size: e.batchSize, inputs: o.inputs, padding: dataset.padding },
+      { size: e.batchSize, inputs: o.inputs, padding: dataset.padding, outputs: float.outputs },
     )) {
       for (const s of b.samples) seen.push({ id: s.id, hash: s.hash });
       feed ??= b.samples[0]?.feeds[0];

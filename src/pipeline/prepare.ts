@@ -13,6 +13,7 @@ import { isQuantizedOp, linearViews, specOf } from '../ops/index.js';
 import { inferShapes } from '../ops/infer.js';
 import { convertOpset } from '../passes/convert-opset.js';
 import { foldSharedWeights } from '../passes/fold-constants.js';
+import { fuseGroupQueryAttention } from '../passes/fuse-group-query-attention.js';
 import { cleaning, everyPass, optimizing } from '../passes/presets.js';
 import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/planners/coded.js';
@@ -95,6 +96,7 @@ export interface CleanOptions {
   /** The passes that may run. */ readonly among?: readonly Pass[];
   /** Whether layers that share a weight go on doing so. */ readonly tied?: boolean;
   /** As for {@link loadFloatModel}. */ readonly reads?: boolean;
+  /** Whether attention becomes the operator that keeps a quantized cache. */ readonly caches?: boolean;
 }
 
 const isInFile = (t: Tensor): boolean =>
@@ -109,7 +111,7 @@ export async function optimizeModel(
   file: string,
   recipe: Recipe['optimize'],
   report: (d: Diagnostic) => void,
-  { among = everyPass, tied = false, reads = true }: CleanOptions = {},
+  { among = everyPass, tied = false, reads = true, caches = false }: CleanOptions = {},
 ): Promise<PassTrace[]> {
   inlineFunctions(model);
   const { skip, add = [] } = recipe;
@@ -120,7 +122,8 @@ export async function optimizeModel(
     const hint = `passes: ${among.map((p) => p.name).join(', ')}`;
     fail('RECIPE_UNKNOWN_NAME', `optimize.${key}: "${unknown}" is not a pass of the target`, {}, hint);
   }
-  const passes = chosenPasses(recipe, among, tied);
+  const fuse = caches && among.includes(fuseGroupQueryAttention) ? [fuseGroupQueryAttention] : [];
+  const passes = [...new Set([...chosenPasses(recipe, among, tied), ...fuse])];
   const traces = recipe.enabled ? await runPasses(model, passes, { evaluate: evaluateModel, report }) : [];
   assertFloat(model, file, reads); // functions and Constant nodes hide what loading looks for, and folding can make NaN
   distinguishBodies(model.graph);

@@ -120,6 +120,7 @@ async function runTrained(
 ): Promise<RunResult[]> {
   const { front } = trained;
   const changed = await changeModel(front, all, {
+    caches: o.runs.some((r) => r.recipe.recipe.quantize.kvCache !== undefined),
     tied: asks.every(keepsTied),
     reads: !o.dryRun && !o.runs.every((r) => readsOnce(front.model, r.recipe.recipe)),
   });
@@ -224,12 +225,12 @@ const keepsTied = ({ recipe: { recipe } }: Variant): boolean =>
 async function changeModel(
   { lead, floatFile, model, inputs, original }: Front,
   all: Together,
-  { tied, reads }: { readonly tied: boolean; readonly reads: boolean },
+  given: { readonly tied: boolean; readonly reads: boolean; readonly caches: boolean },
 ): Promise<{ passes: RunRecord['passes']; moments: ReturnType<typeof batchNormMoments> }> {
   const moments = batchNormMoments(model);
   const { report, listen } = all;
   const traces = await all.stage('optimise', async () => {
-    const how = { among: passesFor(lead), tied, reads };
+    const how = { among: passesFor(lead), ...given };
     const done = await optimizeModel(model, floatFile, lead.recipe.optimize, report, how);
     return [done, `${original.nodes} → ${countNodes(model)} nodes (Constants not counted)`];
   });

@@ -89,6 +89,7 @@ export async function evaluateFiles(o: EvaluateFilesOptions): Promise<EvaluatedF
           size: one ? 1 : e.batchSize,
           inputs,
           padding: dataset.padding,
+          outputs: float!.outputs,
         }),
       onDiagnostic: o.report,
       classNames: dataset.classes ?? modelClasses(scores),

@@ -1,4 +1,5 @@
 /** Asked → planned. */
+import { cachesOf } from '../../formats/kv-cache.js';
 import { cloneModel } from '../../ir/clone.js';
 import { allGraphs, type Model } from '../../ir/model.js';
 import { specOf } from '../../ops/index.js';
@@ -7,7 +8,7 @@ import { bodyFacts, graphFacts, nodeFacts, pointFacts } from '../../facts/model.
 import { planModel } from '../prepare.js';
 import type { PlannedVariant, Variant } from './types.js';
 
-/** Plans on a copy of the cleaned model. Throws QUANTIZE_NOTHING. */
+/** Plans on a copy of the cleaned model. Throws QUANTIZE_NOTHING, MODEL_UNSUPPORTED for a cache that it has not. */
 export function planVariant(
   v: Variant,
   cleaned: Model,
@@ -16,6 +17,7 @@ export function planVariant(
   const { model } = cloneModel(cleaned);
   const prepared = planModel(model, v.recipe.recipe, v.report, v.recipe.plugins);
   const macs = macsOf(model);
+  if (v.recipe.recipe.quantize.kvCache) cachesOf(model); // before the work
   return {
     ...v,
     model,

@@ -97,6 +97,11 @@ export const onnxruntimeCpu = {
       source:
         'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GatherBlockQuantized',
     },
+    {
+      op: 'com.microsoft:GroupQueryAttention',
+      source:
+        'https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention',
+    },
   ],
   quirks: [
     {

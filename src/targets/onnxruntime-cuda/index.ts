@@ -18,7 +18,7 @@ export const onnxruntimeCuda = {
   passthroughOps: [],
   onCodes: [],
   byteCodes: [],
-  ownOps: onnxruntimeCpu.ownOps.filter((o) => o.op === 'com.microsoft:MatMulNBits'),
+  ownOps: onnxruntimeCpu.ownOps.filter((o) => /:(MatMulNBits|GroupQueryAttention)$/.test(o.op)),
   usage: [
     {
       language: 'Python',
