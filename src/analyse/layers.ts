@@ -152,8 +152,10 @@ function placeOf(
   const moved = tensors.get(y.name);
   if (moved) return present.has(moved.value) ? moved : undefined;
   const same = byName.get(y.name);
-  // Reading a float value that a quantizer takes would keep onnxruntime from fusing the group.
-  return same && ![...same.uses].some((u) => isQuantize(u.node)) ? { value: same } : undefined;
+  // Codes of a cache have no numbers here. Reading a float value that a quantizer takes would keep onnxruntime from
+  // fusing the group.
+  if (!same || (same.dtype !== undefined && !isFloat(same.dtype))) return undefined;
+  return ![...same.uses].some((u) => isQuantize(u.node)) ? { value: same } : undefined;
 }
 
 const isClamp = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';

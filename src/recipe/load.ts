@@ -235,11 +235,21 @@ async function override(
   const loaded = await pluginsOf(value, baseDir);
   const schema = set.length && loaded.plugins !== builtIn ? recipeJsonSchema(recipeSpecOf(loaded.plugins)) : undefined;
   for (const text of set) if (!ofPlugins(text)) apply(text, schema);
-  const [calibration, evaluation] = [dataOf(value, 'calibration'), dataOf(value, 'evaluation')];
-  if (calibration && evaluation)
-    // dataOf found data in it
-    value.evaluation = { ...(value.evaluation as Plain), data: inherit(evaluation, calibration) };
+  inheritReading(value, 'train', ['calibration']);
+  inheritReading(value, 'evaluation', ['calibration', 'train']);
   return { origins, ...loaded };
+}
+
+/** The data of a section are read as those of the first other section that has some. */
+function inheritReading(
+  value: Plain,
+  section: 'train' | 'evaluation',
+  from: readonly ('calibration' | 'train')[],
+): void {
+  const data = dataOf(value, section);
+  const other = from.map((s) => dataOf(value, s)).find((d) => d !== undefined);
+  // dataOf found data in it
+  if (data && other) value[section] = { ...(value[section] as Plain), data: inherit(data, other) };
 }
 
 /** The plug-ins of a written recipe, and what is wrong with those that do not load. */
@@ -260,7 +270,7 @@ async function pluginsOf(value: Plain, baseDir: string): Promise<Omit<Overridden
   return { plugins, missing: missing.slice(0, MAX_COMPLAINTS) };
 }
 
-function dataOf(value: Plain, section: 'calibration' | 'evaluation'): Plain | undefined {
+function dataOf(value: Plain, section: 'calibration' | 'train' | 'evaluation'): Plain | undefined {
   const holder = value[section];
   return isPlain(holder) && isPlain(holder.data) ? holder.data : undefined;
 }

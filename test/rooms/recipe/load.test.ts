@@ -67,6 +67,17 @@ describe('a good recipe', () => {
     );
     expect(other.recipe.evaluation.data?.preprocess).toBeUndefined();
   });
+  it('lets training inherit it from calibration, and evaluation from training where nothing is calibrated', async () => {
+    const train = 'train:\n  data: { webdataset: t.tar';
+    const how = 'preprocess: { scale: 1/255, mean: 0.5 }';
+    const only = await load(`version: 1\nmodel: m\n${train}, ${how} }\nevaluation:\n  data: { images: b }\n`);
+    expect(only.recipe.evaluation.data).toMatchObject({ images: 'b', preprocess: { scale: '1/255', mean: 0.5 } });
+    const both = await load(
+      `version: 1\nmodel: m\ncalibration:\n  data: { images: a, ${how} }\n${train} }\nevaluation:\n  data: { images: b }\n`,
+    );
+    expect(both.recipe.train?.data).toMatchObject({ webdataset: 't.tar', preprocess: { mean: 0.5 } });
+    expect(both.recipe.evaluation.data).toMatchObject({ images: 'b', preprocess: { mean: 0.5 } });
+  });
   it('needs no calibration data for format dynamic', async () => {
     expect(
       (await load('version: 1\nmodel: m\nquantize: { format: dynamic }\n')).recipe.calibration.data,
