@@ -296,8 +296,9 @@ export function quantizeSpecOf(parts: NamedParts) {
       })
       .describe(
         'Keeps keys and values of earlier tokens in integers where GroupQueryAttention takes them: inputs past… and ' +
-          'outputs present… become int8, or uint8 with two codes each. Scales from calibration samples, or from text ' +
-          'that the model writes where the recipe names none.',
+          'outputs present… become int8, or uint8 with two codes each. Attention spelled with MatMul and Softmax over ' +
+          'a cache becomes that operator first. Scales from calibration samples, or from text that the model writes ' +
+          'where the recipe names none.',
       )
       .optional(),
     coding: codingSpec.prefault('float16').describe('With format: coded, how weights are stored.'),

@@ -177,7 +177,7 @@ function lookAt(
   const verdict = judged?.verdict ?? (drop <= limit ? 'undecided' : 'fail');
   const slower = objective === 'latency' && isSlower(record);
   const met = drop <= limit && (!proven || verdict === 'pass') && !slower;
-  const text = judged?.text ?? `${metric.name} dropped by ${drop.toPrecision(3)}`;
+  const text = judged?.text ?? `${metric.name} ${metric.higherIsBetter ? 'dropped' : 'rose'} by ${drop.toPrecision(3)}`;
   return {
     label,
     drop,

@@ -42,7 +42,11 @@ export const accuracyDrop = {
       fact:
         `${name} ` +
         `${
-          drop > 0 ? `dropped by ${show.drop(drop)}` : drop < 0 ? `got better by ${show.drop(-drop)}` : 'did not change'
+          drop > 0
+            ? `${paired.higherIsBetter ? 'dropped' : 'rose'} by ${show.drop(drop)}`
+            : drop < 0
+              ? `got better by ${show.drop(-drop)}`
+              : 'did not change'
         }, ` +
         `${show.value(before)} → ${show.value(after)}`,
       interval: paired.interval(confidence) ?? {
