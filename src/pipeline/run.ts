@@ -312,8 +312,7 @@ async function refineAll(
   const asked = asking(list, 'weights').filter((v) => [...v.assigned.params.values()].some((p) => !p.later));
   if (!asked.length) return cached(list.map(asRounded));
   const made = await all.stage('weights', async () => {
-    const contentSha256 = (): string => sources.contentSha256();
-    const how = { moments, inputs, contentSha256, report: all.report, ...all.listen };
+    const how = { moments, inputs, contentSha256: () => sources.contentSha256(), report: all.report, ...all.listen };
     const done = await all.each(asked, async (v) =>
       v.prepared.format.plan === 'coded'
         ? encodeVariant(v, how)

@@ -9,7 +9,9 @@ import { Frontier } from '../../../src/codes/frontier.js';
 import { quantizeLayerwise } from '../../../src/codes/run.js';
 import type { Diagnostic } from '../../../src/base/errors.js';
 import { cloneModel } from '../../../src/ir/clone.js';
-import type { Feed } from '../../../src/ir/feed.js';
+import { float16ToNumber, numberToFloat16 } from '../../../src/ir/convert.js';
+import type { Feed, FeedTensor } from '../../../src/ir/feed.js';
+import { openModel } from '../../../src/runtime/open.js';
 import { inTurn } from '../../../src/data/batch.js';
 import { f32, header, prepareText } from '../analyse/helpers.js';
 
@@ -125,6 +127,41 @@ describe('codes that are written down', () => {
     expect(await run({ journal, told })).toEqual(await run());
     expect(told[0]!.message).toContain('is lost');
   });
+});
+
+it('are chosen for float16 weights too, and are float16 again', async () => {
+  const half = net.replaceAll('float[', 'float16[');
+  const bits = (t: FeedTensor): FeedTensor => ({
+    ...t,
+    dtype: 'float16',
+    data: Uint16Array.from(t.data as Float32Array, numberToFloat16),
+  });
+  const given = feeds.map((f) => ({ ...f, x: bits(f.x!) }));
+  const error = async (name: string): Promise<number> => {
+    const settings = 'weights: { dtype: int4, granularity: { block: 16 } }\nstandardOps: true';
+    const c = await prepareText(half, 'weight-only', { settings, feeds: given });
+    const reference = cloneModel(c.model);
+    const { layers } = await quantizeLayerwise({
+      ...{ model: c.model, reference, planned: c.planned, params: c.params },
+      ...{ method: weightMethods.find((m) => m.name === name)!, damping: 0.01, matchFloat: true, hasInputs: true },
+      methodOptions: name === 'gptq' ? { actOrder: true, scaleSearch: 10, sweeps: 2 } : {},
+      ...{ correctBias: false, correctScale: false, feeds: () => inTurn(given), samples: 12, threads: 1 },
+      report: () => undefined,
+    });
+    expect(layers).toBeGreaterThanOrEqual(3);
+    const weights = [...c.model.graph.initializers].filter((v) => /^w\d$/.test(v.name));
+    expect(weights.map((v) => v.data!.dtype)).toEqual(weights.map(() => 'float16'));
+    const [a, b] = [await openModel(reference.model), await openModel(c.model)];
+    let sum = 0;
+    for (const f of given) {
+      const [x, y] = [await a.run(f), await b.run(f)].map((o) => Array.from(o.y!.data as Uint16Array, float16ToNumber));
+      x!.forEach((v, i) => (sum += (v - y![i]!) ** 2));
+    }
+    await a.close();
+    await b.close();
+    return sum;
+  };
+  expect(await error('gptq')).toBeLessThan(0.7 * (await error('round')));
 });
 
 describe('what passes through the model', () => {
