@@ -3,55 +3,41 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { field, filled, item } from '../base/lists.js';
 import type { OnEvent } from '../base/events.js';
 import { createRng, type Rng } from '../base/rng.js';
+import { fixedSizes, languageFeed } from '../data/language/feed.js';
+import { rolesOf, type Role, type Roles } from '../data/language/roles.js';
+import { cachePairs, logitsOf, whyNotGenerated } from '../evaluate/generate.js';
 import { float16ToNumber } from '../ir/convert.js';
-import type { Feed, FeedTensor } from '../ir/feed.js';
-import type { Value } from '../ir/graph.js';
+import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
 import { openModel } from '../runtime/open.js';
+import { fedInputs } from './inputs.js';
 
-/** A model that continues token ids and keeps keys and values, by the names of exporters. */
+/** A model that continues token ids and keeps keys and values. */
 export interface Decoder {
-  readonly tokens: string;
-  readonly mask: string | undefined;
-  readonly positions: string | undefined;
-  /** Inputs [batch, heads, past, size] and the outputs that are fed to them in the next step. */
-  readonly caches: readonly { readonly past: Value; readonly present: string }[];
+  readonly inputs: readonly ValueInfo[];
+  readonly roles: Roles;
+  /** The outputs that are fed to inputs of the past in the next step, by input. */
+  readonly caches: ReadonlyMap<string, string>;
   readonly logits: string;
   readonly vocabulary: number;
 }
 
+/** What an encoder would have to give. */
+const FOREIGN: ReadonlySet<Role> = new Set<Role>(['embeddings', 'encoder-states', 'encoder-mask', 'past-crossed']);
+
 /** Undefined where an input or output is not understood. */
-export function decoderOf({ graph }: Model): Decoder | undefined {
-  const inputs = graph.inputs.filter((v) => !v.data);
-  const outputs = new Set(graph.outputs.map((v) => v.name));
-  const named = (pattern: RegExp): Value | undefined => inputs.find((v) => pattern.test(v.name));
-  const tokens = named(/^(decoder_)?input_ids$/);
-  const [mask, positions] = [named(/^(decoder_)?attention_mask$/), named(/^(decoder_)?position_ids$/)];
-  const caches = inputs
-    .filter((v) => /^past/.test(v.name))
-    .map((past) => ({ past, present: past.name.replace(/^past(_key_values)?/, 'present') }));
-  const logits = graph.outputs.find((v) => /logits/.test(v.name) && v.shape?.length === 3);
+export function decoderOf(model: Model): Decoder | undefined {
+  const inputs = fedInputs(model);
+  const outputs = model.graph.outputs.map((v): ValueInfo => ({ name: v.name, dtype: v.dtype, shape: v.shape }));
+  const roles = rolesOf(inputs);
+  const caches = cachePairs(inputs, outputs);
+  const logits = logitsOf(outputs);
   const vocabulary = logits?.shape?.[2];
-  const known = caches.every(
-    ({ past, present }) =>
-      outputs.has(present) &&
-      /^float(16|32)$/.test(past.dtype ?? '') &&
-      past.shape?.length === 4 &&
-      typeof past.shape[1] === 'number' &&
-      typeof past.shape[3] === 'number',
-  );
-  const ids = [tokens, mask, positions].filter((v) => v !== undefined);
-  if (!tokens || !logits || typeof vocabulary !== 'number' || !caches.length || !known) return undefined;
-  if (ids.length + caches.length !== inputs.length || ids.some((v) => v.dtype !== 'int64' || v.shape?.length !== 2))
-    return undefined;
-  return {
-    tokens: tokens.name,
-    mask: mask?.name,
-    positions: positions?.name,
-    caches,
-    logits: logits.name,
-    vocabulary,
-  };
+  const known = inputs.every(({ name }) => roles.has(name)) && ![...roles.values()].some((r) => FOREIGN.has(r));
+  if (!known || !caches.size || whyNotGenerated(inputs, outputs) !== undefined) return undefined;
+  return logits && typeof vocabulary === 'number'
+    ? { inputs, roles, caches, logits: logits.name, vocabulary }
+    : undefined;
 }
 
 export interface OwnTextOptions {
@@ -80,17 +66,16 @@ export async function ownText(model: Model, d: Decoder, o: OwnTextOptions): Prom
     for (let first = 0; first < o.rows; first += TOGETHER) {
       const rows = Math.min(TOGETHER, o.rows - first);
       const ids = Array.from({ length: rows }, () => [rng.int(d.vocabulary)]);
-      let past = emptyCaches(d, rows);
+      let past: Feed = {};
       for (let at = 0; at + 1 < o.length; at++) {
-        const last = ids.map((row) => item(row, at));
-        const outputs = await session.run({ ...past, ...idsFeed(d, [last], at, rows) });
-        past = Object.fromEntries(d.caches.map((c) => [c.past.name, field(outputs, c.present)]));
+        const last = ids.map((row) => [item(row, at)]);
+        const outputs = await session.run({ ...idsFeed(d, last, at), ...past });
+        past = Object.fromEntries([...d.caches].map(([input, output]) => [input, field(outputs, output)]));
         drawn(field(outputs, d.logits), d.vocabulary, rng).forEach((id, r) => item(ids, r).push(id));
         o.signal?.throwIfAborted();
         await nextTurn();
       }
-      const columns = Array.from({ length: o.length }, (_, t) => ids.map((row) => item(row, t)));
-      feeds.push({ ...emptyCaches(d, rows), ...idsFeed(d, columns, 0, rows) });
+      feeds.push(idsFeed(d, ids, 0));
       const note = 'the model writes text to calibrate with';
       o.onEvent?.({ type: 'progress', stage: 'weights', done: first + rows, total: o.rows, note });
     }
@@ -100,30 +85,18 @@ export async function ownText(model: Model, d: Decoder, o: OwnTextOptions): Prom
   return feeds;
 }
 
-function emptyCaches(d: Decoder, rows: number): Record<string, FeedTensor> {
-  return Object.fromEntries(
-    d.caches.map(({ past: { name, dtype, shape } }): [string, FeedTensor] => {
-      const dims = [rows, Number(shape?.[1]), 0, Number(shape?.[3])]; // decoderOf found numbers
-      return dtype === 'float16'
-        ? [name, { dtype, dims, data: new Uint16Array(0) }]
-        : [name, { dtype: 'float32', dims, data: new Float32Array(0) }];
-    }),
-  );
-}
-
-/** Ids by place and row, of tokens that follow `past` others. */
-function idsFeed(d: Decoder, columns: readonly (readonly number[])[], past: number, rows: number): Feed {
-  const long = (width: number, at: (row: number, column: number) => number): FeedTensor => ({
-    dtype: 'int64',
-    dims: [rows, width],
-    data: BigInt64Array.from({ length: rows * width }, (_, i) => BigInt(at(Math.floor(i / width), i % width))),
+/** Rows of ids that follow `past` others; what is in the cache takes the place of a past. */
+function idsFeed({ inputs, roles, caches }: Decoder, ids: readonly (readonly number[])[], past: number): Feed {
+  const own = past ? inputs.filter(({ name }) => !caches.has(name)) : inputs;
+  const tokens = item(ids, 0).length;
+  const sizes = { ...fixedSizes(inputs, roles, { batch: ids.length, tokens, past, encoder: 1 }), past };
+  return languageFeed(own, roles, sizes, {
+    token: (_input, row, column) => item(item(ids, row), column),
+    segment: () => 0,
+    length: () => tokens,
+    real: () => 0,
+    hasPast: past > 0,
   });
-  const n = columns.length;
-  return {
-    [d.tokens]: long(n, (r, t) => item(item(columns, t), r)),
-    ...(d.mask ? { [d.mask]: long(past + n, () => 1) } : {}),
-    ...(d.positions ? { [d.positions]: long(n, (_r, t) => past + t) } : {}),
-  };
 }
 
 /** For each row an id drawn from the softmax of its last logits. */

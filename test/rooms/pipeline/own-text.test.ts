@@ -30,7 +30,9 @@ describe('ownText', () => {
   it('writes what the model expects, with an empty past in front, and the same for the same seed', async () => {
     const model = counting();
     const decoder = decoderOf(model)!;
-    expect(decoder).toMatchObject({ tokens: 'input_ids', mask: 'attention_mask', positions: undefined, vocabulary: 8 });
+    expect(decoder).toMatchObject({ logits: 'logits', vocabulary: 8 });
+    expect([...decoder.roles.values()]).toEqual(['tokens', 'mask', 'past']);
+    expect([...decoder.caches]).toEqual([['past_key_values.0.key', 'present.0.key']]);
     const write = (seed: number) => ownText(model, decoder, { rows: 10, length: 6, seed, threads: 1 });
     const [feeds, again, other] = [await write(1), await write(1), await write(2)];
     expect(feeds.map((f) => f.input_ids?.dims)).toEqual([
