@@ -46,7 +46,7 @@ export class Frontier {
     this.#shared = folder !== undefined;
     this.#in =
       folder === undefined
-        ? { most, folder: () => (this.#temporary ??= temporaryFolder()) }
+        ? { most, folder: () => (this.#temporary ??= temporaryFolder()), optional: true }
         : { most: 0, folder: () => folder };
   }
   async *feeds(): AsyncGenerator<Feed> {
@@ -98,7 +98,7 @@ export class Frontier {
       },
       finish: () => {
         const made = keeper.finish();
-        if (!count) return;
+        if (!count || !made) return;
         if (this.#kept) this.#before.push(this.#kept);
         this.#kept = made;
         this.names = names;

@@ -40,6 +40,8 @@ export interface KeptFeeds {
 export interface KeepIn {
   readonly most: number;
   readonly folder: () => string;
+  /** Set where a folder without room is no reason to stop: nothing is kept then. */
+  readonly optional?: true;
 }
 
 interface OpenFile {
@@ -54,6 +56,7 @@ export class FeedKeeper {
   readonly #name: string;
   #held: Feed[] = [];
   #bytes = 0;
+  #lost = false;
   #file: OpenFile | undefined;
   readonly #index: KeptIndex['feeds'] = [];
 
@@ -63,18 +66,27 @@ export class FeedKeeper {
     this.#name = name;
   }
 
-  /** Throws OUTPUT_WRITE. */
+  /** Throws OUTPUT_WRITE unless it is optional. */
   add(feed: Feed): void {
+    if (this.#lost) return;
     for (const t of Object.values(feed)) this.#bytes += bytesOf(t);
     if (!this.#file && this.#bytes <= this.#in.most) {
       this.#held.push(feed);
       return;
     }
-    for (const own of [...this.#held, feed]) this.#write(own);
+    try {
+      for (const own of [...this.#held, feed]) this.#write(own);
+    } catch (error) {
+      if (!this.#in.optional) throw error;
+      this.abandon();
+      this.#lost = true;
+    }
     this.#held = [];
   }
 
-  finish(): KeptFeeds {
+  /** Undefined where there was no room. */
+  finish(): KeptFeeds | undefined {
+    if (this.#lost) return undefined;
     const held = this.#held;
     if (!this.#file) return { feeds: () => held, close: () => undefined };
     const { path: file, fd, hash } = this.#file;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { weightMethods } from '../../../src/codes/index.js';
+import { FeedKeeper } from '../../../src/codes/kept-feeds.js';
 import { Frontier } from '../../../src/codes/frontier.js';
 import { quantizeLayerwise } from '../../../src/codes/run.js';
 import type { Diagnostic } from '../../../src/base/errors.js';
@@ -183,6 +184,17 @@ describe('what passes through the model', () => {
     const dir = path.dirname(index!.file);
     frontier.close();
     expect(() => readdirSync(dir)).toThrow('ENOENT');
+  });
+
+  it('is computed again where there is no room for it, unless a run must go on from there', () => {
+    const keeper = (optional: boolean): FeedKeeper =>
+      new FeedKeeper({ most: 300, folder: () => '/dev/null', ...(optional ? { optional } : {}) }, 'given');
+    const free = keeper(true);
+    for (const f of feeds) free.add(f);
+    expect(free.finish()).toBeUndefined();
+    expect(() => {
+      keeper(false).add(feeds[0]!);
+    }).toThrow(expect.objectContaining({ code: 'OUTPUT_WRITE' }) as Error);
   });
 
   it('stays in memory where it fits', () => {
