@@ -97,6 +97,7 @@ const CATALOGUE: Readonly<Record<string, Readonly<Record<string, readonly string
       'fuse-prelu',
     ],
     'attention and rotary blocks': ['fuse-attention', 'fuse-attention-heads', 'fuse-rotary'],
+    'attention over a cache where the target has it': ['fuse-group-query-attention'],
     'Conv + activation where the target has it': ['fuse-conv-activation', 'fuse-conv-add-activation'],
     'two linear layers without an activation between': ['fuse-linear-conv', 'fuse-linear-gemm', 'fuse-linear-matmul'],
     'Split, convolutions and Concat → one grouped or depthwise Conv': ['fuse-split-conv'],
