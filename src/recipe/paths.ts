@@ -19,6 +19,8 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
     (spec.npy !== undefined && PATH_KEYS_OF_NPY.has(key));
   const data = (spec: Plain | undefined): Plain | undefined =>
     spec && Object.fromEntries(Object.entries(spec).map(([key, v]) => [key, isPath(spec, key, v) ? all(v) : v]));
+  const { quantize } = recipe as Partial<Recipe>; // that of a trial has what is given alone
+  const weights = quantize?.weights;
   const folder = (given: boolean | string | undefined): unknown => (typeof given === 'string' ? all(given) : given);
   return JSON.parse(
     JSON.stringify({
@@ -37,10 +39,7 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
           ? { student: { ...recipe.distill.student, model: all(recipe.distill.student.model) } }
           : {}),
       },
-      quantize: {
-        ...recipe.quantize,
-        weights: { ...recipe.quantize.weights, checkpoint: folder(recipe.quantize.weights.checkpoint) },
-      },
+      quantize: weights ? { ...quantize, weights: { ...weights, checkpoint: folder(weights.checkpoint) } } : quantize,
       calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
       evaluation: {
         ...recipe.evaluation,
