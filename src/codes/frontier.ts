@@ -148,6 +148,16 @@ function ownerOf(n: Node, graph: Graph): Node | undefined {
   return undefined;
 }
 
+/** An input of the graph that takes the place, and the name, of a value that it computes. */
+export function inputInstead(graph: Graph, y: Value): Value {
+  const input = new Value(y.name);
+  y.name = `${y.name} (computed before)`;
+  input.dtype = y.dtype;
+  input.shape = y.shape?.map((d) => (typeof d === 'number' ? d : null));
+  graph.replaceUses(y, input);
+  return graph.addInput(input);
+}
+
 /**
  * Makes inputs of a graph of the named values that it computes, and drops its other inputs. Gives what took the place
  * of which value.
@@ -158,14 +168,7 @@ export function cutAt(graph: Graph, names: ReadonlySet<string>): Map<Value, Valu
   for (const n of graph.topological()) {
     for (const y of n.outputs) {
       if (!names.has(y.name)) continue;
-      const { name } = y;
-      y.name = `${name} (computed before)`;
-      const input = new Value(name);
-      input.dtype = y.dtype;
-      input.shape = y.shape?.map((d) => (typeof d === 'number' ? d : null));
-      graph.replaceUses(y, input);
-      graph.addInput(input);
-      replaced.set(y, input);
+      replaced.set(y, inputInstead(graph, y));
     }
   }
   for (const v of [...graph.inputs]) if (!names.has(v.name) && !v.data) graph.removeInput(v);

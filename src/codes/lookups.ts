@@ -4,9 +4,10 @@ import { tableShape } from '../channels/layer.js';
 import { arrayOf } from '../data/feeds.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
-import { Value, type Graph } from '../ir/graph.js';
+import type { Graph, Value } from '../ir/graph.js';
 import { dataOf } from '../ir/known.js';
 import type { Tensor } from '../ir/tensor.js';
+import { inputInstead } from './frontier.js';
 
 /** Smaller tables are left to onnxruntime. */
 const TABLE_BYTES = 1 << 24;
@@ -33,15 +34,10 @@ export class Lookups {
       const table = dataOf(shape.weight);
       if (table.byteLength < TABLE_BYTES || table.dims.length !== 2) continue;
       const y = item(n.outputs, 0); // a table has an output
-      const { name } = y;
-      y.name = `${name} (looked up before)`;
-      const given = new Value(name);
+      const given = inputInstead(graph, y);
       given.dtype = table.dtype;
-      given.shape = y.shape?.map((d) => (typeof d === 'number' ? d : null));
-      graph.replaceUses(y, given);
-      graph.addInput(given);
       replaced.set(y, given);
-      all.push({ table, ids: shape.input.name, name });
+      all.push({ table, ids: shape.input.name, name: given.name });
     }
     this.#all = all;
     this.replaced = replaced;

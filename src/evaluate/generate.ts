@@ -136,17 +136,27 @@ function feedOf(
   context: Feed = {},
 ): Feed {
   const encoder = Object.entries(context).find(([name]) => roles.get(name) === 'encoder-states')?.[1].dims[1] ?? 1;
-  // what is in the cache takes the place of the past
+  return { ...idsFeed(inputs, roles, [ids], past, encoder), ...context };
+}
+
+/** Rows of equally many ids that follow `past` others; what is in the cache takes the place of a past. */
+export function idsFeed(
+  inputs: readonly ValueInfo[],
+  roles: Roles,
+  rows: readonly (readonly number[])[],
+  past: number,
+  encoder = 1,
+): Feed {
+  const tokens = item(rows, 0).length;
   const own = past ? inputs.filter((i) => !isPast(roles.get(i.name))) : inputs;
-  const sizes = { ...fixedSizes(inputs, roles, { batch: 1, tokens: ids.length, past, encoder }), past };
-  const made = languageFeed(own, roles, sizes, {
-    token: (_input, _row, column) => item(ids, column),
+  const sizes = { ...fixedSizes(inputs, roles, { batch: rows.length, tokens, past, encoder }), past };
+  return languageFeed(own, roles, sizes, {
+    token: (_input, row, column) => item(item(rows, row), column),
     segment: () => 0,
-    length: () => ids.length,
+    length: () => tokens,
     real: () => 0,
     hasPast: past > 0,
   });
-  return { ...made, ...context };
 }
 
 /** Keys and values of an encoder's output stay those of the first run. */

@@ -1,7 +1,6 @@
 /** Calibration of a plan: data, batches, cache key, runner. */
 import { named } from '../base/lists.js';
 import { createHash } from 'node:crypto';
-import path from 'node:path';
 import { measureBodies } from '../calibrate/bodies.js';
 import { calibrate } from '../calibrate/runner.js';
 import type { TensorStats } from '../calibrate/types.js';
@@ -21,6 +20,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import { pluginKey } from '../recipe/plugins.js';
 import { adjustKey } from './adjust-key.js';
 import { Session } from '../runtime/session.js';
+import { cacheFolder } from '../recipe/cache-folder.js';
 import { feedOf, randomFeed } from './feeds.js';
 import { inputInfo } from './inputs.js';
 import type { CalibrationFacts } from '../record/index.js';
@@ -254,7 +254,8 @@ function cacheOf(
   samples: readonly { id: string; hash: string }[],
 ): { dir: string; key: string } | undefined {
   const { cache, data, batchSize, seed, maxValuesPerSample, onNonFinite } = o.recipe.recipe.calibration;
-  if (cache === false) return undefined;
+  const dir = cacheFolder(cache, o.recipe.baseDir);
+  if (dir === undefined) return undefined;
   const key = createHash('sha256')
     .update(
       JSON.stringify({
@@ -271,11 +272,5 @@ function cacheOf(
       }),
     )
     .digest('hex');
-  return {
-    dir:
-      typeof cache === 'string'
-        ? path.resolve(o.recipe.baseDir, cache)
-        : path.join(o.recipe.baseDir, '.cache', 'quantbench'),
-    key,
-  };
+  return { dir, key };
 }

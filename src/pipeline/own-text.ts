@@ -3,9 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { field, filled, item } from '../base/lists.js';
 import type { OnEvent } from '../base/events.js';
 import { createRng, type Rng } from '../base/rng.js';
-import { fixedSizes, languageFeed } from '../data/language/feed.js';
 import { rolesOf, type Role, type Roles } from '../data/language/roles.js';
-import { cachePairs, logitsOf, whyNotGenerated } from '../evaluate/generate.js';
+import { cachePairs, idsFeed, logitsOf, whyNotGenerated } from '../evaluate/generate.js';
 import { float16ToNumber } from '../ir/convert.js';
 import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
@@ -69,13 +68,13 @@ export async function ownText(model: Model, d: Decoder, o: OwnTextOptions): Prom
       let past: Feed = {};
       for (let at = 0; at + 1 < o.length; at++) {
         const last = ids.map((row) => [item(row, at)]);
-        const outputs = await session.run({ ...idsFeed(d, last, at), ...past });
+        const outputs = await session.run({ ...idsFeed(d.inputs, d.roles, last, at), ...past });
         past = Object.fromEntries([...d.caches].map(([input, output]) => [input, field(outputs, output)]));
         drawn(field(outputs, d.logits), d.vocabulary, rng).forEach((id, r) => item(ids, r).push(id));
         o.signal?.throwIfAborted();
         await nextTurn();
       }
-      feeds.push(idsFeed(d, ids, 0));
+      feeds.push(idsFeed(d.inputs, d.roles, ids, 0));
       const note = 'the model writes text to calibrate with';
       o.onEvent?.({ type: 'progress', stage: 'weights', done: first + rows, total: o.rows, note });
     }
@@ -83,20 +82,6 @@ export async function ownText(model: Model, d: Decoder, o: OwnTextOptions): Prom
     await session.close();
   }
   return feeds;
-}
-
-/** Rows of ids that follow `past` others; what is in the cache takes the place of a past. */
-function idsFeed({ inputs, roles, caches }: Decoder, ids: readonly (readonly number[])[], past: number): Feed {
-  const own = past ? inputs.filter(({ name }) => !caches.has(name)) : inputs;
-  const tokens = item(ids, 0).length;
-  const sizes = { ...fixedSizes(inputs, roles, { batch: ids.length, tokens, past, encoder: 1 }), past };
-  return languageFeed(own, roles, sizes, {
-    token: (_input, row, column) => item(item(ids, row), column),
-    segment: () => 0,
-    length: () => tokens,
-    real: () => 0,
-    hasPast: past > 0,
-  });
 }
 
 /** For each row an id drawn from the softmax of its last logits. */

@@ -10,7 +10,8 @@ import { keptBy } from './kept.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
-import { augmentingOf, checkpointsOf, factsOf, readTraining, trainingText } from './training/train.js';
+import { cacheFolder } from '../recipe/cache-folder.js';
+import { augmentingOf, factsOf, readTraining, trainingText } from './training/train.js';
 import type { RefinedVariant, TrainedVariant } from './variant/types.js';
 
 /** Trains those that ask for it, one after the other; the others stay as they are. */
@@ -46,7 +47,7 @@ async function trainVariant(
       settings: { ...train, keep },
       samples,
       augment: augmentingOf(train),
-      checkpoints: checkpointsOf(train, recipe.baseDir),
+      checkpoints: cacheFolder(train.checkpoint, recipe.baseDir),
       label: 'qat',
       ...all.listen,
     };

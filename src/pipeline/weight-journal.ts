@@ -7,8 +7,8 @@ import { pluginKey } from '../recipe/plugins.js';
 import type { Recipe } from '../recipe/schema.js';
 import { environment } from '../runtime/environment.js';
 import { toTensor } from '../runtime/open.js';
+import { cacheFolder } from '../recipe/cache-folder.js';
 import { isStreamed } from './large.js';
-import { checkpointsOf } from './training/train.js';
 import type { AssignedVariant } from './variant/types.js';
 
 /** Changes whenever the same recipe chooses other codes. */
@@ -21,7 +21,7 @@ export async function journalOf(
   feeds: () => AsyncIterable<Feed>,
 ): Promise<JournalPlace | undefined> {
   const { checkpoint = isStreamed(model, recipe) } = recipe.quantize.weights;
-  const folder = checkpointsOf({ checkpoint }, baseDir);
+  const folder = cacheFolder(checkpoint, baseDir);
   if (folder === undefined) return undefined;
   const key = createHash('sha256').update(
     JSON.stringify([FORMAT, version, environment().onnxruntime, contentSha256(), partOf(recipe), pluginKey(plugins)]),

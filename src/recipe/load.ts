@@ -13,6 +13,7 @@ import { recipeJsonSchema, type JsonSchema } from './json-schema.js';
 import { recipeSpec, recipeSpecOf, type Recipe, type RecipeInput } from './schema.js';
 import { expandSweep } from './sweep.js';
 import { gather, MAX_COMPLAINTS, parseRecipeText, type Path, type RecipeText } from './text.js';
+import { cacheFolder } from './cache-folder.js';
 import { absent, filterComplaints, misfitOf, passComplaints, studentComplaints } from './checks.js';
 
 export interface ResolvedRecipe {
@@ -108,10 +109,8 @@ export async function derive(
 ): Promise<ResolvedRecipe> {
   const here = path.resolve(to.baseDir);
   const { cache } = recipe.calibration;
-  const kept =
-    path.resolve(baseDir) === here || cache === false
-      ? cache
-      : relativePath(here, cache === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, cache));
+  const folder = cacheFolder(cache, baseDir);
+  const kept = path.resolve(baseDir) === here || folder === undefined ? cache : relativePath(here, folder);
   const moved = mapPaths(
     {
       ...recipe,

@@ -16,6 +16,7 @@ import { addHints } from '../../train/hints.js';
 import { learn, type Learned, type LearnSettings, type TermSettings } from '../../train/learn.js';
 import { derive, cleaned } from '../../train/students/derive.js';
 import { drawWeights } from '../../train/students/fresh.js';
+import { cacheFolder } from '../../recipe/cache-folder.js';
 import { openData } from '../calibration.js';
 import { keptBy } from '../kept.js';
 import { loadFloatModel } from '../prepare.js';
@@ -70,7 +71,7 @@ export async function trainModel(o: TrainingOptions): Promise<Trained> {
   const stage = recipe.distill ? 'distill' : 'train';
   const { samples, describe } = await readTraining(o, settings, stage);
   try {
-    const course = new Course(o, settings, samples, stage, checkpointsOf(settings, baseDir));
+    const course = new Course(o, settings, samples, stage, cacheFolder(settings.checkpoint, baseDir));
     const made = await (recipe.distill ? course.distill(recipe.distill) : course.train());
     const augment = settings.augment.map((a) => a.name);
     return { ...made, facts: { ...made.facts, fitted: course.fitted, data: describe, augment } };
@@ -84,11 +85,6 @@ const withKnownClasses = (data: DataSpec | undefined, evaluation: DataSpec | und
   data?.images !== undefined && data.classes === undefined && evaluation?.classes !== undefined
     ? { ...data, classes: evaluation.classes }
     : data;
-
-export function checkpointsOf({ checkpoint }: Pick<TrainSpec, 'checkpoint'>, baseDir: string): string | undefined {
-  if (checkpoint === false) return undefined;
-  return checkpoint === true ? path.join(baseDir, '.cache', 'quantbench') : path.resolve(baseDir, checkpoint);
-}
 
 type Distill = NonNullable<ResolvedRecipe['recipe']['distill']>;
 type Made = Omit<Trained, 'facts'> & { readonly facts: Pick<TrainingFacts, 'student'> };
