@@ -12,6 +12,7 @@ import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
 import { cacheFolder } from '../recipe/cache-folder.js';
 import { augmentingOf, factsOf, readTraining, trainingText } from './training/train.js';
+import { tellDivergence } from './training/divergence.js';
 import type { RefinedVariant, TrainedVariant } from './variant/types.js';
 
 /** Trains those that ask for it, one after the other; the others stay as they are. */
@@ -75,8 +76,10 @@ async function trainVariant(
         ]
       : [];
     const about = { recipe, inputs, scores, report: () => undefined, signal: all.listen.signal };
+    const fitted = [factsOf('quantized', learned, train), ...(control ? [factsOf('control', control, train)] : [])];
+    for (const facts of fitted) tellDivergence(facts, train.rate, v.report);
     const training: TrainingFacts = {
-      fitted: [factsOf('quantized', learned, train), ...(control ? [factsOf('control', control, train)] : [])],
+      fitted,
       scores: await scoresOf(models, about),
       data: describe,
       augment: train.augment.map((a) => a.name),

@@ -5,7 +5,7 @@ import type { GraphBuilder } from '../rewrite/builder.js';
 import { withGrid, type CodeGrid } from '../scheme/codings/chosen.js';
 import { rowMajor } from '../scheme/codings/matrix.js';
 import type { Coded, Matrix } from '../scheme/codings/types.js';
-import { addSize, pacesOf } from './step-size.js';
+import { addSize, grown, pacesOf } from './step-size.js';
 
 export interface CodedWeight {
   readonly name: string;
@@ -59,7 +59,7 @@ function nearestLevels(b: GraphBuilder, weight: Value, w: CodedWeight): FakeLeve
   const value = asWeight(b, scale ? op('Mul', [nearest, scale]) : nearest, w);
   const read = (values: Float32Array, t: Tensor | undefined): Coded => {
     const moved = t?.f64();
-    const scales = grid.scale?.map((s, i) => (moved ? s * Math.exp((factor[i] ?? 1) * (moved[i] ?? 0)) : s));
+    const scales = grid.scale?.map((s, i) => (moved ? s * grown(moved[i] ?? 0, factor[i] ?? 1, w.relative) : s));
     const all = rowMajor({ ...matrix, values }, grid.size);
     const blocks = grid.size;
     const codes = Int32Array.from(all, (x, at) =>

@@ -9,6 +9,8 @@ import type { QuantParams } from '../scheme/types.js';
 
 /** The smallest normal float32, below which no step size may fall. */
 const TINY = 2 ** -126;
+/** The share of its start below which gradients move no step size. */
+const LEAST = 2 ** -10;
 
 /** What kernels and gradients of one point need. */
 export interface Steps {
@@ -36,9 +38,10 @@ export interface StepsRequest {
 }
 
 /**
- * step size = start · exp(factor · t), where t starts at zero: it stays positive, and a step of gradient descent moves
- * it as LSQ does, by its gradient over √(elements · highest code), where factor² = 1 / (start² · √(…)). With `relative`
- * the factor is 1. source: https://arxiv.org/abs/1902.08153, section 2.2
+ * step size = start · grown(factor · t), where t starts at zero: it stays positive. With `relative` it is eᵗ. Else a step
+ * of gradient descent moves it as LSQ does, by its gradient over √(elements · highest code), where factor² = 1 / (start²
+ * · √(…)): it grows in a straight line, for growth by a share of itself would run away, and falls ever slower, as
+ * exp(factor · t), down to a small share of its start. source: https://arxiv.org/abs/1902.08153, section 2.2
  */
 export function addSize(
   b: GraphBuilder,
@@ -48,8 +51,15 @@ export function addSize(
   const size = b.constant(Tensor.f32(start, shape), `start of ${name}`);
   if (!pace) return { size, learned: undefined };
   const t = b.constant(Tensor.f32(new Float32Array(start.length), shape), `step size of ${name}`);
-  const scaled = relative ? t : b.op('Mul', [t, b.constant(Tensor.f32(pace, shape), `pace of ${name}`)]);
-  return { size: b.op('Mul', [size, b.op('Exp', [scaled])], { name: `size of ${name}` }), learned: t.name };
+  const growth = relative ? b.op('Exp', [t]) : straight(b, b.op('Mul', [t, b.constant(Tensor.f32(pace, shape))]));
+  return { size: b.op('Mul', [size, growth], { name: `size of ${name}` }), learned: t.name };
+}
+const straight = (b: GraphBuilder, v: Value): Value =>
+  b.op('Max', [b.op('Add', [b.op('Elu', [v]), b.constant(1)]), b.constant(LEAST)]);
+/** What addSize() multiplies a step size by, at t. */
+export function grown(t: number, factor: number, relative: boolean): number {
+  const v = factor * t;
+  return relative ? Math.exp(t) : Math.max(LEAST, v < 0 ? Math.exp(v) : 1 + v);
 }
 export interface SizeRequest {
   readonly name: string;
@@ -125,7 +135,7 @@ export function readSteps(
     // a scale keeps its sign
     scale: t
       ? given.scale.map(
-          (s, i) => Math.sign(s) * Math.max(TINY, Math.abs(s) * Math.exp((factors[i] ?? 1) * (t[i] ?? 0))),
+          (s, i) => Math.sign(s) * Math.max(TINY, Math.abs(s) * grown(t[i] ?? 0, factors[i] ?? 1, request.relative)),
         )
       : given.scale,
     zeroPoint: z

@@ -20,6 +20,7 @@ import { cacheFolder } from '../../recipe/cache-folder.js';
 import { openData } from '../calibration.js';
 import { keptBy } from '../kept.js';
 import { loadFloatModel } from '../prepare.js';
+import { tellDivergence } from './divergence.js';
 
 export interface TrainingOptions {
   readonly recipe: ResolvedRecipe;
@@ -180,7 +181,9 @@ class Course {
       label: this.#stage,
       ...(from ? { teacher: from.teacher, ...hintsOf(from.distill, settings.seed) } : {}),
     });
-    this.fitted.push(factsOf(name, made, settings));
+    const facts = factsOf(name, made, settings);
+    tellDivergence(facts, settings.rate, this.#o.report);
+    this.fitted.push(facts);
     return made;
   }
 }
