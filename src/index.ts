@@ -46,6 +46,7 @@ export type {
   GateFacts,
   LatencyFacts,
   LayerErrors,
+  LayoutFacts,
   MetricFacts,
   NodeFacts,
   PointFacts,
@@ -60,11 +61,13 @@ export {
   renderAnnotations,
   renderCompareHtml,
   renderCompareMarkdown,
+  renderFiles,
   renderHtml,
   renderJunit,
   renderMarkdown,
   renderModelCard,
   renderStepSummary,
+  type LaidOutRuns,
 } from './report/index.js';
 export {
   differences,

@@ -26,6 +26,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   evaluate: 5,
   channels: 5,
   autodiff: 6,
+  layouts: 6,
   gate: 7,
   lint: 7,
   store: 7,

@@ -8,11 +8,12 @@ import { groupBy } from '../base/group.js';
 import { version } from '../base/version.js';
 import type { GateSettings } from '../gate/index.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { CompareRecord, CompareRun, RunRecord } from '../record/index.js';
+import type { CompareRecord, CompareRun, LayoutFacts, RunRecord } from '../record/index.js';
 import { readRun } from '../record/read.js';
 import { environment } from '../runtime/environment.js';
 import { rank, type Finished } from './rank.js';
 import { frontOf } from '../pipeline/front-of.js';
+import { layOutRuns, sharedLayout, type LayoutAsk } from '../pipeline/layouts.js';
 import { runRecipes, type RunListener } from '../pipeline/run.js';
 
 /** A recipe to run into a folder, or the folder of a run that exists. */
@@ -24,6 +25,8 @@ export interface CompareOptions extends RunListener {
   readonly outDir: string;
   /** What the run to ship must keep; the recipes' own gates come first. */
   readonly limits: GateSettings;
+  /** Gives the README.md of the folder that recipes with one `export.layout` share. */
+  readonly renderLayout?: (facts: LayoutFacts, records: readonly RunRecord[]) => string;
   /** Runs recipes again whose folder holds their result already. */
   readonly fresh?: boolean;
 }
@@ -32,7 +35,12 @@ export interface CompareOptions extends RunListener {
  * Runs what is missing, those recipes together that share their data, and ranks all. A recipe that fails is told of and
  * the others go on. Throws USAGE for runs of different float models, and where every run failed, the first failure.
  */
-export async function compareRuns(o: CompareOptions): Promise<{ record: CompareRecord; runs: readonly Finished[] }> {
+export async function compareRuns(o: CompareOptions): Promise<{
+  record: CompareRecord;
+  runs: readonly Finished[];
+  /** The folder that all share for a library: its files, relative to the folder of the comparison. */
+  layout?: { readonly files: readonly string[] };
+}> {
   const startedAt = new Date();
   const notes: string[] = [];
   const done = new Map<CompareItem, RunRecord | QuantError>();
@@ -49,6 +57,7 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
       }
     }
   }
+  const ask = sharedLayout(o.items.flatMap((i) => ('recipe' in i ? [i.recipe] : [])));
   const missing = o.items.filter((i): i is Exclude<CompareItem, { folder: string }> => 'recipe' in i && !done.has(i));
   for (const together of groupBy(missing, (i) => frontOf(i.recipe)).values()) {
     const results = await runRecipes({
@@ -56,6 +65,7 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
       title: together.length > 1 ? `${together.length} recipes` : together[0]!.recipe.name,
       keepGoing: true,
       detail: together.length === 1,
+      ...(ask ? { layouts: false } : {}),
       ...(o.onEvent ? { onEvent: o.onEvent } : {}),
       ...(o.signal ? { signal: o.signal } : {}),
       ...(o.render ? { render: o.render } : {}),
@@ -100,10 +110,12 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
     notes.push(
       'latency was measured on different machines, runtimes or settings: compare the speed-ups, not the milliseconds',
     );
+  const layout = ask && layOutShared(ask, runs, o);
   const ranked = rank(runs, o.limits);
   const float = first.latency?.floatMs.p50;
   return {
     runs,
+    ...(layout ? { layout } : {}),
     record: {
       schema: 1,
       quantbench: version,
@@ -126,6 +138,20 @@ export async function compareRuns(o: CompareOptions): Promise<{ record: CompareR
       notes: [...notes, ...ranked.notes],
     },
   };
+}
+
+/** Writes what was finished into one folder. */
+function layOutShared(
+  ask: LayoutAsk,
+  runs: readonly Finished[],
+  { outDir, renderLayout }: CompareOptions,
+): { readonly files: readonly string[] } {
+  const made = runs.flatMap(({ folder, record }) => (record ? [{ folder, record }] : []));
+  const records = made.map((r) => r.record);
+  const out = path.join(outDir, ask.layout);
+  const readme = renderLayout && ((facts: LayoutFacts): string => renderLayout(facts, records));
+  const { files } = layOutRuns(made, { ...ask, out, ...(readme ? { readme } : {}) });
+  return { files: files.map((f) => `${ask.layout}/${f}`) };
 }
 
 /** The result that a recipe's folder holds, if it is of this very recipe, model, machine and version, and whole. */

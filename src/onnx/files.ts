@@ -50,6 +50,11 @@ export interface SaveOptions {
   readonly externalThresholdBytes?: number;
   /** Most bytes of a data file: more make several. One tensor of more has a file of its own. Default: one file. */
   readonly shardBytes?: number;
+  /**
+   * Name of a data file, from the name of the model file and a number from 0. Default: by the content, so that a kill
+   * leaves the old model with its old data; with names of one's own, save into a folder that nobody reads yet.
+   */
+  readonly dataName?: (model: string, index: number) => string;
   /** Size from which 'auto' goes external and 'never' is refused; just under 2 GiB by default. */
   readonly limitBytes?: number;
 }
@@ -93,18 +98,19 @@ export function saveModel(model: Model, file: string, options: SaveOptions = {})
       );
     return { files: [{ path: file, bytes: writeFileAtomic(file, bytesIn(whole)) }] };
   }
-  return saveExternal(model, file, tensors, { limit, shardBytes: options.shardBytes ?? Infinity });
+  const { shardBytes = Infinity, dataName } = options;
+  return saveExternal(model, file, tensors, { limit, shardBytes, dataName });
 }
 
 function saveExternal(
   model: Model,
   file: string,
   tensors: readonly Tensor[],
-  { limit, shardBytes }: { readonly limit: number; readonly shardBytes: number },
+  o: { readonly limit: number; readonly shardBytes: number; readonly dataName: SaveOptions['dataName'] },
 ): { files: SavedFile[] } {
-  const shards = shardsOf(tensors, shardBytes);
+  const shards = shardsOf(tensors, o.shardBytes);
   const base = path.basename(file);
-  const nameOf = (sha256: string): string => `${base}.${sha256.slice(0, 16)}.data`;
+  const nameOf = (i: number, sha256: string): string => o.dataName?.(base, i) ?? `${base}.${sha256.slice(0, 16)}.data`;
   const encoded = (names: readonly string[]): Uint8Array => {
     const places = new Map<Tensor, ExternalPlace>();
     shards.forEach((shard, i) =>
@@ -115,8 +121,8 @@ function saveExternal(
     return encodeModel(model, { places });
   };
   // before anything is written, so that a bad model leaves no file; names are as long as they will be
-  const bytes = encoded(shards.map(() => nameOf('0'.repeat(64)))).length;
-  if (bytes > limit)
+  const bytes = encoded(shards.map((_, i) => nameOf(i, '0'.repeat(64)))).length;
+  if (bytes > o.limit)
     fail(
       'MODEL_LIMIT',
       `the model takes ${bytes} bytes even with its large tensors outside`,
@@ -124,7 +130,7 @@ function saveExternal(
       'lower externalThresholdBytes',
     );
   const directory = path.dirname(file);
-  const data = shards.map((shard) => writeFileByHash(directory, nameOf, content(shard)));
+  const data = shards.map((shard, i) => writeFileByHash(directory, (hash) => nameOf(i, hash), content(shard)));
   const whole = encoded(data.map((d) => path.basename(d.file)));
   return {
     files: [

@@ -8,6 +8,7 @@ import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
 import { lintModel } from '../lint/index.js';
 import type { TargetFacts } from '../record/index.js';
+import type { ResolvedRecipe } from '../recipe/load.js';
 import { relativePath } from '../recipe/override.js';
 import type { QuantizedGraph } from '../scheme/quantized.js';
 import { readmeOf } from '../targets/shared/readme.js';
@@ -18,6 +19,8 @@ import { atBatch } from './feeds.js';
 import type { Front } from './front.js';
 import type { OutputFolder } from './output-folder.js';
 import type { Together } from './together.js';
+import { layOutVariant } from './layouts.js';
+import type { RunsOptions } from './run-options.js';
 import { isForRuntime, targetOf } from './target-of.js';
 import { graphOf } from './variant/write.js';
 import type { MeasuredVariant, PlannedVariant } from './variant/types.js';
@@ -70,12 +73,33 @@ export function putArtefact(
   return artefact;
 }
 
-/** Writes what each runtime loads into its folder, with what was measured of it. */
-export async function emitTogether(
+/** Which folders a run writes beside its model. */
+export const writesOf = (
+  { searchOnly, layouts }: Pick<RunsOptions, 'searchOnly' | 'layouts'>,
+  recipe: ResolvedRecipe,
+): { readonly runtime: boolean; readonly layout: boolean } => ({
+  runtime: !searchOnly && isForRuntime(recipe),
+  layout: !searchOnly && layouts !== false,
+});
+
+/** What lies beside the models: files of runtimes, and folders of libraries of language models. */
+export async function putOut(
   list: readonly MeasuredVariant[],
   front: Front,
   all: Together,
 ): Promise<MeasuredVariant[]> {
+  const emitted = await emitTogether(list, front, all);
+  const asked = all.alive(emitted).filter((v) => v.asks.layout);
+  if (!asked.length) return emitted;
+  const made = await all.stage('layout', async () => {
+    const done = await all.each(asked, (v) => ({ ...v, layout: layOutVariant(v) }));
+    return [done, all.about(done.map((v) => `${v.layout.name}: ${v.layout.variants.map((x) => x.file).join(', ')}`))];
+  });
+  return all.alive(emitted).map((v) => made.find((m) => m.index === v.index) ?? v);
+}
+
+/** Writes what each runtime loads into its folder, with what was measured of it. */
+async function emitTogether(list: readonly MeasuredVariant[], front: Front, all: Together): Promise<MeasuredVariant[]> {
   const asked = all.alive(list).filter((v) => isForRuntime(v.recipe));
   if (!asked.length) return [...list];
   const made = await all.stage('emit', async () => {

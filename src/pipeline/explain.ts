@@ -25,7 +25,7 @@ export function explainRecipe(resolved: ResolvedRecipe): ExplainedStage[] {
     ),
   ];
   const subject: Subject = { recipe, plugins, settings, change: 0 };
-  const asks = asksOf(recipe, true, isForRuntime(resolved));
+  const asks = asksOf(recipe, true, { runtime: isForRuntime(resolved), layout: true });
   return [
     ...STAGES.filter((s) => s.when(asks)).flatMap((s) =>
       namesOf(s, asks).map((name, change) => ({ name, ...s.does({ ...subject, change }) })),

@@ -14,6 +14,7 @@ import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
 import { isTooLarge, readsOnce } from './large.js';
+import { assertLaysOut } from './layouts.js';
 import { lookAhead, startMetrics } from './look-ahead.js';
 import { checkOutputs } from './overwriting.js';
 import { loadFloatModel } from './prepare.js';
@@ -72,6 +73,7 @@ export async function openFront(o: FrontOptions): Promise<Front> {
   const model = loadFloatModel(floatFile, (m) => !o.dryRun && !later(m));
   sources.add(model);
   if (!o.dryRun) checkOutputs(o.runs, model);
+  for (const r of o.runs) assertLaysOut(r, model);
   const inputs = fedInputs(model);
   const name = path.basename(floatFile);
   const original = modelFacts(model, name, bytesOnDisk(floatFile, model), sources.sha256, undefined);

@@ -10,13 +10,6 @@ import { publish, stagingDir } from './staging.js';
 type FileFacts = RunRecord['files'][number];
 const MODEL = 'model.onnx';
 export const SIMULATED = 'simulated.onnx';
-/** Of files, the one that a runtime is given. Throws INTERNAL where there is none. */
-export function mainFile(files: readonly FileFacts[]): FileFacts {
-  const models = files.filter((f) => f.role === 'model');
-  return (
-    models.find((f) => f.path === MODEL) ?? models[0] ?? fail('INTERNAL', 'bug in quantbench: no model was written')
-  );
-}
 /** Names that a run gives to files of its own. */
 const TAKEN = /^(\.|run\.json$|report\.|recipe\.yaml$)/;
 const TAKEN_FLAT = /^(\.|model\.onnx|simulated\.onnx|README\.md$|run\.json$|report\.|recipe\.yaml$)/;
@@ -28,6 +21,8 @@ export class OutputFolder {
   #staging: string | undefined;
   /** Of files that exporters made. */
   readonly #exported = new Map<string, FileRole>();
+  /** Folders in it that hold copies of the model. */
+  readonly #inside = new Set<string>();
   constructor(dir: string, name: typeof MODEL | typeof SIMULATED = MODEL) {
     this.dir = dir;
     this.name = name;
@@ -62,8 +57,17 @@ export class OutputFolder {
     writeFileAtomic(path.join(place, name), data);
     this.#exported.set(name, role);
   }
+  /** A new folder in it, whose files go with the model. Throws EXPORT_UNSUPPORTED where the name is taken. */
+  inside(name: string): string {
+    const folder = path.join(this.#place(), name);
+    if (existsSync(folder)) fail('EXPORT_UNSUPPORTED', `a file '${name}' is in the way of a folder of that name`);
+    mkdirSync(folder);
+    this.#inside.add(name);
+    return folder;
+  }
   /** Where an exporter made the model that ships, the ONNX model goes with it as what was measured. */
   #roleOf(name: string): FileRole {
+    if (this.#inside.has(name.split('/')[0] ?? '')) return 'sidecar';
     return this.#exported.get(name) ?? ([...this.#exported.values()].includes('model') ? 'sidecar' : 'model');
   }
 
@@ -96,7 +100,8 @@ export class OutputFolder {
     const made = readdirSync(staging);
     for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
     const last = made.filter((f) => f === this.name);
-    publish(staging, this.dir, [...made.filter((f) => f !== this.name), ...last, ...Object.keys(texts)]);
+    const flat = Object.keys(texts).filter((name) => !name.includes('/')); // the others lie in a folder that was made
+    publish(staging, this.dir, [...made.filter((f) => f !== this.name), ...last, ...flat]);
   }
   /** Takes away what was not published, and the folder where nothing was made. */
   close(): void {

@@ -33,6 +33,8 @@ export interface RunsOptions extends RunListener {
   readonly searchOnly?: SearchOnly;
   /** Whether a record, and what it is of, is put into its folder. Default: it is. */
   readonly wanted?: (record: RunRecord) => boolean;
+  /** Whether folders of `export.layout` are written. Default: they are. */
+  readonly layouts?: boolean;
   /** The caller has looked at the float model with {@link lookAtFloat}. */
   readonly lookedAt?: boolean;
 }

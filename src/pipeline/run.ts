@@ -15,7 +15,7 @@ import type { MixedFacts, RunRecord, Sensitivity } from '../record/index.js';
 import { environment } from '../runtime/environment.js';
 import { adjustModel, chooseWeights } from './adjust.js';
 import { correctLowRank } from './low-rank-errors.js';
-import { assertEmits, emitTogether } from './emit.js';
+import { assertEmits, putOut, writesOf } from './emit.js';
 import { encodeVariant } from './encode.js';
 import { analyseSensitivity, analysisData, sensitivityText } from './analysis.js';
 import { compressFront } from './compress.js';
@@ -38,7 +38,7 @@ import { saturationOf } from './saturation.js';
 import { trainTogether } from './qat.js';
 import { transportTogether } from './transport/transport.js';
 import { asksOf, has, stagesTogether, type Asks, type StageName } from './stages.js';
-import { isForRuntime, targetOf } from './target-of.js';
+import { targetOf } from './target-of.js';
 import { Together } from './together.js';
 import { trainFront, type TrainedFront } from './training/front.js';
 import { withCaches } from './kv-cache.js';
@@ -80,7 +80,7 @@ export async function runRecipes(given: RunsOptions): Promise<RunResult[]> {
   const startedAt = new Date();
   const { runs, told } = fitToMemory(given.runs);
   const o = { ...given, runs };
-  const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail, !o.searchOnly && isForRuntime(r.recipe)));
+  const asked = o.runs.map((r) => asksOf(r.recipe.recipe, o.detail, writesOf(o, r.recipe)));
   const all = new Together(o, stagesTogether(asked), o.runs.length);
   told.forEach(all.report);
   const opened = await openFront({
@@ -173,7 +173,7 @@ async function runTrained(
     });
     front.sources.assertUnchanged();
     const calibration = calibrated.facts && { ...calibrated.facts, overlapWithEvaluation: overlap };
-    const emitted = o.searchOnly ? measured : await emitTogether(measured, front, all);
+    const emitted = o.searchOnly ? measured : await putOut(measured, front, all);
     const records = await all.each(emitted, (v) => {
       const found = recordOf(v, facts(calibration));
       const { quantize } = v.recipe.recipe;

@@ -229,6 +229,11 @@ export const tell = {
     why: 'no file serves all runtimes',
     settings: under(s, 'target'),
   }),
+  layout: (s: Subject): Told => ({
+    does: `Writes the folder ${s.recipe.export.layout ?? ''}, as its library loads it.`,
+    why: 'names, configuration and tokenizer are looked for where each library wants them',
+    settings: under(s, 'export'),
+  }),
 };
 
 function whyPlan(s: Subject): string {

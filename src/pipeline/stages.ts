@@ -29,7 +29,8 @@ export type StageName =
   | 'verify'
   | 'latency'
   | 'generate'
-  | 'emit';
+  | 'emit'
+  | 'layout';
 
 /** What of a recipe decides which stages it has. */
 export interface Asks {
@@ -50,6 +51,8 @@ export interface Asks {
   /** Whether prompts are continued, where the model continues text. */ readonly generation: boolean;
   /** Whether a folder for a runtime is made. */
   readonly runtime: boolean;
+  /** Whether one for a library of language models is. */
+  readonly layout: boolean;
 }
 
 /** What a group of recipes that run together costs in a stage, in runs of the float model, before it was measured. */
@@ -174,6 +177,7 @@ export const STAGES: readonly StageSpec[] = [
   { name: 'latency', when: (a) => a.latency, shared: 'each', runs: () => 0, does: tell.latency },
   { name: 'generate', when: (a) => a.generation, shared: 'each', runs: () => 0, does: tell.generate },
   { name: 'emit', when: (a) => a.runtime, shared: 'each', runs: () => 0, does: tell.emit },
+  { name: 'layout', when: (a) => a.layout, shared: 'each', runs: () => 0, does: tell.layout },
 ];
 
 type Quantize = Pick<NonNullable<RecipeInput['quantize']>, 'weights' | 'layers' | 'budget' | 'format' | 'coding'>;
@@ -206,14 +210,13 @@ function weighsInputs(coding: string | { readonly name: string } | undefined): b
 }
 
 /**
- * What a recipe asks for. Without `detail`, what only explains the result is left out; `runtime`
- * tells whether files for
- * a runtime are written.
+ * What a recipe asks for. Without `detail`, what only explains the result is left out; `writes` tells whether files for
+ * a runtime, and the folder of a layout, are written.
  */
 export function asksOf(
-  { compress, train, distill, adjust, quantize, transport, calibration, evaluation: e }: Recipe,
+  { compress, train, distill, adjust, quantize, transport, calibration, evaluation: e, export: x }: Recipe,
   detail = true,
-  runtime = false,
+  writes: { readonly runtime?: boolean; readonly layout?: boolean } = {},
 ): Asks {
   return {
     compress: compress.map((c) => c.name),
@@ -230,7 +233,8 @@ export function asksOf(
     layers: detail && e.layers !== false,
     latency: e.latency !== false,
     generation: detail && e.generation !== false && continues(e.data ?? calibration.data),
-    runtime,
+    runtime: writes.runtime === true,
+    layout: writes.layout === true && x.layout !== undefined,
   };
 }
 

@@ -74,6 +74,7 @@ export function publish(staging: string, outDir: string, names: readonly string[
   for (const name of names) {
     const file = path.join(outDir, name);
     try {
+      if (name.includes('/')) mkdirSync(path.dirname(file), { recursive: true });
       if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory())
         renameSync(file, path.join(staging, `.before-${name}`));
       renameSync(path.join(staging, name), file);

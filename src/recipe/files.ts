@@ -59,7 +59,15 @@ export function complaintAt(r: ResolvedRecipe, code: ErrorCode, message: string,
   );
 }
 
-function namedIn({ recipe: { model, calibration, evaluation, train, distill } }: ResolvedRecipe): Named[] {
+function namedIn({ recipe }: ResolvedRecipe): Named[] {
+  const {
+    model,
+    calibration,
+    evaluation,
+    train,
+    distill,
+    export: { from },
+  } = recipe;
   const sections = [
     ['calibration', calibration.data],
     ['evaluation', evaluation.data],
@@ -92,6 +100,9 @@ function namedIn({ recipe: { model, calibration, evaluation, train, distill } }:
   return [
     ...(model === undefined ? [] : [{ at: ['model'], file: model, code: 'MODEL_MISSING', what: 'model' } as const]),
     ...others,
+    ...(from === undefined
+      ? []
+      : [{ at: ['export', 'from'], file: from, code: 'DATA_MISSING', what: 'folder' } as const]),
     ...data,
     ...modules,
   ];

@@ -40,6 +40,7 @@ export function mapPaths(recipe: Recipe, change: (p: string) => string): Plain {
           : {}),
       },
       quantize: weights ? { ...quantize, weights: { ...weights, checkpoint: folder(weights.checkpoint) } } : quantize,
+      export: (recipe as Partial<Recipe>).export && { ...recipe.export, from: folder(recipe.export.from) },
       calibration: { ...recipe.calibration, data: data(recipe.calibration.data) },
       evaluation: {
         ...recipe.evaluation,

@@ -2,6 +2,7 @@
 import { item } from '../base/lists.js';
 import { z } from 'zod';
 import { dataSpec } from '../data/spec.js';
+import { LAYOUTS } from '../layouts/names.js';
 import { adjustmentSpec, bytesSpec, metricSpec, namedParts, type NamedParts } from './parts.js';
 import { distillSpec } from './distill-spec.js';
 import { builtIn, type Plugins } from './plugins.js';
@@ -200,18 +201,38 @@ export const adjustSpec = z
   .default([])
   .describe('Changes of the float model before it is quantized, in this order.');
 
-export const exportSpec = z.strictObject({
-  externalData: z
-    .enum(['auto', 'always'])
-    .default('auto')
-    .describe(
-      'always: large tensors lie in data files beside the model, where runtimes map them. auto: so where one file ' +
-        'could not hold them, or they are quantized while they are written.',
-    ),
-  shardSize: bytesSpec
-    .describe('Most bytes of a data file, such as 2 GB: more make several. Default: one file.')
-    .optional(),
-});
+export const exportSpec = z
+  .strictObject({
+    layout: z
+      .enum(LAYOUTS)
+      .describe(
+        'Also writes a folder of this name that the library loads: the model under its names, with configuration, ' +
+          'tokenizer and model card. Recipes of a sweep share one where each has weights of another type.',
+      )
+      .optional(),
+    from: z
+      .string()
+      .min(1)
+      .describe(
+        'With layout: the folder with config.json and the tokenizer of the float model. Default: that of the model, or ' +
+          'the one above where it lies in `onnx/`.',
+      )
+      .optional(),
+    externalData: z
+      .enum(['auto', 'always'])
+      .default('auto')
+      .describe(
+        'always: large tensors lie in data files beside the model, where runtimes map them. auto: so where one file ' +
+          'could not hold them, or they are quantized while they are written.',
+      ),
+    shardSize: bytesSpec
+      .describe('Most bytes of a data file, such as 2 GB: more make several. Default: one file.')
+      .optional(),
+  })
+  .refine((e) => e.from === undefined || e.layout !== undefined, {
+    path: ['from'],
+    error: 'export.from says where the files of a layout come from, and export.layout names none',
+  });
 
 const compressSpecOf = ({ compression }: NamedParts) =>
   z

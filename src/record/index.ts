@@ -5,6 +5,7 @@ export type * from './gate.js';
 export type * from './generation.js';
 export type * from './latency.js';
 export type * from './layers.js';
+export type * from './layout.js';
 export type * from './low-rank.js';
 export type * from './mixed.js';
 export type * from './compression.js';

@@ -9,6 +9,7 @@ import { gateSpec } from './gate.js';
 import { generationSpec } from './generation.js';
 import { latencySpec } from './latency.js';
 import { graphSpec, layersSpec, nodeSpec, pointSpec, runtimeSpec, sensitivitySpec } from './layers.js';
+import { layoutSpec } from './layout.js';
 import { mixedSpec } from './mixed.js';
 import { count, diagnosticSpec, environmentSpec, modelSpec, stageSpec, text, type Deep } from './parts.js';
 import { searchSpec } from './search.js';
@@ -89,6 +90,7 @@ export const runRecordSpec = z
     training: trainingSpec.optional(),
     transport: transportSpec.optional(),
     target: targetSpec.optional(),
+    layout: layoutSpec.optional(),
     diagnostics: z.array(diagnosticSpec),
     files: z.array(fileSpec),
   })

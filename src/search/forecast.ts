@@ -159,6 +159,7 @@ export class Forecast {
       latency: e.latency,
       generation: false, // said of what is found, not of what is tried
       runtime: false,
+      layout: false,
     };
   }
 

@@ -54,7 +54,7 @@ export async function auto(
   // Without a recipe there is nothing given to try, unless --set gives it.
   const tryBase = flags.recipe !== undefined || (flags.set ?? []).some((s) => /^\s*(quantize|adjust)\b/.test(s));
   const outDir = flags.out ?? path.join('reports', folderName(`${base.name}-auto`));
-  const [{ findRecipe }, { increaseOf, marginSpec }, { renderHtml, renderMarkdown }] = await Promise.all([
+  const [{ findRecipe }, { increaseOf, marginSpec }, { renderFiles }] = await Promise.all([
     import('../../search/auto.js'),
     import('../../gate/limits.js'),
     import('../../report/index.js'),
@@ -81,7 +81,7 @@ export async function auto(
       ...(flags.allow === undefined ? {} : { allow: flags.allow.split(',').map((s) => s.trim()) }),
       ...(flags.proven ? { proven: true } : {}),
       ...(progress ? { onEvent: progress.onEvent } : {}),
-      render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
+      render: renderFiles,
     });
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(found.record, null, 1)}\n`);
@@ -95,7 +95,7 @@ export async function auto(
         );
       }
       terminal.data(
-        [...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', 'report.md', 'report.html']
+        [...found.record.files.map((f) => f.path), 'recipe.yaml', 'run.json', ...Object.keys(renderFiles(found.record))]
           .map((f) => `${path.join(found.outDir, f)}\n`)
           .join(''),
       );

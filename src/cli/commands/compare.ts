@@ -121,7 +121,7 @@ export async function compareLoaded(
   if (odd) fail('USAGE', `--max-accuracy-drop: ${odd.message}`);
   const progress = flags.quiet ? undefined : await openProgress(terminal);
   try {
-    const { record } = await compareRuns({
+    const { record, layout } = await compareRuns({
       name,
       items,
       outDir,
@@ -129,7 +129,8 @@ export async function compareLoaded(
       signal,
       fresh: flags.fresh === true,
       ...(progress ? { onEvent: progress.onEvent } : {}),
-      render: (r) => ({ 'report.md': report.renderMarkdown(r), 'report.html': report.renderHtml(r) }),
+      render: report.renderFiles,
+      renderLayout: (facts, records) => (records[0] ? report.renderModelCard(records[0], { facts, records }) : ''),
     });
     progress?.close();
     mkdirSync(outDir, { recursive: true });
@@ -143,9 +144,7 @@ export async function compareLoaded(
     else {
       if (!flags.quiet) say(record, terminal);
       terminal.data(
-        Object.keys(texts)
-          .map((file) => `${path.join(outDir, file)}\n`)
-          .join(''),
+        [...(layout?.files ?? []), ...Object.keys(texts)].map((file) => `${path.join(outDir, file)}\n`).join(''),
       );
     }
     const gated =

@@ -77,7 +77,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
   const folder = flags.out ?? path.join('reports', folderName(recipe.sweep?.name ?? recipe.name));
   const outDir = isForRuntime(recipe) ? path.join(folder, folderName(recipe.recipe.target)) : folder;
   // Loaded now, so that a mistake in the recipe is told at once.
-  const [{ runRecipe }, { renderHtml, renderMarkdown }, { exitCodeOfVerdict }] = await Promise.all([
+  const [{ runRecipe }, { renderFiles }, { exitCodeOfVerdict }] = await Promise.all([
     import('../../pipeline/run.js'),
     import('../../report/index.js'),
     import('../../gate/index.js'),
@@ -91,7 +91,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
       signal,
       dryRun: flags.dryRun === true,
       ...(progress ? { onEvent: progress.onEvent } : {}),
-      render: (r) => ({ 'report.md': renderMarkdown(r), 'report.html': renderHtml(r) }),
+      render: renderFiles,
     });
     progress?.close();
     if (flags.json) terminal.data(`${JSON.stringify(record, null, 1)}\n`);
@@ -102,7 +102,7 @@ export async function run(flags: RunFlags, { terminal, signal }: CommandContext)
     if (!flags.quiet) for (const line of summaryLines(record, terminal)) terminal.say(line);
     if (!flags.json)
       terminal.data(
-        [...record.files.map((f) => f.path), 'run.json', 'report.md', 'report.html']
+        [...record.files.map((f) => f.path), 'run.json', ...Object.keys(renderFiles(record))]
           .map((f) => `${path.join(outDir, f)}\n`)
           .join(''),
       );

@@ -5,7 +5,7 @@ import { relativePath } from '../../recipe/override.js';
 import type { CalibrationFacts, LowRankFacts, NodeFacts, RunRecord, TrainingFacts } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
 import type { LowRankTerm } from '../../scheme/quantized.js';
-import { mainFile } from '../output-folder.js';
+import { mainFile } from '../../record/main-file.js';
 import type { MeasuredVariant, PlannedVariant, RefinedVariant } from './types.js';
 
 /** What the records of those that run together share. */
@@ -64,6 +64,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
     ...(done?.lowRank ? { lowRank: lowRankFacts(done.lowRank) } : {}),
     ...(done?.transport ? { transport: done.transport } : {}),
     ...(done?.target ? { target: done.target } : {}),
+    ...(done?.layout ? { layout: done.layout } : {}),
     ...measured,
     diagnostics: [...diagnostics, ...v.diagnostics],
     files,

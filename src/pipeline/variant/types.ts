@@ -25,6 +25,7 @@ import type {
   RuntimeFacts,
   Sensitivity,
   TargetFacts,
+  LayoutFacts,
   TrainingFacts,
   TransportFacts,
 } from '../../record/index.js';
@@ -116,4 +117,6 @@ export interface MeasuredVariant extends WrittenVariant {
   readonly measured: Measured;
   /** Once it was written for its runtime. */
   readonly target?: TargetFacts;
+  /** Once it was laid out for a library. */
+  readonly layout?: LayoutFacts;
 }

@@ -3,15 +3,24 @@
  */
 import { saturationSentence } from '../saturation.js';
 import { stringify } from 'yaml';
-import type { ModelFacts, RunRecord } from '../../record/index.js';
+import type { LayoutFacts, ModelFacts, RunRecord } from '../../record/index.js';
 import { code, fence, section, table, text } from '../markdown/parts.js';
 import { story } from '../story.js';
 import { gateSentence, measured, speedText, summaryTable, VERDICTS } from '../summary.js';
 import { bytes, count, many, percent, visible } from '../text.js';
 
-/** Source of the keys: https://huggingface.co/docs/hub/model-cards#model-card-metadata */
-export function renderModelCard(record: RunRecord): string {
-  return `---\n${stringify(frontMatter(record), { lineWidth: 0 })}---\n\n${[
+/** A folder of models, and the record of each, in their order. */
+export interface LaidOutRuns {
+  readonly facts: LayoutFacts;
+  readonly records: readonly RunRecord[];
+}
+
+/**
+ * The card of a run, or of the folder that holds several: what is said of one is then said of the first. Source of the
+ * keys: https://huggingface.co/docs/hub/model-cards#model-card-metadata
+ */
+export function renderModelCard(record: RunRecord, laid?: LaidOutRuns): string {
+  return `---\n${stringify(frontMatter(record, laid?.facts), { lineWidth: 0 })}---\n\n${[
     `# ${text(titleOf(record))}`,
     `${code(record.model.float.name)}, quantized by quantbench ${text(record.quantbench)}. ` +
       `${text(measured(record).text)}`,
@@ -24,6 +33,7 @@ export function renderModelCard(record: RunRecord): string {
         .filter(Boolean)
         .join('\n\n'),
     ),
+    laid ? section('Files', filesTable(laid)) : '',
     section(
       'Results',
       table(
@@ -44,7 +54,7 @@ export function renderModelCard(record: RunRecord): string {
         .map((l) => `- ${l}`)
         .join('\n'),
     ),
-    section('How to run', howToRun(record)),
+    section('How to run', laid ? howToLoad(laid, record) : howToRun(record)),
   ]
     .filter(Boolean)
     .join('\n\n')}\n`;
@@ -56,7 +66,8 @@ const stem = (name: string): string =>
     .replace(/\.onnx$/i, '');
 const titleOf = (record: RunRecord): string => `${stem(record.model.float.name)} ${visible(record.recipe.name, 80)}`;
 
-function frontMatter(record: RunRecord): object {
+function frontMatter(record: RunRecord, layout?: LayoutFacts): object {
+  const o = layout?.origin;
   const { evaluation: e } = record;
   const data = datasetOf(e?.data);
   const weights = [
@@ -71,10 +82,17 @@ function frontMatter(record: RunRecord): object {
       name: `${visible(m.name, 60)}${m.unit === '%' ? ' (%)' : ''}`,
       value: Number(m.quantized.toPrecision(6)),
     }));
+  const shown = (key: string, value: string | undefined): Record<string, string> =>
+    value === undefined ? {} : { [key]: visible(value, 200) };
   return {
-    base_model: stem(record.model.float.name),
+    base_model: o?.model === undefined ? stem(record.model.float.name) : visible(o.model, 200),
     base_model_relation: 'quantized',
-    library_name: 'onnx',
+    library_name: layout && layout.name !== 'huggingface' ? layout.name : 'onnx',
+    ...shown('license', o?.license),
+    ...shown('license_name', o?.licenseName),
+    ...shown('license_link', o?.licenseLink),
+    ...shown('pipeline_tag', o?.task),
+    ...(o?.languages ? { language: o.languages.map((l) => visible(l, 20)) } : {}),
     tags: ['onnx', 'onnxruntime', 'quantized', ...weights],
     ...(metrics.length
       ? {
@@ -138,9 +156,49 @@ function limits(record: RunRecord): string[] {
   ].filter((s) => typeof s === 'string');
 }
 
-function howToRun({ model, files }: RunRecord): string {
+/** One row for each model, with what was measured of it. */
+function filesTable({ facts, records }: LaidOutRuns): string {
+  const measuredOf = (r: RunRecord): ReturnType<typeof summaryTable> =>
+    summaryTable(r).slice(0, r.evaluation?.metrics.length ?? 0);
+  const heads = [...new Map(records.flatMap(measuredOf).map((m) => [m.metric, m.float]))];
+  return table(
+    ['type', 'file', 'size', 'recipe', ...heads.map(([name, float]) => text(`${name} (float ${float})`))],
+    facts.variants.map((v, i) => {
+      const record = records[i];
+      const rows = record ? measuredOf(record) : [];
+      const cells = heads.map(([name]) => {
+        const m = rows.find((r) => r.metric === name);
+        return m ? text([m.quantized, m.note && `(${m.note})`].filter(Boolean).join(' ')) : '–';
+      });
+      return [text(v.dtype), code(v.file), bytes(v.bytes), text(visible(record?.recipe.name ?? '', 80)), ...cells];
+    }),
+  );
+}
+
+function howToLoad({ facts: { name, variants } }: LaidOutRuns, record: RunRecord): string {
+  const [first] = variants;
+  if (name === 'huggingface') return howToRun(record, first?.file);
+  if (name === 'onnxruntime-genai')
+    return fence(
+      "import onnxruntime_genai as og\n\nmodel = og.Model('.')  # this folder\ntokenizer = og.Tokenizer(model)\n" +
+        'params = og.GeneratorParams(model)\nparams.set_search_options(max_length=200)\n' +
+        "generator = og.Generator(model, params)\ngenerator.append_tokens(tokenizer.encode('Once'))\n" +
+        'while not generator.is_done():\n    generator.generate_next_token()\n' +
+        'print(tokenizer.decode(generator.get_sequence(0)))\n',
+      'python',
+    );
+  const kind = record.model.float.inputs.some((i) => /^past/.test(i.name)) ? 'AutoModelForCausalLM' : 'AutoModel';
+  return fence(
+    `import { AutoTokenizer, ${kind} } from '@huggingface/transformers';\n\n` +
+      "const tokenizer = await AutoTokenizer.from_pretrained('org/name'); // where this folder lies\n" +
+      `const model = await ${kind}.from_pretrained('org/name', { dtype: ${JSON.stringify(first?.dtype)} });\n`,
+    'js',
+  );
+}
+
+function howToRun({ model, files }: RunRecord, given?: string): string {
   const m: ModelFacts = model.quantized ?? model.float;
-  const file = files.find((f) => f.path.endsWith('.onnx'))?.path ?? 'model.onnx';
+  const file = given ?? files.find((f) => f.path.endsWith('.onnx'))?.path ?? 'model.onnx';
   // Python reads JSON strings as its own; dimensions without a number are taken as 1.
   const feeds = m.inputs.map(
     (i) =>

@@ -24,10 +24,10 @@ g (int64[B,S] input_ids, int64[B,T] attention_mask, float[B,2,P,4] "past_key_val
   "present.0.value" = Identity("past_key_values.0.value") }`;
 
 /** The folder of a run of weights of a type. */
-function run(name: string, format: string, weights: object): string {
+function run(name: string, format: string, weights: object, exported: object = {}): string {
   mkdirSync(at(name), { recursive: true });
   saveModel(parseModel(DECODER, { randomInitializers: 1 }), at(name, 'model.onnx'));
-  const resolved = { quantize: { format, weights } };
+  const resolved = { quantize: { format, weights }, export: exported };
   const files = [{ path: 'model.onnx', bytes: 1, sha256: '0'.repeat(64), role: 'model' as const }];
   const record = runWith({ name, more: { recipe: { name, resolved, yaml: '' }, files } });
   writeFileSync(at(name, 'run.json'), JSON.stringify(record));
@@ -79,8 +79,43 @@ describe('layout', () => {
     expect(json(path.join(out, 'config.json'))).toEqual({ ...CONFIG, 'transformers.js_config': { dtype: 'q4' } });
     expect([...loadModel(path.join(out, 'onnx', 'model_q4.onnx')).graph.nodes]).toHaveLength(3);
     expect(readFileSync(path.join(out, 'README.md'), 'utf8')).toMatch(
-      /\| q8 \| onnx\/model_quantized\.onnx \| .* \| q8 \|/,
+      /\| q8 \| `onnx\/model_quantized\.onnx` \| .* \| q8 \|/,
     );
+  });
+
+  it('data files get the names of the library, and a second call takes their place', async () => {
+    const outside = run('outside', 'weight-only', { dtype: 'int8' }, { shardSize: 5000 });
+    const two = DECODER.replace('<float[8,8] table>', '<float[8,128] table, float[8,128] more>')
+      .replace('S,8', 'S,128')
+      .replace(
+        'logits = Gather(table, input_ids)',
+        'a = Gather(table, input_ids) b = Gather(more, input_ids) logits = Add(a, b)',
+      );
+    const model = parseModel(two, { randomInitializers: 1 });
+    saveModel(model, path.join(outside, 'model.onnx'), { externalData: 'always' });
+    const out = at('twice');
+    const call = ['layout', q4, outside, '--as', 'transformers.js', '--from', at('hf'), '--out', out];
+    expect(await runCli(...call)).toMatchObject({ code: 0 });
+    writeFileSync(path.join(out, 'onnx', 'model_quantized.onnx_data_2'), 'of an earlier call');
+    writeFileSync(path.join(out, 'notes.txt'), 'mine');
+    expect(await runCli(...call)).toMatchObject({ code: 0 });
+    expect(readdirSync(path.join(out, 'onnx')).sort()).toEqual([
+      'model_q4.onnx',
+      'model_quantized.onnx',
+      'model_quantized.onnx_data',
+      'model_quantized.onnx_data_1',
+    ]);
+    expect(readdirSync(out)).toContain('notes.txt');
+    expect(json(path.join(out, 'config.json'))['transformers.js_config']).toEqual({
+      dtype: 'q4',
+      use_external_data_format: { 'model_quantized.onnx': 2 },
+    });
+    const made = [...loadModel(path.join(out, 'onnx', 'model_quantized.onnx')).graph.initializers];
+    expect(made.map((v) => path.basename(v.data?.source.file?.path ?? ''))).toEqual([
+      'model_quantized.onnx_data',
+      'model_quantized.onnx_data_1',
+    ]);
+    expect(made.map((v) => v.data?.f32())).toEqual([...model.graph.initializers].map((v) => v.data?.f32()));
   });
 
   it('onnxruntime-genai: one model and what its inputs are', async () => {

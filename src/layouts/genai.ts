@@ -1,9 +1,7 @@
 /** genai_config.json, from which onnxruntime-genai learns what a decoder's inputs and outputs are. */
 import { fail } from '../base/errors.js';
 import type { Model } from '../ir/model.js';
-
-/** config.json of a Hugging Face model. */
-export type ModelConfig = Readonly<Record<string, unknown>>;
+import type { ModelConfig } from './origin.js';
 
 /**
  * For a model with inputs and outputs under the names of exporters. Throws DATA_FORMAT where config.json lacks a size,
