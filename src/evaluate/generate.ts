@@ -59,8 +59,9 @@ export function whyNotGenerated(inputs: readonly ValueInfo[], outputs: readonly 
   const pairs = cachePairs(inputs, outputs);
   const lost = pasts.find((i) => !pairs.has(i.name));
   if (lost) return `no output goes on from its input '${lost.name}'`;
-  if (fixedSizes(inputs, roles, { batch: 1, tokens: 1, past: 0, encoder: 1 }).past > 0)
-    return 'its cache has a fixed size';
+  const { past } = fixedSizes(inputs, roles, { batch: 1, tokens: 1, past: 0, encoder: 1 });
+  if (past > 0)
+    return `its cache has a fixed size of ${past} tokens, and which of them are filled its program tells, not the model`;
   return undefined;
 }
 

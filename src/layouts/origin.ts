@@ -22,14 +22,18 @@ export interface Origin {
 
 export interface OriginFolder {
   readonly config: ModelConfig;
+  /** generation_config.json; empty where there is none. */
+  readonly generation: ModelConfig;
   /** Names of tokenizer, generation and licence files that are there. */
   readonly beside: readonly string[];
   readonly origin: Origin;
 }
 
+const GENERATION = 'generation_config.json';
+
 /** Files of a model's repository that go along, where they are there. */
 export const BESIDE: readonly string[] = [
-  'generation_config.json',
+  GENERATION,
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
@@ -60,8 +64,9 @@ export function folderOf(model: string): string {
 
 /** Throws DATA_MISSING where there is no config.json, DATA_FORMAT where it is none. */
 export function readOrigin(folder: string, hint: string): OriginFolder {
-  const config = readConfig(folder, hint);
+  const config = readObject(path.join(folder, 'config.json'), hint);
   const beside = BESIDE.filter((name) => existsSync(path.join(folder, name)));
+  const generation = beside.includes(GENERATION) ? readObject(path.join(folder, GENERATION), hint) : {};
   const card = frontMatter(path.join(folder, 'README.md'));
   const text = (value: unknown): string | undefined =>
     typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined;
@@ -73,6 +78,7 @@ export function readOrigin(folder: string, hint: string): OriginFolder {
   };
   return {
     config,
+    generation,
     beside,
     origin: {
       model: repositoryOf(folder) ?? id(config._name_or_path) ?? id(card.base_model),
@@ -104,9 +110,9 @@ function repositoryOf(folder: string): string | undefined {
   return found ? `${found[1]}/${found[2]}` : undefined;
 }
 
-function readConfig(folder: string, hint: string): ModelConfig {
-  const file = path.join(folder, 'config.json');
-  if (!existsSync(file)) fail('DATA_MISSING', `there is no config.json in '${folder}'`, { file }, hint);
+function readObject(file: string, hint: string): ModelConfig {
+  if (!existsSync(file))
+    fail('DATA_MISSING', `there is no ${path.basename(file)} in '${path.dirname(file)}'`, { file }, hint);
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(readBounded(file, MOST_TEXT)));
     return z.record(z.string(), z.unknown()).parse(value);

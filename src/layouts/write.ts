@@ -76,7 +76,7 @@ export function writeLayout(
     const names = saved.map((f) => path.relative(place, f.path).split(path.sep).join('/'));
     const data = names.filter((n) => n !== file);
     files.push(...data, file);
-    if (!holdsSeveral(layout)) put('genai_config.json', text(genaiConfig(folder.config, model, file)));
+    if (!holdsSeveral(layout)) put('genai_config.json', text(genaiConfig(folder, model, file)));
     return { dtype, file, data, bytes: saved.reduce((n, f) => n + f.bytes, 0) };
   });
   const halves = loaded.filter(({ model }) => pastOf(model) === 'float16').map((v) => v.dtype);

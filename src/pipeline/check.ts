@@ -10,14 +10,16 @@ import { withDistinctNames } from '../evaluate/choose.js';
 import { evaluateModels, inSearchPart } from '../evaluate/compare.js';
 import { loadMetric } from '../evaluate/metric-module.js';
 import { metrics } from '../evaluate/metrics/index.js';
-import { OutputErrorMeter, worstCosine } from '../evaluate/output-error.js';
+import { OutputErrorMeter } from '../evaluate/output-error.js';
 import type { ChosenMetric } from '../evaluate/types.js';
 import type { Feed, Sample, ValueInfo } from '../ir/feed.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { EvaluationFacts, OutputFacts } from '../record/index.js';
+import type { EvaluationFacts } from '../record/index.js';
 import { probeModels, type Trouble } from '../runtime/probe.js';
-import { EXACT, Session } from '../runtime/session.js';
+import { EXACT, Session, type Runnable } from '../runtime/session.js';
 import { openData } from './calibration.js';
+import { collapseCheck, finiteCheck } from './collapse.js';
+import { takeTurns, type Turns } from './in-turns.js';
 import { passesOver } from './passes-over.js';
 import { randomFeed } from './feeds.js';
 import type { Variant, WrittenVariant } from './variant/types.js';
@@ -40,6 +42,8 @@ export interface CheckInput extends LookInput {
   readonly alive: <V extends Variant>(list: readonly V[]) => readonly V[];
   /** Evaluates on the search part of the samples alone, and on at most so many of it. */
   readonly searchOnly?: SearchOnly | undefined;
+  /** Whether one of the models is open at a time, for want of memory. */
+  readonly inTurns?: boolean | undefined;
   /** Where the data name no classes. */
   readonly classNames?: readonly string[] | undefined;
 }
@@ -100,22 +104,26 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
   const dataset = spec && (await openData(spec, o.inputs, o.recipe, o.report));
   let checked: Checked = { samples: undefined, overlap: [], feed: randomFeed(o.inputs, 0), found: new Map() };
   await probeVariants(o, variants, dataset);
+  if (o.inTurns && dataset) {
+    for (const { together, limit } of passesOver(o, variants, dataset.count))
+      for (const v of together)
+        await o.attempt(v, async () => {
+          checked = joined(checked, await evaluateInTurns(o, dataset, v, limit));
+        });
+    return checked;
+  }
   const float = await Session.open(o.floatFile, { threads: e.threads, spinning: false, label: 'the float model' });
   try {
     for (const { together, limit } of passesOver(o, variants, dataset?.count)) {
-      const open: Open[] = [];
+      const open: Open<Session>[] = [];
       try {
         for (const variant of together)
           await o.attempt(variant, async () => {
             open.push({ variant, session: await openQuantized(variant, e.threads) });
           });
         if (!open.length) continue;
-        if (dataset) {
-          const now = await evaluateOn(o, dataset, float, { open, limit });
-          const most = Math.max(now.samples ?? 0, checked.samples ?? 0);
-          const shared = checked.overlap.length ? checked.overlap : now.overlap;
-          checked = { ...now, samples: most, overlap: shared, found: new Map([...checked.found, ...now.found]) };
-        } else checked = { ...checked, feed: await ranOnRandom(o, float, open) };
+        if (dataset) checked = joined(checked, await evaluateOn(o, dataset, float, { open, limit }));
+        else checked = { ...checked, feed: await ranOnRandom(o, float, open) };
       } finally {
         for (const { session } of open) await session.close();
       }
@@ -124,6 +132,40 @@ export async function evaluateAll(o: CheckInput, variants: readonly WrittenVaria
   } finally {
     await float.close();
   }
+}
+
+const joined = (before: Checked, now: Checked): Checked => ({
+  ...now,
+  samples: Math.max(now.samples ?? 0, before.samples ?? 0),
+  overlap: before.overlap.length ? before.overlap : now.overlap,
+  found: new Map([...before.found, ...now.found]),
+});
+
+/** One variant and the float model, which is mapped from its data files: weights are not packed a second time. */
+async function evaluateInTurns(o: CheckInput, dataset: Dataset, v: WrittenVariant, limit: number): Promise<Checked> {
+  const { threads } = o.recipe.recipe.evaluation;
+  const how = { threads, spinning: false, config: { 'session.disable_prepacking': '1' }, label: 'the float model' };
+  const start = { float: () => Session.open(o.floatFile, how), other: () => openQuantized(v, threads) };
+  const turns = await takeTurns(start, { folder: path.dirname(v.folder.model), signal: o.signal });
+  try {
+    return await evaluateOn(o, dataset, turns.float, { open: [{ variant: v, session: turns.other }], limit, turns });
+  } finally {
+    await turns.close();
+  }
+}
+
+/** Without those that let both models write texts. */
+function metricsInTurns(chosen: readonly ChosenMetric[] | undefined, o: CheckInput): ChosenMetric[] | undefined {
+  return chosen?.filter(({ metric }) => {
+    if (metric.readsText)
+      o.report({
+        severity: 'warning',
+        code: 'NOT_EVALUATED',
+        message: `metric ${metric.name} was left out: it needs both models open, and memory holds one`,
+        hint: 'raise memory, or leave it out',
+      });
+    return !metric.readsText;
+  });
 }
 
 /**
@@ -205,7 +247,7 @@ async function ranOnRandom(o: CheckInput, float: Session, open: readonly Open[])
   return feed;
 }
 
-async function runOnce(quantized: Session, feed: Feed, expected: Feed): Promise<void> {
+async function runOnce(quantized: Runnable, feed: Feed, expected: Feed): Promise<void> {
   const actual = await quantized
     .run(feed)
     .catch((cause: unknown) =>
@@ -222,8 +264,8 @@ async function runOnce(quantized: Session, feed: Feed, expected: Feed): Promise<
 async function evaluateOn(
   o: CheckInput,
   dataset: Dataset,
-  float: Session,
-  { open, limit }: { readonly open: readonly Open[]; readonly limit: number },
+  float: Runnable,
+  { open, limit, turns }: { readonly open: readonly Open[]; readonly limit: number; readonly turns?: Turns },
 ): Promise<Checked> {
   const e = o.recipe.recipe.evaluation;
   const seen: { id: string; hash: string }[] = [];
@@ -244,8 +286,8 @@ async function evaluateOn(
     classNames: dataset.classes ?? o.classNames,
     guessedClasses: dataset.guessedClasses,
     vocabulary: dataset.vocabulary,
-    batches: remember,
-    metrics: await chosenMetrics(o.recipe),
+    batches: () => (turns ? turns.batches(remember()) : remember()),
+    metrics: turns ? metricsInTurns(await chosenMetrics(o.recipe), o) : await chosenMetrics(o.recipe),
     searchShare: o.searchOnly ? 0 : e.searchShare,
     totalSamples: o.searchOnly
       ? o.searchOnly.samples
@@ -277,9 +319,9 @@ async function evaluateOn(
   return { samples: seen.length, overlap: shared, feed: feed ?? randomFeed(o.inputs, 0), found };
 }
 
-interface Open {
+interface Open<S extends Runnable = Runnable> {
   readonly variant: WrittenVariant;
-  readonly session: Session;
+  readonly session: S;
 }
 const finite = (n: number): number | undefined => (Number.isFinite(n) ? n : undefined);
 
@@ -290,43 +332,4 @@ async function* searched(samples: AsyncIterable<Sample>, only: SearchOnly | unde
     yield s;
     if (++given >= (only?.samples ?? Infinity)) return;
   }
-}
-
-/**
- * Throws QUANTIZE_COLLAPSED for outputs that are not finite where float is, or further from it than the limit of the
- * recipe.
- */
-export function collapseCheck(e: EvaluationFacts, limit: number | false): void {
-  finiteCheck(e.outputs);
-  if (limit === false) return;
-  const collapsed = e.agreement ? e.agreement.same < limit : e.outputs.some((o) => worstCosine(o) < limit);
-  if (!collapsed && !e.outputs.some((o) => Number.isNaN(o.cosine) || Number.isNaN(o.mse))) return;
-  const seen = e.agreement
-    ? `agrees with float on ${(100 * e.agreement.same).toFixed(1)} % of ${e.samples} samples`
-    : `has an output cosine of ${Math.min(...e.outputs.map(worstCosine)).toFixed(3)} to float`;
-  fail(
-    'QUANTIZE_COLLAPSED',
-    `the quantized model ${seen}; no model was written`,
-    {},
-    'try another observer (percentile, mse) for static formats; quantize.weights.saturation: reduce (reduceRange: true) ' +
-      'where sums of products may saturate; exclude sensitive layers; evaluation.collapse: false keeps it anyway',
-  );
-}
-
-/**
- * Nothing that float computes may become NaN or infinite: no limit of a recipe allows it. Throws QUANTIZE_COLLAPSED.
- */
-function finiteCheck(outputs: readonly OutputFacts[]): void {
-  const lost = outputs.find((o) => o.nonFinite?.lost);
-  if (!lost) return;
-  const message =
-    `output '${lost.name}' of the quantized model holds ${lost.nonFinite?.lost} NaN or infinite values where the ` +
-    `float model's are finite; no model was written`;
-  fail(
-    'QUANTIZE_COLLAPSED',
-    message,
-    { tensor: lost.name },
-    'exclude the layers that leave the range of their type (Log, Div, Exp, Pow and what feeds them), or use ' +
-      'another quantize.format',
-  );
 }

@@ -5,7 +5,7 @@ import { QuantError, type Diagnostic } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
 import { loadModel } from '../onnx/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import { isTooLarge, opensFloat, OPENED_TIMES } from './large.js';
+import { isTooLarge, MAPPED_TIMES, openedFor, OPENED_TIMES } from './large.js';
 import { bytesOnDisk } from './sources.js';
 
 interface Run {
@@ -18,18 +18,15 @@ const LEFT_OUT = ['latency', 'layers', 'profile', 'sensitivity', 'generation'] a
 
 /** Recipes as they can be run, and what to say of that. All share one model. */
 export function fitToMemory(runs: readonly Run[]): { readonly runs: readonly Run[]; readonly told: Diagnostic[] } {
-  const bytes = runs[0] ? bytesOf(runs[0].recipe) : 0;
+  const { bytes, fileBytes } = runs[0] ? sizesOf(runs[0].recipe) : NOTHING;
   const told = new Map<string, Diagnostic>();
   const fitted = runs.map((run): Run => {
     const { recipe } = run.recipe;
     if (!isTooLarge(bytes, recipe)) return run;
     const left = LEFT_OUT.filter((key) => recipe.evaluation[key] !== false);
-    const evaluates = opensFloat(bytes, recipe);
     const parts = [
       ...(left.length ? [`evaluation.${left.join(', evaluation.')} left out`] : []),
-      evaluates
-        ? 'both models are opened for the evaluation data, which takes two to three times their bytes'
-        : 'the result is checked product by product instead of being run as a whole',
+      HOW[openedFor({ bytes, fileBytes }, recipe)](bytes),
     ];
     const message = `the model has ${bytesText(bytes)}: ${parts.join('; ')}`;
     told.set(message, {
@@ -47,15 +44,24 @@ export function fitToMemory(runs: readonly Run[]): { readonly runs: readonly Run
   return { runs: fitted, told: [...told.values()] };
 }
 
-/** Of the model and its data files; 0 where it cannot be read, which is told of where it is needed. */
-function bytesOf({ recipe: { model }, baseDir }: ResolvedRecipe): number {
-  if (model === undefined) return 0;
+const NOTHING = { bytes: 0, fileBytes: 0 };
+const HOW = {
+  together: () => 'both models are opened for the evaluation data, which takes two to three times their bytes',
+  'in turns': (bytes: number) =>
+    `the models are opened one after the other for the evaluation data, which takes ${bytesText(MAPPED_TIMES * bytes)}, ` +
+    'with outputs of the float model in a file of at most 2 GB',
+  never: () => 'the result is checked product by product instead of being run as a whole',
+} as const;
+
+/** Of the model with its data files, and without; 0 where it cannot be read, which is told of where it is needed. */
+export function sizesOf({ recipe: { model }, baseDir }: ResolvedRecipe): typeof NOTHING {
+  if (model === undefined) return NOTHING;
   const file = path.resolve(baseDir, model);
   try {
     const { size } = statSync(file);
-    return size > INLINE_BYTES ? size : bytesOnDisk(file, loadModel(file));
+    return { bytes: size > INLINE_BYTES ? size : bytesOnDisk(file, loadModel(file)), fileBytes: size };
   } catch (error) {
-    if (error instanceof QuantError || (error instanceof Error && 'code' in error)) return 0;
+    if (error instanceof QuantError || (error instanceof Error && 'code' in error)) return NOTHING;
     throw error;
   }
 }

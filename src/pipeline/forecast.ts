@@ -5,7 +5,8 @@ import { scaleTypeOf } from '../formats/scales.js';
 import { dtypeBits } from '../ir/dtype.js';
 import type { Value } from '../ir/graph.js';
 import { layoutOf } from '../scheme/layout.js';
-import { isStreamed, weightBytes } from './large.js';
+import { sizesOf } from './fit.js';
+import { isStreamed, isTooLarge, MAPPED_TIMES, openedFor, OPENED_TIMES, weightBytes } from './large.js';
 import type { PlannedVariant } from './variant/types.js';
 
 /** Measured on two cores of an x64 server: the program, kernels and what is read and written at a time. */
@@ -44,7 +45,23 @@ export function forecastOf(v: PlannedVariant): Diagnostic[] {
     code: 'FORECAST',
     message:
       `about ${bytesText(bytes)} are written, in ${bytesText(memory)} of memory and ${secondsText(1000 * seconds)} ` +
-      'of CPU time where weights are rounded; methods that search, and evaluation, come on top',
+      `of CPU time where weights are rounded; methods that search come on top, ${evaluationOf(v)}`,
   };
   return [forecast];
+}
+
+/** What looking at evaluation data takes; with both models open, as much as there is. */
+function evaluationOf({ recipe: resolved }: PlannedVariant): string {
+  const { recipe } = resolved;
+  const sizes = sizesOf(resolved);
+  if (!isTooLarge(sizes.bytes, recipe)) return 'and so does evaluation';
+  const taken = (times: number): string => bytesText(times * sizes.bytes + PROGRAM_BYTES);
+  switch (openedFor(sizes, recipe)) {
+    case 'together':
+      return `and so does evaluation, both models open, in ${taken(OPENED_TIMES)} of memory`;
+    case 'in turns':
+      return `and so does evaluation, one model after the other, in ${taken(MAPPED_TIMES)} of memory`;
+    case 'never':
+      return 'evaluation is left out';
+  }
 }

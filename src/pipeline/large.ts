@@ -38,11 +38,22 @@ export const isStreamed = (model: Model, { memory }: Pick<Recipe, 'memory'>): bo
 export const isTooLarge = (bytes: number, { memory }: Pick<Recipe, 'memory'>): boolean =>
   bytes > (memory === undefined ? OPENED_BYTES : memory / OPENED_TIMES);
 
-/** Whether a float model that is too large is opened all the same: where there are data to evaluate with, and room. */
-export const opensFloat = (
-  bytes: number,
+/** What onnxruntime takes of a model's bytes: it maps data files, and copies what a file holds itself. */
+export const MAPPED_TIMES = 1.2;
+const COPIED_TIMES = 2.5;
+
+/**
+ * How models that are too large are opened for evaluation data: both, where a recipe names no memory; one at a time where
+ * it has room for the float model; never without data. `fileBytes` are those of the model file without its data files.
+ */
+export function openedFor(
+  { bytes, fileBytes }: { readonly bytes: number; readonly fileBytes: number },
   { memory, evaluation, calibration }: Pick<Recipe, 'memory' | 'evaluation' | 'calibration'>,
-): boolean => (evaluation.data ?? calibration.data) !== undefined && (memory === undefined || 1.5 * bytes < memory);
+): 'together' | 'in turns' | 'never' {
+  if ((evaluation.data ?? calibration.data) === undefined) return 'never';
+  if (memory === undefined) return 'together';
+  return bytes * (fileBytes > bytes / 2 ? COPIED_TIMES : MAPPED_TIMES) < memory ? 'in turns' : 'never';
+}
 
 /** Whether weights are read once, when they are written: they are checked then, instead of when they are loaded. */
 export const readsOnce = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>

@@ -51,8 +51,8 @@ export function assertLaysOut({ recipe, outDir }: { recipe: ResolvedRecipe; outD
       {},
       'leave out export.layout, or the target',
     );
-  const { config } = originOf(ask);
-  if (!holdsSeveral(ask.layout)) genaiConfig(config, model, '');
+  const folder = originOf(ask);
+  if (!holdsSeveral(ask.layout)) genaiConfig(folder, model, '');
   refuseOverwriting(written(path.join(outDir, ask.layout), ask.layout, []), inputsOf(ask.from));
 }
 

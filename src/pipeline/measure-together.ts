@@ -1,4 +1,5 @@
 /** Written → measured: accuracy in one pass over the samples, then layers, kernels and latency. */
+import { statSync } from 'node:fs';
 import { named } from '../base/lists.js';
 import type { Feed } from '../ir/feed.js';
 import type { GenerationFacts, LayerErrors, RuntimeFacts, Sensitivity } from '../record/index.js';
@@ -9,7 +10,7 @@ import { severalSimulated } from './passes-over.js';
 import { modelClasses } from './classes.js';
 import { compareGeneration, generates, generationText } from './generation.js';
 import type { Front } from './front.js';
-import { isTooLarge, opensFloat } from './large.js';
+import { isTooLarge, openedFor } from './large.js';
 import { checkLarge } from './large-check.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
@@ -58,6 +59,10 @@ export async function measureTogether(
 
 async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions): Promise<MeasuredTogether> {
   const { front, all } = o;
+  const { bytes } = front.original;
+  const whole = !isTooLarge(bytes, front.lead.recipe);
+  const sizes = { bytes, fileBytes: statSync(front.floatFile).size };
+  const opened = whole ? 'together' : openedFor(sizes, front.lead.recipe);
   const check: CheckInput = {
     floatFile: front.floatFile,
     recipe: front.lead,
@@ -68,13 +73,11 @@ async function measureEach(written: readonly WrittenVariant[], o: MeasureOptions
     alive: (list) => all.alive(list),
     searchOnly: o.searchOnly,
     classNames: modelClasses(front.scores),
+    inTurns: opened === 'in turns',
     ...all.listen,
   };
-  const { bytes } = front.original;
-  const whole = !isTooLarge(bytes, front.lead.recipe);
-  const runs = whole || opensFloat(bytes, front.lead.recipe);
   const checked = await all.stage('evaluate', async () => {
-    if (!runs) return checkAll(check, written, all);
+    if (opened === 'never') return checkAll(check, written, all);
     const c = await evaluateAll(check, written);
     return [c, c.samples === undefined ? 'loaded and ran' : `${c.samples} samples`];
   });
@@ -112,7 +115,7 @@ async function checkAll(
     all.report({
       severity: 'warning',
       code: 'NOT_EVALUATED',
-      message: 'the evaluation data were not looked at: both models together take more memory than the recipe gives',
+      message: 'the evaluation data were not looked at: the float model alone takes more memory than the recipe gives',
       hint: 'raise memory, or leave it out',
     });
   const lines = await all.each(written, async (v) => {

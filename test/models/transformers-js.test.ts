@@ -1,5 +1,5 @@
 /**
- * The folder that `quantize layout` writes, loaded by transformers.js: the same tokens as onnxruntime alone. Set
+ * The folders that `quantize layout` and `export.layout` write, loaded by transformers.js: the same tokens as onnxruntime alone. Set
  * QUANTBENCH_TRANSFORMERS_JS to a folder with @huggingface/transformers in node_modules (npm install --ignore-scripts).
  */
 import { execFileSync } from 'node:child_process';
@@ -42,14 +42,14 @@ const DATA = `export function* samples(_options, inputs) {
 const SCRIPT = `import { env, AutoTokenizer, AutoModelForCausalLM } from '@huggingface/transformers';
 env.allowRemoteModels = false;
 env.localModelPath = process.argv[2];
-const tokenizer = await AutoTokenizer.from_pretrained('made');
-const model = await AutoModelForCausalLM.from_pretrained('made', { device: 'cpu' });
+const tokenizer = await AutoTokenizer.from_pretrained('transformers.js');
+const model = await AutoModelForCausalLM.from_pretrained('transformers.js', { device: 'cpu' });
 const out = await model.generate({ ...tokenizer('And the LORD said unto Moses'), max_new_tokens: 16, do_sample: false });
 console.log(JSON.stringify(out.tolist()[0].map(Number)));`;
 
 /** The prompt, and the likeliest next token again and again. */
 async function greedy(file: string, prompt: readonly number[], more: number): Promise<number[]> {
-  const session = await Session.open(file);
+  const session = await Session.open(file, { threads: 1, spinning: false });
   const long = (list: readonly number[]): FeedTensor => ({
     dtype: 'int64',
     dims: [1, list.length],
@@ -76,36 +76,49 @@ async function greedy(file: string, prompt: readonly number[], more: number): Pr
   return all;
 }
 
-it('transformers.js gives the tokens that onnxruntime gives', async (context) => {
-  const model = path.join(shared, 'models', 'tinylm.onnx');
-  if (library === undefined) return context.skip('QUANTBENCH_TRANSFORMERS_JS names no folder');
-  if (!existsSync(model)) return context.skip('../shared is not there');
-  writeFileSync(path.join(dir, 'data.mjs'), DATA);
-  const data = { module: './data.mjs' };
-  const weights = { dtype: 'uint4', granularity: { block: 32 } };
-  const evaluation = { data, latency: false, profile: false, layers: false };
-  const recipe = { version: 1, model, quantize: { format: 'weight-only', weights }, evaluation };
-  writeFileSync(path.join(dir, 'w4.yaml'), JSON.stringify(recipe));
-  const run = path.join(dir, 'run');
-  expect(await runCli('--recipe', path.join(dir, 'w4.yaml'), '--out', run, '--quiet')).toMatchObject({ code: 0 });
+/** Configuration and tokenizer of the model. */
+function original(): string {
   const from = path.join(dir, 'hf');
-  mkdirSync(from);
+  mkdirSync(from, { recursive: true });
   writeFileSync(path.join(from, 'config.json'), JSON.stringify(CONFIG));
   writeFileSync(path.join(from, 'tokenizer_config.json'), '{"tokenizer_class":"PreTrainedTokenizerFast"}');
   cpSync(path.join(shared, 'data', 'tinylm', 'tokenizer.json'), path.join(from, 'tokenizer.json'));
-  const out = path.join(dir, 'made');
-  expect(await runCli('layout', run, '--as', 'transformers.js', '--from', from, '--out', out)).toMatchObject({
-    code: 0,
-  });
-  const script = path.join(library, `quantbench-${process.pid}.mjs`);
-  writeFileSync(script, SCRIPT);
-  try {
-    const said = execFileSync(process.execPath, [script, dir], { encoding: 'utf8', cwd: library });
-    const theirs = JSON.parse(said.trim().split('\\n').at(-1) ?? '') as number[];
-    const ours = await greedy(path.join(out, 'onnx', 'model_q4.onnx'), theirs.slice(0, theirs.length - 16), 16);
-    expect(theirs.length).toBeGreaterThan(16);
-    expect(ours).toEqual(theirs);
-  } finally {
-    rmSync(script, { force: true });
-  }
-}, 180_000);
+  return from;
+}
+
+for (const [name, exported] of [
+  ['a finished run', undefined],
+  ['a recipe, with a data file', { layout: 'transformers.js', externalData: 'always' }],
+] as const)
+  it(`transformers.js gives the tokens that onnxruntime gives: ${name}`, async (context) => {
+    const model = path.join(shared, 'models', 'tinylm.onnx');
+    if (library === undefined) return context.skip('QUANTBENCH_TRANSFORMERS_JS names no folder');
+    if (!existsSync(model)) return context.skip('../shared is not there');
+    const from = original();
+    writeFileSync(path.join(dir, 'data.mjs'), DATA);
+    const data = { module: './data.mjs' };
+    const weights = { dtype: 'uint4', granularity: { block: 32 } };
+    const evaluation = { data, latency: false, profile: false, layers: false };
+    const quantize = { format: 'weight-only', weights };
+    const recipe = { version: 1, model, quantize, evaluation, export: exported && { ...exported, from } };
+    writeFileSync(path.join(dir, 'w4.yaml'), JSON.stringify(recipe));
+    const run = path.join(dir, name);
+    expect(await runCli('--recipe', path.join(dir, 'w4.yaml'), '--out', run, '--quiet')).toMatchObject({ code: 0 });
+    const out = path.join(run, 'transformers.js');
+    if (!exported) {
+      const made = await runCli('layout', run, '--as', 'transformers.js', '--from', from, '--out', out);
+      expect(made).toMatchObject({ code: 0 });
+    }
+    expect(existsSync(path.join(out, 'onnx', 'model_q4.onnx_data'))).toBe(exported !== undefined);
+    const script = path.join(library, `quantbench-${process.pid}.mjs`);
+    writeFileSync(script, SCRIPT);
+    try {
+      const said = execFileSync(process.execPath, [script, run], { encoding: 'utf8', cwd: library });
+      const theirs = JSON.parse(said.trim().split('\n').at(-1) ?? '') as number[];
+      const ours = await greedy(path.join(out, 'onnx', 'model_q4.onnx'), theirs.slice(0, theirs.length - 16), 16);
+      expect(theirs.length).toBeGreaterThan(16);
+      expect(ours).toEqual(theirs);
+    } finally {
+      rmSync(script, { force: true });
+    }
+  }, 400_000);

@@ -38,6 +38,9 @@ const [q4, q8, half] = [
   run('q8', 'dynamic', {}),
   run('half', 'float16', {}),
 ];
+const odd = run('odd', 'weight-only', { dtype: 'uint4' });
+const MERGED = DECODER.replace('int64[B,T] attention_mask', 'int64[B,T] attention_mask, bool[1] use_cache_branch');
+saveModel(parseModel(MERGED, { randomInitializers: 1 }), path.join(odd, 'model.onnx'));
 mkdirSync(at('hf'));
 const CONFIG = {
   model_type: 'llama',
@@ -146,6 +149,28 @@ describe('layout', () => {
     expect(existsSync(path.join(out, 'onnx'))).toBe(false);
   });
 
+  it('onnxruntime-genai: what generation_config.json says counts first, and unknown types are decoders', async () => {
+    mkdirSync(at('chat'));
+    const { num_key_value_heads: _heads, model_type: _type, ...config } = CONFIG;
+    const inner = { model_type: 'stablelm', text_config: { ...config, head_dim: null }, bos_token_id: null };
+    writeFileSync(at('chat', 'config.json'), JSON.stringify(inner));
+    const generation = { eos_token_id: [7, 5], do_sample: true, temperature: 0.6, top_k: 20 };
+    writeFileSync(at('chat', 'generation_config.json'), JSON.stringify(generation));
+    const out = at('genai-chat');
+    const made = await runCli('layout', q4, '--as', 'onnxruntime-genai', '--from', at('chat'), '--out', out);
+    expect(made).toMatchObject({ code: 0 });
+    expect(json(path.join(out, 'genai_config.json'))).toMatchObject({
+      model: {
+        type: 'decoder',
+        bos_token_id: 7,
+        eos_token_id: [7, 5],
+        pad_token_id: 7,
+        decoder: { head_size: 4, num_hidden_layers: 1, num_key_value_heads: 2 }, // as the model's shapes say
+      },
+      search: { do_sample: true, temperature: 0.6, top_k: 20, top_p: 1, max_length: 64 },
+    });
+  });
+
   it.each([
     ['an unknown layout', [q4, '--as', 'ollama', '--from', at('hf')], 2, /layout 'ollama'/],
     [
@@ -155,6 +180,12 @@ describe('layout', () => {
       /two runs would be written to onnx\/model_q4/,
     ],
     ['two runs for onnxruntime-genai', [q4, q8, '--as', 'onnxruntime-genai', '--from', at('hf')], 2, /two runs/],
+    [
+      'an input that is not fed',
+      [odd, '--as', 'onnxruntime-genai', '--from', at('hf')],
+      3,
+      /does not feed.*'use_cache_branch'/,
+    ],
     ['no configuration', [q4, '--as', 'huggingface', '--from', at('q4')], 3, /no config\.json/],
     [
       'a model instead of a run',

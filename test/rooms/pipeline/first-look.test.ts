@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Diagnostic } from '../../../src/base/errors.js';
-import { collapseCheck } from '../../../src/pipeline/check.js';
+import { collapseCheck } from '../../../src/pipeline/collapse.js';
 import { optimizeFile } from '../../../src/standalone/optimize.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { benchFiles, evaluateFiles } from '../../../src/standalone/standalone.js';

@@ -97,12 +97,18 @@ describe('export.layout', () => {
   });
 
   it.each([
-    ['a folder without configuration', { layout: 'huggingface', from: '.' }, 3, /no config\.json/],
-    ['a folder that is not there', { layout: 'huggingface', from: 'nowhere' }, 3, /folder "nowhere" does not exist/],
-    ['a folder without a layout', { from: '.' }, 2, /export\.layout names none/],
-    ['a model that the library does not run', { layout: 'onnxruntime-genai' }, 3, /config\.json has no number/],
+    ['a folder without configuration', { layout: 'huggingface', from: '.' }, 3, /no config\.json/, {}],
+    [
+      'a folder that is not there',
+      { layout: 'huggingface', from: 'nowhere' },
+      3,
+      /folder "nowhere" does not exist/,
+      {},
+    ],
+    ['a folder without a layout', { from: '.' }, 2, /export\.layout names none/, {}],
+    ['a model that the library does not run', { layout: 'onnxruntime-genai' }, 3, /config\.json has no number/, {}],
     ['a runtime of its own files', { layout: 'huggingface' }, 2, /gets a folder of its own/, { target: 'litert' }],
-  ])('refuses %s before any work', async (_what, exported, code, message, more = {}) => {
+  ])('refuses %s before any work', async (_what, exported, code, message, more) => {
     const file = recipe('refused', q4, exported, more);
     const made = await runCli('--recipe', file, '--out', at('refused'), '--dry-run');
     expect(made.err).toMatch(message);

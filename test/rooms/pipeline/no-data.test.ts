@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { collapseCheck } from '../../../src/pipeline/check.js';
+import { collapseCheck } from '../../../src/pipeline/collapse.js';
 import { runRecipe } from '../../../src/pipeline/run.js';
 import { recipeOf, weight, writeModel, writeNpy } from './models.js';
 
