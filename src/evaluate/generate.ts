@@ -61,7 +61,7 @@ export function whyNotGenerated(inputs: readonly ValueInfo[], outputs: readonly 
   if (lost) return `no output goes on from its input '${lost.name}'`;
   const { past } = fixedSizes(inputs, roles, { batch: 1, tokens: 1, past: 0, encoder: 1 });
   if (past > 0)
-    return `its cache has a fixed size of ${past} tokens, and which of them are filled its program tells, not the model`;
+    return `its cache has a fixed size of ${past} tokens, and its program tells which are filled, not the model`;
   return undefined;
 }
 

@@ -11,7 +11,7 @@ import type { ModelConfig } from './origin.js';
  * source: https://github.com/microsoft/onnxruntime-genai/blob/main/src/models/model_type.h
  */
 const TYPES: ReadonlySet<string> = new Set(
-  'chatglm ernie4_5 gemma gemma2 gemma3_text granite llama mistral nemotron olmo phi phi3 phimoe qwen2 qwen3 smollm3'.split(
+  'chatglm ernie4_5 gemma gemma2 gemma3_text granite llama mistral nemotron olmo phi phi3 phimoe qwen2 qwen3'.split(
     ' ',
   ),
 );
@@ -117,7 +117,7 @@ const numberOf = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 const defined = (value: number | undefined): boolean => value !== undefined;
 
-/** Of values that are numbered from 0, such as past_key_values.0.key: the pattern, the first, and how many there are. */
+/** Of values that are numbered from 0, such as past_key_values.0.key: the pattern, the first, and how many. */
 function numbered(
   values: readonly Value[],
   kind: RegExp,

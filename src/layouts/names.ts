@@ -16,7 +16,8 @@ export const fileOf = (layout: Layout, dtype: string): string =>
 
 /**
  * The data files of a model file, by number: the names that transformers.js asks for, and those that
- * onnxruntime-genai's own builder gives. source: getExternalDataChunkNames of https://github.com/huggingface/transformers.js
+ * onnxruntime-genai's own builder gives. source: getExternalDataChunkNames of
+ * https://github.com/huggingface/transformers.js
  */
 export const dataFileOf = (layout: Layout, model: string, index: number): string => {
   const more = index ? `_${index}` : '';

@@ -1,4 +1,4 @@
-/** The folder of the original model, as exporters and the Hugging Face hub lay it out: what goes along with what is made. */
+/** The folder of the original model, as exporters and the Hugging Face hub lay it out, and what of it goes along. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';

@@ -48,8 +48,8 @@ const NOTHING = { bytes: 0, fileBytes: 0 };
 const HOW = {
   together: () => 'both models are opened for the evaluation data, which takes two to three times their bytes',
   'in turns': (bytes: number) =>
-    `the models are opened one after the other for the evaluation data, which takes ${bytesText(MAPPED_TIMES * bytes)}, ` +
-    'with outputs of the float model in a file of at most 2 GB',
+    'the models are opened one after the other for the evaluation data, which takes ' +
+    `${bytesText(MAPPED_TIMES * bytes)}, with outputs of the float model in a file of at most 2 GB`,
   never: () => 'the result is checked product by product instead of being run as a whole',
 } as const;
 

@@ -1,6 +1,6 @@
 /**
- * Two models of which memory holds one at a time, as if both were open: the float model runs over a piece of the samples,
- * its outputs go to a file, and while the other one runs they are read from there.
+ * Two models of which memory holds one at a time, as if both were open: the float model runs over a piece of the
+ * samples, its outputs go to a file, and while the other one runs they are read from there.
  */
 import { closeSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import path from 'node:path';

@@ -47,7 +47,7 @@ export function assertLaysOut({ recipe, outDir }: { recipe: ResolvedRecipe; outD
   if (isForRuntime(recipe))
     fail(
       'RECIPE_INVALID',
-      `export.layout: ${ask.layout} holds ONNX models as they run here, and ${recipe.recipe.target} gets a folder of its own`,
+      `export.layout: ${ask.layout} holds ONNX models, and ${recipe.recipe.target} gets a folder of its own`,
       {},
       'leave out export.layout, or the target',
     );
@@ -125,7 +125,7 @@ export function layOutRuns(
   }
 }
 
-/** Takes away a model of an earlier call and its data: the names are the same, and it must not be read with new data. */
+/** Takes away a model of an earlier call and its data: names are the same, and it must not be read with new data. */
 function forget(out: string, model: string): void {
   const at = path.join(out, model);
   const folder = path.dirname(at);
