@@ -165,7 +165,9 @@ export async function takeTurns(
         const piece: Batch[] = [];
         await float.open();
         const room = Math.min(most, spill.room());
-        for (let held = 0; !next.done && spill.bytes < room && held < FEED_BYTES; next = await source.next()) {
+        let held = 0;
+        // one at least: a full disk is told of by what it refuses
+        for (; !next.done && (!piece.length || (spill.bytes < room && held < FEED_BYTES)); next = await source.next()) {
           signal?.throwIfAborted();
           for (const feed of next.value.feeds) {
             spill.put(await float.run(feed));
