@@ -63,7 +63,7 @@ export const pytorch = {
   onCodes: onnxruntimeCpu.onCodes,
   byteCodes: onnxruntimeCpu.byteCodes,
   ownOps: [],
-  emitter: programEmitter('pytorch', OPS),
+  emitter: programEmitter('pytorch', OPS, 'any'),
   adapter: { kind: 'python', packages: ['torch', 'numpy'] },
   usage: [
     {

@@ -3,7 +3,7 @@
 Codes stay codes between layers; what has no quantized kernel is computed in float. Needs torch and numpy. The engine is
 that of torch.backends.quantized.engine: x86, onednn, fbgemm or qnnpack.
 """
-import os, sys
+import math, os, sys
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -124,11 +124,32 @@ def padded(x, p, value):
     return torch._make_per_tensor_quantized_tensor(F.pad(x.int_repr(), p, value=code), x.q_scale(), x.q_zero_point())
 
 
-def shape_of(model, layer, x):
-    """The shape of the result, with any number of samples where the first axis is the batch."""
-    s = list(model.edges[layer['outputs'][0]]['shape'])
+def reshape(model, layer, x):
+    """0 stands for the size of the input. A model that is fixed to one sample takes more of them on its first axis."""
+    v, wanted = x[0], x[1].tolist()
+    if not layer['attrs'].get('allowzero', 0): wanted = [v.shape[i] if d == 0 else d for i, d in enumerate(wanted)]
     given = model.edges[layer['inputs'][0]]['shape']
-    return [-1, *s[1:]] if s and given and s[0] == given[0] == 1 else s
+    if model.program['oneSample'] and wanted and given and wanted[0] == given[0] == 1: wanted[0] = v.shape[0]
+    return v.reshape(wanted)
+
+
+def flatten(model, layer, x):
+    v, axis = x[0], layer['attrs'].get('axis', 1)
+    lead = v.shape[:axis % v.dim() if axis < 0 else axis]
+    return v.reshape(math.prod(lead), -1)
+
+
+def squeeze(model, layer, x):
+    v, axes = x[0], axes_of(layer, x)
+    gone = {a % v.dim() for a in axes} if axes is not None else {i for i, d in enumerate(v.shape) if d == 1}
+    return v.reshape([d for i, d in enumerate(v.shape) if i not in gone])
+
+
+def unsqueeze(model, layer, x):
+    v, axes = x[0], axes_of(layer, x)
+    rank = v.dim() + len(axes)
+    new, old = {a % rank for a in axes}, iter(v.shape)
+    return v.reshape([1 if i in new else next(old) for i in range(rank)])
 
 
 def axes_of(layer, x, at=1):
@@ -171,11 +192,38 @@ def pad(model, layer, x):
 
 
 def split(model, layer, x):
-    axis = layer['attrs'].get('axis', 0)
-    return torch.split(x[0], [model.edges[o]['shape'][axis] for o in layer['outputs']], axis)
+    axis, n = layer['attrs'].get('axis', 0), len(layer['outputs'])
+    sizes = x[1].tolist() if len(x) > 1 and x[1] is not None else layer['attrs'].get('split')
+    each = -(-x[0].shape[axis] // n)
+    return torch.split(x[0], each if sizes is None else sizes, axis)
 
 
-def shaped(model, layer, x): return x[0].reshape(shape_of(model, layer, x))
+def gather(model, layer, x):
+    v, places, axis = x[0], x[1], layer['attrs'].get('axis', 0) % x[0].dim()
+    flat = places.reshape(-1).long()
+    flat = torch.where(flat < 0, flat + v.shape[axis], flat)
+    return torch.index_select(v, axis, flat).reshape([*v.shape[:axis], *places.shape, *v.shape[axis + 1:]])
+
+
+def expand(model, layer, x): return x[0].expand(torch.broadcast_shapes(x[0].shape, x[1].tolist()))
+
+
+def shape(model, layer, x):
+    a = layer['attrs']
+    return torch.tensor(list(x[0].shape)[a.get('start', 0):a.get('end')], dtype=torch.int64)
+
+
+def filled(model, layer, x):
+    value = layer['attrs'].get('value', dict(number=0, dtype='float32'))
+    return torch.full(x[0].tolist(), value['number'], dtype=getattr(torch, value['dtype']))
+
+
+def span(model, layer, x): return torch.arange(*(v.item() for v in x), dtype=x[0].dtype)
+
+
+def divide(model, layer, x):
+    """Of integers, towards zero."""
+    return torch.div(x[0], x[1], rounding_mode=None if x[0].is_floating_point() else 'trunc')
 
 
 def reduce(f):
@@ -210,27 +258,25 @@ def layer_norm(model, layer, x):
     return F.layer_norm(x[0], x[0].shape[axis:], x[1], x[2] if len(x) > 2 else None, layer['attrs'].get('epsilon', 1e-5))
 
 
-
-
 CASTS = {1: torch.float32, 3: torch.int8, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64}
 one = lambda f: lambda model, layer, x: f(x[0])
 two = lambda f: lambda model, layer, x: f(x[0], x[1])
 # What moves or selects codes.
 MOVES = {
-    'Reshape': shaped, 'Flatten': shaped, 'Squeeze': shaped, 'Unsqueeze': shaped, 'Slice': sliced, 'Pad': pad, 'MaxPool': pool('max'), 'Split': split,
+    'Reshape': reshape, 'Flatten': flatten, 'Squeeze': squeeze, 'Unsqueeze': unsqueeze, 'Slice': sliced, 'Pad': pad, 'MaxPool': pool('max'), 'Split': split,
     'Transpose': lambda model, layer, x: x[0].permute(layer['attrs'].get('perm', list(range(x[0].dim()))[::-1])),
     'Relu': one(torch.relu), 'Identity': one(lambda v: v),
 }
 FLOATS = {
-    **MOVES, 'Conv': convolution, 'Gemm': gemm, 'MatMul': two(torch.matmul), 'Add': two(torch.add), 'Sub': two(torch.sub), 'Mul': two(torch.mul), 'Div': two(torch.div), 'Pow': two(torch.pow),
+    **MOVES, 'Conv': convolution, 'Gemm': gemm, 'MatMul': two(torch.matmul), 'Add': two(torch.add), 'Sub': two(torch.sub), 'Mul': two(torch.mul), 'Div': divide, 'Pow': two(torch.pow),
     'AveragePool': pool('average'), 'GlobalAveragePool': one(lambda v: v.mean([2, 3], keepdim=True)), 'ReduceMean': reduce(torch.mean), 'ReduceSum': reduce(torch.sum),
     'Softmax': lambda model, layer, x: torch.softmax(x[0], layer['attrs'].get('axis', -1)), 'Sigmoid': one(torch.sigmoid), 'Tanh': one(torch.tanh), 'Erf': one(torch.erf), 'Sqrt': one(torch.sqrt),
     'Exp': one(torch.exp), 'Log': one(torch.log), 'Neg': one(torch.neg), 'Abs': one(torch.abs), 'Reciprocal': one(torch.reciprocal),
     'HardSwish': one(F.hardswish), 'HardSigmoid': lambda model, layer, x: torch.clamp(x[0] * layer['attrs'].get('alpha', 0.2) + layer['attrs'].get('beta', 0.5), 0, 1),
     'LeakyRelu': lambda model, layer, x: F.leaky_relu(x[0], layer['attrs'].get('alpha', 0.01)), 'Gelu': lambda model, layer, x: F.gelu(x[0], approximate=layer['attrs'].get('approximate', 'none')),
     'Clip': lambda model, layer, x: torch.clamp(x[0], *(None if v is None else float(v) for v in (x + [None, None])[1:3])),
-    'Concat': lambda model, layer, x: torch.cat(x, layer['attrs']['axis']), 'Gather': lambda model, layer, x: torch.index_select(x[0], layer['attrs'].get('axis', 0), x[1].reshape(-1).long()).reshape(model.edges[layer['outputs'][0]]['shape']),
+    'Concat': lambda model, layer, x: torch.cat(x, layer['attrs']['axis']), 'Gather': gather,
     'LayerNormalization': layer_norm, 'Resize': resize, 'Where': lambda model, layer, x: torch.where(x[0].bool(), x[1], x[2]), 'Cast': lambda model, layer, x: x[0].to(CASTS[layer['attrs']['to']]),
-    'Expand': lambda model, layer, x: x[0].expand(model.edges[layer['outputs'][0]]['shape']), 'Equal': two(torch.eq), 'Greater': two(torch.gt), 'GreaterOrEqual': two(torch.ge),
+    'Expand': expand, 'Shape': shape, 'Size': one(lambda v: torch.tensor(v.numel())), 'ConstantOfShape': filled, 'Range': span, 'Equal': two(torch.eq), 'Greater': two(torch.gt), 'GreaterOrEqual': two(torch.ge),
     'Less': two(torch.lt), 'LessOrEqual': two(torch.le), 'And': two(torch.logical_and), 'Or': two(torch.logical_or), 'Not': one(torch.logical_not), 'Min': two(torch.minimum), 'Max': two(torch.maximum),
 }

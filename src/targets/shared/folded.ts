@@ -11,10 +11,17 @@ import { sizedCopy, type SizedCopy, type Sizes } from './layers.js';
 /** Operators that need no kernel, since they are constant once sizes are known. */
 export const FOLDED: ReadonlySet<string> = new Set(['Constant', 'Shape', 'Size', 'ConstantOfShape', 'Range']);
 
-/** Throws what {@link sizedCopy} throws. */
-export async function foldedCopy(graph: QuantizedGraph, example: Sizes): Promise<SizedCopy> {
-  const copy = sizedCopy(graph, example);
-  const passes = [extractConstants, foldShapes, foldConstants, eliminateDead];
+/**
+ * Of `opset` at least. Where `sizes` are any, what is computed from shapes stays nodes: only what follows from constants
+ * becomes one. Throws what {@link sizedCopy} throws.
+ */
+export async function foldedCopy(
+  graph: QuantizedGraph,
+  example: Sizes,
+  { sizes, opset }: { readonly sizes: 'fixed' | 'any'; readonly opset?: number } = { sizes: 'fixed' },
+): Promise<SizedCopy> {
+  const copy = sizedCopy(graph, example, opset);
+  const passes = [extractConstants, ...(sizes === 'fixed' ? [foldShapes] : []), foldConstants, eliminateDead];
   await runPasses(copy.model, passes, { evaluate: evaluateModel });
   return copy;
 }

@@ -9,6 +9,7 @@ import type { Model } from '../../ir/model.js';
 import type { Tensor } from '../../ir/tensor.js';
 import { forgetInferred, inferShapes } from '../../ops/infer.js';
 import { specOf } from '../../ops/index.js';
+import { convertOpset } from '../../passes/convert-opset.js';
 import { replaceOutputs } from '../../rewrite/pass.js';
 import { weightCodes } from '../../scheme/arithmetic.js';
 import { quantizeBias } from '../../scheme/bias.js';
@@ -81,10 +82,14 @@ export interface SizedCopy {
  */
 export const layersOf = (graph: QuantizedGraph, example: Sizes): Layers => layersIn(graph, sizedCopy(graph, example));
 
-/** The copy that {@link layersIn} reads. A size that does not follow from those of `example` is told there. */
-export function sizedCopy({ model: from, planned }: QuantizedGraph, example: Sizes): SizedCopy {
+/**
+ * The copy that {@link layersIn} reads, of `opset` at least. A size that does not follow from those of `example` is told
+ * there. Throws MODEL_UNSUPPORTED for operators that have no form in that opset.
+ */
+export function sizedCopy({ model: from, planned }: QuantizedGraph, example: Sizes, opset?: number): SizedCopy {
   const { model, values, nodes } = cloneModel(from);
   forgetInferred(model);
+  if (opset !== undefined) convertOpset(model, opset);
   const sizes = new Map(
     model.graph.inputs.flatMap((v) => {
       const given = example[v.name]?.dims;

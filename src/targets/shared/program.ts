@@ -16,16 +16,22 @@ import { refusalsByName } from './refusals.js';
 import { script } from './scripts.js';
 import { windowOf } from '../../ops/window.js';
 
-/** Of a runtime whose loader, load.py in the folder `from`, builds the model of operators in `known`. */
-export const programEmitter = (from: string, known: string): Emitter => ({
+/**
+ * Of a runtime whose loader, load.py in the folder `from`, builds the model of operators in `known`: for sizes of one
+ * sample, or for any, where the loader has the operators that compute with shapes.
+ */
+export const programEmitter = (from: string, known: string, sizes: 'fixed' | 'any'): Emitter => ({
   precisions: ['float32'],
   refuses: ({ model }) => refusalsByName(model, new Set([...known.split(' '), ...FOLDED])),
   emit: async (input) => ({
-    files: [...(await programFiles(input)), script(from, 'load.py'), script('shared', 'program.py')],
+    files: [...(await programFiles(input, sizes)), script(from, 'load.py'), script('shared', 'program.py')],
     artefact: 'load.py',
     floats: [],
   }),
 });
+
+/** Loaders know operators in this form. */
+const OPSET = 13;
 
 /** How a tensor is quantized, in codes of int8 or uint8. */
 interface EdgeFacts {
@@ -39,12 +45,11 @@ interface EdgeFacts {
 }
 
 /** `program.json` and `program.safetensors`. Throws EXPORT_UNSUPPORTED for tensors with scales by channel or block. */
-async function programFiles({
-  graph,
-  example,
-  name,
-}: Pick<EmitInput, 'graph' | 'example' | 'name'>): Promise<ExportedFile[]> {
-  const { inputs, outputs, layers } = layersIn(graph, await foldedCopy(graph, example));
+async function programFiles(
+  { graph, example, name }: Pick<EmitInput, 'graph' | 'example' | 'name'>,
+  sizes: 'fixed' | 'any',
+): Promise<ExportedFile[]> {
+  const { inputs, outputs, layers } = layersIn(graph, await foldedCopy(graph, example, { sizes, opset: OPSET }));
   const tensors = new Map<string, Tensor>();
   const edges: Record<string, EdgeFacts> = {};
   const put = (key: string, t: Tensor): string => {
@@ -59,6 +64,8 @@ async function programFiles({
   const program = {
     version: 1,
     name,
+    // A model that is fixed to one sample is run on more of them, too.
+    oneSample: graph.model.graph.inputs.every((v) => v.data !== undefined || v.shape?.[0] === 1),
     inputs: inputs.map(nameOf),
     outputs: outputs.map(nameOf),
     edges,
@@ -110,13 +117,13 @@ function layerOf(l: Layer, nameOf: (e: Edge) => string, put: (key: string, t: Te
     };
   }
   return {
-    op: l.op,
+    op: l.copy.op,
     name: l.name,
     integer: l.integer,
     // What is in codes is stored once.
     inputs: l.inputs.map((e, i) => (e && !l.coded.has(i) ? nameOf(e) : null)),
     outputs: l.outputs.map((e) => (e ? nameOf(e) : null)),
-    attrs: { ...Object.fromEntries([...l.node.attrs].flatMap(([key, a]) => plain(key, a))), ...windowAttrs(l) },
+    attrs: { ...Object.fromEntries([...l.copy.attrs].flatMap(([key, a]) => plain(key, a))), ...windowAttrs(l) },
     ...(l.clamp ? { clamp: l.clamp.map((x) => (Number.isFinite(x) ? x : null)) } : {}),
     ...(l.coded.size ? { coded } : {}),
   };
@@ -133,7 +140,7 @@ function windowAttrs(l: Layer): Record<string, readonly number[]> {
   return { pads: [...before, ...after], strides, dilations, kernel_shape: kernel };
 }
 
-/** Numbers, lists of them and text; layers with other attributes are refused before. */
+/** Numbers, lists of them and text; a tensor as its one number and its type, as ConstantOfShape has it. */
 function plain(key: string, a: Attr): [string, unknown][] {
   switch (a.type) {
     case 'int':
@@ -143,6 +150,8 @@ function plain(key: string, a: Attr): [string, unknown][] {
     case 'float':
     case 'floats':
       return [[key, a.value]];
+    case 'tensor':
+      return a.value.size === 1 ? [[key, { number: item(a.value.f64(), 0), dtype: a.value.dtype }]] : [];
     case 'string':
       return typeof a.value === 'string' ? [[key, a.value]] : [];
     default:

@@ -51,7 +51,7 @@ export const tvm = {
   onCodes: [],
   byteCodes: [],
   ownOps: [],
-  emitter: programEmitter('tvm', OPS),
+  emitter: programEmitter('tvm', OPS, 'fixed'),
   adapter: { kind: 'python', packages: ['apache-tvm', 'numpy'] },
   usage: [
     {
