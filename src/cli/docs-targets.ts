@@ -9,7 +9,7 @@ const port = ({ types, symmetric, narrow, granularity }: PortRule): string =>
 
 const U8S8 = {
   pairs: 'adds pairs in int16 on some CPUs: weights are kept safe',
-  'any-pairs': 'adds pairs in int16 on some CPUs, in an order of its own: weights keep to 7 bits',
+  'any-pairs': 'adds pairs in int16 on some CPUs, in an order of its own: no two weights of an output may saturate',
   exact: 'exact',
 } as const;
 

@@ -5,7 +5,7 @@ import { specOf } from './index.js';
 
 /**
  * How the weight that is input `index` of a node is packed where uint8 inputs meet int8 weights; undefined where
- * kernels do not take them in pairs, or are not known to.
+ * kernels do not take them in pairs, or are not known to. Of `any` kernels only which elements make an output is said.
  *
  * Matrices [K, N] run down their columns; weights of an LSTM [directions, 4 · hidden, inputs] along their rows.
  * QLinearConv takes its weights to [position, channel, output]
@@ -13,16 +13,23 @@ import { specOf } from './index.js';
  * over two positions. Its kernel for depthwise convolutions of one output a channel widens first
  * (onnxruntime/core/mlas/lib/qdwconv.cpp), and is not of this kind; nor is a product whose weight is the left operand.
  */
-export function packingOf(node: Node, index: number, dims: readonly number[]): Packing | undefined {
+export function packingOf(
+  node: Node,
+  index: number,
+  dims: readonly number[],
+  kernels: 'onnxruntime' | 'any' = 'onnxruntime',
+): Packing | undefined {
   if (node.domain !== '') return undefined;
   if (node.op === 'LSTM') return (index === 1 || index === 2) && dims.length === 3 ? matrix(dims, false) : undefined;
   const role = specOf(node)?.quant;
   if (role?.role !== 'compute' || index !== role.weight || dims.length < 2) return undefined;
   const axis = role.channelAxis(node, dims.length);
   if (typeof axis !== 'number') return undefined;
+  if (node.op === 'ConvTranspose') return undefined;
   if (node.op !== 'Conv') return matrix(dims, axis === dims.length - 1);
   const [rows, channels] = dims as [number, number]; // two axes or more
-  if (channels === 1 && rows === node.int('group', 1) && rows > 1) return undefined;
+  const depthwise = channels === 1 && rows === node.int('group', 1) && rows > 1;
+  if (depthwise && kernels === 'onnxruntime') return undefined;
   const positions = dims.slice(2).reduce((n, d) => n * d, 1);
   return {
     groups: 1,

@@ -23,7 +23,7 @@ import type { Kept, PlanRequest } from '../quantize/planners/types.js';
 import { dequantizedNodes } from '../quantize/planners/weight-only.js';
 import { assertTakes, quirksFor } from '../quantize/validate.js';
 import { spectrumNote } from '../quantize/spectrum.js';
-import { packingsOf } from '../quantize/unsaturated.js';
+import { guardsOf } from '../quantize/unsaturated.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { NamedOptions } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -201,11 +201,11 @@ export function planModel(
       message: `opset ${from} → ${to}: ${format.name} with these types needs it`,
     });
   }
-  const guarded = planner.integerProducts && saturationRule(recipe, target) === 'safe';
+  const rule = planner.integerProducts ? saturationRule(recipe, target) : 'allow';
   const plan = (kept: Kept): Planned => {
     const made = planner.plan(model, request, kept);
     assertTakes(made, target);
-    return guarded ? { ...made, packings: packingsOf(made) } : made;
+    return { ...made, ...guardsOf(made, rule, target) };
   };
   const planned = plan({});
   const facts = {

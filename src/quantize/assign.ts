@@ -14,7 +14,7 @@ import { chooseParams, fixedParams, powerOfTwo } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantSpec, Range, RowSolver } from '../scheme/types.js';
 import { pointName } from './planners/static.js';
 import type { Planned } from '../scheme/quantized.js';
-import { unsaturatedParams } from './unsaturated.js';
+import { anyPairParams, unsaturatedParams } from './unsaturated.js';
 
 /** An observer by name, of the built-in ones or others. Throws RECIPE_UNKNOWN_NAME with the nearest name. */
 export function observerOf(name: string, among: readonly Observer[] = observers): Observer {
@@ -142,6 +142,23 @@ export function withWeightParams(
 }
 
 /**
+ * The same parameters, with codes for weights of 7 bits that kernels may take any two of together. A weight whose bias
+ * would not fit int32 then stays as it is.
+ */
+export function withAnyPairs(planned: PlannedPoints & Pick<Planned, 'narrowed'>, assigned: Assigned): Assigned {
+  const chosen = new Map<QuantPoint, QuantParams>();
+  for (const [point, packing] of planned.narrowed ?? []) {
+    const own = assigned.params.get(point);
+    if (own) chosen.set(point, anyPairParams(valueOf(point), own, packing));
+  }
+  if (!chosen.size) return assigned;
+  const derived = [...planned.plan].filter(isDerived);
+  for (const [, { weight, made }] of biasesOf(derived, new Map([...assigned.params, ...chosen])))
+    if (made.raised.length) chosen.delete(weight);
+  return withWeightParams(planned, assigned, chosen);
+}
+
+/**
  * A bias may raise the scale of a weight, which other biases use too; then the codes of weights are made safe from
  * saturation, which may widen scales again; then biases get the scales that follow.
  */
@@ -150,7 +167,7 @@ function resolveBiases(
   params: Map<QuantPoint, QuantParams>,
   diagnostics: Diagnostic[],
 ): void {
-  const derived = [...plan].filter((e): e is [QuantPoint, QuantSpec & { kind: 'derived' }] => e[1].kind === 'derived');
+  const derived = [...plan].filter(isDerived);
   for (const [, { weight, made }] of biasesOf(derived, params)) {
     if (!made.raised.length) continue;
     const { codes: _codes, ...old } = named(params, weight); // biasesOf found them
@@ -172,6 +189,8 @@ function resolveBiases(
 }
 
 type DerivedPoint = readonly [QuantPoint, QuantSpec & { kind: 'derived' }];
+const isDerived = (e: [QuantPoint, QuantSpec]): e is [QuantPoint, QuantSpec & { kind: 'derived' }] =>
+  e[1].kind === 'derived';
 /** What each bias asks for, looked at in turn: the next sees what was done about the one before. */
 function* biasesOf(
   derived: readonly DerivedPoint[],

@@ -7,8 +7,9 @@ import { linearView, specOf } from '../ops/index.js';
 import { layoutOf, paramAt } from '../scheme/layout.js';
 import { clipRange } from '../scheme/params.js';
 import { dequantize, weightCodes } from '../scheme/arithmetic.js';
-import { halvedCodes, pairSaturates, unsaturatedCodes, type Alike } from '../scheme/saturation.js';
+import { anyPairCodes, halvedCodes, pairSaturates, unsaturatedCodes, type Alike } from '../scheme/saturation.js';
 import type { Packing, QuantParams, QuantPlan, QuantPoint, QuantScheme, QuantSpec } from '../scheme/types.js';
+import type { TargetProfile } from '../scheme/profile.js';
 import type { Packings, Planned } from '../scheme/quantized.js';
 
 /** One integer product of 8-bit inputs with a constant int8 weight. */
@@ -41,6 +42,18 @@ export function packedProducts({ plan, integerNodes }: Pick<Planned, 'plan' | 'i
 function inBlocks({ granularity }: QuantScheme, dims: readonly number[], { groups, rows }: Packing): boolean {
   return granularity.kind === 'block' && layoutOf(dims, granularity).count !== groups * rows;
 }
+
+/** What of a plan is kept from saturating, and how. */
+export const guardsOf = (
+  planned: Pick<Planned, 'plan' | 'integerNodes'>,
+  rule: 'safe' | 'reduce' | 'allow',
+  { u8s8 }: Pick<TargetProfile, 'u8s8'>,
+): Pick<Planned, 'packings' | 'narrowed'> =>
+  rule === 'safe'
+    ? { packings: packingsOf(planned) }
+    : rule === 'reduce' && u8s8 === 'any-pairs'
+      ? { narrowed: narrowedOf(planned) }
+      : {};
 
 export function packingsOf(planned: Pick<Planned, 'plan' | 'integerNodes'>): Packings {
   const packings = new Map<QuantPoint, Packing[]>();
@@ -113,6 +126,47 @@ function guarded(data: Tensor, params: QuantParams, packing: Packing): QuantPara
     }); // as many codes as places
   }
   return { ...params, scale, zeroPoint, codes: Tensor.codes('int8', codes, data.dims) };
+}
+
+/** Weights of 7 bits of integer products, and what makes an output of each. */
+function narrowedOf({ plan, integerNodes }: Pick<Planned, 'plan' | 'integerNodes'>): Map<QuantPoint, Packing> {
+  const found = new Map<QuantPoint, Packing>();
+  for (const node of integerNodes)
+    for (const [index, weight] of node.inputs.entries()) {
+      const use = node.use(index);
+      if (!weight?.data || !use) continue;
+      const packing = packingOf(node, index, weight.data.dims, 'any');
+      const point: QuantPoint = plan.has(use) ? use : weight;
+      if (!packing) continue;
+      const scheme = schemeOf(plan, point);
+      if (scheme?.dtype === 'int8' && scheme.bits === 7 && !inBlocks(scheme, weight.data.dims, packing))
+        found.set(point, packing);
+    }
+  return found;
+}
+
+/**
+ * The parameters with `codes` of 8 bits for a weight that 7 bits were planned for: no two of an output can saturate.
+ * Inputs of convolutions are taken to be alike, those of products, which normalisations spread, are not; see ADR 10.
+ * Those of weights whose codes were chosen, or are not rounded to the nearest, stay.
+ */
+export function anyPairParams({ data }: Value, params: QuantParams, packing: Packing): QuantParams {
+  const { bits: _seven, ...scheme } = params.scheme;
+  if (!data || params.codes || scheme.powerOfTwo || (scheme.rounding ?? 'half-even') !== 'half-even') return params;
+  const [low, high] = clipRange(scheme);
+  const [scale, zeroPoint] = [params.scale.slice(), params.zeroPoint.slice()];
+  const codes = Int8Array.from(weightCodes(data, params).f64());
+  const columns = packing.positions * packing.channels;
+  for (const { part, at, values } of partsOf(data, params, packing)) {
+    const rows = { values, columns, scale: scale[part]!, zeroPoint: zeroPoint[part]!, low, high }; // it is a part
+    const made = anyPairCodes(packing.positionStride ? { ...rows, alike: alikeOf(packing) } : rows);
+    scale[part] = made.scale;
+    zeroPoint[part] = made.zeroPoint;
+    at.forEach((place, i) => {
+      codes[place] = made.codes[i]!;
+    }); // as many codes as places
+  }
+  return { ...params, scheme, scale, zeroPoint, codes: Tensor.codes('int8', codes, data.dims) };
 }
 
 /**

@@ -53,7 +53,8 @@ export function quantizeSpecOf(parts: NamedParts) {
           'What is done about kernels of x64 CPUs without VNNI, which add two products of uint8 inputs and ' +
             'int8 weights in 16 bits. safe: where two neighbouring weights could saturate, their channel gets a ' +
             'slightly wider scale or they give way to the nearest codes that cannot; all others keep their 8 ' +
-            'bits. reduce: 7 bits for all 8-bit weights. allow: nothing; the model loses accuracy on such CPUs. ' +
+            'bits. reduce: 7 bits for all 8-bit weights; for runtimes whose kernels take any two weights of an output ' +
+            'together, 8 bits where no two of them can saturate. allow: nothing; the model loses accuracy on such CPUs. ' +
             'Default: safe where the target has such CPUs, else allow.',
         )
         .optional(),

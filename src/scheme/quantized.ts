@@ -39,6 +39,8 @@ export interface Planned {
   readonly weightOnly?: WeightOnlyForm;
   /** Weights that must not saturate, and how kernels take them. */
   readonly packings?: Packings;
+  /** Weights that keep to 7 bits, as kernels may take any two together, and what makes an output of theirs. */
+  readonly narrowed?: ReadonlyMap<QuantPoint, Packing>;
   /**
    * Of float16: operands that are magnified as they go to zero, and the nodes that stay float32 where calibration sees
    * them near it.

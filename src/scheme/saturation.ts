@@ -75,6 +75,68 @@ export function unsaturatedCodes(rows: PackedRows, widest = WIDEST): Unsaturated
   return { ...gridAt(rows, found.factor), codes: found.codes };
 }
 
+/** Least factor of a scale of 7 bits that is tried where kernels may take any two codes together. */
+const NARROWEST = 0.7;
+/** Codes up to here fit beside any other such code. */
+const HALF_LIMIT = PAIR_LIMIT / 2;
+
+/** The least and the greatest code that each element may take, where any two of a row meet. */
+interface Caps {
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+}
+
+/**
+ * Codes of which no two of one row can saturate, in whatever order a kernel takes them: the largest of each sign may
+ * lie beyond ±64 by what the next one leaves of the limit. Where inputs are alike, a row shares out what its codes lose.
+ * `rows` have a scale of 7 bits; of those from there to {@link NARROWEST} times it, the one with the least error is taken.
+ * With a zero point other than 0, that of 7 bits.
+ */
+export function anyPairCodes(rows: PackedRows): Unsaturated {
+  const { values, columns } = rows;
+  const codes = new Int32Array(values.length);
+  const found = { factor: 1, error: Infinity, codes: new Int32Array(values.length) };
+  const caps = { low: new Int32Array(values.length), high: new Int32Array(values.length) };
+  const steps = rows.zeroPoint === 0 ? STEPS : 1;
+  const finite = values.every(Number.isFinite);
+  for (let i = 0; i < steps; i++) {
+    const factor = 1 - ((1 - NARROWEST) * i) / (STEPS - 1);
+    const { scale, zeroPoint } = gridAt(rows, factor);
+    let error = 0;
+    for (let start = 0; start < values.length; start += columns) {
+      const end = start + columns;
+      for (let at = start; at < end; at++) {
+        const code = roundHalfEven(fround(values[at]! / scale)) + zeroPoint;
+        codes[at] = Number.isNaN(code) ? zeroPoint : clip(code, -PAIR_LIMIT, PAIR_LIMIT - 1);
+      }
+      lowerBeside(codes, start, end, 1, caps.high);
+      lowerBeside(codes, start, end, -1, caps.low);
+      for (let at = start; at < end; at++) error += (values[at]! / scale + zeroPoint - codes[at]!) ** 2;
+    }
+    if (rows.alike && finite) error = shareOut(rows, { scale, zeroPoint }, codes, caps);
+    error *= factor * factor;
+    if (!(error < found.error) && i > 0) continue;
+    Object.assign(found, { factor, error });
+    found.codes.set(codes);
+  }
+  return { ...gridAt(rows, found.factor), codes: found.codes };
+}
+
+/** Brings codes of one sign down to the limit of any two of them, the largest last, and says how far each may go. */
+function lowerBeside(codes: Int32Array, start: number, end: number, sign: number, caps: Int32Array): void {
+  let [first, second] = [start, 0];
+  for (let at = start; at < end; at++) if (sign * codes[at]! > sign * codes[first]!) first = at;
+  for (let at = start; at < end; at++) {
+    if (at === first) continue;
+    if (sign * codes[at]! > HALF_LIMIT) codes[at] = sign * HALF_LIMIT;
+    second = Math.max(second, sign * codes[at]!);
+  }
+  const most = Math.min(sign * codes[first]!, PAIR_LIMIT - second);
+  codes[first] = sign * most;
+  caps.fill(sign * Math.min(HALF_LIMIT, PAIR_LIMIT - most), start, end);
+  caps[first] = sign * Math.max(HALF_LIMIT, most);
+}
+
 /** The codes at twice the scale, which cannot saturate whatever they are. */
 export function halvedCodes(rows: PackedRows): Unsaturated {
   const codes = new Int32Array(rows.values.length);
@@ -129,12 +191,13 @@ function encode(rows: PackedRows, factor: number, codes: Int32Array): number {
 
 /**
  * Lets other weights of a row take on what pairs gave up: coordinate descent on the codes for a layer whose inputs are
- * alike, which keeps the limit; weights that are zero stay zero. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
+ * alike, which keeps the limit of neighbours, or `caps`; weights that are zero stay zero. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
  */
 function shareOut(
   rows: PackedRows,
   grid: { readonly scale: number; readonly zeroPoint: number },
   codes: Int32Array,
+  caps?: Caps,
 ): number {
   const { values, columns, low, high } = rows;
   const { channels, withinChannel, overall } = rows.alike!; // the caller looked
@@ -162,7 +225,11 @@ function shareOut(
         const code = codes[start + c]!;
         const mate = c % 2 === 0 ? c + 1 : c - 1;
         const wanted = clip(roundHalfEven(code - gradient / curvature), low, high);
-        const next = mate < columns ? besidePair(wanted, codes[start + mate]!) : wanted;
+        const next = caps
+          ? clip(wanted, caps.low[start + c]!, caps.high[start + c]!)
+          : mate < columns
+            ? besidePair(wanted, codes[start + mate]!)
+            : wanted;
         if (next === code) continue;
         const by = next - code;
         codes[start + c] = next;

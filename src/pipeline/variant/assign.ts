@@ -3,10 +3,11 @@ import type { TensorStats } from '../../calibrate/types.js';
 import type { Layerwise } from '../../codes/types.js';
 import { cloneModel } from '../../ir/clone.js';
 import type { Value } from '../../ir/graph.js';
-import { assignParams, withWeightParams } from '../../quantize/assign.js';
+import { assignParams, withAnyPairs, withWeightParams } from '../../quantize/assign.js';
 import type { ResolvedRecipe } from '../../recipe/load.js';
 import { afterCalibration } from '../after-calibration.js';
 import { laterOf } from '../large.js';
+import { has } from '../stages.js';
 import { plannedFacts } from './plan.js';
 import type { AssignedVariant, PlannedVariant, RefinedVariant } from './types.js';
 
@@ -45,8 +46,14 @@ function observerOptions(
   return name === observer ? options : {};
 }
 
-/** Where nothing chooses codes of weights: they are rounded when they are written. */
-export const asRounded = (v: AssignedVariant): RefinedVariant => ({ ...v, float: v.model });
+/**
+ * Where nothing chooses codes of weights: they are rounded when they are written, but for those that saturation keeps to
+ * 7 bits. What chooses codes later finds these as they were planned.
+ */
+export function asRounded(v: AssignedVariant): RefinedVariant {
+  const later = has(v.asks, 'qat') || has(v.asks, 'transport');
+  return { ...v, float: v.model, assigned: later ? v.assigned : withAnyPairs(v.prepared.planned, v.assigned) };
+}
 
 /**
  * Chooses the codes of weights layer after layer, and corrects what they cost: the weights and biases of the model

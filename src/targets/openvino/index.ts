@@ -45,7 +45,8 @@ export const openvino = {
       code: 'U8S8_SATURATION',
       text:
         'x64 CPUs with AVX2 or AVX-512 but without VNNI add two products in saturating int16, in an ' +
-        'order of their own. Weights keep to 7 bits (quantize.weights.saturation).',
+        'order of their own. Weights get codes of which no two of an output can saturate: 7 bits, but for the ' +
+        'largest of each sign (quantize.weights.saturation).',
       source: 'https://oneapi-src.github.io/oneDNN/dev_guide_int8_computations.html',
     },
     {

@@ -42,7 +42,12 @@ export const pytorch = {
   integerOps: {
     Conv: {},
     Gemm: { floatOutput: true },
-    MatMul: { floatOutput: true, channelAxes: 2, activation: { types: ['uint8'], granularity: ['tensor'] } },
+    MatMul: {
+      floatOutput: true,
+      constantWeight: true,
+      channelAxes: 2,
+      activation: { types: ['uint8'], granularity: ['tensor'] },
+    },
     Add: {},
     AveragePool: {},
     GlobalAveragePool: {},
@@ -81,7 +86,8 @@ export const pytorch = {
       text:
         'The engines x86, onednn and fbgemm add two products in saturating int16 on CPUs without VNNI; ' +
         'qnnpack does not. ' +
-        'Weights keep to 7 bits (quantize.weights.saturation).',
+        'Weights get codes of which no two of an output can saturate: 7 bits, but for the ' +
+        'largest of each sign (quantize.weights.saturation).',
       source: 'https://docs.pytorch.org/docs/stable/quantization.html',
     },
     {

@@ -1,7 +1,13 @@
 /** Pairs of codes against the int16 arithmetic of the kernels, pair by pair. */
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../../src/base/rng.js';
-import { besidePair, halvedCodes, pairSaturates, unsaturatedCodes } from '../../../src/scheme/saturation.js';
+import {
+  anyPairCodes,
+  besidePair,
+  halvedCodes,
+  pairSaturates,
+  unsaturatedCodes,
+} from '../../../src/scheme/saturation.js';
 
 /** Whether some two uint8 inputs take the sum of products out of int16: the largest inputs do, or none. */
 const overflows = (a: number, b: number): boolean =>
@@ -51,6 +57,43 @@ describe('codes of rows', () => {
       if (!overflows(x, y)) expect([a, b]).toEqual([x, y]);
       else expect(a + b).toBe(128);
     });
+  });
+  it('of any order have no two that saturate, and err less than 7 bits do', () => {
+    const spread = Float64Array.from({ length: 8 * 40 }, (_, i) => rng.normal() * 9 + (i % 40 ? 0 : 90));
+    const seven = {
+      values: spread,
+      columns: 40,
+      scale: Math.max(...spread) / 63.5,
+      zeroPoint: 0,
+      low: -128,
+      high: 127,
+    };
+    const alike = { channels: 20, withinChannel: 1, overall: 0.5 };
+    for (const made of [anyPairCodes(seven), anyPairCodes({ ...seven, alike })])
+      for (let start = 0; start < spread.length; start += 40) {
+        const row = made.codes.subarray(start, start + 40);
+        for (const [i, a] of row.entries())
+          for (const b of row.subarray(0, i)) if (overflows(a, b)) expect([a, b]).toBe('safe');
+      }
+    const made = anyPairCodes(seven);
+    expect(Math.max(...made.codes)).toBeGreaterThan(64);
+    const error = (codes: ArrayLike<number>, scale: number): number =>
+      spread.reduce((sum, x, i) => sum + (x - codes[i]! * scale) ** 2, 0);
+    const rounded = spread.map((x) => Math.max(-64, Math.min(63, Math.round(x / seven.scale))));
+    expect(error(made.codes, made.scale)).toBeLessThan(0.7 * error(rounded, seven.scale));
+    const sums = (codes: ArrayLike<number>, scale: number): number =>
+      Array.from({ length: 8 }, (_, r) =>
+        spread.subarray(40 * r, 40 * r + 40).reduce((sum, x, i) => sum + x - codes[40 * r + i]! * scale, 0),
+      ).reduce((sum, e) => sum + e * e, 0);
+    const shared = anyPairCodes({ ...seven, alike });
+    expect(sums(shared.codes, shared.scale)).toBeLessThan(0.2 * sums(made.codes, made.scale));
+  });
+  it('that are not finite, or zero throughout, are defined', () => {
+    const some = Float64Array.of(NaN, Infinity, -Infinity, 1, 0, 2);
+    const { codes } = anyPairCodes({ values: some, columns: 6, scale: 1, zeroPoint: 0, low: -128, high: 127 });
+    expect([...codes]).toEqual([0, 126, -128, 1, 0, 2]);
+    const none = { values: new Float64Array(6), columns: 3, scale: 1, zeroPoint: 0, low: -128, high: 127 };
+    expect(anyPairCodes(none)).toMatchObject({ scale: 1, codes: new Int32Array(6) });
   });
   it('that cannot saturate stay as they are', () => {
     expect(unsaturatedCodes({ ...rows, values: values.map((x) => x / 4) })).toBeUndefined();

@@ -9,7 +9,11 @@ import { inputOf, netOf, quantized } from './graphs.js';
 
 interface Program {
   readonly oneSample: boolean;
-  readonly layers: readonly { readonly op: string; readonly inputs: readonly string[]; readonly attrs: Readonly<Record<string, unknown>> }[];
+  readonly layers: readonly {
+    readonly op: string;
+    readonly inputs: readonly string[];
+    readonly attrs: Readonly<Record<string, unknown>>;
+  }[];
 }
 
 const NET = netOf(`(float[N,3,8,8] x) => (float[N,4,64] y) <float[4,3,3,3] w, float[1,1,64] c, int64[1] tail = {-1}> {
