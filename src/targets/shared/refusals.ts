@@ -22,8 +22,16 @@ export const anyExample = ({ graph }: Model): Sizes =>
 export const floatLayers = (model: Model, example: Sizes = anyExample(model)): Layers =>
   layersOf(unquantized(model), example);
 
-/** What `find` finds, or the place at which the layers of a model cannot be read. */
+/** Nodes whose bodies run or not, or several times. */
+export const controlFlow = ({ graph }: Model): StaysFloat[] =>
+  [...graph.nodes].flatMap((n) =>
+    n.subgraphs().length ? [{ node: label(n), op: n.op, because: 'it is control flow' }] : [],
+  );
+
+/** What `find` finds, control flow, or the place at which the layers of a model cannot be read. */
 export function refusing(model: Model, find: () => readonly StaysFloat[]): readonly StaysFloat[] {
+  const bodies = controlFlow(model);
+  if (bodies.length) return bodies;
   try {
     return find();
   } catch (error) {
