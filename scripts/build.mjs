@@ -39,7 +39,12 @@ for (const file of ['onnx/proto.js', 'onnx/proto.d.ts']) cpSync(path.join(root, 
 copyAdapters();
 keepWhatIsReached();
 assemblyScript('kernels', '--memoryBase', '655360', '--initialMemory', '11');
-assemblyScript('linear'); // its memory grows with the matrices
+// its memory grows with the matrices, and threads share it
+assemblyScript(
+  'linear',
+  ...['--importMemory', '--sharedMemory', '--enable', 'threads'],
+  ...['--initialMemory', '1', '--maximumMemory', '65535', '--memoryBase', '0'],
+);
 assemblyScript('blocks', '--initialMemory', '1', '--memoryBase', '0'); // its memory grows with what is quantized
 stampScripts(root, sources);
 writeFileSync(stamp, inputs);

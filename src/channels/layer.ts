@@ -140,6 +140,15 @@ export interface RowsProblem {
    * Undefined where none is.
    */
   readonly zeros?: Uint8Array | undefined;
+  /** The Hessian as methods that go through columns want it, where it has been made already. */
+  readonly ordered?: OrderedHessian | undefined;
+}
+
+/** A Hessian with its columns in order of their energy, and the L of LᵀL = H; both [columns, columns]. */
+export interface OrderedHessian {
+  readonly order: Int32Array;
+  readonly h: Float64Array;
+  readonly l: Float64Array;
 }
 
 /**

@@ -29,6 +29,7 @@ export const best = {
   inputs: 'optional',
   byPart: true,
   ownText: true,
+  ordered: () => true,
   solve(problem, { sweeps }) {
     const { grid, hessian, columns } = problem;
     const few = grid.high - grid.low < FEWEST_CODES;

@@ -1,6 +1,6 @@
 import { item } from '../base/lists.js';
 import { z } from 'zod';
-import { factorReverse } from './linear.js';
+import { byInput, isDiagonal, orderHessian } from './ordered.js';
 import { dot, linearKernels, type LinearKernels } from './linear-kernels.js';
 import { roundHalfEven } from '../scheme/rounding.js';
 import type { Grid, RowsProblem } from '../channels/layer.js';
@@ -51,6 +51,7 @@ export const gptq = {
   options,
   inputs: 'required',
   byPart: true, // tables have no inputs
+  ordered: (o) => o.actOrder,
   solve: (problem, o) => solveWith(linearKernels(), problem, o),
 } satisfies WeightMethod<Options>;
 
@@ -66,26 +67,18 @@ export function solveWith(kernels: LinearKernels, problem: RowsProblem, o: Optio
   const { scale, zeroPoint } = current;
   // no column can make up for another
   if (isDiagonal(hessian, columns)) return { codes: nearestCodes(target, current), scale, zeroPoint };
-  const order = o.actOrder ? byInput(hessian, columns) : Int32Array.from({ length: columns }, (_, i) => i);
+  const given = o.actOrder ? problem.ordered : undefined;
+  const order =
+    given?.order ?? (o.actOrder ? byInput(hessian, columns) : Int32Array.from({ length: columns }, (_, i) => i));
   const codes = new Int32Array(rows * columns);
   const owners = ownersOf(grid, columns);
   const block = o.sweeps > 0 ? longestBlock(grid, owners, columns) : 0;
   const together = TOGETHER * columns;
-  const [h, l, error, spread, gradient, part, moves, sums, inner] = kernels.arrays(
-    columns ** 2,
-    columns ** 2,
-    together,
-    together,
-    together,
-    columns,
-    columns,
-    Math.max(columns, TOGETHER),
-    block ** 2,
+  const own = given ? 0 : columns ** 2;
+  const [error, spread, gradient, part, moves, sums, inner, ownH, ownL] = kernels.arrays(
+    ...[together, together, together, columns, columns, Math.max(columns, TOGETHER), block ** 2, own, own],
   ) as Room; // as many as asked for
-  for (let i = 0; i < columns; i++)
-    for (let j = 0; j < columns; j++) h[i * columns + j] = hessian[order[i]! * columns + order[j]!]!; // a permutation
-  l.set(h);
-  factorReverse(l, columns, sums, kernels);
+  const { h, l } = given ?? orderHessian(hessian, { order, h: ownH, l: ownL }, sums, kernels);
   for (let first = 0; first < rows; first += TOGETHER) {
     const some: Rows = {
       kernels,
@@ -213,18 +206,6 @@ function nearest(g: Grid, at: number, value: number): number {
   const p = g.part[at]!;
   const code = roundHalfEven(value / g.scale[p]!) + g.zeroPoint[p]!;
   return Math.min(g.high, Math.max(g.low, code));
-}
-
-function isDiagonal(h: Float64Array, n: number): boolean {
-  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) if (h[i * n + j] !== 0) return false;
-  return true;
-}
-
-/** Columns by the energy of their inputs, largest first; equal ones keep their order. */
-function byInput(h: Float64Array, columns: number): Int32Array {
-  return Int32Array.from({ length: columns }, (_, i) => i).sort(
-    (a, b) => h[b * columns + b]! - h[a * columns + a]! || a - b,
-  );
 }
 
 /** Columns of the longest part that belongs to one row and is not the whole of it. */

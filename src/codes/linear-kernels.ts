@@ -3,7 +3,7 @@
  * Both give the same bytes.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { exportsOf } from '../base/wasm.js';
+import { exportsOf, sharedMemory, type WasmMemory } from '../base/wasm.js';
 import { MAGIC } from '../scheme/rounding.js';
 
 /**
@@ -12,8 +12,12 @@ import { MAGIC } from '../scheme/rounding.js';
  */
 export interface LinearKernels {
   readonly name: 'wasm' | 'js';
+  /** What threads may share: arrays of it are the kernels' own in all of them. Plain loops have none. */
+  readonly memory?: WasmMemory;
   /** Arrays of zeros, valid until the next call. They share memory that grows to the largest call's and stays. */
   arrays(...sizes: readonly number[]): Float64Array[];
+  /** From here on arrays come from between two places of the memory, in bytes; where they do not fit they are plain. */
+  within(from: number, to: number): void;
   /**
    * out[outAt + r] = Σ_k line[lineAt + k]·rows[rowsAt + r·stride + k] over k < n, for r < count: four sums by k mod 4,
    * what is left over goes to the first.
@@ -86,6 +90,7 @@ export function dot(a: Float64Array, i: number, b: Float64Array, j: number, n: n
 export const plainLinear = {
   name: 'js',
   arrays: (...sizes) => sizes.map((n) => new Float64Array(n)),
+  within: () => undefined,
   dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt) {
     for (let r = 0; r < count; r++) out[outAt + r] = dot(line, lineAt, rows, rowsAt + r * stride, n);
   },
@@ -172,11 +177,15 @@ let loaded: LinearKernels | undefined;
 export function linearKernels(): LinearKernels {
   return (loaded ??= load());
 }
+/** Lets the kernels of a thread work in the memory of another's. */
+export function shareMemory(memory: WasmMemory): void {
+  loaded = load(memory);
+}
 
-function load(): LinearKernels {
+function load(memory?: WasmMemory): LinearKernels {
   const file = new URL('../../dist/linear.wasm', import.meta.url);
   try {
-    return existsSync(file) ? wasmLinear(readFileSync(file)) : plainLinear;
+    return existsSync(file) ? wasmLinear(readFileSync(file), memory) : plainLinear;
   } catch {
     return plainLinear;
   } // an engine without SIMD refuses the module
@@ -184,7 +193,6 @@ function load(): LinearKernels {
 
 /** What assembly/linear.ts exports. Addresses are in bytes. */
 interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   dots(line: number, rows: number, stride: number, count: number, n: number, out: number): void;
   addScaled(a: number, by: number, b: number, n: number): void;
   addFour(
@@ -219,32 +227,43 @@ const PAGE = 65536;
 /** Addresses of WebAssembly reach 4 GiB. Beyond, arrays are plain ones. */
 const MOST_BYTES = 2 ** 32 - PAGE;
 
-/** Kernels of a compiled module. One call at a time uses its memory; none of them waits in between. */
-export function wasmLinear(module: Uint8Array): LinearKernels {
-  const exports = exportsOf(module) as Exports; // the module is built from assembly/linear.ts
-  let memory = exports.memory.buffer;
+/** Kernels of a compiled module. One call at a time uses its range of the memory; none of them waits in between. */
+export function wasmLinear(module: Uint8Array, memory = sharedMemory(MOST_BYTES / PAGE)): LinearKernels {
+  const exports = exportsOf(module, memory) as Exports; // the module is built from assembly/linear.ts
+  let [start, limit] = [0, MOST_BYTES];
+  let known = memory.buffer;
+  const all = new WeakSet<ArrayBufferLike>([known]);
+  /** Whether an array lies in the memory; what shared memory was before it grew is still the same memory. */
+  const owns = ({ buffer }: Float64Array): boolean => {
+    if (buffer === known) return true;
+    if (known !== memory.buffer) all.add((known = memory.buffer));
+    return all.has(buffer);
+  };
   return {
     name: 'wasm',
+    memory,
+    within(from, to) {
+      [start, limit] = [from, Math.min(to, MOST_BYTES)];
+    },
     arrays(...sizes) {
-      const bytes = 8 * sizes.reduce((sum, n) => sum + n + (n % 2), 0); // each begins at a multiple of 16
-      if (bytes > memory.byteLength) {
-        if (bytes > MOST_BYTES) return plainLinear.arrays(...sizes);
+      const end = start + 8 * sizes.reduce((sum, n) => sum + n + (n % 2), 0); // each begins at a multiple of 16
+      if (end > limit) return plainLinear.arrays(...sizes);
+      if (end > memory.buffer.byteLength) {
         try {
-          exports.memory.grow(Math.ceil((bytes - memory.byteLength) / PAGE));
+          memory.grow(Math.ceil((end - memory.buffer.byteLength) / PAGE));
         } catch {
           return plainLinear.arrays(...sizes);
         } // no room for it in one piece
-        memory = exports.memory.buffer;
       }
-      let at = 0;
+      let at = start;
       return sizes.map((n) => {
-        const array = new Float64Array(memory, at, n).fill(0);
+        const array = new Float64Array(memory.buffer, at, n).fill(0);
         at += 8 * (n + (n % 2));
         return array;
       });
     },
     dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt) {
-      if (line.buffer !== memory || rows.buffer !== memory || out.buffer !== memory)
+      if (!owns(line) || !owns(rows) || !owns(out))
         plainLinear.dots(line, lineAt, rows, rowsAt, stride, count, n, out, outAt);
       else
         exports.dots(
@@ -257,11 +276,11 @@ export function wasmLinear(module: Uint8Array): LinearKernels {
         );
     },
     addScaled(a, aAt, by, b, bAt, n) {
-      if (a.buffer !== memory || b.buffer !== memory) plainLinear.addScaled(a, aAt, by, b, bAt, n);
+      if (!owns(a) || !owns(b)) plainLinear.addScaled(a, aAt, by, b, bAt, n);
       else exports.addScaled(a.byteOffset + 8 * aAt, by, b.byteOffset + 8 * bAt, n);
     },
     addLines(rows, rowsAt, stride, count, by, byStride, b, lines, n) {
-      if (rows.buffer !== memory || by.buffer !== memory || b.buffer !== memory) {
+      if (!owns(rows) || !owns(by) || !owns(b)) {
         plainLinear.addLines(rows, rowsAt, stride, count, by, byStride, b, lines, n);
         return;
       }
@@ -285,7 +304,7 @@ export function wasmLinear(module: Uint8Array): LinearKernels {
         for (let r = 0; r < count; r++) exports.addScaled(to + 8 * r * stride, by[r * byStride + m]!, line(m), n);
     },
     search(values, weights, n, scratch, tries) {
-      if (values.buffer !== memory || weights.buffer !== memory || scratch.buffer !== memory)
+      if (!owns(values) || !owns(weights) || !owns(scratch))
         return plainLinear.search(values, weights, n, scratch, tries);
       const { start, narrowest, steps, from, to, low, high } = tries;
       return exports.search(
@@ -303,7 +322,7 @@ export function wasmLinear(module: Uint8Array): LinearKernels {
       );
     },
     hadamard(v, m) {
-      if (v.buffer !== memory) plainLinear.hadamard(v, m);
+      if (!owns(v)) plainLinear.hadamard(v, m);
       else exports.hadamard(v.byteOffset, v.length, m);
     },
   };

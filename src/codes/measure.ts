@@ -16,6 +16,7 @@ import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
 import { RowSums } from './row-sums.js';
 import { StepPass } from './step-pass.js';
 import type { LayerShape } from '../channels/layer.js';
+import { sharedNumbers } from './linear.js';
 
 /** Sums over the inputs of one group: x̂ as the model so far gives them, x and y as the float model does. */
 export interface InputSums {
@@ -127,8 +128,8 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
 const NOTHING = { ...noSums(0, false) };
 function noSums(k: number, cross: boolean): Pick<InputSums, 'products' | 'cross' | 'sums' | 'places'> {
   return {
-    products: new Float64Array(k * k),
-    cross: new Float64Array(cross ? k * k : 0),
+    products: sharedNumbers(k * k),
+    cross: sharedNumbers(cross ? k * k : 0),
     sums: new Float64Array(k),
     places: 0,
   };

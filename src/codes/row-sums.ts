@@ -8,6 +8,7 @@ import type { FeedTensor } from '../ir/feed.js';
 import { Tensor } from '../ir/tensor.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
+import { sharedNumbers } from './linear.js';
 
 /** Rows of one product; at 1,536 columns they take 12 MB. */
 const ROWS = 2048;
@@ -40,8 +41,8 @@ export class RowSums {
     this.#y = others ? new Float32Array(ROWS * others) : undefined;
     this.others = new Float64Array(others);
     this.sums = {
-      products: new Float64Array(columns * columns),
-      cross: new Float64Array(columns * others),
+      products: sharedNumbers(columns * columns),
+      cross: sharedNumbers(columns * others),
       sums: new Float64Array(columns),
       places: 0,
     };
@@ -78,7 +79,7 @@ export class RowSums {
     });
     const x = rows(this.#x, k);
     // of the products with itself, what is below the diagonal is enough
-    for (const [from, to] of stripsOf(k)) await this.#add(this.sums.products, k, x, x, [from, from, to]);
+    for (const [from, to] of stripsOf(k, k, HALVED)) await this.#add(this.sums.products, k, x, x, [from, from, to]);
     if (this.#y) {
       const y = rows(this.#y, m);
       for (const [from, to] of stripsOf(m, k)) await this.#add(this.sums.cross, m, x, y, [0, from, to]);
@@ -108,11 +109,13 @@ export class RowSums {
 }
 
 /** Columns that are computed at a time, so that a product of many has 16 MB. */
-function* stripsOf(columns: number, rows = columns): Generator<[from: number, end: number]> {
-  const most = Math.max(64, Math.floor(STRIP / Math.max(1, rows)));
+function* stripsOf(columns: number, rows: number, widest = Infinity): Generator<[from: number, end: number]> {
+  const most = Math.min(widest, Math.max(64, Math.floor(STRIP / Math.max(1, rows))));
   for (let from = 0; from < columns; from += most) yield [from, Math.min(columns, from + most)];
 }
 const STRIP = 1 << 22;
+/** Narrow strips leave out more of what is above the diagonal. */
+const HALVED = 192;
 
 /** The rest of a symmetric matrix [k, k], of which what is below the diagonal is known. */
 function mirror(matrix: Float64Array, k: number): void {

@@ -16,6 +16,7 @@ import { Journal, type KeptLayer } from './journal.js';
 import { activationsOf, measureInputs, stepsOf, type InputSums } from './measure.js';
 import type { Layerwise, LayerwiseOptions, Refiner } from './types.js';
 import { heldAsCodes, roundedRows } from './held-codes.js';
+import { RowsSolver } from './solver.js';
 import { methodFor, quantizeLayer, seenBy, type Made } from './solve-layer.js';
 
 /**
@@ -27,7 +28,7 @@ export async function quantizeLayerwise(o: LayerwiseOptions): Promise<Layerwise>
   try {
     return await run.all();
   } finally {
-    run.close();
+    await run.close();
   }
 }
 
@@ -44,6 +45,7 @@ class Run {
   /** Tables whose codes are chosen while they are written: products see what they will be. */
   readonly #tablesAsGiven = new Map<Value, Tensor>();
   readonly #pace: Pace;
+  readonly #solver: RowsSolver;
   #frontier: Frontier;
   #biases = 0;
   #batches = 0;
@@ -51,6 +53,7 @@ class Run {
 
   constructor(o: LayerwiseOptions) {
     this.#o = o;
+    this.#solver = new RowsSolver(o);
     const order = o.model.graph.topological();
     const shapes = new Map<Node, LayerShape>();
     for (const n of order) {
@@ -102,8 +105,9 @@ class Run {
     journal?.finish();
     return { params: this.#chosen, layers: this.#shapes.size + this.#tables.length, biases: this.#biases };
   }
-  close(): void {
+  async close(): Promise<void> {
     this.#frontier.close();
+    await this.#solver.close();
     for (const [table, data] of this.#tablesAsGiven) table.data = data;
   }
 
@@ -115,7 +119,7 @@ class Run {
   async #chooseTables(): Promise<void> {
     await nextTurn();
     this.#o.signal?.throwIfAborted();
-    this.#quantize(0, this.#tables);
+    await this.#quantize(0, this.#tables);
   }
   #tieHeads(): void {
     const heads = new Map([...(this.#o.planned.tied ?? [])].map(([w, table]) => [table, w]));
@@ -132,7 +136,7 @@ class Run {
     o.signal?.throwIfAborted();
     const sums = this.#needsInputs ? await this.#measure(step, i) : undefined;
     this.#pace.measured();
-    this.#quantize(i + 1, step, sums);
+    await this.#quantize(i + 1, step, sums);
     this.#pace.solved();
     for (const shape of step) {
       const changed = await this.#refiners.get(shape.node)?.done(shape, this.#chosen);
@@ -165,9 +169,13 @@ class Run {
   }
 
   /** Chooses the codes of a step, which is written down. */
-  #quantize(index: number, step: readonly LayerShape[], sums?: readonly (readonly InputSums[])[]): void {
+  async #quantize(index: number, step: readonly LayerShape[], sums?: readonly (readonly InputSums[])[]): Promise<void> {
     const seen = sums && seenBy(this.#o, sums);
-    const made = step.map((shape, k) => quantizeLayer(this.#o, shape, named(this.#o.params, shape.weight), seen?.[k]));
+    const made: Made[] = [];
+    for (const [k, shape] of step.entries()) {
+      const start = named(this.#o.params, shape.weight);
+      made.push(await quantizeLayer(this.#o, shape, start, this.#solver, seen?.[k]));
+    }
     const codesOf = ({ weights, params }: Made, { weight }: LayerShape): Tensor =>
       quantize(weights, dataOf(weight).dims, params);
     const biasOf = ({ bias }: Made, { bias: own }: LayerShape): Tensor | undefined =>

@@ -4,13 +4,14 @@ import { dataOf } from '../ir/known.js';
 import { packedOrder } from '../ops/packing.js';
 import { normalAxis } from '../ops/spec.js';
 import type { QuantParams } from '../scheme/types.js';
-import { factorReverse, solveReverse } from './linear.js';
-import { dot, linearKernels } from './linear-kernels.js';
+import { dot } from './linear-kernels.js';
 import { gridOf, rowsOfLayer, type LayerShape, type RowRange } from '../channels/layer.js';
 import { type InputSums } from './measure.js';
 import { settled } from './pairs.js';
+import type { RowsSolver } from './solver.js';
 import { withZeros, type Solved, type WeightMethod } from './types.js';
 import type { LayerwiseOptions } from './types.js';
+import { sharedCopy } from './linear.js';
 
 export const methodFor = (
   o: LayerwiseOptions,
@@ -25,7 +26,7 @@ export interface Made {
 }
 
 /** Σ x̂x̂ᵀ with a little added to the diagonal, and how much that was. */
-interface Damped {
+export interface Damped {
   readonly matrix: Float64Array;
   readonly more: number;
 }
@@ -44,14 +45,20 @@ export interface Seen {
 export function seenBy(o: LayerwiseOptions, step: readonly (readonly InputSums[])[]): Seen[] {
   const made = new Map<Float64Array, Damped>();
   const dampedOf = ({ products, sums }: InputSums): Damped => {
-    const own = made.get(products) ?? damp(o.correctScale ? products.slice() : products, sums.length, o.damping);
+    const own = made.get(products) ?? damp(o.correctScale ? sharedCopy(products) : products, sums.length, o.damping);
     made.set(products, own);
     return own;
   };
   return step.map((sums, i) => ({ sums, damped: sums.map(dampedOf), last: i === step.length - 1 }));
 }
 
-export function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: QuantParams, seen?: Seen): Made {
+export async function quantizeLayer(
+  o: LayerwiseOptions,
+  shape: LayerShape,
+  start: QuantParams,
+  solver: RowsSolver,
+  seen?: Seen,
+): Promise<Made> {
   const original = shape.weight.data!.f32(); // a layer's weight is constant
   const weights = original.slice();
   const scale = start.scale.slice();
@@ -73,13 +80,13 @@ export function quantizeLayer(o: LayerwiseOptions, shape: LayerShape, start: Qua
     const input = seen?.sums[g];
     const damped = seen?.damped[g];
     const hessian = damped?.matrix ?? identity(shape.columns);
-    const target = input && damped && o.matchFloat ? fitted(float, range, damped, input) : float;
+    const target = input && damped && o.matchFloat ? await solver.fit(float, range.rows, damped, input) : float;
     if (input && seen.last && at === ranges.length - 1) input.cross = NONE;
     const { method, options } = methodFor(o, shape.node);
     const zeros = float.includes(0) ? Uint8Array.from(float, (w) => (w === 0 ? 1 : 0)) : undefined;
     const problem = { rows, columns: shape.columns, target, hessian, grid, packed, zeros };
     const kept = zeros ? { ...problem, target: target.map((w, at) => (zeros[at] ? 0 : w)) } : problem;
-    const solved = settled(kept, withZeros(method.solve(problem, options), problem));
+    const solved = settled(kept, withZeros(await solver.solve(problem, method, options, damped), problem));
     const factors =
       input && o.correctScale && ownScales(grid.part, grid.scale.length, shape.columns)
         ? factorsOf(shape, solved, grid.part, input)
@@ -163,44 +170,6 @@ function identity(k: number): Float64Array {
   for (let i = 0; i < k; i++) h[i * k + i] = 1;
   return h;
 }
-
-/**
- * The float weights that, on the inputs of the quantized model, give what the float model gives on its own:
- * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹. source: asymmetric calibration, GPTAQ, https://arxiv.org/abs/2504.02692
- */
-function fitted(
-  float: Float64Array,
-  { rows }: RowRange,
-  { matrix, more }: Damped,
-  { sums: { length: k }, ...input }: InputSums,
-): Float64Array {
-  const kernels = linearKernels();
-  const [l, cross, own, right, room] = kernels.arrays(k * k, k * k, ROWS * k, ROWS * k, ROWS * ROWS) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ]; // as many as asked for
-  const made = new Float64Array(rows * k);
-  l.set(matrix);
-  factorReverse(l, k, room, kernels);
-  cross.set(input.cross);
-  for (let first = 0; first < rows; first += ROWS) {
-    // some rows together: each line of the sums is fetched once for all of them
-    const count = Math.min(ROWS, rows - first);
-    own.set(float.subarray(first * k, (first + count) * k));
-    for (let c = 0; c < k; c++) {
-      kernels.dots(cross, c * k, own, 0, k, count, k, room, 0); // cross[c][j] = Σ x̂_c·x_j
-      for (let r = 0; r < count; r++) right[r * k + c] = more * own[r * k + c]! + room[r]!;
-    }
-    solveReverse(l, k, right, count, room, kernels);
-    made.set(right.subarray(0, count * k), first * k);
-  }
-  return made;
-}
-
-const ROWS = 16;
 
 /** Whether every scale belongs to one row. */
 function ownScales(part: Int32Array, parts: number, columns: number): boolean {

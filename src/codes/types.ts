@@ -36,6 +36,11 @@ export interface WeightMethod<O = unknown> {
   readonly byPart?: true;
   /** Whether a decoder may write its own samples where a recipe names none. */
   readonly ownText?: true;
+  /**
+   * Whether, with inputs, it goes through columns in order of their energy: these are then ordered once for all layers
+   * that read them.
+   */
+  ordered?(options: O): boolean;
   /** Pure. */
   solve(problem: RowsProblem, options: O): Solved;
   /**

@@ -40,7 +40,7 @@ export const calibrationSpec = z.strictObject({
   maxMemory: bytesSpec
     .describe('Memory for observed tensors, such as 1.2 GB; with less, the data are passed over several times.')
     .optional(),
-  threads: count.default(2).describe('Threads of onnxruntime during calibration.'),
+  threads: count.default(2).describe('Threads of onnxruntime during calibration, and of choosing codes by inputs.'),
   cache: z
     .union([z.boolean(), z.string().min(1)])
     .default(true)
