@@ -33,6 +33,12 @@ export interface InputSums {
   outputs: number;
 }
 
+/** Σ x̂x̂ᵀ with a little added to the diagonal, and how much that was. */
+export interface Damped {
+  readonly matrix: Float64Array;
+  readonly more: number;
+}
+
 /** Parameters of activations among those of all points. */
 export const activationsOf = (params: ReadonlyMap<QuantPoint, QuantParams>): ReadonlyMap<QuantPoint, QuantParams> =>
   new Map([...params].filter(([p, q]) => 'uses' in p && !p.data && q.scheme.dtype !== 'int32'));

@@ -6,7 +6,7 @@ import { normalAxis } from '../ops/spec.js';
 import type { QuantParams } from '../scheme/types.js';
 import { dot } from './linear-kernels.js';
 import { gridOf, rowsOfLayer, type LayerShape, type RowRange } from '../channels/layer.js';
-import { type InputSums } from './measure.js';
+import type { Damped, InputSums } from './measure.js';
 import { settled } from './pairs.js';
 import type { RowsSolver } from './solver.js';
 import { withZeros, type Solved, type WeightMethod } from './types.js';
@@ -25,11 +25,6 @@ export interface Made {
   readonly bias: Float32Array | undefined;
 }
 
-/** Σ x̂x̂ᵀ with a little added to the diagonal, and how much that was. */
-export interface Damped {
-  readonly matrix: Float64Array;
-  readonly more: number;
-}
 /** What a layer is solved with: its inputs, and their products with a little on the diagonal, of each group. */
 export interface Seen {
   readonly sums: readonly InputSums[];

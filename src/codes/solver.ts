@@ -8,7 +8,7 @@ import { byInput, orderHessian } from './ordered.js';
 import { weightMethods } from './index.js';
 import { factorReverse } from './linear.js';
 import { linearKernels, type LinearKernels } from './linear-kernels.js';
-import type { InputSums } from './measure.js';
+import type { Damped, InputSums } from './measure.js';
 import { ownersOf } from './parts.js';
 import {
   fitRows,
@@ -19,7 +19,6 @@ import {
   type ThreadJob,
   type ThreadResult,
 } from './row-jobs.js';
-import type { Damped } from './solve-layer.js';
 import type { Solved, WeightMethod } from './types.js';
 
 export interface SolverOptions {

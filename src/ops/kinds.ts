@@ -22,11 +22,15 @@ const anyDomain = (...ops: readonly string[]): ((n: Node) => boolean) => {
 export const isConstantNode = standard('Constant');
 /** Gives its input as it is. */
 export const isIdentityNode = standard('Identity');
+const isCast = standard('Cast');
+/** Gives its input as it is, of the type that it has. */
+export const keepsValue = (n: Node): boolean =>
+  isIdentityNode(n) || (isCast(n) && n.inputs[0]?.dtype !== undefined && n.inputs[0].dtype === n.outputs[0]?.dtype);
 export const isTranspose = standard('Transpose');
 /** Gives the bytes of its first input, under another shape at most. */
 export const isView = standard('Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout');
 /** Reads sizes, or nothing. */
-const readsNoData = standard('Constant', 'Shape', 'Size');
+export const readsNoData = standard('Constant', 'Shape', 'Size');
 /** Moves no data when the model runs. */
 export const isWorkless = (n: Node): boolean => isView(n) || readsNoData(n);
 /** Hands a weight on to who computes with it, as chains of conversions do. */
@@ -62,6 +66,8 @@ export const keepsMeans = standard(
 export const mixesAll = standard('Add', 'Mul', 'GlobalAveragePool');
 /** A sum of two operands. */
 export const isAddition = standard('Add');
+/** A product of two operands, element by element. */
+export const isMultiplication = standard('Mul');
 /** The sum of all operands. */
 export const isSum = standard('Add', 'Sum');
 const mixes = anyDomain('Add', 'Sub', 'Sum', 'Mean');
@@ -85,6 +91,23 @@ export const isBatchNormalization = standard('BatchNormalization');
 export const isGroupNormalization = standard('GroupNormalization');
 /** Inputs: data, scale, bias. */
 export const isLayerNormalization = standard('LayerNormalization');
+const normalizes = anyDomain('LayerNormalization', 'RMSNormalization', 'SimplifiedLayerNormalization');
+const normalizesSum = anyDomain('SkipLayerNormalization', 'SkipSimplifiedLayerNormalization');
+/**
+ * Which inputs of a node that normalises the last axis are data, the scale of each channel, and what is added to it;
+ * `sum` is the output that has the sum of the data. Undefined for other nodes.
+ */
+export function normalization(
+  n: Node,
+):
+  | { readonly data: readonly number[]; readonly scale: number; readonly bias: number; readonly sum?: number }
+  | undefined {
+  if (normalizes(n)) return { data: [0], scale: 1, bias: 2 };
+  return normalizesSum(n) ? { data: [0, 1], scale: 2, bias: isCentredSum(n) ? 3 : NOTHING, sum: 3 } : undefined;
+}
+const isCentredSum = anyDomain('SkipLayerNormalization');
+/** No input of a node. */
+const NOTHING = -1;
 export const isQuantize = anyDomain('QuantizeLinear');
 export const isDequantize = anyDomain('DequantizeLinear');
 

@@ -3,8 +3,8 @@ import { dataOf, shapeOf } from '../../ir/known.js';
 import type { Graph, Node, Use, Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
 import { linearView } from '../../ops/index.js';
-import { isAddition, isIdentityNode, isLayerNormalization } from '../../ops/kinds.js';
-import { normalAxis } from '../../ops/spec.js';
+import { isAddition, isView, keepsValue, normalization, readsNoData } from '../../ops/kinds.js';
+import { behindViews, normSites, usesOf, type ConstantAt, type NormSite } from './norms.js';
 
 /** A constant that holds the channels of a stream along an axis. */
 export interface Side {
@@ -12,7 +12,9 @@ export interface Side {
   readonly axis: number;
 }
 export interface Norm {
-  readonly node: Node;
+  /** Where its factors and addends are read. */
+  readonly scale: ConstantAt;
+  readonly bias: ConstantAt | undefined;
   readonly readers: readonly Side[];
 }
 
@@ -26,6 +28,8 @@ export interface Stream {
   readonly norms: readonly Norm[];
   /** Tensors of it that are made by anything else, and where they enter. */
   readonly entries: readonly { readonly value: Value; readonly uses: readonly Use[] }[];
+  /** A node that adds to it and normalises, of which something else than weights of its own reads the result. */
+  readonly stuck: string | undefined;
   /** Tensors of it, but those, that anything else reads. */
   readonly exits: readonly { readonly value: Value; readonly nodes: readonly Node[] }[];
 }
@@ -39,6 +43,7 @@ export function residualStreams(model: Model): Stream[] {
     return up && up !== v ? find(up) : v;
   };
   const join = (a: Value, b: Value): void => {
+    for (const v of [a, b]) if (!root.has(v)) root.set(v, v);
     root.set(find(a), find(b));
   };
   const callers = new Set(graph.inputs);
@@ -55,11 +60,22 @@ export function residualStreams(model: Model): Stream[] {
     const [y] = n.outputs;
     const size = widthOf(y);
     if (!y || size === undefined) continue;
-    if (isIdentityNode(n)) {
+    if (keepsValue(n)) {
       if (n.inputs[0]) {
         join(n.inputs[0], y);
         inner.add(n);
       }
+      continue;
+    }
+    const sum = normalization(n)?.sum;
+    if (sum !== undefined) {
+      const [a, b] = n.inputs as readonly [Value, Value]; // both are required
+      if (widthOf(a) !== size || widthOf(b) !== size || shapeOf(a).length !== shapeOf(b).length) continue;
+      join(a, b);
+      sums.add(a);
+      inner.add(n);
+      const kept = n.outputs[sum];
+      if (kept) join(kept, a);
       continue;
     }
     if (!isAddition(n)) continue;
@@ -83,9 +99,12 @@ export function residualStreams(model: Model): Stream[] {
   const rootOfSums = new Set([...sums].map(find));
   for (const n of inner)
     for (const v of [...n.inputs, ...n.outputs])
-      if (v && !v.isInitializer && rootOfSums.has(find(v)))
+      if (v && !v.isInitializer && root.has(v) && rootOfSums.has(find(v)))
         members.set(find(v), (members.get(find(v)) ?? new Set()).add(v));
-  return [...members.values()].map((m) => describe(graph, m, inner, addends, own)).filter((s) => s.norms.length > 0);
+  const sites = normSites(graph);
+  return [...members.values()]
+    .map((m) => describe(graph, m, { inner, addends, own, sites }))
+    .filter((s) => s.norms.length > 0);
 }
 
 const widthOf = (v: Value | undefined): number | undefined => {
@@ -94,46 +113,51 @@ const widthOf = (v: Value | undefined): number | undefined => {
 };
 
 type Own = (v: Value | null | undefined) => v is Value;
-function describe(
-  graph: Graph,
-  values: ReadonlySet<Value>,
-  inner: ReadonlySet<Node>,
-  addends: readonly { to: Value; side: Side | undefined }[],
-  own: Own,
-): Stream {
+interface Known {
+  readonly inner: ReadonlySet<Node>;
+  readonly addends: readonly { to: Value; side: Side | undefined }[];
+  readonly own: Own;
+  readonly sites: ReadonlyMap<Node, NormSite>;
+}
+function describe(graph: Graph, values: ReadonlySet<Value>, { inner, addends, own, sites }: Known): Stream {
   const size = widthOf([...values][0])!; // members have a width
   const writes: Side[] = addends.flatMap(({ to, side }) => (side && values.has(to) ? [side] : []));
-  const [reads, norms, entries, exits] = [
+  const norms = new Map<NormSite, Norm>();
+  const [reads, entries, exits] = [
     [] as Side[],
-    [] as Norm[],
     [] as { value: Value; uses: Use[] }[],
     [] as { value: Value; nodes: Node[] }[],
   ];
+  let stuck: string | undefined;
   for (const v of values) {
-    const made = !v.producer ? undefined : inner.has(v.producer) ? [] : written(v.producer, size, own);
+    const maker = behindViews(v, size).producer;
+    const made = !v.producer ? undefined : inner.has(v.producer) ? [] : maker && written(maker, size, own);
     if (made) writes.push(...made);
     const others: Node[] = [];
     const uses: Use[] = [];
     for (const use of v.uses) {
-      const { node, index } = use;
-      if (inner.has(node) && node.outputs.some((y) => values.has(y))) {
+      const { node } = use;
+      const site = node.graph === graph ? sites.get(node) : undefined;
+      const known = site && (norms.get(site) ?? normOf(site, size, own));
+      if (site && known) norms.set(site, known);
+      const passesOn = inner.has(node) && node.outputs.some((y) => values.has(y));
+      if (passesOn && !known && normalization(node)) stuck = node.name || node.op;
+      if (known || passesOn) {
         uses.push(use);
         continue;
       }
-      const side = node.graph === graph && index === linearView(node)?.data ? readSide(node, size, own) : undefined;
-      const norm = node.graph === graph && index === 0 ? normOf(node, size, own) : undefined;
-      if (side) reads.push(side);
-      else if (norm) norms.push(norm);
-      else {
+      const behind = node.graph === graph ? readersOf(use, size, own) : undefined;
+      if (!behind) {
         others.push(node);
         continue;
       }
+      reads.push(...behind);
       uses.push(use);
     }
     if (!made) entries.push({ value: v, uses });
     else if (others.length || v.isGraphOutput) exits.push({ value: v, nodes: others });
   }
-  return { size, writes, reads, norms, entries, exits };
+  return { size, writes, reads, norms: [...norms.values()], entries, exits, stuck };
 }
 
 /** The constants that make the last axis of a node's output. */
@@ -161,26 +185,25 @@ function readSide(n: Node, size: number, own: Own): Side | undefined {
     : undefined;
 }
 
-/** A LayerNormalization of the last axis whose affine part can go into the weights that read it. */
-function normOf(n: Node, size: number, own: Own): Norm | undefined {
-  const [x, scale, bias] = n.inputs;
-  const [y, ...rest] = n.outputs;
-  if (
-    !isLayerNormalization(n) ||
-    !x?.shape ||
-    !y ||
-    y.isGraphOutput ||
-    rest.some((o) => o.uses.size > 0) ||
-    normalAxis(n.int('axis', -1), x.shape.length) !== x.shape.length - 1
-  )
+/** The weights that read what a use takes, itself or in another shape; undefined where anything else does. */
+function readersOf(use: Use, size: number, own: Own): Side[] | undefined {
+  const all = [...throughView(use, size)].map((u) => weightAt(u, size, own));
+  return all.every((side) => side !== undefined) ? all : undefined;
+}
+function* throughView(use: Use, size: number): Generator<Use> {
+  const [y] = use.node.outputs;
+  if (y && use.index === 0 && isView(use.node) && !y.isGraphOutput && y.shape?.at(-1) === size) yield* usesOf(y, size);
+  else if (!readsNoData(use.node)) yield use;
+}
+const weightAt = ({ node, index }: Use, size: number, own: Own): Side | undefined =>
+  index === linearView(node)?.data ? readSide(node, size, own) : undefined;
+
+/** A normalisation whose affine part can go into the weights that read it. */
+function normOf({ scale, bias, output }: NormSite, size: number, own: Own): Norm | undefined {
+  const [gamma, beta] = [scale, bias].map((at) => at && at.node.inputs[at.index]);
+  if (output.isGraphOutput || !gamma?.isInitializer || gamma.data?.size !== size || gamma.data.f64().includes(0))
     return undefined;
-  if (
-    !scale?.isInitializer ||
-    scale.data?.size !== size ||
-    scale.data.f64().some((g) => g === 0) ||
-    (bias && bias.data?.size !== size)
-  )
-    return undefined;
-  const readers = [...y.uses].map(({ node, index }) => (index === 0 ? readSide(node, size, own) : undefined));
-  return readers.length && readers.every((r) => r !== undefined) ? { node: n, readers } : undefined;
+  if (bias && beta?.data?.size !== size) return undefined;
+  const readers = [...usesOf(output, size)].map((u) => weightAt(u, size, own));
+  return readers.length && readers.every((r) => r !== undefined) ? { scale, bias, readers } : undefined;
 }

@@ -7,6 +7,7 @@ import { dataInputs, specOf } from '../../ops/index.js';
 import { normalAxis } from '../../ops/spec.js';
 import { channelSets, readSlabs, type ChannelSet, type Slab } from '../../channels/groups.js';
 import { layerShape } from '../../channels/layer.js';
+import { directSets } from './direct.js';
 
 /** A tensor that layers with constant weights read. */
 export interface SmoothInput {
@@ -28,7 +29,8 @@ export interface SmoothUnit {
 }
 
 /**
- * The units of the main graph, in its order. Tensors that a weight before cannot be scaled for stand alone with `sets`
+ * The units of the main graph, in its order. Behind norms with factors and gated products what makes a tensor takes
+ * the division. Tensors that a weight before cannot be scaled for stand alone with `sets`
  * undefined; those that come in codes already (behind a product and ops that pass codes on) are left out, for a Mul
  * after their quantization would come too late. Needs inferred shapes.
  */
@@ -49,6 +51,13 @@ export function smoothUnits(model: Model): SmoothUnit[] {
     const own = Array.from({ length: found.channels }, (_, c) => at?.get(c));
     if (own.every((s) => s !== undefined)) {
       join(groups, found, own);
+      continue;
+    }
+    const last = found.axis === shapeOf(found.value).length - 1;
+    const direct = last ? directSets(found.value, found.layers, found.slabs, ownConstant(model.graph)) : undefined;
+    if (direct) {
+      const factor = Int32Array.from(own, (_, c) => c);
+      units.push({ inputs: [{ ...found, factor }], factors: found.channels, sets: direct });
       continue;
     }
     if (!comesInCodes(found.value))
@@ -96,11 +105,20 @@ function join(groups: Map<ChannelSet, Group>, found: Read, own: readonly Channel
   for (const s of whole.sets) groups.set(s, whole);
 }
 
+/** Whether a value is a float32 constant that one node reads and no caller replaces. */
+function ownConstant(graph: Graph): (v: Value | null | undefined) => v is Value {
+  const callers = new Set(graph.inputs);
+  return (v): v is Value =>
+    v?.isInitializer === true &&
+    v.data?.dtype === 'float32' &&
+    v.uses.size === 1 &&
+    !v.isGraphOutput &&
+    !callers.has(v);
+}
+
 /** Tensors that layers read, with the axis that the layers sum over. */
 function readTensors(graph: Graph): Read[] {
-  const callers = new Set(graph.inputs);
-  const own = (v: Value | null | undefined): v is Value =>
-    v?.isInitializer === true && v.data?.dtype === 'float32' && v.uses.size === 1 && !callers.has(v);
+  const own = ownConstant(graph);
   const found = new Map<Value, { axis: number; channels: number; layers: Node[]; slabs: Slab[][] }>();
   for (const node of graph.topological()) {
     const shape = layerShape(node);

@@ -6,13 +6,16 @@ import * as kinds from '../../../src/ops/kinds.js';
 
 const of = (op: string, domain = ''): Node => new Node(op, [new Value('x')], ['y'], domain);
 
-type Question = Exclude<keyof typeof kinds, 'joins' | 'control' | 'dynamicForm' | 'tripsOf'>;
+type Question = Exclude<keyof typeof kinds, 'joins' | 'control' | 'dynamicForm' | 'tripsOf' | 'normalization'>;
 /** Operators with yes, then operators with no; `!` before a name: of another domain. */
 const ANSWERS: Readonly<Record<Question, readonly [yes: string, no: string]>> = {
   isConstantNode: ['Constant', '!Constant Identity'],
   isIdentityNode: ['Identity', '!Identity Dropout'],
   isTranspose: ['Transpose', '!Transpose Reshape'],
   isView: ['Reshape Flatten Squeeze Unsqueeze Identity Dropout', 'Transpose Slice Shape Constant !Reshape'],
+  readsNoData: ['Constant Shape Size', 'Reshape !Shape'],
+  keepsValue: ['Identity', 'Cast Dropout !Identity'],
+  isMultiplication: ['Mul', 'Div !Mul'],
   isWorkless: ['Reshape Flatten Squeeze Unsqueeze Identity Dropout Constant Shape Size', 'Transpose Cast !Shape'],
   bringsWeight: ['DequantizeLinear !DequantizeLinear Identity Cast Transpose Reshape Mul Sub', 'Add MatMul Gather'],
   keepsEachChannel: ['Relu LeakyRelu Identity Dropout MaxPool GlobalAveragePool', 'Reshape Concat Conv'],
@@ -43,6 +46,23 @@ it.each(Object.entries(ANSWERS))('%s', (question, [yes, no]) => {
   const ask = kinds[question as Question]; // a key of the table
   expect(nodes(yes).filter((n) => !ask(n))).toEqual([]);
   expect(nodes(no).filter(ask)).toEqual([]);
+});
+it('keepsValue of casts', () => {
+  const cast = (from: 'float32' | 'float16'): Node => {
+    const n = of('Cast');
+    [n.inputs[0]!.dtype, n.outputs[0]!.dtype] = [from, 'float32'];
+    return n;
+  };
+  expect([cast('float32'), cast('float16')].map(kinds.keepsValue)).toEqual([true, false]);
+});
+it('normalization', () => {
+  const norms = nodes('LayerNormalization SimplifiedLayerNormalization RMSNormalization');
+  for (const n of norms) expect(kinds.normalization(n)).toEqual({ data: [0], scale: 1, bias: 2 });
+  expect(nodes('!SkipLayerNormalization !SkipSimplifiedLayerNormalization').map(kinds.normalization)).toEqual([
+    { data: [0, 1], scale: 2, bias: 3, sum: 3 },
+    { data: [0, 1], scale: 2, bias: -1, sum: 3 },
+  ]);
+  expect(nodes('InstanceNormalization Add').map(kinds.normalization)).toEqual([undefined, undefined]);
 });
 it('joins', () => {
   expect(nodes('Add Sub Sum Mean').map(kinds.joins)).toEqual(['added', 'added', 'added', 'added']);
