@@ -1,4 +1,4 @@
-/** Rows of a layer that are solved apart from its others, in this thread or in another: what is asked, and the answer. */
+/** Rows of a layer that are solved apart from its others, in this thread or another: what is asked, and the answer. */
 import type { OrderedHessian, RowsProblem } from '../channels/layer.js';
 import { weightMethods } from './index.js';
 import { linearKernels, type LinearKernels } from './linear-kernels.js';

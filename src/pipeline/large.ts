@@ -44,7 +44,8 @@ const COPIED_TIMES = 2.5;
 
 /**
  * How models that are too large are opened for evaluation data: both, where a recipe names no memory; one at a time
- * where it has room for the float model; never without data. `fileBytes` are those of the model file without its data files.
+ * where it has room for the float model; never without data. `fileBytes` are those of the model file without its data
+ * files.
  */
 export function openedFor(
   { bytes, fileBytes }: { readonly bytes: number; readonly fileBytes: number },

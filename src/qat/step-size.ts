@@ -38,10 +38,10 @@ export interface StepsRequest {
 }
 
 /**
- * step size = start · grown(factor · t), where t starts at zero: it stays positive. With `relative` it is eᵗ. Else a step
- * of gradient descent moves it as LSQ does, by its gradient over √(elements · highest code), where factor² = 1 / (start²
- * · √(…)): it grows in a straight line, for growth by a share of itself would run away, and falls ever slower, as
- * exp(factor · t), down to a small share of its start. source: https://arxiv.org/abs/1902.08153, section 2.2
+ * step size = start · grown(factor · t), where t starts at zero: it stays positive. With `relative`, grown is eᵗ. Else
+ * a step of gradient descent moves it as LSQ does, by its gradient over √(elements · highest code), where factor² =
+ * 1 / (start² · √(…)): it grows in a straight line, for growth by a share of itself would run away, and falls ever
+ * slower, as exp(factor · t), down to a small share of its start. source: https://arxiv.org/abs/1902.08153, section 2.2
  */
 export function addSize(
   b: GraphBuilder,

@@ -88,9 +88,9 @@ interface Caps {
 
 /**
  * Codes of which no two of one row can saturate, in whatever order a kernel takes them: the largest of each sign may
- * lie beyond ±64 by what the next one leaves of the limit. Where inputs are alike, a row shares out what its codes lose.
- * `rows` have a scale of 7 bits; of those from there to {@link NARROWEST} times it, the one with the least error is taken.
- * With a zero point other than 0, that of 7 bits.
+ * lie beyond ±64 by what the next one leaves of the limit. Where inputs are alike, a row shares out what its codes
+ * lose. `rows` have a scale of 7 bits; of those from there to {@link NARROWEST} times it, the one with the least error
+ * is taken. With a zero point other than 0, that of 7 bits.
  */
 export function anyPairCodes(rows: PackedRows): Unsaturated {
   const { values, columns } = rows;
@@ -191,7 +191,8 @@ function encode(rows: PackedRows, factor: number, codes: Int32Array): number {
 
 /**
  * Lets other weights of a row take on what pairs gave up: coordinate descent on the codes for a layer whose inputs are
- * alike, which keeps the limit of neighbours, or `caps`; weights that are zero stay zero. Gives the error, Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
+ * alike, which keeps the limit of neighbours, or `caps`; weights that are zero stay zero. Gives the error,
+ * Σ e² + withinChannel · Σ_channel (Σ e)² + overall · (Σ e)².
  */
 function shareOut(
   rows: PackedRows,

@@ -70,7 +70,7 @@ function spelledAt(n: Node): NormSite | undefined {
   return undefined;
 }
 
-/** Uses of a value, and of what shows it in another shape with the same last axis; sizes that are read of it are none. */
+/** Uses of a value, and of what shows it in another shape with the same last axis; sizes that are read do not count. */
 export function* usesOf(v: Value, size: number): Generator<Use> {
   const waiting = [v];
   for (let next = waiting.pop(); next; next = waiting.pop()) {

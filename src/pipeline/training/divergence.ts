@@ -8,7 +8,7 @@ const LEAST_POINTS = 10;
 /** How much larger the loss may be at the end than it was at first. */
 const LARGER = 1.5;
 
-/** Reports a training whose loss is larger at its end than it was at first, before rates that were too high moved it. */
+/** Reports a training whose loss is larger at its end than it was at first, before high rates took hold. */
 export function tellDivergence(
   { name, curve }: Pick<FittedFacts, 'name' | 'curve'>,
   rate: number,
@@ -21,7 +21,8 @@ export function tellDivergence(
   report({
     severity: 'warning',
     code: 'TRAIN_DIVERGED',
-    message: `training diverged: the loss of the ${name} model rose from ${first.toPrecision(3)} to ${last.toPrecision(3)}`,
+    message: `training diverged: the loss of the ${name} model rose from ${rounded(first)} to ${rounded(last)}`,
     hint: `lower train.rate (${rate}), lengthen train.warmUp, or bound gradients by train.clipNorm`,
   });
 }
+const rounded = (loss: number): string => loss.toPrecision(3);

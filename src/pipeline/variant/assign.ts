@@ -47,8 +47,8 @@ function observerOptions(
 }
 
 /**
- * Where nothing chooses codes of weights: they are rounded when they are written, but for those that saturation keeps to
- * 7 bits. What chooses codes later finds these as they were planned.
+ * Where nothing chooses codes of weights: they are rounded when they are written, but for those that saturation keeps
+ * to 7 bits. What chooses codes later finds these as they were planned.
  */
 export function asRounded(v: AssignedVariant): RefinedVariant {
   const later = has(v.asks, 'qat') || has(v.asks, 'transport');

@@ -12,8 +12,8 @@ import { sizedCopy, type SizedCopy, type Sizes } from './layers.js';
 export const FOLDED: ReadonlySet<string> = new Set(['Constant', 'Shape', 'Size', 'ConstantOfShape', 'Range']);
 
 /**
- * Of `opset` at least. Where `sizes` are any, what is computed from shapes stays nodes: only what follows from constants
- * becomes one. Throws what {@link sizedCopy} throws.
+ * Of `opset` at least. Where `sizes` are any, what is computed from shapes stays nodes: only what follows from
+ * constants becomes one. Throws what {@link sizedCopy} throws.
  */
 export async function foldedCopy(
   graph: QuantizedGraph,

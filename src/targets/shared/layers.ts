@@ -83,8 +83,8 @@ export interface SizedCopy {
 export const layersOf = (graph: QuantizedGraph, example: Sizes): Layers => layersIn(graph, sizedCopy(graph, example));
 
 /**
- * The copy that {@link layersIn} reads, of `opset` at least. A size that does not follow from those of `example` is told
- * there. Throws MODEL_UNSUPPORTED for operators that have no form in that opset.
+ * The copy that {@link layersIn} reads, of `opset` at least. A size that does not follow from those of `example` is
+ * told there. Throws MODEL_UNSUPPORTED for operators that have no form in that opset.
  */
 export function sizedCopy({ model: from, planned }: QuantizedGraph, example: Sizes, opset?: number): SizedCopy {
   const { model, values, nodes } = cloneModel(from);
