@@ -1,7 +1,7 @@
 /**
  * Quantization-aware training of ResNet-20 on CIFAR-10, one line for each grid, and the float model trained the same
- * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate 0.001
- * --workers 2 --out reports/qat. Top-1 of the 2,000 test images, of the integer model; w4t, w4: one scale a tensor, the
+ * way: `node bench/qat.mjs`. Options: --grids w4t,w4,w3,w2,ternary,float --steps 936 (6 epochs) --rate (each grid has
+ * its own) --workers 2 --out reports/qat. Top-1 of the 2,000 test images, of the integer model; w4t, w4: one scale a tensor, the
  * others one a channel. Needs ../shared; a grid takes about ten minutes on two idle cores.
  */
 import path from 'node:path';
@@ -14,7 +14,7 @@ const { values } = parseArgs({
   options: {
     grids: { type: 'string', default: 'w4t,w4,w3,w2,ternary,float' },
     steps: { type: 'string', default: '936' },
-    rate: { type: 'string', default: '0.001' },
+    rate: { type: 'string' },
     workers: { type: 'string', default: '2' },
     out: { type: 'string', default: 'reports/qat' },
   },
@@ -25,15 +25,19 @@ const FITTED = ['granularity=channel', 'method=gptq', 'correct=[bias,scale]', 's
 /** The short row is the recipe as it is; the others train for longer, few bits from what GPTQ has found. */
 const GRIDS = {
   w4t: [],
-  w4: [],
+  w4: ['train.loss={loss: cross-entropy, options: {smoothing: 0.1}}'],
   w3: [...weights('bits=3', 'granularity=channel')],
   w2: [...weights('bits=2', ...FITTED)],
   ternary: [...weights('bits=2', 'narrow=true', ...FITTED)],
   float: ['quantize.format=float', 'train.quantized=false'],
 };
 
+/** The others: 0.001. */
+const RATES = { w4: '0.0005', w2: '0.0015', ternary: '0.0015' };
+
 for (const name of values.grids.split(',')) {
-  const longer = name === 'w4t' ? [] : [`train.steps=${values.steps}`, `train.rate=${values.rate}`];
+  const longer =
+    name === 'w4t' ? [] : [`train.steps=${values.steps}`, `train.rate=${values.rate ?? RATES[name] ?? '0.001'}`];
   const set = [
     ...GRIDS[name],
     ...longer,
