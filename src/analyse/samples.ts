@@ -2,6 +2,7 @@
 import { fail } from '../base/errors.js';
 import { keepSamples } from '../calibrate/rows.js';
 import type { Batch } from '../data/batch.js';
+import { feedBytes } from '../ir/feed.js';
 
 /** A fresh pass over batches. */
 export type Batches = () => AsyncIterable<Batch>;
@@ -57,9 +58,4 @@ export function repeatable(
   };
 }
 
-function bytesOf(b: Batch): number {
-  let n = 0;
-  for (const feed of b.feeds)
-    for (const t of Object.values(feed)) n += ArrayBuffer.isView(t.data) ? t.data.byteLength : t.data.length * 16;
-  return n;
-}
+const bytesOf = (b: Batch): number => b.feeds.reduce((n, feed) => n + feedBytes(feed), 0);

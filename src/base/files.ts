@@ -5,6 +5,8 @@ import path from 'node:path';
 import { fail, QuantError } from './errors.js';
 
 const PIECE_BYTES = 4 << 20;
+/** One call of the system reads or writes less than 2 GiB. */
+const CALL_BYTES = 64 << 20;
 
 /**
  * Writes a file so that a crash or kill at any point leaves `file` as it was or complete: a temporary file in the same
@@ -27,6 +29,20 @@ export function writeFileAtomic(file: string, data: string | Uint8Array | Iterab
     discard(temporary, fd);
   }
   return bytes;
+}
+
+/** Writes all bytes, at a place of the file or behind what was written last: a call may write less than it is given. */
+export function writeAll(fd: number, bytes: Uint8Array, place?: number): void {
+  for (let at = 0; at < bytes.length;)
+    at += fs.writeSync(fd, bytes, at, Math.min(CALL_BYTES, bytes.length - at), place === undefined ? null : place + at);
+}
+
+/** Fills an array from a place of the file, as a call may read less than it is asked for. Gives the bytes that were there. */
+export function readAll(fd: number, into: Uint8Array, place: number): number {
+  let at = 0;
+  for (let n = 1; n > 0 && at < into.length; at += n)
+    n = fs.readSync(fd, into, at, Math.min(CALL_BYTES, into.length - at), place + at);
+  return at;
 }
 
 /**
@@ -132,8 +148,7 @@ function openFor(file: string, temporary: string): number {
 
 function guardWrite(file: string, fd: number, chunk: Uint8Array): number {
   return guard(file, () => {
-    // Pieces, because one write call takes at most 2 GiB.
-    for (let at = 0; at < chunk.length;) at += fs.writeSync(fd, chunk, at, Math.min(chunk.length - at, 64 << 20));
+    writeAll(fd, chunk);
     return chunk.length;
   });
 }

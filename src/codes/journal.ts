@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { fail, type Diagnostic } from '../base/errors.js';
-import { reason, sha256File } from '../base/files.js';
+import { readAll, reason, sha256File } from '../base/files.js';
 import { item } from '../base/lists.js';
 import { readSealed, writeSealed } from '../base/sealed.js';
 import type { LayerShape } from '../channels/layer.js';
@@ -151,13 +151,10 @@ function sourceIn(file: string, from: number, length: number): ByteSource {
     try {
       const fd = fs.openSync(file, 'r');
       try {
-        for (let i = 0; i < n; i++)
-          for (let at = 0; at < size;) {
-            const most = Math.min(size - at, MOST_READ);
-            const got = fs.readSync(fd, into, i * size + at, most, from + offset + i * stride + at);
-            if (got === 0) throw new Error('it is shorter than it was');
-            at += got;
-          }
+        for (let i = 0; i < n; i++) {
+          const run = into.subarray(i * size, (i + 1) * size);
+          if (readAll(fd, run, from + offset + i * stride) < size) throw new Error('it is shorter than it was');
+        }
       } finally {
         fs.closeSync(fd);
       }
@@ -174,5 +171,3 @@ function sourceIn(file: string, from: number, length: number): ByteSource {
   };
   return { byteLength: length, range, read: () => range(0, length) };
 }
-/** Node reads at most 2 GiB in one call. */
-const MOST_READ = 2 ** 30;

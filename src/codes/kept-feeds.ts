@@ -4,10 +4,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
-import { reason } from '../base/files.js';
+import { readAll, reason, writeAll } from '../base/files.js';
 import { arrayOf } from '../data/feeds.js';
 import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
-import type { Feed, FeedTensor } from '../ir/feed.js';
+import { feedBytes, type Feed, type FeedTensor } from '../ir/feed.js';
 import { elementCount } from '../ir/tensor.js';
 import { toTensor } from '../runtime/open.js';
 
@@ -69,7 +69,7 @@ export class FeedKeeper {
   /** Throws OUTPUT_WRITE unless it is optional. */
   add(feed: Feed): void {
     if (this.#lost) return;
-    for (const t of Object.values(feed)) this.#bytes += bytesOf(t);
+    this.#bytes += feedBytes(feed);
     if (!this.#file && this.#bytes <= this.#in.most) {
       this.#held.push(feed);
       return;
@@ -112,7 +112,7 @@ export class FeedKeeper {
         const bytes = toTensor(t).bytes();
         own.hash.update(bytes);
         guarded(own.path, () => {
-          for (let at = 0; at < bytes.length;) at += fs.writeSync(own.fd, bytes, at);
+          writeAll(own.fd, bytes);
         });
         return { name, dtype: t.dtype, dims: [...t.dims] };
       }),
@@ -143,11 +143,7 @@ export function feedsIn(index: KeptIndex): KeptFeeds {
             const data = arrayOf(dtype, n) ?? fail('INTERNAL', `bug in quantbench: ${dtype} was kept in a file`);
             const bytes = new Uint8Array(data.buffer);
             guarded(file, () => {
-              for (let done = 0; done < bytes.length;) {
-                const got = fs.readSync(fd, bytes, done, bytes.length - done, at + done);
-                if (got === 0) throw new Error('it is shorter than it was');
-                done += got;
-              }
+              if (readAll(fd, bytes, at) < bytes.length) throw new Error('it is shorter than it was');
             });
             at += byteLength(dtype, n);
             feed[name] = { dtype, dims, data };
@@ -163,8 +159,6 @@ export function feedsIn(index: KeptIndex): KeptFeeds {
     },
   };
 }
-
-const bytesOf = ({ data }: FeedTensor): number => (ArrayBuffer.isView(data) ? data.byteLength : data.length * 16);
 
 function guarded<T>(file: string, work: () => T): T {
   try {

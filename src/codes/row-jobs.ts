@@ -41,7 +41,8 @@ export type ThreadResult = { readonly made: Float64Array | Solved } | { readonly
 /** Bytes that a job needs of the kernels' memory, but for the matrices; blocks are of at most 724 columns. */
 export const roomOf = (columns: number): number => 8 * 64 * (columns + ROWS) + (4 << 20);
 
-const ROWS = 16;
+/** Rows that are fitted together. */
+export const ROWS = 16;
 
 /**
  * (W·Σxx̂ᵀ + λW)·(Σx̂x̂ᵀ + λ)⁻¹, [rows, columns].

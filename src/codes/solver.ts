@@ -13,6 +13,7 @@ import { ownersOf } from './parts.js';
 import {
   fitRows,
   roomOf,
+  ROWS,
   solveRows,
   type RowJob,
   type SharedMatrix,
@@ -27,8 +28,7 @@ export interface SolverOptions {
   readonly worth?: number;
 }
 const WORTH = 1 << 26;
-/** Rows are handed out in multiples of so many, a few times as many parts as there are threads. */
-const ROWS = 16;
+/** Rows are handed out in a few times as many parts as there are threads. */
 const PARTS = 4;
 /** Up to so many bytes three matrices lie side by side; beyond, two of them take turns. */
 const SIDE_BY_SIDE = 256 << 20;
@@ -96,8 +96,7 @@ export class RowsSolver {
   }
 
   async close(): Promise<void> {
-    const { memory } = this.#kernels;
-    if (memory) this.#kernels.within(0, Infinity);
+    this.#kernels.within(0, Infinity);
     await this.#stop();
   }
   async #stop(): Promise<void> {

@@ -1,9 +1,10 @@
 /** Samples that were read and decoded once, and are taken again and again. */
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { temporaryFolder } from '../base/environment-errors.js';
 import { fail } from '../base/errors.js';
+import { readAll, writeAll } from '../base/files.js';
 import { item } from '../base/lists.js';
 import type { Feed, FeedTensor, Sample, TypedArray } from '../ir/feed.js';
 import { arrayOf } from './feeds.js';
@@ -185,7 +186,7 @@ class Store {
     const places: Place[] = [];
     for (const d of packed) {
       places.push({ at: file.end, coded: d instanceof Uint16Array, length: d.length });
-      writeSync(file.fd, new Uint8Array(d.buffer, d.byteOffset, d.byteLength), 0, d.byteLength, file.end);
+      writeAll(file.fd, new Uint8Array(d.buffer, d.byteOffset, d.byteLength), file.end);
       file.end += d.byteLength;
     }
     file.places.set(this.#rows.length, places);
@@ -205,7 +206,7 @@ class Store {
     const file = this.#file ?? fail('INTERNAL', 'bug in quantbench: a sample lies nowhere');
     const place = item(file.places.get(row) ?? [], at);
     const data = place.coded ? new Uint16Array(place.length) : newArray(column, place.length);
-    readSync(file.fd, new Uint8Array(data.buffer), 0, data.byteLength, place.at);
+    readAll(file.fd, new Uint8Array(data.buffer), place.at);
     return data;
   }
   close(): void {

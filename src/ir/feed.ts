@@ -22,6 +22,10 @@ export interface FeedTensor {
 /** One set of model inputs (or outputs) by name. */
 export type Feed = Readonly<Record<string, FeedTensor>>;
 
+/** Bytes of the numbers of a feed; of text, 16 each. */
+export const feedBytes = (feed: Feed): number =>
+  Object.values(feed).reduce((n, { data }) => n + (ArrayBuffer.isView(data) ? data.byteLength : 16 * data.length), 0);
+
 /** What is known of a model input or output without running it. */
 export interface ValueInfo {
   readonly name: string;

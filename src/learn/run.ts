@@ -6,7 +6,7 @@ import { takesAnyBatch } from '../calibrate/rows.js';
 import { layerShape, type LayerShape } from '../channels/layer.js';
 import { activationsOf } from '../codes/measure.js';
 import type { LayerwiseOptions, Refiner } from '../codes/types.js';
-import type { Feed } from '../ir/feed.js';
+import { feedBytes, type Feed } from '../ir/feed.js';
 import { label, type Node } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { inferShapes } from '../ops/infer.js';
@@ -92,7 +92,7 @@ export class BlockLearner implements Refiner {
     const given: Feed[] = [];
     let bytes = 0;
     const take = (feed: Feed): boolean => {
-      for (const { data } of Object.values(feed)) bytes += ArrayBuffer.isView(data) ? data.byteLength : 0;
+      bytes += feedBytes(feed);
       if (bytes > KEPT_BYTES && given.length) return false;
       given.push(feed);
       return true;
@@ -252,7 +252,7 @@ export async function pass(
   try {
     for (const feed of feeds) {
       const own = await session.run(feed);
-      for (const { data } of Object.values(own)) bytes += ArrayBuffer.isView(data) ? data.byteLength : 0;
+      bytes += feedBytes(own);
       if (bytes > most && made.length) break;
       made.push(own);
       o.signal?.throwIfAborted();

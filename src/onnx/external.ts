@@ -7,7 +7,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { fail, QuantError, type Where } from '../base/errors.js';
-import { reason } from '../base/files.js';
+import { readAll, reason } from '../base/files.js';
 import type { ByteSource } from '../ir/tensor.js';
 
 /** Where a tensor's bytes go in a data file; `location` is relative to the model. */
@@ -202,19 +202,10 @@ function readRuns(
   const [runs, size] = whole ? [1, out.length] : [o.count, o.length];
   const fd = openSeen(o.file, seen, refuse);
   try {
-    // each run as often as it takes: a read may give less than it is asked for
-    for (let i = 0; i < runs; i++)
-      for (let at = 0; at < size;) {
-        const n = fs.readSync(
-          fd,
-          out,
-          i * size + at,
-          Math.min(MAX_READ_BYTES, size - at),
-          o.offset + i * o.stride + at,
-        );
-        if (n === 0) refuse(`'${path.basename(o.file)}' ended ${size - at} bytes early`);
-        at += n;
-      }
+    for (let i = 0; i < runs; i++) {
+      const missing = size - readAll(fd, out.subarray(i * size, (i + 1) * size), o.offset + i * o.stride);
+      if (missing) refuse(`'${path.basename(o.file)}' ended ${missing} bytes early`);
+    }
   } finally {
     fs.closeSync(fd);
   }

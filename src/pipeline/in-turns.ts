@@ -2,14 +2,14 @@
  * Two models of which memory holds one at a time, as if both were open: the float model runs over a piece of the
  * samples, its outputs go to a file, and while the other one runs they are read from there.
  */
-import { closeSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statfsSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
-import { reason } from '../base/files.js';
+import { readAll, reason, writeAll } from '../base/files.js';
 import type { Batch } from '../data/batch.js';
 import { arrayOf } from '../data/feeds.js';
-import type { Feed, FeedTensor, ValueInfo } from '../ir/feed.js';
+import { feedBytes, type Feed, type FeedTensor, type ValueInfo } from '../ir/feed.js';
 import type { Runnable, Session } from '../runtime/session.js';
 
 /** Most bytes of outputs that lie in the file at a time, and the share of what the disk has left. */
@@ -69,7 +69,7 @@ class Spill {
       const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       const at = this.bytes;
       this.#guard(() => {
-        for (let done = 0; done < raw.length;) done += writeSync(this.#fd, raw, done, raw.length - done, at + done);
+        writeAll(this.#fd, raw, at);
       });
       this.bytes += raw.length;
       return [name, { at, dtype: t.dtype, dims: t.dims }];
@@ -94,11 +94,7 @@ class Spill {
     const data = arrayOf(dtype, count) ?? fail('INTERNAL', `bug in quantbench: an output of ${dtype} was written`);
     const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.#guard(() => {
-      for (let done = 0; done < raw.length;) {
-        const n = readSync(this.#fd, raw, done, raw.length - done, at + done);
-        if (n === 0) fail('INTERNAL', `bug in quantbench: '${this.#file}' ends early`);
-        done += n;
-      }
+      if (readAll(this.#fd, raw, at) < raw.length) fail('INTERNAL', `bug in quantbench: '${this.#file}' ends early`);
     });
     return { dtype, dims, data };
   }
@@ -171,7 +167,7 @@ export async function takeTurns(
           signal?.throwIfAborted();
           for (const feed of next.value.feeds) {
             spill.put(await float.run(feed));
-            held += bytesOf(feed);
+            held += feedBytes(feed);
           }
           piece.push(next.value);
           await nextTurn();
@@ -193,6 +189,3 @@ export async function takeTurns(
   };
   return { float: replayed, other, batches, close };
 }
-
-const bytesOf = (feed: Feed): number =>
-  Object.values(feed).reduce((n, { data }) => n + (ArrayBuffer.isView(data) ? data.byteLength : 0), 0);

@@ -20,15 +20,21 @@ export interface PackedProduct {
   readonly packing: Packing;
 }
 
-/** The products that run in kernels which add two of them in int16, on CPUs that do. */
-export function packedProducts({ plan, integerNodes }: Pick<Planned, 'plan' | 'integerNodes'>): PackedProduct[] {
+/**
+ * The products that run in kernels which add two of them in int16, on CPUs that do. Kernels of another runtime than
+ * onnxruntime are `any`: signs of inputs say nothing of them.
+ */
+export function packedProducts(
+  { plan, integerNodes }: Pick<Planned, 'plan' | 'integerNodes'>,
+  kernels: 'onnxruntime' | 'any' = 'onnxruntime',
+): PackedProduct[] {
   const found: PackedProduct[] = [];
   for (const node of integerNodes) {
     for (const [index, weight] of node.inputs.entries()) {
       const use = node.use(index);
       if (!weight?.data || !use) continue;
-      const packing = packingOf(node, index, weight.data.dims);
-      if (!packing || !takesBytes(node, plan)) continue;
+      const packing = packingOf(node, index, weight.data.dims, kernels);
+      if (!packing || (kernels === 'onnxruntime' && !takesBytes(node, plan))) continue;
       const point: QuantPoint = plan.has(use) ? use : weight;
       const scheme = schemeOf(plan, point);
       if (scheme?.dtype === 'int8' && !inBlocks(scheme, weight.data.dims, packing))
@@ -129,21 +135,12 @@ function guarded(data: Tensor, params: QuantParams, packing: Packing): QuantPara
 }
 
 /** Weights of 7 bits of integer products, and what makes an output of each. */
-function narrowedOf({ plan, integerNodes }: Pick<Planned, 'plan' | 'integerNodes'>): Map<QuantPoint, Packing> {
-  const found = new Map<QuantPoint, Packing>();
-  for (const node of integerNodes)
-    for (const [index, weight] of node.inputs.entries()) {
-      const use = node.use(index);
-      if (!weight?.data || !use) continue;
-      const packing = packingOf(node, index, weight.data.dims, 'any');
-      const point: QuantPoint = plan.has(use) ? use : weight;
-      if (!packing) continue;
-      const scheme = schemeOf(plan, point);
-      if (scheme?.dtype === 'int8' && scheme.bits === 7 && !inBlocks(scheme, weight.data.dims, packing))
-        found.set(point, packing);
-    }
-  return found;
-}
+const narrowedOf = (planned: Pick<Planned, 'plan' | 'integerNodes'>): Map<QuantPoint, Packing> =>
+  new Map(
+    packedProducts(planned, 'any')
+      .filter(({ point }) => schemeOf(planned.plan, point)?.bits === 7)
+      .map(({ point, packing }) => [point, packing]),
+  );
 
 /**
  * The parameters with `codes` of 8 bits for a weight that 7 bits were planned for: no two of an output can saturate.

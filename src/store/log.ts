@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
-import { reason, syncDirectory } from '../base/files.js';
+import { reason, syncDirectory, writeAll } from '../base/files.js';
 import { gateSpec } from '../record/gate.js';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -125,7 +125,7 @@ export function appendLog(dir: string, log: Log, change: Change): Entry {
     fd = fs.openSync(file, fs.constants.O_CREAT | fs.constants.O_RDWR, 0o644);
     if (log.torn) fs.ftruncateSync(fd, log.bytes);
     try {
-      for (let at = 0; at < line.length;) at += fs.writeSync(fd, line, at, line.length - at, log.bytes + at);
+      writeAll(fd, line, log.bytes);
     } catch (error) {
       fs.ftruncateSync(fd, log.bytes);
       throw error;

@@ -13,7 +13,7 @@ import { fakeQuantize } from '../../../src/scheme/arithmetic.js';
 import { chooseParams } from '../../../src/scheme/params.js';
 import { dataRange } from '../../../src/scheme/layout.js';
 import type { QuantScheme } from '../../../src/scheme/types.js';
-import { int8Schemes } from './helpers.js';
+import { contextOf } from './helpers.js';
 
 /**
  * A normalisation with a few large channels before two products, as in transformers; a chain of products; one that
@@ -37,12 +37,7 @@ function made(): { model: Model; feeds: Feed[] } {
   };
 }
 const context = (model: Model, feeds: readonly Feed[]): AdjustContext => ({
-  model,
-  moments: new Map(),
-  schemesOf: int8Schemes,
-  threads: 1,
-  report: () => undefined,
-  onEvent: () => undefined,
+  ...contextOf(model, 0),
   batches: async function* () {
     for (const feed of feeds) {
       yield { feeds: [feed], samples: [{ id: '', hash: '', feeds: [feed] }], rows: [], realRows: [20] };

@@ -12,7 +12,7 @@ import { loadModel } from '../../../src/onnx/files.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import { cleaning } from '../../../src/passes/presets.js';
 import { runPasses } from '../../../src/rewrite/pass.js';
-import { batchesOf, int8Schemes, largestDifference, outputsOf } from './helpers.js';
+import { contextOf, largestDifference, outputsOf } from './helpers.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 
 /** A gated layer behind a table; `norm` gives n1 = norm(x)·g1, `skip` h1 = x + a and n2 = norm(h1)·g2, `last` n3. */
@@ -46,15 +46,7 @@ function made(form: string): Model {
   inferShapes(model);
   return model;
 }
-const context = (model: Model): AdjustContext => ({
-  model,
-  batches: () => batchesOf(model, 4),
-  moments: new Map(),
-  schemesOf: int8Schemes,
-  threads: 1,
-  report: () => undefined,
-  onEvent: () => undefined,
-});
+const context = (model: Model): AdjustContext => contextOf(model, 4);
 const rotated = (model: Model): Promise<string> => rotate.run(context(model), rotate.options.parse({}));
 const scaled = (model: Model): Promise<string> =>
   awq.run(context(model), awq.options.parse({ bits: 3, block: 8, insert: false }));

@@ -2,7 +2,7 @@
 import { createRng } from '../../../src/base/rng.js';
 import { batches, type Batch } from '../../../src/data/batch.js';
 import type { Feed, Sample } from '../../../src/ir/feed.js';
-import type { LayerSchemes } from '../../../src/adjust/types.js';
+import type { AdjustContext, LayerSchemes } from '../../../src/adjust/types.js';
 import type { Node } from '../../../src/ir/graph.js';
 import type { Model } from '../../../src/ir/model.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
@@ -41,6 +41,17 @@ export const largestDifference = (a: readonly Float32Array[], b: readonly Float3
       (x, i) => x.reduce((m, v, j) => Math.max(m, Math.abs(v - b[i]![j]!)), 0) / Math.max(1e-9, ...x.map(Math.abs)),
     ),
   );
+
+/** Of adjustments that quantize as static int8 does and read as many samples. */
+export const contextOf = (model: Model, samples: number): AdjustContext => ({
+  model,
+  batches: () => batchesOf(model, samples),
+  moments: new Map(),
+  schemesOf: int8Schemes,
+  threads: 1,
+  report: () => undefined,
+  onEvent: () => undefined,
+});
 
 export function batchesOf(model: Model, samples: number): AsyncIterable<Batch> {
   const inputs = inputInfo(model);

@@ -5,7 +5,7 @@ import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Feed } from '../../../src/ir/feed.js';
 import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
+import { contextOf, largestDifference, outputsOf, readModel } from './helpers.js';
 
 describe('a rotation', () => {
   it.each([2, 8, 24, 7, 96])('of %i is orthogonal, keeps the mean and spreads every channel', (n) => {
@@ -42,15 +42,10 @@ const ids: Feed = {
   extra: { dtype: 'float32', dims: [2, 5, 24], data: Float32Array.from({ length: 240 }, (_, i) => Math.sin(i)) },
 };
 const context = (model: Model): AdjustContext => ({
-  model,
+  ...contextOf(model, 0),
   batches: () => {
     throw new Error('reads data');
   },
-  moments: new Map(),
-  schemesOf: int8Schemes,
-  threads: 1,
-  report: () => undefined,
-  onEvent: () => undefined,
 });
 const run = (model: Model, o: object = {}): Promise<string> => rotate.run(context(model), rotate.options.parse(o));
 const count = (m: Model, op: string): number => [...m.graph.nodes].filter((n) => n.op === op).length;

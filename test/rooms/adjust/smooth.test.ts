@@ -4,7 +4,7 @@ import { smoothUnits } from '../../../src/adjust/smoothing/units.js';
 import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
-import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
+import { batchesOf, contextOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
 
 const NORM =
   'g (float[N,5,8] x) => (float[N,5,3] b, float[N,5,2] c) <float[8] s, float[8] t, float[8,3] w, float[8,2] v> ' +
@@ -27,15 +27,7 @@ function widen(model: Model): Model {
     } // initializers have data
   return model;
 }
-const context = (model: Model): AdjustContext => ({
-  model,
-  batches: () => batchesOf(model, 6),
-  moments: new Map(),
-  schemesOf: int8Schemes,
-  threads: 1,
-  report: () => undefined,
-  onEvent: () => undefined,
-});
+const context = (model: Model): AdjustContext => contextOf(model, 6);
 const options = (o: object) => smooth.options.parse(o);
 const ops = (m: Model): string[] => m.graph.topological().map((n) => n.op);
 

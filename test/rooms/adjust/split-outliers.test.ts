@@ -4,7 +4,7 @@ import type { AdjustContext } from '../../../src/adjust/types.js';
 import type { Model } from '../../../src/ir/model.js';
 import { Tensor } from '../../../src/ir/tensor.js';
 import { inferShapes } from '../../../src/ops/infer.js';
-import { batchesOf, int8Schemes, largestDifference, outputsOf, readModel } from './helpers.js';
+import { contextOf, largestDifference, outputsOf, readModel } from './helpers.js';
 
 const CONV =
   'g (float[N,3,6,6] x) => (float[N,2,3,3] d) <float[4,3,3,3] w, float[4] wb, float[2,4,3,3] v, float[2] vb> { ' +
@@ -17,15 +17,7 @@ const GROUPED =
   'g (float[N,3,6,6] x) => (float[N,4,6,6] c) <float[4,3,1,1] w, float[4] wb, float[4,1,1,1] v, float[4] vb> { ' +
   'a = Conv(x, w, wb) b = Relu(a) c = Conv<group=4>(b, v, vb) }';
 
-const context = (model: Model): AdjustContext => ({
-  model,
-  batches: () => batchesOf(model, 4),
-  moments: new Map(),
-  schemesOf: int8Schemes,
-  threads: 1,
-  report: () => undefined,
-  onEvent: () => undefined,
-});
+const context = (model: Model): AdjustContext => contextOf(model, 4);
 const constant = (m: Model, name: string): Tensor => [...m.graph.initializers].find((v) => v.name === name)!.data!;
 async function split(model: Model, o: object): Promise<string> {
   const line = await splitOutliers.run(context(model), splitOutliers.options.parse(o));

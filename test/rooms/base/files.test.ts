@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sha256File, writeFileAtomic, writeFileAtomicAsync } from '../../../src/base/files.js';
+import { readAll, sha256File, writeAll, writeFileAtomic, writeFileAtomicAsync } from '../../../src/base/files.js';
 
 let dir: string;
 beforeEach(() => {
@@ -48,5 +48,32 @@ describe('atomic files', () => {
 
   it('hashing what is not there says so', () => {
     expect(() => sha256File(path.join(dir, 'no'))).toThrowError(expect.objectContaining({ code: 'MODEL_MISSING' }));
+  });
+});
+
+describe('readAll and writeAll', () => {
+  it('take as many calls as it needs, behind each other or at a place', () => {
+    const fd = fs.openSync(path.join(dir, 'f'), 'w+');
+    // as a system that takes and gives little at a time
+    const [write, read] = [fs.writeSync, fs.readSync];
+    const few = 3;
+    const short = fs as { writeSync: unknown; readSync: unknown };
+    short.writeSync = (d: number, b: Uint8Array, at: number, n: number, place: number | null) =>
+      write(d, b, at, Math.min(few, n), place);
+    short.readSync = (d: number, b: Uint8Array, at: number, n: number, place: number) =>
+      read(d, b, at, Math.min(few, n), place);
+    try {
+      writeAll(fd, Uint8Array.of(1, 2, 3, 4, 5, 6, 7));
+      writeAll(fd, Uint8Array.of(8));
+      writeAll(fd, Uint8Array.of(20, 30, 40, 50), 1);
+      const into = new Uint8Array(6);
+      expect(readAll(fd, into, 2)).toBe(6);
+      expect([...into]).toEqual([30, 40, 50, 6, 7, 8]);
+      expect(readAll(fd, into, 5)).toBe(3); // the file ends there
+      expect([...into]).toEqual([6, 7, 8, 6, 7, 8]);
+    } finally {
+      Object.assign(fs, { writeSync: write, readSync: read });
+      fs.closeSync(fd);
+    }
   });
 });
