@@ -10,7 +10,8 @@ import { readAll, reason, sha256File } from '../base/files.js';
 import { item } from '../base/lists.js';
 import { readSealed, writeSealed } from '../base/sealed.js';
 import type { LayerShape } from '../channels/layer.js';
-import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
+import { keptTensor } from '../data/kept-tensors.js';
+import { byteLength } from '../ir/dtype.js';
 import { elementCount, Tensor, type ByteSource } from '../ir/tensor.js';
 import type { QuantParams } from '../scheme/types.js';
 import { GIVEN, type Reached } from './frontier.js';
@@ -19,13 +20,11 @@ import type { JournalPlace } from './types.js';
 
 const MAGIC = 'QBCODES1';
 const count = z.number().int().min(0);
-const tensor = z.strictObject({
-  dtype: z.custom<DType>((v) => DTYPES.some((d) => d === v)),
-  dims: z.array(count),
-});
 const header = z.strictObject({
   step: count,
-  layers: z.array(z.strictObject({ weight: z.string(), codes: tensor, scales: count, bias: tensor.nullable() })),
+  layers: z.array(
+    z.strictObject({ weight: z.string(), codes: keptTensor, scales: count, bias: keptTensor.nullable() }),
+  ),
   frontier: keptIndex.nullable(),
   names: z.array(z.string()),
 });
@@ -89,7 +88,7 @@ export class Journal {
   layers(step: number, shapes: readonly LayerShape[], startOf: (shape: LayerShape) => QuantParams): KeptLayer[] {
     const { header: made, file, offset } = item(this.#steps, step);
     let at = offset;
-    const take = (t: z.output<typeof tensor>): Tensor => {
+    const take = (t: z.output<typeof keptTensor>): Tensor => {
       const bytes = byteLength(t.dtype, elementCount(t.dims));
       at += bytes;
       return new Tensor(t.dtype, t.dims, sourceIn(file, at - bytes, bytes));

@@ -4,27 +4,16 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
-import { readAll, reason, writeAll } from '../base/files.js';
-import { arrayOf } from '../data/feeds.js';
-import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
+import { reason, writeAll } from '../base/files.js';
+import { keptTensor, readTensor } from '../data/kept-tensors.js';
 import { feedBytes, type Feed, type FeedTensor } from '../ir/feed.js';
-import { elementCount } from '../ir/tensor.js';
 import { toTensor } from '../runtime/open.js';
 
-const count = z.number().int().min(0);
 /** Where each tensor of each feed lies in a file: one behind the other. */
 export const keptIndex = z.strictObject({
   file: z.string(),
   sha256: z.string(),
-  feeds: z.array(
-    z.array(
-      z.strictObject({
-        name: z.string(),
-        dtype: z.custom<DType>((v) => DTYPES.some((d) => d === v)),
-        dims: z.array(count),
-      }),
-    ),
-  ),
+  feeds: z.array(z.array(keptTensor.extend({ name: z.string() }))),
 });
 export type KeptIndex = z.output<typeof keptIndex>;
 
@@ -138,15 +127,10 @@ export function feedsIn(index: KeptIndex): KeptFeeds {
         let at = 0;
         for (const tensors of index.feeds) {
           const feed: Record<string, FeedTensor> = {};
-          for (const { name, dtype, dims } of tensors) {
-            const n = elementCount(dims);
-            const data = arrayOf(dtype, n) ?? fail('INTERNAL', `bug in quantbench: ${dtype} was kept in a file`);
-            const bytes = new Uint8Array(data.buffer);
-            guarded(file, () => {
-              if (readAll(fd, bytes, at) < bytes.length) throw new Error('it is shorter than it was');
-            });
-            at += byteLength(dtype, n);
-            feed[name] = { dtype, dims, data };
+          for (const { name, ...kept } of tensors) {
+            const tensor = guarded(file, () => readTensor(fd, at, kept));
+            at += tensor.data.byteLength;
+            feed[name] = tensor;
           }
           yield feed;
         }

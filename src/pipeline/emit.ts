@@ -73,12 +73,12 @@ export function putArtefact(
   return artefact;
 }
 
-/** Which folders a run writes beside its model. */
+/** Which folders a run writes beside its model. A search compares files of runtimes by what they weigh. */
 export const writesOf = (
   { searchOnly, layouts }: Pick<RunsOptions, 'searchOnly' | 'layouts'>,
   recipe: ResolvedRecipe,
 ): { readonly runtime: boolean; readonly layout: boolean } => ({
-  runtime: !searchOnly && isForRuntime(recipe),
+  runtime: isForRuntime(recipe) && (!searchOnly || targetOf(recipe).artefact === 'files'),
   layout: !searchOnly && layouts !== false,
 });
 
@@ -100,7 +100,7 @@ export async function putOut(
 
 /** Writes what each runtime loads into its folder, with what was measured of it. */
 async function emitTogether(list: readonly MeasuredVariant[], front: Front, all: Together): Promise<MeasuredVariant[]> {
-  const asked = all.alive(list).filter((v) => isForRuntime(v.recipe));
+  const asked = all.alive(list).filter((v) => v.asks.runtime);
   if (!asked.length) return [...list];
   const made = await all.stage('emit', async () => {
     const lines: string[] = [];

@@ -6,9 +6,9 @@ import { closeSync, openSync, rmSync, statfsSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../base/errors.js';
-import { readAll, reason, writeAll } from '../base/files.js';
+import { reason, writeAll } from '../base/files.js';
 import type { Batch } from '../data/batch.js';
-import { arrayOf } from '../data/feeds.js';
+import { readTensor } from '../data/kept-tensors.js';
 import { feedBytes, type Feed, type FeedTensor, type ValueInfo } from '../ir/feed.js';
 import type { Runnable, Session } from '../runtime/session.js';
 
@@ -43,7 +43,7 @@ class Turn implements Runnable {
 interface Kept {
   readonly at: number;
   readonly dtype: FeedTensor['dtype'];
-  readonly dims: readonly number[];
+  readonly dims: number[];
 }
 
 /** Outputs in a file, read in the order in which they were written. */
@@ -72,13 +72,17 @@ class Spill {
         writeAll(this.#fd, raw, at);
       });
       this.bytes += raw.length;
-      return [name, { at, dtype: t.dtype, dims: t.dims }];
+      return [name, { at, dtype: t.dtype, dims: [...t.dims] }];
     });
     this.#runs.push(Object.fromEntries(kept));
   }
   take(): Record<string, FeedTensor> {
     const run = this.#runs.shift() ?? fail('INTERNAL', 'bug in quantbench: outputs were read that were not written');
-    return Object.fromEntries(Object.entries(run).map(([name, t]) => [name, 'at' in t ? this.#read(t) : t] as const));
+    return Object.fromEntries(
+      Object.entries(run).map(
+        ([name, t]) => [name, 'at' in t ? this.#guard(() => readTensor(this.#fd, t.at, t)) : t] as const,
+      ),
+    );
   }
   /** For the next piece. */
   clear(): void {
@@ -88,15 +92,6 @@ class Spill {
   close(): void {
     closeSync(this.#fd);
     rmSync(this.#file, { force: true });
-  }
-  #read({ at, dtype, dims }: Kept): FeedTensor {
-    const count = dims.reduce((n, d) => n * d, 1);
-    const data = arrayOf(dtype, count) ?? fail('INTERNAL', `bug in quantbench: an output of ${dtype} was written`);
-    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.#guard(() => {
-      if (readAll(this.#fd, raw, at) < raw.length) fail('INTERNAL', `bug in quantbench: '${this.#file}' ends early`);
-    });
-    return { dtype, dims, data };
   }
   #guard<T>(step: () => T): T {
     try {

@@ -97,11 +97,8 @@ export class OutputFolder {
   /** Moves the files, and texts by name, into the folder: what a model points to before it. Throws OUTPUT_WRITE. */
   publish(texts: Readonly<Record<string, string>>): void {
     const staging = this.#place();
-    const made = readdirSync(staging);
     for (const [name, text] of Object.entries(texts)) writeFileAtomic(path.join(staging, name), text);
-    const last = made.filter((f) => f === this.name);
-    const flat = Object.keys(texts).filter((name) => !name.includes('/')); // the others lie in a folder that was made
-    publish(staging, this.dir, [...made.filter((f) => f !== this.name), ...last, ...flat]);
+    publishMade(staging, this.dir, Object.keys(texts));
   }
   /** Takes away what was not published, and the folder where nothing was made. */
   close(): void {
@@ -109,4 +106,12 @@ export class OutputFolder {
     rmSync(this.#staging, { recursive: true, force: true });
     if (existsSync(this.dir) && !readdirSync(this.dir).length) rmdirSync(this.dir);
   }
+}
+
+/** Moves what a run made from one folder to another: data before the ONNX model, texts at the end, in their order. */
+export function publishMade(from: string, to: string, texts: readonly string[]): void {
+  const made = readdirSync(from).filter((f) => !texts.includes(f));
+  const isModel = (name: string): boolean => name === MODEL || name === SIMULATED;
+  const flat = texts.filter((name) => !name.includes('/')); // the others lie in a folder that was made
+  publish(from, to, [...made.filter((f) => !isModel(f)), ...made.filter(isModel), ...flat]);
 }

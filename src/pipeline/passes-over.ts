@@ -29,10 +29,11 @@ export function passesOver(
   const [here, there] = [alive.filter((v) => !simulated.has(v)), [...simulated]];
   return [...inPacks(here, samples), ...inPacks(there, few)];
 }
-/** Those whose runtimes do not run here, where there are several. */
+/** Those whose runtimes do not run here, where there are several such runtimes: recipes for one are to be compared. */
 export function severalSimulated<V extends WrittenVariant>(list: readonly V[]): ReadonlySet<V> {
   const simulated = list.filter((v) => v.prepared.target.host === 'simulated');
-  return new Set(simulated.length > 1 ? simulated : []);
+  const runtimes = new Set(simulated.map((v) => v.prepared.target.name));
+  return new Set(runtimes.size > 1 ? simulated : []);
 }
 const simulatedOnFew = (few: number, target: string): Diagnostic => ({
   severity: 'note',

@@ -19,7 +19,7 @@ import { whyNothing } from '../quantize/nothing.js';
 import { planCoded } from '../quantize/planners/coded.js';
 import { codingOpset, plannerOf } from '../quantize/planners/index.js';
 import { activationSchemes } from '../quantize/planners/schemes.js';
-import type { Kept, PlanRequest } from '../quantize/planners/types.js';
+import type { Kept } from '../quantize/planners/types.js';
 import { dequantizedNodes } from '../quantize/planners/weight-only.js';
 import { assertTakes, quirksFor } from '../quantize/validate.js';
 import { spectrumNote } from '../quantize/spectrum.js';
@@ -27,15 +27,14 @@ import { guardsOf } from '../quantize/unsaturated.js';
 import type { Planned } from '../scheme/quantized.js';
 import type { NamedOptions } from '../quantize/overrides.js';
 import type { Recipe } from '../recipe/schema.js';
-import type { SaturationRule } from '../recipe/quantize-spec.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
 import { builtIn, type Plugins } from '../recipe/plugins.js';
 import { runPasses, type Pass, type PassTrace } from '../rewrite/pass.js';
 import { evaluateModel } from '../runtime/open.js';
 import type { TargetProfile } from '../scheme/profile.js';
 import { firstNonFinite } from './finite.js';
-import { overrideOf } from './layer-override.js';
 import { assertMoreThanTrees } from './nothing.js';
+import { requestOf, saturationRule } from './plan-request.js';
 
 /**
  * A model to quantize. Throws MODEL_QUANTIZED, MODEL_TENSOR (NaN or infinite weights) and what loading throws. Without
@@ -182,7 +181,7 @@ export function planModel(
     fail('RECIPE_INVALID', `target ${target.name} does not run format: ${format.name}`, {}, hint);
   }
   const planner = plannerOf(format.plan);
-  const request = requestOf(recipe, target);
+  const request = requestOf(recipe, target, report);
   const needed = planner.minOpset(model, request, (schemes) => format.minOpset(schemes));
   const rest = restOf(recipe, format);
   const wanted = rest ? Math.max(needed, codingOpset(rest)) : needed;
@@ -291,60 +290,3 @@ const simulated = ({ name }: TargetProfile): Diagnostic => ({
   } does not run here: its numbers are simulated in onnxruntime, and its speed and kernels are not known`,
   hint: 'try the model in the runtime itself before you ship it',
 });
-
-/** What a recipe does about kernels that saturate, or what its target wants. */
-export function saturationRule({ quantize: { weights: w } }: Recipe, target: TargetProfile): SaturationRule {
-  if (w.saturation) return w.saturation;
-  if (w.reduceRange) return w.reduceRange === 'auto' ? 'safe' : 'reduce';
-  return target.u8s8 === 'pairs' ? 'safe' : target.u8s8 === 'any-pairs' ? 'reduce' : 'allow';
-}
-
-/** How tables and the heads that read them backwards are stored. A head goes with a table of a named type. */
-function tablesOf(e: Recipe['quantize']['embeddings']): Pick<PlanRequest, 'embeddings' | 'head'> {
-  if (typeof e === 'object') return { embeddings: e.table, head: e.head };
-  return { embeddings: e, head: typeof e === 'string' ? e : true };
-}
-
-function requestOf(recipe: Recipe, target: TargetProfile): PlanRequest {
-  const { activations: a, weights: w, include, exclude, coding, ...q } = recipe.quantize;
-  const { name, ...codingOptions } = coding;
-  const defaults = target.defaults;
-  const dtype = w.dtype ?? defaults.weights.dtype;
-  const reduced = /^u?int8$/.test(dtype) && saturationRule(recipe, target) === 'reduce';
-  const powers = target.scales === 'power-of-two' ? { powerOfTwo: true } : {};
-  const bits = reduced ? Math.min(7, w.bits ?? 7) : w.bits;
-  return {
-    activations: {
-      dtype: a.dtype ?? defaults.activations.dtype,
-      symmetric: a.symmetric ?? defaults.activations.symmetric,
-      narrow: a.narrow || defaults.activations.narrow === true,
-      ...powers,
-      granularity: a.granularity === 'channel' ? { kind: 'axis', axis: 1 } : { kind: 'tensor' },
-      observer: a.observer.name,
-      perChannel: a.granularity === 'channel',
-    },
-    weights: {
-      dtype,
-      symmetric: w.symmetric ?? defaults.weights.symmetric,
-      narrow: w.narrow || defaults.weights.narrow === true,
-      ...powers,
-      rounding: w.rounding,
-      ...(bits === undefined ? {} : { bits }),
-      granularity: w.granularity ?? defaults.weightGranularity,
-      observer: w.observer.name,
-    },
-    include,
-    exclude,
-    target,
-    layers: q.layers.map(overrideOf),
-    format: q.format,
-    granularity: w.granularity,
-    coding: { name, options: codingOptions },
-    dynamicConv: q.dynamicConv,
-    dynamicRows: q.dynamicRows,
-    weightOnly: q.weightOnly,
-    ...tablesOf(q.embeddings),
-    standardOps: q.standardOps,
-    accuracyLevel: q.accuracyLevel,
-  };
-}

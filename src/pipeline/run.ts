@@ -173,7 +173,7 @@ async function runTrained(
     });
     front.sources.assertUnchanged();
     const calibration = calibrated.facts && { ...calibrated.facts, overlapWithEvaluation: overlap };
-    const emitted = o.searchOnly ? measured : await putOut(measured, front, all);
+    const emitted = await putOut(measured, front, all);
     const records = await all.each(emitted, (v) => {
       const found = recordOf(v, facts(calibration));
       const { quantize } = v.recipe.recipe;

@@ -85,6 +85,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     rest.timeBudgetMs,
     base.recipe.calibration.data !== undefined,
     base.recipe.compress.map((c) => c.name),
+    target.artefact === 'files',
   );
   const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);

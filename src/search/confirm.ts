@@ -15,7 +15,8 @@ import { comparedMetric } from '../compare/noise.js';
 import { runRecipes } from '../pipeline/run.js';
 import type { Ledger } from './ledger.js';
 import type { AutoOptions, AutoResult, SearchSetting } from './types.js';
-import { publish, stagingDir } from '../pipeline/staging.js';
+import { publishMade } from '../pipeline/output-folder.js';
+import { stagingDir } from '../pipeline/staging.js';
 import { largerTies } from './order.js';
 import type { Tried } from './trials.js';
 
@@ -145,14 +146,7 @@ function publishRun(from: string, to: string, record: RunRecord, made: ResolvedR
     path.join(from, FOUND_RECIPE),
     `# Found by quantize auto; makes the model beside it again, byte for byte: quantize --recipe recipe.yaml\n${lines}`,
   );
-  const texts = Object.keys(o.render?.(record) ?? {});
-  publish(from, to, [
-    ...record.files.map((f) => f.path).filter((f) => f !== 'model.onnx'),
-    'model.onnx',
-    'recipe.yaml',
-    ...texts,
-    'run.json',
-  ]);
+  publishMade(from, to, [FOUND_RECIPE, ...Object.keys(o.render?.(record) ?? {}), 'run.json']);
 }
 
 /**

@@ -35,6 +35,7 @@ export class Forecast {
   readonly #calibrationData: boolean;
   /** Names of the compressions that every candidate without its own has. */
   readonly #compress: readonly string[];
+  readonly #emits: boolean;
   readonly #started = performance.now();
   /** ms by stage; of those that each recipe has alone, for one. Methods and changes by their own names. */
   readonly #known = new Map<string, number>();
@@ -45,10 +46,11 @@ export class Forecast {
 
   /**
    * `calibrationData`: whether the recipes have some, which float16 looks at too; `compress`: names of what makes their
-   * model smaller.
+   * model smaller; `emits`: whether each trial writes files of a runtime.
    */
-  constructor(totalMs: number, calibrationData = false, compress: readonly string[] = []) {
+  constructor(totalMs: number, calibrationData = false, compress: readonly string[] = [], emits = false) {
     this.totalMs = totalMs;
+    this.#emits = emits;
     this.#calibrationData = calibrationData;
     this.#compress = compress;
   }
@@ -158,7 +160,7 @@ export class Forecast {
       layers: e.layers ?? false,
       latency: e.latency,
       generation: false, // said of what is found, not of what is tried
-      runtime: false,
+      runtime: this.#emits,
       layout: false,
     };
   }

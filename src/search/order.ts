@@ -56,6 +56,10 @@ export const largerTies = (one: Tried, all: readonly Tried[]): Tried[] =>
     return (close || sameSpeed(t, one)) && (t.sizeRatio ?? 0) > (one.sizeRatio ?? Infinity) * SAME.size;
   });
 
+/** Whether a trial made a smaller file than another; one that did not run may have. */
+export const isLighter = (a: Tried, b: Tried): boolean =>
+  !((a.sizeRatio ?? 0) * SAME.size >= (b.sizeRatio ?? Infinity));
+
 /** Those that ran, by how near they stay to float. */
 export const byLoss = (list: readonly Tried[]): Tried[] =>
   list.filter((t) => t.outcome === 'ok').sort((a, b) => (a.loss ?? Infinity) - (b.loss ?? Infinity));

@@ -212,13 +212,14 @@ export class Rounds {
         {},
         'see the model with `quantize inspect`, or try --objective size',
       );
-    return this.#tooShort();
+    return this.#tooShort(tried[0]);
   }
 
-  #tooShort(): never {
+  #tooShort(first?: Tried): never {
+    const why = first ? `${first.label} was ${first.next}` : 'it ended before a single recipe was tried';
     return fail(
       'USAGE',
-      `--time-budget ${secondsText(this.#s.forecast.totalMs)} is too short: it ended before a single recipe was tried`,
+      `--time-budget ${secondsText(this.#s.forecast.totalMs)} is too short: ${why}`,
       {},
       'give more time, such as --time-budget 10m, or fewer samples with --set calibration.samples=64',
     );

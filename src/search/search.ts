@@ -15,7 +15,7 @@ import {
   type Work,
 } from './candidates.js';
 import { Ledger } from './ledger.js';
-import { byLoss, SAME, sameSpeed } from './order.js';
+import { byLoss, isLighter, SAME, sameSpeed } from './order.js';
 import { exclusions, learned, mixtures, refinements, withoutLosses, worthLearning } from './refinements.js';
 import { Rounds, WHOLE } from './rounds.js';
 import { Shares, smaller } from './smaller.js';
@@ -175,13 +175,26 @@ export class Search {
     best.next = `${within ? 'keeps' : 'misses'} the limit on the search part, closest to float of its family: refined`;
     const refined: Tried[] = [];
     // One after the other: each takes long, and the first that keeps the limit is enough.
+    const bits = weightBits(best.candidate.quantize);
+    const isNarrower = (c: Candidate): boolean => weightBits(c.quantize) < bits;
     for (const c of refinements(best.candidate, objective, work)) {
+      if (
+        objective === 'size' &&
+        isNarrower(c) &&
+        refined.some((t) => isNarrower(t.candidate) && !isLighter(t, best))
+      ) {
+        this.ledger.notes.push(`${c.label} was not tried: fewer bits make no smaller file for this target`);
+        continue;
+      }
       const [t] = await this.#whole([c]);
       if (!t) continue;
       refined.push(t);
       if (this.ledger.within(t)) break;
     }
-    refined.push(...(await this.#learn(refined)));
+    // fewer bits that weigh as much have nothing to gain by learning
+    const gaining =
+      objective === 'size' ? refined.filter((t) => !isNarrower(t.candidate) || isLighter(t, best)) : refined;
+    refined.push(...(await this.#learn(gaining)));
     const leading = byLoss([
       best,
       ...refined.filter((t) => weightBits(t.candidate.quantize) === weightBits(best.candidate.quantize)),

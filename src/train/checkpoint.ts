@@ -3,9 +3,9 @@ import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { readSealed, writeSealed, type Sealed } from '../base/sealed.js';
-import { arrayOf } from '../data/feeds.js';
-import { byteLength, DTYPES, type DType } from '../ir/dtype.js';
+import { arrayFor, keptTensor } from '../data/kept-tensors.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
+import { elementCount } from '../ir/tensor.js';
 import { toTensor } from '../runtime/open.js';
 
 const score = z.strictObject({ name: z.string(), value: z.number(), higherIsBetter: z.boolean() });
@@ -38,14 +38,7 @@ export type Course = z.output<typeof course>;
 const header = z.strictObject({
   key: z.string(),
   course,
-  tensors: z.array(
-    z.strictObject({
-      group: z.enum(['state', 'ema', 'best']),
-      name: z.string(),
-      dtype: z.custom<DType>((v) => DTYPES.some((d) => d === v)),
-      dims: z.array(count),
-    }),
-  ),
+  tensors: z.array(keptTensor.extend({ group: z.enum(['state', 'ema', 'best']), name: z.string() })),
 });
 type Group = z.output<typeof header>['tensors'][number]['group'];
 
@@ -90,12 +83,10 @@ export function loadCheckpoint(file: string, key: string): Checkpoint | undefine
   const groups: Record<Group, Record<string, FeedTensor>> = { state: {}, ema: {}, best: {} };
   let at = 0;
   for (const { group, name, dtype, dims } of found.data.tensors) {
-    const elements = dims.reduce((n, d) => n * d, 1);
-    const data = arrayOf(dtype, elements) ?? refuse(file, `it holds ${dtype}`);
-    const size = byteLength(dtype, elements);
-    new Uint8Array(data.buffer).set(body.subarray(at, at + size));
+    const data = arrayFor(dtype, elementCount(dims));
+    new Uint8Array(data.buffer).set(body.subarray(at, at + data.byteLength));
     groups[group][name] = { dtype, dims, data };
-    at += size;
+    at += data.byteLength;
   }
   return { course: found.data.course, ...groups };
 }

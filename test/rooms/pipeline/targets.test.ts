@@ -8,8 +8,8 @@ import { item, named } from '../../../src/base/lists.js';
 import { asksOf, judgeRun, type GateSettings } from '../../../src/gate/index.js';
 import { loadModel } from '../../../src/onnx/files.js';
 import { frontOf } from '../../../src/pipeline/front-of.js';
-import { runRecipes } from '../../../src/pipeline/run.js';
-import { loadRecipes } from '../../../src/recipe/load.js';
+import { runRecipe, runRecipes } from '../../../src/pipeline/run.js';
+import { loadRecipe, loadRecipes } from '../../../src/recipe/load.js';
 import type { RunRecord } from '../../../src/record/index.js';
 import { convertModel } from '../../../src/standalone/convert.js';
 import { verifyRun } from '../../../src/standalone/verify.js';
@@ -32,7 +32,7 @@ const LESS = [
 describe('several runtimes that do not run here', () => {
   const samples = async (...set: string[]): Promise<(number | undefined)[]> => {
     const recipes = await loadRecipes(recipeFile, { set: ['calibration.samples=16', ...LESS, ...set] });
-    const runs = recipes.map((recipe) => ({ recipe, outDir: path.join(root, 'few', recipe.recipe.target) }));
+    const runs = recipes.map((recipe, i) => ({ recipe, outDir: path.join(root, 'few', String(i)) }));
     const results = await runRecipes({ runs, title: 'few' });
     return results.map((r) => (r.error ? undefined : r.record.evaluation?.samples));
   };
@@ -41,6 +41,35 @@ describe('several runtimes that do not run here', () => {
     expect(await samples(three, 'evaluation.simulatedSamples=10')).toEqual([64, 10, 10]);
     expect(await samples(three, 'evaluation.simulatedSamples=all')).toEqual([64, 64, 64]);
     expect(await samples('target=openvino', 'evaluation.simulatedSamples=10')).toEqual([64]);
+  });
+  it('are not several recipes for one of them, which are to be compared', async () => {
+    const two = ['target=openvino', 'quantize.activations.observer=[minmax, kl]'];
+    expect(await samples(...two, 'evaluation.simulatedSamples=10')).toEqual([64, 64]);
+  });
+});
+
+describe('a type of the other sign than a runtime takes', () => {
+  const run = async (...set: string[]): Promise<{ readonly file: Buffer; readonly told: string[] }> => {
+    const recipe = await loadRecipe(recipeFile, { set: ['calibration.samples=16', 'target=litert', ...LESS, ...set] });
+    const { record, outDir } = await runRecipe({ recipe, outDir: path.join(root, 'sign') });
+    const told = record.diagnostics.filter((d) => d.code === 'TYPE_SIGN').map((d) => d.message);
+    return { file: readFileSync(path.join(outDir, 'model.tflite')), told };
+  };
+  it('is written in its own, to the same levels', async () => {
+    const own = await run();
+    expect(own.told).toEqual([]);
+    const other = await run('quantize.activations.dtype=uint8');
+    expect(other.told).toEqual([
+      'target litert takes int8 where the recipe names uint8: the same levels are written in it',
+    ]);
+    expect(other.file.equals(own.file)).toBe(true);
+    const layer = await run('quantize.layers=[{ match: "*", activations: { dtype: uint8 } }]');
+    expect(layer.told).toHaveLength(1);
+    expect(layer.file.equals(own.file)).toBe(true);
+  });
+  it('is refused where the symmetry does not fit either', async () => {
+    const asked = run('target=ncnn', 'quantize.activations.symmetric=false');
+    await expect(asked).rejects.toMatchObject({ code: 'RECIPE_INVALID' });
   });
 });
 
