@@ -4,7 +4,8 @@ import { optimizationDifference } from '../analyse/optimizations.js';
 import type { Batches } from '../analyse/samples.js';
 import { measureSensitivity } from '../analyse/sensitivity.js';
 import { batches } from '../data/batch.js';
-import type { Feed } from '../ir/feed.js';
+import { inSearchPart } from '../evaluate/compare.js';
+import type { Feed, Sample } from '../ir/feed.js';
 import { profilePair } from '../runtime/profile.js';
 import { openData } from './calibration.js';
 import type { LookInput } from './check.js';
@@ -14,7 +15,7 @@ import type { AssignedVariant, WrittenVariant } from './variant/types.js';
 
 /**
  * The samples to analyse with: those that calibrated, which must not be the judge of accuracy; else those that
- * evaluate. Undefined without data.
+ * evaluate, of which a recipe that holds some out looks at the search part. Undefined without data.
  */
 export async function analysisData(o: LookInput): Promise<AnalysisData | undefined> {
   const { calibration, evaluation } = o.recipe.recipe;
@@ -22,14 +23,15 @@ export async function analysisData(o: LookInput): Promise<AnalysisData | undefin
   if (!spec) return undefined;
   // what it has to say was said when the data were read for their purpose
   const dataset = await openData(spec, o.inputs, o.recipe, () => undefined);
+  const share = calibration.data ? 0 : evaluation.searchShare;
+  async function* samples(): AsyncGenerator<Sample> {
+    for await (const s of dataset.samples({ ...(o.signal ? { signal: o.signal } : {}) }))
+      if (!share || inSearchPart(s.id, share)) yield s;
+  }
   const of =
     (size: number): Batches =>
     () =>
-      batches(dataset.samples({ ...(o.signal ? { signal: o.signal } : {}) }), {
-        size,
-        inputs: o.inputs,
-        padding: dataset.padding,
-      });
+      batches(samples(), { size, inputs: o.inputs, padding: dataset.padding });
   return { batches: of(calibration.batchSize), singles: of(1) };
 }
 /** `singles` for what takes whole tensors out of the model: their memory counts, not the time of a run. */

@@ -27,22 +27,27 @@ interface Allowed {
   /** Costs ÷ this are in the unit of the budget. */ readonly unit: number;
 }
 
-const nodesByName = (model: Model): Map<string, Node> =>
+export const nodesByName = (model: Model): Map<string, Node> =>
   new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, n]));
 
-/** Sets the cost of each choice that a layer can take. */
+const sumOver = <T>(list: readonly T[], value: (x: T) => number): number => list.reduce((n, x) => n + value(x), 0);
+const allNames = ({ name, others }: Priced): string[] => [name, ...others];
+
+/** Sets the cost of each choice that a layer can take: the sum over the nodes that `names` gives of it. */
 function setCosts(
   o: MixedOptions,
   versions: readonly (Version | undefined)[],
   layers: ReadonlyMap<string, Priced>,
+  names: (layer: Priced) => readonly string[],
   cost: (name: string, node: Node, v: Version | undefined) => number,
 ): void {
   versions.forEach((v, i) => {
     const nodes = nodesByName(v?.model ?? o.model);
     for (const l of layers.values()) {
-      const node = nodes.get(l.name);
       const { loss } = item(l.choices, i); // one for each version
-      if (node && Number.isFinite(loss)) l.choices[i] = { loss, cost: cost(l.name, node, v) };
+      const own = names(l).map((name) => ({ name, node: nodes.get(name) }));
+      if (own.every((x) => x.node) && Number.isFinite(loss))
+        l.choices[i] = { loss, cost: sumOver(own, ({ name, node }) => cost(name, node!, v)) }; // each has one
     }
   });
 }
@@ -55,8 +60,10 @@ export function costBits(
   example: Feed | undefined,
 ): Allowed {
   const macs = macsByNode(o.model, example);
-  const total = [...layers.keys()].reduce((n, name) => n + (macs.get(name) ?? 0), 0) || 1;
-  setCosts(o, versions, layers, (name, n, v) => ((macs.get(name) ?? 0) * (v ? bitsOf(n, v) : 32 * 32)) / total);
+  const total = sumOver([...layers.values()].flatMap(allNames), (name) => macs.get(name) ?? 0) || 1;
+  const bits = (name: string, n: Node, v: Version | undefined): number =>
+    ((macs.get(name) ?? 0) * (v ? bitsOf(n, v) : 32 * 32)) / total;
+  setCosts(o, versions, layers, allNames, bits);
   return { fixed: 0, allowed: limit, unit: 1 };
 }
 
@@ -68,14 +75,15 @@ export function costBytes(
   layers: ReadonlyMap<string, Priced>,
   limit: number,
 ): Allowed {
-  setCosts(o, versions, layers, (_name, n, v) => (v ? weightBytes(n, v) : floatBytes(n)));
+  const bytes = (_name: string, n: Node, v: Version | undefined): number => (v ? weightBytes(n, v) : floatBytes(n));
+  setCosts(o, versions, layers, ({ name }) => [name], bytes);
   const at = versions.findIndex((v) => v !== undefined);
   const first = filled(versions, at); // the schema asks for two choices, and both cannot be float
   const nodes = nodesByName(first.model);
-  const weights = [...layers.values()].reduce((n, l) => {
+  const weights = sumOver([...layers.values()], (l) => {
     const { cost } = item(l.choices, at);
-    return n + (Number.isFinite(cost) ? cost : floatBytes(named(nodes, l.name)));
-  }, 0); // layers are nodes of it
+    return Number.isFinite(cost) ? cost : floatBytes(named(nodes, l.name));
+  }); // layers are nodes of it
   const model = rewrite(o, first);
   forgetInferred(model);
   const fixed = encodeModelPieces(model).byteLength - weights;
@@ -85,7 +93,8 @@ export function costBytes(
 
 const floatBytes = (n: Node): number => 4 * (weightOf(n)?.data?.size ?? 0);
 
-function weightOf(n: Node): Value | undefined {
+/** The stored weight of a layer. */
+export function weightOf(n: Node): Value | undefined {
   const role = specOf(n)?.quant;
   const v = role?.role === 'compute' ? n.inputs[role.weight] : n.inputs[0];
   return v?.data ? v : undefined;
@@ -163,16 +172,22 @@ export async function timeLayers(
     const times = new Map(profile.layers.map((l) => [l.node, l]));
     if (fixed === undefined) {
       float = profile.floatUs;
-      fixed = profile.quantizedUs - [...layers.keys()].reduce((n, name) => n + (times.get(name)?.quantizedUs ?? 0), 0);
+      fixed =
+        profile.quantizedUs -
+        sumOver([...layers.values()].flatMap(allNames), (name) => times.get(name)?.quantizedUs ?? 0);
       versions.forEach((x, k) => {
         if (!x)
           for (const l of layers.values())
-            l.choices[k] = { loss: item(l.choices, k).loss, cost: times.get(l.name)?.floatUs ?? 0 };
+            l.choices[k] = {
+              loss: item(l.choices, k).loss,
+              cost: sumOver(allNames(l), (name) => times.get(name)?.floatUs ?? 0),
+            };
       }); // one for each version
     }
     for (const l of layers.values()) {
       const { loss } = item(l.choices, i);
-      if (Number.isFinite(loss)) l.choices[i] = { loss, cost: times.get(l.name)?.quantizedUs ?? 0 };
+      if (Number.isFinite(loss))
+        l.choices[i] = { loss, cost: sumOver(allNames(l), (name) => times.get(name)?.quantizedUs ?? 0) };
     }
   }
   return { fixed: fixed ?? 0, allowed: limit * float, unit: float };

@@ -34,8 +34,10 @@ export interface Version {
   readonly assigned: Assigned;
 }
 
-/** What one layer is under one choice. */
+/** What one layer, or those that read one stored weight, are under each choice. */
 export interface Priced {
   readonly name: string;
+  /** Of the others that read its weight. */
+  readonly others: string[];
   readonly choices: Choice[];
 }

@@ -19,7 +19,7 @@ import { analysisData } from './analysis.js';
 import { calibratePlans, exampleFeed } from './calibration.js';
 import { planModel } from './prepare.js';
 import type { Budget, MixedOptions, Priced, Version } from './mixed-types.js';
-import { costBits, costBytes, timeLayers } from './mixed-costs.js';
+import { costBits, costBytes, nodesByName, timeLayers, weightOf } from './mixed-costs.js';
 
 export interface Mixed {
   /** Without the budget: its layers say what was chosen, so that it reproduces. */ readonly recipe: ResolvedRecipe;
@@ -75,10 +75,11 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
   const spent = (fixed + chosen.reduce((n, c, i) => n + item(item(priced, i).choices, c).cost, 0)) / unit;
   const list: NonNullable<NonNullable<RecipeInput['quantize']>['layers']> = [];
   const floats: string[] = [];
-  priced.forEach(({ name }, i) => {
+  priced.forEach(({ name, others }, i) => {
     const choice = item(budget.choices, chosen[i]!);
-    if (choice === 'float') floats.push(filterOf(name));
-    else list.push({ match: filterOf(name), ...choice });
+    for (const match of [name, ...others].map(filterOf))
+      if (choice === 'float') floats.push(match);
+      else list.push({ match, ...choice });
   });
   const made = await derive(
     o.recipe,
@@ -97,6 +98,7 @@ export async function spendBudget(o: MixedOptions): Promise<Mixed> {
       choices: budget.choices.map((c) => (c === 'float' ? c : describe(c))),
       layers: priced.map((l, i) => ({
         node: l.name,
+        ...(l.others.length ? { others: l.others } : {}),
         chosen: chosen[i]!,
         loss: l.choices.map((c) => known(c.loss)),
         cost: l.choices.map((c) => known(c.cost)),
@@ -212,11 +214,37 @@ async function measureLosses(
     for (const { node, score } of scores) {
       const own = layers.get(node) ?? {
         name: node,
+        others: [],
         choices: versions.map((x) => ({ cost: Infinity, loss: x ? Infinity : 0 })),
       };
       own.choices[i] = { cost: Infinity, loss: score };
       layers.set(node, own);
     }
   }
-  return layers;
+  return withShared(layers, versions);
+}
+
+/** Layers that read one stored weight, or a table and the head that is stored with it, take one choice together. */
+function withShared(
+  layers: ReadonlyMap<string, Priced>,
+  versions: readonly (Version | undefined)[],
+): Map<string, Priced> {
+  const weights = new Map<string, string>();
+  for (const v of versions)
+    for (const [name, node] of v ? nodesByName(v.model) : []) {
+      const w = weightOf(node);
+      const table = w && v?.prepared.planned.tied?.get(w);
+      if (w && (table ?? !weights.has(name))) weights.set(name, (table ?? w).name);
+    }
+  const together = groupBy([...layers.values()], (l) => weights.get(l.name) ?? l);
+  return new Map(
+    [...together.values()].map((list) => {
+      const first = item(list, 0); // groups are not empty
+      const choices = first.choices.map((_, i) => ({
+        cost: Infinity,
+        loss: list.reduce((n, l) => n + item(l.choices, i).loss, 0),
+      }));
+      return [first.name, { name: first.name, others: list.slice(1).map((l) => l.name), choices }];
+    }),
+  );
 }

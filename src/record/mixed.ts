@@ -14,6 +14,7 @@ export const mixedSpec = z
     layers: z.array(
       z.object({
         node: text,
+        others: z.array(text).exactOptional().describe('Nodes that read the same stored weight, and go with it.'),
         chosen: count.describe('Position in choices.'),
         loss: z
           .array(z.number().nullable())

@@ -22,6 +22,7 @@ import { confirm } from './confirm.js';
 import { macsByNode } from '../facts/model.js';
 import { atBatchOfOne } from '../pipeline/first-look.js';
 import { Forecast } from './forecast.js';
+import { decoderOf } from '../pipeline/own-text.js';
 import { lookAtAll } from '../pipeline/front.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { allowedOf } from './smaller.js';
@@ -95,8 +96,8 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     onEvent({
       type: 'start',
       title:
-        `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective} with a drop of at most ` +
-        `${String(rest.maxAccuracyDrop)}`,
+        `auto · ${path.basename(base.recipe.model ?? '')} · smallest ${rest.objective}, at most ` +
+        `${String(rest.maxAccuracyDrop)} worse`,
     });
     const { work, samples } = await stage('look', async () => {
       const found = await look({ ...rest, base }, evaluation.data!, signal, (diagnostic) =>
@@ -163,6 +164,7 @@ async function look(
       convolutions: share(isConvolution),
       products: share(isMatrixProduct),
       hasData: recipe.calibration.data !== undefined,
+      ownText: decoderOf(model) !== undefined,
       moments,
       formats: formatsOf(base),
       synthetic: recipe.calibration.data === undefined ? madeUp(data) : undefined,

@@ -30,6 +30,8 @@ export interface Work {
   readonly products: number;
   readonly convolutions: number;
   readonly hasData: boolean;
+  /** Whether the model can write the text that codes are chosen on. */
+  readonly ownText: boolean;
   /**
    * Made-up images of the model's kind, where the recipe has no calibration data and its evaluation data are images.
    */

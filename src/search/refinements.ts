@@ -8,8 +8,8 @@ import type { Tried } from './trials.js';
  * Around the best of a family: other codes of the same weights, which cost nothing at run time; for size, narrower
  * weights.
  */
-export function refinements(best: Candidate, objective: Objective, { hasData }: Work): Candidate[] {
-  if (!hasData) return [];
+export function refinements(best: Candidate, objective: Objective, { hasData, ownText }: Work): Candidate[] {
+  if (!hasData && !(ownText && best.family === 'weight-only')) return [];
   const w = best.quantize.weights ?? {};
   const of = (suffix: string, why: string, weights: Quantize['weights'], more: Quantize = {}): Candidate => ({
     ...best,
@@ -54,27 +54,25 @@ export function refinements(best: Candidate, objective: Objective, { hasData }: 
               },
             ),
           ];
-    case 'weight-only':
-      return /4$/.test(w.dtype ?? '')
-        ? [
-            of('GPTQ', 'rounds weights so that they make up for each other', {
-              method: 'gptq',
-              correct: ['bias'],
-              match: 'layer',
-              samples: 128,
-            }),
-            ...(objective === 'size'
-              ? [
-                  of(
-                    '2 bits by GPTQ, tables in 4',
-                    'half the bytes of products again; only GPTQ makes up for such steps',
-                    { dtype: 'uint2', method: 'gptq', correct: ['bias'] },
-                    { embeddings: 'uint4' },
-                  ),
-                ]
-              : []),
-          ]
-        : [];
+    case 'weight-only': {
+      if (!/4$/.test(w.dtype ?? '')) return [];
+      const named = hasData ? 'GPTQ' : 'the best codes on its own text';
+      const codes: Quantize['weights'] = hasData ? { method: 'gptq', correct: ['bias'] } : { method: 'best' };
+      const match: Quantize['weights'] = hasData ? { match: 'layer', samples: 128 } : {};
+      return [
+        of(named, 'rounds weights so that they make up for each other', { ...codes, ...match }),
+        ...(objective === 'size'
+          ? [
+              of(
+                `2 bits by ${named}, tables in 4`,
+                'half the bytes of products again; only codes that look at inputs make up for such steps',
+                { dtype: 'uint2', ...codes },
+                { embeddings: 'uint4' },
+              ),
+            ]
+          : []),
+      ];
+    }
     case 'dynamic':
       return objective === 'size'
         ? [4, 5, 6].map((bits) =>
@@ -144,6 +142,23 @@ export function mixtures(best: Candidate, four: number, eight: number): Candidat
     } satisfies Candidate;
   });
 }
+
+/**
+ * A weight-only model with bits by layer, tables too: those that lose least by it get 2, and so on, in the bytes that lie
+ * `part` of the way from the file of all in 2 bits to that of the best.
+ */
+export function bitsByLayer(best: Candidate, part: number, two: number, four: number): Candidate {
+  const sizeRatio = Number((two + part * (four - two)).toPrecision(4));
+  const choices = (['uint2', 'uint4', 'uint8'] as const).map((dtype) => ({ weights: { dtype } }));
+  return {
+    ...best,
+    label: `${best.label}, bits by layer in ${sizeRatio} ×`,
+    why: 'layers that lose least by it get fewer bits, by measured divergence under a size',
+    quantize: { ...best.quantize, budget: { sizeRatio, samples: TEXTS, choices } },
+  };
+}
+/** Each is some hundred places at which the next token is told. */
+const TEXTS = 8;
 
 /**
  * The best of a family with its most sensitive layers spared: in float, with float inputs, or with 8-bit weights.

@@ -16,7 +16,15 @@ import {
 } from './candidates.js';
 import { Ledger } from './ledger.js';
 import { byLoss, isLighter, SAME, sameSpeed } from './order.js';
-import { exclusions, learned, mixtures, refinements, withoutLosses, worthLearning } from './refinements.js';
+import {
+  bitsByLayer,
+  exclusions,
+  learned,
+  mixtures,
+  refinements,
+  withoutLosses,
+  worthLearning,
+} from './refinements.js';
 import { Rounds, WHOLE } from './rounds.js';
 import { Shares, smaller } from './smaller.js';
 import type { Tried } from './trials.js';
@@ -215,6 +223,19 @@ export class Search {
       // what ran has a file
       await this.#whole(mixtures(best.candidate, Math.min(...narrow.map((t) => t.sizeRatio!)), leading.sizeRatio!));
     }
+    if (objective === 'size' && best.candidate.family === 'weight-only') await this.#bitsByLayer(leading, refined);
+  }
+
+  /** Bits by layer, where 4 bits for all keep the limit and 2 for all products do not: the middle, then to one side. */
+  async #bitsByLayer(leading: Tried, refined: readonly Tried[]): Promise<void> {
+    const { sizeRatio } = leading;
+    const isTwo = (t: Tried): boolean => weightBits(t.candidate.quantize) === 2;
+    if (sizeRatio === undefined || weightBits(leading.candidate.quantize) !== 4 || !this.ledger.within(leading)) return;
+    if (refined.some((t) => isTwo(t) && this.ledger.within(t))) return;
+    const two = sizeRatio * NARROWER; // tables in 2 bits too
+    const at = (part: number): Promise<Tried[]> => this.#whole([bitsByLayer(leading.candidate, part, two, sizeRatio)]);
+    const [middle] = await at(1 / 2);
+    if (middle?.outcome === 'ok') await at(this.ledger.within(middle) ? 1 / 4 : 3 / 4);
   }
 
   /**

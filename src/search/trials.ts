@@ -67,6 +67,7 @@ export async function tryAll(candidates: readonly Candidate[], o: TrialOptions):
   const { latency } = evaluation;
   const settings = {
     ...evaluation,
+    searchShare: o.share, // what looks into layers stays out of the held-out part
     layers: false as const,
     profile: o.profile ? { runs: o.profile } : (false as const),
     collapse: 0,

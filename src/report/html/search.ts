@@ -24,7 +24,7 @@ export function searchSection(record: RunRecord): Part {
     'Search',
     `${many(s.trials.length, 'trial')} in ${fixed(s.ms / 1000, 0)} s, ${s.outcome}`,
     html`<p><strong>${visible(s.sentence, 800)}</strong></p>
-<p>Allowed: a drop of ${visible(s.limitText, 40)} of ${visible(s.metric, 60)}; best by ${s.objective}. ${count(
+<p>Allowed: ${visible(s.metric, 60)} at most ${visible(s.limitText, 40)} worse; best by ${s.objective}. ${count(
       s.searchSamples,
     )} samples chose, ${count(
       s.heldOutSamples,
@@ -46,7 +46,7 @@ export function mixedSection({ mixed: m }: RunRecord): Part {
   if (!m) return undefined;
   const rows = m.layers.map(
     (l) =>
-      html`<tr><th scope="row">${name(l.node, 80)}</th><td>${visible(
+      html`<tr><th scope="row">${[l.node, ...(l.others ?? [])].map((n) => name(n, 80)).join(' + ')}</th><td>${visible(
         m.choices[l.chosen] ?? '',
         80,
       )}</td><td class="words">${l.loss.map((x) => (isNumber(x) ? real(x) : '–')).join(' · ')}</td></tr>`,

@@ -89,7 +89,7 @@ export function search(record: RunRecord): string {
   ]);
   const head =
     `**${text(s.sentence)}**\n\n` +
-    `Allowed: a drop of ${text(s.limitText)} of ${text(s.metric)}; best by ${s.objective}. ` +
+    `Allowed: ${text(s.metric)} at most ${text(s.limitText)} worse; best by ${s.objective}. ` +
     `${count(s.searchSamples)} samples chose, ${count(s.heldOutSamples)} others were held out.`;
   const looks = s.heldOut.map((l, i) => `${i + 1}. ${text(l.label)}: ${text(l.text)}`).join('\n');
   return [
@@ -105,7 +105,7 @@ export function search(record: RunRecord): string {
 export function mixed({ mixed: m }: RunRecord): string {
   if (!m) return '';
   const rows = m.layers.map((l) => [
-    code(l.node),
+    [l.node, ...(l.others ?? [])].map(code).join(' + '),
     text(m.choices[l.chosen] ?? ''),
     l.loss.map((x) => (isNumber(x) ? real(x) : '–')).join(' · '),
   ]);

@@ -1,9 +1,11 @@
 /** Budgets on the demo. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { afterAll, describe, expect, it } from 'vitest';
+import { parseModel } from '../../../src/ir/text/parse.js';
+import { saveModel } from '../../../src/onnx/files.js';
 import { inputInfo } from '../../../src/pipeline/inputs.js';
 import { spendBudget } from '../../../src/pipeline/mixed.js';
 import { type MixedOptions } from '../../../src/pipeline/mixed-types.js';
@@ -13,6 +15,7 @@ import { resolveRecipe } from '../../../src/recipe/load.js';
 import type { Recipe } from '../../../src/recipe/schema.js';
 import { runRecordSpec } from '../../../src/record/run.js';
 import { withBudget } from './budget.js';
+import { recipeOf } from './models.js';
 
 const root = mkdtempSync(path.join(os.tmpdir(), 'quantbench-mixed-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -134,5 +137,36 @@ describe('quantize.budget.latencyRatio', () => {
         /latencyRatio 0\.3 cannot be kept: with the cheapest choice for each layer it is 0\.4\d*$/,
       ),
     });
+  }, 60_000);
+});
+
+describe('a table that is stored once', () => {
+  it('takes one choice with the head that reads it, and counts once', async () => {
+    const text = `<ir_version: 8, opset_import: ["" : 21]>
+g (int64[B,6] i) => (float[B,6,512] y) <float[512,64] table, float[64,64] w1, float[64,64] w2> {
+  x = Gather(table, i)  a = MatMul(x, w1)  b = MatMul(a, w2)  h = Transpose<perm=[1,0]>(table)  y = MatMul(b, h) }`;
+    const model = path.join(root, 'tied.onnx');
+    saveModel(parseModel(text, { randomInitializers: 5 }), model);
+    const ids = BigInt64Array.from({ length: 8 * 6 }, (_, i) => BigInt((i * 37) % 512));
+    const header = "{'descr': '<i8', 'fortran_order': False, 'shape': (8, 6), }".padEnd(117) + '\n';
+    const npy = path.join(root, 'ids.npy');
+    writeFileSync(npy, Buffer.concat([Buffer.from(`\x93NUMPY\x01\0v\0${header}`, 'latin1'), Buffer.from(ids.buffer)]));
+    const choices = [{ weights: { dtype: 'uint2' as const } }, { weights: { dtype: 'uint4' as const } }];
+    const sizes: number[] = [];
+    for (const sizeRatio of [0.105, 0.16]) {
+      const recipe = await recipeOf(root, {
+        model,
+        calibration: { data: { npy } },
+        quantize: { format: 'weight-only', budget: { sizeRatio, samples: 8, choices } },
+      });
+      const { record } = await runRecipe({ recipe, outDir: path.join(root, 'tied') });
+      const { layers, spent } = record.mixed!;
+      expect(layers.filter((l) => l.others)).toHaveLength(1);
+      const bytes = statSync(path.join(root, 'tied', 'model.onnx')).size;
+      sizes.push(bytes);
+      expect(spent * record.model.float.bytes).toBeCloseTo(bytes, -3); // within 500 bytes
+      expect(bytes / record.model.float.bytes).toBeLessThanOrEqual(sizeRatio);
+    }
+    expect(sizes[1]).toBeGreaterThan(sizes[0]! * 1.3); // the budget is used
   }, 60_000);
 });

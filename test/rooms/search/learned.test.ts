@@ -4,7 +4,8 @@ import type { RunRecord } from '../../../src/record/index.js';
 import type { Candidate } from '../../../src/search/candidates.js';
 import { Forecast } from '../../../src/search/forecast.js';
 import { Ledger } from '../../../src/search/ledger.js';
-import { learned, refinements, worthLearning } from '../../../src/search/refinements.js';
+import { isLighter } from '../../../src/search/order.js';
+import { bitsByLayer, learned, refinements, worthLearning } from '../../../src/search/refinements.js';
 import type { Tried } from '../../../src/search/trials.js';
 import { runWith } from '../gate/helpers.js';
 
@@ -19,6 +20,7 @@ const work = {
   products: 0,
   convolutions: 1,
   hasData: true,
+  ownText: false,
   synthetic: undefined,
   moments: false,
   blockKernels: true,
@@ -91,4 +93,38 @@ it('the trail tells what choosing codes took', () => {
     'keeps the limit on the search part; choosing codes took 41 s',
   );
   expect(ledger.verdict(trial(best, 2))).toBe('misses the limit on the search part');
+});
+
+describe('a weight-only model of a decoder', () => {
+  const four: Candidate = {
+    label: 'uint4 weight-only',
+    why: '',
+    family: 'weight-only',
+    adjust: [],
+    quantize: { format: 'weight-only', weights: { dtype: 'uint4', granularity: { block: 32 } } },
+  };
+  it('has its codes chosen on the text that it writes itself, where there are no data', () => {
+    const without = { ...work, hasData: false };
+    expect(refinements(four, 'size', without)).toEqual([]);
+    expect(refinements(four, 'size', { ...without, ownText: true }).map((c) => c.quantize.weights)).toEqual([
+      { dtype: 'uint4', granularity: { block: 32 }, method: 'best' },
+      { dtype: 'uint2', granularity: { block: 32 }, method: 'best' },
+    ]);
+    expect(refinements(best, 'size', { ...without, ownText: true })).toEqual([]); // convolutions do not write
+  });
+  it('gets bits by layer in bytes between those of 2 and of 4', () => {
+    const mixed = bitsByLayer(four, 0.5, 0.09, 0.18);
+    expect(mixed.label).toBe('uint4 weight-only, bits by layer in 0.135 ×');
+    expect(mixed.quantize).toMatchObject({
+      format: 'weight-only',
+      budget: { sizeRatio: 0.135, choices: ['uint2', 'uint4', 'uint8'].map((dtype) => ({ weights: { dtype } })) },
+    });
+  });
+});
+
+it('fewer bits are a reason to try only where the file gets smaller', () => {
+  const of = (sizeRatio?: number): Tried => ({ ...trial(two, 0.5), ...(sizeRatio === undefined ? {} : { sizeRatio }) });
+  expect(isLighter(of(0.2), of(0.3))).toBe(true);
+  expect(isLighter(of(0.299), of(0.3))).toBe(false);
+  expect(isLighter(of(), of(0.3))).toBe(true); // it did not run
 });

@@ -43,6 +43,7 @@ describe('firstRound', () => {
     products: 0.6,
     convolutions: 0.4,
     hasData: true,
+    ownText: false,
     synthetic: undefined,
     moments: false,
     blockKernels: true,
