@@ -34,12 +34,8 @@ export function createImageReader(
   inputs: readonly ValueInfo[],
   onDiagnostic: ((d: Diagnostic) => void) | undefined,
 ): ImageReader {
-  const input = chooseInput(inputs, spec.input);
   const preprocess: PreprocessSpec = spec.preprocess ?? {};
-  const { layout, colour, height, width } = resolveLayout(input, preprocess);
-  const channels = colour === 'gray' ? 1 : 3;
-  const dtype = resolveDtype(input, preprocess);
-  const tables = Array.from({ length: channels }, (_, c) => pixelTable(preprocess, c, channels, dtype, input.name));
+  const { input, layout, colour, height, width, dtype, tables } = pixelValues(spec, inputs);
   if (!spec.preprocess && isFloat(dtype)) {
     onDiagnostic?.({
       severity: 'warning',
@@ -84,6 +80,32 @@ export function createImageReader(
     read: async (bytes, where) => (await readFramed(bytes, where)).feed,
     readFramed,
   };
+}
+
+/** What an input gets for each value of a pixel's channels, in their order there. */
+export interface PixelValues {
+  readonly input: ValueInfo;
+  readonly dtype: DType;
+  readonly layout: 'NCHW' | 'NHWC';
+  readonly colour: 'RGB' | 'BGR' | 'gray';
+  readonly height: number | undefined;
+  readonly width: number | undefined;
+  /** 256 values for each channel of the input. */
+  readonly tables: readonly TypedArray[];
+}
+
+/** Throws DATA_SHAPE where the settings contradict the model. */
+export function pixelValues(
+  spec: { readonly preprocess?: PreprocessSpec | undefined; readonly input?: string | undefined },
+  inputs: readonly ValueInfo[],
+): PixelValues {
+  const input = chooseInput(inputs, spec.input);
+  const preprocess: PreprocessSpec = spec.preprocess ?? {};
+  const found = resolveLayout(input, preprocess);
+  const channels = found.colour === 'gray' ? 1 : 3;
+  const dtype = resolveDtype(input, preprocess);
+  const tables = Array.from({ length: channels }, (_, c) => pixelTable(preprocess, c, channels, dtype, input.name));
+  return { ...found, input, dtype, tables };
 }
 
 /** The input by name, or the only one. Throws DATA_SHAPE where it does not exist or others would stay empty. */

@@ -4,6 +4,7 @@ import { item } from '../base/lists.js';
 import { fail, type Diagnostic } from '../base/errors.js';
 import { bytesText } from '../base/text.js';
 import { medianOf, timeModels, timesOf } from '../evaluate/rounds.js';
+import { pixelValues } from '../data/preprocess.js';
 import type { Feed } from '../ir/feed.js';
 import { label } from '../ir/graph.js';
 import { lintModel } from '../lint/index.js';
@@ -12,7 +13,7 @@ import type { ResolvedRecipe } from '../recipe/load.js';
 import { relativePath } from '../recipe/override.js';
 import type { QuantizedGraph } from '../scheme/quantized.js';
 import { readmeOf } from '../targets/shared/readme.js';
-import type { Emitted, StaysFloat, Target } from '../targets/types.js';
+import type { EmitInput, Emitted, StaysFloat, Target } from '../targets/types.js';
 import { calibrationBatches } from './adjust.js';
 import { sampleFeed } from './calibration.js';
 import { atBatch } from './feeds.js';
@@ -67,7 +68,7 @@ export function putArtefact(
 ): string {
   const files = emitted?.files ?? [];
   const artefact = emitted?.artefact ?? files.find((f) => f.role === 'model')?.path ?? folder.name;
-  const readme = readmeOf({ target, model: name, artefact, floats });
+  const readme = readmeOf({ target, model: name, artefact, floats, note: emitted?.note });
   for (const file of [...files, { path: 'README.md', role: 'sidecar', data: readme } as const])
     folder.add(file, target.name, 'nested');
   return artefact;
@@ -125,6 +126,7 @@ async function emitOne(v: MeasuredVariant, example: Feed, front: Front, all: Tog
     example,
     samples: () => samplesOf(v, front, all),
     latency: await timesByBatch(v, target, example, front, all),
+    ...pixelsOf(v, front),
     name,
   });
   if (target.artefact === 'onnx') for (const d of lintFindings(v, target)) v.report(d);
@@ -142,6 +144,12 @@ async function emitOne(v: MeasuredVariant, example: Feed, front: Front, all: Tog
     recipeFolder: relativePath(path.resolve(v.folder.dir), v.recipe.baseDir),
     floats,
   };
+}
+
+/** How a server can take pixels, where the recipe says how images are read. */
+function pixelsOf({ recipe: { recipe } }: MeasuredVariant, { inputs }: Front): Pick<EmitInput, 'pixels'> {
+  const spec = recipe.calibration.data ?? recipe.evaluation.data;
+  return spec?.preprocess ? { pixels: pixelValues(spec, inputs) } : {};
 }
 
 const MOST_FINDINGS = 20;

@@ -1,3 +1,4 @@
+import type { PixelValues } from '../data/preprocess.js';
 import type { ExportedFile } from '../exporters/types.js';
 import type { Feed } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
@@ -22,6 +23,8 @@ export interface EmitInput {
   readonly samples: () => AsyncIterable<Feed>;
   /** Milliseconds of a run by samples in it, as measured here, for servers that batch; none where nothing was. */
   readonly latency: ReadonlyMap<number, number>;
+  /** How pixels become the one input of the model, where a recipe declares it. */
+  readonly pixels?: PixelValues;
   /** Name of the model: letters, digits and . _ - */
   readonly name: string;
 }
@@ -42,6 +45,8 @@ export interface Emitted {
   readonly artefact?: string;
   /** Beyond what planning left in float. */
   readonly floats: readonly StaysFloat[];
+  /** A sentence for README.md: what else is in the folder. */
+  readonly note?: string;
 }
 
 /** Writes what a runtime loads, where that is not the ONNX model alone. The graph stays as it is. */

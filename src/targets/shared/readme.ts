@@ -9,10 +9,11 @@ export interface ReadmeFacts {
   /** What is loaded, relative to the folder. */
   readonly artefact: string;
   readonly floats: readonly StaysFloat[];
+  readonly note?: string | undefined;
 }
 const MOST = 5;
 
-export function readmeOf({ target, model, artefact, floats }: ReadmeFacts): string {
+export function readmeOf({ target, model, artefact, floats, note }: ReadmeFacts): string {
   const usage = (target.usage ?? []).flatMap(({ language, code }) => [
     `\`\`\`${language.toLowerCase()}`,
     ...code.map((line) => line.replaceAll('{model}', artefact)),
@@ -27,6 +28,7 @@ export function readmeOf({ target, model, artefact, floats }: ReadmeFacts): stri
     `# ${plain(model)} for ${target.name}`,
     `${target.doc} Runs on ${target.hardware}. Load \`${artefact}\`:`,
     ...usage,
+    ...(note === undefined ? [] : [note]),
     ...(floats.length ? ['Float there:', ...told, ...more] : ['Nothing stays float.']),
     '',
   ].join('\n');

@@ -12,7 +12,7 @@ export const triton = {
   aliases: ['tritoninferenceserver'],
   doc:
     'Triton Inference Server, ONNX Runtime backend on the CPU: a model repository, with batches by ' +
-    'measured latency.',
+    'measured latency, and an ensemble that takes pixels where the recipe says how images are read.',
   source: SOURCE,
   hardware: 'x64 and ARM64 servers',
   artefact: 'files',
