@@ -75,7 +75,7 @@ export async function compareRuns(o: CompareOptions): Promise<{
       done.set(item, r.error ?? r.record);
     }); // one for each
   }
-  const runs = o.items.map((item): Finished => {
+  const found = o.items.map((item): Finished => {
     const result = named(done, item); // every item was run or read
     const folder = 'folder' in item ? item.folder : item.outDir;
     const label =
@@ -86,6 +86,7 @@ export async function compareRuns(o: CompareOptions): Promise<{
           : result.recipe.name;
     return result instanceof QuantError ? { label, folder, error: result } : { label, folder, record: result };
   });
+  const runs = toldApart(found);
   const records = runs.flatMap((r) => (r.record ? [r.record] : []));
   const first = records[0];
   if (!first) throw runs[0]?.error ?? new QuantError('USAGE', 'there is nothing to compare');
@@ -138,6 +139,18 @@ export async function compareRuns(o: CompareOptions): Promise<{
       notes: [...notes, ...ranked.notes],
     },
   };
+}
+
+/** Runs for several runtimes are called by these too, and those that still have one name by their folders. */
+function toldApart(runs: readonly Finished[]): Finished[] {
+  const targetOf = ({ record }: Finished): string | undefined => record?.target?.name;
+  const several = new Set(runs.flatMap((r) => targetOf(r) ?? [])).size > 1;
+  const called = runs.map((r): Finished => {
+    const target = several ? targetOf(r) : undefined;
+    return target === undefined || r.label.includes(target) ? r : { ...r, label: `${r.label} for ${target}` };
+  });
+  const count = groupBy(called, (r) => r.label);
+  return called.map((r) => (named(count, r.label).length > 1 ? { ...r, label: `${r.label} (${r.folder})` } : r));
 }
 
 /** Writes what was finished into one folder. */

@@ -91,14 +91,16 @@ export function rank(finished: readonly Finished[], limits: GateSettings): Ranke
 
 /** Why a run is the one to ship: alone the fastest, or what sets it apart from those that are as fast. */
 function why(best: Row, tied: readonly Row[], accurate: readonly Row[]): string {
-  if (tied.length < 2) return 'is the fastest run that keeps its limits';
-  const first = `of the ${tied.length} fastest runs that keep their limits`;
+  const timed = tied.some((r) => r.run.speedup !== undefined);
+  if (tied.length < 2) return `is the ${timed ? 'fastest' : 'only'} run that keeps its limits`;
+  const first = `of the ${tied.length} ${timed ? 'fastest ' : ''}runs that keep their limits`;
   if (accurate.length < 2) return `is the most accurate ${first}`;
   const as = `${
     accurate.length === tied.length ? 'all' : accurate.length
   } of which are as accurate by what was measured`;
   const smaller = accurate.some((r) => certainly('size', best, r));
-  return `is the ${smaller ? 'smallest' : 'most accurate'} ${first}, ${as}`;
+  const more = accurate.some((r) => accuracyOf(r.run) < accuracyOf(best.run));
+  return `is ${smaller ? 'the smallest' : more ? 'the most accurate' : 'one'} ${first}, ${as}`;
 }
 
 interface Row {

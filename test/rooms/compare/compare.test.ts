@@ -1,9 +1,10 @@
 /** A sweep on the demo: shared work, one bad recipe, and the choice. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/base/events.js';
+import { item } from '../../../src/base/lists.js';
 import { gateSpec } from '../../../src/gate/index.js';
 import { compareRuns } from '../../../src/compare/compare.js';
 import { rank, type Finished } from '../../../src/compare/rank.js';
@@ -11,6 +12,7 @@ import { runRecipe } from '../../../src/pipeline/run.js';
 import { loadRecipes, type ResolvedRecipe } from '../../../src/recipe/load.js';
 import { compareRecordSpec } from '../../../src/record/compare.js';
 import type { CompareRecord } from '../../../src/record/index.js';
+import { readRun } from '../../../src/record/read.js';
 import { flips, latencyOf, runWith } from '../gate/helpers.js';
 
 const recipeFile = path.join(import.meta.dirname, '..', '..', '..', 'recipes', 'int8-minmax.yaml');
@@ -78,7 +80,7 @@ describe('compareRuns', () => {
   });
   it('chooses a run that passes, says which samples chose, and fits its schema', () => {
     expect(record.chosen?.sentence).toMatch(
-      /is the (fastest run|(most accurate|smallest) of the \d fastest runs) that keeps? (its|their) limits(, .* as accurate by what was measured)?: top1 /,
+      /is (the fastest run|(the most accurate|the smallest|one) of the \d fastest runs) that keeps? (its|their) limits(, .* as accurate by what was measured)?: top1 /,
     );
     expect(record.runs.filter((r) => r.front).length).toBeGreaterThan(0);
     expect(record.runs[0]).toMatchObject({
@@ -111,6 +113,28 @@ describe('compareRuns', () => {
     ]);
     expect(second.record.notes.filter((n) => n.includes('is reused'))).toHaveLength(2);
   });
+  it('tells runs of one name apart, by their runtimes or folders', async () => {
+    const folders = ['alone0', 'alone1', 'alone2'].map((f) => path.join(root, f));
+    const labels = async (list: readonly string[]): Promise<string[]> => {
+      const items = list.map((folder) => ({ folder }));
+      const found = await compareRuns({ name: 'demo', items, outDir: path.join(root, 'none'), limits });
+      return found.record.runs.map((r) => r.label);
+    };
+    const [a, b] = [item(folders, 0), item(folders, 1)];
+    const as = (folder: string, name: string, target?: string): string => {
+      const copy = path.join(root, `${path.basename(folder)}-${target ?? 'same'}`);
+      mkdirSync(copy, { recursive: true });
+      const record = readRun(folder);
+      const facts = { name: target, hardware: '', runtime: 'elsewhere', artefact: 'x', recipeFolder: '.', floats: [] };
+      const { target: _target, ...rest } = record;
+      const named = { ...rest, recipe: { ...record.recipe, name }, ...(target ? { target: facts } : {}) };
+      writeFileSync(path.join(copy, 'run.json'), JSON.stringify(named));
+      return copy;
+    };
+    expect(await labels([as(a, 'net', 'ncnn'), as(b, 'net', 'litert')])).toEqual(['net for ncnn', 'net for litert']);
+    const [c, d] = [as(a, 'net'), as(b, 'net')];
+    expect(await labels([c, d])).toEqual([`net (${c})`, `net (${d})`]);
+  });
 });
 
 describe('rank', () => {
@@ -140,6 +164,21 @@ describe('rank', () => {
     expect(chosen?.sentence).toMatch(
       /^b is the most accurate of the 2 fastest runs that keep their limits, all of which are as accurate by what was measured: /,
     );
+  });
+  it('speaks of no speed where none was measured', () => {
+    const untimed = (label: string, quantized: number): Finished => {
+      const { latency: _latency, ...record } = run(label, 2, flips(3, 3, 9894, 100), quantized).record!;
+      return { label, folder: label, record };
+    };
+    const limits05 = gateSpec.parse({ accuracyDrop: { max: '0.5 points' } });
+    const sentence = (...quantized: number[]): string | undefined =>
+      rank(
+        quantized.map((q, i) => untimed('ab'.charAt(i), q)),
+        limits05,
+      ).chosen?.sentence;
+    expect(sentence(90, 90)).toMatch(/^a is one of the 2 runs that keep their limits, all of which are as accurate/);
+    expect(sentence(90, 90.1)).toMatch(/^b is the most accurate of the 2 runs that keep their limits/);
+    expect(sentence(90)).toMatch(/^a keeps its limits/);
   });
   it('chooses on the search part alone, and does not ship what the rest does not prove', () => {
     const limits05 = gateSpec.parse({ accuracyDrop: { max: '0.5 points' } });
