@@ -1,14 +1,6 @@
 /** Dense linear algebra on float64 row-major matrices: what layer-wise quantization solves. */
 import { linearKernels, type LinearKernels } from './linear-kernels.js';
 
-/** Zeros that threads can share. */
-export const sharedNumbers = (n: number): Float64Array => new Float64Array(new SharedArrayBuffer(8 * n));
-export function sharedCopy(numbers: Float64Array): Float64Array {
-  const copy = sharedNumbers(numbers.length);
-  copy.set(numbers);
-  return copy;
-}
-
 /**
  * Puts L in the place of a symmetric positive definite H [n, n]: lower triangular with LᵀL = H. Component i of L·e
  * holds e_0 … e_i only, so that ‖L·e‖² = eᵀHe can be made small one coordinate after the other. A pivot that is not

@@ -16,7 +16,7 @@ import { columnsOf, outputSums, productsOf, rowsOf, sumsOf } from './gram.js';
 import { RowSums } from './row-sums.js';
 import { StepPass } from './step-pass.js';
 import type { LayerShape } from '../channels/layer.js';
-import { sharedNumbers } from './linear.js';
+import { SharedRoom } from './shared-room.js';
 
 /** Sums over the inputs of one group: x̂ as the model so far gives them, x and y as the float model does. */
 export interface InputSums {
@@ -60,6 +60,8 @@ export interface MeasureOptions {
   /** Whether sums of a layer's outputs are wanted. Default: of all. */
   readonly outputs?: ((layer: LayerShape) => boolean) | undefined;
   readonly threads: number;
+  /** Where the sums of inputs lie. Default: a room of their own. */
+  readonly room?: SharedRoom;
   readonly onBatch?: (() => void) | undefined;
 }
 
@@ -73,6 +75,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
     frontier: o.frontier,
   });
   const { b } = pass;
+  const { room = new SharedRoom() } = o;
   for (const [point, params] of o.activations) if ('uses' in point) fakeQuantize(b, pass.value(point), params);
   const output: Output = (v, dtype) => pass.output(v, dtype);
   const shared = new Map<string, InputTaps>();
@@ -89,7 +92,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
         layer.view.kind === 'window'
           ? sumTaps(b, layer, x, float, step, output)
           : {
-              rows: new RowSums(layer.columns, o.cross ? layer.columns : 0, o.threads),
+              rows: new RowSums(layer.columns, o.cross ? layer.columns : 0, o.threads, room),
               x: output(rowsOf(b, layer, x, step)),
               float: float && output(rowsOf(b, layer, float, step)),
             };
@@ -105,7 +108,7 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   });
   const sums = o.layers.map((l, i) =>
     Array.from({ length: l.groups }, (): InputSums => ({
-      ...('rows' in item(taps, i).input ? NOTHING : noSums(l.columns, o.cross)),
+      ...noSums('rows' in item(taps, i).input ? 0 : l.columns, o.cross, room),
       output: new Float64Array(l.rows),
       outputSquares: new Float64Array(l.rows),
       outputs: 0,
@@ -130,12 +133,15 @@ export async function measureInputs(o: MeasureOptions): Promise<InputSums[][]> {
   return sums;
 }
 
-/** Until rows have been summed, apart. */
-const NOTHING = { ...noSums(0, false) };
-function noSums(k: number, cross: boolean): Pick<InputSums, 'products' | 'cross' | 'sums' | 'places'> {
+/** Of 0 columns until rows have been summed, apart. */
+function noSums(
+  k: number,
+  cross: boolean,
+  room: SharedRoom,
+): Pick<InputSums, 'products' | 'cross' | 'sums' | 'places'> {
   return {
-    products: sharedNumbers(k * k),
-    cross: sharedNumbers(cross ? k * k : 0),
+    products: room.take(k * k),
+    cross: room.take(cross ? k * k : 0),
     sums: new Float64Array(k),
     places: 0,
   };

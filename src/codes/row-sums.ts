@@ -8,7 +8,7 @@ import type { FeedTensor } from '../ir/feed.js';
 import { Tensor } from '../ir/tensor.js';
 import { openModel } from '../runtime/open.js';
 import type { Session } from '../runtime/session.js';
-import { sharedNumbers } from './linear.js';
+import { SharedRoom } from './shared-room.js';
 
 /** Rows of one product; at 1,536 columns they take 12 MB. */
 const ROWS = 2048;
@@ -34,15 +34,15 @@ export class RowSums {
   #session: Session | undefined;
 
   /** `others`: 0 without cross products. */
-  constructor(columns: number, others: number, threads: number) {
+  constructor(columns: number, others: number, threads: number, room = new SharedRoom()) {
     this.#columns = columns;
     this.#threads = threads;
     this.#x = new Float32Array(ROWS * columns);
     this.#y = others ? new Float32Array(ROWS * others) : undefined;
     this.others = new Float64Array(others);
     this.sums = {
-      products: sharedNumbers(columns * columns),
-      cross: sharedNumbers(columns * others),
+      products: room.take(columns * columns),
+      cross: room.take(columns * others),
       sums: new Float64Array(columns),
       places: 0,
     };

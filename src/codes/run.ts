@@ -17,6 +17,7 @@ import { activationsOf, measureInputs, stepsOf, type InputSums } from './measure
 import type { Layerwise, LayerwiseOptions, Refiner } from './types.js';
 import { heldAsCodes, roundedRows } from './held-codes.js';
 import { RowsSolver } from './solver.js';
+import { SharedRoom } from './shared-room.js';
 import { methodFor, quantizeLayer, seenBy, type Made } from './solve-layer.js';
 
 /**
@@ -46,6 +47,7 @@ class Run {
   readonly #tablesAsGiven = new Map<Value, Tensor>();
   readonly #pace: Pace;
   readonly #solver: RowsSolver;
+  readonly #room = new SharedRoom();
   #frontier: Frontier;
   #biases = 0;
   #batches = 0;
@@ -156,7 +158,7 @@ class Run {
     const total = totalFeeds === undefined ? undefined : totalFeeds * this.#steps.length;
     return measureInputs({
       ...{ model, reference, activations: this.#activations, layers: step, frontier: this.#frontier },
-      ...{ samples, cross, threads },
+      ...{ samples, cross, threads, room: this.#room },
       outputs: ({ bias }) => correctScale || (correctBias && bias !== undefined),
       onBatch: () => {
         this.#batches++;
@@ -170,12 +172,13 @@ class Run {
 
   /** Chooses the codes of a step, which is written down. */
   async #quantize(index: number, step: readonly LayerShape[], sums?: readonly (readonly InputSums[])[]): Promise<void> {
-    const seen = sums && seenBy(this.#o, sums);
+    const seen = sums && seenBy(this.#o, sums, this.#room);
     const made: Made[] = [];
     for (const [k, shape] of step.entries()) {
       const start = named(this.#o.params, shape.weight);
       made.push(await quantizeLayer(this.#o, shape, start, this.#solver, seen?.[k]));
     }
+    this.#room.clear();
     const codesOf = ({ weights, params }: Made, { weight }: LayerShape): Tensor =>
       quantize(weights, dataOf(weight).dims, params);
     const biasOf = ({ bias }: Made, { bias: own }: LayerShape): Tensor | undefined =>

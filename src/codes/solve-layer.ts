@@ -11,7 +11,7 @@ import { settled } from './pairs.js';
 import type { RowsSolver } from './solver.js';
 import { withZeros, type Solved, type WeightMethod } from './types.js';
 import type { LayerwiseOptions } from './types.js';
-import { sharedCopy } from './linear.js';
+import type { SharedRoom } from './shared-room.js';
 
 export const methodFor = (
   o: LayerwiseOptions,
@@ -37,10 +37,10 @@ export interface Seen {
  * What the layers of a step are solved with. Layers of the same inputs share a matrix, which takes the place of their
  * products unless scales are corrected.
  */
-export function seenBy(o: LayerwiseOptions, step: readonly (readonly InputSums[])[]): Seen[] {
+export function seenBy(o: LayerwiseOptions, step: readonly (readonly InputSums[])[], room: SharedRoom): Seen[] {
   const made = new Map<Float64Array, Damped>();
   const dampedOf = ({ products, sums }: InputSums): Damped => {
-    const own = made.get(products) ?? damp(o.correctScale ? sharedCopy(products) : products, sums.length, o.damping);
+    const own = made.get(products) ?? damp(o.correctScale ? room.copy(products) : products, sums.length, o.damping);
     made.set(products, own);
     return own;
   };

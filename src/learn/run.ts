@@ -209,7 +209,7 @@ export class BlockLearner implements Refiner {
 /** What the samples, and the outputs of a block, may take: beyond it, fewer are learned from. */
 const KEPT_BYTES = 192 * 2 ** 20;
 /** What a step may take, and how often it holds what a block computes: quantized, with gradients, and on the way. */
-const STEP_BYTES = 768 * 2 ** 20;
+const STEP_BYTES = 512 * 2 ** 20;
 const COPIES = 6;
 /** Share of the steps in which codes stay, and the learning rate of these. */
 const WARM = 0.25;

@@ -5,7 +5,7 @@ import { createRng } from '../../../src/base/rng.js';
 import { best } from '../../../src/codes/best.js';
 import { gptq } from '../../../src/codes/gptq.js';
 import { linearKernels, plainLinear } from '../../../src/codes/linear-kernels.js';
-import { sharedCopy } from '../../../src/codes/linear.js';
+import { SharedRoom } from '../../../src/codes/shared-room.js';
 import type { InputSums } from '../../../src/codes/measure.js';
 import { RowsSolver } from '../../../src/codes/solver.js';
 import type { WeightMethod } from '../../../src/codes/types.js';
@@ -40,7 +40,8 @@ function sumsOf(seed: number): { products: Float64Array; cross: Float64Array } {
     }
   }
   for (let i = 0; i < COLUMNS; i++) products[i * COLUMNS + i]! += 1;
-  return { products: sharedCopy(products), cross: sharedCopy(cross) };
+  const room = new SharedRoom();
+  return { products: room.copy(products), cross: room.copy(cross) };
 }
 function problemOf(rows: number, seed: number, hessian: Float64Array, scales: 'own' | 'one' = 'own'): RowsProblem {
   const count = scales === 'one' ? 1 : (rows * COLUMNS) / BLOCK;
