@@ -119,7 +119,12 @@ export function learned(of: Candidate): Candidate {
     why: 'GPTQ misses the limit by little: codes, scales and biases of whole blocks are learned from the float model',
     quantize: {
       ...of.quantize,
-      weights: { ...weights, method: 'brecq', correct: weights?.correct ?? ['bias'], samples: LEARNING_SAMPLES },
+      weights: {
+        ...weights,
+        method: 'brecq',
+        correct: weights?.correct?.length ? weights.correct : ['bias'],
+        samples: LEARNING_SAMPLES,
+      },
     },
   };
 }
