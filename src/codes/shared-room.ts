@@ -10,6 +10,7 @@ export class SharedRoom {
 
   /** Zeros. */
   take(n: number): Float64Array {
+    if (!n) return new Float64Array(0);
     this.#free.sort((a, b) => a.byteLength - b.byteLength);
     const at = this.#free.findIndex((b) => b.byteLength >= 8 * n);
     // where all are too small, the largest gives way: there are never more than were needed at one time

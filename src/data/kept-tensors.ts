@@ -15,16 +15,10 @@ export const keptTensor = z.strictObject({
 type KeptTensor = FeedTensor & { readonly data: TypedArray };
 
 /** The tensor in the open file behind `at` bytes. Throws Error where the file ends early or the type has no array. */
-export function readTensor(fd: number, at: number, { dtype, dims }: z.output<typeof keptTensor>): KeptTensor {
-  const data = arrayFor(dtype, elementCount(dims));
+export function readTensor(fd: number, at: number, { dtype, dims }: Omit<FeedTensor, 'data'>): KeptTensor {
+  const data = arrayOf(dtype, elementCount(dims));
+  if (!data) throw new Error(`it holds ${dtype}`);
   const bytes = new Uint8Array(data.buffer);
   if (readAll(fd, bytes, at) < bytes.length) throw new Error('it is shorter than it was');
   return { dtype, dims, data };
-}
-
-/** An array for the elements of a kept tensor. Throws Error for a type without one. */
-export function arrayFor(dtype: DType, elements: number): TypedArray {
-  const data = arrayOf(dtype, elements);
-  if (!data) throw new Error(`it holds ${dtype}`);
-  return data;
 }

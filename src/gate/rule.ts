@@ -40,6 +40,7 @@ export function ruleOf(m: Measured): RuleResult {
       ? samplesToDecide(samples, m.confidence, m.withSamples, m.bound, limit)
       : undefined;
   const { sign } = m;
+  const what = sign === undefined ? '' : sign < 0 ? 'a drop of ' : 'a rise of ';
   const spread =
     interval === 'exact' || 'unknown' in interval
       ? ''
@@ -64,7 +65,7 @@ export function ruleOf(m: Measured): RuleResult {
     observed,
     text:
       `${m.fact}${spread}; ` +
-      `${sign === undefined ? '' : sign < 0 ? 'a drop of ' : 'a rise of '}${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ` +
+      `${what}${m.bound === 'max' ? 'at most' : 'at least'} ${m.show(limit)} ` +
       `${m.bound === 'max' ? 'is allowed' : 'is asked for'}${open}${(m.notes ?? []).map((n) => `; ${n}`).join('')}`,
     ...(interval === 'exact' || 'unknown' in interval ? {} : { interval: [interval[0], interval[1]] }),
     ...(m.unit === undefined ? {} : { unit: m.unit }),

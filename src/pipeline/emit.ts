@@ -22,7 +22,7 @@ import type { OutputFolder } from './output-folder.js';
 import type { Together } from './together.js';
 import { layOutVariant } from './layouts.js';
 import type { RunsOptions } from './run-options.js';
-import { isForRuntime, targetOf } from './target-of.js';
+import { isForRuntime, loadsOther, targetOf } from './target-of.js';
 import { graphOf } from './variant/write.js';
 import type { MeasuredVariant, PlannedVariant } from './variant/types.js';
 
@@ -79,7 +79,7 @@ export const writesOf = (
   { searchOnly, layouts }: Pick<RunsOptions, 'searchOnly' | 'layouts'>,
   recipe: ResolvedRecipe,
 ): { readonly runtime: boolean; readonly layout: boolean } => ({
-  runtime: isForRuntime(recipe) && (!searchOnly || targetOf(recipe).artefact === 'files'),
+  runtime: isForRuntime(recipe) && (!searchOnly || loadsOther(targetOf(recipe))),
   layout: !searchOnly && layouts !== false,
 });
 

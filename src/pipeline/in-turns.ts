@@ -40,10 +40,8 @@ class Turn implements Runnable {
   }
 }
 
-interface Kept {
+interface Kept extends Omit<FeedTensor, 'data'> {
   readonly at: number;
-  readonly dtype: FeedTensor['dtype'];
-  readonly dims: number[];
 }
 
 /** Outputs in a file, read in the order in which they were written. */
@@ -72,7 +70,7 @@ class Spill {
         writeAll(this.#fd, raw, at);
       });
       this.bytes += raw.length;
-      return [name, { at, dtype: t.dtype, dims: [...t.dims] }];
+      return [name, { at, dtype: t.dtype, dims: t.dims }];
     });
     this.#runs.push(Object.fromEntries(kept));
   }

@@ -102,7 +102,9 @@ class Signs {
       report({
         severity: 'note',
         code: 'TYPE_SIGN',
-        message: `target ${this.#target.name} takes ${taken} where the recipe names ${asked}: the same levels are written in it`,
+        message:
+          `target ${this.#target.name} takes ${taken} where the recipe names ${asked}: ` +
+          'the same levels are written in it',
       });
   }
 }

@@ -11,3 +11,6 @@ export function isForRuntime(recipe: Pick<ResolvedRecipe, 'recipe' | 'plugins' |
   const { host, emitter } = targetOf(recipe);
   return emitter !== undefined || host === 'simulated' || recipe.sweep?.byTarget === true;
 }
+
+/** Whether a runtime loads another model than the ONNX one that is measured: only its own files tell what it weighs. */
+export const loadsOther = ({ artefact, host }: Target): boolean => artefact === 'files' && host === 'simulated';

@@ -26,6 +26,7 @@ import { decoderOf } from '../pipeline/own-text.js';
 import { lookAtAll } from '../pipeline/front.js';
 import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { allowedOf } from './smaller.js';
+import { loadsOther } from '../pipeline/target-of.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
 import { comparedByDefault } from '../evaluate/compare.js';
 import { formatsOf, limitFor } from './limit.js';
@@ -86,7 +87,7 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
     rest.timeBudgetMs,
     base.recipe.calibration.data !== undefined,
     base.recipe.compress.map((c) => c.name),
-    target.artefact === 'files',
+    loadsOther(target),
   );
   const onEvent = rest.onEvent ?? ((): void => undefined);
   const { stage } = createStages(onEvent, signal);

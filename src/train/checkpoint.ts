@@ -3,7 +3,8 @@ import path from 'node:path';
 import { z } from 'zod';
 import { fail } from '../base/errors.js';
 import { readSealed, writeSealed, type Sealed } from '../base/sealed.js';
-import { arrayFor, keptTensor } from '../data/kept-tensors.js';
+import { arrayOf } from '../data/feeds.js';
+import { keptTensor } from '../data/kept-tensors.js';
 import type { Feed, FeedTensor } from '../ir/feed.js';
 import { elementCount } from '../ir/tensor.js';
 import { toTensor } from '../runtime/open.js';
@@ -83,7 +84,7 @@ export function loadCheckpoint(file: string, key: string): Checkpoint | undefine
   const groups: Record<Group, Record<string, FeedTensor>> = { state: {}, ema: {}, best: {} };
   let at = 0;
   for (const { group, name, dtype, dims } of found.data.tensors) {
-    const data = arrayFor(dtype, elementCount(dims));
+    const data = arrayOf(dtype, elementCount(dims)) ?? refuse(file, `it holds ${dtype}`);
     new Uint8Array(data.buffer).set(body.subarray(at, at + data.byteLength));
     groups[group][name] = { dtype, dims, data };
     at += data.byteLength;
