@@ -46,6 +46,8 @@ export function contexts({ builder, ints, gradientOf, needs }: Known): (node: No
           : refuse(`its input ${i} ('${input(i).name}') is computed`);
       },
       add: (op, inputs, attrs = {}) => builder.op(op, inputs, { attrs, name: `${label(node)}_gradient` }),
+      addAll: (op, inputs, outputs, attrs = {}) =>
+        builder.node(op, inputs, outputs, { attrs, name: `${label(node)}_gradient` }).outputs,
       constant: (data) => {
         const key = data.size <= SMALL ? `${data.dtype} ${data.dims.join()}: ${data.bytes().join()}` : undefined;
         const known = key === undefined ? undefined : made.get(key);

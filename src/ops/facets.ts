@@ -121,6 +121,13 @@ export interface GradientContext {
   ints(i: number): readonly number[];
   /** Adds a node and gives its only output. */
   add(op: string, inputs: readonly (Value | null)[], attrs?: Readonly<Record<string, GradientAttr>>): Value;
+  /** Adds a node and gives its outputs. */
+  addAll(
+    op: string,
+    inputs: readonly (Value | null)[],
+    outputs: number,
+    attrs?: Readonly<Record<string, GradientAttr>>,
+  ): readonly Value[];
   constant(data: Tensor): Value;
   /** Throws GRADIENT_UNSUPPORTED, naming the node: for a form of the operator that the rule does not cover. */
   refuse(why: string): never;

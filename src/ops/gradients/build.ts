@@ -91,23 +91,6 @@ export function slice(
 ): Value {
   return axes.length ? g.add('Slice', [x, ints(g, starts), ints(g, ends), ints(g, axes), ints(g, steps)]) : x;
 }
-/** Zeros around a tensor: so many before and after each axis. Negative counts cut off. */
-export function pad(g: G, x: Value, before: readonly number[], after: readonly number[]): Value {
-  if ([...before, ...after].every((n) => n === 0)) return x;
-  const sizes = g.sizes(x);
-  if ([...before, ...after].every((n) => n <= 0)) {
-    const cut = sizes.flatMap((_, i) => (before[i] || after[i] ? [i] : []));
-    return slice(
-      g,
-      x,
-      cut,
-      cut.map((i) => -(before[i] ?? 0)),
-      cut.map((i) => (sizes[i] ?? 0) + (after[i] ?? 0)),
-    );
-  }
-  return g.add('Pad', [x, ints(g, [...before, ...after]), scalar(g, x, 0)]);
-}
-
 /** The gradient by a tensor of so many elements along `axis`, of which `d` holds those at `picked`, some repeatedly. */
 export function scatterSum(g: G, d: Value, axis: number, picked: readonly number[], size: number): Value {
   const sizes = g.sizes(d);

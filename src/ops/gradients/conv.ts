@@ -1,7 +1,8 @@
 /** Gradients of convolutions: one goes back through the other. */
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
-import { axesOfRank, pad, sum } from './build.js';
+import { axesOfRank, sum } from './build.js';
+import { pad } from './copy.js';
 import { reachOf, windowOf, type Window } from '../window.js';
 import { backThrough } from './window.js';
 import { byWeight } from './window-weight.js';

@@ -1,7 +1,8 @@
 /** Gradients of operators that move elements: each goes back to where its element came from. */
 import { normalAxis } from '../spec.js';
 import type { GradientRule } from '../facets.js';
-import { axesOfRank, reshape, slice, sum, transpose, zeros } from './build.js';
+import { axesOfRank, reshape, sum, transpose, zeros } from './build.js';
+import { parts } from './copy.js';
 
 /** Reshape, Flatten, Squeeze, Unsqueeze: the same elements in order. */
 export const reshaped: GradientRule = (g) => {
@@ -27,12 +28,8 @@ export const concatenated: GradientRule = (g) => {
   const d = g.gradient(0);
   if (!d) return [];
   const axis = normalAxis(g.node.int('axis'), g.sizes(d).length);
-  let start = 0;
-  return g.node.inputs.map((_, i) => {
-    const size = g.sizes(g.input(i))[axis] ?? 0;
-    start += size;
-    return g.need(i) ? slice(g, d, [axis], [start - size], [start]) : undefined;
-  });
+  const sizes = g.node.inputs.map((_, i) => g.sizes(g.input(i))[axis] ?? 0);
+  return parts(g, d, axis, sizes).map((part, i) => (g.need(i) ? part : undefined));
 };
 
 /** Parts that the loss does not depend on are zeros. */

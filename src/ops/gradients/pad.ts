@@ -1,6 +1,7 @@
 /** The gradient of Pad. */
 import type { GradientRule } from '../facets.js';
-import { axesOfRank, fromStart, pad, reshape, scatterSum, subtract, sum } from './build.js';
+import { axesOfRank, fromStart, reshape, scatterSum, subtract, sum } from './build.js';
+import { pad } from './copy.js';
 
 /** What was put around is left out; where it repeats elements of the tensor, its gradient is theirs. */
 export const padded: GradientRule = (g) => {

@@ -1,7 +1,8 @@
 /** The gradient of Slice. */
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
-import { axesOfRank, fromStart, pad, reshape, slice } from './build.js';
+import { axesOfRank, fromStart, slice } from './build.js';
+import { pad, zeroStuffed } from './copy.js';
 
 /**
  * Zeros between the elements, where steps left some out, then around them. A range that runs backwards is turned
@@ -48,22 +49,4 @@ export function flipped(g: GradientContext, x: Value, axes: readonly number[]): 
   const all = axes.map(() => -1);
   const toStart = axes.map(() => Number.MIN_SAFE_INTEGER);
   return slice(g, x, axes, all, toStart, all);
-}
-/** Each element followed by stride − 1 zeros along its axis. */
-function zeroStuffed(g: GradientContext, x: Value, strides: readonly number[]): Value {
-  if (strides.every((s) => s === 1)) return x;
-  const sizes = g.sizes(x);
-  const split = sizes.flatMap((n, a) => (strides[a] === 1 ? [n] : [n, 1]));
-  const after = sizes.flatMap((_, a) => (strides[a] === 1 ? [0] : [0, (strides[a] ?? 1) - 1]));
-  const padded = pad(
-    g,
-    reshape(g, x, split),
-    after.map(() => 0),
-    after,
-  );
-  return reshape(
-    g,
-    padded,
-    sizes.map((n, a) => n * (strides[a] ?? 1)),
-  );
 }

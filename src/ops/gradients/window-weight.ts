@@ -3,7 +3,9 @@ import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';
 import { Tensor } from '../../ir/tensor.js';
 import type { GradientContext } from '../facets.js';
-import { axesOfRank, multiply, pad, product, reshape, slice, sum, transpose, turned } from './build.js';
+import { axesOfRank, multiply, reshape, sum, transpose, turned } from './build.js';
+import { cut, joined, phases } from './copy.js';
+import { meetings, toWholeStrides } from './meet.js';
 import { reachOf, type Window } from '../window.js';
 
 /** With fewer channels than this, all places of the kernel are multiplied at once: the matrices are too narrow else. */
@@ -11,10 +13,8 @@ const NARROW = 8;
 /** Rows up to this long are multiplied as bands of a matrix, of which only diagonals are used. */
 const BAND = 64;
 
-/** What meets at one place of a kernel, and what of it is asked for. */
 interface Meeting {
-  /** The data with their padding, exactly as far as windows reach. */
-  readonly x: Value;
+  readonly data: Value;
   readonly d: Value;
   readonly n: number;
   readonly group: number;
@@ -31,14 +31,11 @@ interface Meeting {
  * that it met with the results' gradients `d` [N, M, …], summed over samples and positions.
  */
 export function byWeight(g: GradientContext, data: Value, d: Value, group: number, window: Window): Value {
-  const [n = 0, channels = 0, ...sizes] = g.sizes(data);
+  const [n = 0, channels = 0] = g.sizes(data);
   const [, results = 0, ...counts] = g.sizes(d);
-  // Behind the reach of the last step nothing is read; before it there must be something.
-  const after = sizes.map((size, i) => reachOf(window, i, counts[i] ?? 0) - size - (window.before[i] ?? 0));
-  const x = pad(g, data, [0, 0, ...window.before], [0, 0, ...after]);
-  const meeting = { x, d, n, group, c: channels / group, m: results / group, counts, window };
+  const meeting = { data, d, n, group, c: channels / group, m: results / group, counts, window };
   const single = meeting.c === 1 && group > 1;
-  const short = counts.length === 2 && (g.sizes(x)[3] ?? 0) <= BAND;
+  const short = counts.length === 2 && reachOf(window, 1, counts[1] ?? 0) <= BAND;
   const made =
     single && meeting.m === 1 && short
       ? bands(g, meeting)
@@ -50,51 +47,31 @@ export function byWeight(g: GradientContext, data: Value, d: Value, group: numbe
   return reshape(g, made, [results, meeting.c, ...window.kernel]);
 }
 
-/** The data that one place of the kernel met. */
-function met(g: GradientContext, { x, counts, window }: Meeting, place: readonly number[]): Value {
-  const starts = place.map((k, i) => k * (window.dilations[i] ?? 1));
-  const ends = starts.map((s, i) => s + ((counts[i] ?? 0) - 1) * (window.strides[i] ?? 1) + 1);
-  const whole = g.sizes(x).slice(2);
-  if (product(window.strides) === 1 && whole.every((size, i) => starts[i] === 0 && size === ends[i])) return x;
-  const axes = axesOfRank(counts.length).map((i) => i + 2);
-  return slice(g, x, axes, starts, ends, window.strides);
-}
-const joined = (g: GradientContext, parts: readonly Value[], axis: number): Value =>
-  parts.length === 1 ? item(parts, 0) : g.add('Concat', parts, { axis }); // one of one
-
 /** A product of matrices for each place. */
-function placeByPlace(g: GradientContext, at: Meeting): Value {
-  const { n, group, c, m, counts, window } = at;
-  const left = reshape(g, at.d, [n, group, m, product(counts)]);
-  const parts = placesOf(window.kernel).map((place) => {
-    const right = reshape(g, met(g, at, place), [n, group, c, product(counts)]);
-    const each = g.add('MatMul', [left, turned(g, right)]);
+function placeByPlace(g: GradientContext, { data, d, n, group, c, m, window }: Meeting): Value {
+  const { count, d: line, met } = meetings(g, data, d, window);
+  const left = reshape(g, line, [n, group, m, count]);
+  const parts = met.map((x) => {
+    const each = g.add('MatMul', [left, turned(g, reshape(g, x, [n, group, c, count]))]);
     return reshape(g, sum(g, each, [0], false), [group * m, c, 1]);
   });
   return joined(g, parts, 2);
 }
 
 /** One product of matrices, in which the places are more channels. */
-function atOnce(g: GradientContext, at: Meeting): Value {
-  const { n, c, m, counts, window } = at;
-  const places = placesOf(window.kernel);
-  const all = joined(
-    g,
-    places.map((place) => met(g, at, place)),
-    1,
-  );
-  const right = reshape(g, all, [n, places.length * c, product(counts)]);
-  const each = g.add('MatMul', [reshape(g, at.d, [n, m, product(counts)]), turned(g, right)]);
-  return transpose(g, reshape(g, sum(g, each, [0], false), [m, places.length, c]), [0, 2, 1]);
+function atOnce(g: GradientContext, { data, d, c, m, window }: Meeting): Value {
+  const { d: line, met } = meetings(g, data, d, window);
+  const each = g.add('MatMul', [line, turned(g, joined(g, met, 1))]);
+  return transpose(g, reshape(g, sum(g, each, [0], false), [m, met.length, c]), [0, 2, 1]);
 }
 
 /** Sums of products, for matrices of one row are slow. One channel meets m results. */
-function channelByChannel(g: GradientContext, at: Meeting): Value {
-  const { n, group, m, counts, window } = at;
-  const left = reshape(g, at.d, [n, group, m, product(counts)]);
-  const parts = placesOf(window.kernel).map((place) => {
-    const right = reshape(g, met(g, at, place), [n, group, 1, product(counts)]);
-    return reshape(g, sum(g, multiply(g, left, right), [0, 3], false), [group * m, 1, 1]);
+function channelByChannel(g: GradientContext, { data, d, n, group, m, window }: Meeting): Value {
+  const { count, d: line, met } = meetings(g, data, d, window);
+  const left = reshape(g, line, [n, group, m, count]);
+  const parts = met.map((x) => {
+    const products = multiply(g, left, reshape(g, x, [n, group, 1, count]));
+    return reshape(g, sum(g, products, [0, 3], false), [group * m, 1, 1]);
   });
   return joined(g, parts, 2);
 }
@@ -103,29 +80,23 @@ function channelByChannel(g: GradientContext, at: Meeting): Value {
  * For each row of the kernel, all products of a result's column with a column of the data, as one product of matrices
  * by channel: [columns, samples · rows] · [samples · rows, data's columns]. The places of the kernel are its diagonals.
  */
-function bands(g: GradientContext, { x, d, n, group, counts, window }: Meeting): Value {
+function bands(g: GradientContext, { data, d, n, group, counts, window }: Meeting): Value {
   const [rows = 0, columns = 0] = counts;
   const [height = 1, width = 1] = window.kernel;
   const [across = 1, along = 1] = window.strides;
   const [down = 1, aside = 1] = window.dilations;
+  const x = toWholeStrides(g, data, counts, window);
   const wide = g.sizes(x)[3] ?? 0;
   const left = reshape(g, transpose(g, d, [1, 3, 0, 2]), [group, columns, n * rows]);
   const byChannel = transpose(g, x, [1, 0, 2, 3]);
   const places = axesOfRank(width).flatMap((k) => axesOfRank(columns).map((at) => at * wide + at * along + k * aside));
   const diagonals = g.constant(Tensor.i64(places, [width, columns]));
+  const lines = across === 1 ? [byChannel] : phases(g, byChannel, 2, across);
   const parts = axesOfRank(height).map((k) => {
-    const end = k * down + (rows - 1) * across + 1;
-    const line = slice(g, byChannel, [2], [k * down], [end], [across]);
+    const line = cut(g, item(lines, (k * down) % across), 2, Math.floor((k * down) / across), rows);
     const all = g.add('MatMul', [left, reshape(g, line, [group, n * rows, wide])]);
     const picked = g.add('Gather', [reshape(g, all, [group, columns * wide]), diagonals], { axis: 1 });
     return reshape(g, sum(g, picked, [2], false), [group, 1, width]);
   });
   return joined(g, parts, 1);
-}
-
-/** Every place of a kernel, the last axis fastest. */
-function placesOf(kernel: readonly number[]): number[][] {
-  let places: number[][] = [[]];
-  for (const size of kernel) places = places.flatMap((p) => axesOfRank(size).map((k) => [...p, k]));
-  return places;
 }

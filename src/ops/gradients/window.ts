@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
 import { reachOf, type Window } from '../window.js';
-import { axesOfRank, constantLike, pad, product, reshape, slice, transpose } from './build.js';
+import { axesOfRank, constantLike, product, reshape, slice, transpose } from './build.js';
+import { pad } from './copy.js';
 
 const none = (): number => 0;
 

@@ -42,6 +42,7 @@ export const moveCases: Readonly<Record<string, readonly RuleCase[]>> = {
       ['[7,4]', '[3,4]', '{5}', '{-100}', '{0}', '{-2}'],
       ['[8,9]', '[3,2]', '{-2,1}', '{0,7}', '{0,1}', '{-2,3}'],
       ['[6]', '[2]', '{-3}', '{-1}', '{0}', '{1}'],
+      ['[6,9]', '[3,2]', '{1,1}', '{6,9}', '{0,1}', '{2,5}'], // more is left behind the last than a step
     ].map(([x, y, s, e, a, t]) => {
       const n = `int64[${s!.split(',').length}]`;
       const constants = `<${n} s = ${s}, ${n} e = ${e}, ${n} a = ${a}, ${n} t = ${t}>`;
@@ -63,6 +64,7 @@ export const moveCases: Readonly<Record<string, readonly RuleCase[]>> = {
       '(real[2,3] x) => (real[3,7] y) <int64[4] p = {0,1,1,3}> { y = Pad (x, p) }',
       '(real[2,3] x, real v) => (real[2,7] y) <int64[2] p = {1,3}, int64[1] a = {-1}> { y = Pad (x, p, v, a) }',
       '(real[2,5] x) => (real[3,3] y) <int64[4] p = {0,-1,1,-1}> { y = Pad (x, p) }',
+      '(real[2,5] x) => (real[2,4] y) <int64[4] p = {0,-3,0,2}> { y = Pad (x, p) }',
     ),
     ...['reflect', 'edge', 'wrap'].flatMap((mode) =>
       of(

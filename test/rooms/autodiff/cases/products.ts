@@ -128,7 +128,11 @@ export const productCases: Readonly<Record<string, readonly RuleCase[]>> = {
     conv('1,2,5,8', '3,2,3,4', '1,3,3,5', 'auto_pad = "VALID"'),
     conv('2,3,9', '4,3,3', '2,4,5', 'strides = [2], pads = [1,1]'),
     conv('1,2,4,3,5', '3,2,2,3,2', '1,3,3,3,4', 'pads = [0,1,0,0,1,0]'),
-    conv('1,1,4,4', '2,1,3,3', '1,2,8,8', 'pads = [3,3,3,3]'), // more padding than the kernel reaches
+    conv('1,2,4,3,5', '3,2,2,3,2', '1,3,2,2,2', 'pads = [0,1,0,0,1,0], strides = [2,2,3]'),
+    conv('2,2,4,6,5', '2,1,3,2,3', '2,2,4,5,7', 'group = 2, pads = [1,0,2,1,1,2], dilations = [1,2,1]'),
+    conv('2,2,6,5', '3,2,2,3', '2,3,7,4', 'pads = [2,0,1,3], dilations = [2,2]'), // zeros on one side only
+    conv('2,2,3,4', '3,2,1,1', '2,3,7,6', 'pads = [1,0,3,2]'), // more padding than the kernel reaches
+    conv('1,1,4,4', '2,1,3,3', '1,2,8,8', 'pads = [3,3,3,3]'),
     conv('1,2,6,6', '3,2,2,2', '1,3,2,2', 'strides = [4,4]'), // what lies between the windows is never read
   ],
   ConvTranspose: [
