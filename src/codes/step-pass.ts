@@ -9,6 +9,7 @@ import type { Model } from '../ir/model.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeOutputs, removeUnreached } from '../rewrite/unreached.js';
 import { openModel } from '../runtime/open.js';
+import { PAIRS_AS_GIVEN } from '../runtime/session.js';
 import { cutAt, type Frontier } from './frontier.js';
 import { Lookups } from './lookups.js';
 
@@ -87,7 +88,8 @@ export class StepPass {
       if (this.#next?.has(v.name) && !v.isGraphOutput) graph.addOutput(v);
     removeUnreached(graph);
     const keeping = this.#next && this.#frontier.collector(this.#next);
-    const session = await openModel(this.#model, { threads, spinning: false, label: 'the model up to a layer' });
+    const how = { threads, spinning: false, config: PAIRS_AS_GIVEN, label: 'the model up to a layer' };
+    const session = await openModel(this.#model, how);
     try {
       for await (const given of this.#frontier.feeds()) {
         const feed = this.#lookups.with(given);

@@ -68,8 +68,10 @@ export interface Runnable {
   run(feed: Feed, fetches?: readonly string[]): Promise<Readonly<Record<string, FeedTensor>>>;
 }
 
+/** Pairs are computed as they stand. Else onnxruntime quantizes float weights between pairs too, to 8 bits a tensor. */
+export const PAIRS_AS_GIVEN = { 'session.disable_quant_qdq': '1' } as const;
 /** Codes of quantized models computed as they are meant, in float: no kernel of this CPU rounds or saturates them. */
-export const EXACT: SessionOptions = { optimization: 'basic', config: { 'session.disable_quant_qdq': '1' } };
+export const EXACT: SessionOptions = { optimization: 'basic', config: PAIRS_AS_GIVEN };
 
 /**
  * A model loaded in onnxruntime on the CPU. `run` blocks its thread. Close it: native memory is not garbage-collected

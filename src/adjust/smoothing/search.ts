@@ -10,6 +10,7 @@ import { Tensor } from '../../ir/tensor.js';
 import { convertOpset } from '../../passes/convert-opset.js';
 import { GraphBuilder } from '../../rewrite/builder.js';
 import { openModel } from '../../runtime/open.js';
+import { PAIRS_AS_GIVEN } from '../../runtime/session.js';
 import { fakeQuantize } from '../../scheme/arithmetic.js';
 import { dataRange } from '../../scheme/layout.js';
 import { chooseParams } from '../../scheme/params.js';
@@ -87,7 +88,8 @@ export async function layerErrors(o: LayerErrorsOptions): Promise<Float64Array> 
   const sums = taps.map((list) => list.map(() => ({ error: 0, signal: 0 })));
   // Only now, for the model is a copy: 16-bit codes need opset 21, one scale per channel 13.
   convertOpset(model, opsetOf(o));
-  const session = await openModel(model, { threads: o.threads, label: 'the model with scaled layers beside it' });
+  const how = { threads: o.threads, config: PAIRS_AS_GIVEN, label: 'the model with scaled layers beside it' };
+  const session = await openModel(model, how);
   try {
     for (const feed of o.feeds) {
       const outputs = await session.run(feed);
