@@ -34,7 +34,7 @@ it('a layer is given what the float weights before it make of quantized inputs',
   });
   const feeds = normalFeeds(2, [4, 3, 6, 6], 'pairs').map((f): Feed => {
     const data = (f.x!.data as Float32Array).map((v) => Math.fround(roundHalfEven(v / STEP.x) * Math.fround(STEP.x)));
-    return { x: { ...f.x!, data } as Feed[string] };
+    return { x: { ...f.x!, data } };
   });
   const nodes = [...model.graph.nodes];
   const reference = cloneModel(model);
