@@ -12,6 +12,7 @@ import type { QuantParams } from '../scheme/types.js';
 import { isNarrow, NARROW_CODES_OPSET } from './narrow-codes.js';
 import { spellPads } from './pad-axes.js';
 import { PairNodes } from './pair-nodes.js';
+import { keepFloat } from './stays-float.js';
 import type { Format, FormatInput, Rewritten, TensorPlace } from './types.js';
 
 /**
@@ -90,6 +91,7 @@ class QdqRewriter {
     }
     for (const n of order) if (this.#in.planned.weightOnlyNodes.has(n)) this.#lookup(n);
     removeUnused(graph, [...order].reverse());
+    keepFloat(graph, this.#b, this.#in.target.quantizesFloat ?? []);
     removeUnusedInitializers(graph);
     return { changes: this.#changes, tensors };
   }

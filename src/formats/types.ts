@@ -18,6 +18,7 @@ export interface FormatInput {
     readonly onCodes: readonly string[];
     readonly byteCodes?: readonly string[];
     readonly floatReads?: TargetProfile['floatReads'];
+    readonly quantizesFloat?: readonly string[];
   };
   /** Codes of weights that a coding stores, where they were chosen otherwise than by it. */
   readonly coded?: ReadonlyMap<QuantPoint, Coded>;

@@ -112,6 +112,8 @@ export interface TargetProfile {
    * made, where each kernel rounds what it reads. Default: codes.
    */
   readonly floatReads?: 'codes' | 'values';
+  /** Ops whose float weights the runtime quantizes by itself where a pair stands on each side. */
+  readonly quantizesFloat?: readonly string[];
   /** Ops with integer kernels. */
   readonly integerOps: Readonly<Record<string, IntegerKernel>>;
   /** Ops that move or select elements and keep working on codes when a Q/DQ pair surrounds them. */

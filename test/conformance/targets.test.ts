@@ -52,6 +52,12 @@ g (float[1,4,4,4] x) => (float[1,8,4,4] y) <float[4,4,1,1] w1, float[4,4,1,1] w2
   [mixed] m = Mul(l, h)
   [twice] t = Concat<axis = 1>(m, r)
   [end] y = Conv(t, w4) }`.replace('w3> {', 'w3, float[8,8,1,1] w4> {');
+/** Three layers, of which the middle one may stay float. */
+const CHAIN = `<ir_version: 8, opset_import: ["" : 17]>
+g (float[1,4,4,4] x) => (float[1,4,4,4] y) <float[4,4,1,1] w1, float[4,4,1,1] w2, float[4,4,1,1] w3> {
+  [first] a = Conv(x, w1)
+  [middle] b = Conv(a, w2)
+  [last] y = Conv(b, w3) }`;
 const SETTINGS: readonly string[] = [
   'format: qdq',
   'format: qdq\nactivations: { dtype: int8, symmetric: true }',
@@ -152,6 +158,7 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   ports: (t) => ({ ...t, ports: { ...t.ports, activation: { types: ['uint8', 'int16'], granularity: ['tensor'] } } }),
   beyondPorts: (t) => ({ ...t, beyondPorts: 'refused' }),
   floatReads: (t) => ({ ...t, floatReads: 'values' }),
+  quantizesFloat: (t) => ({ ...t, quantizesFloat: [] }),
   bias: (t) => ({ ...t, bias: 'float' }),
   scales: (t) => ({ ...t, scales: 'power-of-two' }),
   sameScale: (t) => ({ ...t, sameScale: ['Concat'] }),
@@ -166,17 +173,20 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   quirks: (t) => ({ ...t, quirks: [] }),
 };
 /** Fields that formats read, and those that only people do. */
-const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq', floatReads: 'qdq' } as const;
+const WRITTEN = { onCodes: 'qdq', byteCodes: 'qdq', floatReads: 'qdq', quantizesFloat: 'qdq' } as const;
 const READ: readonly string[] = ['name', 'aliases', 'doc', 'source', 'hardware', 'artefact'];
 /** The graph as written, with activations of a type. */
-async function written(target: TargetProfile, dtype: 'uint8' | 'int16'): Promise<string> {
+async function written(
+  target: TargetProfile,
+  { dtype = 'uint8', text = NET, exclude = [] }: { dtype?: 'uint8' | 'int16'; text?: string; exclude?: string[] },
+): Promise<string> {
   const { recipe } = await resolveRecipe({
     version: 1,
     model: 'm.onnx',
     calibration: { data: { npy: 'x.npy' } },
-    quantize: { format: 'qdq', activations: { dtype } },
+    quantize: { format: 'qdq', activations: { dtype }, exclude },
   });
-  const model = parseModel(NET, { randomInitializers: 1 });
+  const model = parseModel(text, { randomInitializers: 1 });
   inferShapes(model);
   const { planned, format } = planModel(model, recipe, () => undefined, { targets: [target] });
   const graph = { model, planned, params: anyParams(planned), seed: 0 };
@@ -193,8 +203,11 @@ describe('every field of a profile is read', () => {
   );
   it.each(Object.keys(WRITTEN))('%s, by formats', async (key) => {
     const other = changed[key as keyof TargetProfile](base!); // as above
-    const types = ['uint8', 'int16'] as const;
-    const [is, was] = await Promise.all([other, base!].map((t) => Promise.all(types.map((d) => written(t, d)))));
+    const [is, was] = await Promise.all(
+      [other, base!].map((t) =>
+        Promise.all([written(t, {}), written(t, { dtype: 'int16' }), written(t, { text: CHAIN, exclude: ['middle'] })]),
+      ),
+    );
     expect(is).not.toEqual(was);
   });
   it.each(READ)('%s, by the documentation', (key) => {

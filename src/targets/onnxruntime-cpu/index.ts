@@ -81,6 +81,7 @@ export const onnxruntimeCpu = {
     'Clip',
   ],
   onCodes: ['Pad', 'Clip', 'Relu', 'Expand', 'Tile', 'DepthToSpace', 'SpaceToDepth', 'Slice'],
+  quantizesFloat: ['Conv', 'ConvTranspose', 'Gemm'],
   // "Could not find an implementation" for uint16 and int16 in 1.30, opsets 13 to 23.
   byteCodes: ['Pad', 'Clip', 'Relu', 'DepthToSpace', 'SpaceToDepth', 'MaxPool', 'Resize', 'Upsample'],
   ownOps: [
