@@ -78,11 +78,11 @@ const few = { iterations: 120, batch: 32, rate: 0.01, qdrop: 0 };
 
 describe('brecq', () => {
   it.each([
-    ['a residual net', residual, [3, 6, 6], 0.95],
-    ['attention', attention, [4, 8], 0.9],
-    ['depthwise and grouped convolutions', depthwise, [3, 6, 6], undefined],
-  ])('errs less than rounding, and than GPTQ where blocks have several layers: %s', async (_, text, dims, share) => {
-    const feeds = feedsOf(dims, 64, 3);
+    ['a residual net', residual, [3, 6, 6], 128, 0.95],
+    ['attention', attention, [4, 8], 64, 0.9],
+    ['depthwise and grouped convolutions', depthwise, [3, 6, 6], 64, undefined],
+  ])('errs less than rounding, and than GPTQ where blocks have several layers: %s', async (_, text, dims, n, share) => {
+    const feeds = feedsOf(dims, n, 3);
     const plain = await errorOn(await chosen(text, feeds, three, round, {}), feeds);
     const layerwise = await errorOn(await chosen(text, feeds, three, gptq, {}), feeds);
     const learned = await errorOn(await chosen(text, feeds, three, brecq, few), feeds);
