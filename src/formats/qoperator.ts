@@ -2,6 +2,7 @@ import type { Node, Value } from '../ir/graph.js';
 import { dataInputs, specOf } from '../ops/index.js';
 import type { QLinearForm } from '../ops/spec.js';
 import { GraphBuilder } from '../rewrite/builder.js';
+import { onlyUse } from '../rewrite/facts.js';
 import { removeUnused, removeUnusedInitializers } from '../rewrite/pass.js';
 import { qdq } from './qdq.js';
 import type { Format, FormatInput, TensorPlace } from './types.js';
@@ -50,10 +51,8 @@ function fuseGroups({ model, target }: FormatInput): Moved {
 
 /** The QuantizeLinear that is the only user of a value. */
 function soleQuantizer(v: Value): Node | undefined {
-  const [use] = v.uses;
-  return v.uses.size === 1 && !v.isGraphOutput && use?.node.op === 'QuantizeLinear' && use.index === 0
-    ? use.node
-    : undefined;
+  const use = onlyUse(v);
+  return use?.node.op === 'QuantizeLinear' && use.index === 0 ? use.node : undefined;
 }
 const dequantizer = (v: Value | null | undefined): Node | undefined =>
   v?.producer?.op === 'DequantizeLinear' ? v.producer : undefined;

@@ -1,5 +1,5 @@
 /** Small questions that passes ask about nodes and values. */
-import type { Dim, Node, Shape, Value } from '../ir/graph.js';
+import type { Dim, Node, Shape, Use, Value } from '../ir/graph.js';
 
 /** Sizes that a list of axes or limits may be read from; longer constants are data. */
 const LIST_ELEMENTS = 4096;
@@ -26,6 +26,12 @@ export const sameDim = (a: Dim | undefined, b: Dim | undefined): boolean => a !=
 export const sameShape = (a: Shape | undefined, b: Shape | undefined): boolean =>
   a !== undefined && b !== undefined && a.length === b.length && a.every((d, i) => sameDim(d, b[i]));
 /** Whether every size is a number. */
+/** The use of a value that nothing else reads; undefined for outputs of a graph too. */
+export function onlyUse(v: Value | undefined): Use | undefined {
+  const [use, another] = v && !v.isGraphOutput ? v.uses : [];
+  return another ? undefined : use;
+}
+
 export const isStatic = (shape: Shape | undefined): shape is readonly number[] =>
   shape !== undefined && shape.every((d) => typeof d === 'number');
 /** An axis counted from the end → from the start. */

@@ -1,15 +1,13 @@
 import { label, type Node, type Value } from '../../ir/graph.js';
 import { dataInputs, specOf } from '../../ops/index.js';
+import { onlyUse } from '../../rewrite/facts.js';
 import { fusedOps, fusionsOf } from '../../scheme/fusions.js';
 import type { LintContext, LintRule } from '../types.js';
 
 const isWork = (n: Node): boolean => specOf(n)?.quant.role === 'compute';
 const dequantized = ({ pairOf }: LintContext, v: Value | null | undefined): boolean =>
   v?.producer !== undefined && pairOf.get(v.producer)?.kind === 'dequantize';
-const onlyReader = (v: Value | undefined): Node | undefined => {
-  const uses = [...(v?.uses ?? [])];
-  return uses.length === 1 && !v?.isGraphOutput ? uses[0]?.node : undefined;
-};
+const onlyReader = (v: Value | undefined): Node | undefined => onlyUse(v)?.node;
 /** What a pair behind a value gives, where nothing else reads the value. */
 function behindPair({ pairOf }: LintContext, v: Value | undefined): Value | undefined {
   const q = onlyReader(v);

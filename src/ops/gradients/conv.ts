@@ -2,7 +2,7 @@
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext, GradientRule } from '../facets.js';
 import { axesOfRank, sum } from './build.js';
-import { pad } from './copy.js';
+import { padSpatial } from './copy.js';
 import { reachOf, windowOf, type Window } from '../window.js';
 import { backThrough } from './window.js';
 import { byWeight } from './window-weight.js';
@@ -71,7 +71,6 @@ function transposedWindow(
 function forward(g: GradientContext, x: Value, w: Value, group: number, window: Window): Value {
   const { kernel, strides, dilations, before, after } = window;
   const attrs = { kernel_shape: kernel, strides, dilations, group };
-  if ([...before, ...after].some((n) => n < 0))
-    return g.add('Conv', [pad(g, x, [0, 0, ...before], [0, 0, ...after]), w], attrs);
+  if ([...before, ...after].some((n) => n < 0)) return g.add('Conv', [padSpatial(g, x, before, after), w], attrs);
   return g.add('Conv', [x, w], { ...attrs, pads: [...before, ...after] });
 }

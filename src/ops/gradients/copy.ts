@@ -2,6 +2,7 @@
  * Parts of tensors, and zeros around and between their elements. onnxruntime's Split and Concat copy faster than its Slice
  * and Pad: several times where runs are long, and where zeros stand between the elements of the last axis.
  */
+import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
 import { ints, reshape, zeros } from './build.js';
@@ -20,7 +21,7 @@ export function cut(g: G, x: Value, axis: number, start: number, count: number):
     axis,
     kept.map((i) => sizes[i] ?? 0),
   );
-  return all[kept.indexOf(1)] ?? x; // the middle is always kept
+  return item(all, kept.indexOf(1)); // the middle is always kept
 }
 
 /** Parts of so many elements along an axis. */
@@ -47,6 +48,10 @@ export function pad(g: G, x: Value, before: readonly number[], after: readonly n
   }
   return now;
 }
+
+/** The same for the axes behind samples and channels. */
+export const padSpatial = (g: G, x: Value, before: readonly number[], after: readonly number[]): Value =>
+  pad(g, x, [0, 0, ...before], [0, 0, ...after]);
 
 function withZeros(g: G, x: Value, axis: number, before: number, after: number): Value {
   const sizes = g.sizes(x);

@@ -7,7 +7,7 @@ import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
 import { reachOf, type Window } from '../window.js';
 import { axesOfRank, product, reshape } from './build.js';
-import { cut, pad, phases } from './copy.js';
+import { cut, pad, padSpatial, phases } from './copy.js';
 
 export interface Meetings {
   /** Positions, with those between rows, at which the results' gradients are zero. */
@@ -42,7 +42,7 @@ export function meetings(g: GradientContext, data: Value, d: Value, window: Wind
   });
   const spread = widths.map((w, i) => (i ? w - (counts[i] ?? 0) : 0));
   const none = counts.map(() => 0);
-  return { count, d: inLine(g, pad(g, d, [0, 0, ...none], [0, 0, ...spread]), 0, count), met };
+  return { count, d: inLine(g, padSpatial(g, d, none, spread), 0, count), met };
 }
 
 /** Data as windows lie on them, and where these begin. */
@@ -56,18 +56,17 @@ interface Laid {
 
 /** Zeros behind each row that serve as those before the next one. */
 function sharedZeros(g: GradientContext, data: Value, counts: readonly number[], window: Window): Laid {
-  const sizes = g.sizes(data).slice(2);
-  const ends = sizes.map((size, i) => reachOf(window, i, counts[i] ?? 0) - size - (window.before[i] ?? 0));
+  const ends = endsOf(g, data, counts, window);
   const negative = (list: readonly number[]): number[] => list.map((n) => Math.min(0, n));
-  const x = pad(g, data, [0, 0, ...negative(window.before)], [0, 0, ...negative(ends)]);
+  const x = padSpatial(g, data, negative(window.before), negative(ends));
   const left = g.sizes(x).slice(2);
   const widths = left.map((size, i) =>
     i ? Math.max(counts[i] ?? 0, size + Math.max(0, window.before[i] ?? 0, ends[i] ?? 0)) : size,
   );
   const zeros = widths.map((w, i) => w - (left[i] ?? 0));
   const front = window.before.reduce((sum, b, i) => sum + Math.max(0, b) * product(widths.slice(i + 1)), 0);
-  const none = sizes.map(() => 0);
-  return { x: pad(g, x, [0, 0, ...none], [0, 0, ...zeros]), front, widths };
+  const none = zeros.map(() => 0);
+  return { x: padSpatial(g, x, none, zeros), front, widths };
 }
 
 /** Zeros around, up to whole strides; widths are those of each place in the stride. */
@@ -77,13 +76,16 @@ function wholeStrides(g: GradientContext, data: Value, counts: readonly number[]
   return { x, front: 0, widths: sizes.map((size, i) => size / (window.strides[i] ?? 1)) };
 }
 /** The data with their padding as far as windows reach, then up to whole strides. */
-export function toWholeStrides(g: GradientContext, data: Value, counts: readonly number[], window: Window): Value {
+export const toWholeStrides = (g: GradientContext, data: Value, counts: readonly number[], window: Window): Value =>
+  padSpatial(g, data, window.before, endsOf(g, data, counts, window));
+
+/** How far windows, up to whole strides, reach beyond the data along each axis. */
+function endsOf(g: GradientContext, data: Value, counts: readonly number[], window: Window): number[] {
   const sizes = g.sizes(data).slice(2);
-  const after = sizes.map((size, i) => {
+  return sizes.map((size, i) => {
     const stride = window.strides[i] ?? 1;
     return Math.ceil(reachOf(window, i, counts[i] ?? 0) / stride) * stride - size - (window.before[i] ?? 0);
   });
-  return pad(g, data, [0, 0, ...window.before], [0, 0, ...after]);
 }
 
 /** The elements at a place in the stride along each axis. Each axis is parted once. */

@@ -13,7 +13,8 @@ const NARROW = 8;
 /** Rows up to this long are multiplied as bands of a matrix, of which only diagonals are used. */
 const BAND = 64;
 
-interface Meeting {
+/** What is multiplied, and how it hangs together. */
+interface Operands {
   readonly data: Value;
   readonly d: Value;
   readonly n: number;
@@ -33,22 +34,22 @@ interface Meeting {
 export function byWeight(g: GradientContext, data: Value, d: Value, group: number, window: Window): Value {
   const [n = 0, channels = 0] = g.sizes(data);
   const [, results = 0, ...counts] = g.sizes(d);
-  const meeting = { data, d, n, group, c: channels / group, m: results / group, counts, window };
-  const single = meeting.c === 1 && group > 1;
+  const operands = { data, d, n, group, c: channels / group, m: results / group, counts, window };
+  const single = operands.c === 1 && group > 1;
   const short = counts.length === 2 && reachOf(window, 1, counts[1] ?? 0) <= BAND;
   const made =
-    single && meeting.m === 1 && short
-      ? bands(g, meeting)
+    single && operands.m === 1 && short
+      ? bands(g, operands)
       : single
-        ? channelByChannel(g, meeting)
+        ? channelByChannel(g, operands)
         : group === 1 && channels < NARROW
-          ? atOnce(g, meeting)
-          : placeByPlace(g, meeting);
-  return reshape(g, made, [results, meeting.c, ...window.kernel]);
+          ? atOnce(g, operands)
+          : placeByPlace(g, operands);
+  return reshape(g, made, [results, operands.c, ...window.kernel]);
 }
 
 /** A product of matrices for each place. */
-function placeByPlace(g: GradientContext, { data, d, n, group, c, m, window }: Meeting): Value {
+function placeByPlace(g: GradientContext, { data, d, n, group, c, m, window }: Operands): Value {
   const { count, d: line, met } = meetings(g, data, d, window);
   const left = reshape(g, line, [n, group, m, count]);
   const parts = met.map((x) => {
@@ -59,14 +60,14 @@ function placeByPlace(g: GradientContext, { data, d, n, group, c, m, window }: M
 }
 
 /** One product of matrices, in which the places are more channels. */
-function atOnce(g: GradientContext, { data, d, c, m, window }: Meeting): Value {
+function atOnce(g: GradientContext, { data, d, c, m, window }: Operands): Value {
   const { d: line, met } = meetings(g, data, d, window);
   const each = g.add('MatMul', [line, turned(g, joined(g, met, 1))]);
   return transpose(g, reshape(g, sum(g, each, [0], false), [m, met.length, c]), [0, 2, 1]);
 }
 
 /** Sums of products, for matrices of one row are slow. One channel meets m results. */
-function channelByChannel(g: GradientContext, { data, d, n, group, m, window }: Meeting): Value {
+function channelByChannel(g: GradientContext, { data, d, n, group, m, window }: Operands): Value {
   const { count, d: line, met } = meetings(g, data, d, window);
   const left = reshape(g, line, [n, group, m, count]);
   const parts = met.map((x) => {
@@ -80,7 +81,7 @@ function channelByChannel(g: GradientContext, { data, d, n, group, m, window }: 
  * For each row of the kernel, all products of a result's column with a column of the data, as one product of matrices
  * by channel: [columns, samples · rows] · [samples · rows, data's columns]. The places of the kernel are its diagonals.
  */
-function bands(g: GradientContext, { data, d, n, group, counts, window }: Meeting): Value {
+function bands(g: GradientContext, { data, d, n, group, counts, window }: Operands): Value {
   const [rows = 0, columns = 0] = counts;
   const [height = 1, width = 1] = window.kernel;
   const [across = 1, along = 1] = window.strides;

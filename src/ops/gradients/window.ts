@@ -3,7 +3,7 @@ import type { Value } from '../../ir/graph.js';
 import type { GradientContext } from '../facets.js';
 import { reachOf, type Window } from '../window.js';
 import { axesOfRank, constantLike, product, reshape, slice, transpose } from './build.js';
-import { pad } from './copy.js';
+import { padSpatial } from './copy.js';
 
 const none = (): number => 0;
 
@@ -48,7 +48,7 @@ export function backThrough(
   });
   // Where the last steps of a large stride leave out more than the transposed window can add, zeros follow.
   const rest = extra.map((n, i) => Math.max(0, n) - (outputPadding[i] ?? 0));
-  return pad(g, made, [0, 0, ...rest.map(none)], [0, 0, ...rest]);
+  return padSpatial(g, made, rest.map(none), rest);
 }
 
 /** [M, C / group, …] as the weight [C, M / group, …] of the way back, each kernel turned around. */
