@@ -199,6 +199,14 @@ def optimiser_case(name, options, make, rate=0.1, steps=3):
 
 
 O = torch.optim
+
+
+def muon(p, lr, **more):
+    """torch's iterates in bfloat16 whatever it is given, which is an approximation for speed."""
+    torch.Tensor.bfloat16 = torch.Tensor.clone
+    return O.Muon(p, lr, adjust_lr_fn="match_rms_adamw", **more)
+
+
 files["optimisers"] = [
     optimiser_case("sgd", {"momentum": 0}, lambda p, lr: O.SGD(p, lr)),
     optimiser_case("sgd", {"momentum": 0.9, "decay": 0.01}, lambda p, lr: O.SGD(p, lr, 0.9, weight_decay=0.01)),
@@ -207,6 +215,8 @@ files["optimisers"] = [
     optimiser_case("adam", {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3, "decay": 0.1}, lambda p, lr: O.Adam(p, lr, (0.8, 0.95), 1e-3, 0.1)),
     optimiser_case("adamw", {}, lambda p, lr: O.AdamW(p, lr)),
     optimiser_case("adamw", {"decay": 0.3}, lambda p, lr: O.AdamW(p, lr, weight_decay=0.3)),
+    optimiser_case("muon", {"decay": 0}, lambda p, lr: muon(p, lr, weight_decay=0)),
+    optimiser_case("muon", {"momentum": 0.8, "nesterov": False, "iterations": 7, "decay": 0.1}, lambda p, lr: muon(p, lr, momentum=0.8, nesterov=False, ns_steps=7, weight_decay=0.1)),
 ]
 
 OUT.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,14 @@ import { dtypeCode } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
 import { Graph, type Value } from '../ir/graph.js';
 import { createModel, type Model } from '../ir/model.js';
+import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { checkedOptions, partOf } from './options.js';
 import { RULES_OPSET } from './prepare.js';
 import { optimisers } from './optimisers/index.js';
 
 export interface OptimiserOptions {
-  /** Name of an optimiser: sgd, adam, adamw, lamb or sign-sgd. */
+  /** Name of an optimiser: sgd, adam, adamw, lamb, muon or sign-sgd. */
   readonly optimiser: string;
   /** Options of the optimiser by key; see its schema. */
   readonly options?: Readonly<Record<string, unknown>>;
@@ -85,10 +86,11 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
     const cast = (v: Value): Value =>
       v.dtype === dtype ? v : b.op('Cast', [v], { attrs: { to: dtypeCode(dtype) }, name: 'step_cast' });
     const add = (op: string, ...inputs: readonly Value[]): Value => b.op(op, inputs, { name: `step of ${name}` });
-    const state = optimiser.state(settings).map((s) => b.input(`${s} of ${name}`, dtype, shape));
+    const state = optimiser.state(settings, shape).map((s) => b.input(`${s} of ${name}`, dtype, shape));
     const made = optimiser.step(
       {
         parameter,
+        shape,
         gradient: factor ? add('Mul', gradient, cast(factor)) : gradient,
         state,
         rate: cast(rate!), // two were made
@@ -96,6 +98,7 @@ export function addOptimiser(given: Model, options: OptimiserOptions): TrainingS
         decays: !options.withoutDecay?.includes(name),
         add,
         number: (value) => b.constant(encodeTensor(dtype, [], [value]), 'step_constant'),
+        reshape: (x, to) => add('Reshape', x, b.constant(Tensor.i64(to), 'step_shape')),
       },
       settings,
     );

@@ -156,7 +156,7 @@ export function createProgram(terminal: Terminal, choose: (job: Job) => void): C
     .option('-d, --data <path>', 'samples to learn from')
     .option('-e, --evaluation-data <path>', 'samples to score by, which are not learned from')
     .option('--loss <name>', 'such as cross-entropy or mse')
-    .option('--optimiser <name>', 'sgd, adam, adamw, lamb or sign-sgd')
+    .option('--optimiser <name>', 'sgd, adam, adamw, lamb, muon or sign-sgd')
     .option('--epochs <n>', 'passes over the samples')
     .option('--steps <n>', 'steps, instead of epochs')
     .option('--batch <n>', 'samples in a batch')

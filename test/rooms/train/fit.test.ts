@@ -93,7 +93,7 @@ describe('rateOver()', () => {
 });
 
 describe('gradients of several batches', () => {
-  it.each(['sgd', 'adam', 'lamb'])('are those of one batch as large, with %s', async (optimiser) => {
+  it.each(['sgd', 'adam', 'lamb', 'muon'])('are those of one batch as large, with %s', async (optimiser) => {
     const options = { optimiser, clipNorm: 0.2 };
     const whole = await Trainer.open(stepOf(64, options), { weights: WEIGHTS });
     const parts = await Trainer.open(stepOf(32, { ...options, accumulate: 2 }), { weights: WEIGHTS });
@@ -127,6 +127,32 @@ describe('lamb', () => {
       .get('b1')!
       .f32()
       .forEach((v) => expect(Math.abs(v)).toBeCloseTo(0.1, 4));
+    await trainer.close();
+  });
+});
+
+describe('muon', () => {
+  it('steps along all directions alike, as far as a step of Adam, and as AdamW where there is no matrix', async () => {
+    const trainer = await Trainer.open(stepOf(32, { optimiser: 'muon', options: { decay: 0, iterations: 12 } }), {
+      weights: WEIGHTS,
+    });
+    await trainer.step(batchOf(0, 32), 0.1);
+    const change = (name: string): Float32Array =>
+      trainer.weights
+        .get(name)!
+        .f32()
+        .map((v, i) => v - WEIGHTS.get(name)!.f32()[i]!);
+    // [2,12]: two directions, whose singular values are drawn to between 0.7 and 1.2.
+    const w1 = change('w1');
+    const rows = [w1.subarray(0, 12), w1.subarray(12)] as const;
+    const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
+    const unit = (0.1 * 0.2) ** 2 * 12;
+    for (const row of rows) {
+      expect(dot(row, row) / unit).toBeGreaterThan(0.45);
+      expect(dot(row, row) / unit).toBeLessThan(1.3);
+    }
+    expect(Math.abs(dot(...rows)) / unit).toBeLessThan(0.4);
+    change('b1').forEach((v) => expect(Math.abs(v)).toBeCloseTo(0.1, 4));
     await trainer.close();
   });
 });
