@@ -57,6 +57,7 @@ export function requestOf(recipe: Recipe, target: TargetProfile, report: (d: Dia
       granularity: w.granularity ?? defaults.weightGranularity,
       observer: w.observer.name,
     },
+    zeroPoints: a.symmetric === undefined,
     include,
     exclude,
     target,

@@ -1,11 +1,12 @@
 /** What a target's rules say of a plan. */
 import { fail, type Diagnostic } from '../base/errors.js';
-import { label, type Node } from '../ir/graph.js';
+import { label, type Node, type Value } from '../ir/graph.js';
 import { dataInputs, linearView, specOf } from '../ops/index.js';
 import type { Planned } from '../scheme/quantized.js';
 import { powerOfTwo } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 import type { PortRule, QuirkCondition, TargetProfile } from '../scheme/profile.js';
+import { foldsZeroPoint } from './folded-zeros.js';
 import { isBatched } from './kernel-limits.js';
 import { schemeOf } from './unsaturated.js';
 
@@ -31,23 +32,26 @@ export interface Breach {
 }
 
 /** Every port of an integer node whose codes its kernel does not take. */
-export function breaches({ plan, integerNodes }: Planned, target: TargetProfile): Breach[] {
+export function breaches(planned: Planned, target: TargetProfile): Breach[] {
+  const { plan, integerNodes } = planned;
   const clamps = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';
   return [...integerNodes].flatMap((node): Breach[] => {
     if (clamps(node)) return [];
     const rules = portsOf(target, node);
     const weight = specOf(node)?.quant.role === 'compute' ? linearView(node)?.weight : undefined;
     const inputs = new Set([...dataInputs(node), ...(weight === undefined ? [] : [weight])]);
+    const taken = (v: Value | null | undefined, rule: PortRule): PortRule =>
+      rule.symmetric && v && foldsZeroPoint(v, planned, target) ? { ...rule, symmetric: false } : rule;
     const found = [...inputs].flatMap((i): Breach[] => {
       const v = node.inputs[i];
       const scheme = v ? (schemeOf(plan, node.use(i)) ?? schemeOf(plan, v)) : undefined;
       const constant = i === weight && v?.isInitializer === true;
-      const because = scheme && refusalOf(scheme, constant ? rules.weight : rules.activation);
+      const because = scheme && refusalOf(scheme, constant ? rules.weight : taken(v, rules.activation));
       return because === undefined ? [] : [{ node, port: constant ? 'weight' : `input ${i}`, because }];
     });
     const results = node.outputs.flatMap((y): Breach[] => {
       const scheme = y.name ? schemeOf(plan, y) : undefined;
-      const because = scheme && refusalOf(scheme, rules.activation);
+      const because = scheme && refusalOf(scheme, taken(y, rules.activation));
       return because === undefined ? [] : [{ node, port: 'output', because }];
     });
     return [...found, ...results];

@@ -112,6 +112,11 @@ export interface TargetProfile {
    * made, where each kernel rounds what it reads. Default: codes.
    */
   readonly floatReads?: 'codes' | 'values';
+  /**
+   * Products into whose biases zero points are folded: a tensor that they alone make and read may have one, although
+   * ports take symmetric codes.
+   */
+  readonly foldedZeroPoints?: readonly string[];
   /** Ops whose float weights the runtime quantizes by itself where a pair stands on each side. */
   readonly quantizesFloat?: readonly string[];
   /** Ops with integer kernels. */

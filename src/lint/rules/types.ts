@@ -1,5 +1,7 @@
+import type { Node } from '../../ir/graph.js';
 import { specOf } from '../../ops/index.js';
-import type { PortRule } from '../../scheme/profile.js';
+import type { PortRule, TargetProfile } from '../../scheme/profile.js';
+import type { Pair } from '../pairs.js';
 import type { LintRule } from '../types.js';
 
 const types = (rule: PortRule): string => rule.types.join(' or ');
@@ -26,6 +28,16 @@ export const codeTypes: LintRule = {
   },
 };
 
+/** Whether products make and read a tensor in whose biases the runtime's writer folds its zero point. */
+function isFolded({ node, kind, data }: Pair, { foldedZeroPoints = [] }: TargetProfile): boolean {
+  const folding = (n: Node | undefined): boolean => n !== undefined && foldedZeroPoints.includes(n.op);
+  const codes = kind === 'quantize' ? node.outputs[0] : data;
+  const made = (kind === 'quantize' ? data : codes?.producer?.inputs[0])?.producer;
+  const maker = made && specOf(made)?.quant.role === 'clamp' ? made.inputs[0]?.producer : made;
+  const readers = [...(codes?.uses ?? [])].flatMap((u) => [...(u.node.outputs[0]?.uses ?? [])]);
+  return folding(maker) && readers.every(({ node: reader, index }) => folding(reader) && index === 0);
+}
+
 /** Zero points other than 0. */
 export const zeroPoints: LintRule = {
   name: 'zero-points',
@@ -33,9 +45,10 @@ export const zeroPoints: LintRule = {
   severity: 'error',
   applies: ({ ports }) => ports.activation.symmetric === true || ports.weight.symmetric === true,
   *check({ target, pairs }) {
-    for (const { node, dtype, zeroPoint, hasZeroPoint, constant } of pairs) {
+    for (const pair of pairs) {
+      const { node, dtype, zeroPoint, hasZeroPoint, constant } = pair;
       const { symmetric } = constant ? target.ports.weight : target.ports.activation;
-      if (!symmetric || biasTypes.has(dtype)) continue;
+      if (!symmetric || biasTypes.has(dtype) || (!constant && zeroPoint && isFolded(pair, target))) continue;
       if (hasZeroPoint && !zeroPoint)
         yield { node, message: 'the zero point is no constant', fix: 'store it as an initializer of zeros' };
       else if (zeroPoint?.f64().some((z) => z !== 0))

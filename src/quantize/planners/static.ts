@@ -8,6 +8,7 @@ import type { QuantRole } from '../../ops/spec.js';
 import type { Planned } from '../../scheme/quantized.js';
 import { fusionsOf } from '../../scheme/fusions.js';
 import { fixedOf } from '../fixed-range.js';
+import { foldsZeroPoint } from '../folded-zeros.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import type { TargetProfile } from '../../scheme/profile.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
@@ -36,6 +37,8 @@ export interface PlanOptions {
   readonly embeddings?: boolean;
   /** Values that calibration never computed: what works on them stays float. */
   readonly never?: ReadonlySet<Value>;
+  /** Whether activations have zero points where the target folds them away. */
+  readonly zeroPoints?: boolean;
   /** Nodes that stay float, and why. */
   readonly floats?: ReadonlyMap<Node, string>;
 }
@@ -213,8 +216,10 @@ function describePoints(
   /** Tensors of bodies leave them as extremes only. */
   const inBody = (v: Value): boolean => (v.producer ? v.producer.graph !== main : !v.isInitializer && !main.isInput(v));
   const settingsOf = activationSettings(order, integer, fused, o, layers);
+  const kernels = { integerNodes: integer, fusedClamps: fused };
   const observed = (v: Value): void => {
-    const { observer, observerOptions, perChannel: _perChannel, ...scheme } = settingsOf(v);
+    const { observer, observerOptions, perChannel: _perChannel, ...asked } = settingsOf(v);
+    const scheme = o.zeroPoints && foldsZeroPoint(v, kernels, o.target) ? { ...asked, symmetric: false } : asked;
     if ((plan.get(v)?.kind ?? 'float') !== 'float') return; // a body may want in integers what stays float around it
     if (inBody(v))
       plan.set(v, {

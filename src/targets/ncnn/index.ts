@@ -30,6 +30,7 @@ export const ncnn = {
     weight: { types: ['int8'], symmetric: true, narrow: true, granularity: ['tensor', 'axis'] },
   },
   beyondPorts: 'refused',
+  foldedZeroPoints: ['Conv', 'Gemm', 'MatMul'],
   bias: 'float',
   fusions: ['Conv Gemm > Relu Clip'],
   // Layers dequantize their results: only what the next one reads becomes codes, src/layer/convolution.cpp.
@@ -46,7 +47,9 @@ export const ncnn = {
   quirks: [
     {
       code: 'SYMMETRIC_ONLY',
-      text: 'There are no zero points, and the code −128 is not used.',
+      text:
+        'There are no zero points, and the code −128 is not used. Of tensors between convolutions and inner products ' +
+        'they are folded into biases, so that what lies behind a Relu has all codes.',
       source: WIKI,
     },
     {

@@ -1,17 +1,14 @@
 /** Convolutions and matrix products. source: src/layer/convolution.cpp, deconvolution.cpp, innerproduct.cpp of ncnn */
 import { filled, item } from '../../base/lists.js';
-import type { CodedConstant, Edge, Layer } from '../shared/layers.js';
+import type { Edge, Layer } from '../shared/layers.js';
 import { windowOf, type Window } from '../../ops/window.js';
-import { float, int, int8, type NcnnNet, type Settings } from './file.js';
+import { float, int, type NcnnNet, type Settings } from './file.js';
+import { folded, heldOf, type Folded } from './held.js';
+import { rowsOf } from './rows.js';
 import { operand, operandRefused, reshaped, sizesOf } from './sizes.js';
 
-/** Weights as ncnn lays them out, [rows, columns], in float or as codes with a factor for each row. */
-interface Rows {
-  readonly rows: number;
-  readonly columns: number;
-  readonly values: Float32Array;
-  readonly codes?: { readonly codes: Int8Array; readonly factors: Float32Array; readonly input: number };
-}
+/** The highest code. */
+const HIGHEST = 127;
 
 /** Settings of what is applied to the result: 1 is ReLU, 3 a clamp. A clamp that they cannot say is left to `after`. */
 const clampSettings = ([low, high]: readonly [number, number]): Settings =>
@@ -52,15 +49,18 @@ function grouped(l: Layer, net: NcnnNet, input: string, window: Window): string 
   const y = filled(l.outputs, 0);
   const groups = l.node.int('group', 1);
   const rows = item(w.shape, 0);
-  const all = rowsOf(filled([w.data], 0).f32(), rows, l.coded.get(1), x);
-  const bias = l.inputs[2]?.data?.f32();
+  const given = rowsOf(filled([w.data], 0).f32(), rows, l.coded.get(1), x);
+  const held = heldOf(x);
+  const made = folded({ rows: given, bias: l.inputs[2]?.data?.f32(), clamp: l.clamp }, held, heldOf(y));
+  const { rows: all, bias, clamp } = made;
+  const border = held.zero;
   const each = rows / groups;
   const shared = !all.codes || all.codes.factors.every((f, i, list) => f === list[Math.floor(i / each) * each]);
-  if (groups === 1 || shared) return one(l, net, input, window, { all, bias, groups, name: y.name });
+  if (groups === 1 || shared) return one(l, net, input, window, { ...made, border, groups, name: y.name });
   const channels = item(x.shape, 1) / groups;
   const parts = Array.from({ length: groups }, (_, g) => net.free(`${l.name}_group_${g}`));
   net.row('Slice', `${l.name}_groups`, [input], parts, { 0: parts.map(() => int(channels)), 1: int(0) });
-  const made = parts.map((p, g) => {
+  const results = parts.map((p, g) => {
     const of = <T extends Float32Array | Int8Array>(a: T, n: number): T =>
       a.subarray(g * each * n, (g + 1) * each * n) as T; // of the same type
     const codes = all.codes && {
@@ -69,14 +69,15 @@ function grouped(l: Layer, net: NcnnNet, input: string, window: Window): string 
       input: all.codes.input,
     };
     const part = { rows: each, columns: all.columns, values: of(all.values, all.columns), ...(codes ? { codes } : {}) };
-    return one(l, net, p, window, { all: part, bias: bias && of(bias, 1), groups: 1, name: `${l.name}_${g}` });
+    const own = { rows: part, bias: bias && of(bias, 1), clamp };
+    return one(l, net, p, window, { ...own, border, groups: 1, name: `${l.name}_${g}` });
   });
-  return net.add('Concat', y.name, made, { 0: int(0) });
+  return net.add('Concat', y.name, results, { 0: int(0) });
 }
 
-interface Product {
-  readonly all: Rows;
-  readonly bias: Float32Array | undefined;
+interface Product extends Folded {
+  /** The code that borders are filled with. */
+  readonly border: number;
   readonly groups: number;
   readonly name: string;
 }
@@ -84,7 +85,7 @@ function one(l: Layer, net: NcnnNet, input: string, w: Window, p: Product): stri
   const output = net.free(p.name);
   const [kh, kw] = [item(w.kernel, 0), item(w.kernel, 1)];
   const settings: Settings = {
-    0: int(p.all.rows),
+    0: int(p.rows.rows),
     1: int(kw),
     11: int(kh),
     2: int(item(w.dilations, 1)),
@@ -96,38 +97,33 @@ function one(l: Layer, net: NcnnNet, input: string, w: Window, p: Product): stri
     15: int(item(w.after, 1)),
     16: int(item(w.after, 0)),
     5: int(p.bias ? 1 : 0),
-    6: int(p.all.values.length),
+    6: int(p.rows.values.length),
     ...(p.groups > 1 ? { 7: int(p.groups) } : {}),
-    ...(p.all.codes ? { 8: int(p.groups > 1 ? 1 : 2) } : {}),
-    ...(l.clamp ? clampSettings(l.clamp) : {}),
+    ...(p.rows.codes ? { 8: int(p.groups > 1 ? 1 : 2) } : {}),
+    ...(p.clamp ? clampSettings(p.clamp) : {}),
+    ...(p.border ? { 18: float(p.border) } : {}),
   };
   const type = p.groups > 1 ? 'ConvolutionDepthWise' : 'Convolution';
   const name = net.row(type, l.name, [input], [output], settings);
-  writeWeights(net, name, p, p.groups > 1 ? p.all.rows / p.groups : 1);
+  writeWeights(net, name, p, p.groups > 1 ? p.rows.rows / p.groups : 1);
   return output;
 }
 
 /** Weights, bias, factors to codes of each row or group of rows, and of the input, in this order. */
-function writeWeights(net: NcnnNet, name: string, { all, bias }: Product, sharing: number): void {
-  if (!all.codes) {
-    net.weights(all.values);
+function writeWeights(net: NcnnNet, name: string, { rows, bias, border }: Product, sharing: number): void {
+  const { values, codes } = rows;
+  if (!codes) {
+    net.weights(values);
     if (bias) net.floats(bias);
     return;
   }
-  const factors = all.codes.factors.filter((_, i) => i % sharing === 0);
-  net.codes(all.codes.codes);
+  const factors = codes.factors.filter((_, i) => i % sharing === 0);
+  net.codes(codes.codes);
   if (bias) net.floats(bias);
   net.floats(factors);
-  net.floats(Float32Array.of(all.codes.input));
-  net.note(name, factors, all.codes.input);
-}
-
-function rowsOf(values: Float32Array, rows: number, coded: CodedConstant | undefined, x: Edge, factor = 1): Rows {
-  const columns = values.length / rows;
-  if (!coded || !x.params) return { rows, columns, values };
-  const { scale } = coded.params;
-  const factors = Float32Array.from({ length: rows }, (_, i) => 1 / (item(scale, scale.length === 1 ? 0 : i) * factor));
-  return { rows, columns, values, codes: { codes: int8(coded.codes), factors, input: 1 / item(x.params.scale, 0) } };
+  net.floats(Float32Array.of(codes.input));
+  // ncnn's own quantizer holds the tensor as it is: its codes have to reach as far on both sides of zero
+  net.note(name, factors, (codes.input * HIGHEST) / (HIGHEST + border));
 }
 
 export function deconvolution(l: Layer, net: NcnnNet): string | undefined {
@@ -220,19 +216,21 @@ function innerProduct(
       .map((v) => v * factor),
   );
   const plain = rowsOf(values, rows, coded, x, factor);
-  const all = plain.codes ? { ...plain, codes: { ...plain.codes, codes: turn(plain.codes.codes) } } : plain;
+  const given = plain.codes ? { ...plain, codes: { ...plain.codes, codes: turn(plain.codes.codes) } } : plain;
+  const held = heldOf(x);
+  const made = folded({ rows: given, bias, clamp: l.clamp }, held, heldOf(y));
   const [from, to] = [sizesOf(x), sizesOf(y)];
   const flat = from.length > 2 ? [from.slice(0, -1).reduce((n, d) => n * d, 1), columns] : from;
   const input = reshaped(net, net.blob(x), from, flat, `${l.name}_rows`);
   const output = net.free(y.name);
   const name = net.row('InnerProduct', l.name, [input], [output], {
     0: int(rows),
-    1: int(bias ? 1 : 0),
+    1: int(made.bias ? 1 : 0),
     2: int(values.length),
-    ...(all.codes ? { 8: int(2) } : {}),
-    ...(l.clamp ? clampSettings(l.clamp) : {}),
+    ...(given.codes ? { 8: int(2) } : {}),
+    ...(made.clamp ? clampSettings(made.clamp) : {}),
   });
-  writeWeights(net, name, { all, bias, groups: 1, name }, 1);
+  writeWeights(net, name, { ...made, border: held.zero, groups: 1, name }, 1);
   net.holds(y, reshaped(net, output, from.length > 2 ? [...flat.slice(0, 1), rows] : to, to, y.name));
   return undefined;
 }

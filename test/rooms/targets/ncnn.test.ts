@@ -1,8 +1,11 @@
 /** What is written for ncnn, read back by a reader of its own. */
 import { describe, expect, it } from 'vitest';
+import { createRng } from '../../../src/base/rng.js';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import { weightCodes } from '../../../src/scheme/arithmetic.js';
+import { folded, heldOf, type Held } from '../../../src/targets/ncnn/held.js';
 import { ncnn } from '../../../src/targets/ncnn/index.js';
+import type { Edge } from '../../../src/targets/shared/layers.js';
 import { fileOf, inputOf, netOf, quantized } from './graphs.js';
 
 interface Row {
@@ -60,6 +63,78 @@ describe('ncnn', () => {
     expect(floats(bin, 168 + 48, 1)[0]).toBeCloseTo(127 / 4, 4);
     const table = fileOf(files, '.table').toString().trimEnd().split('\n');
     expect(table.map((l) => l.split(' ').length)).toEqual([7, 2]);
+  });
+
+  it('holds what lies between products so that all its codes are used, with borders of the code of zero', async () => {
+    const graph = await quantized(
+      ncnn,
+      netOf(`(float[N,3,8,8] x) => (float[N,5,8,8] y) <float[4,3,1,1] w, float[5,4,3,3] v, float[5] b> {
+        a = Conv(x, w) r = Relu(a) y = Conv<pads = [1,1,1,1]>(r, v, b) }`),
+    );
+    const r = [...graph.model.graph.nodes][1]!.outputs[0]!; // of the Relu
+    const scheme = graph.params.get(r)!.scheme;
+    expect(scheme).toMatchObject({ dtype: 'int8', symmetric: false, narrow: true });
+    const own = { scheme, scale: Float32Array.of(1 / 64), zeroPoint: Int32Array.of(-127) };
+    const files = ncnn.emitter.emit(inputOf({ ...graph, params: new Map([...graph.params, [r, own]]) }));
+    const [, first, second] = read(fileOf(files, '.param').toString());
+    const top = (127 / 64).toExponential(8);
+    expect(first?.settings).toMatchObject({
+      5: '1',
+      9: '3',
+      '-23310': `2,${Math.fround(-3.4e38).toExponential(8)},${top}`,
+    });
+    expect(second?.settings).toMatchObject({ 5: '1', 18: '1.27000000e+2' });
+    const bin = fileOf(files, '.bin');
+    const codesOf = (at: number, n: number): number[] => [...bin.subarray(at, at + n)].map((c) => (c << 24) >> 24);
+    const conv = [...graph.model.graph.nodes][2]!;
+    const p = graph.params.get(conv.use(1)!) ?? graph.params.get(conv.inputs[1]!)!; // planned
+    const plain = [...weightCodes(conv.inputs[1]!.data!, p).f64()];
+    // the first: 12 codes, 4 biases, which it had none of, 4 factors and that of x
+    floats(bin, 4 + 12, 4).forEach((v) => expect(v).toBeCloseTo(127 / 64, 6));
+    const at = 4 + 12 + 4 * (4 + 4 + 1) + 4;
+    expect(codesOf(at, 180)).toEqual(plain.map((c) => (c === 0 ? 0 : -c)));
+    const bias = conv.inputs[2]!.data!.f32(); // written above
+    floats(bin, at + 180, 5).forEach((v, row) => {
+      const sum = plain.slice(36 * row, 36 * row + 36).reduce((a, c) => a + c, 0) * p.scale[row]!;
+      expect(v).toBeCloseTo(bias[row]! + (127 / 64) * sum, 4);
+    });
+    expect(floats(bin, at + 180 + 40, 1)[0]).toBeCloseTo(64, 4);
+    // ncnn's own quantizer gives it half of the codes
+    expect(fileOf(files, '.table').toString().trimEnd().split('\n').at(-1)?.split(' ')[1]).toBe('32');
+  });
+
+  it.each([
+    ['one-sided', -127, 100],
+    ['mostly below zero', 90, 127],
+    ['both', -13, 5],
+    ['none', 0, 0],
+  ])('gives the same results where zero points are %s', (_what, zeroOfX, zeroOfY) => {
+    const rng = createRng(zeroOfX + 500, 'held');
+    const edge = (zero: number, scale: number): Edge =>
+      ({ params: { scale: Float32Array.of(scale), zeroPoint: Int32Array.of(zero) } }) as Edge; // all that is read
+    const [x, y] = [heldOf(edge(zeroOfX, 0.03)), heldOf(edge(zeroOfY, 0.2))];
+    const codes = Int8Array.from({ length: 6 }, () => rng.int(255) - 127);
+    const factors = Float32Array.of(30, 50);
+    const values = Float32Array.from(codes, (c, i) => c / factors[i < 3 ? 0 : 1]!);
+    const rows = { rows: 2, columns: 3, values, codes: { codes, factors, input: 1 / 0.03 } };
+    const bias = Float32Array.of(0.4, -1.2);
+    const made = folded({ rows, bias, clamp: [-0.5, 2] }, x, y);
+    const held = (v: number, h: Held): number => h.sign * v + h.shift;
+    const q = [rng.int(100) - 50, rng.int(100) - 50, rng.int(100) - 50];
+    const given = q.map((c) => (c - zeroOfX) * 0.03);
+    expect(held(0, x)).toBeCloseTo(x.zero * 0.03, 5);
+    for (const row of [0, 1]) {
+      const product = (w: ArrayLike<number>, v: readonly number[]): number =>
+        v.reduce((sum, a, i) => sum + a * w[3 * row + i]!, 0);
+      const plain = Math.min(2, Math.max(-0.5, product(values, given) + bias[row]!));
+      const [low, high] = made.clamp!;
+      const own = given.map((v) => held(v, x));
+      for (const w of [made.rows.values, made.rows.codes!.codes.map((c) => c)]) {
+        const factor = w instanceof Int8Array ? factors[row]! : 1;
+        const result = product(w, own) / factor + (made.bias?.[row] ?? 0);
+        expect(Math.min(high, Math.max(low, result))).toBeCloseTo(held(plain, y), 4);
+      }
+    }
   });
 
   it('gives each reader a blob of its own, and outputs their names', async () => {
