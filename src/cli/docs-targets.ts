@@ -53,8 +53,8 @@ export function factsOf(t: TargetProfile): readonly (readonly [what: string, fac
     ['8-bit codes only', list(t.byteCodes)],
     ['fused', list(t.fusions)],
     ['float layers read', t.floatReads === 'values' ? 'tensors as they were made' : 'values of codes'],
-    ...(t.foldedZeroPoints?.length
-      ? [['zero points between', `${list(t.foldedZeroPoints)}, folded into their biases`] as const]
+    ...(t.zeroPointsBetween?.length
+      ? [['zero points all the same', `of tensors between ${list(t.zeroPointsBetween)}`] as const]
       : []),
     ...(t.quantizesFloat?.length ? [['kept float by a Sum of one operand', list(t.quantizesFloat)] as const] : []),
     ['own operators', t.ownOps.map((o) => `[${o.op}](${o.source})`).join(', ') || 'none'],

@@ -1,4 +1,4 @@
-import { dtypeCode } from '../ir/dtype.js';
+import { dtypeCode, integerRange } from '../ir/dtype.js';
 import type { Graph, Node, Value } from '../ir/graph.js';
 import { allGraphs } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
@@ -206,18 +206,15 @@ class QdqRewriter {
     );
   }
 
-  /** Clip on codes, or nothing where saturation to the code range already does it. */
+  /** Clip on codes, or nothing where saturation to the type, which knows of no narrow codes, already does it. */
   #clampCodes(codes: Value, clamp: Node, p: QuantParams, name: string): Value {
     const role = specOf(clamp)?.quant;
     const [low, high] = (role?.role === 'clamp' ? role.bounds(clamp) : undefined) ?? [-Infinity, Infinity];
-    const [from, to] = codeRange(p.scheme);
+    const [from, to] = integerRange(p.scheme.dtype) ?? [-Infinity, Infinity];
+    const [first, last] = codeRange(p.scheme);
     const code = (x: number): number =>
-      x === -Infinity
-        ? from
-        : x === Infinity
-          ? to
-          : Math.min(to, Math.max(from, roundHalfEven(x / p.scale[0]!) + p.zeroPoint[0]!));
-    const [a, b] = [code(low), code(high)];
+      Math.min(last, Math.max(first, roundHalfEven(x / p.scale[0]!) + p.zeroPoint[0]!));
+    const [a, b] = [low === -Infinity ? from : code(low), high === Infinity ? to : code(high)];
     if (a <= from && b >= to) return codes;
     const limit = (c: number, end: string): Value =>
       this.#b.constant(Tensor.codes(p.scheme.dtype, [c], []), `${name}_${end}_code`);

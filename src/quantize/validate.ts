@@ -6,7 +6,7 @@ import type { Planned } from '../scheme/quantized.js';
 import { powerOfTwo } from '../scheme/params.js';
 import type { QuantParams, QuantPoint, QuantScheme } from '../scheme/types.js';
 import type { PortRule, QuirkCondition, TargetProfile } from '../scheme/profile.js';
-import { foldsZeroPoint } from './folded-zeros.js';
+import { mayHaveZeroPoint } from './zeros-between.js';
 import { isBatched } from './kernel-limits.js';
 import { schemeOf } from './unsaturated.js';
 
@@ -41,7 +41,7 @@ export function breaches(planned: Planned, target: TargetProfile): Breach[] {
     const weight = specOf(node)?.quant.role === 'compute' ? linearView(node)?.weight : undefined;
     const inputs = new Set([...dataInputs(node), ...(weight === undefined ? [] : [weight])]);
     const taken = (v: Value | null | undefined, rule: PortRule): PortRule =>
-      rule.symmetric && v && foldsZeroPoint(v, planned, target) ? { ...rule, symmetric: false } : rule;
+      rule.symmetric && v && mayHaveZeroPoint(v, planned, target) ? { ...rule, symmetric: false } : rule;
     const found = [...inputs].flatMap((i): Breach[] => {
       const v = node.inputs[i];
       const scheme = v ? (schemeOf(plan, node.use(i)) ?? schemeOf(plan, v)) : undefined;

@@ -56,7 +56,7 @@ const targetSpec = z.strictObject({
     )
     .optional(),
   floatReads: z.enum(['codes', 'values']).optional(),
-  foldedZeroPoints: names.optional(),
+  zeroPointsBetween: names.optional(),
   quantizesFloat: z.array(z.string()).optional(),
   fusedSums: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Add')).optional(),
   fusions: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Relu Clip')),

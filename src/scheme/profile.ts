@@ -113,10 +113,10 @@ export interface TargetProfile {
    */
   readonly floatReads?: 'codes' | 'values';
   /**
-   * Products into whose biases zero points are folded: a tensor that they alone make and read may have one, although
-   * ports take symmetric codes.
+   * Products between which tensors may have zero points, although ports take symmetric codes: their kernels have them,
+   * or a writer folds them into biases. Tensors that anything else makes or reads have none.
    */
-  readonly foldedZeroPoints?: readonly string[];
+  readonly zeroPointsBetween?: readonly string[];
   /** Ops whose float weights the runtime quantizes by itself where a pair stands on each side. */
   readonly quantizesFloat?: readonly string[];
   /** Ops with integer kernels. */

@@ -159,7 +159,7 @@ const changed: { readonly [K in keyof Required<TargetProfile>]: (t: TargetProfil
   ports: (t) => ({ ...t, ports: { ...t.ports, activation: { types: ['uint8', 'int16'], granularity: ['tensor'] } } }),
   beyondPorts: (t) => ({ ...t, beyondPorts: 'refused' }),
   floatReads: (t) => ({ ...t, floatReads: 'values' }),
-  foldedZeroPoints: (t) => ({ ...t, foldedZeroPoints: [] }),
+  zeroPointsBetween: (t) => ({ ...t, zeroPointsBetween: [] }),
   quantizesFloat: (t) => ({ ...t, quantizesFloat: [] }),
   bias: (t) => ({ ...t, bias: 'float' }),
   scales: (t) => ({ ...t, scales: 'power-of-two' }),
@@ -199,7 +199,7 @@ describe('every field of a profile is read', () => {
   const [base] = targets;
   /** One where it says something. */
   const having = (key: string): TargetProfile =>
-    key === 'foldedZeroPoints' ? targets.find((t) => t.name === 'ncnn')! : base!; // there are targets
+    key === 'zeroPointsBetween' ? targets.find((t) => t.name === 'ncnn')! : base!; // there are targets
   it.each(Object.entries(changed).filter(([key]) => ![...Object.keys(WRITTEN), ...READ].includes(key)))(
     '%s, by planning',
     async (key, change) => {

@@ -28,14 +28,14 @@ export const codeTypes: LintRule = {
   },
 };
 
-/** Whether products make and read a tensor in whose biases the runtime's writer folds its zero point. */
-function isFolded({ node, kind, data }: Pair, { foldedZeroPoints = [] }: TargetProfile): boolean {
-  const folding = (n: Node | undefined): boolean => n !== undefined && foldedZeroPoints.includes(n.op);
+/** Whether only products between which zero points may be make and read a tensor. */
+function isBetween({ node, kind, data }: Pair, { zeroPointsBetween = [] }: TargetProfile): boolean {
+  const product = (n: Node | undefined): boolean => n !== undefined && zeroPointsBetween.includes(n.op);
   const codes = kind === 'quantize' ? node.outputs[0] : data;
   const made = (kind === 'quantize' ? data : codes?.producer?.inputs[0])?.producer;
   const maker = made && specOf(made)?.quant.role === 'clamp' ? made.inputs[0]?.producer : made;
   const readers = [...(codes?.uses ?? [])].flatMap((u) => [...(u.node.outputs[0]?.uses ?? [])]);
-  return folding(maker) && readers.every(({ node: reader, index }) => folding(reader) && index === 0);
+  return product(maker) && readers.every(({ node: reader, index }) => product(reader) && index === 0);
 }
 
 /** Zero points other than 0. */
@@ -48,7 +48,7 @@ export const zeroPoints: LintRule = {
     for (const pair of pairs) {
       const { node, dtype, zeroPoint, hasZeroPoint, constant } = pair;
       const { symmetric } = constant ? target.ports.weight : target.ports.activation;
-      if (!symmetric || biasTypes.has(dtype) || (!constant && zeroPoint && isFolded(pair, target))) continue;
+      if (!symmetric || biasTypes.has(dtype) || (!constant && zeroPoint && isBetween(pair, target))) continue;
       if (hasZeroPoint && !zeroPoint)
         yield { node, message: 'the zero point is no constant', fix: 'store it as an initializer of zeros' };
       else if (zeroPoint?.f64().some((z) => z !== 0))

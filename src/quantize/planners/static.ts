@@ -8,7 +8,7 @@ import type { QuantRole } from '../../ops/spec.js';
 import type { Planned } from '../../scheme/quantized.js';
 import { fusionsOf } from '../../scheme/fusions.js';
 import { fixedOf } from '../fixed-range.js';
-import { foldsZeroPoint } from '../folded-zeros.js';
+import { mayHaveZeroPoint } from '../zeros-between.js';
 import type { QuantPoint, QuantScheme, QuantSpec } from '../../scheme/types.js';
 import type { TargetProfile } from '../../scheme/profile.js';
 import { selectNodes, type NodeFilter } from '../filter.js';
@@ -219,7 +219,7 @@ function describePoints(
   const kernels = { integerNodes: integer, fusedClamps: fused };
   const observed = (v: Value): void => {
     const { observer, observerOptions, perChannel: _perChannel, ...asked } = settingsOf(v);
-    const scheme = o.zeroPoints && foldsZeroPoint(v, kernels, o.target) ? { ...asked, symmetric: false } : asked;
+    const scheme = o.zeroPoints && mayHaveZeroPoint(v, kernels, o.target) ? { ...asked, symmetric: false } : asked;
     if ((plan.get(v)?.kind ?? 'float') !== 'float') return; // a body may want in integers what stays float around it
     if (inBody(v))
       plan.set(v, {

@@ -14,12 +14,12 @@ import { layersOf, type Layer } from '../shared/layers.js';
 import type { EmitInput, Emitted, StaysFloat } from '../types.js';
 import { meanWithoutPool } from './pools.js';
 
-/** Of a tensor: a real value is scale · code, codes lie within the clamps. */
+/** Of a tensor: a real value is scale · (code − zero point), codes lie within the clamps. */
 interface Scales {
   readonly name: string;
   readonly bits: 8;
   readonly scales: readonly number[];
-  readonly zeroPoint: 0;
+  readonly zeroPoint: number;
   readonly clampMin: -127;
   readonly clampMax: 127;
 }
@@ -32,14 +32,17 @@ interface QuantizedLayer {
   readonly method: 'QAT';
 }
 
-const scalesOf = (name: string, scales: Iterable<number>): Scales => ({
+const scalesOf = (name: string, scales: Iterable<number>, zeroPoint = 0): Scales => ({
   name,
   bits: 8,
   scales: [...scales],
-  zeroPoint: 0,
+  zeroPoint,
   clampMin: -127,
   clampMax: 127,
 });
+
+const activation = (name: string, { scale, zeroPoint }: QuantParams): Scales =>
+  scalesOf(name, scale, item(zeroPoint, 0));
 
 export function emit({ graph, example, precision }: EmitInput): Emitted {
   const { layers } = layersOf(graph, example);
@@ -80,9 +83,9 @@ function quantizedLayer(l: Layer): QuantizedLayer | string {
   // They are parted into convolutions of other names: OnnxConvolutionMerge.cpp.
   if (l.op === 'Conv' && l.node.int('group', 1) > 1 && !depthwise) return 'the converter parts grouped convolutions';
   return {
-    input: [scalesOf(x.name, x.params.scale)],
+    input: [activation(x.name, x.params)],
     weight: [scalesOf(`${l.name}_weight`, perChannel(l, weight.codes.dims, weight.params))],
-    output: [scalesOf(y.name, y.params.scale)],
+    output: [activation(y.name, y.params)],
     method: 'QAT',
   };
 }

@@ -53,6 +53,7 @@ export const mnn = {
     weight: { types: ['int8'], symmetric: true, narrow: true, granularity: ['tensor', 'axis'] },
   },
   beyondPorts: 'refused',
+  zeroPointsBetween: ['Conv', 'Gemm', 'MatMul'],
   bias: 'float',
   fusions: ['Conv Gemm Add > Relu Clip'],
   integerOps: { Conv: {}, Gemm: {}, MatMul: { channelAxes: 2 }, Add: {} },
@@ -75,7 +76,9 @@ export const mnn = {
   quirks: [
     {
       code: 'SYMMETRIC_ONLY',
-      text: 'Zero points other than 0 give wrong results, and the code −128 is not used.',
+      text:
+        'Zero points other than 0 give wrong results but between convolutions and products, and the code −128 is not ' +
+        'used.',
       source: DOCS,
     },
     {

@@ -30,7 +30,7 @@ export const ncnn = {
     weight: { types: ['int8'], symmetric: true, narrow: true, granularity: ['tensor', 'axis'] },
   },
   beyondPorts: 'refused',
-  foldedZeroPoints: ['Conv', 'Gemm', 'MatMul'],
+  zeroPointsBetween: ['Conv', 'Gemm', 'MatMul'],
   bias: 'float',
   fusions: ['Conv Gemm > Relu Clip'],
   // Layers dequantize their results: only what the next one reads becomes codes, src/layer/convolution.cpp.

@@ -1,7 +1,6 @@
 /**
- * Zero points for kernels that have none: x = (q − z)·s is held as x + z·s, whose codes are symmetric, where the
- * product that makes it adds z·s to its bias and those that read it take it off again. What lies behind a Relu then has
- * all codes instead of half of them.
+ * Zero points where a runtime has none elsewhere: between products, whose biases can take them in. What lies behind a
+ * Relu then has all codes instead of half of them.
  */
 import type { Node, Value } from '../ir/graph.js';
 import { linearView } from '../ops/index.js';
@@ -11,19 +10,19 @@ import type { TargetProfile } from '../scheme/profile.js';
 type Kernels = Pick<Planned, 'integerNodes' | 'fusedClamps'>;
 
 /** Whether a tensor may have a zero point: integer products of the target alone make and read it. */
-export function foldsZeroPoint(v: Value, { integerNodes, fusedClamps }: Kernels, target: TargetProfile): boolean {
-  const folding = (n: Node | undefined): boolean =>
-    n !== undefined && integerNodes.has(n) && target.foldedZeroPoints?.includes(n.op) === true;
+export function mayHaveZeroPoint(v: Value, { integerNodes, fusedClamps }: Kernels, target: TargetProfile): boolean {
+  const product = (n: Node | undefined): boolean =>
+    n !== undefined && integerNodes.has(n) && target.zeroPointsBetween?.includes(n.op) === true;
   const made = v.producer;
   const before = made?.inputs[0]?.producer;
   const maker = before && fusedClamps.get(before) === made ? before : made;
   return (
-    folding(maker) &&
+    product(maker) &&
     !v.isGraphOutput &&
     v.uses.size > 0 &&
     [...v.uses].every(({ node, index }) => {
       const weight = linearView(node)?.weight;
-      return folding(node) && index === 0 && weight !== undefined && node.inputs[weight]?.isInitializer === true;
+      return product(node) && index === 0 && weight !== undefined && node.inputs[weight]?.isInitializer === true;
     })
   );
 }
