@@ -216,7 +216,11 @@ files["optimisers"] = [
     optimiser_case("adamw", {}, lambda p, lr: O.AdamW(p, lr)),
     optimiser_case("adamw", {"decay": 0.3}, lambda p, lr: O.AdamW(p, lr, weight_decay=0.3)),
     optimiser_case("muon", {"decay": 0}, lambda p, lr: muon(p, lr, weight_decay=0)),
-    optimiser_case("muon", {"momentum": 0.8, "nesterov": False, "iterations": 7, "decay": 0.1}, lambda p, lr: muon(p, lr, momentum=0.8, nesterov=False, ns_steps=7, weight_decay=0.1)),
+    optimiser_case(
+        "muon",
+        {"momentum": 0.8, "nesterov": False, "iterations": 7, "decay": 0.1},
+        lambda p, lr: muon(p, lr, momentum=0.8, nesterov=False, ns_steps=7, weight_decay=0.1),
+    ),
 ]
 
 OUT.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,8 @@ describe.each([ncnn, mnn])('$name', (target) => {
         packages: target.adapter.packages,
       });
       try {
-        const opened = await runtime.open('quantized', path.join(out, artefact ?? files[0]!.path)); // files were written
+        // files were written
+        const opened = await runtime.open('quantized', path.join(out, artefact ?? files[0]!.path));
         const got = numbers((await opened.run({ x })).y!);
         expect(got).toHaveLength(wanted.length);
         const most = Math.max(...wanted.map(Math.abs));

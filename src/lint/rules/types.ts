@@ -1,7 +1,7 @@
-import type { Node } from '../../ir/graph.js';
+import type { Node, Use, Value } from '../../ir/graph.js';
 import { specOf } from '../../ops/index.js';
 import type { PortRule, TargetProfile } from '../../scheme/profile.js';
-import type { Pair } from '../pairs.js';
+import { isDequantize, isQuantize, type Pair } from '../pairs.js';
 import type { LintRule } from '../types.js';
 
 const types = (rule: PortRule): string => rule.types.join(' or ');
@@ -28,14 +28,18 @@ export const codeTypes: LintRule = {
   },
 };
 
-/** Whether only products between which zero points may be make and read a tensor. */
+/** Whether only products between which zero points may be make and read a tensor, clamps aside. */
 function isBetween({ node, kind, data }: Pair, { zeroPointsBetween = [] }: TargetProfile): boolean {
   const product = (n: Node | undefined): boolean => n !== undefined && zeroPointsBetween.includes(n.op);
+  const clamps = (n: Node): boolean => specOf(n)?.quant.role === 'clamp';
+  const makerOf = (v: Value | null | undefined): Node | undefined => {
+    const made = v?.producer;
+    return made && (clamps(made) || isQuantize(made)) ? makerOf(made.inputs[0]) : made;
+  };
+  const readersOf = (v: Value | undefined): readonly Use[] =>
+    [...(v?.uses ?? [])].flatMap((u) => (clamps(u.node) || isDequantize(u.node) ? readersOf(u.node.outputs[0]) : [u]));
   const codes = kind === 'quantize' ? node.outputs[0] : data;
-  const made = (kind === 'quantize' ? data : codes?.producer?.inputs[0])?.producer;
-  const maker = made && specOf(made)?.quant.role === 'clamp' ? made.inputs[0]?.producer : made;
-  const readers = [...(codes?.uses ?? [])].flatMap((u) => [...(u.node.outputs[0]?.uses ?? [])]);
-  return product(maker) && readers.every(({ node: reader, index }) => product(reader) && index === 0);
+  return product(makerOf(data)) && readersOf(codes).every((u) => product(u.node) && u.index === 0);
 }
 
 /** Zero points other than 0. */

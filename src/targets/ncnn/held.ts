@@ -32,7 +32,8 @@ export function folded(given: Folded, x: Held, y: Held): Folded {
   const { rows, bias, clamp } = given;
   const sign = x.sign * y.sign;
   if (sign === 1 && !x.zero && !y.zero) return given;
-  const turned = <T extends Float32Array | Int8Array>(a: T): T => (sign === 1 ? a : (a.map((v) => -v) as T)); // the same type
+  // of the same type
+  const turned = <T extends Float32Array | Int8Array>(a: T): T => (sign === 1 ? a : (a.map((v) => -v) as T));
   const ends = clamp?.map((c) => y.sign * c + y.shift).sort((a, b) => a - b);
   return {
     rows: {

@@ -4,6 +4,7 @@ import { parseModel } from '../../../src/ir/text/parse.js';
 import { lintModel, rules } from '../../../src/lint/index.js';
 import { inferShapes } from '../../../src/ops/infer.js';
 import type { TargetProfile } from '../../../src/scheme/profile.js';
+import { mnn } from '../../../src/targets/mnn/index.js';
 import { onnxruntimeCpu } from '../../../src/targets/onnxruntime-cpu/index.js';
 import { tensorrt } from '../../../src/targets/tensorrt/index.js';
 
@@ -182,6 +183,21 @@ describe('rules of runtimes', () => {
       fix: expect.stringContaining('symmetric') as unknown,
     });
     expect(first?.source).toMatch(/onnx-tensorrt/);
+  });
+  it.each([
+    ['a product', 'Conv(c, wd)', []],
+    ['a product behind a clamp of floats', 'Conv(k, wd)', []],
+    ['a sum', 'Add(c, xd)', ['zero-points d2', 'zero-points q2']],
+    ['a product and a sum', 'Add(c, e)', ['zero-points d2', 'zero-points q2']],
+  ])('let zero points be between products where the runtime does: read by %s', (_what, reader, wanted) => {
+    const text = `g (float[1,2,2,2] x) => (float[1,2,2,2] y) <int8[2,2,1,1] w = {1,-2,3,-127}, float s = {0.5},
+        int8 z = {0}, int8 low = {-127}> {
+      [q1] xq = QuantizeLinear(x, s, z) [d1] xd = DequantizeLinear(xq, s, z) wd = DequantizeLinear(w, s, z)
+      a = Conv(xd, wd) r = Relu(a) [q2] rq = QuantizeLinear(r, s, low) kq = Clip(rq, low)
+      [d2] c = DequantizeLinear(kq, s, low) k = Relu(c) e = Conv(c, wd) y = ${reader} }`;
+    const zeros = (target: TargetProfile): string[] => found(text, target).filter((f) => f.startsWith('zero-points'));
+    expect(zeros(mnn).sort()).toEqual(wanted);
+    expect(zeros({ ...mnn, zeroPointsBetween: [] }).sort()).toEqual(['zero-points d2', 'zero-points q2']);
   });
   it('of ONNX Runtime take operators on codes and biases of int32', () => {
     const text = PLANTED.biases?.[0] ?? '';
