@@ -2,6 +2,7 @@
 import type { DType } from '../ir/dtype.js';
 import type { Node, Value } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
+import { isDequantize, isQuantize } from '../ops/kinds.js';
 import { normalAxis } from '../ops/spec.js';
 
 export interface Pair {
@@ -31,16 +32,13 @@ const OUTPUT_TYPES: Readonly<Record<number, DType>> = {
   22: 'int4',
 };
 
-export const isQuantize = (n: Node | undefined): boolean => n?.op === 'QuantizeLinear';
-export const isDequantize = (n: Node | undefined): boolean => n?.op === 'DequantizeLinear';
-
 /** A node read as a pair; undefined for other nodes, and those without data or scale. */
 export function pairOf(node: Node): Pair | undefined {
   if (!isQuantize(node) && !isDequantize(node)) return undefined;
   const [data, scale, zeroPoint] = node.inputs;
   if (!data || !scale) return undefined;
   const kind = isQuantize(node) ? 'quantize' : 'dequantize';
-  const source = kind === 'dequantize' && isQuantize(data.producer) ? data.producer : undefined;
+  const source = kind === 'dequantize' && data.producer && isQuantize(data.producer) ? data.producer : undefined;
   const own =
     kind === 'quantize' ? (OUTPUT_TYPES[node.int('output_dtype', 0)] ?? 'uint8') : (data.data?.dtype ?? data.dtype);
   const dtype = constantOf(zeroPoint)?.dtype ?? zeroPoint?.dtype ?? own ?? 'uint8';

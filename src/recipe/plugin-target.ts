@@ -57,7 +57,7 @@ const targetSpec = z.strictObject({
     .optional(),
   floatReads: z.enum(['codes', 'values']).optional(),
   zeroPointsBetween: names.optional(),
-  quantizesFloat: z.array(z.string()).optional(),
+  quantizesFloat: names.optional(),
   fusedSums: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Add')).optional(),
   fusions: z.array(z.string().regex(FUSION, 'expected: Conv Gemm > Relu Clip')),
   integerOps: z.record(

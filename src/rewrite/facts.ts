@@ -25,13 +25,13 @@ export const sameDim = (a: Dim | undefined, b: Dim | undefined): boolean => a !=
 /** Two shapes that are certainly the same. */
 export const sameShape = (a: Shape | undefined, b: Shape | undefined): boolean =>
   a !== undefined && b !== undefined && a.length === b.length && a.every((d, i) => sameDim(d, b[i]));
-/** Whether every size is a number. */
 /** The use of a value that nothing else reads; undefined for outputs of a graph too. */
 export function onlyUse(v: Value | undefined): Use | undefined {
   const [use, another] = v && !v.isGraphOutput ? v.uses : [];
   return another ? undefined : use;
 }
 
+/** Whether every size is a number. */
 export const isStatic = (shape: Shape | undefined): shape is readonly number[] =>
   shape !== undefined && shape.every((d) => typeof d === 'number');
 /** An axis counted from the end → from the start. */

@@ -42,6 +42,11 @@ export function adamChange(
   return { change: add('Div', add('Mul', m, add('Div', factor, rest(beta1))), deviation), state: [m, v] };
 }
 
+/** w − rate · decay · w: decay that passes by the gradient. source: https://arxiv.org/abs/1711.05101 */
+export function decayed({ parameter: w, rate, decays, add, number }: StepContext, decay: number): Value {
+  return decays && decay ? add('Mul', w, add('Sub', number(1), add('Mul', rate, number(decay)))) : w;
+}
+
 /** Decay joins the gradient, as in PyTorch's Adam. */
 export const adam = {
   name: 'adam',

@@ -1,4 +1,4 @@
-import { adamOptions, adamStep, type AdamOptions } from './adam.js';
+import { adamOptions, adamStep, decayed, type AdamOptions } from './adam.js';
 import type { Optimiser } from './types.js';
 
 /** First w ← w − rate · decay · w, then Adam's step. source: https://arxiv.org/abs/1711.05101 */
@@ -7,10 +7,5 @@ export const adamw = {
   doc: 'Adam whose weight decay does not pass through the squares.',
   options: adamOptions(0.01),
   state: () => ['mean', 'squares'],
-  step(context, options) {
-    const { parameter: w, rate, decays, add, number } = context;
-    const kept =
-      decays && options.decay ? add('Mul', w, add('Sub', number(1), add('Mul', rate, number(options.decay)))) : w;
-    return adamStep(context, kept, options);
-  },
+  step: (context, options) => adamStep(context, decayed(context, options.decay), options),
 } as const satisfies Optimiser<AdamOptions>;

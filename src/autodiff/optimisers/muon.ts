@@ -1,17 +1,12 @@
 import { z } from 'zod';
 import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';
-import { adamStep } from './adam.js';
+import { adamOptions, adamStep, decayed, type AdamOptions } from './adam.js';
+import { withMomentum, type Momentum } from './sgd.js';
 import type { Optimiser, StepContext } from './types.js';
 
-export interface MuonOptions {
-  readonly momentum: number;
-  readonly nesterov: boolean;
+export interface MuonOptions extends AdamOptions, Momentum {
   readonly iterations: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  readonly decay: number;
 }
 
 /** a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X draws singular values from (0, 1] to about 1, quickly rather than exactly. */
@@ -46,27 +41,21 @@ function orthogonal({ add, number }: StepContext, given: Value, wide: boolean, i
 export const muon = {
   name: 'muon',
   doc: 'Steps of matrices and kernels are made orthogonal, so that all directions are learned at once; else AdamW.',
-  options: z.strictObject({
+  options: adamOptions(0.01).extend({
     momentum: z.number().min(0).lt(1).default(0.95).describe('Share of the momentum of a matrix that is kept.'),
     nesterov: z.boolean().default(true).describe('Looks one step of the momentum ahead.'),
     iterations: z.number().int().min(1).max(20).default(5).describe('Of Newton and Schulz, towards orthogonal.'),
-    beta1: z.number().min(0).lt(1).default(0.9).describe('Elsewhere: share of the mean of gradients that is kept.'),
-    beta2: z.number().min(0).lt(1).default(0.999).describe('Elsewhere: share of the mean of squares that is kept.'),
-    epsilon: z.number().positive().default(1e-8).describe('Elsewhere: added to the root of the squares.'),
-    decay: z.number().min(0).default(0.01).describe('Weight decay.'),
   }),
   state: (_, shape) => (matrixOf(shape) ? ['momentum'] : ['mean', 'squares']),
   step(context, options) {
-    const { parameter: w, gradient: g, rate, shape, decays, add, number, reshape } = context;
-    const { decay, momentum } = options;
-    const kept = decays && decay ? add('Mul', w, add('Sub', number(1), add('Mul', rate, number(decay)))) : w;
+    const { gradient, rate, shape, state, add, number, reshape } = context;
+    const kept = decayed(context, options.decay);
     const matrix = matrixOf(shape);
     if (!matrix) return adamStep(context, kept, options);
     const [rows, columns] = matrix;
-    const v = add('Add', add('Mul', item(context.state, 0), number(momentum)), g); // one is named
-    const along = options.nesterov ? add('Add', g, add('Mul', v, number(momentum))) : v;
+    const { velocity, along } = withMomentum(context, item(state, 0), gradient, options); // one is named
     const made = orthogonal(context, reshape(along, matrix), rows <= columns, options.iterations);
     const length = add('Mul', rate, number(LIKE_ADAM * Math.sqrt(Math.max(rows, columns))));
-    return { parameter: add('Sub', kept, reshape(add('Mul', made, length), shape)), state: [v] };
+    return { parameter: add('Sub', kept, reshape(add('Mul', made, length), shape)), state: [velocity] };
   },
 } as const satisfies Optimiser<MuonOptions>;

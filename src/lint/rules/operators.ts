@@ -1,5 +1,5 @@
 import { isQuantizedOp, specOf } from '../../ops/index.js';
-import { isDequantize, isQuantize } from '../pairs.js';
+import { isDequantize, isQuantize } from '../../ops/kinds.js';
 import type { LintRule } from '../types.js';
 
 /** A newer opset than the runtime reads. */

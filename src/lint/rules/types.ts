@@ -1,7 +1,8 @@
 import type { Node, Use, Value } from '../../ir/graph.js';
 import { specOf } from '../../ops/index.js';
+import { isDequantize, isQuantize } from '../../ops/kinds.js';
 import type { PortRule, TargetProfile } from '../../scheme/profile.js';
-import { isDequantize, isQuantize, type Pair } from '../pairs.js';
+import type { Pair } from '../pairs.js';
 import type { LintRule } from '../types.js';
 
 const types = (rule: PortRule): string => rule.types.join(' or ');

@@ -37,7 +37,7 @@ export interface PlanOptions {
   readonly embeddings?: boolean;
   /** Values that calibration never computed: what works on them stays float. */
   readonly never?: ReadonlySet<Value>;
-  /** Whether activations have zero points where the target folds them away. */
+  /** Whether activations have zero points where the target has them between products only. */
   readonly zeroPoints?: boolean;
   /** Nodes that stay float, and why. */
   readonly floats?: ReadonlyMap<Node, string>;

@@ -21,17 +21,23 @@ export function heldOf({ params }: Edge): Held {
   return { sign: zero < 0 ? -1 : 1, shift: size * (params ? item(params.scale, 0) : 0), zero: size };
 }
 
-export interface Folded {
+/** A product as the model has it. */
+export interface Plain {
   readonly rows: Rows;
   readonly bias: Float32Array | undefined;
   readonly clamp: readonly [low: number, high: number] | undefined;
 }
+export interface Folded extends Plain {
+  /** The code that borders are filled with. */
+  readonly border: number;
+}
 
 /** A product of a tensor that is held as `x` says, whose result is to be held as `y` says. */
-export function folded(given: Folded, x: Held, y: Held): Folded {
+export function folded(given: Plain, x: Held, y: Held): Folded {
   const { rows, bias, clamp } = given;
+  const border = x.zero;
   const sign = x.sign * y.sign;
-  if (sign === 1 && !x.zero && !y.zero) return given;
+  if (sign === 1 && !border && !y.zero) return { ...given, border };
   // of the same type
   const turned = <T extends Float32Array | Int8Array>(a: T): T => (sign === 1 ? a : (a.map((v) => -v) as T));
   const ends = clamp?.map((c) => y.sign * c + y.shift).sort((a, b) => a - b);
@@ -46,6 +52,7 @@ export function folded(given: Folded, x: Held, y: Held): Folded {
       (_, r) => y.sign * ((bias ? item(bias, r) : 0) - x.sign * x.shift * sumOf(rows, r)) + y.shift,
     ),
     clamp: ends && [item(ends, 0), item(ends, 1)],
+    border,
   };
 }
 

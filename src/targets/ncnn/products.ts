@@ -50,13 +50,11 @@ function grouped(l: Layer, net: NcnnNet, input: string, window: Window): string 
   const groups = l.node.int('group', 1);
   const rows = item(w.shape, 0);
   const given = rowsOf(filled([w.data], 0).f32(), rows, l.coded.get(1), x);
-  const held = heldOf(x);
-  const made = folded({ rows: given, bias: l.inputs[2]?.data?.f32(), clamp: l.clamp }, held, heldOf(y));
-  const { rows: all, bias, clamp } = made;
-  const border = held.zero;
+  const made = folded({ rows: given, bias: l.inputs[2]?.data?.f32(), clamp: l.clamp }, heldOf(x), heldOf(y));
+  const { rows: all, bias } = made;
   const each = rows / groups;
   const shared = !all.codes || all.codes.factors.every((f, i, list) => f === list[Math.floor(i / each) * each]);
-  if (groups === 1 || shared) return one(l, net, input, window, { ...made, border, groups, name: y.name });
+  if (groups === 1 || shared) return one(l, net, input, window, { ...made, groups, name: y.name });
   const channels = item(x.shape, 1) / groups;
   const parts = Array.from({ length: groups }, (_, g) => net.free(`${l.name}_group_${g}`));
   net.row('Slice', `${l.name}_groups`, [input], parts, { 0: parts.map(() => int(channels)), 1: int(0) });
@@ -69,15 +67,13 @@ function grouped(l: Layer, net: NcnnNet, input: string, window: Window): string 
       input: all.codes.input,
     };
     const part = { rows: each, columns: all.columns, values: of(all.values, all.columns), ...(codes ? { codes } : {}) };
-    const own = { rows: part, bias: bias && of(bias, 1), clamp };
-    return one(l, net, p, window, { ...own, border, groups: 1, name: `${l.name}_${g}` });
+    const own = { ...made, rows: part, bias: bias && of(bias, 1) };
+    return one(l, net, p, window, { ...own, groups: 1, name: `${l.name}_${g}` });
   });
   return net.add('Concat', y.name, results, { 0: int(0) });
 }
 
 interface Product extends Folded {
-  /** The code that borders are filled with. */
-  readonly border: number;
   readonly groups: number;
   readonly name: string;
 }
@@ -217,8 +213,7 @@ function innerProduct(
   );
   const plain = rowsOf(values, rows, coded, x, factor);
   const given = plain.codes ? { ...plain, codes: { ...plain.codes, codes: turn(plain.codes.codes) } } : plain;
-  const held = heldOf(x);
-  const made = folded({ rows: given, bias, clamp: l.clamp }, held, heldOf(y));
+  const made = folded({ rows: given, bias, clamp: l.clamp }, heldOf(x), heldOf(y));
   const [from, to] = [sizesOf(x), sizesOf(y)];
   const flat = from.length > 2 ? [from.slice(0, -1).reduce((n, d) => n * d, 1), columns] : from;
   const input = reshaped(net, net.blob(x), from, flat, `${l.name}_rows`);
@@ -230,7 +225,7 @@ function innerProduct(
     ...(given.codes ? { 8: int(2) } : {}),
     ...(made.clamp ? clampSettings(made.clamp) : {}),
   });
-  writeWeights(net, name, { ...made, border: held.zero, groups: 1, name }, 1);
+  writeWeights(net, name, { ...made, groups: 1, name }, 1);
   net.holds(y, reshaped(net, output, from.length > 2 ? [...flat.slice(0, 1), rows] : to, to, y.name));
   return undefined;
 }
