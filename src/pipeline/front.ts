@@ -8,16 +8,17 @@ import type { ValueInfo } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
 import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
+import type { Recipe } from '../recipe/schema.js';
 import type { ModelFacts } from '../record/index.js';
 import { fedInputs } from './inputs.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
-import { isTooLarge, readsOnce } from './large.js';
+import { openFloatModel, type FloatModel } from './float-model.js';
+import { isTooLarge, openedFor, readsOnce } from './large.js';
 import { assertLaysOut } from './layouts.js';
 import { lookAhead, startMetrics } from './look-ahead.js';
 import { checkOutputs } from './overwriting.js';
-import { loadFloatModel } from './prepare.js';
 import { bytesOnDisk, watchSources } from './sources.js';
 import type { Asks } from './stages.js';
 
@@ -38,6 +39,8 @@ export interface Front {
   readonly scores: Omit<Scores, 'report'>;
   /** Whether the graph is fixed at a batch of one, whatever the recipe says. */
   readonly one: boolean;
+  /** Removes what only the run needs. */
+  close(): void;
 }
 
 export interface FrontOptions {
@@ -55,7 +58,7 @@ export interface FrontOptions {
 
 /** Loads and looks ahead. Throws what is wrong with the recipe, the model or the data, before any work. */
 export async function openFront(o: FrontOptions): Promise<Front> {
-  const { lead: given, report, signal } = o;
+  const { lead: given } = o;
   if (!given.recipe.model)
     fail(
       'RECIPE_INVALID',
@@ -63,20 +66,38 @@ export async function openFront(o: FrontOptions): Promise<Front> {
       given.file ? { file: given.file } : {},
       'set model: in the recipe or pass --model',
     );
-  const floatFile = path.resolve(given.baseDir, given.recipe.model);
+  const givenFile = path.resolve(given.baseDir, given.recipe.model);
   if (!o.dryRun) {
     checkOutputs(o.runs); // what would be lost is told before what is missing
     checkFiles(given);
   }
-  const sources = watchSources(floatFile);
+  const sources = watchSources(givenFile);
   const later = (m: Model): boolean => o.runs.every((r) => readsOnce(m, r.recipe.recipe));
-  const model = loadFloatModel(floatFile, (m) => !o.dryRun && !later(m));
-  sources.add(model);
+  const float = openFloatModel(givenFile, {
+    reads: (m) => !o.dryRun && !later(m),
+    opens: (m) => !o.dryRun && isOpened(givenFile, m, given.recipe),
+  });
+  try {
+    sources.add(float.model);
+    return { ...(await lookThrough(o, givenFile, float, sources)), close: float.close };
+  } catch (error) {
+    float.close();
+    throw error;
+  }
+}
+
+async function lookThrough(
+  o: FrontOptions,
+  givenFile: string,
+  { file: floatFile, model, told }: FloatModel,
+  sources: Front['sources'],
+): Promise<Omit<Front, 'close'>> {
+  const { lead: given, report, signal } = o;
   if (!o.dryRun) checkOutputs(o.runs, model);
   for (const r of o.runs) assertLaysOut(r, model);
   const inputs = fedInputs(model);
-  const name = path.basename(floatFile);
-  const original = modelFacts(model, name, bytesOnDisk(floatFile, model), sources.sha256, undefined);
+  const name = path.basename(givenFile);
+  const original = modelFacts(model, name, bytesOnDisk(givenFile, model), sources.sha256, undefined);
   o.onEvent({
     type: 'start',
     title:
@@ -87,10 +108,17 @@ export async function openFront(o: FrontOptions): Promise<Front> {
   const tell = (d: Diagnostic): void => {
     if (!o.lookedAt) report(d);
   };
+  if (told) tell(told);
   const about = { file: floatFile, model, inputs, recipe: given, asked: o.asked };
   const found = await lookAtAll({ ...about, looks, report: tell, signal });
   return { ...found, floatFile, model, given: model, inputs, original, sources };
 }
+
+/** Whether onnxruntime opens the model as a whole. */
+const isOpened = (file: string, model: Model, recipe: Recipe): boolean => {
+  const bytes = bytesOnDisk(file, model);
+  return !isTooLarge(bytes, recipe) || openedFor({ bytes, fileBytes: bytes }, recipe) !== 'never';
+};
 
 export interface LookOptions {
   readonly file: string;

@@ -93,20 +93,19 @@ export async function runRecipes(given: RunsOptions): Promise<RunResult[]> {
     report: all.report,
     ...all.listen,
   });
-  const asks = o.runs.map((r, index) =>
-    ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
-  );
-  const extent = o.dryRun ? 'plan' : o.searchOnly ? 'make' : 'measure';
-  const compressed = await compressFront(opened, all, extent);
+  const toClose: { close(): void }[] = [opened];
   try {
+    const asks = o.runs.map((r, index) =>
+      ask(opened.one ? atBatchOfOne(r.recipe) : r.recipe, r.outDir, index, all, asked),
+    );
+    const extent = o.dryRun ? 'plan' : o.searchOnly ? 'make' : 'measure';
+    const compressed = await compressFront(opened, all, extent);
+    toClose.unshift(compressed);
     const trained = await trainFront(compressed.front, item(asked, 0), all, o.dryRun === true);
-    try {
-      return await runTrained(o, { ...trained, compression: compressed.facts }, asks, all, startedAt);
-    } finally {
-      trained.close();
-    }
+    toClose.unshift(trained);
+    return await runTrained(o, { ...trained, compression: compressed.facts }, asks, all, startedAt);
   } finally {
-    compressed.close();
+    for (const made of toClose) made.close();
   }
 }
 

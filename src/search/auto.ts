@@ -24,7 +24,8 @@ import { atBatchOfOne } from '../pipeline/first-look.js';
 import { Forecast } from './forecast.js';
 import { decoderOf } from '../pipeline/own-text.js';
 import { lookAtAll } from '../pipeline/front.js';
-import { loadFloatModel, optimizeModel, passesFor } from '../pipeline/prepare.js';
+import { openFloatModel, type FloatModel } from '../pipeline/float-model.js';
+import { optimizeModel, passesFor } from '../pipeline/prepare.js';
 import { allowedOf } from './smaller.js';
 import { loadsOther } from '../pipeline/target-of.js';
 import { checkOutputs, FOUND_RECIPE } from '../pipeline/overwriting.js';
@@ -101,9 +102,10 @@ export async function findRecipe({ base: given, ...rest }: AutoOptions): Promise
         `${String(rest.maxAccuracyDrop)} worse`,
     });
     const { work, samples } = await stage('look', async () => {
-      const found = await look({ ...rest, base }, evaluation.data!, signal, (diagnostic) =>
-        onEvent({ type: 'diagnostic', diagnostic }),
-      ); // checked above
+      const float = openFloatModel(path.resolve(base.baseDir, base.recipe.model ?? '')); // the schema asks for one
+      const told = (diagnostic: Diagnostic): void => onEvent({ type: 'diagnostic', diagnostic });
+      // data were checked above
+      const found = await look(float, { ...rest, base }, evaluation.data!, signal, told).finally(float.close);
       if (found.one) base = atBatchOfOne(base);
       return [
         found,
@@ -130,15 +132,15 @@ interface Looked {
 }
 /** What does the work, how many samples there are, and whether the model takes one at a time only. */
 async function look(
+  { file, model, told }: FloatModel,
   { base, outDir, maxAccuracyDrop }: Pick<AutoOptions, 'base' | 'outDir' | 'maxAccuracyDrop'>,
   data: DataSpec,
   signal: AbortSignal | undefined,
   report: (d: Diagnostic) => void,
 ): Promise<Looked> {
   const { recipe } = base;
-  const file = path.resolve(base.baseDir, recipe.model ?? ''); // the schema asks for one
-  const model = loadFloatModel(file);
   checkOutputs([{ recipe: base, outDir }], model, [FOUND_RECIPE]);
+  if (told) report(told);
   const moments = batchNormMoments(model).size > 0;
   const inputs = fedInputs(model);
   // Most trials calibrate, whatever the recipe itself asks for.

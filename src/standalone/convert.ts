@@ -12,9 +12,10 @@ import { loadModel, saveModel } from '../onnx/files.js';
 import { comparedIntegers } from '../ops/compared.js';
 import { forgetInferred } from '../ops/infer.js';
 import { assertHolds, modelName, putArtefact } from '../pipeline/emit.js';
+import { openFloatModel, type FloatModel } from '../pipeline/float-model.js';
 import { OutputFolder, SIMULATED } from '../pipeline/output-folder.js';
 import { fedInputs, sessionInputs } from '../pipeline/inputs.js';
-import { loadFloatModel, optimizeModel, passesFor, planModel } from '../pipeline/prepare.js';
+import { optimizeModel, passesFor, planModel } from '../pipeline/prepare.js';
 import { dataFiles } from '../pipeline/sources.js';
 import { resolveRecipe, type ResolvedRecipe } from '../recipe/load.js';
 import { unquantized } from '../scheme/quantized.js';
@@ -58,12 +59,26 @@ export async function convertModel(o: ConvertOptions): Promise<Converted> {
     target.emitter?.precisions ?? (target.formats.includes('float16') ? ['float32', 'float16'] : ['float32']);
   if (!known.includes(o.precision))
     fail('USAGE', `${target.name} is not written in ${o.precision}`, {}, `--precision ${known.join(' or ')}`);
-  const model = loadFloatModel(o.file);
+  const float = openFloatModel(o.file);
+  try {
+    return await convertFloat(o, float, recipe, target);
+  } finally {
+    float.close();
+  }
+}
+
+async function convertFloat(
+  o: ConvertOptions,
+  { model, file, told }: FloatModel,
+  recipe: ResolvedRecipe,
+  target: Target,
+): Promise<Converted> {
+  if (told) o.report(told);
   const name = modelName(o.file);
   const folder = new OutputFolder(o.outDir, target.artefact === 'files' ? SIMULATED : undefined);
   refuseOverwriting([folder.dir], [o.file, ...dataFiles(model)]);
   requireTemporaryFolder();
-  const example = await exampleOf(o);
+  const example = await exampleOf(o, file);
   await optimizeModel(model, o.file, recipe.recipe.optimize, o.report, { among: passesFor(recipe), tied: true });
   const graph = unquantized(model);
   folder.take();
@@ -74,7 +89,7 @@ export async function convertModel(o: ConvertOptions): Promise<Converted> {
     const none = async function* (): AsyncGenerator<Feed> {};
     const given = { graph, onnx: model, precision, example, samples: none, latency: new Map<number, number>(), name };
     const emitted = await emitter?.emit(given);
-    if (target.artefact === 'onnx') await writeOnnx(model, recipe, o, folder);
+    if (target.artefact === 'onnx') await writeOnnx(model, recipe, { ...o, file }, folder);
     const floats = emitted?.floats ?? [];
     const artefact = putArtefact(folder, { target, name, emitted, floats });
     const files = folder.files().map(({ path, bytes }) => ({ path, bytes }));
@@ -86,11 +101,11 @@ export async function convertModel(o: ConvertOptions): Promise<Converted> {
 }
 
 /** Inputs of one run, in the sizes that are given or guessed. */
-async function exampleOf(o: ConvertOptions): Promise<Feed> {
-  const session = await Session.open(o.file, { ...EXACT, spinning: false });
+async function exampleOf(o: ConvertOptions, file: string): Promise<Feed> {
+  const session = await Session.open(file, { ...EXACT, spinning: false });
   try {
     const shapes = o.shapes(session.inputs.map((i) => i.name));
-    const inputs = sessionInputs(session, loadModel(o.file));
+    const inputs = sessionInputs(session, loadModel(file));
     return await benchFeed(session, { inputs, batch: 1, shapes, recipe: o.recipe, report: o.report });
   } finally {
     await session.close();

@@ -13,7 +13,7 @@ import { latenciesOf } from '../evaluate/latency.js';
 import type { Feed, ValueInfo } from '../ir/feed.js';
 import { openData } from '../pipeline/calibration.js';
 import { chosenMetrics } from '../pipeline/check.js';
-import { loadModel } from '../onnx/files.js';
+import { openFloatModel, type FloatModel } from '../pipeline/float-model.js';
 import { randomFeed, resizeBatch } from '../pipeline/feeds.js';
 import { sessionInputs } from '../pipeline/inputs.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
@@ -50,17 +50,30 @@ export async function verifyRun(o: VerifyOptions): Promise<VerifiedFacts> {
   const { record, recipe, folder } = o;
   const facts = record.target ?? fail('USAGE', `'${folder}' holds no model for a runtime`, { file: folder }, MAKE);
   const target: Target = byName(recipe.plugins.targets, facts.name);
-  const floatFile = path.resolve(recipe.baseDir, recipe.recipe.model ?? '');
-  const float = await Session.open(floatFile, { threads: o.threads, spinning: false, label: 'the float model' });
-  const artefact = path.join(folder, facts.artefact);
-  if (!existsSync(artefact))
-    fail('MODEL_MISSING', `'${artefact}' is not there`, { file: artefact }, 'run the recipe again');
-  const there = await openThere(target, artefact, float, o);
+  const file = path.join(folder, facts.artefact);
+  if (!existsSync(file)) fail('MODEL_MISSING', `'${file}' is not there`, { file }, 'run the recipe again');
+  const given = openFloatModel(path.resolve(recipe.baseDir, recipe.recipe.model ?? ''));
   try {
-    const { evaluation, feed } = await evaluate(float, there, o);
+    return await verifyThere(o, given, target, facts.artefact);
+  } finally {
+    given.close();
+  }
+}
+
+async function verifyThere(
+  o: VerifyOptions,
+  given: FloatModel,
+  target: Target,
+  artefact: string,
+): Promise<VerifiedFacts> {
+  const { record, folder } = o;
+  const float = await Session.open(given.file, { threads: o.threads, spinning: false, label: 'the float model' });
+  const there = await openThere(target, path.join(folder, artefact), float, o);
+  try {
+    const { evaluation, feed } = await evaluate(float, sessionInputs(float, given.model), there, o);
     const evidence = await there.evidence(feed);
     const latency = o.latency ? await there.time(feed, o.latency) : undefined;
-    const main = record.files.find((f) => f.path === facts.artefact) ?? record.files.find((f) => f.role !== 'sidecar');
+    const main = record.files.find((f) => f.path === artefact) ?? record.files.find((f) => f.role !== 'sidecar');
     return {
       runtime: `${target.name} ${there.version()}`,
       at: new Date().toISOString(),
@@ -170,13 +183,12 @@ async function floatFor(target: Target, outDir: string, o: VerifyOptions): Promi
 /** Accuracy on the evaluation samples, and inputs of one run. */
 async function evaluate(
   float: Session,
+  inputs: readonly ValueInfo[],
   { quantized }: There,
   o: VerifyOptions,
 ): Promise<{ readonly evaluation: VerifiedFacts['evaluation']; readonly feed: Feed }> {
   const { evaluation: e, calibration } = o.recipe.recipe;
   const spec = e.data ?? calibration.data;
-  const floatFile = path.resolve(o.recipe.baseDir, o.recipe.recipe.model ?? '');
-  const inputs: readonly ValueInfo[] = sessionInputs(float, loadModel(floatFile));
   if (!spec) return { evaluation: undefined, feed: resizeBatch(randomFeed(inputs, 0), quantized.batch ?? 1) };
   const dataset = await openData(spec, inputs, o.recipe, o.report);
   const limit = o.samples ?? e.samples;

@@ -450,16 +450,29 @@ describe('models that are unusual, and right', () => {
       }),
       fails: { code: 'MODEL_UNSUPPORTED', says: /opset/ },
     })),
-    ...(['float16', 'bfloat16', 'double'] as const).map((dtype): Row => ({
+    ...(['float16', 'double'] as const).map((dtype): Row => ({
       name: `${dtype} weights`,
       model: conv(
         `(${dtype}[batch,1,4,4] x) => (${dtype}[batch,2,2,2] y)`,
-        `${dtype}[2,1,3,3] w = ` +
-          `{${Array.from({ length: 18 }, (_, i) => (dtype === 'bfloat16' ? 0x3f80 + i : `${i}.5`)).join(',')}}`,
+        `${dtype}[2,1,3,3] w = {${Array.from({ length: 18 }, (_, i) => `${i}.5`).join(',')}}`,
         '[conv] y = Conv(x, w)',
       ),
       fails: { code: 'QUANTIZE_NOTHING', says: new RegExp(`'conv': .*${dtype === 'double' ? 'float64' : dtype}`) },
     })),
+    {
+      name: 'bfloat16 weights, inputs and outputs',
+      model: conv(
+        '(bfloat16[batch,1,4,4] x) => (bfloat16[batch,2,2,2] y)',
+        `bfloat16[2,1,3,3] w = {${Array.from({ length: 18 }, (_, i) => 0x3f80 + i).join(',')}}`,
+        '[conv] y = Conv(x, w)',
+      ),
+      holds: ({ record, model, codes }) => {
+        expect(codes()).toContain('BFLOAT16_WIDENED');
+        expect(record.nodes.filter((n) => n.op === 'Conv').map((n) => n.planned)).toEqual(['integer']);
+        expect([...model.graph.inputs, ...model.graph.outputs].map((v) => v.dtype)).toEqual(['float32', 'float32']);
+        expect(record.evaluation?.outputs[0]?.cosine).toBeGreaterThan(0.999);
+      },
+    },
     {
       name: 'float16 weights, half of the model in float32',
       model: conv(
