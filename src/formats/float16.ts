@@ -1,6 +1,7 @@
 import type { Diagnostic } from '../base/errors.js';
+import { convertedTensor } from '../ir/converted.js';
 import { dtypeCode } from '../ir/dtype.js';
-import { encodeTensor } from '../ir/encode.js';
+
 import { label, type Node, type Value } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
@@ -99,9 +100,7 @@ function convert({ model }: FormatInput, halved: ReadonlySet<Node>): void {
   const halfOf = (v: Value): Value => {
     const known = halves.get(v);
     if (known) return known;
-    const made = v.isInitializer
-      ? b.constant(encodeTensor('float16', v.data!.dims, v.data!.f32()), v.name)
-      : cast(v, 'float16'); // an initializer has data
+    const made = v.isInitializer ? b.constant(convertedTensor(v.data!, 'float16'), v.name) : cast(v, 'float16'); // an initializer has data
     halves.set(v, made);
     return made;
   };

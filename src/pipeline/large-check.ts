@@ -7,10 +7,11 @@ import { fail } from '../base/errors.js';
 import { createRng } from '../base/rng.js';
 import { writtenForm } from '../formats/written-form.js';
 import { cloneModel } from '../ir/clone.js';
+import type { DType } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
 import { label, Graph, Node, Value } from '../ir/graph.js';
 import { createModel, type Model } from '../ir/model.js';
-import { readRows } from '../ir/rows.js';
+import { readRows, turnedTensor, type RowsOf } from '../ir/rows.js';
 import { Tensor } from '../ir/tensor.js';
 import { encodeModel } from '../onnx/encode.js';
 import { loadModel } from '../onnx/files.js';
@@ -42,7 +43,8 @@ export async function checkLarge(v: WrittenVariant, collapse: number): Promise<C
   const byOutput = new Map([...v.float.graph.nodes].map((n) => [n.outputs[0]?.name ?? '', n]));
   const twins = new Map([...v.tensors].map(([name, { value }]) => [value.name, byOutput.get(name)]));
   const checks = written.graph.topological().flatMap((node) => {
-    return writtenForm(node) === undefined ? [] : (checkOf(node, twins.get(item(node.outputs, 0).name)) ?? []);
+    const twin = twins.get(item(node.outputs, 0).name);
+    return (writtenForm(node) === undefined ? halfCheckOf(node, twin) : checkOf(node, twin)) ?? [];
   });
   const found = { checked: checks.length, cosine: 1, worst: '' };
   for (let from = 0; from < checks.length; from += TOGETHER) {
@@ -108,32 +110,76 @@ interface Check {
   /** Some rows of what the node reads. */
   readonly inputs: readonly (Tensor | undefined)[];
   readonly rows: number;
+  /** Of what the node gives. */
+  readonly dtype: DType;
   /** What the float weights give. */
   readonly expected: Float32Array;
 }
 
 /** Some rows of a node with what its float weights give there; undefined where these are no constants. */
 function checkOf(node: Node, twin: Node | undefined): Check | undefined {
-  const view = twin && linearView(twin);
-  const weight = view && twin.inputs[view.weight];
   const isTable = writtenForm(node) === 'table';
   const stored = isTable ? [node.inputs[0], ...node.inputs.slice(2, 4)] : node.inputs.slice(1, 4);
-  if (!view || !weight?.data || !stored[0]?.data || !stored[1]?.data) return undefined; // made by other nodes
-  const [a, b] = weight.data.dims as readonly [number, number]; // those that these operators are written for
-  const along = isTable || view.outputAxis === 0;
+  if (!stored[0]?.data || !stored[1]?.data) return undefined; // made by other nodes
+  const some = someRows(node, twin);
+  if (!some) return undefined;
+  const { first, count } = some;
+  const parts = stored.map((v) => rowsOf(v, first, count));
+  const scales = stored[1].data.dtype;
+  const about = { node, rows: count, dtype: scales };
+  if (isTable) return { ...about, inputs: [parts[0], upTo(count), ...parts.slice(1)], expected: some.float };
+  const { x, expected } = multiplied(some, scales);
+  return { ...about, inputs: [x, ...parts], expected };
+}
+
+/** The same for a node whose weight is one in float16. */
+function halfCheckOf(node: Node, twin: Node | undefined): Check | undefined {
+  const view = twin?.op === node.op ? linearView(twin) : undefined;
+  const stored = view && node.inputs[view.weight];
+  if (!view || stored?.data?.dtype !== 'float16' || view.dataAxis === -2) return undefined;
+  const isTable = view.kind === 'lookup';
+  if (!isTable && (view.kind !== 'product' || view.weight !== 1)) return undefined;
+  const some = someRows(node, twin);
+  if (!some) return undefined;
+  const { first, count, columns } = some;
+  const rows = readRows({ ...some.layout, tensor: stored.data }, first, count);
+  const part = encodeTensor('float16', [count, columns], rows);
+  const about = { node, rows: count, dtype: 'float16' } as const;
+  if (isTable) return { ...about, inputs: [part, upTo(count)], expected: some.float };
+  const { x, expected } = multiplied(some, 'float16');
+  return { ...about, inputs: [x, view.outputAxis === 0 ? part : turnedTensor(part)], expected };
+}
+
+interface SomeRows {
+  readonly first: number;
+  readonly count: number;
+  readonly columns: number;
+  readonly layout: Omit<RowsOf, 'tensor'>;
+  /** [count, columns] of the float weight. */
+  readonly float: Float32Array;
+}
+
+/** Some outputs of the float weight of a node's twin; undefined where it is no constant matrix. */
+function someRows({ name }: Node, twin: Node | undefined): SomeRows | undefined {
+  const view = twin && linearView(twin);
+  const tensor = view && twin.inputs[view.weight]?.data;
+  if (!view || tensor?.dims.length !== 2) return undefined;
+  const [a, b] = tensor.dims as readonly [number, number]; // checked just now
+  const along = view.kind === 'lookup' || view.outputAxis === 0;
   const [rows, columns] = along ? [a, b] : [b, a];
   const layout = { rows, columns, rowStride: along ? columns : 1, columnStride: along ? 1 : rows };
   const count = Math.min(ROWS, rows);
-  const first = node.name.length % Math.max(1, rows - count + 1); // anywhere
-  const float = readRows({ tensor: weight.data, ...layout }, first, count);
-  const parts = stored.map((v) => rowsOf(v, first, count));
-  if (isTable) {
-    const indices = Tensor.i64(Array.from({ length: count }, (_, i) => i));
-    return { node, inputs: [parts[0], indices, ...parts.slice(1)], rows: count, expected: float };
-  }
+  const first = name.length % Math.max(1, rows - count + 1); // anywhere
+  return { first, count, columns, layout, float: readRows({ tensor, ...layout }, first, count) };
+}
+
+const upTo = (count: number): Tensor => Tensor.i64(Array.from({ length: count }, (_, i) => i));
+
+/** A drawn operand [1, columns], and what the float rows give for it. */
+function multiplied({ columns, count, float }: SomeRows, dtype: DType): { x: Tensor; expected: Float32Array } {
   const rng = createRng(0, 'large-check');
   const x = encodeTensor(
-    stored[1].data.dtype,
+    dtype,
     [1, columns],
     Float32Array.from({ length: columns }, () => rng.normal()),
   );
@@ -144,7 +190,7 @@ function checkOf(node: Node, twin: Node | undefined): Check | undefined {
     for (let c = 0; c < columns; c++) sum += values[c]! * float[r * columns + c]!;
     expected[r] = sum;
   }
-  return { node, inputs: [x, ...parts], rows: count, expected };
+  return { x, expected };
 }
 
 /** Some rows of a constant whose first axis has them. */
@@ -159,14 +205,14 @@ function rowsOf(v: Value | null | undefined, first: number, count: number): Tens
 /** What the nodes give, all in one session. */
 async function runChecks(checks: readonly Check[], written: Model): Promise<Float32Array[]> {
   const graph = new Graph();
-  checks.forEach(({ node, inputs, rows }, i) => {
+  checks.forEach(({ node, inputs, rows, dtype }, i) => {
     const values = inputs.map((t, k) => (t ? graph.addInitializer(new Value(`input_${i}_${k}`), t) : null));
     const copy = new Node(node.op, values, [`y_${i}`], node.domain);
     for (const [name, a] of node.attrs) copy.attrs.set(name, name === 'N' ? { type: 'int', value: BigInt(rows) } : a);
     graph.add(copy);
     const y = item(copy.outputs, 0);
     graph.addOutput(y);
-    y.dtype = inputs[2]?.dtype ?? 'float32'; // that of the scales
+    y.dtype = dtype;
   });
   const model = createModel(graph, written.opsets.get('') ?? 17, Math.max(written.irVersion, 4));
   for (const [domain, version] of written.opsets) model.opsets.set(domain, version);

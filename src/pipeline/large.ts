@@ -60,6 +60,10 @@ export function openedFor(
 export const readsOnce = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>
   byName(formats, recipe.quantize.format).plan === 'weight-only' && isStreamed(model, recipe);
 
+/** Whether weights are made while they are written: into data files, which are written piece by piece. */
+export const writesInPieces = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>
+  readsOnce(model, recipe) || (byName(formats, recipe.quantize.format).plan === 'half' && isStreamed(model, recipe));
+
 /**
  * How the parameters of points are chosen while they are written; undefined where all are chosen before: where the
  * model is small, or something looks at parameters.

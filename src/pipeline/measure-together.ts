@@ -121,6 +121,7 @@ async function checkAll(
   const lines = await all.each(written, async (v) => {
     const { checked, cosine, worst } = await checkLarge(v, collapse === false ? -1 : collapse);
     const least = `least cosine ${cosine.toFixed(4)}${worst && ` (${worst})`}`;
+    if (!checked) return 'the graph loads; no product or table of this format can be run alone';
     return `${checked} products and tables run on some rows · ${least}`;
   });
   const checked = { samples: undefined, overlap: [], feed: undefined, found: new Map<number, never>() };

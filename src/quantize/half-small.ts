@@ -2,6 +2,7 @@
  * Which nodes of a float16 plan need float32 because numbers near zero matter to them: an epsilon that float16 rounds
  * to 0 divides by zero.
  */
+import { floatPieces } from '../ir/converted.js';
 import { dataOf } from '../ir/known.js';
 import { float16ToNumber, numberToFloat16 } from '../ir/convert.js';
 import type { Node, Value } from '../ir/graph.js';
@@ -65,9 +66,16 @@ function lostConstant(n: Node, index: number, v: Value): number | undefined {
   if (!(magnifies(n, index) || keepsSmall(n) || onlyShifts(n))) return undefined;
   const off = (x: number): boolean =>
     x !== 0 && Number.isFinite(x) && Math.abs(x) < 1 && Math.abs(roundToHalf(x) - x) > MOST_OFF * Math.abs(x);
-  const values = dataOf(v).f32(); // an initializer has data
-  const found = values.find(off);
-  return found !== undefined && (magnifies(n, index) || values.every((x) => x === 0 || off(x))) ? found : undefined;
+  const any = magnifies(n, index);
+  let found: number | undefined;
+  for (const values of floatPieces(dataOf(v)))
+    // an initializer has data
+    for (const x of values) {
+      if (off(x)) found ??= x;
+      else if (!any && x !== 0) return undefined;
+      if (any && found !== undefined) return found;
+    }
+  return found;
 }
 
 /**

@@ -2,6 +2,7 @@
  * Masks: numbers far below all others that only say "not this one". In a range of codes they leave no room for the
  * others.
  */
+import { largestOf } from '../calibrate/largest.js';
 import { dataOf } from '../ir/known.js';
 import type { Node, Value } from '../ir/graph.js';
 import { specOf } from '../ops/index.js';
@@ -29,7 +30,7 @@ export function maskNodes(order: readonly Node[], isInput: ReadonlySet<Value>): 
         continue;
       }
       if (!v.isInitializer || v.dtype !== 'float32') continue;
-      const most = mostOf(dataOf(v).f32()); // an initializer has data
+      const most = largestOf(dataOf(v)).all; // an initializer has data
       if (most < (felt.has(n) ? FELT : SENTINEL)) continue;
       found.set(
         n,
@@ -53,7 +54,7 @@ export function infiniteValues(order: readonly Node[], isInput: ReadonlySet<Valu
       if (!v) continue;
       const constant = v.isInitializer && !isInput.has(v);
       const holds = constant
-        ? v.dtype === 'float32' && mostOf(dataOf(v).f32()) === Infinity
+        ? v.dtype === 'float32' && largestOf(dataOf(v)).all === Infinity
         : isInput.has(origin(v)) && masks.has(v); // an initializer has data
       if (holds) found.add(v).add(origin(v));
     }
@@ -85,16 +86,6 @@ function origin(v: Value): Value {
   for (let p = at.producer; p && specOf(p)?.quant.role === 'passthrough' && p.inputs[0]; p = at.producer)
     at = p.inputs[0];
   return at;
-}
-
-/** The largest magnitude; infinite where any element is. */
-function mostOf(values: Float32Array): number {
-  let most = 0;
-  for (let i = 0; i < values.length; i++) {
-    const a = Math.abs(values[i]!);
-    if (a > most) most = a;
-  }
-  return most;
 }
 
 /**

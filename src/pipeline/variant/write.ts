@@ -17,7 +17,7 @@ import { environment } from '../../runtime/environment.js';
 import type { QuantizedGraph } from '../../scheme/quantized.js';
 import type { Feed } from '../../ir/feed.js';
 import type { SparsityFacts } from '../../record/sparsity.js';
-import { readsOnce } from '../large.js';
+import { writesInPieces } from '../large.js';
 import { assertFinite, restOf } from '../prepare.js';
 import { sparsityFacts } from '../sparsity.js';
 import { storeOf, storeWithoutZeros } from './store.js';
@@ -65,7 +65,7 @@ export async function writeVariant(
   const { params } = v.assigned;
   const exposed = { model: v.model, planned, params, promised: target.u8s8 === 'exact' };
   const saturation = saturationRisk({ ...exposed, environment: environment() });
-  if (readsOnce(v.model, v.recipe.recipe)) assertFinite(keptWeights(v), v.recipe.recipe.model ?? '');
+  if (writesInPieces(v.model, v.recipe.recipe)) assertFinite(keptWeights(v), v.recipe.recipe.model ?? '');
   const { model, tensors, changes, stored } = quantizedModel(v, v.report);
   const whole = { model, tensors, file: v.folder.model };
   const external = saveModel(model, v.folder.model, savingOf(v)).files.length > 1;
@@ -92,7 +92,7 @@ const keptWeights = ({ model, assigned: { params } }: TrainedVariant): Value[] =
 
 /** Weights that are made while they are written lie beside the model, where runtimes map them. */
 const savingOf = ({ model, recipe: { recipe } }: TrainedVariant): SaveOptions => ({
-  externalData: recipe.export.externalData === 'always' || readsOnce(model, recipe) ? 'always' : 'auto',
+  externalData: recipe.export.externalData === 'always' || writesInPieces(model, recipe) ? 'always' : 'auto',
   ...(recipe.export.shardSize === undefined ? {} : { shardBytes: recipe.export.shardSize }),
 });
 

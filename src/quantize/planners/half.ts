@@ -1,4 +1,5 @@
 /** Planning of float16: which nodes compute in it, and why the others stay in float32. */
+import { largestOf } from '../../calibrate/largest.js';
 import { dataOf } from '../../ir/known.js';
 import type { Node, Value } from '../../ir/graph.js';
 import type { Model } from '../../ir/model.js';
@@ -103,9 +104,7 @@ function constantReason(n: Node, inputs: ReadonlySet<Value>): string | undefined
     if (!v?.isInitializer || v.dtype !== 'float32') continue;
     if (inputs.has(v)) return `callers may give '${v.name}'`;
     // an initializer has data
-    const most = dataOf(v)
-      .f32()
-      .reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 0);
+    const most = largestOf(dataOf(v)).finite;
     if (most > FLOAT16_MAX) return `'${v.name}' holds ${Number(most.toPrecision(4))}, beyond the range of float16`;
   }
   return undefined;

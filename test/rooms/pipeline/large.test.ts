@@ -58,6 +58,21 @@ describe('memory', () => {
     expect(streamed.record.files.filter((f) => f.path.endsWith('.data'))).toHaveLength(1);
     expect(whole.record.files.filter((f) => f.path.endsWith('.data'))).toHaveLength(0);
   });
+  it('makes float16 of weights while they are written, and checks each product and the table', async () => {
+    const half = { quantize: { format: 'float16' } } as const;
+    const whole = await ran('float', { ...small, ...half });
+    const streamed = await ran('float', { ...small, ...half, memory: 200e3 });
+    expect(tensorsOf(streamed.out)).toEqual(tensorsOf(whole.out));
+    expect(streamed.record.stages.find((s) => s.name === 'evaluate')?.summary).toMatch(
+      /^3 products and tables run on some rows · least cosine 1\.0000/,
+    );
+  });
+  it('says where a format has nothing to run alone', async () => {
+    const { record } = await ran('float', { ...small, quantize: { format: 'dynamic' }, memory: 200e3 });
+    expect(record.stages.find((s) => s.name === 'evaluate')?.summary).toBe(
+      'the graph loads; no product or table of this format can be run alone',
+    );
+  });
   it('leaves out what opens the model, and says so first', async () => {
     const { record } = await ran('float', { memory: 200e3 });
     const [first] = record.diagnostics;
