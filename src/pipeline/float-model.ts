@@ -35,8 +35,8 @@ const WIDENED = {
   severity: 'note',
   code: 'BFLOAT16_WIDENED',
   message:
-    'the model computes in bfloat16, for which onnxruntime has no kernels on CPUs: its weights are taken as they are, ' +
-    'and all else in float32, inputs and outputs too',
+    'the model computes in bfloat16, for which onnxruntime has no kernels on CPUs: its weights are taken as they ' +
+    'are, and all else in float32, inputs and outputs too',
 } as const;
 
 function saved(model: Model, name: string): Pick<FloatModel, 'file' | 'close'> {
