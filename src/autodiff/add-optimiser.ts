@@ -24,7 +24,9 @@ export interface OptimiserOptions {
   readonly clipNorm?: number;
   /** The step is taken by the mean gradient of so many batches, one run of the model each. Default: 1. */
   readonly accumulate?: number;
-  /** The step is a model of its own, which is fed `gradient of` each weight: for those that compute parts of a batch. */
+  /**
+   * The step is a model of its own, which is fed `gradient of` each weight: for those that compute parts of a batch.
+   */
   readonly apart?: boolean;
 }
 

@@ -6,9 +6,9 @@ import { GraphBuilder } from '../rewrite/builder.js';
 import { nameOutputs } from './outputs.js';
 
 /**
- * Makes every BatchNormalization that depends on `wrt` take the statistics of the batch, and return them beside its result: with momentum 0
- * the running statistics are those of the last batch. Gives the nodes: the rule of gradients reads them in this form,
- * and {@link computeStatistics} spells them out afterwards.
+ * Makes every BatchNormalization that depends on `wrt` take the statistics of the batch, and return them beside its
+ * result: with momentum 0 the running statistics are those of the last batch. Gives the nodes: the rule of gradients
+ * reads them in this form, and {@link computeStatistics} spells them out afterwards.
  */
 export function useBatchStatistics(model: Model, wrt: readonly Value[]): Node[] {
   const freeName = nameMaker(model.graph);

@@ -37,7 +37,10 @@ export function writeAll(fd: number, bytes: Uint8Array, place?: number): void {
     at += fs.writeSync(fd, bytes, at, Math.min(CALL_BYTES, bytes.length - at), place === undefined ? null : place + at);
 }
 
-/** Fills an array from a place of the file, as a call may read less than it is asked for. Gives the bytes that were there. */
+/**
+ * Fills an array from a place of the file, as a call may read less than it is asked for. Gives the bytes that were
+ * there.
+ */
 export function readAll(fd: number, into: Uint8Array, place: number): number {
   let at = 0;
   for (let n = 1; n > 0 && at < into.length; at += n)

@@ -60,7 +60,9 @@ export function observeWeights(
   return { min, max };
 }
 
-/** The same for an observer that needs no values, from the exact extremes of each part of a constant of `size` values. */
+/**
+ * The same for an observer that needs no values, from the exact extremes of each part of a constant of `size` values.
+ */
 export function rangeOfExtremes(
   extremes: Range,
   size: number,

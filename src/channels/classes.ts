@@ -1,4 +1,6 @@
-/** Channels that belong together, found by joining: ids for the channels along axes, and what is known of each class. */
+/**
+ * Channels that belong together, found by joining: ids for the channels along axes, and what is known of each class.
+ */
 import { item } from '../base/lists.js';
 import type { Value } from '../ir/graph.js';
 import { shapeOf } from '../ir/known.js';

@@ -136,8 +136,8 @@ export interface RowsProblem {
    */
   readonly packed?: Int32Array | undefined;
   /**
-   * 1 for each weight that is zero in the float model, as pruning makes them: its code means zero, whatever `target` is.
-   * Undefined where none is.
+   * 1 for each weight that is zero in the float model, as pruning makes them: its code means zero, whatever `target`
+   * is. Undefined where none is.
    */
   readonly zeros?: Uint8Array | undefined;
   /** The Hessian as methods that go through columns want it, where it has been made already. */

@@ -6,8 +6,8 @@ import type { Model } from '../ir/model.js';
 import { forgetInferred, inferShapes } from '../ops/infer.js';
 
 /**
- * Learns shapes anew with numbers for all open sizes of inputs, twice: where both give the same number, the size is that
- * whatever the inputs are. The heads of [batch, tokens, -1, 32] are found so. Only shapes of values change.
+ * Learns shapes anew with numbers for all open sizes of inputs, twice: where both give the same number, the size is
+ * that whatever the inputs are. The heads of [batch, tokens, -1, 32] are found so. Only shapes of values change.
  */
 export function learnSizes(model: Model): void {
   const results = [...model.graph.nodes].flatMap((n) => n.outputs);

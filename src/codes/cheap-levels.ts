@@ -14,8 +14,8 @@ export interface CheapLevels {
 const ROUNDS = 8;
 
 /**
- * The indices with the least error + price · bits, where levels may be moved too if they are free; every row of `values`
- * and `importance` is filled up as those of the grid. source: Chou, Lookabaugh and Gray 1989
+ * The indices with the least error + price · bits, where levels may be moved too if they are free; every row of
+ * `values` and `importance` is filled up as those of the grid. source: Chou, Lookabaugh and Gray 1989
  */
 export function cheapLevels(
   values: ArrayLike<number>,

@@ -42,7 +42,8 @@ export class Journal {
   readonly #steps: { readonly header: Header; readonly file: string; readonly offset: number }[] = [];
 
   /**
-   * Reads what is there of this key, of `total` steps. `report` is told of files that are damaged: work goes on before them.
+   * Reads what is there of this key, of `total` steps. `report` is told of files that are damaged: work goes on before
+   * them.
    */
   constructor({ folder, key }: JournalPlace, total: number, report: (d: Diagnostic) => void) {
     this.folder = path.join(folder, `${key.slice(0, 32)}.qbcodes`);

@@ -8,8 +8,8 @@ import { falling, gramOf, matrixOf, rootOf } from './spectrum.js';
 const LEAST = 1e-4;
 
 /**
- * The term of a rank nearest to an error [rows, columns], W − Q, on inputs of which only the mean squares are known; all
- * columns count alike without them. source: Zhang et al. 2024, https://arxiv.org/abs/2402.02446 (LQER), with root mean
+ * The term of a rank nearest to an error [rows, columns], W − Q, on inputs of which only the mean squares are known;
+ * all columns count alike without them. source: Zhang et al. 2024, https://arxiv.org/abs/2402.02446 (LQER), with root mean
  * squares
  */
 export function lowRankError(
@@ -46,8 +46,8 @@ export function lowRankError(
 }
 
 /**
- * The same where Σ x·xᵀ ÷ places [columns, columns] is known: along the directions in which the outputs of the error are
- * largest, the least that the rank allows. source: Zhang et al. 2024, https://arxiv.org/abs/2410.06040 (QERA, exact)
+ * The same where Σ x·xᵀ ÷ places [columns, columns] is known: along the directions in which the outputs of the error
+ * are largest, the least that the rank allows. source: Zhang et al. 2024, https://arxiv.org/abs/2410.06040 (QERA, exact)
  */
 export function lowRankOutputs(
   error: Float64Array,

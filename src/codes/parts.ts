@@ -68,8 +68,8 @@ export type Ends = Pick<Grid, 'low' | 'high' | 'symmetric'>;
 const MANY_CODES = 16;
 
 /**
- * Chooses the scale and zero point of each part alone, and rounds to what they give. Where scales may be negative, parts
- * are mirrored so that the fit sees a positive one; with few codes both are tried and the better is taken.
+ * Chooses the scale and zero point of each part alone, and rounds to what they give. Where scales may be negative,
+ * parts are mirrored so that the fit sees a positive one; with few codes both are tried and the better is taken.
  */
 export function solveParts(problem: RowsProblem, fit: (part: PartElements, start: ScaleAndZero) => Fitted): Solved {
   const { grid } = problem;

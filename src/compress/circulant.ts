@@ -28,9 +28,9 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 /**
- * W is cut into blocks of k × k, and each becomes the nearest circulant matrix, in which element (i, j) is t[(i − j) mod
- * k]: t is the mean along each diagonal. The product is a convolution of the inputs, each block followed by its start,
- * with kernels t[−m mod k]. source: Cheng et al. 2015, https://arxiv.org/abs/1502.03436; blocks: Ding et al. 2017,
+ * W is cut into blocks of k × k, and each becomes the nearest circulant matrix, in which element (i, j) is t[(i − j)
+ * mod k]: t is the mean along each diagonal. The product is a convolution of the inputs, each block followed by its
+ * start, with kernels t[−m mod k]. source: Cheng et al. 2015, https://arxiv.org/abs/1502.03436; blocks: Ding et al. 2017,
  * https://arxiv.org/abs/1708.08917
  */
 export const circulant = {

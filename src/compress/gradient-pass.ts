@@ -38,9 +38,9 @@ export interface GradientPass extends Pick<ImportanceContext, 'threads' | 'seed'
 
 /**
  * Runs the gradient model over samples. With labels the loss is the mean cross-entropy of a batch. Without, it is
- * Σ r · y over the outputs, with signs r drawn by the seed: a loss towards the model's own outputs has no gradient where
- * they are, but the mean square of this gradient is the diagonal of its second derivative (Gauss-Newton): how much
- * ½ ‖y − y₀‖² grows. source: Bekas et al. 2007, https://doi.org/10.1016/j.apnum.2007.01.003 (Hutchinson's estimator)
+ * Σ r · y over the outputs, with signs r drawn by the seed: a loss towards the model's own outputs has no gradient
+ * where they are, but the mean square of this gradient is the diagonal of its second derivative (Gauss-Newton): how
+ * much ½ ‖y − y₀‖² grows. source: Bekas et al. 2007, https://doi.org/10.1016/j.apnum.2007.01.003 (Hutchinson's estimator)
  */
 export async function eachGradient(o: GradientPass): Promise<void> {
   const rng = createRng(o.seed, 'importance signs');

@@ -5,8 +5,8 @@ import type { Rng } from '../base/rng.js';
 export const PRIME = 2147483647;
 
 /**
- * u = (a·i + b) mod p, v = (u² + c) mod p; v mod `buckets` is the bucket, and (d·v + e) mod p mod 2 the sign. The square
- * keeps neighbours, which a line alone would spread evenly, from meeting in regular patterns.
+ * u = (a·i + b) mod p, v = (u² + c) mod p; v mod `buckets` is the bucket, and (d·v + e) mod p mod 2 the sign. The
+ * square keeps neighbours, which a line alone would spread evenly, from meeting in regular patterns.
  */
 export interface Hash {
   readonly buckets: number;

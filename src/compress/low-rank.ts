@@ -44,10 +44,10 @@ interface Factored {
 }
 
 /**
- * Products with a matrix W become two, with U·(Uᵀ·W): U are the leading directions of the outputs W·x, so that the error
- * of the outputs is the least that the rank allows. Of all layers together, ranks go last where they lose most for the
- * work that they save. source: Eckart and Young 1936; by outputs, Chen et al. 2021 (DRONE), and Yuan et al. 2023,
- * https://arxiv.org/abs/2312.05821 (ASVD)
+ * Products with a matrix W become two, with U·(Uᵀ·W): U are the leading directions of the outputs W·x, so that the
+ * error of the outputs is the least that the rank allows. Of all layers together, ranks go last where they lose most
+ * for the work that they save. source: Eckart and Young 1936; by outputs, Chen et al. 2021 (DRONE), and Yuan et al.
+ * 2023, https://arxiv.org/abs/2312.05821 (ASVD)
  */
 export const lowRank = {
   name: 'low-rank',

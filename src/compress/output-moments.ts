@@ -20,7 +20,10 @@ export interface Moments {
 
 type MomentsContext = Pick<CompressContext, 'model' | 'feeds' | 'threads' | 'signal' | 'onEvent'>;
 
-/** The moments of products with a matrix, by default of its smaller side. Throws what reading the samples and running the model throw. */
+/**
+ * The moments of products with a matrix, by default of its smaller side. Throws what reading the samples and running
+ * the model throw.
+ */
 export async function moments(
   { model: given, feeds, threads, signal, onEvent }: MomentsContext,
   layers: readonly LayerShape[],

@@ -32,9 +32,9 @@ export interface RefitOptions {
 }
 
 /**
- * Layer after layer, weights and biases are fitted so that the layer gives what that of the reference gives for the same
- * sample, on what the smaller model really feeds it: min ‖W·x̂ + b − y‖² + λ·‖W − W₀‖². Gives the number of layers. What
- * follows a layer without a bias, such as BatchNormalization, is left as it is. source: He et al. 2017,
+ * Layer after layer, weights and biases are fitted so that the layer gives what that of the reference gives for the
+ * same sample, on what the smaller model really feeds it: min ‖W·x̂ + b − y‖² + λ·‖W − W₀‖². Gives the number of
+ * layers. What follows a layer without a bias, such as BatchNormalization, is left as it is. source: He et al. 2017,
  * https://arxiv.org/abs/1707.06168, equation 5
  */
 export async function refit(o: RefitOptions): Promise<number> {

@@ -10,8 +10,8 @@ import { countOf } from './prices.js';
 import type { CompressContext, PruneScan } from './types.js';
 
 /**
- * What the outputs change without shares of each list of channels, from its start on: for each list, in the order of the
- * shares.
+ * What the outputs change without shares of each list of channels, from its start on: for each list, in the order of
+ * the shares.
  */
 export async function scanChanges(
   about: Omit<OutputChanges, 'count' | 'made'>,

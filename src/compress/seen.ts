@@ -55,7 +55,8 @@ export interface ChannelMap {
 
 /**
  * Calls `visit` with what layers read of each unit: one map for each sample and each tensor from which it is read, such
- * as [height, width] of an image or [tokens] of a text. Memory does not grow with the samples: `map.data` is used again.
+ * as [height, width] of an image or [tokens] of a text. Memory does not grow with the samples: `map.data` is used
+ * again.
  */
 export async function eachMap(
   context: Pick<ImportanceContext, 'model' | 'units' | 'feeds' | 'batches' | 'threads' | 'signal'>,

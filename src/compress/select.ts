@@ -13,8 +13,9 @@ export interface Selection {
   /** What is left of it, as a share of what there was. */
   readonly left: number;
   /**
-   * global: channels of all layers compete; uniform: each family gives the same share; isomorphic: each kind of families
-   * gives the same share, and those of a kind compete; sensitivity: those go that lose least for what they save.
+   * global: channels of all layers compete; uniform: each family gives the same share; isomorphic: each kind of
+   * families gives the same share, and those of a kind compete; sensitivity: those go that lose least for what they
+   * save.
    */
   readonly scope: Scope;
   /** For `sensitivity`, of the families of the units, in their order. */

@@ -24,8 +24,8 @@ export interface CompressContext {
   readonly onEvent: OnEvent;
   readonly signal?: AbortSignal | undefined;
   /**
-   * The first metric of the recipe for each of the models, on at most so many calibration samples; undefined where there
-   * is none, such as for samples without labels. Absent where nothing is to be scored.
+   * The first metric of the recipe for each of the models, on at most so many calibration samples; undefined where
+   * there is none, such as for samples without labels. Absent where nothing is to be scored.
    */
   readonly score?:
     | ((

@@ -8,8 +8,8 @@ const STEPS = 60;
 
 /**
  * The rank that empirical variational Bayes gives a matrix of `rows` × `columns` with these squared singular values,
- * falling, and as many as its smaller side: those beyond √(M·σ²·(1 + τ)(1 + α/τ)) are signal, with τ = 2.5129·√α and the
- * noise σ² of the least free energy. source: Nakajima, Sugiyama, Babacan and Tomioka 2013, JMLR 14, theorem 2 and
+ * falling, and as many as its smaller side: those beyond √(M·σ²·(1 + τ)(1 + α/τ)) are signal, with τ = 2.5129·√α and
+ * the noise σ² of the least free energy. source: Nakajima, Sugiyama, Babacan and Tomioka 2013, JMLR 14, theorem 2 and
  * corollary 1
  */
 export function vbmfRank(squares: ArrayLike<number>, rows: number, columns: number): number {

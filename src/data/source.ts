@@ -12,7 +12,9 @@ export interface DataContext {
   readonly seed: number;
   readonly decodeTensor?: DecodeTensor;
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
-  /** Opens a model whose outputs others take, such as an encoder; given by the caller because models run in runtime/. */
+  /**
+   * Opens a model whose outputs others take, such as an encoder; given by the caller because models run in runtime/.
+   */
   readonly openModel?: (file: string) => Promise<RunsModel>;
 }
 /** A model that can be run. */

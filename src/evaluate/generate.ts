@@ -71,8 +71,8 @@ export const logitsOf = (outputs: readonly ValueInfo[]): ValueInfo | undefined =
 
 /**
  * Continues a prompt by the likeliest token each time, the first of equal ones. With a cache each run takes the last
- * token alone; a model without one runs over the whole text again. `inputs` are those of the model, as far as is known of
- * them. Throws what running throws.
+ * token alone; a model without one runs over the whole text again. `inputs` are those of the model, as far as is known
+ * of them. Throws what running throws.
  */
 export async function continueGreedily(
   model: Runnable,

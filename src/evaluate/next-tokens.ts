@@ -141,7 +141,9 @@ export function largest(logits: ArrayLike<number>, start: number, size: number):
   return best;
 }
 
-/** Sums of a sample: of what is measured, and of tokens. A metric over them is a ratio of sums, not a mean of samples. */
+/**
+ * Sums of a sample: of what is measured, and of tokens. A metric over them is a ratio of sums, not a mean of samples.
+ */
 export interface TokenSums {
   readonly sums: number[];
   readonly tokens: number[];

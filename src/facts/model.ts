@@ -226,7 +226,10 @@ export function pointFacts(
   });
 }
 
-/** Scales of a whole model that a record holds: where there are more, those of weights with more than a few are left out. */
+/**
+ * Scales of a whole model that a record holds: where there are more, those of weights with more than a few are left
+ * out.
+ */
 const MOST_SCALES = 1 << 20;
 const FEW_SCALES = 4096;
 function scalesOf(assigned: Assigned | undefined): number {

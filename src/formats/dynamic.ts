@@ -268,8 +268,8 @@ class DynamicRewriter {
   }
 
   /**
-   * Codes around 128 with a scale for each row, max|x| ÷ 127: a row with huge values costs the others nothing. Operators
-   * of the standard, for DynamicQuantizeLinear has one scale for the whole tensor.
+   * Codes around 128 with a scale for each row, max|x| ÷ 127: a row with huge values costs the others nothing.
+   * Operators of the standard, for DynamicQuantizeLinear has one scale for the whole tensor.
    */
   #rows(v: Value): Activation {
     const known = this.#byRow.get(v);

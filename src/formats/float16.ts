@@ -100,7 +100,8 @@ function convert({ model }: FormatInput, halved: ReadonlySet<Node>): void {
   const halfOf = (v: Value): Value => {
     const known = halves.get(v);
     if (known) return known;
-    const made = v.isInitializer ? b.constant(convertedTensor(v.data!, 'float16'), v.name) : cast(v, 'float16'); // an initializer has data
+    // an initializer has data
+    const made = v.isInitializer ? b.constant(convertedTensor(v.data!, 'float16'), v.name) : cast(v, 'float16');
     halves.set(v, made);
     return made;
   };

@@ -37,7 +37,10 @@ export interface SparseStore {
   readonly replaced: ReadonlyMap<Value, Value>;
 }
 
-/** Changes the model in place where that makes it smaller; weights keep their values bit for bit, but for the sign of zero. */
+/**
+ * Changes the model in place where that makes it smaller; weights keep their values bit for bit, but for the sign of
+ * zero.
+ */
 export function storeSparse(model: Model, how: Store): SparseStore {
   const stored: Stored[] = [];
   const replaced = new Map<Value, Value>();
@@ -105,9 +108,9 @@ function asSparse(data: Tensor, found: Found): Tensor {
 }
 
 /**
- * Bit k of byte q of the mask is of element k · run + q, so that one shift by eight numbers takes them apart. The running
- * count of bits says which value an element has; what has no bit has the first, the fill. All shapes are known before:
- * onnxruntime leaves NonZero to each run of the model, and what follows it.
+ * Bit k of byte q of the mask is of element k · run + q, so that one shift by eight numbers takes them apart. The
+ * running count of bits says which value an element has; what has no bit has the first, the fill. All shapes are known
+ * before: onnxruntime leaves NonZero to each run of the model, and what follows it.
  */
 function asMask(b: GraphBuilder, v: Value, data: Tensor, found: Found): Value {
   const op = (kind: string, inputs: readonly Value[], attrs = {}): Value =>

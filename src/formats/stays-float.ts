@@ -1,6 +1,6 @@
 /**
- * Layers that stay float between integer neighbours. ONNX Runtime quantizes their weights as well where a pair stands on
- * each side, one scale a tensor, whatever the file says of them.
+ * Layers that stay float between integer neighbours. ONNX Runtime quantizes their weights as well where a pair stands
+ * on each side, one scale a tensor, whatever the file says of them.
  * source: https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/qdq_transformer/weight_bias_quantization.cc
  */
 import type { Graph, Node, Value } from '../ir/graph.js';

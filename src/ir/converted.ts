@@ -7,7 +7,7 @@ import { Tensor } from './tensor.js';
 /** Smaller constants are converted at once: reading them again would cost more than holding them. */
 const HELD_BYTES = 16 * 2 ** 20;
 
-/** The values of a float tensor as ONNX Cast converts them to a type of whole bytes, piece by piece where it is large. */
+/** A float tensor as ONNX Cast converts it to a type of whole bytes, piece by piece where it is large. */
 export function convertedTensor(t: Tensor, dtype: DType): Tensor {
   if (t.byteLength <= HELD_BYTES) return encodeTensor(dtype, t.dims, t.f32());
   const size = byteLength(dtype, t.size);

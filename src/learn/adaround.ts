@@ -19,8 +19,8 @@ type Options = z.output<typeof options>;
 /**
  * Whether each weight goes up or down is learned: it starts between its two codes, at the float weight, and a
  * regulariser that sharpens from step to step, 1 − |2h − 1|^β, draws it to one of them; h is a sigmoid that is
- * stretched beyond 0 and 1 and cut there. The error is that of the layer's outputs, eᵀHe. Rows that GPTQ, where scales come from,
- * does better on keep its codes.
+ * stretched beyond 0 and 1 and cut there. The error is that of the layer's outputs, eᵀHe. Rows that GPTQ, where scales
+ * come from, does better on keep its codes.
  * source: Nagel et al. 2020, https://arxiv.org/abs/2004.10568; by the Hessian of its equation 20, on all samples
  */
 export const adaround = {

@@ -10,8 +10,8 @@ import { imageOf, imagesIn } from '../train/batches.js';
 const MOVED = 1 / 16;
 
 /**
- * A batch with each image mirrored or not, and moved by up to a sixteenth; what comes in is the mirrored image. The same
- * seed and `view` give the same. Throws DATA_SHAPE where no input is an image of float32.
+ * A batch with each image mirrored or not, and moved by up to a sixteenth; what comes in is the mirrored image. The
+ * same seed and `view` give the same. Throws DATA_SHAPE where no input is an image of float32.
  */
 export function viewOf(feed: Feed, seed: number, view: string): Feed {
   const { name, layout } = imageOf(feed);

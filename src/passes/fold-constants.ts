@@ -128,7 +128,9 @@ function constantNodes(graph: Graph, model: Model, { limit, keeps, refuse }: Fol
   return constant;
 }
 
-/** Numbers of which a weight is made: fewer are a pattern, such as a kernel that blurs, of which no one wants to save. */
+/**
+ * Numbers of which a weight is made: fewer are a pattern, such as a kernel that blurs, of which no one wants to save.
+ */
 const LEAST_SOURCE = 64;
 
 /**

@@ -22,7 +22,9 @@ export interface CodedWeightPoint {
   readonly parameter: QatParameter | undefined;
 }
 
-/** `source` gives the weight in the model that is trained; it is not asked for where codes stay. Throws RECIPE_INVALID. */
+/**
+ * `source` gives the weight in the model that is trained; it is not asked for where codes stay. Throws RECIPE_INVALID.
+ */
 export function addCodedWeight(
   b: GraphBuilder,
   weight: Value,

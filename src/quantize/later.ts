@@ -1,4 +1,6 @@
-/** Parameters of weights that are chosen while they are written: by methods that look at each scale's own part alone. */
+/**
+ * Parameters of weights that are chosen while they are written: by methods that look at each scale's own part alone.
+ */
 import { observeWeights, rangeOfExtremes } from '../calibrate/weights.js';
 import type { Observer } from '../calibrate/types.js';
 import { withZeros, type WeightMethod } from '../codes/types.js';

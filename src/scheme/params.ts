@@ -42,10 +42,10 @@ export function codeRange(scheme: QuantScheme): readonly [number, number] {
  *
  * Symmetric: scale = 2·max|x| / (high − low), zeroPoint = round((low + high) / 2), so 128 for uint8.
  * Asymmetric: scale = (max − min) / (high − low), zeroPoint = round(low − min / scale) with the float64 scale.
- * Symmetric with signedScale: scale = x / −2^(bits−1) for the value x furthest from zero, the same zeroPoint: codes reach
- * from −8 to 7 and the largest magnitude is exact. source: block_q4_0 of llama.cpp, MlasBlockwiseQuantizer of onnxruntime
- * Where the scale would be below the smallest normal float32 (all-zero or denormal data): scale 1, zeroPoint 0.
- * With powerOfTwo, the scale is the least power of two that is not smaller.
+ * Symmetric with signedScale: scale = x / −2^(bits−1) for the value x furthest from zero, the same zeroPoint: codes
+ * reach from −8 to 7 and the largest magnitude is exact. source: block_q4_0 of llama.cpp, MlasBlockwiseQuantizer of
+ * onnxruntime Where the scale would be below the smallest normal float32 (all-zero or denormal data): scale 1,
+ * zeroPoint 0. With powerOfTwo, the scale is the least power of two that is not smaller.
  * Beyond onnxruntime: infinite bounds count as ±3.4e38, and NaN bounds or empty ranges (min > max around zero) as zero.
  *
  * Throws MODEL_TENSOR where min and max differ in length.

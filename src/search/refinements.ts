@@ -149,8 +149,8 @@ export function mixtures(best: Candidate, four: number, eight: number): Candidat
 }
 
 /**
- * A weight-only model with bits by layer, tables too: those that lose least by it get 2, and so on, in the bytes that lie
- * `part` of the way from the file of all in 2 bits to that of the best.
+ * A weight-only model with bits by layer, tables too: those that lose least by it get 2, and so on, in the bytes that
+ * lie `part` of the way from the file of all in 2 bits to that of the best.
  */
 export function bitsByLayer(best: Candidate, part: number, two: number, four: number): Candidate {
   const sizeRatio = Number((two + part * (four - two)).toPrecision(4));

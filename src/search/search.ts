@@ -239,8 +239,8 @@ export class Search {
   }
 
   /**
-   * Makes the model of the leading recipe smaller first, as far as it keeps the limit: falling shares, and once the limit
-   * is missed the middle of the last two.
+   * Makes the model of the leading recipe smaller first, as far as it keeps the limit: falling shares, and once the
+   * limit is missed the middle of the last two.
    */
   async shrink(compression: Compression): Promise<void> {
     const [leading] = this.ledger.ranked();
@@ -258,7 +258,9 @@ export class Search {
     }
   }
 
-  /** Tries on the whole search part, in a share of the time that is left; each trial says how it stands to the limit. */
+  /**
+   * Tries on the whole search part, in a share of the time that is left; each trial says how it stands to the limit.
+   */
   async #whole(candidates: readonly Candidate[]): Promise<Tried[]> {
     const tried = await this.#rounds.try(candidates, WHOLE, PATIENCE);
     for (const t of tried) t.next ||= this.ledger.verdict(t);

@@ -25,8 +25,8 @@ export interface HintSettings {
 }
 
 /**
- * Adds what hints compare to the graph of student and teacher, and gives the terms of the loss. Where channels differ, a
- * 1 × 1 convolution, or a matrix, takes the student's to the teacher's; it is learned with the student and left away
+ * Adds what hints compare to the graph of student and teacher, and gives the terms of the loss. Where channels differ,
+ * a 1 × 1 convolution, or a matrix, takes the student's to the teacher's; it is learned with the student and left away
  * afterwards.
  *
  * Throws GRADIENT_UNKNOWN_NAME for a tensor that does not exist, DATA_SHAPE for a pair that cannot be compared.

@@ -6,7 +6,10 @@ import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';
 
-/** zeros: weights of two axes and more that are zero stay zero. codebooks: weights that share a value go on sharing one, which is learned. */
+/**
+ * zeros: weights of two axes and more that are zero stay zero. codebooks: weights that share a value go on sharing one,
+ * which is learned.
+ */
 export const KEPT = ['zeros', 'codebooks'] as const;
 export type Kept = (typeof KEPT)[number];
 

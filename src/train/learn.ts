@@ -1,4 +1,6 @@
-/** A model that has learned from samples: the loss, the batches, the steps and what held-back samples say, put together. */
+/**
+ * A model that has learned from samples: the loss, the batches, the steps and what held-back samples say, put together.
+ */
 import { createHash } from 'node:crypto';
 import type { LossTerm } from '../autodiff/add-loss.js';
 import { fail } from '../base/errors.js';
@@ -92,7 +94,9 @@ export interface Learned {
 
 const DEFAULT_EPOCHS = 10;
 
-/** Trains a copy of the model. Throws what taskOf(), fit() and the data throw; what is wrong is told before any step. */
+/**
+ * Trains a copy of the model. Throws what taskOf(), fit() and the data throw; what is wrong is told before any step.
+ */
 export async function learn(o: LearnOptions): Promise<Learned> {
   const { settings: s, samples } = o;
   const { workers = 1 } = s;

@@ -8,8 +8,9 @@ import { isDequantize, learnsOperand } from '../ops/kinds.js';
 
 /**
  * Names of the initializers that training changes, in the order of the model: weights and biases of layers, factors of
- * normalisations, tables, what weights are made of, and constants that are added to or multiplied with what a layer made.
- * Running statistics, single numbers and what prepares the inputs are none. `frozen` are names or patterns of those that stay.
+ * normalisations, tables, what weights are made of, and constants that are added to or multiplied with what a layer
+ * made. Running statistics, single numbers and what prepares the inputs are none. `frozen` are names or patterns of
+ * those that stay.
  *
  * Throws RECIPE_UNKNOWN_NAME for a name or pattern that fits none, GRADIENT_INVALID where nothing is left.
  */

@@ -102,9 +102,9 @@ export class Trainer {
   }
 
   /**
-   * One step on a batch, or on as many as the model sums up, by a learning rate. Gives the mean loss before it, and what
-   * else the model returns for the last batch. Throws TRAIN_NON_FINITE, with the first tensor that is not finite, for a
-   * step that would leave one; the state is then the one before.
+   * One step on a batch, or on as many as the model sums up, by a learning rate. Gives the mean loss before it, and
+   * what else the model returns for the last batch. Throws TRAIN_NON_FINITE, with the first tensor that is not finite,
+   * for a step that would leave one; the state is then the one before.
    */
   async step(given: Feed | readonly Feed[], rate: number): Promise<{ readonly loss: number; readonly outputs: Feed }> {
     const batches = isList(given) ? given : [given];

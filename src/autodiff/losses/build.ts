@@ -28,7 +28,9 @@ export const meanOfAll = (b: GraphBuilder, x: Value): Value =>
   b.op('ReduceMean', [x], { attrs: { keepdims: 0 }, name: 'loss_mean' });
 export const sumOfAll = (b: GraphBuilder, x: Value): Value =>
   b.op('ReduceSum', [x], { attrs: { keepdims: 0 }, name: 'loss_sum' });
-/** The mean of the elements that a mask keeps: an axis that the mask lacks behind its last is kept or left as a whole. */
+/**
+ * The mean of the elements that a mask keeps: an axis that the mask lacks behind its last is kept or left as a whole.
+ */
 export function meanKept(b: GraphBuilder, x: Value, given: Value | undefined): Value {
   if (!given) return meanOfAll(b, x);
   const more = (x.shape?.length ?? 0) - (given.shape?.length ?? 0);

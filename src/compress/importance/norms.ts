@@ -14,8 +14,8 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 /**
- * Σ over the weights of a channel of f(w), each as a share of its whole tensor, so that layers of other sizes of weights
- * count alike. source: Li et al. 2016, https://arxiv.org/abs/1608.08710; over all tensors of a group: Fang et al. 2023,
+ * Σ over the weights of a channel of f(w), each as a share of its whole tensor, so that layers of other sizes of
+ * weights count alike. source: Li et al. 2016, https://arxiv.org/abs/1608.08710; over all tensors of a group: Fang et al. 2023,
  * https://arxiv.org/abs/2301.12900
  */
 const norm = (name: string, doc: string, f: (x: number) => number): Importance<Options> => ({

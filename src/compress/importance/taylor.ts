@@ -23,8 +23,8 @@ const options = z.strictObject({
 
 /**
  * Σ over samples of (Σ g·a)², where a is what layers read of the channel and g the gradient of the loss by it: what the
- * loss changes, to first order, where the channel is taken out. By the chain rule Σ g·a is Σ g·w of the weights that read
- * it. source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771, equation 8
+ * loss changes, to first order, where the channel is taken out. By the chain rule Σ g·a is Σ g·w of the weights that
+ * read it. source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771, equation 8
  */
 export const taylor = {
   name: 'taylor',

@@ -4,7 +4,9 @@ import type { SparsityMethod, SparsityProblem } from './types.js';
 
 const options = z.strictObject({});
 
-/** The smallest weights go; those that stay, stay as they are. source: Han et al. 2015, https://arxiv.org/abs/1506.02626 */
+/**
+ * The smallest weights go; those that stay, stay as they are. source: Han et al. 2015, https://arxiv.org/abs/1506.02626
+ */
 export const magnitude = {
   name: 'magnitude',
   doc: 'The smallest weights become zero. Needs no data; where much goes, train afterwards.',

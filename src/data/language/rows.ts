@@ -136,7 +136,9 @@ function guessedFields(row: ReadonlyMap<string, unknown>, choices: boolean, wher
   );
 }
 
-/** `choices: [ … ]` and an answer: a position, a letter, or the text of the right one. Throws DATA_FORMAT, DATA_LABEL. */
+/**
+ * `choices: [ … ]` and an answer: a position, a letter, or the text of the right one. Throws DATA_FORMAT, DATA_LABEL.
+ */
 function choicesOf(row: ReadonlyMap<string, unknown>, key: { choices: string; answer: string }, where: Where): Choices {
   const list = row.get(key.choices);
   const texts = Array.isArray(list) ? list.filter((c): c is string => typeof c === 'string' && c !== '') : [];

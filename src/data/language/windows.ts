@@ -25,8 +25,8 @@ const MOST_TOKENS = 2 ** 27;
 
 /**
  * The windows of texts in their order. Joined texts are parted by `separator`, where there is one, and what does not
- * fill the last window is left out; texts by themselves end with a shorter one. Throws DATA_MISSING where nothing fills a
- * window, DATA_UNSAFE beyond 2^27 tokens.
+ * fill the last window is left out; texts by themselves end with a shorter one. Throws DATA_MISSING where nothing fills
+ * a window, DATA_UNSAFE beyond 2^27 tokens.
  */
 export function windowsOf(
   texts: Iterable<ArrayLike<number>>,

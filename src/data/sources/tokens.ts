@@ -12,8 +12,8 @@ import { openTokenizer } from '../tokenize.js';
 import { paddingOf } from './text.js';
 
 /**
- * `tokens:` — token ids that were made elsewhere: JSON lines of arrays, or of objects that hold one as `input_ids`, or a
- * .npy file of [samples, tokens] or of one long row. Throws DATA_FORMAT.
+ * `tokens:` — token ids that were made elsewhere: JSON lines of arrays, or of objects that hold one as `input_ids`, or
+ * a .npy file of [samples, tokens] or of one long row. Throws DATA_FORMAT.
  */
 export const openTokens: OpenSource = async (spec, inputs, context) => {
   const file = resolve(context.baseDir, spec.tokens ?? '.');

@@ -1,6 +1,6 @@
 /**
- * Parts of tensors, and zeros around and between their elements. onnxruntime's Split and Concat copy faster than its Slice
- * and Pad: several times where runs are long, and where zeros stand between the elements of the last axis.
+ * Parts of tensors, and zeros around and between their elements. onnxruntime's Split and Concat copy faster than its
+ * Slice and Pad: several times where runs are long, and where zeros stand between the elements of the last axis.
  */
 import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';

@@ -1,6 +1,7 @@
 /**
- * What places of a sliding window meet. Positions lie in one line, with zeros between the rows, so that each place is one
- * run of the data: runs are copied several times as fast as parts of rows, and two rows share the zeros between them.
+ * What places of a sliding window meet. Positions lie in one line, with zeros between the rows, so that each place is
+ * one run of the data: runs are copied several times as fast as parts of rows, and two rows share the zeros between
+ * them.
  */
 import { item } from '../../base/lists.js';
 import type { Value } from '../../ir/graph.js';

@@ -1,4 +1,6 @@
-/** Accuracy against multiply-accumulates: a line for each way to make the model smaller, where runs differ in how much. */
+/**
+ * Accuracy against multiply-accumulates: a line for each way to make the model smaller, where runs differ in how much.
+ */
 import type { CompareRecord } from '../../record/index.js';
 import { at } from '../html/charts.js';
 import { html, type Markup } from '../html/markup.js';

@@ -65,7 +65,9 @@ function windowOf(node: Node): Window[] | undefined {
   return [{ node, weight: dataOf(weight), outputs, inputs, taps }];
 }
 
-/** The last convolution takes the bias and the name of the result; only the window keeps strides, pads and dilations. */
+/**
+ * The last convolution takes the bias and the name of the result; only the window keeps strides, pads and dilations.
+ */
 function chain(
   b: GraphBuilder,
   { node }: Window,
