@@ -1,6 +1,7 @@
 /** Trained → trained, with weights that compress better, and how large the file is on its way before and after. */
 import type { Codec } from '../../record/sent-bytes.js';
 import { readFileSync, statSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fail } from '../../base/errors.js';
 import { bytesText } from '../../base/text.js';
 import { layerShape } from '../../channels/layer.js';
@@ -74,7 +75,8 @@ async function transportVariant(
     restore();
     return compressedBytes(codec, bytes);
   };
-  const price = left === undefined ? dearest(all, error) : await cheapestFor(left * before, sizeAt);
+  const price =
+    left === undefined ? await dearest(all, error, listen.signal) : await cheapestFor(left * before, sizeAt);
   const chosen = at(price);
   // Training and layers are held against the model as it is now.
   const float = v.float === v.model ? cloneModel(v.model).model : v.float;
@@ -116,15 +118,22 @@ function sizeText({ codec, float, plain, quantized, error }: TransportFacts): st
   return `${codec} ${bytesText(of(plain))} → ${now}, ${less} % less at ${(-10 * Math.log10(error)).toFixed(0)} dB`;
 }
 
-/** The price at which the mean error is as large as it may be. */
-function dearest(all: readonly Cheapened[], limit: number): number {
+/** The price at which the mean error is as large as it may be. Signals and timers get their turn between weights. */
+async function dearest(all: readonly Cheapened[], limit: number, signal: AbortSignal | undefined): Promise<number> {
   const starts = all.map((c) => c.at(0).error);
-  const costAt = (price: number): number =>
-    all.reduce((n, c, i) => n + c.at(price).error - (starts[i] ?? 0), 0) / Math.max(1, all.length);
+  const costAt = async (price: number): Promise<number> => {
+    let sum = 0;
+    for (const [i, c] of all.entries()) {
+      await nextTurn();
+      signal?.throwIfAborted();
+      sum += c.at(price).error - (starts[i] ?? 0);
+    }
+    return sum / Math.max(1, all.length);
+  };
   let [low, high] = [Math.log2(1e-15), 0];
   for (let i = 0; i < HALVINGS; i++) {
     const middle = (low + high) / 2;
-    if (costAt(2 ** middle) > limit) high = middle;
+    if ((await costAt(2 ** middle)) > limit) high = middle;
     else low = middle;
   }
   return 2 ** low;
