@@ -20,7 +20,7 @@ export interface FloatModel {
 
 export interface FloatModelOptions {
   /** As for {@link loadFloatModel}. */ readonly reads?: (model: Model) => boolean;
-  /** Whether a session may open it. */ readonly opens?: (model: Model) => boolean;
+  /** Whether a session may open it. */ readonly opens?: () => boolean;
 }
 
 /** Loads a float model, in float32 where it computes in bfloat16. Throws what {@link loadFloatModel} throws. */
@@ -29,7 +29,7 @@ export function openFloatModel(file: string, { reads, opens = () => true }: Floa
   const close = (): void => undefined;
   if (!computesInBfloat16(model)) return { model, file, close };
   widenBfloat16(model);
-  return { model, told: WIDENED, ...(opens(model) ? saved(model, path.basename(file)) : { file, close }) };
+  return { model, told: WIDENED, ...(opens() ? saved(model, path.basename(file)) : { file, close }) };
 }
 const WIDENED = {
   severity: 'note',
@@ -44,7 +44,7 @@ function saved(model: Model, name: string): Pick<FloatModel, 'file' | 'close'> {
   const close = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     const file = path.join(folder, name);
-    saveModel(model, file);
+    saveModel(model, file, { externalData: 'always' }); // onnxruntime maps data files, and copies what a model holds
     return { file, close };
   } catch (error) {
     close();

@@ -8,12 +8,12 @@ import type { ValueInfo } from '../ir/feed.js';
 import type { Model } from '../ir/model.js';
 import { checkFiles } from '../recipe/files.js';
 import type { ResolvedRecipe } from '../recipe/load.js';
-import type { Recipe } from '../recipe/schema.js';
 import type { ModelFacts } from '../record/index.js';
 import { fedInputs } from './inputs.js';
 import { chosenMetrics } from './check.js';
 import { withClasses, type Scores } from './classes.js';
 import { atBatchOfOne, lookAtFloat } from './first-look.js';
+import { sizesOf } from './fit.js';
 import { openFloatModel, type FloatModel } from './float-model.js';
 import { isTooLarge, openedFor, readsOnce } from './large.js';
 import { assertLaysOut } from './layouts.js';
@@ -75,7 +75,7 @@ export async function openFront(o: FrontOptions): Promise<Front> {
   const later = (m: Model): boolean => o.runs.every((r) => readsOnce(m, r.recipe.recipe));
   const float = openFloatModel(givenFile, {
     reads: (m) => !o.dryRun && !later(m),
-    opens: (m) => !o.dryRun && isOpened(givenFile, m, given.recipe),
+    opens: () => !o.dryRun && isOpened(given),
   });
   try {
     sources.add(float.model);
@@ -115,9 +115,9 @@ async function lookThrough(
 }
 
 /** Whether onnxruntime opens the model as a whole. */
-const isOpened = (file: string, model: Model, recipe: Recipe): boolean => {
-  const bytes = bytesOnDisk(file, model);
-  return !isTooLarge(bytes, recipe) || openedFor({ bytes, fileBytes: bytes }, recipe) !== 'never';
+const isOpened = (resolved: ResolvedRecipe): boolean => {
+  const sizes = sizesOf(resolved);
+  return !isTooLarge(sizes.bytes, resolved.recipe) || openedFor(sizes, resolved.recipe) !== 'never';
 };
 
 export interface LookOptions {

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { batches, type Batch } from '../../../src/data/batch.js';
+import { encodeTensor } from '../../../src/ir/encode.js';
 import type { Sample } from '../../../src/ir/feed.js';
 import { loadModel, saveModel } from '../../../src/onnx/files.js';
 import { takeTurns } from '../../../src/pipeline/in-turns.js';
@@ -99,9 +100,9 @@ describe('a run with memory for one of its models', () => {
   saveModel(loadModel(tinyDecoder(dir)), model, { externalData: 'always' });
   const { text, tokenizer } = tinyTexts(dir);
   const data = { text, tokenizer };
-  const run = async (memory: number | undefined, dryRun = false): Promise<RunRecord> => {
+  const run = async (memory: number | undefined, dryRun = false, file = model): Promise<RunRecord> => {
     const recipe = await recipeOf(dir, {
-      model,
+      model: file,
       ...(memory === undefined ? {} : { memory }),
       quantize: { format: 'weight-only', weights: { dtype: 'int4', granularity: { block: 32 } } },
       evaluation: { data, metrics: ['perplexity', 'kl'], samples: 8, generation: false },
@@ -129,6 +130,22 @@ describe('a run with memory for one of its models', () => {
       expect(m.quantized).toBeCloseTo(before![i]!.quantized, 4);
     });
     expect(apart.evaluation?.outputs.map((o) => o.name)).toEqual(together.evaluation?.outputs.map((o) => o.name));
+  });
+
+  it('takes a model that computes in bfloat16 the same way', async () => {
+    const file = path.join(dir, 'brain.onnx');
+    const made = loadModel(model);
+    for (const v of [...made.graph.inputs, ...made.graph.outputs]) if (v.dtype === 'float32') v.dtype = 'bfloat16';
+    for (const v of made.graph.initializers)
+      if (v.data?.dtype === 'float32')
+        made.graph.addInitializer(v, encodeTensor('bfloat16', v.data.dims, v.data.f32()));
+    for (const n of made.graph.nodes) if (n.op === 'Cast') n.setInt('to', 16);
+    saveModel(made, file, { externalData: 'always' });
+    const apart = await run(10_000, false, file);
+    expect(apart.diagnostics.map((d) => d.code)).toContain('BFLOAT16_WIDENED');
+    expect(apart.evaluation?.samples).toBe(8);
+    const together = await run(undefined, false, file);
+    expect(apart.evaluation?.metrics[0]?.float).toBeCloseTo(together.evaluation?.metrics[0]?.float ?? NaN, 4);
   });
 
   it('leaves evaluation out where not even the float model fits, and forecasts both', async () => {
