@@ -1,7 +1,6 @@
 import type { Diagnostic } from '../base/errors.js';
 import { convertedTensor } from '../ir/converted.js';
 import { dtypeCode } from '../ir/dtype.js';
-
 import { label, type Node, type Value } from '../ir/graph.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 import { removeUnusedInitializers } from '../rewrite/pass.js';

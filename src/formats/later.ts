@@ -3,6 +3,7 @@
  * than memory.
  */
 import { fail } from '../base/errors.js';
+import { joined } from '../ir/converted.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { encodeTensor } from '../ir/encode.js';
 import { slabsOf, type RowsOf } from '../ir/rows.js';
@@ -77,15 +78,7 @@ export function laterBlocks(
   return {
     codes: new Tensor('uint8', padded ? [rows, blocks, bytes / blocks] : [rows, bytes], {
       byteLength: rows * bytes,
-      read() {
-        const whole = new Uint8Array(rows * bytes);
-        let at = 0;
-        for (const piece of made()) {
-          whole.set(piece, at);
-          at += piece.length;
-        }
-        return whole;
-      },
+      read: () => joined(made(), rows * bytes),
       pieces: made,
     }),
     scale: new Tensor(scaleType, [rows, blocks], source(rows * blocks * scaleWidth, 'scales')),

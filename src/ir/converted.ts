@@ -14,19 +14,18 @@ export function convertedTensor(t: Tensor, dtype: DType): Tensor {
   function* pieces(): Generator<Uint8Array> {
     for (const values of floatPieces(t)) yield encodeTensor(dtype, [values.length], values).bytes();
   }
-  return new Tensor(dtype, t.dims, {
-    byteLength: size,
-    pieces,
-    read() {
-      const whole = new Uint8Array(size);
-      let at = 0;
-      for (const piece of pieces()) {
-        whole.set(piece, at);
-        at += piece.length;
-      }
-      return whole;
-    },
-  });
+  return new Tensor(dtype, t.dims, { byteLength: size, pieces, read: () => joined(pieces(), size) });
+}
+
+/** Pieces as one array of so many bytes. */
+export function joined(pieces: Iterable<Uint8Array>, byteLength: number): Uint8Array {
+  const whole = new Uint8Array(byteLength);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 /** The values of a float tensor in order, some at a time and never to be written into. */

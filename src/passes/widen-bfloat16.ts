@@ -1,10 +1,11 @@
+import { dtypeCode } from '../ir/dtype.js';
 import type { Attr, Graph, Node, Value } from '../ir/graph.js';
 import { inlineFunctions } from '../ir/inline.js';
 import { allGraphs, nameMaker, type Model } from '../ir/model.js';
 import { Tensor } from '../ir/tensor.js';
 import { GraphBuilder } from '../rewrite/builder.js';
 
-const [FLOAT, BFLOAT16] = [1n, 16n];
+const [FLOAT, BFLOAT16] = [BigInt(dtypeCode('float32')), BigInt(dtypeCode('bfloat16'))];
 /** Attributes that name a type of results. source: the operators' pages of onnx 1.20 */
 const TYPE_ATTRIBUTES = ['to', 'dtype', 'output_dtype', 'output_datatype', 'stash_type'];
 /** Constants of so many values become float32 at once; larger ones stay in their file, behind a Cast. */
@@ -61,10 +62,9 @@ function widenConstant(v: Value, g: Graph, builder: () => GraphBuilder): void {
     g.addInitializer(v, asFloat32(data));
     return;
   }
-  const wide = builder().op('Cast', [v], { name: `${v.name}_float32`, attrs: { to: Number(FLOAT) } });
+  const wide = builder().op('Cast', [v], { name: `${v.name}_float32`, attrs: { to: FLOAT } });
   for (const u of [...v.uses]) {
-    if (u.node === wide.producer) continue;
-    u.node.setInput(u.index, wide);
+    if (u.node !== wide.producer) u.node.setInput(u.index, wide);
   }
   for (const to of [...v.outputOf.keys()]) for (const i of to.outputIndices(v)) to.setOutput(i, wide);
 }

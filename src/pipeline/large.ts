@@ -3,6 +3,7 @@ import type { Node, Value } from '../ir/graph.js';
 import type { Model } from '../ir/model.js';
 import { constantsOf } from '../cost/constants.js';
 import { formats } from '../formats/index.js';
+import type { Format } from '../formats/types.js';
 import { blockedForm } from '../formats/weight-only.js';
 import { dtypeBits } from '../ir/dtype.js';
 import { linearView, specOf } from '../ops/index.js';
@@ -56,13 +57,15 @@ export function openedFor(
   return bytes * (fileBytes > bytes / 2 ? COPIED_TIMES : MAPPED_TIMES) < memory ? 'in turns' : 'never';
 }
 
+const planOf = ({ quantize }: Pick<Recipe, 'quantize'>): Format['plan'] => byName(formats, quantize.format).plan;
+
 /** Whether weights are read once, when they are written: they are checked then, instead of when they are loaded. */
 export const readsOnce = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>
-  byName(formats, recipe.quantize.format).plan === 'weight-only' && isStreamed(model, recipe);
+  planOf(recipe) === 'weight-only' && isStreamed(model, recipe);
 
 /** Whether weights are made while they are written: into data files, which are written piece by piece. */
 export const writesInPieces = (model: Model, recipe: Pick<Recipe, 'memory' | 'quantize'>): boolean =>
-  readsOnce(model, recipe) || (byName(formats, recipe.quantize.format).plan === 'half' && isStreamed(model, recipe));
+  ['weight-only', 'half'].includes(planOf(recipe)) && isStreamed(model, recipe);
 
 /**
  * How the parameters of points are chosen while they are written; undefined where all are chosen before: where the
