@@ -163,50 +163,31 @@ describe.skipIf(CHROMIUM === undefined)(`report.html in Chromium (${SKIPPED})`, 
     const page500 = renderHtml(makeRecord(500, '/backbone/stages/a.long.module.name', {}, { channels: 512 }));
     const bytes = Buffer.byteLength(page500);
     expect(bytes).toBeLessThan(3e6);
-    const runs: Cost[] = [];
-    const plain: Cost[] = [];
+    const runs: { wall: number; cpu: number }[] = [];
     for (let i = 0; i < 4; i++) {
-      plain.push(await costOf(browser, dir, PLAIN));
-      runs.push(await costOf(browser, dir, page500));
+      const { page, complaints } = await open(browser, dir, page500, { before: answered });
+      const session = await page.context().newCDPSession(page);
+      await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+      await page.reload();
+      const wall = Number(await page.waitForFunction('globalThis.answeredAt').then((h) => h.jsonValue()));
+      const { metrics } = await session.send('Performance.getMetrics');
+      runs.push({ wall, cpu: 1000 * metrics.find((m) => m.name === 'TaskDuration')!.value });
+      expect(await page.locator('#layers th[aria-sort]').count()).toBe(1);
+      expect(complaints).toEqual([]);
+      await page.close();
     }
-    const least = (costs: readonly Cost[], of: keyof Cost): number => Math.min(...costs.map((c) => c[of]));
-    // A busy machine, or a host that gives less of one, makes any page slower: by as much as it makes a plain table.
-    const slower = Math.max(1, least(plain, 'cpu') / PLAIN_MS);
-    const busy = slower > 1 || os.loadavg()[0]! > os.availableParallelism();
-    const list = (of: keyof Cost): string => runs.map((r) => r[of].toFixed(0)).join(', ');
+    const busy = os.loadavg()[0]! > os.availableParallelism();
+    const list = (of: (r: { wall: number; cpu: number }) => number): string =>
+      runs.map((r) => of(r).toFixed(0)).join(', ');
     console.log(
-      `500 nodes, 1,500 points: ${(bytes / 1e6).toFixed(2)} MB, a sort handled and painted ${list('wall')} ms after ` +
-        `the start of navigation, ${list('cpu')} ms of CPU in the page's thread (a plain table: ` +
-        `${least(plain, 'cpu').toFixed(0)})${busy ? '; the machine is busy' : ''}; files in ${dir}`,
+      `500 nodes, 1,500 points: ${(bytes / 1e6).toFixed(2)} MB, a sort handled and painted ` +
+        `${list((r) => r.wall)} ms after the start of navigation, ${list((r) => r.cpu)} ms of CPU in the page's ` +
+        `thread${busy ? '; the machine is busy' : ''}; files in ${dir}`,
     );
-    expect(busy ? least(runs, 'cpu') / slower : least(runs, 'wall')).toBeLessThan(1000);
+    // Other processes only add to the time; where they take the machine, what counts is the page's own share of it.
+    expect(Math.min(...runs.map((r) => (busy ? r.cpu : r.wall)))).toBeLessThan(1000);
   });
 });
-
-/** Milliseconds until a sort was handled and painted: since the start of navigation, and of CPU in the page's thread. */
-interface Cost {
-  readonly wall: number;
-  readonly cpu: number;
-}
-
-/** A table of 500 rows and nothing else, and what it costs on the machines that the bar was set on, idle. */
-const PLAIN =
-  '<!doctype html><meta charset="utf-8"><div id="layers"><table><thead><tr><th><button>a</button></th></tr></thead>' +
-  `<tbody>${`<tr>${'<td>0.123<span>ab</span></td>'.repeat(10)}</tr>`.repeat(500)}</tbody></table></div>`;
-const PLAIN_MS = 130;
-
-async function costOf(browser: Browser, dir: string, html: string): Promise<Cost> {
-  const { page, complaints } = await open(browser, dir, html, { before: answered });
-  const session = await page.context().newCDPSession(page);
-  await session.send('Performance.enable', { timeDomain: 'threadTicks' });
-  await page.reload();
-  const wall = Number(await page.waitForFunction('globalThis.answeredAt').then((h) => h.jsonValue()));
-  const { metrics } = await session.send('Performance.getMetrics');
-  if (html !== PLAIN) expect(await page.locator('#layers th[aria-sort]').count()).toBe(1);
-  expect(complaints).toEqual([]);
-  await page.close();
-  return { wall, cpu: 1000 * metrics.find((m) => m.name === 'TaskDuration')!.value };
-}
 
 /**
  * In the page: as soon as it can be used, sorts the layers, and notes when that has been painted. Times count from the
