@@ -116,7 +116,10 @@ export function macsByNode(model: Model, example: Feed | undefined): ReadonlyMap
   return new Map([...uniqueLabels(model.graph.topological())].map(([n, name]) => [name, macsOf(named(nodes, n))]));
 }
 
-type PlannedNode = NodeFacts & { readonly outputs: readonly string[]; readonly constants: readonly string[] };
+type PlannedNode = NodeFacts & Readonly<Record<'outputs' | 'constants' | 'followers', readonly string[]>>;
+
+/** Without what only finds its kernel. */
+export const asRecorded = ({ outputs: _o, constants: _c, followers: _f, ...node }: PlannedNode): NodeFacts => node;
 
 /** Where each node with work of its own was planned to run. Taken before the rewrite, while the float nodes stand. */
 export function nodeFacts(model: Model, planned: Planned, macs: ReadonlyMap<string, number>): PlannedNode[] {
@@ -136,7 +139,7 @@ export function bodyFacts(model: Model, planned: Planned): NodeFacts[] {
       holder.subgraphs().flatMap(([attribute, body]) => {
         const at = `${inside}${attribute} of ${named(names, holder)}`; // every node has a name
         const here = factsOf(body.topological(), names, planned, () => ({ macs: 0, body: at }));
-        return [...here.map(({ outputs: _outputs, constants: _constants, ...n }) => n), ...within(body, `${at}, `)];
+        return [...here.map(asRecorded), ...within(body, `${at}, `)];
       }),
     );
   return within(model.graph, '');
@@ -162,11 +165,28 @@ function factsOf(
         ...more(n),
         outputs: n.outputs.map((o) => o.name),
         constants: n.inputs.filter((v) => v?.data).map((v) => v!.name),
+        followers: followersOf(n),
         planned: planned.integerNodes.has(n) ? 'integer' : 'float',
         ...(because !== undefined ? { because } : {}),
         ...pointsOf(n, planned, edges),
       };
     });
+}
+
+/** More nodes than this are not fused into one. */
+const MOST_FOLLOWERS = 8;
+
+/** What is made of a node's output alone before the next node with a weight: a kernel fused of them has one's name. */
+function followersOf(n: Node): string[] {
+  const names: string[] = [];
+  let at = n.outputs[0];
+  while (at && !at.isGraphOutput && at.uses.size === 1 && names.length < MOST_FOLLOWERS) {
+    const [use] = at.uses;
+    if (!use || specOf(use.node)?.quant.role === 'compute') break;
+    at = use.node.outputs[0];
+    if (at) names.push(at.name);
+  }
+  return names;
 }
 
 /** Which points a node reads and makes; what a clamp fused into it makes is its own. */

@@ -22,6 +22,8 @@ export interface PlannedNode {
   readonly outputs: readonly string[];
   /** Names of its constant inputs: all there is to go by where the model has no node names. */
   readonly constants?: readonly string[];
+  /** Values made of its output alone by what has no weight: a kernel fused of them is named after one of them. */
+  readonly followers?: readonly string[];
   /** A conversion beside a node that was planned float is wanted, so it does not count as unfused. Default: integer. */
   readonly planned?: 'integer' | 'float';
 }
@@ -154,23 +156,41 @@ export const isCompute = (n: Node): boolean => INTEGER.has(n.op) || FLOAT.has(n.
 
 export const opName = (n: Node): string => (n.domain ? `${n.domain}.${n.op}` : n.op);
 
-/** By the names of nodes and outputs, then by the constants that they read. */
+/** By the names of nodes and outputs, then by the constants that they read, then by what follows them. */
 export function matchKernels<N extends PlannedNode>(compute: readonly Node[], nodes: readonly N[]): Map<N, Node> {
   const found = new Map<N, Node>();
   const byName = new Map<string, N>();
   for (const n of nodes) for (const o of n.outputs) byName.set(o, n);
   for (const n of nodes) byName.set(n.name, n);
-  matchBy(compute, (n) => [n.name, ...n.outputs.map((o) => o.name)], byName, found);
-  const byConstant = new Map<string, N>();
+  const namesOf = (n: Node): string[] => [n.name, ...n.outputs.map((o) => o.name)];
+  matchBy(compute, namesOf, byName, found);
+  const constantsOf = (n: Node): string[] => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : []));
+  matchBy(
+    compute,
+    constantsOf,
+    ofOne(nodes, (n) => n.constants),
+    found,
+  );
+  matchBy(
+    compute,
+    namesOf,
+    ofOne(nodes, (n) => n.followers),
+    found,
+  );
+  return found;
+}
+
+/** The nodes by names that one of them alone has. */
+function ofOne<N>(nodes: readonly N[], namesOf: (n: N) => readonly string[] | undefined): Map<string, N> {
+  const by = new Map<string, N>();
   const shared = new Set<string>();
   for (const n of nodes)
-    for (const c of n.constants ?? []) {
-      if (byConstant.has(c)) shared.add(c);
-      byConstant.set(c, n);
+    for (const name of namesOf(n) ?? []) {
+      if (by.has(name)) shared.add(name);
+      by.set(name, n);
     }
-  for (const c of shared) byConstant.delete(c);
-  matchBy(compute, (n) => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])), byConstant, found);
-  return found;
+  for (const name of shared) by.delete(name);
+  return by;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What a run has done and measured so far, as its record. */
 import path from 'node:path';
-import { modelFacts } from '../../facts/model.js';
+import { asRecorded, modelFacts } from '../../facts/model.js';
 import { relativePath } from '../../recipe/override.js';
 import type { CalibrationFacts, LowRankFacts, NodeFacts, RunRecord, TrainingFacts } from '../../record/index.js';
 import type { KernelOf } from '../../runtime/inspect-optimized.js';
@@ -53,10 +53,7 @@ export function recordOf(v: PlannedVariant | MeasuredVariant, shared: SharedFact
       ? { calibration: { ...calibration, observer: done.observer } }
       : {}),
     points: v.points,
-    nodes: [
-      ...v.nodes.map(({ outputs: _outputs, constants: _constants, ...n }) => withKernel(n, kernels)),
-      ...v.inBodies,
-    ],
+    nodes: [...v.nodes.map((n) => withKernel(asRecorded(n), kernels)), ...v.inBodies],
     ...(v.graph ? { graph: v.graph } : {}),
     ...(v.mixed ? { mixed: v.mixed } : {}),
     ...(training ? { training } : {}),

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { parseModel } from '../../../src/ir/text/parse.js';
 import type { RuntimeFacts } from '../../../src/record/index.js';
 import { encodeModel } from '../../../src/onnx/encode.js';
-import { describeOptimized, inspectOptimized } from '../../../src/runtime/inspect-optimized.js';
+import { describeOptimized, inspectOptimized, type PlannedNode } from '../../../src/runtime/inspect-optimized.js';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'quantbench-test-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -83,7 +83,7 @@ describe('inspectOptimized', () => {
 });
 
 describe('describeOptimized', () => {
-  const describeText = (graph: string, planned = nodes): ReturnType<typeof describeOptimized> =>
+  const describeText = (graph: string, planned: readonly PlannedNode[] = nodes): ReturnType<typeof describeOptimized> =>
     describeOptimized(
       parseModel(`<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1, "com.microsoft.nchwc" : 1]>\n${graph}`)
         .graph,
@@ -122,6 +122,20 @@ describe('describeOptimized', () => {
     ] as never);
     expect(found.kernels.map((k) => k.ranInteger)).toEqual([true, undefined, undefined]);
     expect(found.integerMacsShare).toBeCloseTo(1 / 3, 12);
+  });
+
+  it('finds what a kernel was fused with by what follows it, and does not guess where two follow into one', () => {
+    // an activation of AVX-512 and AVX2 alike: the layout's kernel of Conv and Relu has the name of what Relu gives
+    const found = describeText(
+      'g (float[1,4] x) => (float[1,4] y) { ["p_nchwc"] p = com.microsoft.nchwc.Conv(x, x)  ["s_nchwc"] s = ' +
+        'com.microsoft.nchwc.Conv(p, p)  ["q"] y = com.microsoft.QLinearConv(s, s) }',
+      [
+        { name: 'mid', macs: 1, outputs: ['m'], followers: ['p'] },
+        { name: 'left', macs: 2, outputs: ['l'], followers: ['s'] },
+        { name: 'right', macs: 4, outputs: ['r'], followers: ['s'] },
+      ],
+    );
+    expect(found.kernels.map((k) => k.ranInteger)).toEqual([false, undefined, undefined]);
   });
 
   it('calls conversions around an op on codes unfused, and those at the borders normal', () => {
