@@ -177,6 +177,10 @@ let loaded: LinearKernels | undefined;
 export function linearKernels(): LinearKernels {
   return (loaded ??= load());
 }
+/** Kernels with new memory, for what has grown stays: that of those before goes with who still holds them. */
+export function freshKernels(): LinearKernels {
+  return (loaded = load());
+}
 /** Lets the kernels of a thread work in the memory of another's. */
 export function shareMemory(memory: WasmMemory): void {
   loaded = load(memory);

@@ -141,13 +141,21 @@ class Run {
     await this.#quantize(i + 1, step, sums);
     this.#pace.solved();
     for (const shape of step) {
-      const changed = await this.#refiners.get(shape.node)?.done(shape, this.#chosen);
+      const changed = await this.#refiners.get(shape.node)?.done(shape, this.#chosen, () => this.#makeRoom());
       for (const [weight, params] of changed ?? []) this.#chosen.set(weight, params);
-      if (!changed?.size) continue;
-      this.#frontier.close();
-      this.#frontier = this.#start(); // what was computed is that of the weights before
+      if (changed?.size) this.#afresh(); // what was computed is that of the weights before
     }
     if (!sums) o.onEvent?.({ type: 'progress', stage: 'weights', done: this.#layers, total: this.#shapes.size });
+  }
+
+  #afresh(): void {
+    this.#frontier.close();
+    this.#frontier = this.#start();
+  }
+  async #makeRoom(): Promise<void> {
+    this.#afresh();
+    this.#room.forget();
+    await this.#solver.rest();
   }
 
   async #measure(step: readonly LayerShape[], i: number): Promise<InputSums[][]> {

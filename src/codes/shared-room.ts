@@ -24,6 +24,10 @@ export class SharedRoom {
     copy.set(numbers);
     return copy;
   }
+  /** What is not taken is no longer kept. */
+  forget(): void {
+    this.#free.length = 0;
+  }
   /** All that was taken may be taken again. */
   clear(): void {
     this.#free.push(...this.#taken);

@@ -7,7 +7,7 @@ import type { OrderedHessian, RowsProblem } from '../channels/layer.js';
 import { byInput, orderHessian } from './ordered.js';
 import { weightMethods } from './index.js';
 import { factorReverse } from './linear.js';
-import { linearKernels, type LinearKernels } from './linear-kernels.js';
+import { freshKernels, linearKernels, type LinearKernels } from './linear-kernels.js';
 import type { Damped, InputSums } from './measure.js';
 import { ownersOf } from './parts.js';
 import {
@@ -37,7 +37,7 @@ const SIDE_BY_SIDE = 256 << 20;
 export class RowsSolver {
   readonly #threads: number;
   readonly #worth: number;
-  readonly #kernels: LinearKernels = linearKernels();
+  #kernels: LinearKernels = linearKernels();
   #workers: Worker[] = [];
   #columns = 0;
   /** Matrices made of a Hessian: its factor, and its columns in order. */
@@ -98,6 +98,13 @@ export class RowsSolver {
   async close(): Promise<void> {
     this.#kernels.within(0, Infinity);
     await this.#stop();
+  }
+  /** Gives back what memory it has, until it is needed again. */
+  async rest(): Promise<void> {
+    await this.#stop();
+    this.#columns = 0;
+    this.#fit = this.#ordered = undefined;
+    this.#kernels = freshKernels();
   }
   async #stop(): Promise<void> {
     await Promise.all(this.#workers.splice(0).map((w) => w.terminate()));

@@ -55,9 +55,14 @@ export interface WeightMethod<O = unknown> {
 export interface Refiner {
   /**
    * Told of each layer, in order, once it has codes; `chosen` has the parameters of all weights so far. Gives new ones
-   * of weights that it has changed.
+   * of weights that it has changed. `makeRoom` gives back the memory that choosing codes took: to be called before more
+   * is needed.
    */
-  done(layer: LayerShape, chosen: ReadonlyMap<QuantPoint, QuantParams>): Promise<ReadonlyMap<QuantPoint, QuantParams>>;
+  done(
+    layer: LayerShape,
+    chosen: ReadonlyMap<QuantPoint, QuantParams>,
+    makeRoom: () => Promise<void>,
+  ): Promise<ReadonlyMap<QuantPoint, QuantParams>>;
 }
 
 /** The code of each weight that is nearest to it on a grid. */

@@ -65,12 +65,13 @@ export class BlockLearner implements Refiner {
     this.#activations = activationsOf(o.params);
   }
 
-  async done(layer: LayerShape, chosen: Params): Promise<Params> {
+  async done(layer: LayerShape, chosen: Params, makeRoom: () => Promise<void>): Promise<Params> {
     const block = this.#blocks[this.#next];
     if (block?.layers[block.layers.length - 1] !== layer) return new Map();
     this.#next++;
     this.#steps = 0;
     this.#started ||= performance.now();
+    await makeRoom();
     const passing = (this.#passing ??= await this.#start());
     const made = await this.#learn(block, passing, chosen);
     const later = this.#blocks.slice(this.#next);

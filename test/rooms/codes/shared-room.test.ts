@@ -29,3 +29,11 @@ it('never holds more arrays than were taken together', () => {
   for (let i = 0; i < 2; i++) seen.add(room.take(1).buffer);
   expect(seen.size).toBe(2);
 });
+
+it('forgets what is not taken', () => {
+  const room = new SharedRoom();
+  const { buffer } = room.take(8);
+  room.clear();
+  room.forget();
+  expect(room.take(8).buffer).not.toBe(buffer);
+});

@@ -108,6 +108,17 @@ describe('rows that threads share', () => {
     }
     expect(await solverOf(2).fit(float, rows, damped, inputs)).toEqual(made);
   });
+  it('gives its memory back to rest, and the same afterwards', async () => {
+    const solver = solverOf(2);
+    const problem = problemOf(100, 100, first.products);
+    const before = await solver.solve(problem, gptq, OPTIONS, damped);
+    const { memory } = linearKernels();
+    await solver.rest();
+    const rested = linearKernels().memory;
+    expect(rested === memory).toBe(memory === undefined);
+    if (memory && rested) expect(rested.buffer.byteLength).toBeLessThan(memory.buffer.byteLength);
+    expect(await solver.solve(problem, gptq as WeightMethod, OPTIONS, damped)).toEqual(before);
+  });
   it('what fails in a thread is told', async () => {
     if (!linearKernels().memory) return; // no threads without it
     const problem = problemOf(48, 5, first.products);
