@@ -32,6 +32,8 @@ export interface Front {
   readonly model: Model;
   /** As loaded: who is learned from. */
   readonly given: Model;
+  /** Who a student has learned from. */
+  readonly teacher?: Model;
   readonly inputs: readonly ValueInfo[];
   /** Of the file. */
   readonly original: ModelFacts;

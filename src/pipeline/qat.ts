@@ -11,7 +11,16 @@ import { has } from './stages.js';
 import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
 import { cacheFolder } from '../recipe/cache-folder.js';
-import { augmentingOf, factsOf, readTraining, trainingText } from './training/train.js';
+import {
+  augmentingOf,
+  factsOf,
+  hintsOf,
+  lossesOf,
+  readTraining,
+  trainingText,
+  trainTeacher,
+  type Taught,
+} from './training/train.js';
 import { tellDivergence } from './training/divergence.js';
 import type { RefinedVariant, TrainedVariant } from './variant/types.js';
 
@@ -22,21 +31,36 @@ export async function trainTogether(
   all: Together,
 ): Promise<TrainedVariant[]> {
   const asked = list.filter((v) => has(v.asks, 'qat'));
-  if (!asked.length) return [...list];
+  const [first] = asked;
+  if (!first) return [...list];
   const made = await all.stage('qat', async () => {
-    const done = await all.each(asked, (v) => trainVariant(v, front, all));
+    const taught = await teacherFor(first, front, all);
+    const done = await all.each(asked, (v) => trainVariant(v, front, all, taught));
     return [done.map((d) => d.trained), all.about(done.map((d) => d.line))];
   });
   return all.alive(list).map((v) => made.find((m) => m.index === v.index) ?? v);
+}
+
+/** The teacher of `distill`, which recipes that run together share: the one of the float student, if there was one. */
+async function teacherFor(
+  { recipe, report }: RefinedVariant,
+  { inputs, given, teacher }: Front,
+  all: Together,
+): Promise<Taught | undefined> {
+  const { distill, train } = recipe.recipe;
+  if (!distill || !train) return undefined;
+  if (teacher) return { teacher, other: false, fitted: [] };
+  return trainTeacher({ recipe, model: given, inputs, report, ...all.listen }, distill, train, 'qat');
 }
 
 async function trainVariant(
   v: RefinedVariant,
   { inputs, scores, model: original }: Front,
   all: Together,
+  taught: Taught | undefined,
 ): Promise<{ readonly trained: TrainedVariant; readonly line: string }> {
   const { recipe } = v;
-  const { train } = recipe.recipe;
+  const { train, distill } = recipe.recipe;
   if (!train) return fail('INTERNAL', 'bug in quantbench: a recipe without `train` is trained');
   const refined = has(v.asks, 'weights');
   // Training changes the weights of the planned model in place.
@@ -44,19 +68,21 @@ async function trainVariant(
   const { samples, describe } = await readTraining({ recipe, inputs, report: v.report, ...all.listen }, train, 'qat');
   try {
     const keep = keptBy(recipe.recipe);
+    const from = taught && distill && { teacher: taught.teacher, ...hintsOf(distill, train.seed) };
+    const loss = from ? lossesOf(train, distill) : train.loss;
     const how = {
-      settings: { ...train, keep },
+      settings: { ...train, loss, keep },
       samples,
       augment: augmentingOf(train),
       checkpoints: cacheFolder(train.checkpoint, recipe.baseDir),
       label: 'qat',
+      ...(from ?? (loss.some((t) => t.target === 'teacher') ? { teacher: float } : {})),
       ...all.listen,
     };
     const wanted = typeof train.quantized === 'object' ? train.quantized : { scales: 'lsq' as const };
     const { trained, learned } = await learnQuantized({
       ...how,
       model: v.model,
-      ...(train.loss.some((t) => t.target === 'teacher') ? { teacher: float } : {}),
       planned: v.prepared.planned,
       assigned: v.assigned,
       fake: {
@@ -69,14 +95,17 @@ async function trainVariant(
     const assigned = takeTrained(v.prepared.planned, v.assigned, trained);
     assigned.diagnostics.forEach(v.report);
     const control = train.control ? await learn({ ...how, model: float }) : undefined;
-    const models = control
-      ? [
-          { name: 'before' as const, model: original },
-          { name: 'control' as const, model: control.model },
-        ]
-      : [];
+    const models = [
+      ...(control || taught?.other ? [{ name: 'before' as const, model: original }] : []),
+      ...(taught?.other ? [{ name: 'teacher' as const, model: taught.teacher }] : []),
+      ...(control ? [{ name: 'control' as const, model: control.model }] : []),
+    ];
     const about = { recipe, inputs, scores, report: () => undefined, signal: all.listen.signal };
-    const fitted = [factsOf('quantized', learned, train), ...(control ? [factsOf('control', control, train)] : [])];
+    const fitted = [
+      ...(taught?.fitted ?? []),
+      factsOf('quantized', learned, train),
+      ...(control ? [factsOf('control', control, train)] : []),
+    ];
     for (const facts of fitted) tellDivergence(facts, train.rate, v.report);
     const training: TrainingFacts = {
       fitted,

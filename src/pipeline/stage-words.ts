@@ -165,9 +165,12 @@ export const tell = {
     does:
       'Trains weights, biases and step sizes while every step computes with weights and activations rounded as the ' +
       'quantized model does.' +
+      (s.recipe.distill
+        ? ` It learns from the teacher${s.recipe.distill.teacher.finetune ? ', trained on the same samples first' : ''}.`
+        : '') +
       (s.recipe.train?.control ? ' Then trains the float model the same way, to hold the result against.' : ''),
     why: '`train.quantized` is set: what few bits cost, training wins back',
-    settings: under(s, 'train'),
+    settings: [...(s.recipe.distill ? under(s, 'distill') : []), ...under(s, 'train')],
   }),
   transport: (s: Subject): Told => {
     const { codec, error, left } = s.recipe.transport ?? {};

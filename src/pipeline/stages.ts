@@ -220,7 +220,7 @@ export function asksOf(
 ): Asks {
   return {
     compress: compress.map((c) => c.name),
-    training: distill ? 'distill' : train && train.quantized === false ? 'train' : undefined,
+    training: trainingOf({ compress, train, distill }),
     adjust: adjust.map((a) => a.name),
     format: quantize.format,
     budget: quantize.budget !== undefined,
@@ -236,6 +236,13 @@ export function asksOf(
     runtime: writes.runtime === true,
     layout: writes.layout === true && x.layout !== undefined,
   };
+}
+
+/** What is learned in float: where there is no smaller student, quantization-aware training learns from the teacher. */
+function trainingOf({ compress, train, distill }: Pick<Recipe, 'compress' | 'train' | 'distill'>): Asks['training'] {
+  const quantized = train !== undefined && train.quantized !== false;
+  if (distill) return quantized && !distill.student && !compress.length ? undefined : 'distill';
+  return train && !quantized ? 'train' : undefined;
 }
 
 /** Whether data are plain texts, which a model may continue: no pairs, no labels, no choices. */

@@ -71,12 +71,13 @@ export function misfitOf(
   return odd && { ...odd, hint: odd.key === 'metric' ? metricHint(gate[odd.rule]?.metric, measured) : undefined };
 }
 
-/** A student that nothing says anything of. */
-export function studentComplaints({ compress, distill }: Plain): Complaint[] {
-  const made = Array.isArray(compress) && compress.length > 0;
+/** A student that nothing says anything of; else it is the quantized model. */
+export function studentComplaints({ compress, distill, train }: Plain): Complaint[] {
+  const quantized = isPlain(train) && train.quantized !== undefined && train.quantized !== false;
+  const made = (Array.isArray(compress) && compress.length > 0) || quantized;
   if (!isPlain(distill) || distill.student !== undefined || made) return [];
   const message = 'nothing says what the student is';
-  const hint = 'set distill.student, or compress, whose model is the student then';
+  const hint = 'set distill.student, or compress, whose model is the student then, or train.quantized: true';
   return [{ code: 'RECIPE_INVALID', message, hint, path: ['distill'], atKey: true }];
 }
 

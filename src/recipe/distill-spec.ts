@@ -78,7 +78,10 @@ export const distillSpec = z
   .strictObject({
     teacher: teacherSpec.prefault({}).describe('Who is learned from. Default: the model of the recipe, as it is.'),
     student: studentSpec
-      .describe('Who learns, and takes the place of the model. Default: what `compress` left of the model.')
+      .describe(
+        'Who learns, and takes the place of the model. Default: what `compress` left of the model; without that, and ' +
+          'with `train.quantized`, the quantized model itself.',
+      )
       .optional(),
     soft: z
       .union([

@@ -168,7 +168,7 @@ export const trainSpec = z
       .default(false)
       .describe(
         'Also trains what the result must be held against, the same way: with `distill`, the student without its ' +
-          'teacher; with `quantized`, the float model.',
+          'teacher; with `quantized`, the float model, with the teacher if there is one.',
       ),
   })
   .refine(

@@ -42,7 +42,9 @@ export async function trainFront(
       const models = [...trained.others, { name: 'trained' as const, model: trained.model }];
       const about = { recipe, inputs, scores: front.scores, report: all.report, signal: all.listen.signal };
       const facts = { ...trained.facts, scores: await scoresOf(models, about) };
-      return [{ front: fromFile(front, trained.model, trainedFile), facts, close }, trainingText(facts)];
+      const own = fromFile(front, trained.model, trainedFile);
+      const { teacher } = trained;
+      return [{ front: teacher ? { ...own, teacher } : own, facts, close }, trainingText(facts)];
     });
   } catch (error) {
     close();

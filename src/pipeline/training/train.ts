@@ -13,7 +13,7 @@ import type { ResolvedRecipe } from '../../recipe/load.js';
 import { trainSpec, type TrainSpec } from '../../recipe/train-spec.js';
 import type { FittedFacts, TrainingFacts } from '../../record/index.js';
 import { addHints } from '../../train/hints.js';
-import { learn, type Learned, type LearnSettings, type TermSettings } from '../../train/learn.js';
+import { learn, type Learned, type LearnOptions, type LearnSettings, type TermSettings } from '../../train/learn.js';
 import { derive, cleaned } from '../../train/students/derive.js';
 import { drawWeights } from '../../train/students/fresh.js';
 import { cacheFolder } from '../../recipe/cache-folder.js';
@@ -39,6 +39,16 @@ export interface Trained {
   /** Float models to be scored beside it, in the order of the record. */
   readonly others: readonly { readonly name: TrainingFacts['scores'][number]['name']; readonly model: Model }[];
   readonly facts: Omit<TrainingFacts, 'scores'>;
+  /** Who was learned from. */
+  readonly teacher?: Model;
+}
+
+/** Who is learned from, and how it was made. */
+export interface Taught {
+  readonly teacher: Model;
+  /** Whether it is another than the model of the recipe, as loaded. */
+  readonly other: boolean;
+  readonly fitted: readonly FittedFacts[];
 }
 
 /** What a recipe learns from, decoded once: close the samples. Throws DATA_MISSING where it names no data. */
@@ -79,6 +89,32 @@ export async function trainModel(o: TrainingOptions): Promise<Trained> {
   } finally {
     samples.close();
   }
+}
+
+/** The teacher of `distill`, trained on first where it says so. Throws as trainModel(). */
+export async function trainTeacher(
+  o: TrainingOptions,
+  d: Distill,
+  settings: TrainSpec,
+  stage: string,
+): Promise<Taught> {
+  if (d.teacher.finetune === false) return { ...(await untaught(o, d)), fitted: [] };
+  const { samples } = await readTraining(o, settings, stage);
+  try {
+    const course = new Course(o, settings, samples, stage, cacheFolder(settings.checkpoint, o.recipe.baseDir));
+    return { ...(await course.teacher(d)), fitted: course.fitted };
+  } finally {
+    samples.close();
+  }
+}
+
+/** As it is in the file. */
+async function untaught(
+  { recipe, model, given = model }: Pick<TrainingOptions, 'recipe' | 'model' | 'given'>,
+  { teacher: { model: file } }: Distill,
+): Promise<Omit<Taught, 'fitted'>> {
+  const before = file === undefined ? given : loadFloatModel(path.resolve(recipe.baseDir, file));
+  return { teacher: await cleaned(before), other: before !== given };
 }
 
 /** Folders of images without a list of classes have the one that was found for the evaluation data. */
@@ -126,18 +162,20 @@ class Course {
     return copy;
   }
 
+  /** Who is learned from. */
+  async teacher(d: Distill): Promise<Omit<Taught, 'fitted'>> {
+    const { finetune } = d.teacher;
+    const before = await untaught(this.#o, d);
+    if (finetune === false) return before;
+    const keep = this.#o.recipe.recipe.train?.keep ?? [];
+    const { model } = await this.#learn('teacher', before.teacher, { ...finetuning(this.#settings, finetune), keep });
+    return { teacher: await cleaned(model), other: true };
+  }
+
   async distill(d: Distill): Promise<Made> {
     const { recipe, model: smaller, given = smaller } = this.#o;
     const own = this.#settings;
-    const file = (name: string): Model => loadFloatModel(path.resolve(recipe.baseDir, name));
-    const before = d.teacher.model === undefined ? given : file(d.teacher.model);
-    const tuned = d.teacher.finetune;
-    const teacher = await cleaned(
-      tuned === false
-        ? before
-        : (await this.#learn('teacher', before, { ...finetuning(own, tuned), keep: recipe.recipe.train?.keep ?? [] }))
-            .model,
-    );
+    const { teacher, other } = await this.teacher(d);
     const { student, steps } = await studentOf(d, teacher, smaller, own.seed, recipe.baseDir);
     const { model } = await this.#learn(
       'student',
@@ -148,9 +186,10 @@ class Course {
     const control = own.control ? await this.#learn('control', student, own) : undefined;
     return {
       model,
+      teacher,
       others: [
         { name: 'before', model: given },
-        ...(before === given && tuned === false ? [] : [{ name: 'teacher', model: teacher } as const]),
+        ...(other ? [{ name: 'teacher', model: teacher } as const] : []),
         { name: 'start', model: student },
         ...(control ? [{ name: 'control', model: control.model } as const] : []),
       ],
@@ -224,7 +263,7 @@ function finetuning(own: TrainSpec, t: Exclude<Distill['teacher']['finetune'], f
 }
 
 /** The weighted sum that a student makes small, without what is built on tensors in between. */
-function lossesOf(own: TrainSpec, { soft, hard, outputs }: Distill): TermSettings[] {
+export function lossesOf(own: TrainSpec, { soft, hard, outputs }: Distill): TermSettings[] {
   const { temperature, weight } = soft === false ? { temperature: 1, weight: 0 } : soft;
   return [
     ...(weight > 0 ? [{ loss: 'kl', target: 'teacher', weight, options: { temperature } }] : []),
@@ -234,7 +273,7 @@ function lossesOf(own: TrainSpec, { soft, hard, outputs }: Distill): TermSetting
     ...(hard > 0 ? own.loss.map((term) => ({ ...term, weight: term.weight * hard })) : []),
   ];
 }
-function hintsOf({ features, attention }: Distill, seed: number): Pick<Parameters<typeof learn>[0], 'extend'> {
+export function hintsOf({ features, attention }: Distill, seed: number): Pick<LearnOptions, 'extend'> {
   if (!features && !attention) return {};
   return {
     extend: (both) => addHints(both, { ...(features ? { features } : {}), ...(attention ? { attention } : {}), seed }),

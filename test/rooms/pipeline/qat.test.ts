@@ -113,6 +113,39 @@ it('learns from the float model, without labels', async () => {
   expect(curve.at(-1)!.loss).toBeLessThan(0.3 * curve[0]!.loss); // steps gave points
 });
 
+it('learns from the teacher of distill, which is trained first, with what lies in between', async () => {
+  const pairs = [{ student: 'r', teacher: 'r' }];
+  // without labels but for the teacher's: what is learned is what it has learned
+  const distill = { teacher: { finetune: { steps: 200 } }, hard: 0, features: { pairs, weight: 0.1 } };
+  const quantize = { weights: { bits: 2 } };
+  const record = await run('taught', { quantize, train: { ...train, quantized: true, control: true }, distill });
+  const { fitted, scores } = record.training!; // it was trained
+  expect(fitted.map((f) => [f.name, f.steps])).toEqual([
+    ['teacher', 200],
+    ['quantized', 150],
+    ['control', 150],
+  ]);
+  expect(scores.map((s) => s.name)).toEqual(['before', 'teacher', 'control']);
+  expect(scores[1]!.metrics[0]!.value).toBeGreaterThan(85);
+  expect(top1(record)).toBeGreaterThan(85);
+  expect(record.stages.map((s) => s.name)).not.toContain('distill');
+  const other = { ...distill, features: { pairs: [{ student: 'r', teacher: 'absent' }] } };
+  await expect(run('untaught', { quantize, train, distill: other })).rejects.toMatchObject({
+    code: 'GRADIENT_UNKNOWN_NAME',
+  });
+  const words = explainRecipe(
+    await recipeOf(root, { model: 'm.onnx', calibration: { data }, distill, train, quantize }),
+  );
+  expect(JSON.stringify(words)).toContain('It learns from the teacher, trained on the same samples first.');
+});
+
+it('goes on learning from the teacher of a student that was made smaller first', async () => {
+  const distill = { student: { width: 0.5 }, teacher: { finetune: { steps: 100 } } };
+  const record = await run('after-student', { quantize: { weights: { bits: 4 } }, train, distill });
+  expect(record.training?.fitted.map((f) => f.name)).toEqual(['teacher', 'student', 'quantized']);
+  expect(record.stages.map((s) => s.name)).toContain('distill');
+});
+
 it.each(['batch', 'frozen'] as const)('keeps a BatchNormalization that cannot be folded: %s', async (batchNorm) => {
   writeModel(
     path.join(root, 'bn.onnx'),
