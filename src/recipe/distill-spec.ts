@@ -1,6 +1,9 @@
 /** The section `distill` of a recipe. */
 import { z } from 'zod';
+import { named } from '../base/named.js';
 import { maskOption } from '../autodiff/losses/build.js';
+import { optimisers } from '../autodiff/optimisers/index.js';
+import { schedules } from '../train/schedules/index.js';
 import { REPLACEMENTS } from '../train/students/cheaper.js';
 
 const count = z.number().int().positive();
@@ -65,6 +68,12 @@ const teacherSpec = z.strictObject({
           epochs: z.number().positive().describe('Passes over the samples. Default: those of train.').optional(),
           steps: count.describe('Steps, instead of epochs.').optional(),
           rate: z.number().positive().describe('The highest learning rate. Default: that of train.').optional(),
+          optimiser: named('An optimiser', optimisers)
+            .describe('How gradients change its weights. Default: that of train.')
+            .optional(),
+          schedule: named('A schedule', schedules)
+            .describe('How its learning rate goes from the first step to the last. Default: that of train.')
+            .optional(),
         })
         .refine((t) => t.epochs === undefined || t.steps === undefined, 'finetune has epochs and steps: keep one'),
     ])

@@ -258,8 +258,9 @@ function elementsOf(model: Model): number {
 }
 
 function finetuning(own: TrainSpec, t: Exclude<Distill['teacher']['finetune'], false>): TrainSpec {
-  const length = t.epochs === undefined && t.steps === undefined ? {} : { epochs: t.epochs, steps: t.steps };
-  return { ...own, ...length, ...(t.rate === undefined ? {} : { rate: t.rate }) };
+  const { rate = own.rate, optimiser = own.optimiser, schedule = own.schedule } = t;
+  const { epochs, steps } = t.epochs === undefined && t.steps === undefined ? own : t;
+  return { ...own, epochs, steps, rate, optimiser, schedule };
 }
 
 /** The weighted sum that a student makes small, without what is built on tensors in between. */

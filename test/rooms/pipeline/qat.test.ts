@@ -116,7 +116,8 @@ it('learns from the float model, without labels', async () => {
 it('learns from the teacher of distill, which is trained first, with what lies in between', async () => {
   const pairs = [{ student: 'r', teacher: 'r' }];
   // without labels but for the teacher's: what is learned is what it has learned
-  const distill = { teacher: { finetune: { steps: 200 } }, hard: 0, features: { pairs, weight: 0.1 } };
+  const finetune = { steps: 200, optimiser: 'sgd', rate: 0.1, schedule: 'one-cycle' };
+  const distill = { teacher: { finetune }, hard: 0, features: { pairs, weight: 0.1 } };
   const quantize = { weights: { bits: 2 } };
   const record = await run('taught', { quantize, train: { ...train, quantized: true, control: true }, distill });
   const { fitted, scores } = record.training!; // it was trained
