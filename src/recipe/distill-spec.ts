@@ -74,6 +74,12 @@ const teacherSpec = z.strictObject({
           schedule: named('A schedule', schedules)
             .describe('How its learning rate goes from the first step to the last. Default: that of train.')
             .optional(),
+          warmUp: z
+            .number()
+            .min(0)
+            .lt(1)
+            .describe('Share of its steps, before the schedule, in which the rate rises from 0. Default: that of train.')
+            .optional(),
         })
         .refine((t) => t.epochs === undefined || t.steps === undefined, 'finetune has epochs and steps: keep one'),
     ])

@@ -258,9 +258,9 @@ function elementsOf(model: Model): number {
 }
 
 function finetuning(own: TrainSpec, t: Exclude<Distill['teacher']['finetune'], false>): TrainSpec {
-  const { rate = own.rate, optimiser = own.optimiser, schedule = own.schedule } = t;
+  const { rate = own.rate, optimiser = own.optimiser, schedule = own.schedule, warmUp = own.warmUp } = t;
   const { epochs, steps } = t.epochs === undefined && t.steps === undefined ? own : t;
-  return { ...own, epochs, steps, rate, optimiser, schedule };
+  return { ...own, epochs, steps, rate, optimiser, schedule, warmUp };
 }
 
 /** The weighted sum that a student makes small, without what is built on tensors in between. */
