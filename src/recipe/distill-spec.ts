@@ -78,7 +78,9 @@ const teacherSpec = z.strictObject({
             .number()
             .min(0)
             .lt(1)
-            .describe('Share of its steps, before the schedule, in which the rate rises from 0. Default: that of train.')
+            .describe(
+              'Share of its steps, before the schedule, in which the rate rises from 0. Default: that of train.',
+            )
             .optional(),
         })
         .refine((t) => t.epochs === undefined || t.steps === undefined, 'finetune has epochs and steps: keep one'),
