@@ -7,6 +7,7 @@ import type { TrainingFacts } from '../record/index.js';
 import { learn } from '../train/learn.js';
 import type { Front } from './front.js';
 import { keptBy } from './kept.js';
+import { loadFloatModel } from './prepare.js';
 import { has } from './stages.js';
 import type { Together } from './together.js';
 import { scoresOf } from './training/scores.js';
@@ -44,13 +45,15 @@ export async function trainTogether(
 /** The teacher of `distill`, which recipes that run together share: the one of the float student, if there was one. */
 async function teacherFor(
   { recipe, report }: RefinedVariant,
-  { inputs, given, teacher }: Front,
+  { inputs, floatFile, teacher }: Front,
   all: Together,
 ): Promise<Taught | undefined> {
   const { distill, train } = recipe.recipe;
   if (!distill || !train) return undefined;
   if (teacher) return { teacher, other: false, fitted: [] };
-  return trainTeacher({ recipe, model: given, inputs, report, ...all.listen }, distill, train, 'qat');
+  // the model of the run is cleaned by now, and training wants BatchNormalization as it was
+  const model = loadFloatModel(floatFile);
+  return trainTeacher({ recipe, model, inputs, report, ...all.listen }, distill, train, 'qat');
 }
 
 async function trainVariant(

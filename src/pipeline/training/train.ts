@@ -98,7 +98,10 @@ export async function trainTeacher(
   settings: TrainSpec,
   stage: string,
 ): Promise<Taught> {
-  if (d.teacher.finetune === false) return { ...(await untaught(o, d)), fitted: [] };
+  if (d.teacher.finetune === false) {
+    const { teacher, other } = untaught(o, d);
+    return { teacher: await cleaned(teacher), other, fitted: [] };
+  }
   const { samples } = await readTraining(o, settings, stage);
   try {
     const course = new Course(o, settings, samples, stage, cacheFolder(settings.checkpoint, o.recipe.baseDir));
@@ -108,13 +111,13 @@ export async function trainTeacher(
   }
 }
 
-/** As it is in the file. */
-async function untaught(
+/** As it is in the file, BatchNormalization included: training needs it. */
+function untaught(
   { recipe, model, given = model }: Pick<TrainingOptions, 'recipe' | 'model' | 'given'>,
   { teacher: { model: file } }: Distill,
-): Promise<Omit<Taught, 'fitted'>> {
-  const before = file === undefined ? given : loadFloatModel(path.resolve(recipe.baseDir, file));
-  return { teacher: await cleaned(before), other: before !== given };
+): Omit<Taught, 'fitted'> {
+  const teacher = file === undefined ? given : loadFloatModel(path.resolve(recipe.baseDir, file));
+  return { teacher, other: teacher !== given };
 }
 
 /** Folders of images without a list of classes have the one that was found for the evaluation data. */
@@ -165,10 +168,10 @@ class Course {
   /** Who is learned from. */
   async teacher(d: Distill): Promise<Omit<Taught, 'fitted'>> {
     const { finetune } = d.teacher;
-    const before = await untaught(this.#o, d);
-    if (finetune === false) return before;
+    const { teacher, other } = untaught(this.#o, d);
+    if (finetune === false) return { teacher: await cleaned(teacher), other };
     const keep = this.#o.recipe.recipe.train?.keep ?? [];
-    const { model } = await this.#learn('teacher', before.teacher, { ...finetuning(this.#settings, finetune), keep });
+    const { model } = await this.#learn('teacher', teacher, { ...finetuning(this.#settings, finetune), keep });
     return { teacher: await cleaned(model), other: true };
   }
 

@@ -47,7 +47,7 @@ const train: NonNullable<RecipeInput['train']> = {
 
 const noMore = { latency: false, layers: false, profile: false } as const;
 
-async function run(out: string, input: Omit<RecipeInput, 'version' | 'model'>): Promise<RunRecord> {
+async function run(out: string, input: Omit<RecipeInput, 'version'>): Promise<RunRecord> {
   const recipe = await recipeOf(root, {
     model: 'm.onnx',
     calibration: { data },
@@ -138,6 +138,22 @@ it('learns from the teacher of distill, which is trained first, with what lies i
     await recipeOf(root, { model: 'm.onnx', calibration: { data }, distill, train, quantize }),
   );
   expect(JSON.stringify(words)).toContain('It learns from the teacher, trained on the same samples first.');
+});
+
+it('trains the teacher as it is in the file, BatchNormalization and all', async () => {
+  writeModel(
+    path.join(root, 'norm.onnx'),
+    `g (float[N,4] x) => (float[N,2] y)
+     <${weight('w1', [32, 4, 1])}, ${weight('w2', [32, 2], 0.3)}, float[32] s = {${ones}}, float[32] b = {${zeros}},
+      float[32] m = {${zeros}}, float[32] v = {${ones}}, int64[3] places = {0, 4, 1}, int64[2] flat = {0, 32}>
+     { p = Reshape (x, places) c = Conv (p, w1) n = BatchNormalization (c, s, b, m, v) r = Relu (n)
+       f = Reshape (r, flat) y = MatMul (f, w2) }`,
+  );
+  const distill = { teacher: { finetune: { steps: 20 } } };
+  const quantize = { weights: { bits: 4 } };
+  const record = await run('norm', { model: 'norm.onnx', quantize, train: { ...train, steps: 5 }, distill });
+  const [teacher] = record.training!.fitted; // it was trained
+  expect(teacher).toMatchObject({ name: 'teacher', parameters: 32 * 4 + 2 * 32 + 32 * 2 }); // folded, a bias: 32 fewer
 });
 
 it('goes on learning from the teacher of a student that was made smaller first', async () => {
