@@ -104,14 +104,10 @@ async function trainVariant(
       ...(control ? [{ name: 'control' as const, model: control.model }] : []),
     ];
     const about = { recipe, inputs, scores, report: () => undefined, signal: all.listen.signal };
-    const fitted = [
-      ...(taught?.fitted ?? []),
-      factsOf('quantized', learned, train),
-      ...(control ? [factsOf('control', control, train)] : []),
-    ];
+    const fitted = [factsOf('quantized', learned, train), ...(control ? [factsOf('control', control, train)] : [])];
     for (const facts of fitted) tellDivergence(facts, train.rate, v.report);
     const training: TrainingFacts = {
-      fitted,
+      fitted: [...(taught?.fitted ?? []), ...fitted],
       scores: await scoresOf(models, about),
       data: describe,
       augment: train.augment.map((a) => a.name),

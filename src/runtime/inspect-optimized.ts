@@ -164,19 +164,12 @@ export function matchKernels<N extends PlannedNode>(compute: readonly Node[], no
   for (const n of nodes) byName.set(n.name, n);
   const namesOf = (n: Node): string[] => [n.name, ...n.outputs.map((o) => o.name)];
   matchBy(compute, namesOf, byName, found);
-  const constantsOf = (n: Node): string[] => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : []));
-  matchBy(
-    compute,
-    constantsOf,
-    ofOne(nodes, (n) => n.constants),
-    found,
-  );
-  matchBy(
-    compute,
-    namesOf,
-    ofOne(nodes, (n) => n.followers),
-    found,
-  );
+  const byConstant = ofOne(nodes, (n) => n.constants);
+  matchBy(compute, (n) => n.inputs.flatMap((v) => (v?.isInitializer ? [v.name] : [])), byConstant, found);
+  // of two branches that a sum joins, one is found by then, and the other was fused with the sum
+  const left = nodes.filter((n) => !found.has(n));
+  const byFollower = ofOne(left, (n) => n.followers);
+  matchBy(compute, namesOf, byFollower, found);
   return found;
 }
 

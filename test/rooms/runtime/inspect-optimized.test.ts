@@ -136,6 +136,16 @@ describe('describeOptimized', () => {
       ],
     );
     expect(found.kernels.map((k) => k.ranInteger)).toEqual([false, undefined, undefined]);
+    const residual = describeText(
+      'g (float[1,4] x) => (float[1,4] y) { ["short"] l = com.microsoft.nchwc.Conv(x, x)  ["s_nchwc"] s = ' +
+        'com.microsoft.nchwc.Conv(x, x, l)  ["q"] y = com.microsoft.QLinearConv(s, s) }',
+      [
+        { name: 'short', macs: 1, outputs: ['l'], followers: ['s'] },
+        { name: 'long', macs: 2, outputs: ['r'], followers: ['s'] },
+        { name: 'q', macs: 4, outputs: ['y'], followers: [] },
+      ],
+    );
+    expect(residual.kernels.map((k) => k.ranInteger)).toEqual([false, false, true]);
   });
 
   it('calls conversions around an op on codes unfused, and those at the borders normal', () => {
