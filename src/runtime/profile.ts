@@ -12,7 +12,6 @@ import type { Feed } from '../ir/feed.js';
 import type { Graph } from '../ir/graph.js';
 import { allGraphs, type Model } from '../ir/model.js';
 import { loadModel } from '../onnx/files.js';
-import { specOf } from '../ops/index.js';
 import type { RuntimeFacts } from '../record/index.js';
 import { isCompute, matchKernels, opName, type PlannedNode } from './inspect-optimized.js';
 import { openModel } from './open.js';
@@ -65,7 +64,7 @@ const CONVERSIONS = new Set([
 export async function profilePair(o: ProfileOptions): Promise<Profile> {
   const dir = temporaryFolder();
   const runs = o.runs ?? 30;
-  const nodes = withClamps(o.nodes, o.float);
+  const { nodes } = o;
   try {
     const float = await openProfiled(o.float, path.join(dir, 'float'), o.threads ?? 1);
     let quantized: Session | undefined;
@@ -86,23 +85,6 @@ export async function profilePair(o: ProfileOptions): Promise<Profile> {
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
-}
-
-/**
- * A kernel that a clamp was fused into may be called by what the clamp gives, so that counts as a result of the node
- * before it.
- */
-function withClamps(nodes: readonly ProfiledNode[], float: Model): ProfiledNode[] {
-  const clamped = new Map<string, readonly string[]>();
-  for (const n of float.graph.nodes) {
-    const x = n.inputs[0];
-    if (specOf(n)?.quant.role === 'clamp' && x?.uses.size === 1 && !x.isGraphOutput)
-      clamped.set(
-        x.name,
-        n.outputs.map((y) => y.name),
-      );
-  }
-  return nodes.map((n) => ({ ...n, outputs: [...n.outputs, ...n.outputs.flatMap((y) => clamped.get(y) ?? [])] }));
 }
 
 function openProfiled(model: string | Model, prefix: string, threads: number): Promise<Session> {
