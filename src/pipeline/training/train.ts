@@ -96,28 +96,11 @@ export async function trainTeacher(
   o: TrainingOptions,
   d: Distill,
   settings: TrainSpec,
+  samples: PackedSamples,
   stage: string,
 ): Promise<Taught> {
-  if (d.teacher.finetune === false) {
-    const { teacher, other } = untaught(o, d);
-    return { teacher: await cleaned(teacher), other, fitted: [] };
-  }
-  const { samples } = await readTraining(o, settings, stage);
-  try {
-    const course = new Course(o, settings, samples, stage, cacheFolder(settings.checkpoint, o.recipe.baseDir));
-    return { ...(await course.teacher(d)), fitted: course.fitted };
-  } finally {
-    samples.close();
-  }
-}
-
-/** As it is in the file, BatchNormalization included: training needs it. */
-function untaught(
-  { recipe, model, given = model }: Pick<TrainingOptions, 'recipe' | 'model' | 'given'>,
-  { teacher: { model: file } }: Distill,
-): Omit<Taught, 'fitted'> {
-  const teacher = file === undefined ? given : loadFloatModel(path.resolve(recipe.baseDir, file));
-  return { teacher, other: teacher !== given };
+  const course = new Course(o, settings, samples, stage, cacheFolder(settings.checkpoint, o.recipe.baseDir));
+  return { ...(await course.teacher(d)), fitted: course.fitted };
 }
 
 /** Folders of images without a list of classes have the one that was found for the evaluation data. */
@@ -165,14 +148,14 @@ class Course {
     return copy;
   }
 
-  /** Who is learned from. */
-  async teacher(d: Distill): Promise<Omit<Taught, 'fitted'>> {
-    const { finetune } = d.teacher;
-    const { teacher, other } = untaught(this.#o, d);
-    if (finetune === false) return { teacher: await cleaned(teacher), other };
-    const keep = this.#o.recipe.recipe.train?.keep ?? [];
-    const { model } = await this.#learn('teacher', teacher, { ...finetuning(this.#settings, finetune), keep });
-    return { teacher: await cleaned(model), other: true };
+  /** Who is learned from; trained as it is in the file, BatchNormalization included. */
+  async teacher({ teacher: { model: file, finetune } }: Distill): Promise<Omit<Taught, 'fitted'>> {
+    const { recipe, model, given = model } = this.#o;
+    const before = file === undefined ? given : loadFloatModel(path.resolve(recipe.baseDir, file));
+    if (finetune === false) return { teacher: await cleaned(before), other: before !== given };
+    const settings = { ...finetuning(this.#settings, finetune), keep: recipe.recipe.train?.keep ?? [] };
+    const { model: tuned } = await this.#learn('teacher', before, settings);
+    return { teacher: await cleaned(tuned), other: true };
   }
 
   async distill(d: Distill): Promise<Made> {
